@@ -1,0 +1,1 @@
+"""One vendor a file: each adapter implements a port of `imagesearch/ports.py`."""

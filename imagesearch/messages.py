@@ -1,0 +1,119 @@
+"""The wire contracts: what travels through Pub/Sub and between the query and the scorer.
+
+Values of the domain are in `model.py`; who publishes and who answers is behind `ports.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imagesearch.errors import MalformedMessage
+from imagesearch.model import SourceOptions
+
+MAX_QUERY_CHARACTERS = 500
+MAX_TOP_K = 200
+MAX_BATCH_IMAGES = 32
+
+
+class Message(BaseModel):
+    """What every published message has: a topic of its own and a schema version."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    topic: ClassVar[str]
+    schema_version: Literal[1] = 1
+
+
+class FetchJob(Message):
+    """Fetch, or go on fetching, one generation of a pool; key: (pool_id, generation)."""
+
+    topic: ClassVar[str] = "fetch-jobs"
+    pool_id: str = Field(min_length=1)
+    generation: int = Field(ge=1)
+    keyword: str = Field(min_length=1)
+    options: SourceOptions
+
+
+class BatchImage(BaseModel):
+    """An image of a batch: its id and its name in the image store."""
+
+    model_config = ConfigDict(frozen=True)
+    image_id: str = Field(min_length=1)
+    object_name: str = Field(min_length=1)
+
+
+class EmbedBatch(Message):
+    """Embed these stored images of a pool; key: (pool_id, generation, batch_index)."""
+
+    topic: ClassVar[str] = "embed-batches"
+    pool_id: str = Field(min_length=1)
+    generation: int = Field(ge=1)
+    batch_index: int = Field(ge=0)
+    images: tuple[BatchImage, ...] = Field(min_length=1, max_length=MAX_BATCH_IMAGES)
+
+
+class ScoreRequest(BaseModel):
+    """
+    Score one pool, or with *scope* `catalog` everything stored, against a query.
+
+    *pool_id* and *generation* name the pool and are needed in scope `pool` only.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    scope: Literal["pool", "catalog"] = "pool"
+    pool_id: str | None = None
+    generation: int | None = None
+    query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)
+    top_k: int = Field(ge=1, le=MAX_TOP_K)
+
+
+class PubsubMessage(BaseModel):
+    """The message inside a push envelope; *data* is base64."""
+
+    data: str
+    messageId: str = ""  # noqa: N815 - Pub/Sub's own spelling
+    publishTime: str = ""  # noqa: N815 - Pub/Sub's own spelling
+    attributes: dict[str, str] = Field(default_factory=dict)
+
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+class PushEnvelope(BaseModel):
+    """
+    The body of a Pub/Sub push request.
+
+    Source: https://cloud.google.com/pubsub/docs/push#receive_push
+    """
+
+    message: PubsubMessage
+    subscription: str = ""
+    deliveryAttempt: int | None = None  # noqa: N815 - Pub/Sub's own spelling
+
+    @classmethod
+    def parse(cls, body: bytes) -> PushEnvelope:
+        """Read the *body* of a push request, or raise MalformedMessage saying what is wrong."""
+        return _validated(cls, body)
+
+    def decode(self, kind: type[AnyMessage]) -> AnyMessage:
+        """Return the message inside as a *kind*, or raise MalformedMessage."""
+        try:
+            data = base64.b64decode(self.message.data, validate=True)
+        except binascii.Error as error:
+            raise MalformedMessage(f"message.data is not base64: {error}") from error
+        return _validated(kind, data)
+
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def _validated(kind: type[AnyModel], data: bytes) -> AnyModel:
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise MalformedMessage(f"{kind.__name__}: {where}: {first['msg']}", field=where) from error

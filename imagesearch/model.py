@@ -1,0 +1,244 @@
+"""The words of the domain as frozen values, and the pure maths on them.
+
+What goes over a wire is in `messages.py`; who stores and computes is behind `ports.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embedding: TypeAlias = NDArray[np.float32]  # (embedding_dim,), unit L2 norm
+Embeddings: TypeAlias = NDArray[np.float32]  # (n, embedding_dim), rows of unit L2 norm
+
+
+def normalise_keyword(keyword: str) -> str:
+    """Return *keyword* in Unicode NFKC, case-folded, trimmed, with single spaces."""
+    # Case-folding can undo the normal form ("ǰ"), so it is normalised once more.
+    folded = unicodedata.normalize("NFKC", keyword).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What is asked of an image source besides the keyword; part of the pool's identity."""
+
+    source: str = "pixabay"
+    language: str = "en"
+    orientation: str = "all"
+    category: str = ""
+    colors: str = ""
+    safesearch: bool = True
+    pool_size: int = 200
+
+
+@dataclass(frozen=True)
+class PoolKey:
+    """The identity of a pool: a normalised keyword and the source options."""
+
+    keyword: str
+    options: SourceOptions
+
+    @classmethod
+    def of(cls, keyword: str, options: SourceOptions) -> PoolKey:
+        """Return the key of *keyword* as a person typed it."""
+        return cls(normalise_keyword(keyword), options)
+
+    @property
+    def pool_id(self) -> str:
+        """32 hexadecimal digits that depend on the keyword and every option."""
+        identity = json.dumps([self.keyword, asdict(self.options)], sort_keys=True)
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+class PoolState(enum.StrEnum):
+    """Where one generation of a pool stands; `stale` is a ready one past its age."""
+
+    REQUESTED = "requested"
+    FETCHING = "fetching"
+    EMBEDDING = "embedding"
+    READY = "ready"
+    FAILED = "failed"
+
+    @property
+    def in_progress(self) -> bool:
+        """True while work on the generation is under way or should be."""
+        return self not in (PoolState.READY, PoolState.FAILED)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """
+    One fetch of a pool.
+
+    Attributes:
+        images: images listed by the source, 0 until the listing is recorded.
+        embedded, rejected: how many of them are done; ready when the two add up to `images`.
+        lease_until: while in progress, when the work counts as lost and is published again.
+        reason: why it failed, or the last error of an attempt that will be repeated.
+        retry_at: when a failed generation may be followed by the next.
+    """
+
+    number: int
+    state: PoolState
+    requested_at: datetime
+    images: int = 0
+    embedded: int = 0
+    rejected: int = 0
+    lease_until: datetime | None = None
+    ready_at: datetime | None = None
+    retry_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A keyword's images: the generation in work or ready, and the one that can be served."""
+
+    pool_id: str
+    keyword: str
+    options: SourceOptions
+    current: Generation
+    ready: Generation | None = None  # the newest generation that became ready
+
+    @property
+    def answering(self) -> Generation:
+        """The generation that searches are answered from: the newest ready one, if any."""
+        return self.ready or self.current
+
+    def is_fresh(self, now: datetime, max_age_seconds: float) -> bool:
+        """True when the current generation is ready and younger than *max_age_seconds*."""
+        ready_at = self.current.ready_at
+        if self.current.state is not PoolState.READY or ready_at is None:
+            return False
+        return now - ready_at < timedelta(seconds=max_age_seconds)
+
+
+@dataclass(frozen=True)
+class PoolPolicy:
+    """
+    The durations of a pool's life (design §5), in seconds.
+
+    Attributes:
+        max_age_seconds: a ready pool older than this is stale; Pixabay asks for 24 h.
+        lease_seconds: how long work in progress may be silent before it is published again.
+        retry_seconds: how long a failed pool rests before a search fetches it again.
+    """
+
+    max_age_seconds: float = 86_400.0
+    lease_seconds: float = 60.0
+    retry_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class PoolRequest:
+    """What `Catalog.request_pool` says: *created* is True for the one who must publish."""
+
+    pool: Pool
+    created: bool
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Whom an image is by and where it comes from, shown beside it."""
+
+    user: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """
+    One stored or listed image.
+
+    Attributes:
+        image_id: unique over all sources, `pixabay-736885`.
+        object_name: its name in the image store, `pixabay-736885.jpg`.
+        page_url: the source's page about it, for the credit.
+        width, height: pixels of the stored copy as the source states them.
+    """
+
+    image_id: str
+    object_name: str
+    page_url: str
+    width: int
+    height: int
+    credit: Credit
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An image that a source offers for a pool, and where its bytes are for 24 hours."""
+
+    image: Image
+    download_url: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source offers for a pool, in its order; *rejections* maps image_id to reason."""
+
+    images: tuple[ListedImage, ...]
+    rejections: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PackedPool:
+    """All that a search on a pool needs: row i of *embeddings* belongs to `images[i]`."""
+
+    images: tuple[Image, ...]
+    embeddings: Embeddings  # (n, embedding_dim)
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    """
+    One image of an answer.
+
+    Attributes:
+        score: cosine of query and image, -1..1.
+        logit: logit_scale x cosine, what CLIP calls logits_per_text.
+        relevance: softmax of the logits over the pool, 0..1.
+    """
+
+    image: Image
+    score: float
+    logit: float
+    relevance: float
+
+
+def top_k(
+    images: Sequence[Image], cosines: NDArray[np.float32], k: int, logit_scale: float
+) -> list[SearchHit]:
+    """
+    Return the *k* best of *images*, best first, ties by image_id.
+
+    Args:
+        images: n images.
+        cosines: (n,) scores of the images against one query.
+        k: how many; more than n gives n.
+        logit_scale: exp of CLIP's learned temperature.
+
+    Source: Radford et al. 2021, figure 3 (logits), figure 1 (softmax over candidates).
+    """
+    if not images:
+        return []
+    logits = logit_scale * cosines.astype(np.float64)  # (n,)
+    weights = np.exp(logits - logits.max())
+    relevances = weights / weights.sum()
+    ids = np.array([image.image_id for image in images])
+    best = np.lexsort((ids, -cosines))[:k]
+    return [
+        SearchHit(images[i], float(cosines[i]), float(logits[i]), float(relevances[i]))
+        for i in best
+    ]

@@ -1,0 +1,305 @@
+"""The Protocols that the use cases are written against; `adapters/` implements them.
+
+Every method may be called from several threads at once. SDK exceptions never leave an adapter:
+what an adapter raises is in `errors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from imagesearch.errors import RejectedImage
+from imagesearch.messages import Message, ScoreRequest
+from imagesearch.model import (
+    Embedding,
+    Image,
+    ListedImage,
+    Listing,
+    PackedPool,
+    Pool,
+    PoolKey,
+    PoolRequest,
+    SearchHit,
+    SourceOptions,
+)
+
+
+class Clock(Protocol):
+    """The time, so that tests can set it."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return after *seconds*."""
+
+
+class ImageStore(Protocol):
+    """The durable originals."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store *data* as *name*, whole or not at all; an object of that name is replaced."""
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes of *name*; NotFound when there is none."""
+
+    def existing(self, names: Collection[str]) -> set[str]:
+        """Return those of *names* that are stored."""
+
+
+class Catalog(Protocol):
+    """Pools, images and embeddings: the truth. Losing the cache loses nothing held here.
+
+    Every method raises Unavailable when the catalog does not answer; nothing was written then.
+    A *generation* that is not the pool's current one, or is over, is never changed.
+    """
+
+    def request_pool(self, key: PoolKey, now: datetime) -> PoolRequest:
+        """
+        Return the pool of *key*, creating it or its next generation when that is due.
+
+        Exactly one of many concurrent callers gets `created=True` and must publish a FetchJob
+        for `pool.current`. That is due when the pool is absent, when its current generation is
+        ready and older than the policy's age, or failed and past `retry_at` (next generation),
+        and when one in progress has lost its lease (the same generation again; the next one
+        when it is so old that the source's download links have ended).
+        """
+
+    def pool(self, pool_id: str) -> Pool | None:
+        """Return the pool, or None."""
+
+    def begin_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
+        """
+        Mark the generation `fetching` when `requested`, renew its lease and return the pool.
+
+        None when there is nothing to do: unknown pool, another generation, ready or failed.
+        """
+
+    def record_listing(
+        self, pool_id: str, generation: int, listing: Listing, now: datetime
+    ) -> Pool | None:
+        """
+        Record what the source offers; the first listing of a generation stays.
+
+        An empty listing makes the pool ready with 0 images. None as in `begin_fetch`.
+        """
+
+    def listing(self, pool_id: str, generation: int) -> Listing | None:
+        """Return the recorded listing in its order, or None when none is recorded yet."""
+
+    def pending(self, pool_id: str, generation: int) -> Sequence[ListedImage]:
+        """Return the listed images that are neither embedded nor rejected, in listing order."""
+
+    def finish_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
+        """Mark a `fetching` generation `embedding`: all it needs is stored. None as above."""
+
+    def record_batch(
+        self,
+        pool_id: str,
+        generation: int,
+        *,
+        model_revision: str,
+        embeddings: Mapping[str, Embedding],
+        rejections: Mapping[str, str],
+        now: datetime,
+    ) -> Pool | None:
+        """
+        Store *embeddings* by image_id, mark them and the *rejections* done, renew the lease.
+
+        The generation becomes ready when nothing is pending. Doing it twice equals once.
+        Embeddings are stored even when the generation is over (they are keyed by image and
+        model); then the answer is None.
+        """
+
+    def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
+        """Return those of *image_ids* that have an embedding of *model_revision*."""
+
+    def packed_pool(self, pool_id: str, generation: int, model_revision: str) -> PackedPool:
+        """Return the generation's images that have an embedding, in listing order."""
+
+    def reopen(
+        self, pool_id: str, generation: int, model_revision: str, now: datetime
+    ) -> PoolRequest | None:
+        """
+        Put a ready current generation back to `embedding` when *model_revision* lacks images.
+
+        Images with no embedding of that revision become pending; rejected ones stay rejected.
+        Exactly one of many concurrent callers gets `created=True` and must publish a FetchJob.
+        None when nothing is missing or the generation is not the current, ready one.
+        """
+
+    def record_error(self, pool_id: str, generation: int, reason: str) -> None:
+        """Keep *reason* as why the last attempt on a generation in progress failed."""
+
+    def fail(self, pool_id: str, generation: int, reason: str, now: datetime) -> Pool | None:
+        """
+        Mark a generation in progress failed until the policy's retry time. None as above.
+
+        A reason already recorded by `record_error` is kept in place of *reason*.
+        """
+
+    def nearest(
+        self, query: Embedding, k: int, model_revision: str
+    ) -> Sequence[tuple[Image, float]]:
+        """
+        Return the *k* images of the whole catalog nearest to *query*, with their cosines.
+
+        Best first, ties by image_id; only embeddings of *model_revision* are looked at.
+        """
+
+    def check(self) -> None:
+        """Return when the catalog answers, else raise Unavailable."""
+
+
+class PoolCache(Protocol):
+    """Hot copies with a time to live. It may lose anything at any moment and never raises:
+    a cache that does not answer behaves as an empty one, and is logged.
+    """
+
+    def get_pool(self, pool_id: str, generation: int, model_revision: str) -> PackedPool | None:
+        """Return the packed pool (embeddings went through float16), or None."""
+
+    def put_pool(
+        self,
+        pool_id: str,
+        generation: int,
+        model_revision: str,
+        packed: PackedPool,
+        ttl_seconds: float,
+    ) -> None:
+        """Keep a ready generation's *packed* pool for *ttl_seconds*."""
+
+    def get_state(self, pool_id: str) -> Pool | None:
+        """Return the pool's last noted state, or None."""
+
+    def put_state(self, pool: Pool) -> None:
+        """Note the pool's state for the searches that wait for it."""
+
+    def get_bytes(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the bytes at hand, by image_id, in one round trip."""
+
+    def put_bytes(self, image_id: str, data: bytes) -> None:
+        """Keep an image's bytes for the embedder, minutes."""
+
+    def get_text(self, model_revision: str, text: str) -> TextEmbedding | None:
+        """Return the embedding of a query seen in the last 24 h, or None."""
+
+    def put_text(self, model_revision: str, text: str, embedding: TextEmbedding) -> None:
+        """Keep the embedding of a query for 24 h."""
+
+    def take_token(self, bucket: str, *, limit: int, period_seconds: float) -> float:
+        """
+        Take one token of *bucket*, which holds *limit* and refills evenly in *period_seconds*.
+
+        Returns:
+            0.0 when a token was taken, else the seconds until there is one (none was taken).
+            An unreachable cache grants every token.
+        """
+
+
+class Publisher(Protocol):
+    """The way out for messages; each kind of message has its topic."""
+
+    def publish(self, message: Message) -> None:
+        """Hand *message* over for at-least-once delivery; Unavailable when it was not taken."""
+
+
+class ImageSource(Protocol):
+    """Where images come from."""
+
+    def list_images(self, keyword: str, options: SourceOptions) -> Listing:
+        """
+        Return up to `options.pool_size` images for *keyword*.
+
+        Raises:
+            SourceRefused: it will never answer this request.
+            Overloaded: its rate limit; `retry_after_seconds` says when it ends.
+            Unavailable: it is down, slow or answers nonsense.
+        """
+
+    def download(self, image: ListedImage) -> bytes:
+        """
+        Return the bytes of *image*.
+
+        Raises:
+            RejectedImage: this image cannot be had (gone, too big, not an image, wrong host).
+            Unavailable: it could not be had now (time-out, connection, 5xx, 429).
+        """
+
+
+@dataclass(frozen=True)
+class TextEmbedding:
+    """A query's embedding; *truncated* when tokens past the model's last were cut."""
+
+    vector: Embedding  # (embedding_dim,)
+    truncated: bool
+
+
+class Encoder(Protocol):
+    """CLIP: images and texts into one space."""
+
+    @property
+    def model_revision(self) -> str:
+        """Model id + weights revision + preprocessing version; keys every embedding."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What a cosine is multiplied by to become a logit."""
+
+    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
+        """
+        Embed encoded images (JPEG, PNG or WebP bytes), each one on its own merits.
+
+        Returns:
+            For each image its embedding, or the RejectedImage that says why there is none.
+
+        Raises:
+            Overloaded: the queue is full.
+        """
+
+    def encode_text(self, text: str) -> TextEmbedding:
+        """
+        Embed one query; tokens past the model's last position are cut.
+
+        Raises:
+            Overloaded: the queue is full.
+        """
+
+    def check(self) -> None:
+        """Return when the model answers, running it if it has not run for a while."""
+
+
+@dataclass(frozen=True)
+class ScoreReply:
+    """
+    The scorer's answer.
+
+    Attributes:
+        hits: best first.
+        embedded: how many images were scored (0 in scope `catalog` when nothing is stored).
+        model_revision: of the embeddings that were scored.
+        query_truncated: the query had more tokens than the model reads.
+        encode_seconds, score_seconds: of the text encoder, and of all else.
+    """
+
+    hits: tuple[SearchHit, ...]
+    embedded: int
+    model_revision: str
+    query_truncated: bool
+    encode_seconds: float
+    score_seconds: float
+
+
+class Scorer(Protocol):
+    """Scores a pool, or the whole catalog, against a query."""
+
+    def score(self, request: ScoreRequest) -> ScoreReply:
+        """
+        Answer *request* from what is embedded so far.
+
+        Raises:
+            Overloaded, Unavailable, DeadlineExceeded: come back later.
+        """
