@@ -20,19 +20,19 @@ MAX_BATCH_IMAGES = 32
 
 
 class Message(BaseModel):
-    """What every published message has: a topic of its own and a schema version."""
+    """What every published message has: its topic, a schema version, a pool's generation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     topic: ClassVar[str]
     schema_version: Literal[1] = 1
+    pool_id: str = Field(min_length=1)
+    generation: int = Field(ge=1)
 
 
 class FetchJob(Message):
     """Fetch, or go on fetching, one generation of a pool; key: (pool_id, generation)."""
 
     topic: ClassVar[str] = "fetch-jobs"
-    pool_id: str = Field(min_length=1)
-    generation: int = Field(ge=1)
     keyword: str = Field(min_length=1)
     options: SourceOptions
 
@@ -49,8 +49,6 @@ class EmbedBatch(Message):
     """Embed these stored images of a pool; key: (pool_id, generation, batch_index)."""
 
     topic: ClassVar[str] = "embed-batches"
-    pool_id: str = Field(min_length=1)
-    generation: int = Field(ge=1)
     batch_index: int = Field(ge=0)
     images: tuple[BatchImage, ...] = Field(min_length=1, max_length=MAX_BATCH_IMAGES)
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,6 +198,24 @@ class PackedPool:
 
     images: tuple[Image, ...]
     embeddings: Embeddings  # (n, embedding_dim)
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """
+    What a person asks for, within the bounds of design §6.
+
+    Attributes:
+        scope: `pool`, the keyword's images, or `catalog`, everything stored so far.
+        keyword: as typed; empty in scope `catalog`.
+        wait_seconds: how long the call may wait for a new pool.
+    """
+
+    keyword: str
+    query: str
+    top_k: int = 10
+    wait_seconds: float = 10.0
+    scope: Literal["pool", "catalog"] = "pool"
 
 
 @dataclass(frozen=True)

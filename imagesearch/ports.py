@@ -104,10 +104,13 @@ class Catalog(Protocol):
         model_revision: str,
         embeddings: Mapping[str, Embedding],
         rejections: Mapping[str, str],
+        reused: Collection[str] = (),
         now: datetime,
     ) -> Pool | None:
         """
         Store *embeddings* by image_id, mark them and the *rejections* done, renew the lease.
+
+        *reused* are images that had an embedding of *model_revision* before: embedded, too.
 
         The generation becomes ready when nothing is pending. Doing it twice equals once.
         Embeddings are stored even when the generation is over (they are keyed by image and
@@ -126,7 +129,8 @@ class Catalog(Protocol):
         """
         Put a ready current generation back to `embedding` when *model_revision* lacks images.
 
-        Images with no embedding of that revision become pending; rejected ones stay rejected.
+        Images with no embedding of that revision become pending; rejected ones stay rejected,
+        and `pool.ready` is None until the generation is ready again.
         Exactly one of many concurrent callers gets `created=True` and must publish a FetchJob.
         None when nothing is missing or the generation is not the current, ready one.
         """

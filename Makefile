@@ -1,0 +1,54 @@
+# Every target sets up what it needs in .venv; Python >= 3.11 and make are all it asks for.
+PYTHON ?= python3
+BIN := .venv/bin
+# One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test lint format bench lock clean help
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at PORT
+	@$(BIN)/imagesearch serve
+
+test: .venv/dev ## Lint, type-check and test: what CI runs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
+
+lint: .venv/dev ## Lint and type-check only
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: .venv/dev ## Format and fix what can be fixed
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: .venv/dev ## Measure a warm search against the first version's algorithm, minutes
+	$(BIN)/python -m benchmarks.warm_search
+
+lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
+	$(PIP) pip-tools
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
+		--no-emit-find-links --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra dev \
+		--no-emit-find-links --constraint requirements.lock \
+		--output-file requirements-dev.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock  # installs everywhere
+
+clean: ## Remove the virtual environment and the data
+	rm -rf .venv .data
+
+.venv/run: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older: make run PYTHON=python3.11"; exit 1; }
+	@echo "Setting up .venv: some minutes the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) --requirement requirements.lock
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	@$(PIP) --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,108 @@
+"""The public HTTP function: parse, call the use case `search`, answer in JSON.
+
+The parameters and bodies are in `imagesearch/http_api.py`, the work in `imagesearch/search.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import functions_framework
+from flask import Request, Response, current_app, json
+
+from imagesearch import bootstrap, http_api
+from imagesearch.errors import Bug, ImageSearchError, NotFound, Overloaded
+
+MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
+METHODS = ("GET", "HEAD", "OPTIONS")
+ALLOW = ", ".join(METHODS)
+logger = logging.getLogger(__name__)
+
+
+@functions_framework.http
+def query(request: Request) -> Response:
+    """Answer `/search`, `/pools/{pool_id}`, `/alive` and `/ready`."""
+    try:
+        services = current_app.extensions.get("imagesearch") or bootstrap.services()
+        response = _answer(request, services)
+    except Exception:  # the door: a bug is logged and answered in JSON
+        logger.exception("%s %s: a bug", request.method, request.path)
+        return _error(Bug("something went wrong in here; it is logged"))
+    return _allow_origin(response, request.headers.get("Origin"), services.settings.origins)
+
+
+def _answer(request: Request, services: bootstrap.Services) -> Response:
+    if request.method == "OPTIONS":
+        headers = {"Access-Control-Allow-Methods": ALLOW, "Access-Control-Max-Age": "3600"}
+        return Response(status=204, headers={"Allow": ALLOW, **headers})
+    if request.method not in METHODS:
+        return _refuse(405, "method_not_allowed", f"{request.method} is none of {ALLOW}")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        got = f"got {request.content_length}"
+        return _refuse(
+            413, "too_large", f"the body must have at most {MAX_BODY_BYTES} bytes, {got}"
+        )
+    try:
+        return _route(request, services)
+    except ImageSearchError as error:
+        logger.log(logging.WARNING if error.status >= 500 else logging.INFO, "%s", error)
+        return _error(error)
+
+
+def _route(request: Request, services: bootstrap.Services) -> Response:
+    if request.path == "/alive":
+        return _json({"status": "alive"})
+    if request.path == "/ready":
+        services.catalog.check()
+        return _json({"status": "ready"})
+    _limit_rate(request.remote_addr or "unknown", services)
+    if request.path == "/search":
+        return _search(request, services)
+    if request.path.startswith("/pools/"):
+        pool = services.search.pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")))
+        return _json(http_api.pool_json(pool, services.clock.now(), services.settings.policy))
+    raise NotFound(f"there is no {request.path[:100]}; there are /search and /pools/{{pool_id}}")
+
+
+def _search(request: Request, services: bootstrap.Services) -> Response:
+    answer = services.search(http_api.parse_search(request.args))
+    now, policy = services.clock.now(), services.settings.policy
+    if answer.hits is None and answer.pool is not None:
+        pool = http_api.pool_json(answer.pool, now, policy)
+        headers = {"Retry-After": "1", "Location": f"/pools/{answer.pool.pool_id}"}
+        return _json({"status": "fetching", "pool": pool}, 202, headers)
+    base_url = services.settings.image_base_url or f"{request.host_url}images"
+    return _json(http_api.answer_json(answer, image_base_url=base_url, now=now, policy=policy))
+
+
+def _limit_rate(client: str, services: bootstrap.Services) -> None:
+    limit = services.settings.rate_limit_per_minute
+    wait_seconds = services.cache.take_token(f"rate:{client}", limit=limit, period_seconds=60)
+    if wait_seconds > 0:
+        raise Overloaded(
+            f"a client may make {limit} requests in a minute", retry_after_seconds=wait_seconds
+        )
+
+
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    # Answers change while a pool is fetched, and hold scores of one query: no cache keeps them.
+    headers = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(json.dumps(body), status, headers, mimetype="application/json")
+
+
+def _error(error: ImageSearchError) -> Response:
+    return _json(http_api.error_json(error), error.status, http_api.retry_after(error))
+
+
+def _refuse(status: int, code: str, message: str) -> Response:
+    headers = {"Allow": ALLOW} if status == 405 else {}
+    return _json({"error": {"code": code, "message": message}}, status, headers)
+
+
+def _allow_origin(response: Response, origin: str | None, allowed: frozenset[str]) -> Response:
+    response.headers.add("Vary", "Origin")
+    if origin and ("*" in allowed or origin in allowed):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Location, Retry-After"
+    return response

@@ -1,0 +1,171 @@
+"""The one composition root: Settings -> adapters -> use cases, each built when first used.
+
+Entry points ask for `Services`; the one-machine stack (`local/stack.py`) gives it the encoder
+and the gallery's URL, which no other edition has in process.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from imagesearch.adapters.download import Downloader
+from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.local_bus import LocalBus
+from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.pixabay import Pixabay
+from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.clock import SystemClock
+from imagesearch.config import Settings
+from imagesearch.embed import Embed
+from imagesearch.errors import Unavailable
+from imagesearch.fetch import Fetch
+from imagesearch.ports import Encoder, ImageSource
+from imagesearch.score import Score
+from imagesearch.search import Search
+
+PIXABAY_QUOTA = {"limit": 100, "period_seconds": 60.0}  # requests per key, Pixabay's own limit
+GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
+
+
+class Services:
+    """
+    The ports and use cases of the embedded edition, each built when first used.
+
+    Args:
+        encoder: the loaded CLIP; only a process that embeds or scores has one.
+        gallery_url: base URL of the demo gallery, needed when `settings.is_demo`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        encoder: Encoder | None = None,
+        gallery_url: str | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self._encoder = encoder
+        self._gallery_url = gallery_url
+
+    @property
+    def encoder(self) -> Encoder:
+        """The loaded CLIP, or Unavailable in a process that has none."""
+        if self._encoder is None:
+            raise Unavailable("this process has loaded no CLIP model")
+        return self._encoder
+
+    @cached_property
+    def catalog(self) -> SqliteCatalog:
+        """Pools, images and embeddings."""
+        return SqliteCatalog(self.settings.data_dir / "catalog.sqlite", self.settings.policy)
+
+    @cached_property
+    def cache(self) -> Memorystore:
+        """Hot copies, in this process."""
+        return Memorystore(embedded_client())
+
+    @cached_property
+    def store(self) -> FolderStore:
+        """The durable originals."""
+        return FolderStore(self.settings.data_dir / "images")
+
+    @cached_property
+    def bus(self) -> LocalBus:
+        """The way out for messages, and their delivery."""
+        return LocalBus(
+            self.settings.data_dir / "dead_letters.jsonl",
+            max_delivery_attempts=self.settings.max_delivery_attempts,
+        )
+
+    @cached_property
+    def source(self) -> ImageSource:
+        """Pixabay, or the demo gallery that answers like it."""
+        settings, key = self.settings, self.settings.pixabay_api_key
+        limits = {
+            "connections": settings.download_connections,
+            "max_bytes": settings.max_image_bytes,
+        }
+        if key is not None:
+            return Pixabay(
+                api_key=key.get_secret_value(),
+                downloader=Downloader(**limits),
+                take_quota=self._take_quota,
+                clock=self.clock,
+            )
+        if self._gallery_url is None:
+            raise Unavailable("the demo gallery is not running")
+        return Pixabay(
+            api_url=f"{self._gallery_url}/api/",
+            api_key=GALLERY_KEY,
+            source="demo",
+            credit_source="imagesearch demo",
+            downloader=Downloader(**limits, allowed_origin=self._gallery_url),
+            take_quota=self._take_quota,
+            clock=self.clock,
+        )
+
+    def _take_quota(self) -> float:
+        return self.cache.take_token("quota:pixabay", **PIXABAY_QUOTA)
+
+    @cached_property
+    def fetch(self) -> Fetch:
+        """The use case of `functions/fetch`."""
+        return Fetch(
+            catalog=self.catalog,
+            cache=self.cache,
+            store=self.store,
+            source=self.source,
+            publisher=self.bus,
+            clock=self.clock,
+            connections=self.settings.download_connections,
+        )
+
+    @cached_property
+    def embed(self) -> Embed:
+        """The use case of the inference service's `/events/embed`."""
+        return Embed(
+            catalog=self.catalog,
+            cache=self.cache,
+            store=self.store,
+            encoder=self.encoder,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def score(self) -> Score:
+        """The use case of the inference service's `/score`; in process it is the scorer."""
+        return Score(
+            catalog=self.catalog,
+            cache=self.cache,
+            encoder=self.encoder,
+            clock=self.clock,
+            policy=self.settings.policy,
+        )
+
+    @cached_property
+    def search(self) -> Search:
+        """The use case of `functions/query`."""
+        return Search(
+            catalog=self.catalog,
+            cache=self.cache,
+            publisher=self.bus,
+            scorer=self.score,
+            clock=self.clock,
+            policy=self.settings.policy,
+            options=self.settings.source_options,
+        )
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.catalog.close()
+
+
+def services() -> Services:
+    """
+    Return the services of a process that was started on its own.
+
+    Raises:
+        Unavailable: the embedded edition lives in one process, which mounts its services.
+    """
+    raise Unavailable("the embedded edition runs in one process: start it with `imagesearch serve`")

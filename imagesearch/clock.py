@@ -1,0 +1,18 @@
+"""The system's time, behind the port `Clock`; tests bring their own."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Return after *seconds*; at once when it is not positive."""
+        time.sleep(max(0.0, seconds))

@@ -1,0 +1,96 @@
+"""The use case `embed`: a batch of stored images into embeddings in the catalog.
+
+The model is behind `Encoder`; scoring what is embedded is `score.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagesearch.errors import ImageSearchError, NotFound, RejectedImage
+from imagesearch.messages import BatchImage, EmbedBatch
+from imagesearch.model import Embedding
+from imagesearch.ports import Catalog, Clock, Encoder, ImageStore, PoolCache
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What one run did: how many images it embedded, had embedded already, and rejected."""
+
+    outcome: str = "embedded"
+    embedded: int = 0
+    reused: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Embed a batch; running it twice, at once or after a crash gives the same state."""
+
+    catalog: Catalog
+    cache: PoolCache
+    store: ImageStore
+    encoder: Encoder
+    clock: Clock
+
+    def __call__(self, batch: EmbedBatch) -> EmbedReport:
+        """
+        Do *batch*; an image that cannot be used is rejected and costs the others nothing.
+
+        Raises:
+            Overloaded, Unavailable, DeadlineExceeded: deliver the batch again later.
+        """
+        pool = self.catalog.pool(batch.pool_id)
+        if pool is None or pool.current.number != batch.generation:
+            return EmbedReport(outcome="nothing to do")
+        if not pool.current.state.in_progress:
+            return EmbedReport(outcome="nothing to do")
+        try:
+            return self._embed(batch)
+        except ImageSearchError as error:
+            self.catalog.record_error(batch.pool_id, batch.generation, str(error))
+            raise
+
+    def _embed(self, batch: EmbedBatch) -> EmbedReport:
+        revision = self.encoder.model_revision
+        ids = [image.image_id for image in batch.images]
+        known = self.catalog.embedded(ids, revision)
+        todo = [image for image in batch.images if image.image_id not in known]
+        embeddings, rejections = self._encode(todo)
+        pool = self.catalog.record_batch(
+            batch.pool_id,
+            batch.generation,
+            model_revision=revision,
+            embeddings=embeddings,
+            rejections=rejections,
+            reused=known,
+            now=self.clock.now(),
+        )
+        if pool is not None:
+            self.cache.put_state(pool)
+        return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
+
+    def _encode(self, images: Sequence[BatchImage]) -> tuple[dict[str, Embedding], dict[str, str]]:
+        originals, rejections = self._originals(images)
+        embeddings: dict[str, Embedding] = {}
+        outcomes = self.encoder.encode_images(list(originals.values())) if originals else []
+        for image_id, outcome in zip(originals, outcomes, strict=True):
+            if isinstance(outcome, RejectedImage):
+                rejections[image_id] = str(outcome)
+            else:
+                embeddings[image_id] = outcome
+        return embeddings, rejections
+
+    def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
+        """Return the bytes of *images* and, for those that are gone, the reasons."""
+        originals = self.cache.get_bytes([image.image_id for image in images])
+        rejections = {}
+        for image in images:
+            if image.image_id in originals:
+                continue
+            try:
+                originals[image.image_id] = self.store.get(image.object_name)
+            except NotFound:
+                rejections[image.image_id] = f"its original {image.object_name} is not stored"
+        return originals, rejections

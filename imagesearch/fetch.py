@@ -1,0 +1,226 @@
+"""The use case `fetch`: a pool's images from the source into the store, batch by batch.
+
+Listing and downloading are behind `ImageSource`; embedding what is stored is `embed.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+from imagesearch.errors import ImageSearchError, RejectedImage, SourceRefused, Unavailable
+from imagesearch.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
+from imagesearch.model import ListedImage, Pool
+from imagesearch.ports import Catalog, Clock, ImageSource, ImageStore, PoolCache, Publisher
+
+
+@dataclass(frozen=True)
+class FetchReport:
+    """What one run did: how many images it stored, had already, rejected, and left over."""
+
+    outcome: str = "fetched"
+    stored: int = 0
+    reused: int = 0
+    rejected: int = 0
+    unavailable: int = 0
+
+
+class _DownloadFailed(Exception):
+    """An image could not be had now; told apart from a store or catalog that is down."""
+
+
+@dataclass
+class _Batch:
+    """A slice of the listing; handed over when each image of *todo* is settled."""
+
+    index: int
+    todo: list[ListedImage]
+    downloaded: list[ListedImage] = field(default_factory=list)
+    reused: list[ListedImage] = field(default_factory=list)
+    rejections: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_settled(self) -> bool:
+        lost = len(self.rejections) + len(self.failures)
+        return len(self.downloaded) + len(self.reused) + lost == len(self.todo)
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """
+    Fetch one generation of a pool; running it twice, at once or after a crash is safe.
+
+    The listing is recorded once per generation and cut into batches by position, so every run
+    makes the same batches and goes on where the last one stopped.
+
+    Attributes:
+        connections: how many images are downloaded at a time.
+    """
+
+    catalog: Catalog
+    cache: PoolCache
+    store: ImageStore
+    source: ImageSource
+    publisher: Publisher
+    clock: Clock
+    connections: int = 16
+
+    def __call__(self, job: FetchJob, *, last_attempt: bool = False) -> FetchReport:
+        """
+        Do *job*; on the *last_attempt* images that could not be had are rejected.
+
+        Raises:
+            Overloaded, Unavailable, DeadlineExceeded: deliver the job again later.
+        """
+        pool = self.catalog.begin_fetch(job.pool_id, job.generation, self.clock.now())
+        if pool is None:
+            return FetchReport(outcome="nothing to do")
+        self.cache.put_state(pool)
+        try:
+            return self._fetch(job, last_attempt)
+        except SourceRefused as error:
+            self._note(self._failed(job, str(error)))
+            return FetchReport(outcome="refused by the source")
+        except ImageSearchError as error:
+            self.catalog.record_error(job.pool_id, job.generation, str(error))
+            raise
+
+    def give_up(self, pool_id: str, generation: int, reason: str) -> None:
+        """Mark the generation failed: its message ended in the dead-letter topic."""
+        self._note(self.catalog.fail(pool_id, generation, reason, self.clock.now()))
+
+    def _fetch(self, job: FetchJob, last_attempt: bool) -> FetchReport:
+        self._list(job)
+        batches = self._batches(job)
+        for batch in self._settled(batches):
+            self._hand_over(job, batch)
+        failures = {key: why for batch in batches for key, why in batch.failures.items()}
+        if failures:
+            self._settle(job, batches, failures, last_attempt)
+        self._note(self.catalog.finish_fetch(job.pool_id, job.generation, self.clock.now()))
+        return FetchReport(
+            stored=sum(len(batch.downloaded) for batch in batches),
+            reused=sum(len(batch.reused) for batch in batches),
+            rejected=sum(len(batch.rejections) for batch in batches),
+            unavailable=len(failures),
+        )
+
+    def _list(self, job: FetchJob) -> None:
+        if self.catalog.listing(job.pool_id, job.generation) is not None:
+            return
+        listing = self.source.list_images(job.keyword, job.options)
+        now = self.clock.now()
+        self._note(self.catalog.record_listing(job.pool_id, job.generation, listing, now))
+
+    def _batches(self, job: FetchJob) -> list[_Batch]:
+        listing = self.catalog.listing(job.pool_id, job.generation)
+        images = listing.images if listing else ()
+        pending = {
+            listed.image.image_id for listed in self.catalog.pending(job.pool_id, job.generation)
+        }
+        batches = []
+        for index, start in enumerate(range(0, len(images), MAX_BATCH_IMAGES)):
+            chunk = images[start : start + MAX_BATCH_IMAGES]
+            batches.append(_Batch(index, [one for one in chunk if one.image.image_id in pending]))
+        return [batch for batch in batches if batch.todo]
+
+    def _settled(self, batches: Sequence[_Batch]) -> Iterator[_Batch]:
+        """Store what is missing and yield each batch as soon as its last image is settled."""
+        names = [listed.image.object_name for batch in batches for listed in batch.todo]
+        existing = self.store.existing(names)
+        downloads = ThreadPoolExecutor(self.connections, thread_name_prefix="download")
+        try:
+            futures = {
+                downloads.submit(self._store, listed, existing): (batch, listed)
+                for batch in batches
+                for listed in batch.todo
+            }
+            for future in as_completed(futures):
+                batch, listed = futures[future]
+                self._sort(future, batch, listed)
+                if batch.is_settled:
+                    yield batch
+        finally:
+            downloads.shutdown(wait=True, cancel_futures=True)
+
+    @staticmethod
+    def _sort(future: Future[bool], batch: _Batch, listed: ListedImage) -> None:
+        image_id = listed.image.image_id
+        try:
+            downloaded = future.result()
+        except RejectedImage as error:
+            batch.rejections[image_id] = str(error)
+        except _DownloadFailed as error:
+            batch.failures[image_id] = str(error)
+        else:
+            (batch.downloaded if downloaded else batch.reused).append(listed)
+
+    def _store(self, listed: ListedImage, existing: set[str]) -> bool:
+        """Make sure that the image is stored; True when it had to be downloaded."""
+        if listed.image.object_name in existing:
+            return False
+        try:
+            data = self.source.download(listed)
+        except Unavailable as error:
+            raise _DownloadFailed(str(error)) from error
+        self.store.put(listed.image.object_name, data)
+        self.cache.put_bytes(listed.image.image_id, data)
+        return True
+
+    def _hand_over(self, job: FetchJob, batch: _Batch) -> None:
+        if batch.rejections:
+            self._reject(job, batch.rejections)
+        stored = batch.downloaded + batch.reused
+        if stored:
+            images = tuple(
+                BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)
+                for one in stored
+            )
+            self.publisher.publish(
+                EmbedBatch(
+                    pool_id=job.pool_id,
+                    generation=job.generation,
+                    batch_index=batch.index,
+                    images=images,
+                )
+            )
+        # Renews the lease: a long download is progress too.
+        self.catalog.begin_fetch(job.pool_id, job.generation, self.clock.now())
+
+    def _settle(
+        self,
+        job: FetchJob,
+        batches: Sequence[_Batch],
+        failures: dict[str, str],
+        last_attempt: bool,
+    ) -> None:
+        """Ask for another delivery, or on the last one go without the images that failed."""
+        pool = self.catalog.pool(job.pool_id)
+        embedded = pool.current.embedded if pool else 0
+        has_images = embedded or any(batch.downloaded or batch.reused for batch in batches)
+        if not (last_attempt and has_images):
+            first = next(iter(failures.values()))
+            raise Unavailable(f"{len(failures)} images could not be downloaded: {first}")
+        self._reject(job, failures)
+
+    def _reject(self, job: FetchJob, rejections: dict[str, str]) -> None:
+        self._note(
+            self.catalog.record_batch(
+                job.pool_id,
+                job.generation,
+                model_revision="",
+                embeddings={},
+                rejections=rejections,
+                now=self.clock.now(),
+            )
+        )
+
+    def _failed(self, job: FetchJob, reason: str) -> Pool | None:
+        self.catalog.record_error(job.pool_id, job.generation, reason)
+        return self.catalog.fail(job.pool_id, job.generation, reason, self.clock.now())
+
+    def _note(self, pool: Pool | None) -> None:
+        if pool is not None:
+            self.cache.put_state(pool)

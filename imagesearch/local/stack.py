@@ -1,0 +1,211 @@
+"""The one-machine edition: the true function, fetcher and service in one process.
+
+What a person types is in `cli.py`; the adapters in use are chosen in `imagesearch/bootstrap.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import functions_framework
+import httpx
+from a2wsgi import WSGIMiddleware
+from flask import Flask
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from werkzeug.test import Client
+
+from imagesearch.bootstrap import Services
+from imagesearch.config import Settings
+from imagesearch.errors import Unavailable
+from imagesearch.local.gallery import KEYWORDS, create_gallery, running_gallery
+from imagesearch.messages import EmbedBatch, FetchJob
+from inference_service.app import create_app
+from inference_service.clip import ClipEncoder
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE_POLICY = "default-src 'self'; img-src * data:; connect-src *"
+SEARCH_THREADS = 64  # a search may wait 25 s for its pool, and holds its thread meanwhile
+logger = logging.getLogger(__name__)
+
+
+class Stack:
+    """
+    Everything that answers a search on one machine.
+
+    Attributes:
+        services: the ports and use cases.
+        query: the public function, as the Flask app of functions-framework.
+        app: what `imagesearch serve` serves: the page, the images and the query function.
+    """
+
+    def __init__(self, services: Services, gallery: Starlette | None) -> None:
+        self.services = services
+        self.query = _mount("query", services)
+        self.app = _site(services, self.query, gallery)
+        fetch = Client(_mount("fetch", services))
+        bus = services.bus
+        bus.subscribe(FetchJob.topic, _wsgi_endpoint(fetch, "/"), workers=2)
+        bus.subscribe(
+            EmbedBatch.topic, _asgi_endpoint(create_app(services), "/events/embed"), workers=1
+        )
+        bus.subscribe_dead_letters(_wsgi_endpoint(fetch, "/dead-letter"))
+
+    def resume(self) -> None:
+        """Publish what an ended process left unfinished; its messages went with it."""
+        for pool in self.services.catalog.unfinished():
+            logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
+            self.services.search.publish_job(pool)
+
+
+@contextmanager
+def running_stack(settings: Settings, url: str) -> Iterator[Stack]:
+    """
+    Yield a stack at work on `settings.data_dir`; one process at a time may have it.
+
+    Args:
+        url: where its HTTP door will be, for the page links of the demo's pictures and for
+            others who want the same folder.
+
+    Raises:
+        FolderInUse: another process works on that folder.
+        Unavailable: the model cannot be loaded, or the catalog cannot be opened.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_own(settings.data_dir, url))
+        gallery_url = _start_gallery(settings, url, stack)
+        encoder = ClipEncoder.load(settings.model)
+        stack.callback(encoder.close)
+        services = Services(settings, encoder=encoder, gallery_url=gallery_url)
+        stack.callback(services.close)
+        running = Stack(services, create_gallery(public_url=f"{url}/demo") if gallery_url else None)
+        services.bus.start()
+        stack.callback(services.bus.stop)
+        running.resume()
+        yield running
+
+
+class FolderInUse(Unavailable):
+    """Another process works on the data folder; *url* is its HTTP door."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        super().__init__(f"DATA_DIR {folder} is in use by the imagesearch at {url}")
+        self.url = url
+
+
+@contextmanager
+def _own(folder: Path, url: str) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUse(folder, _read_url(lock)) from None
+        lock.truncate(0)
+        lock.write(json.dumps({"url": url}))
+        lock.flush()
+        yield
+
+
+def _read_url(lock: IO[str]) -> str:
+    lock.seek(0)
+    try:
+        return str(json.load(lock)["url"])
+    except (ValueError, KeyError):
+        return "an unknown address"
+
+
+def _start_gallery(settings: Settings, url: str, stack: ExitStack) -> str | None:
+    if not settings.is_demo:
+        return None
+    return stack.enter_context(running_gallery(public_url=f"{url}/demo"))
+
+
+def _mount(name: str, services: Services) -> Flask:
+    source = ROOT / "functions" / name / "main.py"
+    app: Flask = functions_framework.create_app(name, str(source), "http")
+    app.extensions["imagesearch"] = services
+    return app
+
+
+def _wsgi_endpoint(client: Client, path: str) -> Callable[[bytes], int]:
+    def post(body: bytes) -> int:
+        with client.post(path, data=body, content_type="application/json") as response:
+            return int(response.status_code)
+
+    return post
+
+
+def _asgi_endpoint(app: ASGIApp, path: str) -> Callable[[bytes], int]:
+    async def post(body: bytes) -> int:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            headers = {"Content-Type": "application/json"}
+            return (await client.post(path, content=body, headers=headers)).status_code
+
+    return lambda body: asyncio.run(post(body))
+
+
+def _site(services: Services, query: Flask, gallery: Starlette | None) -> Starlette:
+    function: Any = WSGIMiddleware(query, workers=SEARCH_THREADS)
+    images = StaticFiles(directory=services.settings.data_dir / "images", check_dir=False)
+    # A canvas of another origin may draw the stored images, as from the cloud's bucket.
+    any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
+    routes: list[Route | Mount] = [
+        *(Route(path, function) for path in ("/search", "/pools/{pool_id}", "/alive", "/ready")),
+        Route("/config.json", _page_config(services.settings)),
+        Mount("/images", images, middleware=any_origin),
+        *([Mount("/demo", gallery)] if gallery else []),
+        Mount("/", StaticFiles(directory=ROOT / "web", html=True)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(_SecurityHeaders)],
+        exception_handlers={HTTPException: _answer_http_error},
+    )
+
+
+def _page_config(settings: Settings) -> Callable[[Request], Response]:
+    keywords = list(KEYWORDS) if settings.is_demo else []
+    config = {"api": "", "demo": settings.is_demo, "demo_keywords": keywords}
+    return lambda _: JSONResponse(config)
+
+
+def _answer_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - how Starlette types a handler
+    code = "not_found" if error.status_code == 404 else "http_error"
+    body = {"error": {"code": code, "message": str(error.detail)}}
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+class _SecurityHeaders:
+    """Adds to every answer what keeps a page from running what it was not served with."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

@@ -1,0 +1,183 @@
+"""The use case `search`: find or ask for the keyword's pool, wait a little, have it scored.
+
+Fetching is `fetch.py`, scoring is `score.py`; both run elsewhere and are reached through ports.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from imagesearch.errors import NotFound, Unavailable
+from imagesearch.messages import FetchJob, ScoreRequest
+from imagesearch.model import (
+    Generation,
+    Pool,
+    PoolKey,
+    PoolPolicy,
+    PoolState,
+    SearchHit,
+    SearchRequest,
+    SourceOptions,
+)
+from imagesearch.ports import Catalog, Clock, PoolCache, Publisher, Scorer, ScoreReply
+
+_POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's state
+
+
+@dataclass(frozen=True)
+class SearchAnswer:
+    """
+    What a search found.
+
+    Attributes:
+        hits: best first; None while nothing is embedded yet.
+        pool: as it stood, None in scope `catalog`.
+        complete: False while images of the pool are still to be embedded.
+    """
+
+    request: SearchRequest
+    hits: tuple[SearchHit, ...] | None
+    pool: Pool | None
+    complete: bool
+    query_truncated: bool = False
+    total_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    score_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Search:
+    """Answers searches. A thousand simultaneous first searches for a keyword make one fetch."""
+
+    catalog: Catalog
+    cache: PoolCache
+    publisher: Publisher
+    scorer: Scorer
+    clock: Clock
+    policy: PoolPolicy
+    options: SourceOptions
+
+    def __call__(self, request: SearchRequest) -> SearchAnswer:
+        """
+        Answer *request* as soon as its pool is ready, or when its wait ends.
+
+        Raises:
+            Unavailable: the pool failed and has nothing to show, or a port is down.
+            Overloaded, DeadlineExceeded: from the scorer.
+        """
+        started = time.perf_counter()
+        if request.scope == "catalog":
+            return self._answer(request, None, self._score(request, None), started)
+        deadline = self.clock.now() + timedelta(seconds=request.wait_seconds)
+        pool = self._await(self._request_pool(PoolKey.of(request.keyword, self.options)), deadline)
+        reply = self._score(request, pool)
+        if reply and self._lacks_embeddings(pool, reply):
+            pool = self._await(self._reopen(pool, reply.model_revision), deadline)
+            reply = self._score(request, pool)
+        return self._answer(request, pool, reply, started)
+
+    def pool(self, pool_id: str) -> Pool:
+        """Return the pool as it stands; NotFound when there is none."""
+        pool = self.cache.get_state(pool_id) or self.catalog.pool(pool_id)
+        if pool is None:
+            raise NotFound(f"there is no pool {pool_id}")
+        return pool
+
+    def _request_pool(self, key: PoolKey) -> Pool:
+        now = self.clock.now()
+        noted = self.cache.get_state(key.pool_id)
+        if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
+            return noted
+        requested = self.catalog.request_pool(key, now)
+        return self._publish(requested.pool, requested.created)
+
+    def _publish(self, pool: Pool, created: bool) -> Pool:
+        # The state goes first: after publishing, the fetcher's own notes must not be undone.
+        self.cache.put_state(pool)
+        if created:
+            self.publish_job(pool)
+        return pool
+
+    def publish_job(self, pool: Pool) -> None:
+        """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
+        self.publisher.publish(
+            FetchJob(
+                pool_id=pool.pool_id,
+                generation=pool.current.number,
+                keyword=pool.keyword,
+                options=pool.options,
+            )
+        )
+
+    def _reopen(self, pool: Pool, model_revision: str) -> Pool:
+        """The model changed: have the pool embedded again from the stored originals."""
+        number = pool.answering.number
+        requested = self.catalog.reopen(pool.pool_id, number, model_revision, self.clock.now())
+        return self._publish(requested.pool, requested.created) if requested else pool
+
+    def _await(self, pool: Pool, deadline: datetime) -> Pool:
+        """Return the pool once it can be answered from in full, or as it is at *deadline*."""
+        while pool.ready is None and pool.current.state.in_progress:
+            left_seconds = (deadline - self.clock.now()).total_seconds()
+            if left_seconds <= 0:
+                break
+            self.clock.sleep(min(_POLL_SECONDS, left_seconds))
+            pool = self.pool(pool.pool_id)
+        return pool
+
+    def _score(self, request: SearchRequest, pool: Pool | None) -> ScoreReply | None:
+        if pool is None:
+            return self.scorer.score(
+                ScoreRequest(scope="catalog", query=request.query, top_k=request.top_k)
+            )
+        if pool.answering.embedded == 0:
+            return None
+        return self.scorer.score(
+            ScoreRequest(
+                pool_id=pool.pool_id,
+                generation=pool.answering.number,
+                query=request.query,
+                top_k=request.top_k,
+            )
+        )
+
+    @staticmethod
+    def _lacks_embeddings(pool: Pool, reply: ScoreReply) -> bool:
+        generation = pool.answering
+        return generation.state is PoolState.READY and reply.embedded < generation.embedded
+
+    def _answer(
+        self, request: SearchRequest, pool: Pool | None, reply: ScoreReply | None, started: float
+    ) -> SearchAnswer:
+        total_seconds = time.perf_counter() - started
+        complete = pool is None or pool.answering.state is PoolState.READY
+        if reply is None:
+            hits = self._without_embeddings(pool) if pool else ()
+            return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
+        if reply.embedded == 0 and not complete:
+            return SearchAnswer(request, None, pool, complete, total_seconds=total_seconds)
+        return SearchAnswer(
+            request,
+            reply.hits,
+            pool,
+            complete,
+            reply.query_truncated,
+            total_seconds,
+            reply.encode_seconds,
+            reply.score_seconds,
+        )
+
+    def _without_embeddings(self, pool: Pool) -> tuple[SearchHit, ...] | None:
+        generation = pool.answering
+        if generation.state is PoolState.FAILED:
+            raise Unavailable(
+                f"the images of {pool.keyword!r} could not be fetched: {generation.reason}",
+                retry_after_seconds=self._seconds_to_retry(generation),
+            )
+        return () if generation.state is PoolState.READY else None
+
+    def _seconds_to_retry(self, generation: Generation) -> float:
+        retry_at = generation.retry_at or self.clock.now()
+        return max(1.0, (retry_at - self.clock.now()).total_seconds())

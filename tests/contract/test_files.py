@@ -1,0 +1,75 @@
+"""What only the folder store does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imagesearch.adapters.files import FolderStore
+from imagesearch.errors import Unavailable
+
+WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from imagesearch.adapters.files import FolderStore
+store = FolderStore(Path(sys.argv[1]))
+versions = [bytes([n]) * 3_000_000 for n in range(2)]
+store.put("one.jpg", versions[0])
+print("at work", flush=True)
+while True:
+    for version in versions:
+        store.put("one.jpg", version)
+"""
+
+
+def test_the_folder_holds_the_images_alone(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "deep" / "images")
+    for _ in range(3):
+        store.put("a.jpg", b"data")
+    assert [path.name for path in (tmp_path / "deep" / "images").iterdir()] == ["a.jpg"]
+
+
+def test_a_stored_image_survives_a_restart(tmp_path: Path) -> None:
+    FolderStore(tmp_path).put("a.jpg", b"data")
+    assert FolderStore(tmp_path).get("a.jpg") == b"data"
+
+
+def test_a_folder_inside_is_no_image(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    (tmp_path / "a.jpg").mkdir()
+    assert store.existing(["a.jpg"]) == set()
+    with pytest.raises(Unavailable, match=r"a\.jpg"):
+        store.get("a.jpg")
+    with pytest.raises(Unavailable, match=r"a\.jpg"):
+        store.put("a.jpg", b"data")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unavailable, match="image store failed"):
+        FolderStore(tmp_path / "file" / "images")
+
+
+def test_a_folder_that_vanished_is_unavailable_for_a_put(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "images")
+    (tmp_path / "images").rmdir()
+    with pytest.raises(Unavailable, match=r"a\.jpg"):
+        store.put("a.jpg", b"data")
+
+
+def test_a_writer_killed_in_the_middle_leaves_a_whole_image(tmp_path: Path) -> None:
+    for pause_seconds in (0.005, 0.012, 0.021):
+        command = [sys.executable, "-c", WRITE_FOR_EVER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"at work\n"
+            time.sleep(pause_seconds)
+            writer.send_signal(signal.SIGKILL)
+        data = FolderStore(tmp_path).get("one.jpg")
+        assert data in (b"\x00" * 3_000_000, b"\x01" * 3_000_000)

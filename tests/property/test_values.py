@@ -1,0 +1,77 @@
+"""Properties of values and messages, searched for counter-examples."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagesearch.errors import MalformedMessage
+from imagesearch.messages import BatchImage, EmbedBatch, FetchJob, Message, PushEnvelope
+from imagesearch.model import SourceOptions, normalise_keyword, top_k
+from tests.world import listed
+
+NAMES = st.text(min_size=1, max_size=40).filter(
+    lambda text: text.encode("utf-8", "ignore").decode() == text
+)
+JOBS = st.builds(
+    FetchJob,
+    pool_id=NAMES,
+    generation=st.integers(1, 10**9),
+    keyword=NAMES,
+    options=st.builds(SourceOptions, language=NAMES, pool_size=st.integers(3, 500)),
+)
+BATCHES = st.builds(
+    EmbedBatch,
+    pool_id=NAMES,
+    generation=st.integers(1, 10**9),
+    batch_index=st.integers(0, 20),
+    images=st.lists(
+        st.builds(BatchImage, image_id=NAMES, object_name=NAMES), min_size=1, max_size=32
+    ).map(tuple),
+)
+
+
+def envelope(data: bytes) -> bytes:
+    message = {"data": base64.b64encode(data).decode(), "messageId": "1", "unknown": 1}
+    return json.dumps({"message": message, "subscription": "s"}).encode()
+
+
+@given(st.one_of(JOBS, BATCHES))
+def test_a_message_survives_the_envelope(message: Message) -> None:
+    body = envelope(message.model_dump_json().encode())
+    assert PushEnvelope.parse(body).decode(type(message)) == message
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
+    with pytest.raises(MalformedMessage):
+        PushEnvelope.parse(data)
+    with pytest.raises(MalformedMessage):
+        PushEnvelope.parse(envelope(data)).decode(FetchJob)
+
+
+@given(st.text())
+def test_normalising_a_keyword_twice_changes_nothing(text: str) -> None:
+    once = normalise_keyword(text)
+    assert normalise_keyword(once) == once
+    assert once == once.strip()
+    assert "  " not in once
+
+
+@given(
+    st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 1.0]), max_size=30),
+    st.integers(1, 40),
+)
+def test_top_k_equals_a_plain_sort(scores: list[float], k: int) -> None:
+    images = [listed(i).image for i in range(len(scores))]
+    hits = top_k(images, np.array(scores, np.float32), k, 20.0)
+    plain = sorted(zip(scores, images, strict=True), key=lambda it: (-it[0], it[1].image_id))
+    assert [hit.image for hit in hits] == [image for _, image in plain[:k]]
+    assert sum(hit.relevance for hit in top_k(images, np.array(scores, np.float32), 99, 20.0)) == (
+        pytest.approx(1.0 if scores else 0.0)
+    )

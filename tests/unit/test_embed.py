@@ -1,0 +1,69 @@
+"""The embedder: twice is once, and a bad image costs the batch nothing else."""
+
+from __future__ import annotations
+
+import random
+
+from imagesearch.messages import EmbedBatch
+from imagesearch.model import PoolState
+from tests.world import World
+
+
+def batches_of(world: World, count: int) -> list[EmbedBatch]:
+    world.offer("horse", count)
+    world.ask()
+    world.deliver()
+    batches = [world.take() for _ in range(len(world.outbox.messages))]
+    assert all(isinstance(batch, EmbedBatch) for batch in batches)
+    return batches  # type: ignore[return-value]  # just asserted
+
+
+def test_batches_delivered_twice_and_out_of_order_give_the_same_pool(world: World) -> None:
+    batches = batches_of(world, 100) * 2
+    random.Random(7).shuffle(batches)
+    for batch in batches:
+        world.embed(batch)
+    pool = world.ask().pool
+    assert pool is not None
+    assert (pool.current.state, pool.current.embedded) == (PoolState.READY, 100)
+    assert world.encoder.images == 100
+
+
+def test_an_image_that_cannot_be_decoded_is_rejected_alone(world: World) -> None:
+    [batch] = batches_of(world, 5)
+    world.store.put("twin-1.jpg", b"<html>expired</html>")
+    world.restart()  # the hot bytes are gone: the stored ones count
+    report = world.embed(batch)
+    assert (report.embedded, report.rejected) == (4, 1)
+    assert world.ask().complete
+
+
+def test_the_hot_bytes_spare_the_store(world: World) -> None:
+    [batch] = batches_of(world, 5)
+    world.store.put("twin-1.jpg", b"<html>not read</html>")
+    assert world.embed(batch).rejected == 0
+
+
+def test_an_original_that_is_gone_is_rejected_with_its_name(world: World) -> None:
+    [batch] = batches_of(world, 2)
+    gone = batch.images[0].model_copy(update={"object_name": "nowhere.jpg"})
+    world.restart()
+    batch = batch.model_copy(update={"images": (gone, batch.images[1])})
+    assert world.embed(batch).rejected == 1
+
+
+def test_a_batch_of_an_older_generation_does_nothing(world: World) -> None:
+    [batch] = batches_of(world, 5)
+    world.fetch.give_up(batch.pool_id, 1, "lost")
+    world.clock.sleep(61)
+    world.ask()
+    assert world.embed(batch).outcome == "nothing to do"
+    assert world.encoder.images == 0
+
+
+def test_a_batch_of_a_ready_or_unknown_pool_does_nothing(world: World) -> None:
+    [batch] = batches_of(world, 5)
+    world.embed(batch)
+    assert world.embed(batch).outcome == "nothing to do"
+    unknown = batch.model_copy(update={"pool_id": "f" * 32})
+    assert world.embed(unknown).outcome == "nothing to do"

@@ -1,0 +1,217 @@
+"""The fetcher: idempotent, batch by batch, one bad image costing nothing else."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from imagesearch.errors import Overloaded, RejectedImage, SourceRefused, Unavailable
+from imagesearch.messages import EmbedBatch, FetchJob
+from imagesearch.model import ListedImage, Listing, PoolState
+from tests.world import TwinSource, World
+
+
+def job_of(world: World, count: int) -> FetchJob:
+    world.offer("horse", count)
+    world.ask()
+    job = world.take()
+    assert isinstance(job, FetchJob)
+    return job
+
+
+def state(world: World, job: FetchJob) -> PoolState:
+    pool = world.catalog.pool(job.pool_id)
+    assert pool is not None
+    return pool.current.state
+
+
+def test_a_fetch_stores_every_image_and_then_waits_for_the_embeddings(world: World) -> None:
+    job = job_of(world, 5)
+    report = world.fetch(job)
+    assert (report.stored, report.reused, report.rejected) == (5, 0, 0)
+    assert world.store.get("twin-4.jpg") == b"twin-4"
+    assert state(world, job) is PoolState.EMBEDDING
+
+
+def test_a_batch_is_published_while_later_downloads_are_still_running(world: World) -> None:
+    """The fetcher does not wait for its last download."""
+    release = threading.Event()
+
+    class SlowLast(TwinSource):
+        def download(self, image: ListedImage) -> bytes:
+            if image.image.image_id == "twin-39":
+                assert release.wait(5)
+            return super().download(image)
+
+    slow = SlowLast()
+    world.source = slow
+    world.assemble()
+    job = job_of(world, 40)
+    thread = threading.Thread(target=world.fetch, args=(job,))
+    thread.start()
+    try:
+        for _ in range(500):
+            if world.outbox.messages:
+                break
+            threading.Event().wait(0.01)
+        [batch] = world.outbox.messages
+        assert isinstance(batch, EmbedBatch)
+        assert batch.batch_index == 0
+    finally:
+        release.set()
+        thread.join()
+    assert len(world.outbox.messages) == 2
+
+
+def test_delivering_a_job_twice_fetches_nothing_twice(world: World) -> None:
+    job = job_of(world, 40)
+    world.fetch(job)
+    world.deliver_all()
+    downloads = list(world.source.downloads)
+    assert world.fetch(job).outcome == "nothing to do"
+    assert world.source.downloads == downloads
+    assert world.outbox.messages == []
+
+
+def test_a_run_after_a_crash_downloads_only_what_is_missing(world: World) -> None:
+    job = job_of(world, 5)
+    world.source.download_errors["twin-3"] = Unavailable("time-out")
+    with pytest.raises(Unavailable):
+        world.fetch(job)
+    world.source.download_errors.clear()
+    world.source.downloads.clear()
+    report = world.fetch(job)
+    assert world.source.downloads == ["twin-3"]
+    assert (report.stored, report.reused) == (1, 4)
+    assert world.source.listings == 1
+    world.deliver_all()
+    assert world.ask().complete
+
+
+def test_the_first_listing_of_a_generation_stays(world: World) -> None:
+    job = job_of(world, 5)
+    world.fetch(job)
+    world.offer("horse", 9)
+    world.fetch(job)
+    pool = world.catalog.pool(job.pool_id)
+    assert pool is not None
+    assert pool.current.images == 5
+
+
+def test_an_image_stored_for_another_keyword_is_not_downloaded_again(world: World) -> None:
+    world.ready_pool("horse", 5)
+    world.source.downloads.clear()
+    world.ready_pool("pony", 6)
+    assert world.source.downloads == ["twin-5"]
+    assert world.encoder.images == 6
+
+
+def test_one_rejected_image_costs_the_others_nothing(world: World) -> None:
+    job = job_of(world, 5)
+    world.source.download_errors["twin-2"] = RejectedImage("it has 30 MB, more than 20")
+    assert world.fetch(job).rejected == 1
+    world.deliver_all()
+    pool = world.ask().pool
+    assert pool is not None
+    assert (pool.current.embedded, pool.current.rejected) == (4, 1)
+    assert pool.current.state is PoolState.READY
+
+
+def test_hits_the_source_rejected_are_counted_with_the_images(world: World) -> None:
+    world.offer("horse", 4, **{"twin-77": "it has no webformatURL"})
+    world.ask()
+    world.deliver_all()
+    pool = world.ask().pool
+    assert pool is not None
+    assert (pool.current.images, pool.current.embedded, pool.current.rejected) == (5, 4, 1)
+
+
+def test_an_image_that_cannot_be_had_now_nacks_after_the_others_went_on(world: World) -> None:
+    job = job_of(world, 5)
+    world.source.download_errors["twin-2"] = Unavailable("time-out")
+    with pytest.raises(Unavailable, match="1 images could not be downloaded: time-out"):
+        world.fetch(job)
+    world.deliver_all()
+    answer = world.ask(top_k=10)
+    assert answer.hits is not None
+    assert len(answer.hits) == 4
+    assert not answer.complete
+
+
+def test_on_the_last_attempt_images_that_cannot_be_had_are_rejected(world: World) -> None:
+    job = job_of(world, 5)
+    world.source.download_errors["twin-2"] = Unavailable("time-out")
+    world.fetch(job, last_attempt=True)
+    world.deliver_all()
+    assert world.ask().complete
+
+
+def test_a_source_that_is_down_never_makes_a_ready_empty_pool(world: World) -> None:
+    job = job_of(world, 3)
+    for i in range(3):
+        world.source.download_errors[f"twin-{i}"] = Unavailable("connection refused")
+    with pytest.raises(Unavailable, match="connection refused"):
+        world.fetch(job, last_attempt=True)
+    world.fetch.give_up(job.pool_id, job.generation, "gave up after 5 attempts")
+    with pytest.raises(Unavailable, match="connection refused"):
+        world.ask()
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), Overloaded("quota")])
+def test_a_listing_that_fails_nacks_and_the_reason_is_kept(world: World, error: Exception) -> None:
+    job = job_of(world, 3)
+    world.source.listing_errors.append(error)
+    with pytest.raises(type(error)):
+        world.fetch(job)
+    world.fetch.give_up(job.pool_id, job.generation, "gave up")
+    pool = world.catalog.pool(job.pool_id)
+    assert pool is not None
+    assert pool.current.reason == str(error)
+
+
+def test_a_source_that_refuses_fails_the_pool_at_once(world: World) -> None:
+    job = job_of(world, 3)
+    world.source.listing_errors.append(SourceRefused("Invalid or missing API key"))
+    assert world.fetch(job).outcome == "refused by the source"
+    assert state(world, job) is PoolState.FAILED
+
+
+def test_a_job_of_an_older_generation_does_nothing(world: World) -> None:
+    job = job_of(world, 3)
+    world.fetch.give_up(job.pool_id, job.generation, "lost")
+    world.clock.sleep(61)
+    world.ask()
+    listings = world.source.listings
+    assert world.fetch(job).outcome == "nothing to do"
+    assert world.source.listings == listings
+
+
+def test_a_job_of_an_unknown_pool_does_nothing(world: World) -> None:
+    job = job_of(world, 3).model_copy(update={"pool_id": "f" * 32})
+    assert world.fetch(job).outcome == "nothing to do"
+
+
+def test_a_store_that_is_down_nacks_the_job(world: World) -> None:
+    class FullDisk:
+        def put(self, name: str, data: bytes) -> None:
+            raise Unavailable("no space left on device")
+
+        def get(self, name: str) -> bytes:
+            raise AssertionError(name)
+
+        def existing(self, names: object) -> set[str]:
+            return set()
+
+    job = job_of(world, 3)
+    world.store = FullDisk()  # type: ignore[assignment]  # a twin of the same port
+    world.assemble()
+    with pytest.raises(Unavailable, match="no space left"):
+        world.fetch(job, last_attempt=True)
+
+
+def test_an_empty_listing_publishes_nothing(world: World) -> None:
+    world.source.offers["horse"] = Listing(())
+    world.ask()
+    world.deliver()
+    assert world.outbox.messages == []

@@ -1,0 +1,90 @@
+"""Bounds of every parameter, and the shapes that clients of the API read."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagesearch import http_api
+from imagesearch.errors import InvalidRequest, Overloaded, Unavailable
+
+GOOD = {"t": "horse", "s_query": "horses amidst flowers"}
+
+
+def test_what_is_left_out_has_the_defaults_of_the_design() -> None:
+    request = http_api.parse_search(GOOD)
+    assert (request.top_k, request.wait_seconds, request.scope) == (10, 10.0, "pool")
+    assert (request.keyword, request.query) == ("horse", "horses amidst flowers")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("k", value) for value in ("1", "200", "")),
+        *(("wait", value) for value in ("0", "25", "0.5", " ")),
+        *(("t", value) for value in ("x" * 100, "  x  ", "a&b#c+d")),
+        *(("s_query", value) for value in ("y" * 500, "马在花丛中 🐎")),
+        ("scope", "catalog"),
+    ],
+)
+def test_values_on_the_bounds_are_taken(name: str, value: str) -> None:
+    http_api.parse_search({**GOOD, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("k", "0", "k must be a whole number between 1 and 200, got 0"),
+        ("k", "201", "k must be a whole number between 1 and 200, got 201"),
+        ("k", "-1", "got -1"),
+        ("k", "ten", "got ten"),
+        ("k", "1.5", "got 1.5"),
+        ("k", "9" * 5000, "k must be a whole number between 1 and 200"),
+        ("wait", "25.1", "wait must be between 0 and 25, got 25.1"),
+        ("wait", "-0.1", "got -0.1"),
+        ("wait", "nan", "got nan"),
+        ("wait", "inf", "got inf"),
+        ("t", "", "t must have 1 to 100 characters, got 0"),
+        ("t", "   ", "t must have 1 to 100 characters, got 0"),
+        ("t", "x" * 101, "t must have 1 to 100 characters, got 101"),
+        ("t", "ﷺ" * 20, "once normalised, got 3"),
+        ("s_query", "", "s_query must have 1 to 500 characters, got 0"),
+        ("s_query", "y" * 501, "s_query must have 1 to 500 characters, got 501"),
+        ("scope", "all", "scope must be pool or catalog, got 'all'"),
+    ],
+)
+def test_a_value_out_of_bounds_names_field_bound_and_value(
+    name: str, value: str, message: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        http_api.parse_search({**GOOD, name: value})
+    assert message in str(caught.value)
+    assert caught.value.field == name
+
+
+def test_a_missing_parameter_names_itself() -> None:
+    with pytest.raises(InvalidRequest, match="t must have"):
+        http_api.parse_search({"s_query": "x"})
+    with pytest.raises(InvalidRequest, match="s_query must have"):
+        http_api.parse_search({"t": "x"})
+
+
+def test_the_keyword_may_be_left_out_in_scope_catalog() -> None:
+    assert http_api.parse_search({"s_query": "x", "scope": "catalog"}).keyword == ""
+
+
+@pytest.mark.parametrize("text", ["", "x", "../etc", "0" * 31, "0" * 33, "G" * 32, "é" * 32])
+def test_a_pool_id_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="pool_id must be 32 hexadecimal digits"):
+        http_api.parse_pool_id(text)
+
+
+def test_errors_carry_code_message_and_field() -> None:
+    body = http_api.error_json(InvalidRequest("k must be …", field="k"))
+    assert body == {"error": {"code": "invalid_request", "message": "k must be …", "field": "k"}}
+    assert "field" not in http_api.error_json(Unavailable("down"))["error"]
+
+
+def test_retry_after_is_in_whole_seconds_and_never_zero() -> None:
+    assert http_api.retry_after(Overloaded("", retry_after_seconds=0.2)) == {"Retry-After": "1"}
+    assert http_api.retry_after(Unavailable("", retry_after_seconds=2.1)) == {"Retry-After": "3"}
+    assert http_api.retry_after(InvalidRequest("")) == {}

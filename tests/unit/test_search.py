@@ -1,0 +1,311 @@
+"""The life of a pool (design §5), seen by those who search."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from imagesearch.errors import NotFound, SourceRefused, Unavailable
+from imagesearch.messages import EmbedBatch, FetchJob
+from imagesearch.model import PoolState
+from tests.world import World
+
+
+def advance(world: World, seconds: float) -> None:
+    world.clock.time += timedelta(seconds=seconds)
+
+
+def test_the_first_search_publishes_a_fetch_job_and_says_fetching(world: World) -> None:
+    answer = world.ask("  Horse ")
+    assert answer.hits is None
+    assert not answer.complete
+    assert answer.pool is not None
+    assert answer.pool.current.state is PoolState.REQUESTED
+    [job] = world.outbox.messages
+    assert isinstance(job, FetchJob)
+    assert (job.keyword, job.generation, job.options.pool_size) == ("horse", 1, 200)
+
+
+def test_spellings_of_one_keyword_share_a_pool(world: World) -> None:
+    pools = [world.ask(keyword).pool for keyword in ("Horse", " horse ", "ＨＯＲＳＥ")]
+    assert len({pool.pool_id for pool in pools if pool}) == 1
+    assert len(world.outbox.messages) == 1
+
+
+def test_a_ready_pool_is_answered_with_the_nearest_image_first(world: World) -> None:
+    world.ready_pool(count=5)
+    answer = world.ask(query="twin-3", top_k=2)
+    assert answer.complete
+    assert answer.hits is not None
+    assert answer.hits[0].image.image_id == "twin-3"
+    assert len(answer.hits) == 2
+    assert answer.hits[0].score == pytest.approx(1.0, abs=1e-3)
+    assert answer.hits[0].logit == pytest.approx(100.0, abs=0.1)
+    assert 0.99 < answer.hits[0].relevance <= 1.0
+
+
+def test_asking_for_more_than_the_pool_has_is_not_an_error(world: World) -> None:
+    world.ready_pool(count=3)
+    answer = world.ask(top_k=200)
+    assert answer.hits is not None
+    assert len(answer.hits) == 3
+
+
+def test_a_pool_of_one_image_is_answered(world: World) -> None:
+    world.ready_pool(count=1)
+    answer = world.ask()
+    assert answer.hits is not None
+    assert [hit.relevance for hit in answer.hits] == [1.0]
+
+
+def test_no_image_for_the_keyword_is_a_remembered_answer(world: World) -> None:
+    world.ask("qwxyz")
+    world.deliver_all()
+    for _ in range(3):
+        answer = world.ask("qwxyz")
+        assert answer.hits == ()
+        assert answer.complete
+    assert world.source.listings == 1
+
+
+def test_a_pool_whose_every_image_was_rejected_is_ready_and_empty(world: World) -> None:
+    world.offer("horse", 0, **{"twin-8": "no URL", "twin-9": "no URL"})
+    world.ask()
+    world.deliver_all()
+    answer = world.ask()
+    assert answer.hits == ()
+    assert answer.pool is not None
+    assert (answer.pool.answering.images, answer.pool.answering.rejected) == (2, 2)
+
+
+def test_searches_are_answered_from_what_is_embedded_so_far(world: World) -> None:
+    world.offer("horse", 40)
+    world.ask()
+    world.deliver()  # the fetch: two batches follow
+    first, second = world.take(), world.take()
+    world.deliver(first)
+    answer = world.ask(top_k=100)
+    assert answer.hits is not None
+    assert len(answer.hits) == 32
+    assert not answer.complete
+    world.deliver(second)
+    assert world.ask().complete
+
+
+def test_a_search_waits_for_its_pool_and_answers_as_soon_as_it_is_ready(world: World) -> None:
+    world.offer("horse", 5)
+    world.clock.during_sleep = [lambda: None, world.deliver_all]
+    started = world.clock.now()
+    answer = world.ask(wait_seconds=10)
+    assert answer.complete
+    assert answer.hits is not None
+    assert world.clock.now() - started == timedelta(seconds=0.2)
+
+
+def test_a_search_stops_waiting_when_its_wait_ends(world: World) -> None:
+    started = world.clock.now()
+    answer = world.ask(wait_seconds=2.5)
+    assert answer.hits is None
+    assert (world.clock.now() - started).total_seconds() == pytest.approx(2.5, abs=0.01)
+
+
+def test_fifty_simultaneous_first_searches_publish_one_job(world: World) -> None:
+    barrier = threading.Barrier(50)
+
+    def ask() -> None:
+        barrier.wait()
+        world.ask()
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(world.outbox.messages) == 1
+
+
+def test_a_warm_search_encodes_one_text_and_no_image(world: World) -> None:
+    world.ready_pool(count=5)
+    images, texts = world.encoder.images, world.encoder.texts
+    world.ask(query="a new sentence")
+    assert (world.encoder.images - images, world.encoder.texts - texts) == (0, 1)
+
+
+def test_a_query_seen_before_is_not_encoded_again(world: World) -> None:
+    world.ready_pool(count=5)
+    world.ask(query="a sentence")
+    texts = world.encoder.texts
+    world.ask(query="a sentence")
+    assert world.encoder.texts == texts
+
+
+def test_a_stale_pool_answers_at_once_while_its_next_generation_is_fetched(world: World) -> None:
+    world.ready_pool(count=5)
+    advance(world, 86_401)
+    world.offer("horse", 7)
+    answer = world.ask(top_k=100, wait_seconds=10)
+    assert answer.hits is not None
+    assert len(answer.hits) == 5
+    [job] = world.outbox.messages
+    assert isinstance(job, FetchJob)
+    assert job.generation == 2
+    world.ask()
+    assert len(world.outbox.messages) == 1, "one refresh at a time"
+    world.deliver_all()
+    refreshed = world.ask(top_k=100)
+    assert refreshed.hits is not None
+    assert len(refreshed.hits) == 7
+    assert world.encoder.images == 7, "the five known images were not embedded again"
+    assert sorted(world.source.downloads) == sorted(f"twin-{i}" for i in range(7))
+
+
+def test_lost_work_is_published_again_when_its_lease_ends(world: World) -> None:
+    world.offer("horse", 5)
+    world.ask()
+    world.outbox.messages.clear()  # the winner died before it published
+    world.ask()
+    assert world.outbox.messages == []
+    advance(world, 61)
+    world.ask()
+    [job] = world.outbox.messages
+    assert isinstance(job, FetchJob)
+    assert job.generation == 1
+    world.deliver_all()
+    assert world.ask().complete
+
+
+def test_work_that_advances_keeps_its_lease(world: World) -> None:
+    world.offer("horse", 70)
+    world.ask()
+    world.deliver()
+    batches = [world.take() for _ in range(3)]
+    for batch in batches:
+        advance(world, 50)
+        world.ask()
+        assert world.outbox.messages == []
+        world.deliver(batch)
+    assert world.ask().complete
+
+
+def test_a_failed_publish_surfaces_and_the_next_lease_tries_again(world: World) -> None:
+    world.outbox.errors.append(Unavailable("the topic is down"))
+    with pytest.raises(Unavailable, match="the topic is down"):
+        world.ask()
+    advance(world, 61)
+    world.ask()
+    assert len(world.outbox.messages) == 1
+
+
+def test_a_failed_pool_says_why_and_is_tried_again_after_its_rest(world: World) -> None:
+    world.source.listing_errors.append(SourceRefused("Pixabay refused the API key"))
+    world.ask()
+    world.deliver()
+    with pytest.raises(Unavailable, match="Pixabay refused the API key") as caught:
+        world.ask()
+    assert caught.value.retry_after_seconds == pytest.approx(60)
+    assert world.outbox.messages == []
+    advance(world, 61)
+    world.offer("horse", 5)
+    assert world.ask().hits is None
+    world.deliver_all()
+    answer = world.ask()
+    assert answer.complete
+    assert answer.pool is not None
+    assert answer.pool.current.number == 2
+    assert answer.pool.current.reason is None
+
+
+def test_a_failed_pool_with_images_is_answered_from_them(world: World) -> None:
+    world.offer("horse", 40)
+    world.ask()
+    world.deliver()
+    batch, lost = world.take(), world.take()
+    world.deliver(batch)
+    world.fetch.give_up(lost.pool_id, lost.generation, "gave up after 5 attempts")
+    answer = world.ask(top_k=100)
+    assert answer.hits is not None
+    assert len(answer.hits) == 32
+    assert not answer.complete
+    assert answer.pool is not None
+    assert answer.pool.current.state is PoolState.FAILED
+
+
+def test_a_failed_refresh_keeps_the_stale_images_on_show(world: World) -> None:
+    world.ready_pool(count=5)
+    advance(world, 86_401)
+    world.ask()
+    job = world.take()
+    world.fetch.give_up(job.pool_id, job.generation, "Pixabay is down")
+    answer = world.ask()
+    assert answer.hits is not None
+    assert len(answer.hits) == 5
+
+
+def test_losing_the_cache_loses_nothing(world: World) -> None:
+    world.ready_pool(count=5)
+    images, listings = world.encoder.images, world.source.listings
+    world.restart()
+    answer = world.ask(query="twin-2")
+    assert answer.hits is not None
+    assert answer.hits[0].image.image_id == "twin-2"
+    assert (world.encoder.images, world.source.listings) == (images, listings)
+    assert world.outbox.messages == []
+
+
+def test_a_new_model_embeds_the_stored_originals_again_without_a_fetch(world: World) -> None:
+    world.ready_pool(count=40)
+    downloads = len(world.source.downloads)
+    world.encoder.model_revision = "twin-2"
+    world.restart()
+    assert world.ask().hits is None
+    assert world.ask().hits is None
+    assert len(world.outbox.messages) == 1, "one re-embedding at a time"
+    world.deliver_all()
+    answer = world.ask(query="twin-7")
+    assert answer.complete
+    assert answer.hits is not None
+    assert answer.hits[0].image.image_id == "twin-7"
+    assert answer.hits[0].score == pytest.approx(1.0, abs=1e-3)
+    assert (len(world.source.downloads), world.source.listings) == (downloads, 1)
+
+
+def test_searching_the_catalog_needs_no_keyword_and_sees_every_pool(world: World) -> None:
+    world.ready_pool("horse", 5)
+    world.ready_pool("star", 8)
+    answer = world.ask("", scope="catalog", query="twin-7", top_k=3)
+    assert answer.pool is None
+    assert answer.complete
+    assert answer.hits is not None
+    assert answer.hits[0].image.image_id == "twin-7"
+    assert len(answer.hits) == 3
+
+
+def test_searching_an_empty_catalog_finds_nothing(world: World) -> None:
+    assert world.ask("", scope="catalog").hits == ()
+
+
+def test_a_long_query_says_that_it_was_cut(world: World) -> None:
+    world.ready_pool()
+    assert world.ask(query="x" * 400).query_truncated
+    assert not world.ask(query="x").query_truncated
+
+
+def test_a_pool_can_be_looked_at(world: World) -> None:
+    pool = world.ready_pool()
+    assert world.search.pool(pool.pool_id).current.state is PoolState.READY
+    with pytest.raises(NotFound, match="there is no pool"):
+        world.search.pool("0" * 32)
+
+
+def test_every_listed_image_is_embedded_once_in_batches_of_at_most_32(world: World) -> None:
+    world.offer("horse", 100)
+    world.ask()
+    world.deliver()
+    batches = [message for message in world.outbox.messages if isinstance(message, EmbedBatch)]
+    ids = [image.image_id for batch in batches for image in batch.images]
+    assert sorted(ids) == sorted(f"twin-{i}" for i in range(100))
+    assert max(len(batch.images) for batch in batches) == 32
+    world.deliver_all()
+    assert world.encoder.images == 100

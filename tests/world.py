@@ -1,0 +1,235 @@
+"""The use cases over the embedded adapters, with twins for what is far away, and a set clock.
+
+Messages wait in `World.outbox` until a test delivers them, in any order and as often as it likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.embed import Embed
+from imagesearch.errors import RejectedImage
+from imagesearch.fetch import Fetch
+from imagesearch.messages import EmbedBatch, FetchJob, Message
+from imagesearch.model import (
+    Credit,
+    Embedding,
+    Image,
+    ListedImage,
+    Listing,
+    Pool,
+    PoolPolicy,
+    SearchRequest,
+    SourceOptions,
+)
+from imagesearch.ports import TextEmbedding
+from imagesearch.score import Score
+from imagesearch.search import Search, SearchAnswer
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class SetClock:
+    """A clock that moves when it is told to; sleeping moves it, and runs what waits for it."""
+
+    time: datetime = START
+    during_sleep: list[object] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        if self.during_sleep:
+            step = self.during_sleep.pop(0)
+            assert callable(step)
+            step()
+
+
+def listed(number: int, **changes: object) -> ListedImage:
+    """Return the *number*-th image that the twin of the source offers."""
+    image_id = f"twin-{number}"
+    image = Image(
+        image_id=image_id,
+        object_name=f"{image_id}.jpg",
+        page_url=f"https://example.com/{number}",
+        width=640,
+        height=427,
+        credit=Credit("someone", "Twin"),
+        tags=("tag", str(number)),
+    )
+    return ListedImage(image, f"https://example.com/{number}.jpg")
+
+
+@dataclass
+class TwinSource:
+    """An image source in memory: *offers* by keyword; errors can be laid in its way."""
+
+    offers: dict[str, Listing] = field(default_factory=dict)
+    listing_errors: list[Exception] = field(default_factory=list)
+    download_errors: dict[str, Exception] = field(default_factory=dict)
+    listings: int = 0
+    downloads: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def list_images(self, keyword: str, options: SourceOptions) -> Listing:
+        with self.lock:
+            self.listings += 1
+        if self.listing_errors:
+            raise self.listing_errors.pop(0)
+        return self.offers.get(keyword, Listing(()))
+
+    def download(self, image: ListedImage) -> bytes:
+        image_id = image.image.image_id
+        with self.lock:
+            self.downloads.append(image_id)
+        if image_id in self.download_errors:
+            raise self.download_errors[image_id]
+        return image_id.encode()
+
+
+@dataclass
+class TwinEncoder:
+    """An encoder that needs no model: equal bytes and texts give equal directions."""
+
+    model_revision: str = "twin-1"
+    logit_scale: float = 100.0
+    images: int = 0
+    texts: int = 0
+
+    def _direction(self, data: bytes) -> Embedding:
+        seed = int.from_bytes(hashlib.sha256(self.model_revision.encode() + data).digest()[:8])
+        vector = np.random.default_rng(seed).normal(size=16).astype(np.float32)
+        unit: Embedding = vector / np.linalg.norm(vector)
+        return unit
+
+    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
+        self.images += len(images)
+        return [
+            RejectedImage("not an image") if data.startswith(b"<html") else self._direction(data)
+            for data in images
+        ]
+
+    def encode_text(self, text: str) -> TextEmbedding:
+        self.texts += 1
+        return TextEmbedding(self._direction(text.encode()), truncated=len(text) > 300)
+
+    def check(self) -> None:
+        return None
+
+
+@dataclass
+class Outbox:
+    """A publisher that keeps what it is given."""
+
+    messages: list[Message] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+
+    def publish(self, message: Message) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        # Through JSON, as on any wire.
+        self.messages.append(type(message).model_validate_json(message.model_dump_json()))
+
+
+class World:
+    """One imagesearch whose time and messages are in a test's hands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.policy = PoolPolicy()
+        self.clock = SetClock()
+        self.catalog = SqliteCatalog(folder / "catalog.sqlite", self.policy)
+        self.cache = Memorystore(embedded_client())
+        self.store = FolderStore(folder / "images")
+        self.source = TwinSource()
+        self.encoder = TwinEncoder()
+        self.outbox = Outbox()
+        self.options = SourceOptions(source="twin")
+        self.assemble()
+
+    def assemble(self) -> None:
+        """Build the use cases, as a process does that starts."""
+        self.fetch = Fetch(
+            catalog=self.catalog,
+            cache=self.cache,
+            store=self.store,
+            source=self.source,
+            publisher=self.outbox,
+            clock=self.clock,
+            connections=4,
+        )
+        self.embed = Embed(
+            catalog=self.catalog,
+            cache=self.cache,
+            store=self.store,
+            encoder=self.encoder,
+            clock=self.clock,
+        )
+        self.score = Score(
+            catalog=self.catalog,
+            cache=self.cache,
+            encoder=self.encoder,
+            clock=self.clock,
+            policy=self.policy,
+        )
+        self.search = Search(
+            catalog=self.catalog,
+            cache=self.cache,
+            publisher=self.outbox,
+            scorer=self.score,
+            clock=self.clock,
+            policy=self.policy,
+            options=self.options,
+        )
+
+    def offer(self, keyword: str, count: int, **rejections: str) -> None:
+        """Let the source offer images 0..*count* - 1 for *keyword*."""
+        self.source.offers[keyword] = Listing(tuple(listed(i) for i in range(count)), rejections)
+
+    def ask(self, keyword: str = "horse", **changes: object) -> SearchAnswer:
+        """Search *keyword* without waiting, unless told otherwise."""
+        request = {"query": "twin-3", "top_k": 5, "wait_seconds": 0.0, **changes}
+        return self.search(SearchRequest(keyword, **request))  # type: ignore[arg-type]
+
+    def take(self) -> Message:
+        """Take the oldest message out of the outbox."""
+        return self.outbox.messages.pop(0)
+
+    def deliver(self, message: Message | None = None) -> object:
+        """Deliver *message*, or the oldest in the outbox."""
+        message = message or self.take()
+        if isinstance(message, FetchJob):
+            return self.fetch(message)
+        assert isinstance(message, EmbedBatch)
+        return self.embed(message)
+
+    def deliver_all(self) -> None:
+        """Deliver until the outbox is empty."""
+        while self.outbox.messages:
+            self.deliver()
+
+    def ready_pool(self, keyword: str = "horse", count: int = 5) -> Pool:
+        """Return a pool of *count* images that is ready."""
+        self.offer(keyword, count)
+        self.ask(keyword)
+        self.deliver_all()
+        pool = self.ask(keyword).pool
+        assert pool is not None
+        return pool
+
+    def restart(self) -> None:
+        """Lose what a process has in memory: cached copies and waiting messages."""
+        self.cache = Memorystore(embedded_client())
+        self.outbox.messages.clear()
+        self.assemble()
