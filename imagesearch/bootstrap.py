@@ -23,7 +23,7 @@ from imagesearch.ports import Encoder, ImageSource
 from imagesearch.score import Score
 from imagesearch.search import Search
 
-PIXABAY_QUOTA = {"limit": 100, "period_seconds": 60.0}  # requests per key, Pixabay's own limit
+PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
 
 
@@ -81,15 +81,11 @@ class Services:
     @cached_property
     def source(self) -> ImageSource:
         """Pixabay, or the demo gallery that answers like it."""
-        settings, key = self.settings, self.settings.pixabay_api_key
-        limits = {
-            "connections": settings.download_connections,
-            "max_bytes": settings.max_image_bytes,
-        }
+        key = self.settings.pixabay_api_key
         if key is not None:
             return Pixabay(
                 api_key=key.get_secret_value(),
-                downloader=Downloader(**limits),
+                downloader=self._downloader(),
                 take_quota=self._take_quota,
                 clock=self.clock,
             )
@@ -99,14 +95,23 @@ class Services:
             api_url=f"{self._gallery_url}/api/",
             api_key=GALLERY_KEY,
             source="demo",
-            credit_source="imagesearch demo",
-            downloader=Downloader(**limits, allowed_origin=self._gallery_url),
+            credit_source="the demo gallery",
+            downloader=self._downloader(self._gallery_url),
             take_quota=self._take_quota,
             clock=self.clock,
         )
 
+    def _downloader(self, allowed_origin: str | None = None) -> Downloader:
+        return Downloader(
+            allowed_origin=allowed_origin,
+            connections=self.settings.download_connections,
+            max_bytes=self.settings.max_image_bytes,
+        )
+
     def _take_quota(self) -> float:
-        return self.cache.take_token("quota:pixabay", **PIXABAY_QUOTA)
+        return self.cache.take_token(
+            "quota:pixabay", limit=PIXABAY_LIMIT, period_seconds=PIXABAY_PERIOD_SECONDS
+        )
 
     @cached_property
     def fetch(self) -> Fetch:

@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
-from imagesearch.errors import ImageSearchError, RejectedImage, SourceRefused, Unavailable
+from imagesearch.errors import (
+    ImageSearchError,
+    InvalidRequest,
+    RejectedImage,
+    SourceRefused,
+    Unavailable,
+)
 from imagesearch.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
 from imagesearch.model import ListedImage, Pool
 from imagesearch.ports import Catalog, Clock, ImageSource, ImageStore, PoolCache, Publisher
@@ -80,7 +86,7 @@ class Fetch:
         self.cache.put_state(pool)
         try:
             return self._fetch(job, last_attempt)
-        except SourceRefused as error:
+        except (SourceRefused, InvalidRequest) as error:  # no retry can help
             self._note(self._failed(job, str(error)))
             return FetchReport(outcome="refused by the source")
         except ImageSearchError as error:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,7 +84,10 @@ def serve(
                 config = uvicorn.Config(
                     stack.app, log_config=None, timeout_graceful_shutdown=30, server_header=False
                 )
-                uvicorn.Server(config).run(sockets=[listener])
+                # uvicorn ends its requests, then raises the signal again: here it is heeded.
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+                with suppress(KeyboardInterrupt):
+                    uvicorn.Server(config).run(sockets=[listener])
 
 
 @cli.command(epilog=SEARCH_EXAMPLES)
@@ -101,7 +105,7 @@ def search(
     """Search KEYWORD's images for QUERY and print the best."""
     with _told_plainly(), _client(url, data_dir) as client:
         with _progress() as progress:
-            task = progress.add_task("asking", total=None)
+            task = progress.add_task("asking", total=None, count="")
             answer = client.search(
                 {"t": keyword, "s_query": query, "k": k},
                 lambda pool: progress.update(task, **_stand(pool)),
@@ -191,8 +195,7 @@ def _greeting(settings: Settings, url: str) -> Panel:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
-    progress = Progress(*columns, console=err, transient=True)
-    return progress
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def _stand(pool: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +238,7 @@ def _row(rank: int, result: dict[str, Any]) -> tuple[str, ...]:
 
 def _summary(answer: dict[str, Any]) -> str:
     pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
-    cut = " The query was cut after 77 tokens." if answer["query_truncated"] else ""
+    cut = " The query was cut to what the model reads." if answer["query_truncated"] else ""
     return f"{pool['embedded']} images searched in {seconds * 1000:.0f} ms.{cut}"
 
 
@@ -255,3 +258,7 @@ def _write_sheet(path: Path, answer: dict[str, Any]) -> None:
 def main() -> None:
     """Run the command line."""
     cli()
+
+
+if __name__ == "__main__":
+    main()

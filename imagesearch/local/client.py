@@ -57,10 +57,8 @@ class SearchClient:
                 time.sleep(min(answer.retry_after_seconds, 10))
                 continue
             body = _checked(answer)
-            pool = body.get("pool")
-            if pool is not None:
-                on_progress(pool)
-            if answer.status == 200 and (body["complete"] or pool["state"] == "failed"):
+            on_progress(body["pool"])
+            if answer.status == 200 and (body["complete"] or body["pool"]["state"] == "failed"):
                 return body
         raise SearchFailed(f"no complete answer within {GIVE_UP_SECONDS:.0f} seconds")
 

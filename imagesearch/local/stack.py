@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import functions_framework
 import httpx
@@ -139,7 +139,7 @@ def _start_gallery(settings: Settings, url: str, stack: ExitStack) -> str | None
 
 def _mount(name: str, services: Services) -> Flask:
     source = ROOT / "functions" / name / "main.py"
-    app: Flask = functions_framework.create_app(name, str(source), "http")
+    app: Flask = functions_framework.create_app(name, str(source), "http")  # type: ignore[no-untyped-call]  # the framework has no types
     app.extensions["imagesearch"] = services
     return app
 
@@ -163,7 +163,8 @@ def _asgi_endpoint(app: ASGIApp, path: str) -> Callable[[bytes], int]:
 
 
 def _site(services: Services, query: Flask, gallery: Starlette | None) -> Starlette:
-    function: Any = WSGIMiddleware(query, workers=SEARCH_THREADS)
+    # a2wsgi's own type of a WSGI application is narrower than what Flask is.
+    function: Any = WSGIMiddleware(cast(Any, query), workers=SEARCH_THREADS)
     images = StaticFiles(directory=services.settings.data_dir / "images", check_dir=False)
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]

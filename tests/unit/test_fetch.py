@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from imagesearch.errors import Overloaded, RejectedImage, SourceRefused, Unavailable
+from imagesearch.errors import InvalidRequest, Overloaded, RejectedImage, SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob
 from imagesearch.model import ListedImage, Listing, PoolState
 from tests.world import TwinSource, World
@@ -170,9 +170,10 @@ def test_a_listing_that_fails_nacks_and_the_reason_is_kept(world: World, error: 
     assert pool.current.reason == str(error)
 
 
-def test_a_source_that_refuses_fails_the_pool_at_once(world: World) -> None:
+@pytest.mark.parametrize("error", [SourceRefused("bad key"), InvalidRequest("q is too long")])
+def test_a_source_that_refuses_fails_the_pool_at_once(world: World, error: Exception) -> None:
     job = job_of(world, 3)
-    world.source.listing_errors.append(SourceRefused("Invalid or missing API key"))
+    world.source.listing_errors.append(error)
     assert world.fetch(job).outcome == "refused by the source"
     assert state(world, job) is PoolState.FAILED
 

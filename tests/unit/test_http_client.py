@@ -205,12 +205,9 @@ def test_a_refused_connection_is_a_failure_that_names_the_host() -> None:
     assert "127.0.0.1: no connection" in fails(a_client(), origin)
 
 
-@pytest.mark.parametrize(
-    "host", ["a" * 64 + ".pixabay.com", "..pixabay.com", "no-such-name.invalid"]
-)
-def test_a_name_that_cannot_be_resolved_is_a_failure(host: str) -> None:
-    client = HttpClient(limits=LIMITS, connections=1, guard=anywhere)
-    assert isinstance(client.get(f"http://{host}/", total_seconds=10), Unavailable)
+@pytest.mark.parametrize("host", ["a" * 64 + ".pixabay.com", "..pixabay.com"])
+def test_a_name_that_is_none_is_a_failure(host: str) -> None:
+    assert "cannot be resolved" in fails(a_client(), f"http://{host}/")
 
 
 def test_the_guard_is_asked_about_the_address_and_nothing_is_sent_when_it_refuses() -> None:
@@ -230,19 +227,15 @@ def test_the_guard_is_asked_about_the_address_and_nothing_is_sent_when_it_refuse
 
 
 def test_one_refused_address_among_several_refuses_the_name() -> None:
-    """A name with a public and a private address is broken or hostile."""
-    seen: list[str] = []
+    """A name with a public and a private address is broken or hostile; `localhost` has two."""
 
     def guard(_host: str, _port: int, address: str) -> bool:
-        seen.append(address)
-        return len(seen) > 1 or address == "::1"
+        return address != "127.0.0.1"
 
     with StubServer(lambda _: reply(200)) as server:
         client = HttpClient(limits=LIMITS, connections=1, guard=guard)
-        answer = client.get(f"http://localhost:{server.port}/", total_seconds=10)
-    refused_first = seen[0] != "::1"
-    assert isinstance(answer, Unavailable) == refused_first
-    assert server.connections == (0 if refused_first else 1)
+        assert "127.0.0.1 is not" in fails(client, f"http://localhost:{server.port}/")
+    assert server.connections == 0
 
 
 def test_every_failure_gives_its_connection_back() -> None:

@@ -1,0 +1,342 @@
+"""Pixabay behind the port `ImageSource`: its listing, its errors and its rate limit.
+
+From where images may be downloaded is in `download.py`, the limits of each request in
+`http_client.py`.
+
+Source of every parameter, bound and error text: https://pixabay.com/api/docs/.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+from pydantic import SecretStr
+
+from imagesearch.adapters.download import Downloader
+from imagesearch.adapters.http_client import HttpClient, Limits, Reply, anywhere
+from imagesearch.errors import (
+    InvalidRequest,
+    Overloaded,
+    RejectedImage,
+    SourceRefused,
+    Unavailable,
+)
+from imagesearch.model import Credit, Image, ListedImage, Listing, SourceOptions
+from imagesearch.ports import Clock
+
+API_URL = "https://pixabay.com/api/"
+MAX_KEYWORD_CHARACTERS = 100
+MAX_POOL_SIZE = 500  # Pixabay lets no query reach further
+MIN_PER_PAGE, MAX_PER_PAGE = 3, 200
+RATE_PERIOD_SECONDS = 60.0
+MAX_WAIT_SECONDS = 5.0  # a longer wait is left to the queue, which keeps no function busy
+ATTEMPTS = 3
+LISTING_LIMITS = Limits(total_seconds=15.0, max_bytes=5_000_000)  # 200 hits are about 200 kB
+
+_LANGUAGES = "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"
+_ORIENTATIONS = "all horizontal vertical"
+_CATEGORIES = (
+    "backgrounds fashion nature science education feelings health people religion places animals "
+    "industry computer food sports transportation travel buildings business music"
+)
+_COLORS = (
+    "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black brown"
+)
+_PAST_THE_END = '"page" is out of valid range'
+_SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png", ".webp": ".webp"}
+
+_KEY_PARAMETER = re.compile(r"\bkey=[^&\s'\"]+")
+
+logger = logging.getLogger(__name__)
+
+
+class _KeyFilter(logging.Filter):
+    """
+    Hides the value of `key` in the URLs that urllib3 logs.
+
+    Pixabay takes its key as a query parameter only, and urllib3 logs at DEBUG the path and the
+    query of each request, and as a warning the URL and the text of headers it cannot parse.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        hidden = _KEY_PARAMETER.sub("key=***", text)
+        if hidden != text:
+            record.msg, record.args, record.exc_info = hidden, None, None
+        return True
+
+
+_KEY_FILTER = _KeyFilter()
+# A filter does not see what is logged below its logger, so each one that logs URLs has it.
+_LOGGERS = ("connection", "connectionpool", "poolmanager", "util.retry")
+
+
+@dataclass(frozen=True)
+class _Page:
+    total_hits: int  # how many images can be reached by paging
+    hits: list[Any]
+
+
+class Pixabay:
+    """
+    The images of Pixabay, or of a server that answers like it; for many threads at once.
+
+    It asks for `image_type=all`: what kind of picture is meant ("a drawing of a horse") is for the
+    semantic query to say. It uses no proxy of the environment, see `http_client.py`.
+
+    Args:
+        api_key: sent with each request and shown nowhere else.
+        downloader: gets the images, and says which URLs it would get.
+        take_quota: called before each request; 0.0 allows it, else the seconds until one may be.
+        clock: what short waits are slept by.
+        api_url: where the listing is.
+        source: the first part of each image_id.
+        credit_source: how the source is called beside an image.
+        limits: of one request for a page of the listing.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        downloader: Downloader,
+        take_quota: Callable[[], float],
+        clock: Clock,
+        api_url: str = API_URL,
+        source: str = "pixabay",
+        credit_source: str = "Pixabay",
+        limits: Limits = LISTING_LIMITS,
+    ) -> None:
+        self._api_key = SecretStr(api_key)
+        self._downloader = downloader
+        self._take_quota = take_quota
+        self._clock = clock
+        self._api_url = api_url
+        self._source = source
+        self._credit_source = credit_source
+        self._limits = limits
+        self._http = HttpClient(limits=limits, connections=4, guard=anywhere)
+        for name in _LOGGERS:
+            logging.getLogger(f"urllib3.{name}").addFilter(_KEY_FILTER)
+
+    def list_images(self, keyword: str, options: SourceOptions) -> Listing:
+        """
+        Return up to `options.pool_size` images for *keyword*, the most popular first.
+
+        An image that was rejected counts too, so that a pool never costs more requests than its
+        size calls for. An image that a later page repeats is listed once.
+
+        Raises:
+            InvalidRequest: keyword or an option is outside of Pixabay's bounds.
+            SourceRefused: Pixabay answered 400: a bad key or parameter.
+            Overloaded: the rate limit is reached for longer than MAX_WAIT_SECONDS.
+            Unavailable: Pixabay is down, slow or answers nonsense.
+        """
+        parameters = _parameters(keyword, options)
+        per_page = parameters["per_page"]
+        found: dict[str, ListedImage | RejectedImage] = {}
+        number = 0
+        while True:
+            number, before = number + 1, len(found)
+            page = self._page({**parameters, "page": number})
+            for image_id, one in self._read_hits(page.hits):
+                found.setdefault(image_id, one)
+            is_last = len(page.hits) < per_page or number * per_page >= page.total_hits
+            if is_last or len(found) >= options.pool_size or len(found) == before:
+                return _listing(dict(itertools.islice(found.items(), options.pool_size)))
+
+    def download(self, image: ListedImage) -> bytes:
+        """
+        Return the bytes of *image*.
+
+        Raises:
+            RejectedImage: this image cannot be had.
+            Unavailable: it could not be had now.
+        """
+        return self._downloader.get(image.download_url)
+
+    def _page(self, parameters: Mapping[str, str | int]) -> _Page:
+        reply = self._ask(parameters)
+        if reply.status == 200:
+            if (page := _parsed(reply)) is not None:
+                return page
+            raise Unavailable(f"{self._credit_source} answered 200, but not with a listing")
+        text = self._text(reply)
+        if reply.status != 400 or text.startswith("<"):
+            raise Unavailable(f"{self._credit_source} answered {reply.status}")
+        if _PAST_THE_END in text and parameters["page"] != 1:
+            return _Page(0, [])
+        raise SourceRefused(f"{self._credit_source} refused the request: {text}")
+
+    def _ask(self, parameters: Mapping[str, str | int]) -> Reply:
+        """Return the answer, whatever its status, asking again after a short wait for quota."""
+        wait_seconds = 0.0
+        for _ in range(ATTEMPTS):
+            self._clock.sleep(wait_seconds)
+            answer = self._ask_once(parameters)
+            if isinstance(answer, Reply):
+                return answer
+            wait_seconds = answer
+            if wait_seconds > MAX_WAIT_SECONDS:
+                break
+        message = f"the rate limit of {self._credit_source} is reached"
+        raise Overloaded(message, retry_after_seconds=wait_seconds)
+
+    def _ask_once(self, parameters: Mapping[str, str | int]) -> Reply | float:
+        """Return the answer, or the seconds until the rate limit lets another request through."""
+        wait_seconds = self._take_quota()
+        if wait_seconds > 0.0:
+            return wait_seconds
+        reply = self._get(parameters)
+        if isinstance(reply, Unavailable):
+            raise reply
+        return _reset_seconds(reply) if reply.status == 429 else reply
+
+    def _get(self, parameters: Mapping[str, str | int]) -> Reply | Unavailable:
+        # The only place that sees the key: nothing is raised through this frame.
+        key = self._api_key.get_secret_value()
+        query = urlencode({"key": key, **parameters}, errors="replace")
+        reply = self._http.get(f"{self._api_url}?{query}", total_seconds=self._limits.total_seconds)
+        if isinstance(reply, Unavailable):
+            return Unavailable(f"{self._credit_source} is not available: {reply}")
+        return reply
+
+    def _text(self, reply: Reply) -> str:
+        """Return the beginning of an error's plain text, without the key if it is repeated."""
+        text = (reply.body or b"").decode("utf-8", "replace")
+        key = self._api_key.get_secret_value()
+        for form in {key, quote_plus(key)} - {""}:
+            text = text.replace(form, "***")
+        return " ".join(text.split())[:200]
+
+    def _read_hits(self, hits: list[Any]) -> list[tuple[str, ListedImage | RejectedImage]]:
+        """Return each hit that has an id as what can be downloaded, or why it cannot be."""
+        found: list[tuple[str, ListedImage | RejectedImage]] = []
+        for hit in hits:
+            number = hit.get("id") if isinstance(hit, dict) else None
+            if type(number) is not int or number < 0:  # True is an int to isinstance
+                logger.warning("a hit without a usable id was dropped (source=%s)", self._source)
+                continue
+            image_id = f"{self._source}-{number}"
+            found.append((image_id, self._read_hit(image_id, hit)))
+        return found
+
+    def _read_hit(self, image_id: str, hit: dict[str, Any]) -> ListedImage | RejectedImage:
+        try:
+            url = _clean(hit.get("webformatURL"))
+            self._downloader.check(url)
+            image = Image(
+                image_id=image_id,
+                object_name=image_id + _suffix(url),
+                page_url=_page_url(hit.get("pageURL")),
+                width=_pixels(hit, "webformatWidth"),
+                height=_pixels(hit, "webformatHeight"),
+                credit=Credit(_clean(hit.get("user")) or "unknown", self._credit_source),
+                tags=_tags(hit.get("tags")),
+            )
+        except RejectedImage as reason:
+            return reason
+        return ListedImage(image, url)
+
+
+def _parameters(keyword: str, options: SourceOptions) -> dict[str, Any]:
+    _check(keyword, options)
+    optional = {"category": options.category, "colors": options.colors}
+    return {
+        "q": keyword,
+        "lang": options.language,
+        "image_type": "all",
+        "orientation": options.orientation,
+        "safesearch": "true" if options.safesearch else "false",
+        "order": "popular",
+        "per_page": min(max(options.pool_size, MIN_PER_PAGE), MAX_PER_PAGE),
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def _check(keyword: str, options: SourceOptions) -> None:
+    _check_between("keyword", "characters", len(keyword), MAX_KEYWORD_CHARACTERS)
+    _check_between("pool_size", "images", options.pool_size, MAX_POOL_SIZE)
+    _check_choice("language", options.language, _LANGUAGES)
+    _check_choice("orientation", options.orientation, _ORIENTATIONS)
+    if options.category:
+        _check_choice("category", options.category, _CATEGORIES)
+    for color in options.colors.split(",") if options.colors else ():
+        _check_choice("colors", color, _COLORS)
+
+
+def _check_between(field: str, unit: str, value: int, highest: int) -> None:
+    if not 1 <= value <= highest:
+        message = f"{field} must have between 1 and {highest} {unit}, got {value}"
+        raise InvalidRequest(message, field=field)
+
+
+def _check_choice(field: str, value: str, choices: str) -> None:
+    if value not in choices.split():
+        raise InvalidRequest(f"{field} must be one of {choices}, got {value!r}", field=field)
+
+
+def _listing(found: dict[str, ListedImage | RejectedImage]) -> Listing:
+    return Listing(
+        tuple(one for one in found.values() if isinstance(one, ListedImage)),
+        {key: str(one) for key, one in found.items() if isinstance(one, RejectedImage)},
+    )
+
+
+def _parsed(reply: Reply) -> _Page | None:
+    try:
+        answer = json.loads(reply.body or b"")
+        page = _Page(answer["totalHits"], answer["hits"])
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return None
+    is_listing = isinstance(page.total_hits, int) and isinstance(page.hits, list)
+    return page if is_listing else None
+
+
+def _reset_seconds(reply: Reply) -> float:
+    """Return the seconds until the rate limit ends, 1..60; 60 when the answer does not say."""
+    try:
+        seconds = float(reply.headers.get("X-RateLimit-Reset", ""))
+    except ValueError:
+        return RATE_PERIOD_SECONDS
+    if not math.isfinite(seconds):
+        return RATE_PERIOD_SECONDS
+    return min(max(seconds, 1.0), RATE_PERIOD_SECONDS)
+
+
+def _clean(value: object) -> str:
+    """Return a text of the answer trimmed, with no half of a surrogate pair; "" if it is none."""
+    if not isinstance(value, str):
+        return ""
+    return value.encode("utf-8", "replace").decode().strip()
+
+
+def _pixels(hit: dict[str, Any], name: str) -> int:
+    value = hit.get(name)
+    if type(value) is not int or value < 1:  # True is an int to isinstance
+        raise RejectedImage(f"{name} must be a whole number of at least 1, got {value!r:.40}")
+    return value
+
+
+def _page_url(value: object) -> str:
+    """Return a link that a page may show; "" for `javascript:` and other schemes."""
+    url = _clean(value)
+    return url if url.lower().startswith(("https://", "http://")) else ""
+
+
+def _suffix(url: str) -> str:
+    return _SUFFIXES.get(PurePosixPath(urlsplit(url).path).suffix.lower(), ".jpg")
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    tags = (tag.strip() for tag in _clean(value).split(","))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))

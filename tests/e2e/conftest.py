@@ -1,0 +1,117 @@
+"""The one-machine edition as people start it: `imagesearch serve` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+START_SECONDS = 60
+READY_SECONDS = 60
+
+
+@dataclass
+class Serving:
+    """A running `imagesearch serve` over *data_dir*."""
+
+    data_dir: Path
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    url: str = ""
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        clean = {name: value for name, value in os.environ.items() if name != "PIXABAY_API_KEY"}
+        log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "imagesearch.local.cli", "serve", "--port", "0"],
+                env={**clean, "DATA_DIR": str(self.data_dir), "COLUMNS": "200", **self.env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        give_up_at = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < give_up_at, self.log()
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        address = f"http://127.0.0.1:{self._port()}"
+        try:
+            self.url = address
+            return requests.get(f"{address}/ready", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def _port(self) -> int:
+        """Return the port that it printed last, 0 before it did."""
+        _, found, rest = self.log().rpartition("http://127.0.0.1:")
+        return int("".join(char for char in rest[:5] if char.isdigit())) if found else 0
+
+    def log(self) -> str:
+        """Return what it printed."""
+        return (self.data_dir.parent / f"{self.data_dir.name}.log").read_text()
+
+    def kill(self) -> None:
+        """End it at once, as a power cut does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        (self.data_dir.parent / f"{self.data_dir.name}.log").write_text("")
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does; return its exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=40)
+
+    def search(self, **params: Any) -> requests.Response:
+        """Call the API."""
+        return requests.get(f"{self.url}/search", params=params, timeout=40)
+
+    def complete(self, **params: Any) -> dict[str, Any]:
+        """Search until the answer is complete, and return it."""
+        give_up_at = time.monotonic() + READY_SECONDS
+        while time.monotonic() < give_up_at:
+            response = self.search(**{"wait": 5, **params})
+            if response.status_code == 200 and response.json()["complete"]:
+                answer: dict[str, Any] = response.json()
+                return answer
+        raise AssertionError(self.log())
+
+
+@contextmanager
+def serving(data_dir: Path, **env: str) -> Iterator[Serving]:
+    """Yield a ready server that is ended at the end, however it stands."""
+    server = Serving(data_dir, env)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One server on the demo that all tests share; each takes keywords of its own."""
+    with serving(tmp_path_factory.mktemp("serve") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack_url(server: Serving) -> str:
+    """The base URL of the shared server."""
+    return server.url

@@ -1,0 +1,179 @@
+"""The whole pipeline on one machine, over real sockets."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+
+from imagesearch.local.gallery import KEYWORDS
+from tests.e2e.conftest import Serving, serving
+
+
+def test_the_issue_s_own_example_is_answered_with_a_red_circle_on_blue(server: Serving) -> None:
+    answer = server.complete(t="circle", s_query="a red circle on a blue background", k=3)
+    assert len(answer["results"]) == 3
+    assert {"red", "circle", "blue"} <= set(answer["results"][0]["tags"])
+    assert answer["top_urls"] == [result["url"] for result in answer["results"]]
+    assert answer["top_scores"] == sorted(answer["top_scores"], reverse=True)
+    assert answer["pool"]["state"] == "ready"
+    assert answer["pool"]["images"] == answer["pool"]["embedded"] == 200
+
+
+def test_every_url_of_an_answer_leads_somewhere(server: Serving) -> None:
+    answer = server.complete(t="star", s_query="a yellow star", k=5)
+    for result in answer["results"]:
+        response = requests.get(result["url"], headers={"Origin": "https://a.example"}, timeout=10)
+        with Image.open(io.BytesIO(response.content)) as image:
+            assert image.size == (result["width"], result["height"])
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        page_path = result["page_url"].split("/demo/")[1]
+        page = requests.get(f"{server.url}/demo/{page_path}", timeout=10)
+        assert page.status_code == 200
+        assert result["credit"]["user"] in page.text
+
+
+def test_a_first_search_is_answered_while_the_pool_is_still_being_fetched(
+    server: Serving,
+) -> None:
+    """Partial answers say so, and only grow."""
+    seen: list[int] = []
+    for _ in range(400):
+        response = server.search(t="square", s_query="a green square", k=200, wait=0)
+        assert response.status_code in (200, 202)
+        body: dict[str, Any] = response.json()
+        if response.status_code == 202:
+            assert body["status"] == "fetching"
+            assert response.headers["Location"] == f"/pools/{body['pool']['pool_id']}"
+            continue
+        seen.append(len(body["results"]))
+        if body["complete"]:
+            break
+        time.sleep(0.02)
+    assert seen == sorted(seen)
+    assert seen[-1] == 200
+    assert len(set(seen)) > 1, "no partial answer was seen"
+
+
+def test_fifty_simultaneous_first_searches_cause_one_fetch(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        codes: list[int] = []
+        barrier = threading.Barrier(50)
+
+        def search() -> None:
+            barrier.wait()
+            codes.append(server.search(t="heart", s_query="a big heart", wait=25).status_code)
+
+        threads = [threading.Thread(target=search) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert codes == [200] * 50
+        assert server.log().count("FetchJob pool_id") == 1
+
+
+@pytest.mark.parametrize("kill_at", [1, 60])
+def test_a_kill_in_the_middle_of_a_fetch_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, kill_at: int
+) -> None:
+    """Killed when *kill_at* images are stored, and started again."""
+    with serving(tmp_path / "data") as server:
+        server.search(t="triangle", s_query="x", wait=0)
+        folder = tmp_path / "data" / "images"
+        while not folder.exists() or len(list(folder.glob("*.jpg"))) < kill_at:
+            time.sleep(0.005)
+        server.kill()
+        assert len(list(folder.glob("*.jpg"))) < 200, "killed too late to prove anything"
+        server.start()
+        wait_for_ready(tmp_path / "data" / "catalog.sqlite")
+        answer = server.complete(t="triangle", s_query="a triangle", k=200)
+        ids = [result["image_id"] for result in answer["results"]]
+        assert len(ids) == len(set(ids)) == 200
+        assert answer["pool"]["generation"] == 2
+        assert len(list(folder.glob("*.jpg"))) == 200
+
+
+def wait_for_ready(catalog: Path) -> None:
+    """Wait until the only pool is ready, with no search that would push it on."""
+    give_up_at = time.monotonic() + 60
+    while time.monotonic() < give_up_at:
+        connection = sqlite3.connect(catalog)
+        try:
+            states = [row[0] for row in connection.execute("SELECT state FROM generations")]
+        finally:
+            connection.close()
+        if states == ["ready"]:
+            return
+        time.sleep(0.1)
+    raise AssertionError(states)
+
+
+def test_a_keyword_without_images_is_answered_with_none(server: Serving) -> None:
+    answer = server.complete(t="zebra", s_query="a zebra")
+    assert answer["results"] == []
+    assert answer["pool"]["images"] == 0
+
+
+def test_characters_of_urls_in_a_keyword_reach_the_source_unchanged(server: Serving) -> None:
+    for keyword in ("circle&q=star", "circle#star", "circle+star", "50% circle", "马"):
+        answer = server.complete(t=keyword, s_query="x")
+        assert answer["keyword"] == keyword
+        assert answer["results"] == []
+
+
+def test_searching_everything_stored_needs_no_keyword(server: Serving) -> None:
+    server.complete(t="circle", s_query="x")
+    answer = server.complete(s_query="a red circle on a blue background", scope="catalog", k=3)
+    assert answer["pool"] is None
+    assert {"red", "circle", "blue"} <= set(answer["results"][0]["tags"])
+
+
+def test_nonsense_in_a_request_is_answered_in_json(server: Serving) -> None:
+    for path in ("/search", "/search?k=%F0%28", "/pools/../../etc/passwd", "/nothing", "/images/x"):
+        response = requests.get(server.url + path, timeout=10)
+        assert response.status_code in (400, 404)
+        assert set(response.json()) == {"error"}
+    response = requests.post(f"{server.url}/search", data=b"\xff\x00", timeout=10)
+    assert response.status_code == 405
+    assert response.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_files_outside_the_images_and_the_page_are_not_served(server: Serving) -> None:
+    for path in ("/images/../catalog.sqlite", "/images/%2e%2e/catalog.sqlite", "/..%2fpyproject.toml"):
+        session = requests.Session()
+        request = requests.Request("GET", server.url).prepare()
+        request.url = server.url + path
+        assert session.send(request, timeout=10).status_code == 404
+
+
+def test_every_answer_forbids_what_the_page_was_not_served_with(server: Serving) -> None:
+    for path in ("/", "/app.js", "/search", "/images/x"):
+        headers = requests.get(server.url + path, timeout=10).headers
+        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_page_is_told_that_it_runs_on_the_demo(server: Serving) -> None:
+    config = requests.get(f"{server.url}/config.json", timeout=10).json()
+    assert config == {"api": "", "demo": True, "demo_keywords": list(KEYWORDS)}
+
+
+def test_ctrl_c_ends_it_and_its_data_is_there_at_the_next_start(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        first = server.complete(t="moon", s_query="a moon", k=5)
+        assert server.stop() == 0
+        server.start()
+        again = server.search(t="moon", s_query="a moon", k=5, wait=0).json()
+        assert [one["score"] for one in again["results"]] == [
+            one["score"] for one in first["results"]
+        ]
+        assert again["pool"]["generation"] == 1
+        assert server.log().count("FetchJob pool_id") == 1
