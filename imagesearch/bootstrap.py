@@ -34,6 +34,7 @@ class Services:
     Args:
         encoder: the loaded CLIP; only a process that embeds or scores has one.
         gallery_url: base URL of the demo gallery, needed when `settings.is_demo`.
+        backoff_seconds: the rest of a nacked message, at first and at most.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Services:
         *,
         encoder: Encoder | None = None,
         gallery_url: str | None = None,
+        backoff_seconds: tuple[float, float] = (1.0, 30.0),
     ) -> None:
         self.settings = settings
         self.clock = SystemClock()
         self._encoder = encoder
         self._gallery_url = gallery_url
+        self._backoff_seconds = backoff_seconds
 
     @property
     def encoder(self) -> Encoder:
@@ -75,6 +78,8 @@ class Services:
         """The way out for messages, and their delivery."""
         return LocalBus(
             self.settings.data_dir / "dead_letters.jsonl",
+            min_backoff_seconds=self._backoff_seconds[0],
+            max_backoff_seconds=self._backoff_seconds[1],
             max_delivery_attempts=self.settings.max_delivery_attempts,
         )
 

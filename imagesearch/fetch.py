@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagesearch.errors import (
     ImageSearchError,
@@ -59,7 +59,8 @@ class Fetch:
     Fetch one generation of a pool; running it twice, at once or after a crash is safe.
 
     The listing is recorded once per generation and cut into batches by position, so every run
-    makes the same batches and goes on where the last one stopped.
+    makes the same batches and goes on where the last one stopped. A later run that still has
+    something to download asks for fresh links first; one that has not leaves the source alone.
 
     Attributes:
         connections: how many images are downloaded at a time.
@@ -98,9 +99,12 @@ class Fetch:
         self._note(self.catalog.fail(pool_id, generation, reason, self.clock.now()))
 
     def _fetch(self, job: FetchJob, last_attempt: bool) -> FetchReport:
-        self._list(job)
+        listed_now = self._list(job)
         batches = self._batches(job)
-        for batch in self._settled(batches):
+        existing = self._existing(batches)
+        if not listed_now:
+            self._refresh_links(job, batches, existing)
+        for batch in self._settled(batches, existing):
             self._hand_over(job, batch)
         failures = {key: why for batch in batches for key, why in batch.failures.items()}
         if failures:
@@ -113,12 +117,14 @@ class Fetch:
             unavailable=len(failures),
         )
 
-    def _list(self, job: FetchJob) -> None:
+    def _list(self, job: FetchJob) -> bool:
+        """Have a listing recorded; False when an earlier run did it."""
         if self.catalog.listing(job.pool_id, job.generation) is not None:
-            return
+            return False
         listing = self.source.list_images(job.keyword, job.options)
         now = self.clock.now()
         self._note(self.catalog.record_listing(job.pool_id, job.generation, listing, now))
+        return True
 
     def _batches(self, job: FetchJob) -> list[_Batch]:
         listing = self.catalog.listing(job.pool_id, job.generation)
@@ -132,10 +138,26 @@ class Fetch:
             batches.append(_Batch(index, [one for one in chunk if one.image.image_id in pending]))
         return [batch for batch in batches if batch.todo]
 
-    def _settled(self, batches: Sequence[_Batch]) -> Iterator[_Batch]:
+    def _existing(self, batches: Sequence[_Batch]) -> set[str]:
+        return self.store.existing(
+            [listed.image.object_name for batch in batches for listed in batch.todo]
+        )
+
+    def _refresh_links(self, job: FetchJob, batches: Sequence[_Batch], existing: set[str]) -> None:
+        """Ask the source again where missing images are: links end, the demo's with its process."""
+        names = {listed.image.object_name for batch in batches for listed in batch.todo}
+        if names <= existing:
+            return
+        listing = self.source.list_images(job.keyword, job.options)
+        links = {listed.image.image_id: listed.download_url for listed in listing.images}
+        for batch in batches:
+            batch.todo = [
+                replace(one, download_url=links.get(one.image.image_id, one.download_url))
+                for one in batch.todo
+            ]
+
+    def _settled(self, batches: Sequence[_Batch], existing: set[str]) -> Iterator[_Batch]:
         """Store what is missing and yield each batch as soon as its last image is settled."""
-        names = [listed.image.object_name for batch in batches for listed in batch.todo]
-        existing = self.store.existing(names)
         downloads = ThreadPoolExecutor(self.connections, thread_name_prefix="download")
         try:
             futures = {

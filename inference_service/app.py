@@ -74,7 +74,9 @@ def _answer_invalid(request: Request, error: Exception) -> Response:
 
 def _answer_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(
+        error.status_code, "http_error"
+    )
     body = {"error": {"code": code, "message": str(error.detail)}}
     return JSONResponse(body, error.status_code, dict(error.headers or {}))
 

@@ -23,7 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 START, END = "<|startoftext|>", "<|endoftext|>"
 # With the usual factor of 1 a random model maps all images to nearly one vector, and a test of
 # agreement could not fail; real models have a logit_scale of 100.
-SPREAD = {"initializer_factor": 6.0}
+SPREAD: dict[str, Any] = {"initializer_factor": 6.0}
 CLIP_SCALE = math.log(100)
 
 disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -54,7 +54,7 @@ def byte_tokenizer() -> CLIPTokenizer:
     return _tokenizer([])
 
 
-def _tokenizer(merges: list[tuple[str, ...]]) -> CLIPTokenizer:
+def _tokenizer(merges: list[Any]) -> CLIPTokenizer:  # pairs, where the stub says strings
     letters = _byte_letters()
     ends = [letter + "</w>" for letter in letters]
     tokens = [*letters, *ends, *("".join(pair) for pair in merges), START, END]
@@ -107,7 +107,8 @@ def save(
     """Save a CLIP of seeded random weights the way `transformers` saves one now."""
     torch.manual_seed(0)
     CLIPModel(config).save_pretrained(folder)
-    CLIPProcessor(image_processor, tokenizer).save_pretrained(folder)
+    processor: Any = CLIPProcessor
+    processor(image_processor, tokenizer).save_pretrained(folder)
 
 
 def age(folder: Path) -> None:

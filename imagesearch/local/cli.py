@@ -135,7 +135,7 @@ def _client(url: str | None, data_dir: Path | None) -> Iterator[SearchClient]:
     try:
         with _stack(settings, served_at) as stack:
             if settings.is_demo:
-                err.print(DEMO_NOTE)
+                err.print(DEMO_NOTE, f"Its keywords: {', '.join(stack.demo_keywords)}.", sep="\n")
             yield stack_client(stack)
     except FolderInUse as busy:
         err.print(f"Asking the imagesearch at {busy.url}, which has {settings.data_dir} open.")

@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -52,12 +52,14 @@ class Stack:
         services: the ports and use cases.
         query: the public function, as the Flask app of functions-framework.
         app: what `imagesearch serve` serves: the page, the images and the query function.
+        demo_keywords: those that the demo gallery has pictures of; none with a Pixabay key.
     """
 
     def __init__(self, services: Services, gallery: Starlette | None) -> None:
         self.services = services
+        self.demo_keywords = KEYWORDS if services.settings.is_demo else ()
         self.query = _mount("query", services)
-        self.app = _site(services, self.query, gallery)
+        self.app = _site(self, gallery)
         fetch = Client(_mount("fetch", services))
         bus = services.bus
         bus.subscribe(FetchJob.topic, _wsgi_endpoint(fetch, "/"), workers=2)
@@ -162,15 +164,15 @@ def _asgi_endpoint(app: ASGIApp, path: str) -> Callable[[bytes], int]:
     return lambda body: asyncio.run(post(body))
 
 
-def _site(services: Services, query: Flask, gallery: Starlette | None) -> Starlette:
+def _site(stack: Stack, gallery: Starlette | None) -> Starlette:
     # a2wsgi's own type of a WSGI application is narrower than what Flask is.
-    function: Any = WSGIMiddleware(cast(Any, query), workers=SEARCH_THREADS)
-    images = StaticFiles(directory=services.settings.data_dir / "images", check_dir=False)
+    function: Any = WSGIMiddleware(cast(Any, stack.query), workers=SEARCH_THREADS)
+    images = StaticFiles(directory=stack.services.settings.data_dir / "images", check_dir=False)
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
     routes: list[Route | Mount] = [
         *(Route(path, function) for path in ("/search", "/pools/{pool_id}", "/alive", "/ready")),
-        Route("/config.json", _page_config(services.settings)),
+        Route("/config.json", _page_config(stack.demo_keywords)),
         Mount("/images", images, middleware=any_origin),
         *([Mount("/demo", gallery)] if gallery else []),
         Mount("/", StaticFiles(directory=ROOT / "web", html=True)),
@@ -182,9 +184,8 @@ def _site(services: Services, query: Flask, gallery: Starlette | None) -> Starle
     )
 
 
-def _page_config(settings: Settings) -> Callable[[Request], Response]:
-    keywords = list(KEYWORDS) if settings.is_demo else []
-    config = {"api": "", "demo": settings.is_demo, "demo_keywords": keywords}
+def _page_config(demo_keywords: Sequence[str]) -> Callable[[Request], Response]:
+    config = {"api": "", "demo": bool(demo_keywords), "demo_keywords": list(demo_keywords)}
     return lambda _: JSONResponse(config)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from imagesearch.errors import InvalidRequest, Overloaded, RejectedImage, SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob
 from imagesearch.model import ListedImage, Listing, PoolState
-from tests.world import TwinSource, World
+from tests.world import TwinSource, World, listed
 
 
 def job_of(world: World, count: int) -> FetchJob:
@@ -84,6 +85,37 @@ def test_a_run_after_a_crash_downloads_only_what_is_missing(world: World) -> Non
     report = world.fetch(job)
     assert world.source.downloads == ["twin-3"]
     assert (report.stored, report.reused) == (1, 4)
+    world.deliver_all()
+    assert world.ask().complete
+
+
+def test_a_later_run_downloads_over_fresh_links(world: World) -> None:
+    """Pixabay's links end after 24 hours, the demo gallery's with its process."""
+    used: list[str] = []
+
+    class Links(TwinSource):
+        def download(self, image: ListedImage) -> bytes:
+            used.append(image.download_url)
+            return super().download(image)
+
+    world.source = Links()
+    world.assemble()
+    job = job_of(world, 2)
+    world.source.download_errors["twin-1"] = Unavailable("killed here")
+    with pytest.raises(Unavailable):
+        world.fetch(job)
+    world.source.download_errors.clear()
+    renewed = [replace(listed(i), download_url=f"https://new/{i}") for i in range(2)]
+    world.source.offers["horse"] = Listing(tuple(renewed))
+    world.fetch(job)
+    assert used[-1] == "https://new/1"
+
+
+def test_a_run_that_has_nothing_to_download_leaves_the_source_alone(world: World) -> None:
+    job = job_of(world, 5)
+    world.fetch(job)
+    world.outbox.messages.clear()  # all batches were lost
+    world.fetch(job)
     assert world.source.listings == 1
     world.deliver_all()
     assert world.ask().complete

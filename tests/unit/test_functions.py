@@ -24,7 +24,8 @@ SEARCH = {"t": "horse", "s_query": "twin-3", "wait": "0"}
 
 
 def serve(name: str, world: World, settings: Settings) -> FlaskClient:
-    app = functions_framework.create_app(name, str(ROOT / "functions" / name / "main.py"), "http")
+    source = str(ROOT / "functions" / name / "main.py")
+    app = functions_framework.create_app(name, source, "http")  # type: ignore[no-untyped-call]  # it has no types
     app.extensions["imagesearch"] = SimpleNamespace(
         settings=settings,
         clock=world.clock,

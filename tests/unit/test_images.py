@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
-from transformers.models.clip import CLIPImageProcessorPil
 
 from imagesearch.errors import RejectedImage
-from inference_service.images import MIN_SIDE, Preprocessing, decode
+from inference_service.images import MAX_ASPECT, MIN_SIDE, decode
 from tests.checkpoints import encoded, jpeg, picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -52,7 +50,12 @@ def huge_png(width: int, height: int) -> bytes:
         (encoded(picture(0, 320, 200), "PNG")[:-1000], "cannot be decoded"),
         (encoded(picture(0, 320, 200), "WEBP")[:-1000], "cannot be decoded|no JPEG, PNG or WebP"),
         (encoded(plain("RGB", RED, 1)), f"a side under {MIN_SIDE} pixels: 1 x 1"),
-        (encoded(Image.new("RGB", (500, MIN_SIDE - 1))), f"a side under {MIN_SIDE} pixels: 500 x 7"),
+        (
+            encoded(Image.new("RGB", (500, MIN_SIDE - 1))),
+            f"a side under {MIN_SIDE} pixels: 500 x 7",
+        ),
+        (encoded(Image.new("RGB", (9_000, 9)), "PNG"), "too long and thin: 9000 x 9"),
+        (encoded(Image.new("RGB", (9, 9_000)), "PNG"), "too long and thin: 9 x 9000"),
         (huge_png(10_000, 10_000), "more than 50000000 pixels"),  # Pillow would only warn
         (huge_png(60_000, 60_000), "more than 50000000 pixels"),  # Pillow would raise
         (huge_png(8_000, 8_000), "more than 50000000 pixels: 8000 x 8000"),
@@ -75,14 +78,14 @@ def test_damage_at_any_place_gives_a_picture_or_a_rejection_and_nothing_else() -
                 damaged[place] = rng.integers(0, 256)
             try:
                 outcomes.add(decode(bytes(damaged)).mode)
-            except RejectedImage as rejection:
-                assert str(rejection)
+            except RejectedImage:
                 outcomes.add("rejected")
     assert outcomes == {"RGB", "rejected"}
 
 
-def test_the_thinnest_image_that_is_promised_to_decode_does() -> None:
-    assert decode(encoded(Image.new("RGB", (500, MIN_SIDE)))).size == (500, MIN_SIDE)
+def test_the_thinnest_image_that_is_not_rejected_decodes() -> None:
+    longest = MAX_ASPECT * MIN_SIDE
+    assert decode(encoded(Image.new("RGB", (longest, MIN_SIDE)))).size == (longest, MIN_SIDE)
 
 
 def test_the_pixel_limit_is_the_callers() -> None:
@@ -143,9 +146,7 @@ def test_grey_and_black_and_white_become_rgb(mode: str) -> None:
 @pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
 def test_the_first_frame_of_an_animation_is_taken(format_name: str) -> None:
     rest = [plain("RGB", GREEN), plain("RGB", BLUE)]
-    data = encoded(
-        plain("RGB", RED), format_name, save_all=True, append_images=rest, lossless=True
-    )
+    data = encoded(plain("RGB", RED), format_name, save_all=True, append_images=rest, lossless=True)
     assert pixel(decode(data)) == RED
 
 
@@ -183,63 +184,3 @@ def test_an_image_is_turned_upright_as_its_exif_tag_says(
 )
 def test_a_corrupt_exif_block_does_not_spoil_a_fine_image(exif: bytes) -> None:
     assert decode(encoded(plain("RGB", RED), exif=exif)).size == (16, 16)
-
-
-SIDE = {"shortest_edge": 224}
-CROP = {"height": 224, "width": 224}
-
-
-@pytest.mark.parametrize(
-    "size",
-    [(640, 427), (427, 640), (300, 300), (60, 50), (224, 224), (2000, 10), (10, 2000), (301, 999)],
-)
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"size": SIDE, "crop_size": CROP},
-        {"size": {"shortest_edge": 256}, "crop_size": {"height": 201, "width": 224}},
-        {"size": CROP, "do_center_crop": False, "resample": 2},
-        {"size": SIDE, "crop_size": 224, "do_normalize": False},
-        {"size": SIDE, "crop_size": 224, "do_rescale": False, "image_mean": [9, 8, 7]},
-    ],
-)
-def test_preprocessing_equals_that_of_transformers(
-    size: tuple[int, int], options: dict[str, object]
-) -> None:
-    image = picture(0, *size)
-    processor = CLIPImageProcessorPil(**options)
-    expected = processor(image, return_tensors="np")["pixel_values"][0]
-    ours = Preprocessing.of(processor.to_dict())(image)
-    assert ours.shape == expected.shape
-    assert ours.dtype == np.float32
-    assert ours.flags.c_contiguous
-    step = float(np.ptp(expected)) / 255
-    # Pillow may resize the two directions in another order, which rounds and clips differently.
-    assert np.abs(ours - expected).mean() < 0.3 * step
-    assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.9995
-
-
-def test_an_image_a_million_times_wider_than_high_costs_no_more_than_its_crop() -> None:
-    processor = CLIPImageProcessorPil()
-    line = Image.new("RGB", (1_000_000, 8), RED)  # 28 million x 224 once resized whole: 19 GB
-    assert Preprocessing.of(processor.to_dict())(line).shape == (3, 224, 224)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"do_resize": False}, "do_resize False"),
-        ({"size": {"shortest_edge": 224, "longest_edge": 300}}, "longest_edge"),
-        ({"size": {"shortest_edge": 100}}, r"crop_size \(224, 224\) is larger than size"),
-    ],
-)
-def test_a_preprocessing_that_is_not_supported_says_so(
-    options: dict[str, object], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        Preprocessing.of(CLIPImageProcessorPil(**options).to_dict())
-
-
-def test_decoding_does_not_keep_the_source_open() -> None:
-    image = decode(jpeg())
-    assert not isinstance(getattr(image, "fp", None), io.BytesIO)

@@ -1,0 +1,113 @@
+"""The command line as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import Serving
+
+
+def imagesearch(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name != "PIXABAY_API_KEY"}
+    return subprocess.run(
+        [sys.executable, "-m", "imagesearch.local.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env={**clean, "COLUMNS": "160", **env},
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli") / "data"
+
+
+def test_a_search_prints_a_table_and_writes_a_contact_sheet(data_dir: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "found.png"
+    run = imagesearch(
+        *("search", "star", "a yellow star", "-k", "5", "--contact-sheet", str(sheet)),
+        *("--data-dir", str(data_dir)),
+    )
+    assert run.returncode == 0, run.stderr
+    assert "demo-" in run.stdout
+    assert "star" in run.stdout
+    assert "200 images searched in" in run.stdout
+    assert "Demo" in run.stderr
+    with Image.open(sheet) as image:
+        assert image.size == (3 * 332 + 12, 2 * 280 + 12)
+
+
+def test_json_is_the_apis_answer_and_nothing_else(data_dir: Path) -> None:
+    run = imagesearch(
+        *("search", "star", "a yellow star", "-k", "2", "--json", "--data-dir", str(data_dir))
+    )
+    answer = json.loads(run.stdout)
+    assert len(answer["results"]) == 2
+    assert all(Path(url.removeprefix("file://")).is_file() for url in answer["top_urls"])
+
+
+def test_nothing_found_is_said_with_what_the_demo_knows(data_dir: Path) -> None:
+    run = imagesearch("search", "zebra", "a zebra", "--data-dir", str(data_dir))
+    assert run.returncode == 0
+    assert "Nothing found for 'zebra'" in run.stdout
+    assert "circle" in run.stderr
+
+
+def test_a_second_process_asks_the_one_that_has_the_folder(server: Serving) -> None:
+    run = imagesearch("search", "moon", "a moon", "-k", "1", "--data-dir", str(server.data_dir))
+    assert run.returncode == 0, run.stderr
+    assert server.url in run.stderr
+    assert "demo-" in run.stdout
+
+
+def test_a_server_elsewhere_can_be_asked(server: Serving) -> None:
+    run = imagesearch("search", "moon", "a moon", "-k", "1", "--json", "--url", server.url)
+    assert json.loads(run.stdout)["top_urls"][0].startswith(server.url)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "message"),
+    [
+        (("-k", "0"), {}, "k must be a whole number between 1 and 200, got 0"),
+        (
+            (),
+            {"POOL_SIZE": "501"},
+            "POOL_SIZE: Input should be less than or equal to 500, got '501'",
+        ),
+        ((), {"CLIP_MODEL": "/nowhere"}, "CLIP_MODEL=/nowhere cannot be loaded"),
+        (("--url", "http://127.0.0.1:9"), {}, "http://127.0.0.1:9/search does not answer"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line_and_status_1(
+    tmp_path: Path, arguments: tuple[str, ...], env: dict[str, str], message: str
+) -> None:
+    run = imagesearch("search", "star", "x", *arguments, DATA_DIR=str(tmp_path / "data"), **env)
+    assert run.returncode == 1
+    assert message in " ".join(run.stderr.split())
+    assert "Traceback" not in run.stderr
+
+
+def test_a_port_in_use_is_named_with_a_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        run = imagesearch("serve", "--port", port, DATA_DIR=str(tmp_path / "data"))
+    assert run.returncode == 1
+    assert f"PORT {port}" in run.stderr
+    assert "PORT=0" in run.stderr
+
+
+def test_help_shows_examples() -> None:
+    for command in ("serve", "search"):
+        run = imagesearch(command, "--help")
+        assert run.returncode == 0
+        assert f"\n    imagesearch {command}" in run.stdout

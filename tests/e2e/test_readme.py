@@ -1,0 +1,88 @@
+"""What the README says, done: its commands, its answer, its settings."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.e2e.conftest import Serving
+from tests.e2e.test_cli import imagesearch
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+# What differs from run to run: where it runs, how long it took, what each pool's id is made of.
+VARYING = {"timings", "age_seconds", "pool_id", "url", "top_urls"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def command(start: str) -> list[str]:
+    [line] = [
+        line for block in blocks("sh") for line in block.splitlines() if line.startswith(start)
+    ]
+    return shlex.split(line)
+
+
+def steady(value: Any) -> Any:
+    """Return *value* without what varies, and numbers to the precision that machines share."""
+    if isinstance(value, dict):
+        return {key: steady(item) for key, item in value.items() if key not in VARYING}
+    if isinstance(value, list):
+        return [steady(item) for item in value]
+    return round(value, 2) if isinstance(value, float) else value
+
+
+def test_the_curl_example_gives_the_answer_that_is_shown(server: Serving) -> None:
+    url = command("curl")[1].replace("http://127.0.0.1:8080", server.url)
+    server.complete(t="circle", s_query="x")
+    answer = requests.get(url, timeout=30).json()
+    shown = json.loads(blocks("json")[0])
+    assert steady(answer) == steady(shown)
+    assert set(answer) == set(shown)
+    assert [url.replace(server.url, "http://127.0.0.1:8080") for url in answer["top_urls"]] == (
+        shown["top_urls"]
+    )
+
+
+def test_the_error_example_is_the_real_error(server: Serving) -> None:
+    error = server.search(t="circle", s_query="x", k=0).json()
+    assert error == json.loads(blocks("json")[1])
+
+
+def test_the_command_line_example_runs(server: Serving) -> None:
+    [program, *arguments] = command(".venv/bin/imagesearch search")
+    assert program == ".venv/bin/imagesearch"
+    run = imagesearch(*arguments, DATA_DIR=str(server.data_dir))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("demo-") == 3
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    documents = [README, (ROOT / "CONTRIBUTING.md").read_text()]
+    named = set(re.findall(r"\bmake ([a-z]+)", "\n".join(documents))) - {"it"}
+    assert named >= {"run", "test", "format", "lock"}
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_link_to_a_file_leads_to_one() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_module_runs_as_the_installed_command_does() -> None:
+    installed = Path(sys.executable).with_name("imagesearch")
+    run = subprocess.run([installed, "--help"], capture_output=True, text=True, check=True)
+    assert "serve" in run.stdout
+    assert "search" in run.stdout

@@ -1,0 +1,219 @@
+"""What bad images and a bad source do to a search, through the whole stack over real sockets."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imagesearch.bootstrap import Services
+from imagesearch.config import Settings, load_settings
+from imagesearch.local.client import stack_client
+from imagesearch.local.stack import Stack
+from inference_service.clip import ClipEncoder
+from tests.stub_http import Request, StubServer, reply
+
+Answer = Callable[[Request], bytes]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[ClipEncoder]:
+    encoder = ClipEncoder.load(load_settings().model)
+    yield encoder
+    encoder.close()
+
+
+@contextmanager
+def stack_over(origin: str, folder: Path, encoder: ClipEncoder, **changes: Any) -> Iterator[Stack]:
+    """Yield a stack whose Pixabay is at *origin*, with attempts that follow at once."""
+    settings: Settings = load_settings(data_dir=folder, **changes)
+    services = Services(settings, encoder=encoder, gallery_url=origin, backoff_seconds=(0.01, 0.05))
+    stack = Stack(services, None)
+    services.bus.start()
+    try:
+        yield stack
+    finally:
+        services.bus.stop()
+        services.close()
+
+
+def listing(server_url: str, names: list[str]) -> bytes:
+    hits = [
+        {
+            "id": number,
+            "pageURL": f"https://pixabay.com/photos/{number}/",
+            "tags": name.replace("_", ", "),
+            "webformatURL": f"{server_url}/get/{name}",
+            "webformatWidth": 640,
+            "webformatHeight": 427,
+            "user": "someone",
+        }
+        for number, name in enumerate(names, start=1)
+    ]
+    return json.dumps({"total": len(hits), "totalHits": len(hits), "hits": hits}).encode()
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def picture(mode: str = "RGB") -> Image.Image:
+    gradient = Image.linear_gradient("L").resize((96, 64))
+    rgb = Image.merge("RGB", (gradient, gradient.rotate(180), gradient))
+    return rgb.convert(mode)
+
+
+def odd_images() -> dict[str, tuple[bytes, bool]]:
+    """Return the odd images by name, each with whether it can be used."""
+    jpeg = encoded(picture(), "JPEG")
+    frames = [picture(), picture().transpose(Image.Transpose.ROTATE_180)]
+    rotated = Image.Exif()
+    rotated[274] = 6
+    grey16 = (
+        Image.linear_gradient("L").convert("I").point(lambda value: value * 256).convert("I;16")
+    )
+    return {
+        "fine.jpg": (jpeg, True),
+        "truncated.jpg": (jpeg[: len(jpeg) // 3], False),
+        "corrupt.jpg": (jpeg[:2] + b"\x00" * 500, False),
+        "one_pixel.png": (encoded(Image.new("RGB", (1, 1)), "PNG"), False),
+        "cmyk.jpg": (encoded(picture("CMYK"), "JPEG"), True),
+        "animated.webp": (encoded(frames[0], "WEBP", save_all=True, append_images=frames), True),
+        "palette.png": (encoded(picture("P"), "PNG"), True),
+        "grey16.png": (encoded(grey16, "PNG"), True),
+        "rotated.jpg": (encoded(picture(), "JPEG", exif=rotated), True),
+        "huge.png": (encoded(Image.new("1", (10_000, 10_000)), "PNG"), False),
+        "page.jpg": (b"<!DOCTYPE html><title>Not an image</title>", False),
+        "empty.jpg": (b"", False),
+        "gif.jpg": (encoded(picture("P"), "GIF"), False),
+    }
+
+
+def test_odd_images_are_embedded_or_rejected_and_cost_the_others_nothing(
+    tmp_path: Path, encoder: ClipEncoder
+) -> None:
+    images = odd_images()
+
+    def script(request: Request) -> bytes:
+        name = request.target.rsplit("/", 1)[-1]
+        if name in images:
+            return reply(200, images[name][0], Content_Type="image/jpeg")
+        return reply(200, listing(server.origin, list(images)), Content_Type="application/json")
+
+    with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
+        params = {"t": "odd", "s_query": "x", "k": 50}
+        answer = stack_client(stack).search(params, lambda _: None)
+    usable = {name for name, (_, is_usable) in images.items() if is_usable}
+    assert {result["tags"][0] for result in answer["results"]} == {
+        name.split("_")[0] for name in usable
+    }
+    assert answer["pool"]["state"] == "ready"
+    assert answer["pool"]["images"] == len(images)
+    assert answer["pool"]["rejected"] == len(images) - len(usable)
+
+
+def test_every_rejected_image_has_its_reason_in_the_catalog(
+    tmp_path: Path, encoder: ClipEncoder
+) -> None:
+    def script(request: Request) -> bytes:
+        if request.target.startswith("/get/"):
+            return reply(404)
+        return reply(200, listing(server.origin, ["gone.jpg"]), Content_Type="application/json")
+
+    with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
+        answer = stack_client(stack).search({"t": "gone", "s_query": "x"}, lambda _: None)
+        pool = answer["pool"]
+        rejections = stack.services.catalog.rejections(pool["pool_id"], pool["generation"])
+    assert (pool["state"], pool["rejected"], answer["results"]) == ("ready", 1, [])
+    assert list(rejections) == ["demo-1"]
+    assert "404" in rejections["demo-1"]
+
+
+def no_json(_: Request) -> bytes:
+    return reply(200, "<html>We are down for maintenance</html>", Content_Type="text/html")
+
+
+def server_error(_: Request) -> bytes:
+    return reply(500, "oops")
+
+
+def rate_limited(_: Request) -> bytes:
+    return reply(429, "API rate limit exceeded", X_RateLimit_Reset="60")
+
+
+def bad_key(_: Request) -> bytes:
+    return reply(400, "[ERROR 400] Invalid or missing API key (https://pixabay.com/api/docs/).")
+
+
+def hung_up(_: Request) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("script", [no_json, server_error, rate_limited, bad_key, hung_up])
+def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tries_again(
+    tmp_path: Path, encoder: ClipEncoder, script: Answer
+) -> None:
+    state = {"script": script}
+
+    with (
+        StubServer(lambda request: state["script"](request)) as server,
+        stack_over(server.origin, tmp_path, encoder, retry_seconds=0.5) as stack,
+    ):
+        get = stack_client(stack).get
+        params = {"t": "horse", "s_query": "x", "wait": 10}
+        failed = get("/search", params)
+        assert failed.status == 503
+        assert failed.retry_after_seconds >= 1
+        assert "could not be fetched: " in failed.body["error"]["message"]
+        assert "key=" not in failed.body["error"]["message"]
+        # The source is well again, and the pool's rest is over.
+        jpeg = odd_images()["fine.jpg"][0]
+        state["script"] = lambda request: (
+            reply(200, jpeg)
+            if "/get/" in request.target
+            else reply(200, listing(server.origin, ["fine.jpg"]))
+        )
+        time.sleep(0.6)
+        answer = get("/search", params)
+        assert answer.status == 200
+        assert len(answer.body["results"]) == 1
+        assert answer.body["pool"]["generation"] == 2
+
+
+def test_a_slow_source_gives_202_with_when_to_ask_again(
+    tmp_path: Path, encoder: ClipEncoder
+) -> None:
+    release = threading.Event()
+
+    def script(_: Request) -> bytes:
+        release.wait(10)
+        return reply(200, listing("", []))
+
+    with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
+        get = stack_client(stack).get
+        answer = get("/search", {"t": "horse", "s_query": "x", "wait": 0.2})
+        assert (answer.status, answer.body["status"]) == (202, "fetching")
+        assert answer.retry_after_seconds >= 1
+        release.set()
+        assert get("/search", {"t": "horse", "s_query": "x", "wait": 10}).body["results"] == []
+
+
+def test_a_dead_letter_survives_the_process_and_keeps_its_reason(
+    tmp_path: Path, encoder: ClipEncoder
+) -> None:
+    with StubServer(server_error) as server:
+        with stack_over(server.origin, tmp_path, encoder) as stack:
+            stack_client(stack).get("/search", {"t": "horse", "s_query": "x", "wait": 10})
+        with stack_over(server.origin, tmp_path, encoder) as stack:
+            [letter] = stack.services.bus.dead_letters()
+    assert (letter.topic, letter.attempts, letter.last_status) == ("fetch-jobs", 5, 503)

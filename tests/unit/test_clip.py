@@ -1,0 +1,685 @@
+"""The encoder agrees with `transformers` at full size, and bears whatever it is given.
+
+The tests on `full_size` build and run a CLIP of 605 MB; all others use one of 0.5 MB.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import CLIPModel, CLIPProcessor
+
+from imagesearch.errors import DeadlineExceeded, Overloaded, RejectedImage, Unavailable
+from imagesearch.model import Embedding, Embeddings
+from imagesearch.ports import Encoder, TextEmbedding
+from inference_service.clip import (
+    IMAGE_BATCH,
+    MAX_WAITING_TEXTS,
+    TEXT_BATCH,
+    Clip,
+    ClipEncoder,
+    Pixels,
+)
+from tests.checkpoints import (
+    NoVocabulary,
+    age,
+    encoded,
+    jpeg,
+    save_full_size,
+    save_tiny,
+)
+
+SIZES = [
+    (640, 427), (427, 640), (640, 427), (300, 300), (224, 224), (60, 50), (50, 60), (2000, 10),
+    (10, 2000), (1280, 400), (333, 1001), (9, 9),
+]  # fmt: skip
+TEXTS = [
+    "a",
+    "horses amidst flowers",
+    "A photo of TWO dogs, playing in the snow!",
+    "一匹马在花丛中",
+    "حصان بين الزهور",
+    "फूलों के बीच घोड़े",
+    "🐎🌸 👨‍👩‍👧‍👦 🏳️‍🌈",
+    "Z̷̢͝a̶l̸g̵o e\u0301 n\u0303",
+    "  \t spaces\n and  newlines  ",
+    "   ",
+    "it's 100% <b>&amp;</b> \x00 \u200b",
+    "horse " * 300,
+    "馬" * 200,
+    "very " * 75 + "last",
+]
+
+
+# --- agreement at full ViT-B/32 size -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`transformers`' own CLIP on the same checkpoint."""
+
+    model: CLIPModel
+    processor: CLIPProcessor
+
+    @torch.inference_mode()
+    def images(self, images: Sequence[bytes]) -> Embeddings:
+        inputs = self.processor(images=[pil(data) for data in images], return_tensors="pt")
+        return unit(self.model.get_image_features(**inputs).pooler_output)
+
+    @torch.inference_mode()
+    def text(self, text: str) -> Embedding:
+        embeddings = unit(self.model.get_text_features(**self._tokens([text])).pooler_output)
+        return np.asarray(embeddings[0], np.float32)
+
+    @torch.inference_mode()
+    def logits(self, texts: list[str], images: Sequence[bytes]) -> NDArray[np.float32]:
+        """Return the logits, (images, texts)."""
+        inputs = self.processor(images=[pil(data) for data in images], return_tensors="pt")
+        output = self.model(**inputs, **self._tokens(texts))
+        return np.asarray(output.logits_per_image)
+
+    def _tokens(self, texts: list[str]) -> dict[str, torch.Tensor]:
+        options = {"truncation": True, "max_length": 77, "padding": True}
+        return dict(self.processor(text=texts, return_tensors="pt", **options))
+
+
+def pil(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+def unit(features: torch.Tensor) -> Embeddings:
+    return np.asarray(features / features.norm(dim=-1, keepdim=True))
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("checkpoint") / "ViT-B-32"
+    try:
+        save_full_size(folder)
+    except NoVocabulary as error:
+        if os.environ.get("REQUIRE_BACKENDS") == "1":
+            raise
+        pytest.skip(str(error))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def encoder(full_size: Path) -> Iterator[ClipEncoder]:
+    encoder = ClipEncoder.load(str(full_size))
+    yield encoder
+    encoder.close()
+
+
+@pytest.fixture(scope="module")
+def reference(full_size: Path) -> Reference:
+    return Reference(CLIPModel.from_pretrained(full_size), CLIPProcessor.from_pretrained(full_size))
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[bytes]:
+    return [jpeg(seed, *size) for seed, size in enumerate(SIZES)]
+
+
+@pytest.fixture(scope="module")
+def embedded(encoder: ClipEncoder, photos: list[bytes]) -> Embeddings:
+    return stacked(encoder.encode_images(photos))
+
+
+@pytest.fixture(scope="module")
+def expected(reference: Reference, photos: list[bytes]) -> Embeddings:
+    return reference.images(photos)
+
+
+def stacked(outcomes: Sequence[Embedding | RejectedImage]) -> Embeddings:
+    return np.stack([outcome for outcome in outcomes if not isinstance(outcome, RejectedImage)])
+
+
+def cosines(ours: Embeddings, theirs: Embeddings) -> Embedding:
+    """Return the cosine of each row of *ours* with the same row of *theirs*."""
+    norms = np.linalg.norm(ours, axis=-1) * np.linalg.norm(theirs, axis=-1)
+    return np.asarray((ours * theirs).sum(-1) / norms, np.float32)
+
+
+def test_image_embeddings_agree_from_jpeg_bytes_on(
+    embedded: Embeddings, expected: Embeddings
+) -> None:
+    assert cosines(embedded, expected).min() > 0.999
+
+
+def test_the_differences_between_images_agree_too(
+    embedded: Embeddings, expected: Embeddings
+) -> None:
+    """Else all images on one vector, as random weights tend to give, would look like agreement."""
+    centre = expected.mean(axis=0)
+    assert cosines(embedded - centre, expected - centre).min() > 0.999
+    pairs = expected @ expected.T - np.eye(len(expected))
+    assert pairs.max() < 0.99
+
+
+def test_the_agreement_notices_another_preprocessing(
+    encoder: ClipEncoder, photos: list[bytes], expected: Embeddings
+) -> None:
+    squashed = [pil(data).resize((224, 224)) for data in photos[:3]]
+    others = stacked(encoder.encode_images([encoded(image, "PNG") for image in squashed]))
+    assert cosines(others, expected[:3]).max() < 0.999
+
+
+def test_embeddings_are_float32_of_unit_norm(embedded: Embeddings, encoder: ClipEncoder) -> None:
+    assert embedded.dtype == np.float32
+    assert embedded.shape == (len(SIZES), 512)
+    np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
+    vector = encoder.encode_text("horse").vector
+    assert vector.dtype == np.float32
+    assert vector.shape == (512,)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_text_embeddings_agree_in_any_script_and_length(
+    encoder: ClipEncoder, reference: Reference, text: str
+) -> None:
+    assert encoder.encode_text(text).vector @ reference.text(text) > 0.999
+
+
+def test_the_texts_are_told_apart(encoder: ClipEncoder) -> None:
+    vectors = np.stack([encoder.encode_text(text).vector for text in TEXTS])
+    assert (vectors @ vectors.T - np.eye(len(TEXTS))).max() < 0.99
+
+
+def test_logits_agree_within_a_hundredth(
+    encoder: ClipEncoder, reference: Reference, photos: list[bytes], embedded: Embeddings
+) -> None:
+    ours = encoder.logit_scale * embedded @ vectors([encoder.encode_text(t) for t in TEXTS]).T
+    theirs = reference.logits(TEXTS, photos)
+    np.testing.assert_allclose(ours, theirs, atol=1e-2)
+    assert np.ptp(theirs, axis=0).min() > 1.0
+    assert encoder.logit_scale == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("words", "truncated"), [(1, False), (75, False), (76, True), (400, True)])
+def test_a_query_is_called_truncated_when_its_77_tokens_do_not_hold_it(
+    encoder: ClipEncoder, words: int, truncated: bool
+) -> None:
+    assert encoder.encode_text(" ".join(["horse"] * words)).truncated is truncated
+
+
+def test_what_is_past_the_77th_token_changes_nothing(encoder: ClipEncoder) -> None:
+    start = "horse " * 75
+    ends = [encoder.encode_text(start + end).vector for end in ("cat", "dogs in the snow")]
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-6)
+
+
+def test_an_image_alone_and_in_a_batch_gives_one_embedding(
+    encoder: ClipEncoder, photos: list[bytes], embedded: Embeddings
+) -> None:
+    alone = stacked([encoder.encode_images([data])[0] for data in photos])
+    assert cosines(alone, embedded).min() > 0.99999
+
+
+def test_a_text_alone_and_in_a_batch_gives_one_embedding(
+    full_size: Path, encoder: ClipEncoder
+) -> None:
+    batch = Clip.load(full_size, "cpu").embed_texts(TEXTS)
+    alone = [encoder.encode_text(text) for text in TEXTS]
+    assert cosines(vectors(batch), vectors(alone)).min() > 0.99999
+    assert [one.truncated for one in batch] == [one.truncated for one in alone]
+
+
+def vectors(texts: Sequence[TextEmbedding]) -> Embeddings:
+    return np.stack([text.vector for text in texts])
+
+
+# --- what images may do --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    save_tiny(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_folder: Path) -> Iterator[ClipEncoder]:
+    encoder = ClipEncoder.load(str(tiny_folder))
+    yield encoder
+    encoder.close()
+
+
+def test_bad_images_are_rejected_in_place_and_cost_the_others_nothing(tiny: ClipEncoder) -> None:
+    good = [jpeg(seed) for seed in range(IMAGE_BATCH)]
+    bad = [b"", b"<html>", good[0][:200], encoded(Image.new("RGB", (1, 1)))]
+    mixed = [data for pair in zip(good, bad * 4, strict=True) for data in pair]
+    outcomes = tiny.encode_images(mixed)
+    assert [isinstance(outcome, RejectedImage) for outcome in outcomes] == [False, True] * 16
+    assert all(str(outcome) for outcome in outcomes[1::2])
+    assert cosines(stacked(outcomes), stacked(tiny.encode_images(good))).min() > 0.9999
+
+
+def test_a_batch_of_bad_images_alone_is_rejected(tiny: ClipEncoder) -> None:
+    assert all(isinstance(one, RejectedImage) for one in tiny.encode_images([b"", b"text"]))
+
+
+def test_no_images_give_no_embeddings(tiny: ClipEncoder) -> None:
+    assert tiny.encode_images([]) == []
+
+
+def test_a_lone_surrogate_is_read_as_a_question_mark(tiny: ClipEncoder) -> None:
+    ours = tiny.encode_text("horse \ud800").vector
+    np.testing.assert_allclose(ours, tiny.encode_text("horse ?").vector, atol=1e-6)
+
+
+def test_many_threads_get_their_own_embeddings(tiny: ClipEncoder) -> None:
+    texts = [f"{i} horses" for i in range(48)]
+    images = [jpeg(seed) for seed in range(48)]
+    alone_texts = [tiny.encode_text(text).vector for text in texts]
+    alone_images = stacked([tiny.encode_images([data])[0] for data in images])
+    with ThreadPoolExecutor(16) as callers:
+        text_answers = callers.map(tiny.encode_text, texts)
+        image_answers = callers.map(lambda data: tiny.encode_images([data])[0], images)
+        together = vectors(list(text_answers))
+        assert cosines(stacked(list(image_answers)), alone_images).min() > 0.9999
+    assert cosines(together, np.stack(alone_texts)).min() > 0.9999
+
+
+# --- what a model may do -------------------------------------------------------------------------
+
+
+def open_gate() -> threading.Event:
+    gate = threading.Event()
+    gate.set()
+    return gate
+
+
+@dataclass(frozen=True)
+class Moody(Clip):
+    """A real CLIP that waits at its gates, and raises what it is told to."""
+
+    image_gate: threading.Event = field(default_factory=open_gate)
+    text_gate: threading.Event = field(default_factory=open_gate)
+    errors: list[Exception] = field(default_factory=list)
+    blind_to_white: bool = False
+
+    def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
+        self._pass(self.image_gate)
+        embeddings = super().embed_images(images)
+        if self.blind_to_white:
+            embeddings[[image.min() > 1 for image in images], 3] = np.nan
+        return embeddings
+
+    def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
+        self._pass(self.text_gate)
+        return super().embed_texts(texts)
+
+    def _pass(self, gate: threading.Event) -> None:
+        assert gate.wait(60)
+        if self.errors:
+            raise self.errors[0]
+
+
+@contextmanager
+def moody_encoder(folder: Path, **mood: Any) -> Iterator[tuple[Moody, ClipEncoder]]:
+    clip = Clip.load(folder, "cpu")
+    moody = Moody(clip.model, clip.tokenizer, clip.max_tokens, clip.processor, **mood)
+    encoder = ClipEncoder(moody, "moody-0-p1")
+    try:
+        yield moody, encoder
+    finally:
+        moody.text_gate.set()
+        moody.image_gate.set()
+        encoder.close()
+
+
+def test_an_embedding_that_is_not_finite_rejects_its_image_alone(tiny_folder: Path) -> None:
+    white = encoded(Image.new("RGB", (32, 32), "white"))
+    with moody_encoder(tiny_folder, blind_to_white=True) as (_, encoder):
+        outcomes = encoder.encode_images([jpeg(1), white, jpeg(2)])
+    assert "not finite" in str(outcomes[1])
+    assert np.isfinite(stacked([outcomes[0], outcomes[2]])).all()
+
+
+def test_a_search_does_not_wait_for_images(tiny_folder: Path) -> None:
+    with moody_encoder(tiny_folder) as (moody, encoder), ThreadPoolExecutor() as callers:
+        moody.image_gate.clear()
+        images = callers.submit(encoder.encode_images, [jpeg()])
+        assert encoder.encode_text("horse").vector.shape == (24,)
+        assert not images.done()
+        moody.image_gate.set()
+        assert len(images.result()) == 1
+
+
+def test_more_texts_than_may_wait_are_refused_at_once(tiny_folder: Path) -> None:
+    with moody_encoder(tiny_folder) as (moody, encoder):
+        moody.text_gate.clear()
+        refusals = []
+        with ThreadPoolExecutor(100) as callers:
+            asked = [callers.submit(encoder.encode_text, "horse") for _ in range(100)]
+            for one in as_completed(asked, timeout=60):
+                if isinstance(one.exception(), Overloaded):
+                    refusals.append(one)
+                # The texts that were taken are the queue's, and at most a batch of early ones.
+                if len(refusals) >= 100 - MAX_WAITING_TEXTS - TEXT_BATCH:
+                    moody.text_gate.set()
+        assert len(refusals) >= 100 - MAX_WAITING_TEXTS - TEXT_BATCH
+        assert encoder.encode_text("horse").vector.shape == (24,)
+
+
+def test_a_failing_model_fails_the_call_and_the_next_one_works(tiny_folder: Path) -> None:
+    with moody_encoder(tiny_folder) as (moody, encoder):
+        moody.errors.append(RuntimeError("CUDA error: out of memory"))
+        with pytest.raises(Unavailable, match=r"the image encoder failed: .*out of memory"):
+            encoder.encode_images([jpeg()])
+        with pytest.raises(Unavailable, match=r"the text encoder failed: .*out of memory"):
+            encoder.encode_text("horse")
+        moody.errors.clear()
+        assert len(stacked(encoder.encode_images([jpeg()]))) == 1
+
+
+def test_a_call_past_its_time_limit_ends(tiny_folder: Path) -> None:
+    with moody_encoder(tiny_folder) as (moody, encoder):
+        moody.text_gate.clear()
+        moody.image_gate.clear()
+        with pytest.raises(DeadlineExceeded):
+            encoder.encode_text("horse", time_limit_seconds=0.01)
+        with pytest.raises(DeadlineExceeded):
+            encoder.encode_images([jpeg()], time_limit_seconds=0.01)
+
+
+def test_a_model_that_never_ran_or_fails_is_tried_and_told(tiny_folder: Path) -> None:
+    with moody_encoder(tiny_folder) as (moody, encoder):
+        moody.errors.append(RuntimeError("CUDA error"))
+        with pytest.raises(Unavailable, match="CUDA error"):
+            encoder.check()
+        moody.errors.clear()
+        encoder.check()
+        moody.text_gate.clear()
+        moody.image_gate.clear()
+        encoder.check()  # it ran just now, so it is not tried again
+
+
+@pytest.mark.parametrize("gate", ["text_gate", "image_gate"])
+def test_a_stuck_model_is_not_ready(tiny_folder: Path, gate: str) -> None:
+    with moody_encoder(tiny_folder) as (moody, encoder):
+        getattr(moody, gate).clear()
+        with pytest.raises(Unavailable, match=f"stuck: the {gate[:-5]} encoder took more than"):
+            encoder.check(time_limit_seconds=0.5)
+        getattr(moody, gate).set()
+        encoder.check()
+
+
+def test_a_closed_encoder_is_unavailable(tiny_folder: Path) -> None:
+    encoder: Encoder = (closed := ClipEncoder.load(str(tiny_folder)))
+    closed.close()
+    with pytest.raises(Unavailable, match="is stopping"):
+        encoder.encode_text("horse")
+    with pytest.raises(Unavailable, match="is stopping"):
+        encoder.encode_images([jpeg()])
+
+
+# --- what a checkpoint may be --------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(tiny_folder: Path, tmp_path: Path) -> Path:
+    """Return a copy of the tiny checkpoint that a test may spoil."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "my model"))
+
+
+@contextmanager
+def loaded(folder: Path) -> Iterator[ClipEncoder]:
+    encoder = ClipEncoder.load(str(folder))
+    try:
+        yield encoder
+    finally:
+        encoder.close()
+
+
+def test_the_oldest_layout_of_the_hub_gives_the_same_embeddings(
+    checkpoint: Path, tiny: ClipEncoder
+) -> None:
+    """With a pickle, vocab.json and merges.txt, sizes as numbers and 2 as the end token."""
+    age(checkpoint)
+    assert not {"model.safetensors", "tokenizer.json"} & {
+        path.name for path in checkpoint.iterdir()
+    }
+    with loaded(checkpoint) as old:
+        texts = ["a horse", "flowers " * 30]
+        theirs, ours = ([one.encode_text(text) for text in texts] for one in (tiny, old))
+        assert cosines(vectors(ours), vectors(theirs)).min() > 0.99999
+        assert [one.truncated for one in ours] == [False, True]
+        photos = [jpeg(seed) for seed in range(3)]
+        images = [stacked(one.encode_images(photos)) for one in (old, tiny)]
+        assert cosines(*images).min() > 0.99999
+
+
+def test_half_precision_weights_run_in_float32(checkpoint: Path, tiny: ClipEncoder) -> None:
+    CLIPModel.from_pretrained(checkpoint, dtype=torch.float16).save_pretrained(checkpoint)
+    with loaded(checkpoint) as half:
+        vector = half.encode_text("horse").vector
+        assert vector.dtype == np.float32
+        assert vector @ tiny.encode_text("horse").vector > 0.999
+
+
+def test_a_revision_names_the_folder_and_changes_with_what_decides_an_embedding(
+    checkpoint: Path,
+) -> None:
+    def revision() -> str:
+        with loaded(checkpoint) as encoder:
+            return encoder.model_revision
+
+    before = revision()
+    assert re.fullmatch(r"my_model-[0-9a-f]{12}-p\d+", before)
+    (checkpoint / "README.md").write_text("about it")
+    assert revision() == before
+    edit(checkpoint / "processor_config.json", ["image_processor", "image_mean"], [0.5, 0.5, 0.5])
+    changed = revision()
+    assert changed != before
+    model = CLIPModel.from_pretrained(checkpoint)
+    model.text_projection.weight.data *= 2
+    model.save_pretrained(checkpoint)
+    assert revision() not in (before, changed)
+
+
+def edit(path: Path, keys: list[str], value: object) -> None:
+    """Set the value at *keys* in a JSON file."""
+    content = json.loads(path.read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+def no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def garbage_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+
+
+def text_half_only(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    state = load_file(path)
+    save_file({name: state[name] for name in state if "vision" not in name}, path, {"format": "pt"})
+
+
+def not_a_number(folder: Path) -> None:
+    model = CLIPModel.from_pretrained(folder)
+    model.text_projection.weight.data[:] = float("nan")
+    model.save_pretrained(folder)
+
+
+def other_architecture(folder: Path) -> None:
+    edit(folder / "config.json", ["model_type"], "siglip")
+
+
+def no_tokenizer(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+
+
+def other_end_token(folder: Path) -> None:
+    edit(folder / "config.json", ["text_config", "eos_token_id"], 77)
+
+
+def other_image_size(folder: Path) -> None:
+    crop = {"height": 16, "width": 16}
+    edit(folder / "processor_config.json", ["image_processor", "crop_size"], crop)
+
+
+def no_crop(folder: Path) -> None:
+    edit(folder / "processor_config.json", ["image_processor", "do_center_crop"], False)
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (no_weights, "cannot be loaded: .*(safetensors|pytorch_model)"),
+        (garbage_weights, "cannot be loaded: "),
+        (text_half_only, "its weights lack .* parameters, among them vis"),
+        (not_a_number, "not finite"),
+        (other_architecture, "its model_type is 'siglip', and only 'clip' is supported"),
+        (no_tokenizer, "cannot be loaded: "),
+        (other_end_token, "no end token 77"),
+        (other_image_size, r"Input image size \(16\*16\) doesn't match model \(32\*32\)"),
+        (no_crop, r"Input image size \(32\*64\) doesn't match model \(32\*32\)"),
+        (empty, "cannot be loaded: "),
+    ],
+)
+def test_a_folder_that_is_no_whole_clip_says_what_is_wrong(
+    checkpoint: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(checkpoint)
+    with pytest.raises(Unavailable, match=reason) as caught:
+        ClipEncoder.load(str(checkpoint))
+    assert f"CLIP_MODEL={checkpoint} cannot be loaded" in str(caught.value)
+
+
+# --- the hub -------------------------------------------------------------------------------------
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB_CLIENT = """
+import sys
+from imagesearch.errors import Unavailable
+from inference_service.clip import ClipEncoder
+
+def show(model):
+    try:
+        encoder = ClipEncoder.load(model)
+    except Unavailable as error:
+        print(str(error).splitlines()[0], flush=True)
+    else:
+        print(encoder.model_revision, len(encoder.encode_text("horse").vector), flush=True)
+        encoder.close()
+
+show("someone/tiny-clip")
+show("someone/nothing")
+sys.stdin.readline()
+show("someone/tiny-clip")
+show("someone/else")
+"""
+
+
+@contextmanager
+def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serve *folder* as someone/tiny-clip, as the hub does; yields the URL and what was read."""
+    downloads: list[str] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            files = {file.name: file.read_bytes() for file in folder.iterdir()}
+            if path.startswith("/api/models/someone/tiny-clip/revision/"):
+                self._answer(json.dumps({"id": "someone/tiny-clip", "sha": COMMIT}).encode())
+            elif path.startswith("/api/models/someone/tiny-clip/tree/"):
+                listed = [
+                    {"type": "file", "path": name, "size": len(data), "oid": f"{len(data):040x}"}
+                    for name, data in files.items()
+                ]
+                self._answer(json.dumps(listed).encode())
+            elif path.startswith(f"/someone/tiny-clip/resolve/{COMMIT}/"):
+                name = path.rpartition("/")[2]
+                downloads.append(name)
+                self._answer(files[name])
+            else:
+                self._answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+
+        def _answer(self, body: bytes, status: int = 200, headers: Any = None) -> None:
+            self.send_response(status)
+            shared = {"X-Repo-Commit": COMMIT, "ETag": f'"{len(body):040x}"'}
+            shared |= {"Content-Length": str(len(body)), "Content-Type": "application/json"}
+            for name, value in {**shared, **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", downloads
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_model_of_the_hub_is_downloaded_once_and_used_without_a_network_later(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """In a process of its own: the library reads where the hub is when it is imported."""
+    (checkpoint / "flax_model.msgpack").write_bytes(b"not needed")
+    (checkpoint / "pytorch_model.bin").write_bytes(b"not needed beside safetensors")
+    with hub(checkpoint) as (url, downloads):
+        places = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
+        client = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", HUB_CLIENT],
+            env=os.environ | places,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert client.stdout is not None
+        online = [client.stdout.readline().strip() for _ in range(2)]
+    offline, errors = client.communicate("\n", timeout=120)
+    assert errors == ""
+    assert client.returncode == 0
+    assert online[0] == "tiny-clip-0123456789ab-p1 24"
+    assert online[1].startswith("CLIP_MODEL=someone/nothing cannot be loaded: ")
+    assert offline.splitlines()[0] == online[0]
+    assert offline.splitlines()[1].startswith("CLIP_MODEL=someone/else cannot be loaded: ")
+    assert "model.safetensors" in downloads
+    assert not {"pytorch_model.bin", "flax_model.msgpack"} & set(downloads)
