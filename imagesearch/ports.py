@@ -64,8 +64,7 @@ class Catalog(Protocol):
         Exactly one of many concurrent callers gets `created=True` and must publish a FetchJob
         for `pool.current`. That is due when the pool is absent, when its current generation is
         ready and older than the policy's age, or failed and past `retry_at` (next generation),
-        and when one in progress has lost its lease (the same generation again; the next one
-        when it is so old that the source's download links have ended).
+        and when one in progress has lost its lease (the same generation again).
         """
 
     def pool(self, pool_id: str) -> Pool | None:
@@ -92,6 +91,9 @@ class Catalog(Protocol):
 
     def pending(self, pool_id: str, generation: int) -> Sequence[ListedImage]:
         """Return the listed images that are neither embedded nor rejected, in listing order."""
+
+    def rejections(self, pool_id: str, generation: int) -> Mapping[str, str]:
+        """Return the reason of each rejected image of the generation, by image_id."""
 
     def finish_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
         """Mark a `fetching` generation `embedding`: all it needs is stored. None as above."""

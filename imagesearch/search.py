@@ -6,6 +6,7 @@ Fetching is `fetch.py`, scoring is `score.py`; both run elsewhere and are reache
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -84,6 +85,10 @@ class Search:
         if pool is None:
             raise NotFound(f"there is no pool {pool_id}")
         return pool
+
+    def rejections(self, pool: Pool) -> Mapping[str, str]:
+        """Return why images of the pool were rejected, by image_id."""
+        return self.catalog.rejections(pool.pool_id, pool.answering.number)
 
     def _request_pool(self, key: PoolKey) -> Pool:
         now = self.clock.now()

@@ -60,8 +60,7 @@ def _route(request: Request, services: bootstrap.Services) -> Response:
     if request.path == "/search":
         return _search(request, services)
     if request.path.startswith("/pools/"):
-        pool = services.search.pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")))
-        return _json(http_api.pool_json(pool, services.clock.now(), services.settings.policy))
+        return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")), services)
     raise NotFound(f"there is no {request.path[:100]}; there are /search and /pools/{{pool_id}}")
 
 
@@ -74,6 +73,12 @@ def _search(request: Request, services: bootstrap.Services) -> Response:
         return _json({"status": "fetching", "pool": pool}, 202, headers)
     base_url = services.settings.image_base_url or f"{request.host_url}images"
     return _json(http_api.answer_json(answer, image_base_url=base_url, now=now, policy=policy))
+
+
+def _pool(pool_id: str, services: bootstrap.Services) -> Response:
+    pool = services.search.pool(pool_id)
+    body = http_api.pool_json(pool, services.clock.now(), services.settings.policy)
+    return _json({**body, "rejections": dict(services.search.rejections(pool))})
 
 
 def _limit_rate(client: str, services: bootstrap.Services) -> None:

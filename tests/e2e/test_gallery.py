@@ -171,12 +171,34 @@ def test_no_keyword_finds_everything(client: httpx.Client) -> None:
 def test_the_same_search_gives_the_same_pictures_and_latest_turns_them_round(
     client: httpx.Client,
 ) -> None:
-    first = [hit["id"] for hit in hits(client, q="moon")]
-    assert first == [hit["id"] for hit in hits(client, q="moon")]
-    assert first == sorted(first)
-    latest = [hit["id"] for hit in hits(client, q="moon", order="latest")]
-    assert latest == sorted(latest, reverse=True)
-    assert latest[0] > first[-1]
+    popular = [hit["id"] for hit in hits(client, q="red moon night")]
+    assert 3 < len(popular) < 20
+    assert popular == [hit["id"] for hit in hits(client, q="red moon night")]
+    latest = [hit["id"] for hit in hits(client, q="red moon night", order="latest")]
+    assert latest == popular[::-1]
+
+
+def test_the_first_200_circles_hold_each_colour_on_each_plain_background(
+    client: httpx.Client,
+) -> None:
+    """A pool of 200 must answer "a red circle on a blue background", whatever the colours."""
+    found = [scenes.scene(hit["id"] - FIRST_ID) for hit in hits(client, q="circle", per_page=200)]
+    shown = {(scene.colour, scene.background) for scene in found}
+    assert {(a, b) for a in scenes.COLOURS for b in scenes.COLOURS if a != b} <= shown
+
+
+@pytest.mark.parametrize(
+    ("keyword", "description"),
+    [
+        ("star", "three small yellow stars in the night sky"),
+        ("night", "three small yellow stars in the night sky"),
+    ],
+)
+def test_the_first_200_hits_hold_the_examples_of_the_documentation(
+    client: httpx.Client, keyword: str, description: str
+) -> None:
+    found = hits(client, q=keyword, per_page=200)
+    assert description in {scenes.scene(hit["id"] - FIRST_ID).description for hit in found}
 
 
 @pytest.mark.parametrize(

@@ -122,21 +122,19 @@ def test_odd_images_are_embedded_or_rejected_and_cost_the_others_nothing(
     assert answer["pool"]["rejected"] == len(images) - len(usable)
 
 
-def test_every_rejected_image_has_its_reason_in_the_catalog(
-    tmp_path: Path, encoder: ClipEncoder
-) -> None:
+def test_a_pool_tells_why_an_image_was_rejected(tmp_path: Path, encoder: ClipEncoder) -> None:
     def script(request: Request) -> bytes:
         if request.target.startswith("/get/"):
             return reply(404)
         return reply(200, listing(server.origin, ["gone.jpg"]), Content_Type="application/json")
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
-        answer = stack_client(stack).search({"t": "gone", "s_query": "x"}, lambda _: None)
-        pool = answer["pool"]
-        rejections = stack.services.catalog.rejections(pool["pool_id"], pool["generation"])
+        client = stack_client(stack)
+        answer = client.search({"t": "gone", "s_query": "x"}, lambda _: None)
+        pool = client.get(f"/pools/{answer['pool']['pool_id']}", {}).body
     assert (pool["state"], pool["rejected"], answer["results"]) == ("ready", 1, [])
-    assert list(rejections) == ["demo-1"]
-    assert "404" in rejections["demo-1"]
+    assert list(pool["rejections"]) == ["demo-1"]
+    assert "404" in pool["rejections"]["demo-1"]
 
 
 def no_json(_: Request) -> bytes:

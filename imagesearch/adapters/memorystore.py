@@ -1,0 +1,268 @@
+"""The pool cache over Redis: Memorystore in the cloud, an in-process fakeredis on one machine.
+
+The keys, values and times to live are those of design §9; what is true is in the catalog.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import redis
+from pydantic import TypeAdapter, ValidationError
+
+from imagesearch.errors import Bug
+from imagesearch.model import Image, PackedPool, Pool
+from imagesearch.ports import TextEmbedding
+
+STATE_TTL_SECONDS = 300.0
+BYTES_TTL_SECONDS = 600.0
+TEXT_TTL_SECONDS = 24 * 3600.0
+
+_LOG_SECONDS = 60.0  # at most one incident is logged in this time
+_MAGIC = b"isc1"  # imagesearch cache, version 1: another version's values are ignored
+_SEAL = struct.Struct("<4sI")  # magic, CRC-32 of what follows
+_POOL_HEAD = struct.Struct("<III")  # bytes of metadata, n, embedding_dim
+_IMAGES = TypeAdapter(tuple[Image, ...])
+_POOL = TypeAdapter(Pool)
+
+# The generic cell rate algorithm (ITU-T I.371, annex A): the key holds the time, in microseconds,
+# at which the bucket is full again. %.0f, as Lua's own conversion keeps 14 digits only.
+_BUCKET_SCRIPT = """
+local interval, period = tonumber(ARGV[1]), tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local full_at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '') or 0) + interval
+local wait = full_at - now - period
+if wait > 0 then return wait end
+redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil(period / 1000))
+return 0
+"""
+
+_logger = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+class Memorystore:
+    """
+    The port `PoolCache` over *client*, which must not decode responses.
+
+    Whatever Redis raises is caught in `_ask`, is logged once an incident, and looks like an
+    empty cache; so is a value that is damaged or was written by another version.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        # redis-py types an answer as perhaps awaitable, which that of this client never is.
+        self._client: Any = client
+        self._take_token: Any = client.register_script(_BUCKET_SCRIPT)
+        self._incident = _Incident()
+
+    def get_pool(self, pool_id: str, generation: int, model_revision: str) -> PackedPool | None:
+        """Return the packed pool (embeddings went through float16), or None."""
+        return self._get(_key("pool", pool_id, str(generation), model_revision), _unpack_pool)
+
+    def put_pool(
+        self,
+        pool_id: str,
+        generation: int,
+        model_revision: str,
+        packed: PackedPool,
+        ttl_seconds: float,
+    ) -> None:
+        """Keep a ready generation's *packed* pool for *ttl_seconds*."""
+        key = _key("pool", pool_id, str(generation), model_revision)
+        self._put(key, _pack_pool(packed), ttl_seconds)
+
+    def get_state(self, pool_id: str) -> Pool | None:
+        """Return the pool's last noted state, or None."""
+        return self._get(_key("state", pool_id), _POOL.validate_json)
+
+    def put_state(self, pool: Pool) -> None:
+        """Note the pool's state for the searches that wait for it, for 5 minutes."""
+        self._put(_key("state", pool.pool_id), _POOL.dump_json(pool), STATE_TTL_SECONDS)
+
+    def get_bytes(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the bytes at hand, by image_id, in one round trip."""
+        if not image_ids:
+            return {}
+        keys = [_key("bytes", image_id) for image_id in image_ids]
+        nothing: list[bytes | None] = [None] * len(keys)
+        values = self._ask(lambda: cast("list[bytes | None]", self._client.mget(keys)), nothing)
+        return {
+            image_id: data
+            for image_id, data in zip(image_ids, values, strict=True)
+            if data is not None
+        }
+
+    def put_bytes(self, image_id: str, data: bytes) -> None:
+        """Keep an image's bytes for the embedder, 10 minutes."""
+        self._put(_key("bytes", image_id), data, BYTES_TTL_SECONDS)
+
+    def get_text(self, model_revision: str, text: str) -> TextEmbedding | None:
+        """Return the embedding of a query seen in the last 24 h, or None."""
+        return self._get(_key("text", model_revision, _hash(text)), _unpack_text)
+
+    def put_text(self, model_revision: str, text: str, embedding: TextEmbedding) -> None:
+        """Keep the embedding of a query for 24 h."""
+        key = _key("text", model_revision, _hash(text))
+        self._put(key, _pack_text(embedding), TEXT_TTL_SECONDS)
+
+    def take_token(self, bucket: str, *, limit: int, period_seconds: float) -> float:
+        """
+        Take one token of *bucket*, which is also the key: `quota:pixabay`, `rate:{client}`.
+
+        Returns:
+            0.0 when a token was taken, else the seconds until there is one, by the server's
+            clock. An unreachable cache grants every token.
+        """
+        if limit < 1 or period_seconds < 1e-6 * limit:
+            raise Bug(
+                "a bucket needs limit >= 1 and a period of a microsecond for each token,"
+                f" got {limit} in {period_seconds} s"
+            )
+        interval = int(period_seconds * 1e6) // limit
+        arguments = [interval, interval * limit]
+        keys = [_key(bucket)]
+        wait = self._ask(lambda: cast(int, self._take_token(keys=keys, args=arguments)), 0)
+        return wait / 1e6
+
+    def _get(self, key: bytes, unpack: Callable[[bytes], _Answer]) -> _Answer | None:
+        value = self._ask(lambda: cast("bytes | None", self._client.get(key)), None)
+        if value is None:
+            return None
+        try:
+            return unpack(value)
+        except (_Damaged, ValidationError) as error:
+            _logger.warning("ignored the cache's value of %r: %s", key, error)
+            return None
+
+    def _put(self, key: bytes, value: bytes, ttl_seconds: float) -> None:
+        ttl_milliseconds = int(ttl_seconds * 1000)
+        if ttl_milliseconds > 0:
+            self._ask(lambda: self._client.set(key, value, px=ttl_milliseconds), None)
+
+    def _ask(self, question: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
+        """Return what the cache answers, or *otherwise* when it does not answer."""
+        try:
+            answer = question()
+        except redis.RedisError as error:
+            self._incident.begin(error)
+            return otherwise
+        self._incident.end()
+        return answer
+
+
+class _Incident:
+    """A time in which the cache does not answer: logged at its two ends, not at every call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_on = False
+        self._is_logged = False
+        self._quiet_until = 0.0
+
+    def begin(self, error: redis.RedisError) -> None:
+        with self._lock:
+            if self._is_on:
+                return
+            self._is_on = True
+            # A cache that answers every other call is one incident a minute.
+            self._is_logged = time.monotonic() >= self._quiet_until
+            if self._is_logged:
+                self._quiet_until = time.monotonic() + _LOG_SECONDS
+                _logger.warning("the cache does not answer, going on without it: %s", error)
+
+    def end(self) -> None:
+        if not self._is_on:  # the common case takes no lock
+            return
+        with self._lock:
+            if self._is_on and self._is_logged:
+                _logger.info("the cache answers again")
+            self._is_on = False
+
+
+class _Damaged(Exception):
+    """A value is not what this version writes."""
+
+
+def embedded_client() -> redis.Redis:
+    """Return a client of a Redis of its own inside this process."""
+    import fakeredis
+
+    class EmbeddedRedis(fakeredis.FakeRedis):
+        """A fakeredis that does not keep what has expired and is never asked for again."""
+
+        def set(self, *args: Any, **options: Any) -> Any:
+            self.dbsize()  # counting the keys makes fakeredis sweep out the expired ones
+            return super().set(*args, **options)
+
+    return EmbeddedRedis(server=fakeredis.FakeServer())
+
+
+def _key(*parts: str) -> bytes:
+    # Any text makes a key, a lone surrogate too: a cache never raises.
+    return ":".join(parts).encode("utf-8", "surrogatepass")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _sealed(content: bytes) -> bytes:
+    return _SEAL.pack(_MAGIC, zlib.crc32(content)) + content
+
+
+def _unsealed(value: bytes) -> memoryview:
+    """Return what `_sealed` was given, or raise _Damaged."""
+    if len(value) < _SEAL.size:
+        raise _Damaged(f"{len(value)} bytes are too few")
+    magic, checksum = _SEAL.unpack_from(value)
+    if magic != _MAGIC:
+        raise _Damaged(f"it begins with {magic!r}, not with {_MAGIC!r}")
+    content = memoryview(value)[_SEAL.size :]
+    if zlib.crc32(content) != checksum:
+        raise _Damaged("its checksum is wrong")
+    return content
+
+
+def _pack_pool(packed: PackedPool) -> bytes:
+    """Head, the images as JSON, then the (n, d) matrix in float16 little-endian."""
+    metadata = _IMAGES.dump_json(packed.images)
+    matrix = packed.embeddings.astype("<f2")
+    head = _POOL_HEAD.pack(len(metadata), *matrix.shape)
+    return _sealed(head + metadata + matrix.tobytes())
+
+
+def _unpack_pool(value: bytes) -> PackedPool:
+    content = _unsealed(value)
+    if len(content) < _POOL_HEAD.size:
+        raise _Damaged("it has no head")
+    metadata_bytes, n, embedding_dim = _POOL_HEAD.unpack_from(content)
+    start = _POOL_HEAD.size + metadata_bytes
+    if len(content) != start + 2 * n * embedding_dim:
+        raise _Damaged(f"{len(content)} bytes do not hold {n} rows of {embedding_dim}")
+    images = _IMAGES.validate_json(bytes(content[_POOL_HEAD.size : start]))
+    if len(images) != n:
+        raise _Damaged(f"it has {len(images)} images and {n} embeddings")
+    matrix = np.frombuffer(content[start:], "<f2").reshape(n, embedding_dim)
+    return PackedPool(images, matrix.astype(np.float32))
+
+
+def _pack_text(embedding: TextEmbedding) -> bytes:
+    """One byte, 1 when the query was cut, then the vector in float32 little-endian."""
+    return _sealed(bytes([embedding.truncated]) + embedding.vector.astype("<f4").tobytes())
+
+
+def _unpack_text(value: bytes) -> TextEmbedding:
+    content = _unsealed(value)
+    if len(content) % 4 != 1:
+        raise _Damaged(f"{len(content)} bytes are no flag and vector")
+    vector = np.frombuffer(content[1:], "<f4").astype(np.float32)
+    return TextEmbedding(vector, truncated=bool(content[0]))

@@ -1,0 +1,599 @@
+"""
+The demo's gallery: an HTTP server with Pixabay's API whose pictures are rendered on the fly.
+
+It answers as https://pixabay.com/api/docs/ says, so that the real Pixabay client runs against it
+unchanged; what the pictures show and how they are drawn lives in `scenes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import html
+import io
+import math
+import socket
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as ASGIScope
+
+from imagesearch.local import scenes
+from imagesearch.local.scenes import Scene
+
+Clock = Callable[[], float]
+
+KEYWORDS: Final = (
+    "circle",
+    "star",
+    "heart",
+    "moon",
+    "flower",
+    "tree",
+    "fish",
+    "house",
+    "butterfly",
+    "red",
+    "blue",
+    "yellow",
+    "night",
+    "sea",
+    "sunset",
+    "meadow",
+)
+"""Keywords worth suggesting: each finds more than a thousand different pictures."""
+
+USER: Final = "imagesearch demo"
+FIRST_ID: Final = 1_000_000_000
+"""The id of the first picture, above Pixabay's own ids so that no image_id can mean both."""
+
+FIRST_SHOWN: Final = 3 * scenes.ROUND
+"""The scene with which the order "popular" begins: near it lie exact answers to the examples of
+the documentation, such as "three small yellow stars in the night sky"."""
+
+URL_LIFE_SECONDS: Final = 24 * 3600
+REACHABLE_HITS: Final = 500
+RATE_WINDOW_SECONDS: Final = 60
+START_TIMEOUT_SECONDS: Final = 10.0
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LANGUAGES: Final = _names(
+    "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"
+)
+_CATEGORIES: Final = _names(
+    "backgrounds fashion nature science education feelings health people religion places animals "
+    "industry computer food sports transportation travel buildings business music"
+)
+_COLOURS: Final = _names(
+    "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black brown"
+)
+_CHOICES: Final[dict[str, frozenset[str]]] = {
+    "lang": _LANGUAGES,
+    "image_type": _names("all photo illustration vector"),
+    "orientation": _names("all horizontal vertical"),
+    "category": _CATEGORIES | {""},
+    "editors_choice": _names("true false"),
+    "safesearch": _names("true false"),
+    "order": _names("popular latest"),
+}
+_DEFAULTS: Final[dict[str, str]] = {
+    "lang": "en",
+    "image_type": "all",
+    "orientation": "all",
+    "category": "",
+    "editors_choice": "false",
+    "safesearch": "false",
+    "order": "popular",
+}
+# Pixabay's names for the colours that a scene shows where ours differ or a setting has several.
+_PIXABAY_COLOURS: Final[dict[str, tuple[str, ...]]] = {
+    "purple": ("lilac",),
+    "night": ("blue", "black"),
+    "sea": ("turquoise", "blue"),
+    "meadow": ("green",),
+    "sunset": ("orange", "lilac"),
+    "snow": ("white", "gray"),
+    "desert": ("brown", "yellow"),
+}
+_SUBJECT_CATEGORIES: Final[dict[str, str]] = {
+    "fish": "animals",
+    "butterfly": "animals",
+    "flower": "nature",
+    "tree": "nature",
+    "house": "buildings",
+    "heart": "feelings",
+}
+_SINGULARS: Final = {plural: shape for shape, plural in scenes.PLURALS.items()}
+
+
+class BadParameter(ValueError):
+    """A query parameter is out of bounds; the message is the body of Pixabay's answer."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'[ERROR 400] "{name}" is out of valid range.')
+
+
+@dataclass(frozen=True)
+class Query:
+    """The parameters of one search, checked."""
+
+    words: frozenset[str]
+    page: int
+    per_page: int
+    min_width: int
+    min_height: int
+    colours: frozenset[str]
+    choices: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, given: Mapping[str, str]) -> Query:
+        """
+        Read a query string's parameters; unknown ones are ignored, as Pixabay does.
+
+        Raises:
+            BadParameter: one is out of the bounds of Pixabay's documentation.
+        """
+        text = given.get("q", "")
+        if len(text) > 100:
+            raise BadParameter("q")
+        return cls(
+            words=_words(text),
+            page=_integer(given, "page", 1, low=1),
+            per_page=_integer(given, "per_page", 20, low=3, high=200),
+            min_width=_integer(given, "min_width", 0),
+            min_height=_integer(given, "min_height", 0),
+            colours=_colours(given.get("colors", "")),
+            choices={name: _choice(given, name) for name in _CHOICES},
+        )
+
+
+def _integer(
+    given: Mapping[str, str], name: str, default: int, low: int = 0, high: int = 10**9
+) -> int:
+    text = given.get(name, "") or str(default)
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and low <= int(text) <= high):
+        raise BadParameter(name)
+    return int(text)
+
+
+def _choice(given: Mapping[str, str], name: str) -> str:
+    value = given.get(name, "") or _DEFAULTS[name]
+    if value not in _CHOICES[name]:
+        raise BadParameter(name)
+    return value
+
+
+def _colours(text: str) -> frozenset[str]:
+    colours = frozenset(part.strip() for part in text.split(",") if part.strip())
+    if not colours <= _COLOURS:
+        raise BadParameter("colors")
+    return colours
+
+
+def _words(text: str) -> frozenset[str]:
+    """Return the words of *text* in lower case, plurals of shapes turned to their singular."""
+    words = unicodedata.normalize("NFKC", text).casefold().split()
+    return frozenset(_SINGULARS.get(word, word) for word in words)
+
+
+# --- searching --------------------------------------------------------------------------------
+
+
+@cache
+def _index() -> dict[str, frozenset[int]]:
+    """Return the ids of the scenes that carry each tag."""
+    found: dict[str, set[int]] = {}
+    for scene_id in range(scenes.SCENE_COUNT):
+        for tag in scenes.scene(scene_id).tags:
+            found.setdefault(tag, set()).add(scene_id)
+    return {tag: frozenset(ids) for tag, ids in found.items()}
+
+
+def find(query: Query) -> list[int]:
+    """Return the ids of all scenes that satisfy *query*, in its order."""
+    if not _possible(query):
+        return []
+    ids = frozenset(range(scenes.SCENE_COUNT))
+    for word in query.words:
+        ids &= _index().get(word, frozenset())
+    passed = (scene_id for scene_id in ids if _passes(scenes.scene(scene_id), query))
+    return sorted(passed, key=_rank, reverse=query.choices["order"] == "latest")
+
+
+def _rank(scene_id: int) -> int:
+    return (scene_id - FIRST_SHOWN) % scenes.SCENE_COUNT
+
+
+def _possible(query: Query) -> bool:
+    """Say whether any picture of ours can pass: all are horizontal illustrations of one size."""
+    return (
+        query.min_width <= scenes.WIDTH
+        and query.min_height <= scenes.HEIGHT
+        and query.choices["orientation"] != "vertical"
+        and query.choices["image_type"] in ("all", "illustration")
+        and query.choices["editors_choice"] == "false"
+    )
+
+
+def _passes(scene: Scene, query: Query) -> bool:
+    category = query.choices["category"]
+    return (not query.colours or bool(query.colours & _shown_colours(scene))) and (
+        not category or category in _categories(scene)
+    )
+
+
+def _shown_colours(scene: Scene) -> frozenset[str]:
+    names = (scene.colour, scene.background)
+    return frozenset(shown for name in names for shown in _PIXABAY_COLOURS.get(name, (name,)))
+
+
+def _categories(scene: Scene) -> frozenset[str]:
+    behind = "nature" if scene.background in scenes.SETTINGS else "backgrounds"
+    return frozenset((behind, _SUBJECT_CATEGORIES.get(scene.shape, behind)))
+
+
+# --- rate limit -------------------------------------------------------------------------------
+
+
+@dataclass
+class RateLimit:
+    """
+    At most *limit* requests per key in a window of 60 s that opens with a key's first request.
+
+    Safe for several threads.
+    """
+
+    limit: int
+    clock: Clock
+    _windows: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, key: str) -> tuple[bool, dict[str, str]]:
+        """Count one request of *key*; return whether it is allowed, and the answer's headers."""
+        with self._lock:
+            now = self.clock()
+            start, used = self._windows.get(key, (now, 0))
+            if now - start >= RATE_WINDOW_SECONDS:
+                start, used = now, 0
+            self._windows[key] = (start, used + 1)
+        left = RATE_WINDOW_SECONDS - (now - start)
+        return used < self.limit, {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(max(0, self.limit - used - 1)),
+            "X-RateLimit-Reset": str(math.ceil(left)),
+        }
+
+
+# --- image addresses --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tickets:
+    """
+    Signs the expiring part of an image's address.
+
+    The signature follows from *key* alone, so that an address outlives a restart of the server.
+    """
+
+    key: str
+    clock: Clock
+
+    def issue(self, scene_id: int) -> str:
+        """Return a token that is good for `URL_LIFE_SECONDS`."""
+        claim = f"{scene_id:x}-{int(self.clock()) + URL_LIFE_SECONDS:x}"
+        return f"{claim}-{self._signature(claim)}"
+
+    def scene_id(self, token: str) -> int | None:
+        """Return whose token this is; None when it is forged, malformed or expired."""
+        claim, _, signature = token.rpartition("-")
+        if not hmac.compare_digest(signature.encode(), self._signature(claim).encode()):
+            return None
+        scene_id, expires = (int(part, 16) for part in claim.split("-"))
+        return scene_id if self.clock() < expires else None
+
+    def _signature(self, claim: str) -> str:
+        return hmac.new(self.key.encode(), claim.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+_VARIANTS: Final[dict[str, tuple[int, int]]] = {
+    "180": (10_000, 180),
+    "340": (10_000, 340),
+    "640": (640, 10_000),
+    "960": (960, 720),
+    "1280": (1280, 1280),
+}
+_PREVIEW_BOX: Final = (150, 150)
+
+
+def _fitted(box: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of a picture shrunk, never enlarged, to fit in *box* pixels."""
+    scale = min(1.0, box[0] / scenes.WIDTH, box[1] / scenes.HEIGHT)
+    return round(scenes.WIDTH * scale), round(scenes.HEIGHT * scale)
+
+
+def _jpeg_response(scene_id: int, box: tuple[int, int]) -> Response:
+    scene, size = scenes.scene(scene_id), _fitted(box)
+    if size == (scenes.WIDTH, scenes.HEIGHT):
+        return Response(scenes.jpeg(scene), media_type="image/jpeg")
+    buffer = io.BytesIO()
+    scenes.render(scene).resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=88)
+    return Response(buffer.getvalue(), media_type="image/jpeg")
+
+
+# --- the server -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The endpoints, and what they share."""
+
+    public_url: str
+    key: str
+    rate_limit: RateLimit
+    tickets: Tickets
+
+    def api(self, request: Request) -> Response:
+        """Answer `GET /api/`."""
+        given = dict(request.query_params)
+        if not hmac.compare_digest(given.get("key", "").encode(), self.key.encode()):
+            return _refusal(
+                "[ERROR 400] Invalid or missing API key (https://pixabay.com/api/docs/)."
+            )
+        allowed, headers = self.rate_limit.take(self.key)
+        if not allowed:
+            return PlainTextResponse("API rate limit exceeded", 429, headers)
+        try:
+            return JSONResponse(self._answer(Query.parse(given), request), headers=headers)
+        except BadParameter as error:
+            return _refusal(str(error), headers)
+
+    def _answer(self, query: Query, request: Request) -> dict[str, Any]:
+        ids = find(query)
+        reachable = ids[:REACHABLE_HITS]
+        first = (query.page - 1) * query.per_page
+        if query.page > 1 and first >= len(reachable):
+            raise BadParameter("page")
+        shown = reachable[first : first + query.per_page]
+        return {
+            "total": len(ids),
+            "totalHits": len(reachable),
+            "hits": [self._hit(scenes.scene(scene_id), request) for scene_id in shown],
+        }
+
+    def _hit(self, scene: Scene, request: Request) -> dict[str, Any]:
+        base, token = _base_url(request), self.tickets.issue(scene.id)
+        preview, full = _fitted(_PREVIEW_BOX), (scenes.WIDTH, scenes.HEIGHT)
+        picture_id = FIRST_ID + scene.id
+        return {
+            "id": picture_id,
+            "pageURL": f"{self.public_url}/illustrations/{picture_id}/",
+            "type": "illustration",
+            "tags": ", ".join(scene.tags),
+            "previewURL": f"{base}/photo/{picture_id}_150.jpg",
+            "previewWidth": preview[0],
+            "previewHeight": preview[1],
+            "webformatURL": f"{base}/get/{token}_640.jpg",
+            "webformatWidth": full[0],
+            "webformatHeight": full[1],
+            "largeImageURL": f"{base}/get/{token}_1280.jpg",
+            "imageWidth": full[0],
+            "imageHeight": full[1],
+            # Of the uncompressed pixels: rendering 200 JPEGs only to weigh them takes a second.
+            "imageSize": full[0] * full[1] * 3,
+            "views": 0,
+            "downloads": 0,
+            "collections": 0,
+            "likes": 0,
+            "comments": 0,
+            "user_id": 0,
+            "user": USER,
+            "userImageURL": "",
+            "userURL": "",
+            "noAiTraining": False,
+            "isAiGenerated": False,
+            "isGRated": True,
+            "isLowQuality": False,
+        }
+
+    def image(self, request: Request) -> Response:
+        """Answer `GET /get/{token}_{variant}.jpg`, while the token lives."""
+        token, _, variant = request.path_params["name"].rpartition("_")
+        scene_id = self.tickets.scene_id(token)
+        if scene_id is None or variant not in _VARIANTS:
+            return _refusal("This URL is invalid or has expired.")
+        return _jpeg_response(scene_id, _VARIANTS[variant])
+
+    def preview(self, request: Request) -> Response:
+        """Answer `GET /photo/{id}_150.jpg`, which never expires."""
+        scene_id = _scene_id(request)
+        if scene_id is None:
+            return PlainTextResponse("Not Found", 404)
+        return _jpeg_response(scene_id, _PREVIEW_BOX)
+
+    def page(self, request: Request) -> Response:
+        """Answer `GET /illustrations/{id}/` with the picture's own page."""
+        scene_id = _scene_id(request)
+        if scene_id is None:
+            return PlainTextResponse("Not Found", 404)
+        address = f"../../get/{self.tickets.issue(scene_id)}_640.jpg"
+        return HTMLResponse(_page(scenes.scene(scene_id), address))
+
+
+def _base_url(request: Request) -> str:
+    """Return where this app answers, mounted or not: Starlette's own `base_url` omits a mount."""
+    return str(request.url.replace(path=request.scope["root_path"], query=""))
+
+
+def _refusal(text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(text, 400, headers)
+
+
+def _scene_id(request: Request) -> int | None:
+    scene_id = int(request.path_params["id"]) - FIRST_ID
+    return scene_id if 0 <= scene_id < scenes.SCENE_COUNT else None
+
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · demo gallery</title>
+<style>
+:root {{ color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem;
+  box-sizing: border-box; background: light-dark(#f4f4f7, #17181d); }}
+figure {{ margin: 0; max-width: 640px; overflow: hidden; border-radius: 16px;
+  background: light-dark(#fff, #23252d); box-shadow: 0 8px 40px rgb(0 0 0 / 18%); }}
+img {{ display: block; width: 100%; height: auto; }}
+figcaption {{ padding: 1rem 1.5rem 1.5rem; }}
+h1 {{ margin: 0 0 .5rem; font-size: 1.25rem; }}
+ul {{ display: flex; flex-wrap: wrap; gap: .5rem; margin: 0 0 1rem; padding: 0; list-style: none; }}
+li {{ padding: .1rem .75rem; border-radius: 1rem; background: light-dark(#ececf2, #33363f); }}
+p {{ margin: 0; opacity: .75; }}
+</style>
+</head>
+<body>
+<figure>
+<img src="{address}" width="{width}" height="{height}" alt="{title}">
+<figcaption>
+<h1>{title}</h1>
+<ul aria-label="Tags">{tags}</ul>
+<p>By {user}. A picture of the built-in demo gallery, drawn by this program on request.</p>
+</figcaption>
+</figure>
+</body>
+</html>
+"""
+
+
+def _page(scene: Scene, address: str) -> str:
+    return _PAGE.format(
+        title=html.escape(scene.description[0].upper() + scene.description[1:]),
+        address=html.escape(address),
+        width=scenes.WIDTH,
+        height=scenes.HEIGHT,
+        tags="".join(f"<li>{html.escape(tag)}</li>" for tag in scene.tags),
+        user=html.escape(USER),
+    )
+
+
+@dataclass(frozen=True)
+class _Latency:
+    """ASGI middleware that lets every request wait as if the server were far away."""
+
+    app: ASGIApp
+    seconds: float
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.seconds:
+            await asyncio.sleep(self.seconds)
+        await self.app(scope, receive, send)
+
+
+def create_gallery(
+    public_url: str,
+    *,
+    key: str = "demo",
+    limit: int = 100,
+    clock: Clock = time.time,
+    latency_seconds: float = 0.0,
+) -> Starlette:
+    """
+    Return the gallery as an ASGI app.
+
+    Args:
+        public_url: where people reach this app, without a slash at the end; pages of pictures
+            (`pageURL`) are addressed from it. Addresses of images are built on each request's own
+            base URL.
+        key: the only API key that is accepted.
+        limit: API requests per key and 60 s.
+        clock: seconds since any fixed moment; times the rate limit and the images' addresses.
+        latency_seconds: how long every request waits before it is handled.
+    """
+    gallery = Gallery(public_url, key, RateLimit(limit, clock), Tickets(key, clock))
+    routes = [
+        Route("/api/", gallery.api),
+        Route("/get/{name}.jpg", gallery.image),
+        Route("/photo/{id:int}_150.jpg", gallery.preview),
+        Route("/illustrations/{id:int}/", gallery.page),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(_Latency, seconds=latency_seconds)])
+
+
+@contextmanager
+def running_gallery(
+    public_url: str | None = None,
+    *,
+    key: str = "demo",
+    limit: int = 100,
+    clock: Clock = time.time,
+    latency_seconds: float = 0.0,
+) -> Iterator[str]:
+    """
+    Serve the gallery on a free port of 127.0.0.1; yield its base URL, and stop it at the end.
+
+    The parameters are those of `create_gallery`; a *public_url* of None means the server's own
+    base URL.
+
+    Raises:
+        RuntimeError: the server did not start within `START_TIMEOUT_SECONDS`.
+    """
+    with _loopback_listener() as listener:
+        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app = create_gallery(
+            public_url or base_url,
+            key=key,
+            limit=limit,
+            clock=clock,
+            latency_seconds=latency_seconds,
+        )
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="demo-gallery", daemon=True
+        )
+        thread.start()
+        try:
+            _wait_for(server, thread)
+            yield base_url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _loopback_listener() -> socket.socket:
+    # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name
+    # it; without, each answer waits 40 ms for a delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
+def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError(
+                f"the demo gallery did not start within {START_TIMEOUT_SECONDS} seconds"
+            )
+        time.sleep(0.01)

@@ -1,0 +1,765 @@
+"""What every `Catalog` does, in the port's words; what only SQLite does is in `test_sqlite.py`."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from imagesearch.errors import Bug, InvalidRequest
+from imagesearch.model import (
+    Credit,
+    Embedding,
+    Image,
+    ListedImage,
+    Listing,
+    Pool,
+    PoolKey,
+    PoolPolicy,
+    PoolRequest,
+    PoolState,
+    SourceOptions,
+)
+from imagesearch.ports import Catalog
+
+OpenCatalog = Callable[[], Catalog]
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+KEY = PoolKey.of("horse", SourceOptions())
+POOL = KEY.pool_id
+MODEL = "demo@1/pre1"
+OTHER_MODEL = "demo@2/pre1"
+HOSTILE_KEYWORDS = ["馬 🐎", "'; DROP TABLE pools; --", 'a"b\\c', "a\x00b", "x" * 5000, "%s {} \n"]
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def image(n: int) -> Image:
+    credit = Credit(f"user {n}", "Pixabay")
+    return Image(f"pixabay-{n}", f"pixabay-{n}.jpg", f"https://x/{n}", 640, n, credit, ("a", "b"))
+
+
+def listed(n: int) -> ListedImage:
+    return ListedImage(image(n), f"https://x/{n}.jpg")
+
+
+def listing(numbers: Iterable[int], rejections: Iterable[int] = ()) -> Listing:
+    reasons = {f"pixabay-{n}": f"reason {n}" for n in rejections}
+    return Listing(tuple(listed(n) for n in numbers), reasons)
+
+
+def embedding(seed: int, dim: int = 8) -> Embedding:
+    vector = np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)
+
+
+def embeddings(numbers: Iterable[int]) -> dict[str, Embedding]:
+    return {f"pixabay-{n}": embedding(n) for n in numbers}
+
+
+def record(
+    catalog: Catalog,
+    embedded: Iterable[int] = (),
+    rejected: Iterable[int] = (),
+    *,
+    pool_id: str = POOL,
+    generation: int = 1,
+    model_revision: str = MODEL,
+    reused: Iterable[int] = (),
+    now: datetime = NOW,
+) -> Pool | None:
+    return catalog.record_batch(
+        pool_id,
+        generation,
+        model_revision=model_revision,
+        embeddings=embeddings(embedded),
+        rejections={f"pixabay-{n}": f"reason {n}" for n in rejected},
+        reused=[f"pixabay-{n}" for n in reused],
+        now=now,
+    )
+
+
+def begin(catalog: Catalog, numbers: Iterable[int], key: PoolKey = KEY) -> None:
+    """Bring the first generation of *key* to a recorded listing."""
+    catalog.request_pool(key, NOW)
+    catalog.begin_fetch(key.pool_id, 1, NOW)
+    catalog.record_listing(key.pool_id, 1, listing(numbers), NOW)
+
+
+def make_ready(catalog: Catalog, numbers: list[int], now: datetime = NOW) -> None:
+    begin(catalog, numbers)
+    record(catalog, numbers, now=now)
+
+
+def known(pool: Pool | None) -> Pool:
+    assert pool is not None
+    return pool
+
+
+def ids(images: Iterable[ListedImage]) -> list[str]:
+    return [one.image.image_id for one in images]
+
+
+def at_once(work: Callable[[int], object], times: int) -> list[object]:
+    """Do *work* in that many threads that begin together."""
+    together = threading.Barrier(times)
+
+    def wait_and_work(n: int) -> object:
+        together.wait()
+        return work(n)
+
+    with ThreadPoolExecutor(times) as threads:
+        return list(threads.map(wait_and_work, range(times)))
+
+
+def request_at_once(clients: list[Catalog], now: datetime) -> list[PoolRequest]:
+    def request(n: int) -> PoolRequest:
+        return clients[n % len(clients)].request_pool(KEY, now)
+
+    return [one for one in at_once(request, 50) if isinstance(one, PoolRequest)]
+
+
+# request_pool
+
+
+def test_an_unknown_pool_is_none(catalog: Catalog) -> None:
+    assert catalog.pool(POOL) is None
+    assert catalog.pool("") is None
+
+
+def test_the_first_request_creates_the_pool_and_the_second_does_not(catalog: Catalog) -> None:
+    first = catalog.request_pool(KEY, NOW)
+    assert first.created
+    current = first.pool.current
+    assert (first.pool.pool_id, first.pool.keyword, first.pool.options) == (
+        POOL,
+        "horse",
+        KEY.options,
+    )
+    assert (current.number, current.state) == (1, PoolState.REQUESTED)
+    assert (current.requested_at, current.lease_until) == (NOW, later(60))
+    assert (current.images, current.embedded, current.rejected) == (0, 0, 0)
+    assert first.pool.ready is None
+    assert catalog.request_pool(KEY, later(1)) == PoolRequest(first.pool, created=False)
+    assert catalog.pool(POOL) == first.pool
+
+
+def test_other_options_make_another_pool(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    options = SourceOptions(language="de", colors="red,blue", safesearch=False, pool_size=50)
+    other = catalog.request_pool(PoolKey.of("horse", options), NOW)
+    assert other.created
+    assert other.pool.options == options
+
+
+@pytest.mark.parametrize("keyword", HOSTILE_KEYWORDS)
+def test_a_hostile_keyword_is_kept_as_it_is(catalog: Catalog, keyword: str) -> None:
+    key = PoolKey(keyword, SourceOptions())
+    assert catalog.request_pool(key, NOW).created
+    assert known(catalog.pool(key.pool_id)).keyword == keyword
+
+
+def test_a_keyword_that_is_not_unicode_is_an_invalid_request(catalog: Catalog) -> None:
+    key = PoolKey("\ud800", SourceOptions())
+    with pytest.raises(InvalidRequest):
+        catalog.request_pool(key, NOW)
+    assert catalog.pool(key.pool_id) is None
+
+
+def test_of_50_simultaneous_first_requests_exactly_one_creates(open_catalog: OpenCatalog) -> None:
+    requests = request_at_once([open_catalog(), open_catalog()], NOW)
+    assert sum(one.created for one in requests) == 1
+    assert {one.pool.current.number for one in requests} == {1}
+
+
+def test_of_50_simultaneous_requests_of_a_stale_pool_exactly_one_creates(
+    open_catalog: OpenCatalog,
+) -> None:
+    make_ready(open_catalog(), [1, 2])
+    requests = request_at_once([open_catalog(), open_catalog()], later(86_400))
+    assert sum(one.created for one in requests) == 1
+    assert {one.pool.current.number for one in requests} == {2}
+
+
+def test_of_50_simultaneous_requests_of_a_lost_pool_exactly_one_creates(
+    open_catalog: OpenCatalog,
+) -> None:
+    begin(open_catalog(), [1, 2])
+    requests = request_at_once([open_catalog(), open_catalog()], later(60))
+    assert sum(one.created for one in requests) == 1
+    assert {one.pool.current.number for one in requests} == {1}
+
+
+def test_a_ready_pool_is_requested_again_once_it_is_stale(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    assert not catalog.request_pool(KEY, later(86_399)).created
+    stale = catalog.request_pool(KEY, later(86_400))
+    assert stale.created
+    assert (stale.pool.current.number, stale.pool.current.state) == (2, PoolState.REQUESTED)
+    assert stale.pool.current.requested_at == later(86_400)
+    ready = stale.pool.answering
+    assert (ready.number, ready.state, ready.embedded) == (1, PoolState.READY, 2)
+
+
+def test_a_failed_pool_is_requested_again_once_it_has_rested(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.fail(POOL, 1, "the source is down", NOW)
+    resting = catalog.request_pool(KEY, later(29))
+    assert not resting.created
+    assert resting.pool.current.state is PoolState.FAILED
+    again = catalog.request_pool(KEY, later(30))
+    assert again.created
+    assert again.pool.current.number == 2
+    assert again.pool.current.reason is None
+
+
+def test_work_whose_lease_is_lost_is_taken_up_again(catalog: Catalog) -> None:
+    begin(catalog, [1, 2, 3])
+    record(catalog, [1])
+    assert not catalog.request_pool(KEY, later(59)).created
+    again = catalog.request_pool(KEY, later(60))
+    assert again.created
+    current = again.pool.current
+    assert (current.number, current.state, current.embedded) == (1, PoolState.FETCHING, 1)
+    assert current.requested_at == NOW
+    assert current.lease_until == later(120)
+    assert not catalog.request_pool(KEY, later(61)).created
+
+
+def test_lost_work_keeps_its_generation_however_long_ago_it_was_lost(catalog: Catalog) -> None:
+    begin(catalog, [1, 2, 3])
+    again = catalog.request_pool(KEY, later(30 * 24 * 3600))
+    assert again.created
+    assert again.pool.current.number == 1
+    assert catalog.listing(POOL, 1) is not None
+
+
+def test_each_rejected_image_has_its_reason(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.begin_fetch(POOL, 1, NOW)
+    catalog.record_listing(POOL, 1, listing([1, 2, 3], rejections=[9]), NOW)
+    record(catalog, [1], rejected=[2])
+    reasons = catalog.rejections(POOL, 1)
+    assert set(reasons) == {"pixabay-2", "pixabay-9"}
+    assert reasons["pixabay-9"] == "reason 9"
+    assert reasons["pixabay-2"]
+    assert catalog.rejections(POOL, 2) == {}
+
+
+# begin_fetch, finish_fetch
+
+
+def test_begin_fetch_marks_a_requested_generation_and_renews_its_lease(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    pool = known(catalog.begin_fetch(POOL, 1, later(10)))
+    assert pool.current.state is PoolState.FETCHING
+    assert pool.current.lease_until == later(70)
+    assert catalog.pool(POOL) == pool
+
+
+def test_begin_fetch_leaves_an_embedding_generation_as_it_is(catalog: Catalog) -> None:
+    begin(catalog, [1])
+    catalog.finish_fetch(POOL, 1, NOW)
+    pool = known(catalog.begin_fetch(POOL, 1, later(10)))
+    assert pool.current.state is PoolState.EMBEDDING
+    assert pool.current.lease_until == later(70)
+
+
+def test_finish_fetch_marks_a_fetching_generation(catalog: Catalog) -> None:
+    begin(catalog, [1])
+    pool = known(catalog.finish_fetch(POOL, 1, later(5)))
+    assert pool.current.state is PoolState.EMBEDDING
+    assert pool.current.lease_until == later(65)
+    assert catalog.finish_fetch(POOL, 1, later(5)) == pool
+
+
+STEPS: dict[str, Callable[[Catalog, str, int], Pool | None]] = {
+    "begin_fetch": lambda catalog, pool_id, n: catalog.begin_fetch(pool_id, n, later(9)),
+    "record_listing": lambda catalog, pool_id, n: catalog.record_listing(
+        pool_id, n, listing([7, 8]), later(9)
+    ),
+    "finish_fetch": lambda catalog, pool_id, n: catalog.finish_fetch(pool_id, n, later(9)),
+    "record_batch": lambda catalog, pool_id, n: record(
+        catalog, [1], [2], pool_id=pool_id, generation=n, now=later(9)
+    ),
+    "fail": lambda catalog, pool_id, n: catalog.fail(pool_id, n, "no", later(9)),
+    "record_error": lambda catalog, pool_id, n: catalog.record_error(pool_id, n, "no"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_no_step_changes_a_generation_that_is_not_the_current_one_or_is_over(
+    catalog: Catalog, step: Callable[[Catalog, str, int], Pool | None]
+) -> None:
+    assert step(catalog, "unknown", 1) is None
+    make_ready(catalog, [1, 2])
+    ready = catalog.pool(POOL)
+    assert step(catalog, POOL, 1) is None
+    assert catalog.pool(POOL) == ready
+    requested = catalog.request_pool(KEY, later(86_400)).pool
+    for number in (0, 1, 3, -1):
+        assert step(catalog, POOL, number) is None
+    assert catalog.pool(POOL) == requested
+    failed = catalog.fail(POOL, 2, "the source is down", later(86_400))
+    assert step(catalog, POOL, 2) is None
+    assert catalog.pool(POOL) == failed
+
+
+# record_listing, listing, pending
+
+
+def test_a_listing_comes_back_as_it_was_recorded(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.begin_fetch(POOL, 1, NOW)
+    assert catalog.listing(POOL, 1) is None
+    recorded = listing([3, 1, 2], rejections=[9, 8])
+    pool = known(catalog.record_listing(POOL, 1, recorded, later(5)))
+    assert (pool.current.images, pool.current.embedded, pool.current.rejected) == (5, 0, 2)
+    assert pool.current.state is PoolState.FETCHING
+    assert pool.current.lease_until == later(65)
+    assert catalog.listing(POOL, 1) == recorded
+    assert catalog.pending(POOL, 1) == recorded.images
+    record(catalog, [1], [3])
+    assert catalog.listing(POOL, 1) == recorded
+
+
+def test_the_first_listing_of_a_generation_stays(catalog: Catalog) -> None:
+    begin(catalog, [1, 2])
+    pool = known(catalog.record_listing(POOL, 1, listing([3, 4, 5]), NOW))
+    assert pool.current.images == 2
+    assert catalog.listing(POOL, 1) == listing([1, 2])
+
+
+def test_an_image_listed_twice_counts_once(catalog: Catalog) -> None:
+    begin(catalog, [2, 1, 2, 2, 1])
+    assert known(catalog.pool(POOL)).current.images == 2
+    assert catalog.listing(POOL, 1) == listing([2, 1])
+
+
+def test_a_listed_image_that_the_listing_rejects_is_not_pending(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    recorded = listing([1, 2], rejections=[2])
+    pool = known(catalog.record_listing(POOL, 1, recorded, NOW))
+    assert (pool.current.images, pool.current.rejected) == (2, 1)
+    assert ids(catalog.pending(POOL, 1)) == ["pixabay-1"]
+    assert catalog.listing(POOL, 1) == recorded
+
+
+@pytest.mark.parametrize(
+    ("offer", "rejected"),
+    [(listing([]), 0), (listing([], [1, 2]), 2), (listing([1], [1]), 1)],
+    ids=["empty", "refused", "listed and refused"],
+)
+def test_a_listing_with_nothing_to_embed_makes_the_pool_ready(
+    catalog: Catalog, offer: Listing, rejected: int
+) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.begin_fetch(POOL, 1, NOW)
+    pool = known(catalog.record_listing(POOL, 1, offer, later(3)))
+    assert pool.current.state is PoolState.READY
+    assert pool.current.ready_at == later(3)
+    assert pool.ready == pool.current
+    assert (pool.current.images, pool.current.rejected) == (rejected, rejected)
+    assert catalog.listing(POOL, 1) == offer
+    assert not catalog.request_pool(KEY, later(4)).created
+
+
+def test_pending_is_empty_for_what_is_unknown(catalog: Catalog) -> None:
+    assert list(catalog.pending(POOL, 1)) == []
+    assert catalog.listing(POOL, 1) is None
+
+
+def test_hostile_metadata_is_kept_as_it_is(catalog: Catalog) -> None:
+    credit = Credit("<script>'\"\x00", "")
+    hostile = Image("p-1", "p-1.jpg", "", 0, 2**31, credit, ("'; --", "", "馬🐎", "a,b"))
+    offer = Listing((ListedImage(hostile, "https://x/?a=%00&b='"),), {"p-2": ""})
+    catalog.request_pool(KEY, NOW)
+    catalog.record_listing(POOL, 1, offer, NOW)
+    assert catalog.listing(POOL, 1) == offer
+
+
+# record_batch
+
+
+def test_a_pool_is_ready_exactly_when_nothing_is_pending(catalog: Catalog) -> None:
+    begin(catalog, [1, 2, 3, 4])
+    pool = known(record(catalog, [2], [3], now=later(5)))
+    assert pool.current.state is PoolState.FETCHING
+    assert (pool.current.embedded, pool.current.rejected) == (1, 1)
+    assert pool.current.lease_until == later(65)
+    assert ids(catalog.pending(POOL, 1)) == ["pixabay-1", "pixabay-4"]
+    assert known(record(catalog, [4])).ready is None
+    ready = known(record(catalog, [1], now=later(7)))
+    assert ready.current.state is PoolState.READY
+    assert (ready.current.images, ready.current.embedded, ready.current.rejected) == (4, 3, 1)
+    assert ready.current.ready_at == later(7)
+    assert ready.current.lease_until is None
+    assert ready.ready == ready.current
+    assert catalog.pool(POOL) == ready
+
+
+def test_a_pool_without_a_listing_is_not_ready(catalog: Catalog) -> None:
+    begin(catalog, [1], PoolKey.of("cow", SourceOptions()))
+    catalog.request_pool(KEY, NOW)
+    pool = known(record(catalog, [1]))
+    assert pool.current.state is PoolState.REQUESTED
+    assert pool.current.embedded == 0
+
+
+def test_a_batch_of_nothing_only_renews_the_lease(catalog: Catalog) -> None:
+    begin(catalog, [1])
+    before = known(catalog.pool(POOL))
+    pool = known(record(catalog, now=later(5)))
+    assert replace(pool.current, lease_until=before.current.lease_until) == before.current
+    assert pool.current.lease_until == later(65)
+
+
+def test_recording_a_batch_twice_equals_once(catalog: Catalog) -> None:
+    begin(catalog, [1, 2, 3])
+    once = record(catalog, [1], [2])
+    assert record(catalog, [1], [2]) == once
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 1
+
+
+def test_what_came_first_about_an_image_stays(catalog: Catalog) -> None:
+    begin(catalog, [1, 2, 3])
+    record(catalog, [1], [2])
+    pool = known(record(catalog, [2], [1]))
+    assert (pool.current.embedded, pool.current.rejected) == (1, 1)
+    assert [one.image_id for one in catalog.packed_pool(POOL, 1, MODEL).images] == ["pixabay-1"]
+
+
+def test_images_outside_the_listing_do_not_count(catalog: Catalog) -> None:
+    begin(catalog, [1, 2])
+    pool = known(record(catalog, [1, 77], [88]))
+    assert (pool.current.images, pool.current.embedded, pool.current.rejected) == (2, 1, 0)
+
+
+def test_reused_images_count_when_they_have_an_embedding_of_that_model(catalog: Catalog) -> None:
+    begin(catalog, [1, 2, 3], PoolKey.of("cow", SourceOptions()))
+    cow = PoolKey.of("cow", SourceOptions()).pool_id
+    record(catalog, [1, 2], pool_id=cow)
+    begin(catalog, [1, 2, 3])
+    assert known(record(catalog, reused=[1, 2, 3])).current.embedded == 2
+    assert known(record(catalog, reused=[3])).current.embedded == 2
+    ready = known(record(catalog, [3], reused=[1]))
+    assert (ready.current.state, ready.current.embedded) == (PoolState.READY, 3)
+
+
+def test_a_later_embedding_of_an_image_replaces_the_earlier(catalog: Catalog) -> None:
+    begin(catalog, [1, 2])
+    record(catalog, [1])
+    catalog.record_batch(
+        POOL,
+        1,
+        model_revision=MODEL,
+        embeddings={"pixabay-1": embedding(100)},
+        rejections={},
+        now=NOW,
+    )
+    np.testing.assert_array_equal(
+        catalog.packed_pool(POOL, 1, MODEL).embeddings, embedding(100)[None]
+    )
+
+
+def test_embeddings_are_stored_even_when_the_generation_is_over(catalog: Catalog) -> None:
+    begin(catalog, [1, 2])
+    catalog.fail(POOL, 1, "too late", NOW)
+    assert record(catalog, [1, 2]) is None
+    assert catalog.embedded(["pixabay-1", "pixabay-2"], MODEL) == {"pixabay-1", "pixabay-2"}
+    assert known(catalog.pool(POOL)).current.embedded == 0
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [np.array([np.nan, 1], np.float32), np.array([np.inf], np.float32), np.eye(2, dtype="f4")],
+)
+def test_a_broken_embedding_is_a_bug_and_changes_nothing(
+    catalog: Catalog, broken: Embedding
+) -> None:
+    begin(catalog, [1, 2])
+    before = catalog.pool(POOL)
+    with pytest.raises(Bug, match="pixabay-2"):
+        catalog.record_batch(
+            POOL,
+            1,
+            model_revision=MODEL,
+            embeddings={"pixabay-1": embedding(1), "pixabay-2": broken},
+            rejections={},
+            now=later(5),
+        )
+    assert catalog.pool(POOL) == before
+    assert catalog.embedded(["pixabay-1"], MODEL) == set()
+
+
+def test_batches_recorded_twice_each_at_once_in_any_order_make_the_pool_ready_once(
+    open_catalog: OpenCatalog,
+) -> None:
+    clients = [open_catalog(), open_catalog()]
+    begin(clients[0], range(200))
+    batches = [range(start, start + 20) for start in range(0, 200, 20)] * 2
+    random.Random(5).shuffle(batches)
+
+    def deliver(n: int) -> Pool | None:
+        rejected = [number for number in batches[n] if number % 10 == 3]
+        embedded = [number for number in batches[n] if number % 10 != 3]
+        return record(clients[n % 2], embedded, rejected, now=later(n))
+
+    outcomes = [one for one in at_once(deliver, len(batches)) if isinstance(one, Pool)]
+    ready = [one for one in outcomes if one.current.state is PoolState.READY]
+    assert len(ready) == 1
+    assert clients[0].pool(POOL) == clients[1].pool(POOL) == ready[0]
+    assert (ready[0].current.images, ready[0].current.embedded) == (200, 180)
+    assert ready[0].current.rejected == 20
+    assert len(clients[0].packed_pool(POOL, 1, MODEL).images) == 180
+
+
+# embedded, packed_pool
+
+
+def test_embedded_names_the_images_that_have_that_models_embedding(catalog: Catalog) -> None:
+    numbers = list(range(3000))
+    begin(catalog, numbers)
+    record(catalog, numbers[::2])
+    everything = [f"pixabay-{n}" for n in numbers]
+    assert catalog.embedded(everything, MODEL) == set(everything[::2])
+    assert catalog.embedded(everything, OTHER_MODEL) == set()
+    assert catalog.embedded([], MODEL) == set()
+    assert catalog.embedded(["", "'", "pixabay-0", "pixabay-0"], MODEL) == {"pixabay-0"}
+
+
+def test_a_packed_pool_is_in_listing_order_and_has_what_is_embedded(catalog: Catalog) -> None:
+    begin(catalog, [5, 3, 9, 1])
+    record(catalog, [1, 5], [9])
+    packed = catalog.packed_pool(POOL, 1, MODEL)
+    assert packed.images == (image(5), image(1))
+    assert packed.embeddings.dtype == np.float32
+    np.testing.assert_array_equal(packed.embeddings, [embedding(5), embedding(1)])
+
+
+def test_a_packed_pool_without_embeddings_is_empty(catalog: Catalog) -> None:
+    begin(catalog, [1])
+    record(catalog, [1])
+    for pool_id, generation, model in [
+        (POOL, 1, OTHER_MODEL),
+        (POOL, 2, MODEL),
+        ("unknown", 1, MODEL),
+    ]:
+        packed = catalog.packed_pool(pool_id, generation, model)
+        assert packed.images == ()
+        assert len(packed.embeddings) == 0
+
+
+def test_the_generation_before_can_be_read_until_another_is_ready(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    for number in (2, 3):
+        now = later(86_400 * number)
+        assert catalog.request_pool(KEY, now).pool.current.number == number
+        catalog.record_listing(POOL, number, listing([number, number + 1]), now)
+        record(catalog, [number, number + 1], generation=number, now=now)
+        before = catalog.packed_pool(POOL, number - 1, MODEL)
+        assert before.images == (image(number - 1), image(number))
+    pool = known(catalog.pool(POOL))
+    assert pool.ready == pool.current
+    assert (pool.current.number, pool.current.embedded) == (3, 2)
+    assert catalog.embedded(["pixabay-1"], MODEL) == {"pixabay-1"}
+
+
+# reopen
+
+
+def test_a_ready_pool_is_reopened_for_a_model_it_lacks(catalog: Catalog) -> None:
+    begin(catalog, [1, 2, 3, 4])
+    record(catalog, [1, 2, 3], [4])
+    cow = PoolKey.of("cow", SourceOptions())
+    begin(catalog, [2, 5], cow)
+    record(catalog, [2], pool_id=cow.pool_id, model_revision=OTHER_MODEL)
+    reopened = catalog.reopen(POOL, 1, OTHER_MODEL, later(100))
+    assert reopened is not None
+    assert reopened.created
+    current = reopened.pool.current
+    assert (current.number, current.state) == (1, PoolState.EMBEDDING)
+    assert (current.images, current.embedded, current.rejected) == (4, 1, 1)
+    assert current.lease_until == later(160)
+    assert reopened.pool.ready is None
+    assert ids(catalog.pending(POOL, 1)) == ["pixabay-1", "pixabay-3"]
+    ready = known(record(catalog, [1, 3], model_revision=OTHER_MODEL, now=later(110)))
+    assert ready.ready == ready.current
+    assert ready.current.state is PoolState.READY
+    assert len(catalog.packed_pool(POOL, 1, OTHER_MODEL).images) == 3
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 3
+
+
+def test_a_pool_that_lacks_nothing_is_not_reopened(catalog: Catalog) -> None:
+    begin(catalog, [1, 2])
+    assert catalog.reopen(POOL, 1, OTHER_MODEL, NOW) is None
+    record(catalog, [1], [2])
+    ready = catalog.pool(POOL)
+    assert catalog.reopen(POOL, 1, MODEL, NOW) is None
+    assert catalog.reopen(POOL, 2, OTHER_MODEL, NOW) is None
+    assert catalog.reopen("unknown", 1, OTHER_MODEL, NOW) is None
+    assert catalog.pool(POOL) == ready
+    catalog.request_pool(KEY, later(86_400))
+    assert catalog.reopen(POOL, 1, OTHER_MODEL, later(86_400)) is None
+
+
+def test_of_20_simultaneous_reopenings_exactly_one_must_publish(open_catalog: OpenCatalog) -> None:
+    clients = [open_catalog(), open_catalog()]
+    make_ready(clients[0], [1, 2])
+    outcomes = at_once(lambda n: clients[n % 2].reopen(POOL, 1, OTHER_MODEL, NOW), 20)
+    assert sum(isinstance(one, PoolRequest) and one.created for one in outcomes) == 1
+
+
+# record_error, fail
+
+
+def test_the_last_error_is_kept_until_the_pool_is_ready(catalog: Catalog) -> None:
+    begin(catalog, [1])
+    catalog.record_error(POOL, 1, "the first")
+    catalog.record_error(POOL, 1, "the second")
+    pool = known(catalog.begin_fetch(POOL, 1, NOW))
+    assert (pool.current.state, pool.current.reason) == (PoolState.FETCHING, "the second")
+    assert known(record(catalog, [1])).current.reason is None
+
+
+@pytest.mark.parametrize("recorded", [None, "429 from the source"])
+def test_a_failed_generation_says_why_and_when_to_try_again(
+    catalog: Catalog, recorded: str | None
+) -> None:
+    begin(catalog, [1, 2])
+    record(catalog, [1])
+    if recorded:
+        catalog.record_error(POOL, 1, recorded)
+    pool = known(catalog.fail(POOL, 1, "delivered 5 times", later(5)))
+    assert pool.current.state is PoolState.FAILED
+    assert pool.current.reason == (recorded or "delivered 5 times")
+    assert pool.current.retry_at == later(35)
+    assert pool.current.lease_until is None
+    assert (pool.current.images, pool.current.embedded) == (2, 1)
+
+
+def test_a_pool_whose_refresh_fails_still_answers_from_the_one_before(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    catalog.request_pool(KEY, later(86_400))
+    pool = known(catalog.fail(POOL, 2, "the source is down", later(86_401)))
+    assert (pool.answering.number, pool.answering.state) == (1, PoolState.READY)
+
+
+# nearest
+
+
+def test_nearest_equals_the_exact_search(catalog: Catalog) -> None:
+    numbers = list(range(1300))
+    begin(catalog, numbers)
+    record_other_model(catalog)
+    record(catalog, numbers[:700])
+    assert len(catalog.nearest(embedding(9999), 5000, MODEL)) == 700
+    record(catalog, numbers[700:])
+    matrix = np.array([embedding(n) for n in numbers], np.float64)  # (1300, 8)
+    for seed, k in [(9000, 1), (9001, 10), (9002, 1299), (9003, 1300), (9004, 5000)]:
+        query = embedding(seed)
+        cosines = matrix @ query.astype(np.float64)
+        best = sorted(numbers, key=lambda n: (-cosines[n], f"pixabay-{n}"))[:k]
+        found = catalog.nearest(query, k, MODEL)
+        assert [one for one, _ in found] == [image(n) for n in best]
+        np.testing.assert_allclose([cosine for _, cosine in found], cosines[best], atol=1e-6)
+
+
+def record_other_model(catalog: Catalog) -> None:
+    """Give image 0 a 3-dimensional embedding of another model, which no search may look at."""
+    catalog.record_batch(
+        POOL,
+        1,
+        model_revision=OTHER_MODEL,
+        embeddings={"pixabay-0": embedding(0, dim=3)},
+        rejections={},
+        now=NOW,
+    )
+
+
+def test_equal_images_are_ordered_by_image_id(catalog: Catalog) -> None:
+    numbers = list(range(101))
+    begin(catalog, numbers)
+    same = {f"pixabay-{n}": embedding(1, dim=512) for n in numbers}
+    catalog.record_batch(POOL, 1, model_revision=MODEL, embeddings=same, rejections={}, now=NOW)
+    found = catalog.nearest(embedding(2, dim=512), 37, MODEL)
+    assert [one.image_id for one, _ in found] == sorted(same)[:37]
+    assert len({cosine for _, cosine in found}) == 1
+
+
+def test_nearest_finds_nothing_in_an_empty_catalog(catalog: Catalog) -> None:
+    assert list(catalog.nearest(embedding(1), 10, MODEL)) == []
+    make_ready(catalog, [1])
+    assert list(catalog.nearest(embedding(1), 10, OTHER_MODEL)) == []
+    assert list(catalog.nearest(embedding(1), 0, MODEL)) == []
+
+
+def test_an_image_of_two_pools_is_found_once(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    cow = PoolKey.of("cow", SourceOptions())
+    begin(catalog, [2, 3], cow)
+    record(catalog, [2, 3], pool_id=cow.pool_id)
+    found = catalog.nearest(embedding(2), 10, MODEL)
+    assert sorted(one.image_id for one, _ in found) == ["pixabay-1", "pixabay-2", "pixabay-3"]
+    assert found[0][0] == image(2)
+    assert found[0][1] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_nearest_sees_what_any_client_wrote(open_catalog: OpenCatalog) -> None:
+    searcher, writer = open_catalog(), open_catalog()
+    begin(writer, [1, 2, 3])
+    for number in (1, 2):
+        record(writer, [number])
+        assert len(searcher.nearest(embedding(9), 10, MODEL)) == number
+    writer.record_batch(
+        POOL,
+        1,
+        model_revision=MODEL,
+        embeddings={"pixabay-1": embedding(9)},
+        rejections={},
+        now=NOW,
+    )
+    found = searcher.nearest(embedding(9), 10, MODEL)
+    assert len(found) == 2
+    assert found[0][0] == image(1)
+    assert found[0][1] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_searches_and_writes_at_once_give_whole_answers(catalog: Catalog) -> None:
+    begin(catalog, range(400))
+
+    def work(n: int) -> None:
+        if n % 2:
+            record(catalog, range(20 * n, 20 * n + 20))
+        found = catalog.nearest(embedding(20), 400, MODEL)
+        assert len(found) % 20 == 0
+        assert [cosine for _, cosine in found] == sorted((c for _, c in found), reverse=True)
+
+    at_once(work, 20)
+    assert len(catalog.nearest(embedding(20), 400, MODEL)) == 200
+
+
+# check, and a second client
+
+
+def test_check_returns_when_the_catalog_answers(catalog: Catalog) -> None:
+    catalog.check()
+
+
+def test_another_client_sees_the_same(open_catalog: OpenCatalog, policy: PoolPolicy) -> None:
+    first = open_catalog()
+    make_ready(first, [2, 1])
+    first.request_pool(KEY, later(policy.max_age_seconds))
+    first.record_error(POOL, 2, "slow")
+    second = open_catalog()
+    assert second.pool(POOL) == first.pool(POOL)
+    assert second.listing(POOL, 1) == first.listing(POOL, 1) == listing([2, 1])
+    assert second.packed_pool(POOL, 1, MODEL).images == (image(2), image(1))

@@ -1,0 +1,267 @@
+"""What only the Redis cache does: its keys and times to live, damage, and a server that is down."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch.model import (
+    Credit,
+    Generation,
+    Image,
+    PackedPool,
+    Pool,
+    PoolState,
+    SourceOptions,
+)
+from imagesearch.ports import TextEmbedding
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+MODEL = "model@1"
+IMAGE = Image("pixabay-1", "pixabay-1.jpg", "https://x/1", 640, 427, Credit("u", "Pixabay"), ("a",))
+PACKED = PackedPool((IMAGE,), np.array([[0.6, 0.8]], np.float32))
+POOL = Pool("id", "horse", SourceOptions(), Generation(1, PoolState.REQUESTED, NOW))
+TEXT = TextEmbedding(np.array([0.6, -0.8], np.float32), truncated=True)
+# sha256 of "a red circle", its first 32 digits, from sha256sum
+TEXT_KEY = "text:model@1:a1e4a280d27cad5b1aa05b230031f649"
+
+
+def fill(client: redis.Redis) -> Memorystore:
+    """Put one value of every kind."""
+    cache = Memorystore(client)
+    cache.put_pool("id", 1, MODEL, PACKED, 3600.0)
+    cache.put_state(POOL)
+    cache.put_bytes("pixabay-1", b"jpeg")
+    cache.put_text(MODEL, "a red circle", TEXT)
+    cache.take_token("quota:pixabay", limit=100, period_seconds=60.0)
+    cache.take_token("rate:1.2.3.4", limit=600, period_seconds=60.0)
+    return cache
+
+
+def test_the_keys_and_their_times_to_live_are_those_of_the_design(
+    redis_client: redis.Redis,
+) -> None:
+    fill(redis_client)
+    ttl_seconds = {
+        "pool:id:1:model@1": 3600,
+        "state:id": 300,
+        "bytes:pixabay-1": 600,
+        TEXT_KEY: 24 * 3600,
+        "quota:pixabay": 60,
+        "rate:1.2.3.4": 60,
+    }
+    client: Any = redis_client
+    assert {key.decode() for key in client.scan_iter()} == set(ttl_seconds)
+    for key, seconds in ttl_seconds.items():
+        assert seconds * 1000 - 5000 < client.pttl(key) <= seconds * 1000
+
+
+def test_the_values_are_those_bytes_on_every_redis(redis_client: redis.Redis) -> None:
+    fill(redis_client)
+    client: Any = redis_client
+    metadata = (
+        b'[{"image_id":"pixabay-1","object_name":"pixabay-1.jpg","page_url":"https://x/1",'
+        b'"width":640,"height":427,"credit":{"user":"u","source":"Pixabay"},"tags":["a"]}]'
+    )
+    matrix = np.array([0.6, 0.8], "<f2").tobytes()
+    head = struct.pack("<III", len(metadata), 1, 2)
+    assert client.get("pool:id:1:model@1") == sealed(head + metadata + matrix)
+    assert client.get(TEXT_KEY) == sealed(b"\x01" + struct.pack("<2f", 0.6, -0.8))
+    assert client.get("bytes:pixabay-1") == b"jpeg"
+    assert client.get("state:id").startswith(b'{"pool_id":"id","keyword":"horse","options":{')
+    server_seconds = client.time()[0]
+    full_at_seconds = int(client.get("quota:pixabay")) / 1e6
+    assert 0 <= full_at_seconds - server_seconds <= 1.7  # one of 100 tokens is 0.6 s
+
+
+def sealed(content: bytes, magic: bytes = b"isc1") -> bytes:
+    return magic + struct.pack("<I", zlib.crc32(content)) + content
+
+
+def damages(value: bytes) -> Iterator[bytes]:
+    """Every truncation, a flipped bit in every byte, and values that only look right."""
+    yield from (value[:length] for length in range(len(value)))
+    for position in range(len(value)):
+        yield value[:position] + bytes([value[position] ^ 1]) + value[position + 1 :]
+    yield value + b"\x00"
+    yield sealed(value[8:], b"isc2")
+    yield b"garbage" * 1000
+
+
+def test_a_damaged_packed_pool_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    client: Any = embedded_client()
+    cache = fill(client)
+    for damaged in damages(client.get("pool:id:1:model@1")):
+        caplog.clear()
+        client.set("pool:id:1:model@1", damaged)
+        assert cache.get_pool("id", 1, MODEL) is None
+        assert "pool:id:1:model@1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        struct.pack("<III", 2, 1, 0) + b"[]",
+        struct.pack("<III", 2, 0, 7) + b"{}",
+        struct.pack("<III", 0, 0, 7),
+        struct.pack("<III", 2**32 - 1, 2**32 - 1, 2**32 - 1),
+        struct.pack("<III", 7, 0, 7) + b'["\xff"] ',
+        struct.pack("<III", 11, 1, 1) + b'[{"a": 12}]' + b"\x00\x00",
+    ],
+)
+def test_a_well_sealed_pool_that_makes_no_sense_is_ignored(content: bytes) -> None:
+    client: Any = embedded_client()
+    client.set("pool:id:1:model@1", sealed(content))
+    assert Memorystore(client).get_pool("id", 1, MODEL) is None
+
+
+def test_a_damaged_text_is_ignored() -> None:
+    client: Any = embedded_client()
+    cache = fill(client)
+    for damaged in [*damages(client.get(TEXT_KEY)), sealed(b""), sealed(b"\x00\x01")]:
+        client.set(TEXT_KEY, damaged)
+        assert cache.get_text(MODEL, "a red circle") is None
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"null", b"\xff", b'{"pool_id": 1', b"[" * 10_000])
+def test_a_damaged_state_is_ignored(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    client: Any = embedded_client()
+    client.set("state:id", value)
+    assert Memorystore(client).get_state("id") is None
+    assert "state:id" in caplog.text
+
+
+def test_a_state_with_a_key_of_a_later_version_is_read() -> None:
+    client: Any = embedded_client()
+    cache = fill(client)
+    client.set("state:id", b'{"later":1,' + client.get("state:id")[1:])
+    assert cache.get_state("id") == POOL
+
+
+def test_a_bucket_with_garbage_in_it_is_a_full_one(redis_client: redis.Redis) -> None:
+    redis_client.set("quota:pixabay", b"garbage")
+    cache = Memorystore(redis_client)
+    assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
+    assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) > 59.0
+
+
+def test_a_key_of_another_type_looks_like_an_empty_cache(redis_client: redis.Redis) -> None:
+    for key in ["pool:id:1:model@1", "state:id", "bytes:pixabay-1", TEXT_KEY, "quota:pixabay"]:
+        redis_client.lpush(key, "x")
+    assert_empty(Memorystore(redis_client))
+
+
+def assert_empty(cache: Memorystore) -> None:
+    assert cache.get_pool("id", 1, MODEL) is None
+    assert cache.get_state("id") is None
+    assert cache.get_bytes(["pixabay-1"]) == {}
+    assert cache.get_text(MODEL, "a red circle") is None
+    assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
+    assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
+
+
+@pytest.fixture
+def impatient() -> Iterator[Callable[[str], redis.Redis]]:
+    """Make clients of a socket that give up after 50 ms and do not try again."""
+    clients: list[redis.Redis] = []
+
+    def connect(path: str) -> redis.Redis:
+        clients.append(
+            redis.Redis(unix_socket_path=path, socket_timeout=0.05, retry=Retry(NoBackoff(), 0))
+        )
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def test_a_server_that_is_not_there_looks_like_an_empty_cache(
+    impatient: Callable[[str], redis.Redis], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = fill(impatient(str(tmp_path / "no.sock")))
+    for _ in range(20):
+        assert_empty(cache)
+    assert len(caplog.records) == 1
+    assert caplog.records[0].levelno == logging.WARNING
+    assert "the cache does not answer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"-ERR broken\r\n", b"HTTP/1.1 400 Bad Request\r\n", b"$5\r\nab"]
+)
+def test_a_server_that_hangs_or_talks_nonsense_looks_like_an_empty_cache(
+    impatient: Callable[[str], redis.Redis], tmp_path: Path, answer: bytes
+) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        server = threading.Thread(target=_answer_all, args=(listener, answer))
+        server.start()
+        try:
+            assert_empty(Memorystore(impatient(path)))
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            server.join()
+
+
+def _answer_all(listener: socket.socket, answer: bytes) -> None:
+    accepted: list[socket.socket] = []
+    try:
+        while True:
+            accepted.append(listener.accept()[0])
+            accepted[-1].sendall(answer)
+    except OSError:  # the listener was shut down
+        for one in accepted:
+            one.close()
+
+
+def test_an_incident_is_logged_when_it_begins_and_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    client = embedded_client()
+    server = client.connection_pool.connection_kwargs["server"]
+    cache = fill(client)
+    for is_up in [False, False, True, True, False, True]:
+        server.connected = is_up
+        assert (cache.get_state("id") is not None) == is_up
+    messages = [record.getMessage() for record in caplog.records]
+    # The second incident came within the minute of the first.
+    assert [message[:27] for message in messages] == [
+        "the cache does not answer, ",
+        "the cache answers again",
+    ]
+
+
+def test_the_embedded_redis_does_not_keep_what_has_expired() -> None:
+    client = embedded_client()
+    server = client.connection_pool.connection_kwargs["server"]
+    for n in range(100):
+        client.set(f"bytes:{n}", b"x", px=20)
+    time.sleep(0.03)
+    client.set("bytes:last", b"x", px=1000)
+    # Every command that asks sweeps first, so only the dictionary itself can tell.
+    assert len(server.dbs[0]._dict) == 1
+
+
+def test_embedded_clients_share_nothing() -> None:
+    embedded_client().set("key", b"value")
+    assert embedded_client().get("key") is None

@@ -1,0 +1,192 @@
+"""What only the SQLite catalog does: its file, its processes, and what is unfinished in it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.errors import Unavailable
+from imagesearch.model import Listing, PoolKey, PoolPolicy, PoolState, SourceOptions
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+KEY = PoolKey.of("horse", SourceOptions())
+
+WORK_FOR_EVER = """
+import itertools, sys
+from datetime import UTC, datetime
+from pathlib import Path
+import numpy as np
+from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.model import *
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+catalog = SqliteCatalog(Path(sys.argv[1]), PoolPolicy())
+vector = np.eye(1, 512, dtype=np.float32)[0]
+
+def listed(n):
+    image = Image(f"i-{n}", f"i-{n}.jpg", "", 1, 1, Credit("", ""))
+    return ListedImage(image, "u")
+
+def fill(key, numbers):
+    catalog.request_pool(key, NOW)
+    catalog.begin_fetch(key.pool_id, 1, NOW)
+    listing = Listing(tuple(listed(n) for n in numbers), {"refused": "why"})
+    catalog.record_listing(key.pool_id, 1, listing, NOW)
+    for start in range(0, len(numbers), 32):
+        catalog.record_batch(
+            key.pool_id, 1, model_revision="m",
+            embeddings={f"i-{n}": vector for n in numbers[start:start + 31]},
+            rejections={f"i-{n}": "why" for n in numbers[start + 31:start + 32]}, now=NOW)
+
+first = int(sys.argv[2])
+for n in itertools.count(first):
+    fill(PoolKey.of(f"keyword {n}", SourceOptions()), range(128 * n, 128 * n + 128))
+    if n == first:
+        print("at work", flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalog.sqlite"
+
+
+def test_a_writer_killed_in_the_middle_leaves_whole_transactions(path: Path) -> None:
+    random_pause = random.Random(7)
+    for round_number in range(4):
+        _work_until_killed(path, 1000 * round_number, random_pause.uniform(0.005, 0.06))
+        with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+            _check_whole(catalog, path)
+
+
+def _work_until_killed(path: Path, first: int, pause_seconds: float) -> None:
+    command = [sys.executable, "-c", WORK_FOR_EVER, str(path), str(first)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"at work\n"
+        time.sleep(pause_seconds)
+        worker.send_signal(signal.SIGKILL)
+
+
+def _check_whole(catalog: SqliteCatalog, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+        pool_ids = [row[0] for row in raw.execute("SELECT pool_id FROM pools")]
+        stored = raw.execute("SELECT COUNT(*) FROM embeddings").fetchone()[0]
+    embedded = 0
+    for pool_id in pool_ids:
+        pool = catalog.pool(pool_id)
+        assert pool is not None
+        current = pool.current
+        embedded += current.embedded
+        assert (current.images, current.rejected) in [(0, 0)] + [(129, n) for n in range(1, 6)]
+        assert current.embedded == max(0, current.rejected - 1) * 31
+        assert (current.state is PoolState.READY) == (current.embedded == 124)
+        assert (pool.ready is not None) == (current.embedded == 124)
+        assert len(catalog.packed_pool(pool_id, 1, "m").images) == current.embedded
+    assert embedded == stored
+    in_progress = [one.pool_id for one in catalog.unfinished()]
+    assert all(not _is_ready(catalog, pool_id) for pool_id in in_progress)
+
+
+def _is_ready(catalog: SqliteCatalog, pool_id: str) -> bool:
+    pool = catalog.pool(pool_id)
+    return pool is not None and pool.current.state is PoolState.READY
+
+
+def test_unfinished_names_the_pools_in_progress_oldest_first(path: Path) -> None:
+    keys = [PoolKey.of(word, SourceOptions()) for word in ("a", "b", "c", "d")]
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        for hours, key in enumerate(reversed(keys)):
+            catalog.request_pool(key, NOW + timedelta(hours=hours))
+        catalog.begin_fetch(keys[0].pool_id, 1, NOW)
+        catalog.fail(keys[1].pool_id, 1, "down", NOW)
+        catalog.record_listing(keys[2].pool_id, 1, Listing(()), NOW)
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        assert [pool.keyword for pool in catalog.unfinished()] == ["d", "a"]
+        assert catalog.unfinished()[1] == catalog.pool(keys[0].pool_id)
+
+
+def test_a_file_of_another_schema_version_says_so_and_is_left_alone(path: Path) -> None:
+    SqliteCatalog(path, PoolPolicy()).close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA user_version = 7")
+    with pytest.raises(Unavailable, match=r"catalog\.sqlite has catalog schema 7, .* needs 1"):
+        SqliteCatalog(path, PoolPolicy())
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (7,)
+
+
+def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("CREATE TABLE theirs (id)")
+    before = path.read_bytes()
+    with pytest.raises(Unavailable, match="has catalog schema 0"):
+        SqliteCatalog(path, PoolPolicy())
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 100, b"\x00" * 4096])
+def test_a_file_that_is_no_database_is_unavailable(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(Unavailable, match=r"catalog\.sqlite failed"):
+        SqliteCatalog(path, PoolPolicy())
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unavailable):
+        SqliteCatalog(tmp_path / "file" / "catalog.sqlite", PoolPolicy())
+
+
+def test_a_closed_catalog_is_unavailable(path: Path) -> None:
+    catalog = SqliteCatalog(path, PoolPolicy())
+    catalog.close()
+    catalog.close()
+    with pytest.raises(Unavailable):
+        catalog.check()
+    with pytest.raises(Unavailable):
+        catalog.request_pool(KEY, NOW)
+
+
+def test_a_closed_catalog_is_one_file(path: Path) -> None:
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        catalog.request_pool(KEY, NOW)
+    assert [one.name for one in path.parent.iterdir()] == ["catalog.sqlite"]
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    for round_number in range(10):
+        path = tmp_path / f"{round_number}.sqlite"
+        with ThreadPoolExecutor(8) as threads:
+            catalogs = list(threads.map(lambda _: SqliteCatalog(path, PoolPolicy()), range(8)))  # noqa: B023 - used within the round
+        created = [one.request_pool(KEY, NOW).created for one in catalogs]
+        for catalog in catalogs:
+            catalog.close()
+        assert created == [True] + [False] * 7
+
+
+def test_reading_does_not_wait_for_another_process_that_writes(path: Path) -> None:
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        catalog.request_pool(KEY, NOW)
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute("DELETE FROM pools")
+            started = time.monotonic()
+            assert not catalog.request_pool(KEY, NOW).created
+            assert catalog.pool(KEY.pool_id) is not None
+            assert time.monotonic() - started < 1.0
+            writer.execute("ROLLBACK")
