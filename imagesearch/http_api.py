@@ -94,9 +94,10 @@ def _number(
     try:
         value = int(text) if whole else float(text)
     except ValueError:
-        value = math.nan
+        value, kind = math.nan, "a whole number " if whole else "a number "
+    else:
+        kind = ""
     if not least <= value <= most:
-        kind = "a whole number " if whole else ""
         bound = f"{name} must be {kind}between {least:g} and {most:g}"
         raise InvalidRequest(f"{bound}, got {text[:64]}", field=name)
     return value

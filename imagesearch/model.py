@@ -76,6 +76,22 @@ class PoolState(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class PoolPolicy:
+    """
+    The durations of a pool's life (design §5), in seconds.
+
+    Attributes:
+        max_age_seconds: a ready pool older than this is stale; Pixabay asks for 24 h.
+        lease_seconds: how long work in progress may be silent before it is published again.
+        retry_seconds: how long a failed pool rests before a search fetches it again.
+    """
+
+    max_age_seconds: float = 86_400.0
+    lease_seconds: float = 60.0
+    retry_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
 class Generation:
     """
     One fetch of a pool.
@@ -122,21 +138,21 @@ class Pool:
             return False
         return now - ready_at < timedelta(seconds=max_age_seconds)
 
+    def due_generation(self, now: datetime, policy: PoolPolicy) -> int | None:
+        """
+        Return the generation whose FetchJob must be published now, or None (design §5).
 
-@dataclass(frozen=True)
-class PoolPolicy:
-    """
-    The durations of a pool's life (design §5), in seconds.
-
-    Attributes:
-        max_age_seconds: a ready pool older than this is stale; Pixabay asks for 24 h.
-        lease_seconds: how long work in progress may be silent before it is published again.
-        retry_seconds: how long a failed pool rests before a search fetches it again.
-    """
-
-    max_age_seconds: float = 86_400.0
-    lease_seconds: float = 60.0
-    retry_seconds: float = 60.0
+        A stale or failed pool is due its next generation, and one whose work lost its lease the
+        same again: nothing says that the work is not still going on.
+        """
+        current = self.current
+        if current.state is PoolState.READY:
+            return None if self.is_fresh(now, policy.max_age_seconds) else current.number + 1
+        if current.state is PoolState.FAILED:
+            is_resting = current.retry_at is not None and now < current.retry_at
+            return None if is_resting else current.number + 1
+        is_leased = current.lease_until is not None and now < current.lease_until
+        return None if is_leased else current.number
 
 
 @dataclass(frozen=True)

@@ -127,14 +127,14 @@ class Catalog(Protocol):
 
     def reopen(
         self, pool_id: str, generation: int, model_revision: str, now: datetime
-    ) -> PoolRequest | None:
+    ) -> Pool | None:
         """
         Put a ready current generation back to `embedding` when *model_revision* lacks images.
 
         Images with no embedding of that revision become pending; rejected ones stay rejected,
         and `pool.ready` is None until the generation is ready again.
-        Exactly one of many concurrent callers gets `created=True` and must publish a FetchJob.
-        None when nothing is missing or the generation is not the current, ready one.
+        Exactly one of many concurrent callers gets the pool, and must publish a FetchJob. None
+        when nothing is missing or the generation is not the current, ready one.
         """
 
     def record_error(self, pool_id: str, generation: int, reason: str) -> None:

@@ -108,13 +108,15 @@ class Score:
     ) -> tuple[PackedPool, bool]:
         """Return the packed pool, and whether it is complete and so never changes again."""
         # Read before the rows, so that a pool that becomes ready in between is not kept.
-        pool = self.catalog.pool(pool_id)
-        generation = _generation(pool, number)
-        if pool is None or generation is None:
-            raise NotFound(f"there is no generation {number} of pool {pool_id}")
+        generation = _generation(self.catalog.pool(pool_id), number)
         packed = self.catalog.packed_pool(pool_id, number, model_revision)
-        ready = generation.state is PoolState.READY
-        complete = ready and len(packed.images) == generation.embedded
+        if generation is None:
+            # The search may name a generation whose successor became ready a moment ago.
+            if not packed.images:
+                raise NotFound(f"there is no generation {number} of pool {pool_id}")
+            return packed, False
+        is_ready = generation.state is PoolState.READY
+        complete = is_ready and len(packed.images) == generation.embedded
         if complete:
             ttl_seconds = self._seconds_left(generation)
             self.cache.put_pool(pool_id, number, model_revision, packed, ttl_seconds)

@@ -74,7 +74,7 @@ class Search:
         deadline = self.clock.now() + timedelta(seconds=request.wait_seconds)
         pool = self._await(self._request_pool(PoolKey.of(request.keyword, self.options)), deadline)
         reply = self._score(request, pool)
-        if reply and self._lacks_embeddings(pool, reply):
+        if reply and _lacks_embeddings(pool, reply):
             pool = self._await(self._reopen(pool, reply.model_revision), deadline)
             reply = self._score(request, pool)
         return self._answer(request, pool, reply, started)
@@ -96,17 +96,17 @@ class Search:
         if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
             return noted
         requested = self.catalog.request_pool(key, now)
-        return self._publish(requested.pool, requested.created)
-
-    def _publish(self, pool: Pool, created: bool) -> Pool:
-        # The state goes first: after publishing, the fetcher's own notes must not be undone.
-        self.cache.put_state(pool)
-        if created:
-            self.publish_job(pool)
-        return pool
+        if requested.created:
+            self.publish_job(requested.pool)
+        elif requested.pool.is_fresh(now, self.policy.max_age_seconds):
+            # Only what is ready: a state on its way would undo a later note of the fetcher.
+            self.cache.put_state(requested.pool)
+        return requested.pool
 
     def publish_job(self, pool: Pool) -> None:
         """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
+        # The state goes first: after publishing, the fetcher's own notes must not be undone.
+        self.cache.put_state(pool)
         self.publisher.publish(
             FetchJob(
                 pool_id=pool.pool_id,
@@ -119,8 +119,11 @@ class Search:
     def _reopen(self, pool: Pool, model_revision: str) -> Pool:
         """The model changed: have the pool embedded again from the stored originals."""
         number = pool.answering.number
-        requested = self.catalog.reopen(pool.pool_id, number, model_revision, self.clock.now())
-        return self._publish(requested.pool, requested.created) if requested else pool
+        reopened = self.catalog.reopen(pool.pool_id, number, model_revision, self.clock.now())
+        if reopened is None:  # another search was first, or the next generation is on its way
+            return self.catalog.pool(pool.pool_id) or pool
+        self.publish_job(reopened)
+        return reopened
 
     def _await(self, pool: Pool, deadline: datetime) -> Pool:
         """Return the pool once it can be answered from in full, or as it is at *deadline*."""
@@ -148,16 +151,11 @@ class Search:
             )
         )
 
-    @staticmethod
-    def _lacks_embeddings(pool: Pool, reply: ScoreReply) -> bool:
-        generation = pool.answering
-        return generation.state is PoolState.READY and reply.embedded < generation.embedded
-
     def _answer(
         self, request: SearchRequest, pool: Pool | None, reply: ScoreReply | None, started: float
     ) -> SearchAnswer:
         total_seconds = time.perf_counter() - started
-        complete = pool is None or pool.answering.state is PoolState.READY
+        complete = pool is None or _is_complete(pool, reply)
         if reply is None:
             hits = self._without_embeddings(pool) if pool else ()
             return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
@@ -186,3 +184,14 @@ class Search:
     def _seconds_to_retry(self, generation: Generation) -> float:
         retry_at = generation.retry_at or self.clock.now()
         return max(1.0, (retry_at - self.clock.now()).total_seconds())
+
+
+def _is_complete(pool: Pool, reply: ScoreReply | None) -> bool:
+    is_ready = pool.answering.state is PoolState.READY
+    return is_ready and (reply is None or not _lacks_embeddings(pool, reply))
+
+
+def _lacks_embeddings(pool: Pool, reply: ScoreReply) -> bool:
+    """True when a ready generation was embedded by another model than the one that scored."""
+    generation = pool.answering
+    return generation.state is PoolState.READY and reply.embedded < generation.embedded

@@ -135,7 +135,7 @@ class SqliteCatalog:
     def request_pool(self, key: PoolKey, now: datetime) -> PoolRequest:
         """Return the pool of *key*, created or due to be worked on: see the port."""
         pool = self.pool(key.pool_id)
-        if pool is not None and _due_generation(pool, now, self._policy) is None:
+        if pool is not None and pool.due_generation(now, self._policy) is None:
             return PoolRequest(pool, created=False)  # the common case takes no write lock
         with self._writing() as connection:
             created = self._request(connection, key, now)
@@ -276,7 +276,7 @@ class SqliteCatalog:
 
     def reopen(
         self, pool_id: str, generation: int, model_revision: str, now: datetime
-    ) -> PoolRequest | None:
+    ) -> Pool | None:
         """Put a ready current generation back to `embedding` when images lack an embedding."""
         with self._writing() as connection:
             pool = _find_pool(connection, pool_id)
@@ -289,7 +289,7 @@ class SqliteCatalog:
             _set(connection, pool, state=PoolState.EMBEDDING, ready_at=None)
             self._renew(connection, pool, now)
             connection.execute("UPDATE pools SET ready = NULL WHERE pool_id = ?", (pool_id,))
-            return PoolRequest(_known_pool(connection, pool_id), created=True)
+            return _known_pool(connection, pool_id)
 
     def record_error(self, pool_id: str, generation: int, reason: str) -> None:
         """Keep *reason* as why the last attempt on a generation in progress failed."""
@@ -394,7 +394,7 @@ class SqliteCatalog:
             )
             self._begin_generation(connection, key.pool_id, 1, now)
             return True
-        due = _due_generation(pool, now, self._policy)
+        due = pool.due_generation(now, self._policy)
         if due is None:
             return False
         if due == pool.current.number:
@@ -477,20 +477,6 @@ def _create_schema(connection: _Connection) -> None:
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
-def _due_generation(pool: Pool, now: datetime, policy: PoolPolicy) -> int | None:
-    """Return the generation whose FetchJob must be published now, or None."""
-    current = pool.current
-    if current.state is PoolState.READY:
-        is_due = not pool.is_fresh(now, policy.max_age_seconds)
-        return current.number + 1 if is_due else None
-    if current.state is PoolState.FAILED:
-        is_due = current.retry_at is None or now >= current.retry_at
-        return current.number + 1 if is_due else None
-    if current.lease_until is not None and now < current.lease_until:
-        return None
-    return current.number
 
 
 def _advance(

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import ImageSearchError, InvalidRequest
+from imagesearch.http_api import parse_search
 from imagesearch.local.client import (
     SearchClient,
     SearchFailed,
@@ -103,13 +104,11 @@ def search(
     data_dir: DataDir = None,
 ) -> None:
     """Search KEYWORD's images for QUERY and print the best."""
-    with _told_plainly(), _client(url, data_dir) as client:
+    params = {"t": keyword, "s_query": query, "k": str(k)}
+    with _told_plainly(), _client(params, url, data_dir) as client:
         with _progress() as progress:
             task = progress.add_task("asking", total=None, count="")
-            answer = client.search(
-                {"t": keyword, "s_query": query, "k": k},
-                lambda pool: progress.update(task, **_stand(pool)),
-            )
+            answer = client.search(params, lambda pool: progress.update(task, **_stand(pool)))
         if as_json:
             out.print_json(json.dumps(answer))
         else:
@@ -119,8 +118,11 @@ def search(
 
 
 @contextmanager
-def _client(url: str | None, data_dir: Path | None) -> Iterator[SearchClient]:
+def _client(
+    params: dict[str, str], url: str | None, data_dir: Path | None
+) -> Iterator[SearchClient]:
     """Yield a client of *url*, of a stack of our own, or of the one that has the folder."""
+    parse_search(params)  # a mistake is told before the model is loaded
     if url is not None:
         yield http_client(url)
         return
@@ -225,21 +227,21 @@ def _print_table(answer: dict[str, Any]) -> None:
 def _row(rank: int, result: dict[str, Any]) -> tuple[str, ...]:
     share = result["relevance"]
     bar = "█" * round(share * 12) or "▏"
-    credit = result["credit"]
     return (
         str(rank),
         f"[cyan]{bar}[/cyan] {share:.0%}",
         f"{result['score']:.3f}",
         f"[link={result['url']}]{escape(result['image_id'])}[/link]",
         escape(", ".join(result["tags"])),
-        f"[link={result['page_url']}]{escape(credit['user'])}, {escape(credit['source'])}[/link]",
+        f"[link={result['page_url']}]{escape(result['credit']['user'])}[/link]",
     )
 
 
 def _summary(answer: dict[str, Any]) -> str:
     pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
     cut = " The query was cut to what the model reads." if answer["query_truncated"] else ""
-    return f"{pool['embedded']} images searched in {seconds * 1000:.0f} ms.{cut}"
+    source = answer["results"][0]["credit"]["source"]
+    return f"{pool['embedded']} images from {source} searched in {seconds * 1000:.0f} ms.{cut}"
 
 
 def _write_sheet(path: Path, answer: dict[str, Any]) -> None:

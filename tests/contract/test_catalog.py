@@ -584,12 +584,11 @@ def test_a_ready_pool_is_reopened_for_a_model_it_lacks(catalog: Catalog) -> None
     record(catalog, [2], pool_id=cow.pool_id, model_revision=OTHER_MODEL)
     reopened = catalog.reopen(POOL, 1, OTHER_MODEL, later(100))
     assert reopened is not None
-    assert reopened.created
-    current = reopened.pool.current
+    current = reopened.current
     assert (current.number, current.state) == (1, PoolState.EMBEDDING)
     assert (current.images, current.embedded, current.rejected) == (4, 1, 1)
     assert current.lease_until == later(160)
-    assert reopened.pool.ready is None
+    assert reopened.ready is None
     assert ids(catalog.pending(POOL, 1)) == ["pixabay-1", "pixabay-3"]
     ready = known(record(catalog, [1, 3], model_revision=OTHER_MODEL, now=later(110)))
     assert ready.ready == ready.current
@@ -615,7 +614,7 @@ def test_of_20_simultaneous_reopenings_exactly_one_must_publish(open_catalog: Op
     clients = [open_catalog(), open_catalog()]
     make_ready(clients[0], [1, 2])
     outcomes = at_once(lambda n: clients[n % 2].reopen(POOL, 1, OTHER_MODEL, NOW), 20)
-    assert sum(isinstance(one, PoolRequest) and one.created for one in outcomes) == 1
+    assert sum(isinstance(one, Pool) for one in outcomes) == 1
 
 
 # record_error, fail

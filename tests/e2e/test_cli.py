@@ -41,7 +41,7 @@ def test_a_search_prints_a_table_and_writes_a_contact_sheet(data_dir: Path, tmp_
     assert run.returncode == 0, run.stderr
     assert "demo-" in run.stdout
     assert "star" in run.stdout
-    assert "200 images searched in" in run.stdout
+    assert "200 images from the demo gallery searched in" in run.stdout
     assert "Demo" in run.stderr
     with Image.open(sheet) as image:
         assert image.size == (3 * 332 + 12, 2 * 280 + 12)
@@ -78,7 +78,7 @@ def test_a_server_elsewhere_can_be_asked(server: Serving) -> None:
 @pytest.mark.parametrize(
     ("arguments", "env", "message"),
     [
-        (("-k", "0"), {}, "k must be a whole number between 1 and 200, got 0"),
+        (("-k", "0"), {}, "k must be between 1 and 200, got 0"),
         (
             (),
             {"POOL_SIZE": "501"},

@@ -33,12 +33,12 @@ def test_values_on_the_bounds_are_taken(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("k", "0", "k must be a whole number between 1 and 200, got 0"),
-        ("k", "201", "k must be a whole number between 1 and 200, got 201"),
+        ("k", "0", "k must be between 1 and 200, got 0"),
+        ("k", "201", "k must be between 1 and 200, got 201"),
         ("k", "-1", "got -1"),
-        ("k", "ten", "got ten"),
+        ("k", "ten", "k must be a whole number between 1 and 200, got ten"),
         ("k", "1.5", "got 1.5"),
-        ("k", "9" * 5000, "k must be a whole number between 1 and 200"),
+        ("k", "9" * 5000, "between 1 and 200, got 999"),
         ("wait", "25.1", "wait must be between 0 and 25, got 25.1"),
         ("wait", "-0.1", "got -0.1"),
         ("wait", "nan", "got nan"),

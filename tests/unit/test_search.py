@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from imagesearch.errors import NotFound, SourceRefused, Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob
+from imagesearch.messages import EmbedBatch, FetchJob, ScoreRequest
 from imagesearch.model import PoolState
 from tests.world import World
 
@@ -254,6 +254,13 @@ def test_losing_the_cache_loses_nothing(world: World) -> None:
     assert world.outbox.messages == []
 
 
+def test_a_warm_search_asks_only_the_cache_for_the_pools_state(world: World) -> None:
+    pool = world.ready_pool(count=5)
+    world.restart()
+    world.ask()
+    assert world.cache.get_state(pool.pool_id) == pool
+
+
 def test_a_new_model_embeds_the_stored_originals_again_without_a_fetch(world: World) -> None:
     world.ready_pool(count=40)
     downloads = len(world.source.downloads)
@@ -269,6 +276,41 @@ def test_a_new_model_embeds_the_stored_originals_again_without_a_fetch(world: Wo
     assert answer.hits[0].image.image_id == "twin-7"
     assert answer.hits[0].score == pytest.approx(1.0, abs=1e-3)
     assert (len(world.source.downloads), world.source.listings) == (downloads, 1)
+
+
+def test_a_search_that_lost_the_race_to_embed_again_waits_like_the_winner(world: World) -> None:
+    ready = world.ready_pool(count=5)
+    world.encoder.model_revision = "twin-2"
+    world.restart()
+    world.ask()
+    world.cache.put_state(ready)  # what the loser read before the winner wrote
+    answer = world.ask()
+    assert (answer.hits, answer.complete) == (None, False)
+    assert len(world.outbox.messages) == 1
+
+
+def test_a_stale_pool_of_another_model_says_fetching_until_its_refresh(world: World) -> None:
+    world.ready_pool(count=5)
+    advance(world, 86_401)
+    world.encoder.model_revision = "twin-2"
+    world.restart()
+    answer = world.ask()
+    assert (answer.hits, answer.complete) == (None, False)
+    world.deliver_all()
+    assert world.ask().complete
+    assert world.source.listings == 2
+
+
+def test_a_generation_that_was_just_replaced_can_still_be_scored(world: World) -> None:
+    old = world.ready_pool(count=5)
+    advance(world, 86_401)
+    world.ask()
+    world.deliver_all()
+    world.assemble()  # nothing is kept in process
+    request = ScoreRequest(pool_id=old.pool_id, generation=1, query="twin-2", top_k=1)
+    assert world.score.score(request).hits[0].image.image_id == "twin-2"
+    with pytest.raises(NotFound, match="there is no generation 7"):
+        world.score.score(request.model_copy(update={"generation": 7}))
 
 
 def test_searching_the_catalog_needs_no_keyword_and_sees_every_pool(world: World) -> None:
