@@ -1,0 +1,355 @@
+"""The rows of the SQLite catalog: its schema, and the statements that several methods share.
+
+Transactions, threads and the port's methods are in `sqlite.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from imagesearch.errors import Bug
+from imagesearch.model import (
+    Credit,
+    Embedding,
+    Embeddings,
+    Generation,
+    Image,
+    ListedImage,
+    Listing,
+    Pool,
+    PoolState,
+    SourceOptions,
+)
+
+Connection: TypeAlias = sqlite3.Connection
+Advance: TypeAlias = Callable[[Connection, Pool], None]
+
+SCHEMA_VERSION = 1
+# What a source lists stays, but for its state: `pending`, then `embedded` or `rejected`;
+# `refused` is what the listing itself rejected, with no download_url when it is no image at all.
+_SCHEMA = """
+CREATE TABLE pools (
+    pool_id TEXT PRIMARY KEY,
+    keyword TEXT NOT NULL,
+    options TEXT NOT NULL,
+    current INTEGER NOT NULL,
+    ready INTEGER
+) WITHOUT ROWID;
+CREATE TABLE generations (
+    pool_id TEXT NOT NULL REFERENCES pools,
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    is_listed INTEGER NOT NULL DEFAULT 0,
+    requested_at REAL NOT NULL,
+    lease_until REAL,
+    ready_at REAL,
+    retry_at REAL,
+    reason TEXT,
+    PRIMARY KEY (pool_id, number)
+) WITHOUT ROWID;
+CREATE TABLE members (
+    pool_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    image_id TEXT NOT NULL,
+    download_url TEXT,
+    state TEXT NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (pool_id, number, position),
+    UNIQUE (pool_id, number, image_id),
+    FOREIGN KEY (pool_id, number) REFERENCES generations ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE TABLE images (
+    image_id TEXT PRIMARY KEY,
+    object_name TEXT NOT NULL,
+    page_url TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    credit_user TEXT NOT NULL,
+    credit_source TEXT NOT NULL,
+    tags TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    image_id TEXT NOT NULL REFERENCES images,
+    model_revision TEXT NOT NULL,
+    vector BLOB NOT NULL,
+    UNIQUE (model_revision, image_id)
+);
+"""
+IMAGE_COLUMNS = (
+    "images.image_id, object_name, page_url, width, height, credit_user, credit_source, tags"
+)
+
+
+def create_schema(connection: Connection) -> None:
+    """Create the tables in an empty file."""
+    # One by one: `executescript` would commit, and another process see half a schema.
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def advance(connection: Connection, pool_id: str, generation: int, change: Advance) -> Pool | None:
+    """Apply *change* when the generation is the current one and in progress."""
+    pool = find_pool(connection, pool_id)
+    if pool is None or pool.current.number != generation or not pool.current.state.in_progress:
+        return None
+    change(connection, pool)
+    return known_pool(connection, pool_id)
+
+
+def set_columns(connection: Connection, pool: Pool, **columns: object) -> None:
+    """Change *columns* of the pool's current generation."""
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    connection.execute(
+        f"UPDATE generations SET {assignments} WHERE pool_id = ? AND number = ?",
+        (*columns.values(), pool.pool_id, pool.current.number),
+    )
+
+
+def finish_when_done(connection: Connection, pool: Pool, now: datetime) -> None:
+    """Mark the current generation ready when it is listed and nothing is pending."""
+    pool_id, number = pool.pool_id, pool.current.number
+    pending = connection.execute(
+        "SELECT 1 FROM members WHERE pool_id = ? AND number = ? AND state = 'pending'",
+        (pool_id, number),
+    )
+    if pending.fetchone() or not is_listed(connection, pool_id, number):
+        return
+    set_columns(
+        connection,
+        pool,
+        state=PoolState.READY,
+        ready_at=epoch_seconds(now),
+        lease_until=None,
+        reason=None,
+    )
+    connection.execute("UPDATE pools SET ready = ? WHERE pool_id = ?", (number, pool_id))
+    # Searches under way may still read the generation that was ready until now.
+    oldest = pool.ready.number if pool.ready else number
+    connection.execute(
+        "DELETE FROM generations WHERE pool_id = ? AND number < ?", (pool_id, oldest)
+    )
+
+
+def find_pool(connection: Connection, pool_id: str) -> Pool | None:
+    """Return the pool with its current and its ready generation, or None."""
+    row = connection.execute(
+        "SELECT keyword, options, current, ready FROM pools WHERE pool_id = ?", (pool_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    keyword, options, current, ready = row
+    return Pool(
+        pool_id,
+        keyword,
+        SourceOptions(**json.loads(options)),
+        _generation(connection, pool_id, current),
+        None if ready is None else _generation(connection, pool_id, ready),
+    )
+
+
+def known_pool(connection: Connection, pool_id: str) -> Pool:
+    """Return the pool of a row that is known to be there."""
+    pool = find_pool(connection, pool_id)
+    if pool is None:
+        raise Bug(f"pool {pool_id} vanished within a transaction")
+    return pool
+
+
+def _generation(connection: Connection, pool_id: str, number: int) -> Generation:
+    """Read a generation; its counts are those of its rows."""
+    state, requested_at, lease_until, ready_at, retry_at, reason = connection.execute(
+        "SELECT state, requested_at, lease_until, ready_at, retry_at, reason"
+        " FROM generations WHERE pool_id = ? AND number = ?",
+        (pool_id, number),
+    ).fetchone()
+    images, embedded, rejected = connection.execute(
+        "SELECT COUNT(*), TOTAL(state = 'embedded'), TOTAL(state IN ('rejected', 'refused'))"
+        " FROM members WHERE pool_id = ? AND number = ?",
+        (pool_id, number),
+    ).fetchone()
+    return Generation(
+        number=number,
+        state=PoolState(state),
+        requested_at=datetime.fromtimestamp(requested_at, UTC),
+        images=images,
+        embedded=int(embedded),
+        rejected=int(rejected),
+        lease_until=_moment(lease_until),
+        ready_at=_moment(ready_at),
+        retry_at=_moment(retry_at),
+        reason=reason,
+    )
+
+
+def is_listed(connection: Connection, pool_id: str, number: int) -> bool:
+    """True when the generation's listing is recorded."""
+    row = connection.execute(
+        "SELECT is_listed FROM generations WHERE pool_id = ? AND number = ?", (pool_id, number)
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def insert_listing(connection: Connection, pool: Pool, listing: Listing) -> None:
+    """Insert the images in their order, then what was refused and is no image at all."""
+    images: dict[str, ListedImage] = {}
+    for listed in listing.images:
+        images.setdefault(listed.image.image_id, listed)
+    connection.executemany(
+        "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (image_id) DO UPDATE SET"
+        " object_name = excluded.object_name, page_url = excluded.page_url,"
+        " width = excluded.width, height = excluded.height, tags = excluded.tags,"
+        " credit_user = excluded.credit_user, credit_source = excluded.credit_source",
+        [_image_row(listed.image) for listed in images.values()],
+    )
+    connection.executemany(
+        "INSERT INTO members (pool_id, number, position, image_id, download_url, state, reason)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                pool.pool_id,
+                pool.current.number,
+                position,
+                image_id,
+                images[image_id].download_url if image_id in images else None,
+                "refused" if image_id in listing.rejections else "pending",
+                listing.rejections.get(image_id),
+            )
+            for position, image_id in enumerate(dict.fromkeys([*images, *listing.rejections]))
+        ],
+    )
+
+
+def listed_images(
+    connection: Connection, pool_id: str, number: int, condition: str
+) -> tuple[ListedImage, ...]:
+    """Return the listed images that meet the SQL *condition*, in listing order."""
+    rows = connection.execute(
+        f"SELECT {IMAGE_COLUMNS}, download_url FROM members JOIN images USING (image_id)"
+        f" WHERE pool_id = ? AND number = ? AND {condition} ORDER BY position",
+        (pool_id, number),
+    )
+    return tuple(ListedImage(image_of(row), row[-1]) for row in rows)
+
+
+def insert_embeddings(
+    connection: Connection, vectors: Mapping[str, bytes], model_revision: str
+) -> None:
+    """Store vectors by image_id; a newer one of the same model replaces an older."""
+    # A replaced row gets a new id, which is how every index in memory learns of it.
+    connection.executemany(
+        "INSERT OR REPLACE INTO embeddings (image_id, model_revision, vector)"
+        " SELECT image_id, ?, ? FROM images WHERE image_id = ?",
+        [(model_revision, vector, image_id) for image_id, vector in vectors.items()],
+    )
+
+
+def mark_embedded(
+    connection: Connection, pool: Pool, image_ids: Collection[str], model_revision: str
+) -> None:
+    """Mark pending images that have an embedding of the model embedded."""
+    connection.execute(
+        "UPDATE members SET state = 'embedded' WHERE pool_id = ? AND number = ?"
+        " AND state = 'pending' AND image_id IN (SELECT value FROM json_each(?))"
+        " AND EXISTS (SELECT 1 FROM embeddings AS e"
+        "  WHERE e.image_id = members.image_id AND e.model_revision = ?)",
+        (pool.pool_id, pool.current.number, id_list(image_ids), model_revision),
+    )
+
+
+def mark_rejected(connection: Connection, pool: Pool, rejections: Mapping[str, str]) -> None:
+    """Mark pending images rejected, each with its reason."""
+    connection.executemany(
+        "UPDATE members SET state = 'rejected', reason = ?"
+        " WHERE pool_id = ? AND number = ? AND image_id = ? AND state = 'pending'",
+        [
+            (reason, pool.pool_id, pool.current.number, image_id)
+            for image_id, reason in rejections.items()
+        ],
+    )
+
+
+def mark_pending(connection: Connection, pool: Pool, model_revision: str) -> int:
+    """Return how many embedded images lack *model_revision* and so are pending again."""
+    return connection.execute(
+        "UPDATE members SET state = 'pending' WHERE pool_id = ? AND number = ?"
+        " AND state = 'embedded' AND NOT EXISTS (SELECT 1 FROM embeddings AS e"
+        "  WHERE e.image_id = members.image_id AND e.model_revision = ?)",
+        (pool.pool_id, pool.current.number, model_revision),
+    ).rowcount
+
+
+def embeddings_after(
+    connection: Connection, model_revision: str, last_id: int
+) -> Iterable[tuple[int, str, bytes]]:
+    """Return (id, image_id, vector) of the embeddings stored after row *last_id*."""
+    return connection.execute(
+        "SELECT id, image_id, vector FROM embeddings"
+        " WHERE model_revision = ? AND id > ? ORDER BY id",
+        (model_revision, last_id),
+    )
+
+
+def images_of(connection: Connection, image_ids: Collection[str]) -> dict[str, Image]:
+    """Return the images by image_id; those that are unknown are left out."""
+    rows = connection.execute(
+        f"SELECT {IMAGE_COLUMNS} FROM images WHERE image_id IN (SELECT value FROM json_each(?))",
+        (id_list(image_ids),),
+    )
+    return {row[0]: image_of(row) for row in rows}
+
+
+def image_of(row: Sequence[Any]) -> Image:
+    """Return the image of a row that begins with IMAGE_COLUMNS."""
+    image_id, object_name, page_url, width, height, user, source, tags = row[:8]
+    credit = Credit(user, source)
+    return Image(image_id, object_name, page_url, width, height, credit, tuple(json.loads(tags)))
+
+
+def _image_row(image: Image) -> tuple[object, ...]:
+    return (
+        image.image_id,
+        image.object_name,
+        image.page_url,
+        image.width,
+        image.height,
+        image.credit.user,
+        image.credit.source,
+        json.dumps(image.tags),
+    )
+
+
+def vector_bytes(image_id: str, embedding: Embedding) -> bytes:
+    """Return an embedding as it is stored: float32, little-endian."""
+    if embedding.ndim != 1 or not np.isfinite(embedding).all():
+        raise Bug(f"the embedding of {image_id} must be one finite row, got {embedding!r:.200}")
+    return embedding.astype("<f4").tobytes()
+
+
+def matrix_of(vectors: Sequence[bytes]) -> Embeddings:
+    """Return *vectors* as the rows of one matrix, (0, 0) when there is none."""
+    if not vectors:
+        return np.empty((0, 0), np.float32)
+    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float32)
+
+
+def id_list(image_ids: Collection[str]) -> str:
+    """Return ids as the one parameter of an IN list, which may be longer than SQLite's limit."""
+    return json.dumps(list(image_ids))
+
+
+def epoch_seconds(moment: datetime) -> float:
+    """Return the time as it is stored: seconds since 1970, UTC."""
+    return moment.timestamp()
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
