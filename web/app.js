@@ -5,7 +5,7 @@
  * whether this is the demo. Every text of the server enters the page through textContent.
  */
 
-const FIRST_WAIT_SECONDS = 2;
+const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
 const NEXT_WAIT_SECONDS = 1;
 const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 45; // above the API's longest wait plus a cold start

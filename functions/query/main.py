@@ -5,11 +5,12 @@ The parameters and bodies are in `imagesearch/http_api.py`, the work in `imagese
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 import functions_framework
-from flask import Request, Response, current_app, json
+from flask import Request, Response, current_app
 
 from imagesearch import bootstrap, http_api
 from imagesearch.errors import Bug, ImageSearchError, NotFound, Overloaded
