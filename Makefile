@@ -51,6 +51,6 @@ clean: ## Remove the virtual environment and the data
 
 .venv/dev: .venv/run requirements-dev.lock
 	@$(PIP) --requirement requirements-dev.lock
-	# For CLIP's vocabulary, which ships inside it; the rest of it would want torchvision.
+	@# For CLIP's vocabulary, which ships inside it; the rest of it would want torchvision.
 	@$(PIP) --no-deps open_clip_torch==3.3.0
 	@touch $@
