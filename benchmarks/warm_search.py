@@ -8,7 +8,7 @@ cost what trained ones cost), the same machine and threads, and take turns withi
 first version is handed its images decoded, as its cache held them; ours gets no help: each query
 is new, so the cache of query embeddings never hits. Both answers are checked to be the same.
 
-Usage: python benchmarks/warm_search.py [--json FILE]     (about 2 minutes)
+Usage: python -m benchmarks.warm_search [--json FILE]     (about 2 minutes)
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -54,8 +53,6 @@ from imagesearch.model import (
 from imagesearch.ports import ScoreReply
 from imagesearch.score import Score
 from inference_service.clip import ClipEncoder
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, `tests` is not found
 from tests.checkpoints import jpeg, save_full_size
 
 POOL_SIZE = 200
