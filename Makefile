@@ -44,7 +44,7 @@ clean: ## Remove the virtual environment and the data
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older: make run PYTHON=python3.11"; exit 1; }
 	@echo "Setting up .venv: some minutes the first time"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(PIP) --requirement requirements.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@

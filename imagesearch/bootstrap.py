@@ -166,6 +166,16 @@ class Services:
             options=self.settings.source_options,
         )
 
+    def build(self) -> None:
+        """Build all that threads share: since Python 3.12 a cached property has no lock."""
+        _ = (self.search, self.fetch, self.embed, self.score)
+
+    def check(self) -> None:
+        """Return when the catalog and the model of this process answer, else raise Unavailable."""
+        self.catalog.check()
+        if self._encoder is not None:
+            self._encoder.check()
+
     def close(self) -> None:
         """Close what was opened."""
         self.catalog.close()

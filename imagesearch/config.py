@@ -26,7 +26,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    host: str = Field("127.0.0.1", description="Address that `imagesearch serve` listens on.")
+    # Not HOST and LANGUAGE, which shells and desktops set for purposes of their own.
+    bind_address: str = Field(
+        "127.0.0.1", description="Address that `imagesearch serve` listens on."
+    )
     port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
     data_dir: Path = Field(
         Path(".data"), description="Folder of the embedded edition's images, catalog and bus."
@@ -40,9 +43,17 @@ class Settings(BaseSettings):
         f"`{DEFAULT_MODEL}`, on the demo `models/demo`.",
     )
     pool_size: int = Field(200, ge=3, le=500, description="Images fetched for a keyword.")
-    language: str = Field("en", description="Language of the keywords, as Pixabay spells it.")
+    keyword_language: str = Field(
+        "en", description="Language of the keywords, as Pixabay spells it."
+    )
     orientation: Literal["all", "horizontal", "vertical"] = Field(
         "all", description="Orientation of the images."
+    )
+    image_category: str = Field(
+        "", description="Pixabay's category, such as `animals`; empty: all."
+    )
+    image_colors: str = Field(
+        "", description="Pixabay's colours, comma separated, such as `red,blue`; empty: all."
     )
     safesearch: bool = Field(True, description="Only images suitable for all ages.")
     pool_max_age_seconds: float = Field(
@@ -72,7 +83,7 @@ class Settings(BaseSettings):
         "INFO", description="How much is logged."
     )
 
-    @field_validator("language")
+    @field_validator("keyword_language")
     @classmethod
     def _known_language(cls, value: str) -> str:
         if value not in _LANGUAGES.split():
@@ -99,8 +110,10 @@ class Settings(BaseSettings):
         """What is asked of the image source besides the keyword."""
         return SourceOptions(
             source="demo" if self.is_demo else "pixabay",
-            language=self.language,
+            language=self.keyword_language,
             orientation=self.orientation,
+            category=self.image_category,
+            colors=self.image_colors,
             safesearch=self.safesearch,
             pool_size=self.pool_size,
         )
@@ -124,5 +137,5 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper()
         # A secret's value is never repeated.
-        shown = "" if "KEY" in name else f", got {first['input']!r}"
+        shown = "" if name.endswith("_KEY") else f", got {first['input']!r}"
         raise InvalidRequest(f"{name}: {first['msg']}{shown}", field=name) from None

@@ -69,6 +69,7 @@ class Embed:
         )
         if pool is not None:
             self.cache.put_state(pool)
+        self.cache.drop_bytes(ids)
         return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
 
     def _encode(self, images: Sequence[BatchImage]) -> tuple[dict[str, Embedding], dict[str, str]]:

@@ -5,8 +5,9 @@ Listing and downloading are behind `ImageSource`; embedding what is stored is `e
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 
 from imagesearch.errors import (
@@ -48,9 +49,12 @@ class _Batch:
     failures: dict[str, str] = field(default_factory=dict)
 
     @property
+    def stored(self) -> list[ListedImage]:
+        return self.downloaded + self.reused
+
+    @property
     def is_settled(self) -> bool:
-        lost = len(self.rejections) + len(self.failures)
-        return len(self.downloaded) + len(self.reused) + lost == len(self.todo)
+        return len(self.stored) + len(self.rejections) + len(self.failures) == len(self.todo)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Fetch:
     publisher: Publisher
     clock: Clock
     connections: int = 16
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, job: FetchJob, *, last_attempt: bool = False) -> FetchReport:
         """
@@ -94,6 +99,10 @@ class Fetch:
             self.catalog.record_error(job.pool_id, job.generation, str(error))
             raise
 
+    def stop(self) -> None:
+        """Start no more downloads: the process ends, and the catalog knows what is left."""
+        self._stopping.set()
+
     def give_up(self, pool_id: str, generation: int, reason: str) -> None:
         """Mark the generation failed: its message ended in the dead-letter topic."""
         self._note(self.catalog.fail(pool_id, generation, reason, self.clock.now()))
@@ -104,8 +113,7 @@ class Fetch:
         existing = self._existing(batches)
         if not listed_now:
             self._refresh_links(job, batches, existing)
-        for batch in self._settled(batches, existing):
-            self._hand_over(job, batch)
+        self._hand_over_all(job, self._settled(batches, existing))
         failures = {key: why for batch in batches for key, why in batch.failures.items()}
         if failures:
             self._settle(job, batches, failures, last_attempt)
@@ -116,6 +124,21 @@ class Fetch:
             rejected=sum(len(batch.rejections) for batch in batches),
             unavailable=len(failures),
         )
+
+    def _hand_over_all(self, job: FetchJob, batches: Iterator[_Batch]) -> None:
+        """Hand batches over as they settle, from the first that has an image."""
+        held: list[_Batch] = []
+        has_images = self._has_embedded(job)
+        for batch in batches:
+            held.append(batch)
+            has_images = has_images or bool(batch.stored)
+            while has_images and held:
+                self._hand_over(job, held.pop(0))
+        refused = [why for batch in held for why in batch.rejections.values()]
+        if refused:
+            # A source that refuses every image is at fault itself: a "ready" pool with nothing
+            # in it would be remembered for a day.
+            raise Unavailable(f"not one of {len(refused)} images could be used: {refused[0]}")
 
     def _list(self, job: FetchJob) -> bool:
         """Have a listing recorded; False when an earlier run did it."""
@@ -165,25 +188,34 @@ class Fetch:
                 for batch in batches
                 for listed in batch.todo
             }
+            failed_in_a_row = 0
             for future in as_completed(futures):
                 batch, listed = futures[future]
-                self._sort(future, batch, listed)
+                failed = self._sort(future, batch, listed)
+                failed_in_a_row = failed_in_a_row + 1 if failed else 0
+                if failed_in_a_row >= self.connections or self._stopping.is_set():
+                    # The host is down: what is left would only wait for its time limits.
+                    for other in futures:
+                        other.cancel()
                 if batch.is_settled:
                     yield batch
         finally:
             downloads.shutdown(wait=True, cancel_futures=True)
 
     @staticmethod
-    def _sort(future: Future[bool], batch: _Batch, listed: ListedImage) -> None:
+    def _sort(future: Future[bool], batch: _Batch, listed: ListedImage) -> bool:
+        """Note in *batch* what became of an image; True when it could not be had now."""
         image_id = listed.image.image_id
         try:
             downloaded = future.result()
         except RejectedImage as error:
             batch.rejections[image_id] = str(error)
-        except _DownloadFailed as error:
-            batch.failures[image_id] = str(error)
+        except (_DownloadFailed, CancelledError) as error:
+            batch.failures[image_id] = str(error) or "not tried after others failed"
+            return True
         else:
             (batch.downloaded if downloaded else batch.reused).append(listed)
+        return False
 
     def _store(self, listed: ListedImage, existing: set[str]) -> bool:
         """Make sure that the image is stored; True when it had to be downloaded."""
@@ -200,11 +232,10 @@ class Fetch:
     def _hand_over(self, job: FetchJob, batch: _Batch) -> None:
         if batch.rejections:
             self._reject(job, batch.rejections)
-        stored = batch.downloaded + batch.reused
-        if stored:
+        if batch.stored:
             images = tuple(
                 BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)
-                for one in stored
+                for one in batch.stored
             )
             self.publisher.publish(
                 EmbedBatch(
@@ -225,13 +256,15 @@ class Fetch:
         last_attempt: bool,
     ) -> None:
         """Ask for another delivery, or on the last one go without the images that failed."""
-        pool = self.catalog.pool(job.pool_id)
-        embedded = pool.current.embedded if pool else 0
-        has_images = embedded or any(batch.downloaded or batch.reused for batch in batches)
+        has_images = self._has_embedded(job) or any(batch.stored for batch in batches)
         if not (last_attempt and has_images):
             first = next(iter(failures.values()))
             raise Unavailable(f"{len(failures)} images could not be downloaded: {first}")
         self._reject(job, failures)
+
+    def _has_embedded(self, job: FetchJob) -> bool:
+        pool = self.catalog.pool(job.pool_id)
+        return pool is not None and pool.current.embedded > 0
 
     def _reject(self, job: FetchJob, rejections: dict[str, str]) -> None:
         self._note(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, get_args
+from urllib.parse import urljoin
 
 from imagesearch.errors import ImageSearchError, InvalidRequest
 from imagesearch.messages import MAX_QUERY_CHARACTERS, MAX_TOP_K
@@ -92,6 +93,9 @@ def _number(
     if not text:
         return default
     try:
+        # Python alone would take "1_0" and digits of every script.
+        if "_" in text or not text.isascii():
+            raise ValueError(text)
         value = int(text) if whole else float(text)
     except ValueError:
         value, kind = math.nan, "a whole number " if whole else "a number "
@@ -104,11 +108,17 @@ def _number(
 
 
 def answer_json(
-    answer: SearchAnswer, *, image_base_url: str, now: datetime, policy: PoolPolicy
+    answer: SearchAnswer, *, host_url: str, image_base_url: str, now: datetime, policy: PoolPolicy
 ) -> dict[str, Any]:
-    """Return the 200 body for *answer*, whose hits are known."""
+    """
+    Return the 200 body for *answer*, whose hits are known.
+
+    Args:
+        host_url: what page links without a host are relative to: the demo gallery's.
+        image_base_url: where the stored images are.
+    """
     hits = answer.hits or ()
-    results = [_hit_json(hit, image_base_url) for hit in hits]
+    results = [_hit_json(hit, host_url, image_base_url) for hit in hits]
     return {
         "top_urls": [result["url"] for result in results],
         "top_scores": [round(hit.logit, 3) for hit in hits],
@@ -132,12 +142,12 @@ def timings(answer: SearchAnswer) -> dict[str, float]:
     }
 
 
-def _hit_json(hit: SearchHit, image_base_url: str) -> dict[str, Any]:
+def _hit_json(hit: SearchHit, host_url: str, image_base_url: str) -> dict[str, Any]:
     image = hit.image
     return {
         "image_id": image.image_id,
         "url": f"{image_base_url.rstrip('/')}/{image.object_name}",
-        "page_url": image.page_url,
+        "page_url": urljoin(host_url, image.page_url) if image.page_url else "",
         "width": image.width,
         "height": image.height,
         "credit": {"user": image.credit.user, "source": image.credit.source},

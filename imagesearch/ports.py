@@ -190,6 +190,9 @@ class PoolCache(Protocol):
     def put_bytes(self, image_id: str, data: bytes) -> None:
         """Keep an image's bytes for the embedder, minutes."""
 
+    def drop_bytes(self, image_ids: Sequence[str]) -> None:
+        """Forget the bytes of images that are embedded."""
+
     def get_text(self, model_revision: str, text: str) -> TextEmbedding | None:
         """Return the embedding of a query seen in the last 24 h, or None."""
 

@@ -5,9 +5,10 @@ Fetching is `fetch.py`, scoring is `score.py`; both run elsewhere and are reache
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from imagesearch.errors import NotFound, Unavailable
@@ -24,7 +25,10 @@ from imagesearch.model import (
 )
 from imagesearch.ports import Catalog, Clock, PoolCache, Publisher, Scorer, ScoreReply
 
-_POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's state
+_POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state
+# How often it looks at the truth: of two notes at once the older may be the one that stays.
+_CATALOG_POLL_SECONDS = 1.0
+_MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Search:
     clock: Clock
     policy: PoolPolicy
     options: SourceOptions
+    _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
 
     def __call__(self, request: SearchRequest) -> SearchAnswer:
         """
@@ -81,7 +86,7 @@ class Search:
 
     def pool(self, pool_id: str) -> Pool:
         """Return the pool as it stands; NotFound when there is none."""
-        pool = self.cache.get_state(pool_id) or self.catalog.pool(pool_id)
+        pool = self.catalog.pool(pool_id)
         if pool is None:
             raise NotFound(f"there is no pool {pool_id}")
         return pool
@@ -127,12 +132,21 @@ class Search:
 
     def _await(self, pool: Pool, deadline: datetime) -> Pool:
         """Return the pool once it can be answered from in full, or as it is at *deadline*."""
-        while pool.ready is None and pool.current.state.in_progress:
-            left_seconds = (deadline - self.clock.now()).total_seconds()
-            if left_seconds <= 0:
-                break
-            self.clock.sleep(min(_POLL_SECONDS, left_seconds))
-            pool = self.pool(pool.pool_id)
+        if _is_settled(pool) or not self._places.acquire(blocking=False):
+            return pool
+        try:
+            return self._poll(pool, deadline)
+        finally:
+            self._places.release()
+
+    def _poll(self, pool: Pool, deadline: datetime) -> Pool:
+        looked_at = self.clock.now()
+        while not _is_settled(pool) and (now := self.clock.now()) < deadline:
+            self.clock.sleep(min(_POLL_SECONDS, (deadline - now).total_seconds()))
+            if self.clock.now() - looked_at < timedelta(seconds=_CATALOG_POLL_SECONDS):
+                pool = self.cache.get_state(pool.pool_id) or self.pool(pool.pool_id)
+            else:
+                pool, looked_at = self.pool(pool.pool_id), self.clock.now()
         return pool
 
     def _score(self, request: SearchRequest, pool: Pool | None) -> ScoreReply | None:
@@ -184,6 +198,11 @@ class Search:
     def _seconds_to_retry(self, generation: Generation) -> float:
         retry_at = generation.retry_at or self.clock.now()
         return max(1.0, (retry_at - self.clock.now()).total_seconds())
+
+
+def _is_settled(pool: Pool) -> bool:
+    """True when waiting brings nothing: it has a ready generation, or the only one failed."""
+    return pool.ready is not None or not pool.current.state.in_progress
 
 
 def _is_complete(pool: Pool, reply: ScoreReply | None) -> bool:

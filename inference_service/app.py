@@ -66,6 +66,8 @@ def _answer_error(_: Request, error: Exception) -> Response:
 def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _answer_error(request, InvalidRequest(f"the body is not JSON: {first['msg']}"))
     field = str(first["loc"][-1])
     shown = str(first.get("input"))[:64]
     message = f"{field}: {first['msg']}, got {shown}"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from imagesearch.config import Settings
 from tests.world import World
+
+# A developer's own settings are nothing that a test should see, nor its child processes.
+for name in Settings.model_fields:
+    os.environ.pop(name.upper(), None)
 
 
 @pytest.fixture

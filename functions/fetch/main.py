@@ -5,12 +5,17 @@ The HTTP status is the ack (`imagesearch/push.py`); the work is in `imagesearch/
 
 from __future__ import annotations
 
+import logging
+
 import functions_framework
 from flask import Request, Response, current_app
 
 from imagesearch import bootstrap, push
+from imagesearch.errors import ImageSearchError
 from imagesearch.fetch import FetchReport
 from imagesearch.messages import FetchJob, Message, PushEnvelope
+
+logger = logging.getLogger(__name__)
 
 
 @functions_framework.http
@@ -18,7 +23,11 @@ def fetch(request: Request) -> Response:
     """Do the pushed fetch job, or mark the pool of a dead letter failed."""
     if request.method != "POST":
         return Response(status=200 if request.path == "/alive" else 405)
-    services = current_app.extensions.get("imagesearch") or bootstrap.services()
+    try:
+        services = current_app.extensions.get("imagesearch") or bootstrap.services()
+    except ImageSearchError as error:
+        logger.error("%s", error)
+        return Response(str(error), error.status)
     if request.path == "/dead-letter":
         return Response(status=_give_up(request.get_data(), services))
     return Response(status=_fetch(request.get_data(), services))

@@ -13,7 +13,7 @@ import functions_framework
 from flask import Request, Response, current_app
 
 from imagesearch import bootstrap, http_api
-from imagesearch.errors import Bug, ImageSearchError, NotFound, Overloaded
+from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Overloaded
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
 METHODS = ("GET", "HEAD", "OPTIONS")
@@ -27,6 +27,9 @@ def query(request: Request) -> Response:
     try:
         services = current_app.extensions.get("imagesearch") or bootstrap.services()
         response = _answer(request, services)
+    except ImageSearchError as error:  # the services cannot be had
+        logger.error("%s", error)
+        return _error(error)
     except Exception:  # the door: a bug is logged and answered in JSON
         logger.exception("%s %s: a bug", request.method, request.path)
         return _error(Bug("something went wrong in here; it is logged"))
@@ -55,7 +58,7 @@ def _route(request: Request, services: bootstrap.Services) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
     if request.path == "/ready":
-        services.catalog.check()
+        services.check()
         return _json({"status": "ready"})
     _limit_rate(request.remote_addr or "unknown", services)
     if request.path == "/search":
@@ -66,14 +69,23 @@ def _route(request: Request, services: bootstrap.Services) -> Response:
 
 
 def _search(request: Request, services: bootstrap.Services) -> Response:
+    if not request.host:  # what werkzeug makes of a Host header that is none
+        raise InvalidRequest("the Host header must name a host", field="Host")
     answer = services.search(http_api.parse_search(request.args))
     now, policy = services.clock.now(), services.settings.policy
     if answer.hits is None and answer.pool is not None:
         pool = http_api.pool_json(answer.pool, now, policy)
         headers = {"Retry-After": "1", "Location": f"/pools/{answer.pool.pool_id}"}
         return _json({"status": "fetching", "pool": pool}, 202, headers)
-    base_url = services.settings.image_base_url or f"{request.host_url}images"
-    return _json(http_api.answer_json(answer, image_base_url=base_url, now=now, policy=policy))
+    return _json(
+        http_api.answer_json(
+            answer,
+            host_url=request.host_url,
+            image_base_url=services.settings.image_base_url or f"{request.host_url}images",
+            now=now,
+            policy=policy,
+        )
+    )
 
 
 def _pool(pool_id: str, services: bootstrap.Services) -> Response:

@@ -105,6 +105,12 @@ class Memorystore:
         """Keep an image's bytes for the embedder, 10 minutes."""
         self._put(_key("bytes", image_id), data, BYTES_TTL_SECONDS)
 
+    def drop_bytes(self, image_ids: Sequence[str]) -> None:
+        """Forget the bytes of images that are embedded."""
+        keys = [_key("bytes", image_id) for image_id in image_ids]
+        if keys:
+            self._ask(lambda: self._client.unlink(*keys), None)
+
     def get_text(self, model_revision: str, text: str) -> TextEmbedding | None:
         """Return the embedding of a query seen in the last 24 h, or None."""
         return self._get(_key("text", model_revision, _hash(text)), _unpack_text)

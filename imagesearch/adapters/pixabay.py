@@ -330,7 +330,8 @@ def _pixels(hit: dict[str, Any], name: str) -> int:
 def _page_url(value: object) -> str:
     """Return a link that a page may show; "" for `javascript:` and other schemes."""
     url = _clean(value)
-    return url if url.lower().startswith(("https://", "http://")) else ""
+    is_path = url.startswith("/") and not url.startswith("//")  # of the demo gallery
+    return url if is_path or url.lower().startswith(("https://", "http://")) else ""
 
 
 def _suffix(url: str) -> str:

@@ -9,17 +9,20 @@ import json
 import logging
 import signal
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import ImageSearchError, InvalidRequest
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from imagesearch.local.stack import Stack
 
 DEMO_NOTE = (
-    "[b]Demo[/b]: pictures drawn by this program and a small CLIP trained on them.\n"
+    "Demo: pictures drawn by this program and a small CLIP trained on them.\n"
     "Set PIXABAY_API_KEY to search Pixabay's photographs with a full-size CLIP."
 )
 SERVE_EXAMPLES = (
@@ -51,6 +54,8 @@ SEARCH_EXAMPLES = (
     '  imagesearch search star "three yellow stars at night" --contact-sheet stars.png\n'
     '  imagesearch search night "a big heart" --json | jq .top_urls\n'
 )
+
+TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
 
 cli = typer.Typer(
     help="Search images by a keyword and a sentence, on this machine.",
@@ -75,15 +80,15 @@ def serve(
     import uvicorn  # only here: a search starts faster without it
 
     with _told_plainly():
-        settings = _settings(host=host, port=port, data_dir=data_dir)
+        settings = _settings(bind_address=host, port=port, data_dir=data_dir)
         _log(settings.log_level)
         with _listening(settings) as listener:
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            url = f"http://{host}:{listener.getsockname()[1]}"
-            with _stack(settings, url) as stack:
+            url = _reachable(settings.bind_address, listener.getsockname()[1])
+            with _stack(settings) as stack:
+                stack.announce(url)
                 out.print(_greeting(settings, url))
                 config = uvicorn.Config(
-                    stack.app, log_config=None, timeout_graceful_shutdown=30, server_header=False
+                    stack.app, log_config=None, timeout_graceful_shutdown=10, server_header=False
                 )
                 # uvicorn ends its requests, then raises the signal again: here it is heeded.
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -127,45 +132,73 @@ def _client(
         yield http_client(url)
         return
     settings = _settings(data_dir=data_dir)
-    _log("WARNING")
+    _log("ERROR")
     # Nobody serves the images of a stack of our own: the answer points at the files.
     files = (settings.data_dir / "images").resolve().as_uri()
     settings = settings.model_copy(update={"image_base_url": settings.image_base_url or files})
-    served_at = f"http://{settings.host}:{settings.port}"
     from imagesearch.local.stack import FolderInUse
 
     try:
-        with _stack(settings, served_at) as stack:
+        with _stack_in_turn(settings) as stack:
             if settings.is_demo:
                 err.print(DEMO_NOTE, f"Its keywords: {', '.join(stack.demo_keywords)}.", sep="\n")
-            yield stack_client(stack)
+            yield stack_client(stack, _reachable(settings.bind_address, settings.port))
     except FolderInUse as busy:
-        err.print(f"Asking the imagesearch at {busy.url}, which has {settings.data_dir} open.")
+        if busy.url is None:
+            raise
+        err.print(
+            Text(f"Asking the imagesearch at {busy.url}, which has {settings.data_dir} open.")
+        )
         yield http_client(busy.url)
 
 
 @contextmanager
-def _stack(settings: Settings, url: str) -> Iterator[Stack]:
+def _stack_in_turn(settings: Settings) -> Iterator[Stack]:
+    """Yield a stack, after the search or the start-up of another process that has the folder."""
+    from imagesearch.local.stack import FolderInUse
+
+    give_up_at = time.monotonic() + TURN_SECONDS
+    with ExitStack() as opened:
+        while True:
+            try:
+                stack = opened.enter_context(_stack(settings))
+                break
+            except FolderInUse as busy:
+                if busy.url is not None or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.5)
+        yield stack
+
+
+@contextmanager
+def _stack(settings: Settings) -> Iterator[Stack]:
     with err.status(f"Loading the model {escape(settings.model)}") as status:
         from imagesearch.local.stack import running_stack  # takes seconds: it imports torch
 
-        with running_stack(settings, url) as stack:
+        with running_stack(settings) as stack:
             status.stop()
             yield stack
 
 
+def _reachable(address: str, port: int) -> str:
+    """Return the URL by which this machine reaches a server that listens on *address*."""
+    any_address = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+    host = any_address.get(address, address)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in settings.bind_address else socket.AF_INET
     # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name
     # it; without, an answer waits 40 ms for a delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((settings.bind_address, settings.port))
     except OSError as error:
         listener.close()
-        where = f"HOST {settings.host} and PORT {settings.port}"
+        where = f"BIND_ADDRESS {settings.bind_address} and PORT {settings.port}"
         message = f"cannot listen on {where}: {error.strerror}; try PORT=0"
         raise InvalidRequest(message, field="PORT") from None
     with listener:
@@ -195,11 +228,20 @@ def _log(level: str) -> None:
 
 
 def _greeting(settings: Settings, url: str) -> Panel:
-    lines = [f"Open [link={url}]{url}[/link] in a browser; Ctrl-C ends it."]
-    if settings.is_demo:
-        lines.append(DEMO_NOTE)
-    lines.append(f"[dim]model {escape(settings.model)}\ndata  {settings.data_dir.resolve()}[/dim]")
-    return Panel("\n\n".join(lines), title="imagesearch", expand=False, padding=(1, 2))
+    opening = Text.assemble("Open ", _link(url, url), " in a browser; Ctrl-C ends it.")
+    where = f"model {settings.model}\ndata  {settings.data_dir.resolve()}"
+    demo = [DEMO_NOTE, ""] if settings.is_demo else []
+    return Panel(
+        Group(opening, "", *demo, Text(where, "dim")),
+        title="imagesearch",
+        expand=False,
+        padding=(1, 2),
+    )
+
+
+def _link(text: str, url: str) -> Text:
+    # A style, not markup: Rich would read the brackets of an IPv6 address as markup.
+    return Text(text, Style(link=url or None))
 
 
 def _progress() -> Progress:
@@ -231,24 +273,29 @@ def _print_table(answer: dict[str, Any]) -> None:
     out.print(_summary(answer), style="dim")
 
 
-def _row(rank: int, result: dict[str, Any]) -> tuple[str, ...]:
+def _row(rank: int, result: dict[str, Any]) -> tuple[str | Text, ...]:
     share = result["relevance"]
     bar = "█" * round(share * 12) or "▏"
     return (
         str(rank),
         f"[cyan]{bar}[/cyan] {share:.0%}",
         f"{result['score']:.3f}",
-        f"[link={result['url']}]{escape(result['image_id'])}[/link]",
+        _link(result["image_id"], result["url"]),
         escape(", ".join(result["tags"])),
-        f"[link={result['page_url']}]{escape(result['credit']['user'])}[/link]",
+        _link(result["credit"]["user"], result["page_url"]),
     )
 
 
 def _summary(answer: dict[str, Any]) -> str:
     pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
-    cut = " The query was cut to what the model reads." if answer["query_truncated"] else ""
     source = answer["results"][0]["credit"]["source"]
-    return f"{pool['embedded']} images from {source} searched in {seconds * 1000:.0f} ms.{cut}"
+    lines = [f"{pool['embedded']} images from {source} searched in {seconds * 1000:.0f} ms."]
+    if not answer["complete"]:
+        missing = pool["images"] - pool["embedded"] - pool["rejected"]
+        lines.append(f"{missing} more could not be fetched: {pool['reason']}.")
+    if answer["query_truncated"]:
+        lines.append("The query was cut to what the model reads.")
+    return escape("\n".join(lines))
 
 
 def _write_sheet(path: Path, answer: dict[str, Any]) -> None:

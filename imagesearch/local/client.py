@@ -53,7 +53,7 @@ class SearchClient:
         give_up_at = time.monotonic() + GIVE_UP_SECONDS
         while time.monotonic() < give_up_at:
             answer = self.get("/search", {**params, "wait": POLL_WAIT_SECONDS})
-            if answer.status in (429, 503) and time.monotonic() < give_up_at - 240:
+            if answer.status == 429:
                 time.sleep(min(answer.retry_after_seconds, 10))
                 continue
             body = _checked(answer)
@@ -88,12 +88,12 @@ def http_client(base_url: str) -> SearchClient:
     return SearchClient(get)
 
 
-def stack_client(stack: Stack) -> SearchClient:
-    """Return a client of the query function of *stack*, in this process."""
+def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClient:
+    """Return a client of *stack* in this process; links in its answers begin with *base_url*."""
     function = stack.query.test_client()
 
     def get(path: str, params: Mapping[str, Any]) -> Answer:
-        with function.get(path, query_string=dict(params)) as response:
+        with function.get(path, query_string=dict(params), base_url=base_url) as response:
             retry_after = float(response.headers.get("Retry-After", 1))
             return Answer(response.status_code, response.get_json(), retry_after)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,7 +39,10 @@ from inference_service.clip import ClipEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE_POLICY = "default-src 'self'; img-src * data:; connect-src *"
-SEARCH_THREADS = 64  # a search may wait 25 s for its pool, and holds its thread meanwhile
+GALLERY_PATH = "/demo"  # where the site has it, for people; the fetcher asks its own server
+SEARCH_THREADS = 96  # more than the searches that may wait, each of which holds its thread
+OTHER_THREADS = 8  # for `/alive` and the like, which must not queue behind searches
+STOP_SECONDS = 5.0  # for deliveries in hand; what is cut off is resumed at the next start
 logger = logging.getLogger(__name__)
 
 
@@ -55,8 +57,12 @@ class Stack:
         demo_keywords: those that the demo gallery has pictures of; none with a Pixabay key.
     """
 
-    def __init__(self, services: Services, gallery: Starlette | None) -> None:
+    def __init__(
+        self, services: Services, gallery: Starlette | None, lock: IO[str] | None = None
+    ) -> None:
+        services.build()
         self.services = services
+        self._lock = lock
         self.demo_keywords = KEYWORDS if services.settings.is_demo else ()
         self.query = _mount("query", services)
         self.app = _site(self, gallery)
@@ -68,6 +74,12 @@ class Stack:
         )
         bus.subscribe_dead_letters(_wsgi_endpoint(fetch, "/dead-letter"))
 
+    def announce(self, url: str) -> None:
+        """Tell others who want the same data folder that they can ask at *url*."""
+        if self._lock is not None:
+            self._lock.write(url)
+            self._lock.flush()
+
     def resume(self) -> None:
         """Publish what an ended process left unfinished; its messages went with it."""
         for pool in self.services.catalog.unfinished():
@@ -76,67 +88,62 @@ class Stack:
 
 
 @contextmanager
-def running_stack(settings: Settings, url: str) -> Iterator[Stack]:
+def running_stack(settings: Settings) -> Iterator[Stack]:
     """
     Yield a stack at work on `settings.data_dir`; one process at a time may have it.
 
-    Args:
-        url: where its HTTP door will be, for the page links of the demo's pictures and for
-            others who want the same folder.
-
     Raises:
         FolderInUse: another process works on that folder.
-        Unavailable: the model cannot be loaded, or the catalog cannot be opened.
+        Unavailable: the folder cannot be used, the model cannot be loaded, or the catalog
+            cannot be opened.
     """
     with ExitStack() as stack:
-        stack.enter_context(_own(settings.data_dir, url))
-        gallery_url = _start_gallery(settings, url, stack)
+        lock = stack.enter_context(_own(settings.data_dir))
+        gallery_url = _start_gallery(settings, stack)
         encoder = ClipEncoder.load(settings.model)
         stack.callback(encoder.close)
         services = Services(settings, encoder=encoder, gallery_url=gallery_url)
         stack.callback(services.close)
-        running = Stack(services, create_gallery(public_url=f"{url}/demo") if gallery_url else None)
+        running = Stack(services, create_gallery(GALLERY_PATH) if gallery_url else None, lock)
         services.bus.start()
-        stack.callback(services.bus.stop)
+        stack.callback(services.bus.stop, STOP_SECONDS)
+        stack.callback(services.fetch.stop)
         running.resume()
         yield running
 
 
 class FolderInUse(Unavailable):
-    """Another process works on the data folder; *url* is its HTTP door."""
+    """Another process works on the data folder; *url* is its HTTP door, if it has one yet."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        super().__init__(f"DATA_DIR {folder} is in use by the imagesearch at {url}")
+    def __init__(self, folder: Path, url: str | None) -> None:
+        super().__init__(f"DATA_DIR {folder} is in use by the imagesearch at {url or 'no address'}")
         self.url = url
 
 
 @contextmanager
-def _own(folder: Path, url: str) -> Iterator[None]:
+def _own(folder: Path) -> Iterator[IO[str]]:
     """Hold the folder's lock, which ends with the process however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise Unavailable(f"DATA_DIR {folder} cannot be used: {error.strerror}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FolderInUse(folder, _read_url(lock)) from None
         lock.truncate(0)
-        lock.write(json.dumps({"url": url}))
-        lock.flush()
-        yield
+        yield lock
 
 
-def _read_url(lock: IO[str]) -> str:
+def _read_url(lock: IO[str]) -> str | None:
     lock.seek(0)
-    try:
-        return str(json.load(lock)["url"])
-    except (ValueError, KeyError):
-        return "an unknown address"
+    return lock.read().strip() or None
 
 
-def _start_gallery(settings: Settings, url: str, stack: ExitStack) -> str | None:
-    if not settings.is_demo:
-        return None
-    return stack.enter_context(running_gallery(public_url=f"{url}/demo"))
+def _start_gallery(settings: Settings, stack: ExitStack) -> str | None:
+    return stack.enter_context(running_gallery(GALLERY_PATH)) if settings.is_demo else None
 
 
 def _mount(name: str, services: Services) -> Flask:
@@ -166,21 +173,23 @@ def _asgi_endpoint(app: ASGIApp, path: str) -> Callable[[bytes], int]:
 
 def _site(stack: Stack, gallery: Starlette | None) -> Starlette:
     # a2wsgi's own type of a WSGI application is narrower than what Flask is.
-    function: Any = WSGIMiddleware(cast(Any, stack.query), workers=SEARCH_THREADS)
+    searches: Any = WSGIMiddleware(cast(Any, stack.query), workers=SEARCH_THREADS)
+    others: Any = WSGIMiddleware(cast(Any, stack.query), workers=OTHER_THREADS)
     images = StaticFiles(directory=stack.services.settings.data_dir / "images", check_dir=False)
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
     routes: list[Route | Mount] = [
-        *(Route(path, function) for path in ("/search", "/pools/{pool_id}", "/alive", "/ready")),
+        Route("/search", searches),
+        *(Route(path, others) for path in ("/pools/{pool_id}", "/alive", "/ready")),
         Route("/config.json", _page_config(stack.demo_keywords)),
         Mount("/images", images, middleware=any_origin),
-        *([Mount("/demo", gallery)] if gallery else []),
+        *([Mount(GALLERY_PATH, gallery)] if gallery else []),
         Mount("/", StaticFiles(directory=ROOT / "web", html=True)),
     ]
     return Starlette(
         routes=routes,
         middleware=[Middleware(_SecurityHeaders)],
-        exception_handlers={HTTPException: _answer_http_error},
+        exception_handlers={HTTPException: _answer_http_error, Exception: _answer_bug},
     )
 
 
@@ -194,6 +203,12 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
     code = "not_found" if error.status_code == 404 else "http_error"
     body = {"error": {"code": code, "message": str(error.detail)}}
     return JSONResponse(body, error.status_code, error.headers)
+
+
+def _answer_bug(request: Request, error: Exception) -> Response:
+    logger.error("%s: a bug", request.url.path, exc_info=error)
+    message = "something went wrong in here; it is logged"
+    return JSONResponse({"error": {"code": "internal", "message": message}}, 500)
 
 
 class _SecurityHeaders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,17 +50,14 @@ class Serving:
             time.sleep(0.1)
 
     def _answers(self) -> bool:
-        address = f"http://127.0.0.1:{self._port()}"
+        printed = re.findall(r"http://(?:127\.0\.0\.1|\[::1\]):\d+", self.log())
+        if not printed:
+            return False
+        self.url = printed[-1]
         try:
-            self.url = address
-            return requests.get(f"{address}/ready", timeout=5).status_code == 200
+            return requests.get(f"{self.url}/ready", timeout=5).status_code == 200
         except requests.RequestException:
             return False
-
-    def _port(self) -> int:
-        """Return the port that it printed last, 0 before it did."""
-        _, found, rest = self.log().rpartition("http://127.0.0.1:")
-        return int("".join(char for char in rest[:5] if char.isdigit())) if found else 0
 
     def log(self) -> str:
         """Return what it printed."""

@@ -7,12 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Serving
+from tests.e2e.conftest import Serving, serving
 
 
 def imagesearch(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -70,6 +71,14 @@ def test_a_second_process_asks_the_one_that_has_the_folder(server: Serving) -> N
     assert "demo-" in run.stdout
 
 
+def test_an_ipv6_server_greets_and_is_asked(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", BIND_ADDRESS="::1") as server:
+        assert server.url.startswith("http://[::1]:")
+        run = imagesearch("search", "moon", "a moon", "-k", "1", "--url", server.url)
+    assert run.returncode == 0, run.stderr
+    assert "demo-" in run.stdout
+
+
 def test_a_server_elsewhere_can_be_asked(server: Serving) -> None:
     run = imagesearch("search", "moon", "a moon", "-k", "1", "--json", "--url", server.url)
     assert json.loads(run.stdout)["top_urls"][0].startswith(server.url)
@@ -95,6 +104,27 @@ def test_what_a_person_can_mend_is_one_line_and_status_1(
     assert run.returncode == 1
     assert message in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr
+
+
+def test_two_searches_on_one_folder_take_turns(data_dir: Path) -> None:
+    runs: list[subprocess.CompletedProcess[str]] = []
+
+    def search(keyword: str) -> None:
+        runs.append(imagesearch("search", keyword, "x", "-k", "1", "--data-dir", str(data_dir)))
+
+    threads = [threading.Thread(target=search, args=(keyword,)) for keyword in ("sea", "tree")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [run.returncode for run in runs] == [0, 0], [run.stderr for run in runs]
+
+
+def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = imagesearch("search", "star", "x", "--data-dir", str(tmp_path / "file"))
+    assert run.returncode == 1
+    assert f"DATA_DIR {tmp_path / 'file'} cannot be used" in " ".join(run.stderr.split())
 
 
 def test_a_port_in_use_is_named_with_a_way_out(tmp_path: Path) -> None:

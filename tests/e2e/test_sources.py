@@ -124,15 +124,18 @@ def test_odd_images_are_embedded_or_rejected_and_cost_the_others_nothing(
 
 def test_a_pool_tells_why_an_image_was_rejected(tmp_path: Path, encoder: ClipEncoder) -> None:
     def script(request: Request) -> bytes:
-        if request.target.startswith("/get/"):
+        if request.target == "/get/gone.jpg":
             return reply(404)
-        return reply(200, listing(server.origin, ["gone.jpg"]), Content_Type="application/json")
+        if request.target == "/get/fine.jpg":
+            return reply(200, odd_images()["fine.jpg"][0])
+        names = ["gone.jpg", "fine.jpg"]
+        return reply(200, listing(server.origin, names), Content_Type="application/json")
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
         client = stack_client(stack)
         answer = client.search({"t": "gone", "s_query": "x"}, lambda _: None)
         pool = client.get(f"/pools/{answer['pool']['pool_id']}", {}).body
-    assert (pool["state"], pool["rejected"], answer["results"]) == ("ready", 1, [])
+    assert (pool["state"], pool["embedded"], pool["rejected"]) == ("ready", 1, 1)
     assert list(pool["rejections"]) == ["demo-1"]
     assert "404" in pool["rejections"]["demo-1"]
 

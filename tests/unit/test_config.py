@@ -41,7 +41,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("POOL_SIZE", "2", "greater than or equal to 3"),
         ("POOL_SIZE", "501", "less than or equal to 500"),
         ("SAFESEARCH", "perhaps", "valid boolean"),
-        ("LANGUAGE", "xx", "must be one of"),
+        ("KEYWORD_LANGUAGE", "xx", "must be one of"),
         ("ORIENTATION", "diagonal", "'all', 'horizontal' or 'vertical'"),
         ("MAX_DELIVERY_ATTEMPTS", "4", "greater than or equal to 5"),
         ("LEASE_SECONDS", "0", "greater than 0"),
@@ -76,6 +76,7 @@ def settings_table() -> list[str]:
     rows = []
     for name, field in Settings.model_fields.items():
         default = field.default
-        shown = "" if default in (None, "") else f"`{str(default).lower()}`"
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        shown = "" if default in (None, "") else f"`{text}`"
         rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
     return rows

@@ -150,6 +150,48 @@ def test_one_rejected_image_costs_the_others_nothing(world: World) -> None:
     assert pool.current.state is PoolState.READY
 
 
+def test_a_source_that_refuses_every_image_is_at_fault_itself(world: World) -> None:
+    """A host that answers 403 or HTML to all must not leave a ready, empty pool for a day."""
+    job = job_of(world, 40)
+    for i in range(40):
+        world.source.download_errors[f"twin-{i}"] = RejectedImage("the host answered 403")
+    for last_attempt in (False, True):
+        with pytest.raises(Unavailable, match="not one of 40 images could be used"):
+            world.fetch(job, last_attempt=last_attempt)
+    world.source.download_errors.clear()
+    world.fetch(job)
+    world.deliver_all()
+    assert world.ask().complete
+
+
+def test_images_refused_before_the_first_good_one_are_rejected_with_it(world: World) -> None:
+    job = job_of(world, 40)
+    for i in range(32):
+        world.source.download_errors[f"twin-{i}"] = RejectedImage("it is no image")
+    world.fetch(job)
+    world.deliver_all()
+    pool = world.ask().pool
+    assert pool is not None
+    assert (pool.current.embedded, pool.current.rejected) == (8, 32)
+
+
+def test_a_host_that_is_down_is_not_asked_for_every_image(world: World) -> None:
+    job = job_of(world, 200)
+    for i in range(200):
+        world.source.download_errors[f"twin-{i}"] = Unavailable("time-out")
+    with pytest.raises(Unavailable, match="200 images could not be downloaded"):
+        world.fetch(job)
+    assert len(world.source.downloads) < 20, "4 connections, so 4 failures in a row end it"
+
+
+def test_a_fetcher_that_is_stopped_starts_no_more_downloads(world: World) -> None:
+    job = job_of(world, 200)
+    world.fetch.stop()
+    with pytest.raises(Unavailable):
+        world.fetch(job)
+    assert len(world.source.downloads) < 20
+
+
 def test_hits_the_source_rejected_are_counted_with_the_images(world: World) -> None:
     world.offer("horse", 4, **{"twin-77": "it has no webformatURL"})
     world.ask()

@@ -31,6 +31,7 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         clock=world.clock,
         catalog=world.catalog,
         cache=world.cache,
+        check=world.catalog.check,
         search=world.search,
         fetch=world.fetch,
     )
@@ -225,6 +226,15 @@ def test_a_client_over_its_rate_is_told_when_to_come_back(world: World) -> None:
     other = client.get("/search", query_string=SEARCH, environ_base={"REMOTE_ADDR": "10.0.0.9"})
     assert other.status_code == 202
     assert client.get("/alive").status_code == 200
+
+
+def test_a_function_without_services_says_why_in_json() -> None:
+    """Served on its own; the embedded edition lives in one process."""
+    source = str(ROOT / "functions" / "query" / "main.py")
+    app = functions_framework.create_app("query", source, "http")  # type: ignore[no-untyped-call]  # it has no types
+    response = app.test_client().get("/search", query_string=SEARCH)
+    assert response.status_code == 503
+    assert "imagesearch serve" in body(response)["error"]["message"]
 
 
 # The push doors

@@ -111,6 +111,26 @@ def test_a_search_stops_waiting_when_its_wait_ends(world: World) -> None:
     assert (world.clock.now() - started).total_seconds() == pytest.approx(2.5, abs=0.01)
 
 
+def test_a_waiting_search_looks_at_the_catalog_each_second(world: World) -> None:
+    """Of two notes at once the older may stay in the cache; the truth is found all the same."""
+    world.offer("horse", 5)
+    requested = world.ask().pool
+    assert requested is not None
+    world.deliver_all()
+    world.cache.put_state(requested)  # a note that came late
+    started = world.clock.now()
+    assert world.ask(wait_seconds=10).complete
+    assert (world.clock.now() - started).total_seconds() <= 1.2
+
+
+def test_a_search_over_the_number_that_may_wait_answers_at_once(world: World) -> None:
+    places = [world.search._places.acquire(blocking=False) for _ in range(64)]
+    assert all(places)
+    started = world.clock.now()
+    assert world.ask(wait_seconds=10).hits is None
+    assert world.clock.now() == started
+
+
 def test_fifty_simultaneous_first_searches_publish_one_job(world: World) -> None:
     barrier = threading.Barrier(50)
 
