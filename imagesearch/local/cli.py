@@ -132,7 +132,7 @@ def _client(
         yield http_client(url)
         return
     settings = _settings(data_dir=data_dir)
-    _log("ERROR")
+    _log("CRITICAL")  # what went wrong is told by the answer
     # Nobody serves the images of a stack of our own: the answer points at the files.
     files = (settings.data_dir / "images").resolve().as_uri()
     settings = settings.model_copy(update={"image_base_url": settings.image_base_url or files})
