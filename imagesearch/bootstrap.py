@@ -6,7 +6,9 @@ and the gallery's URL, which no other edition has in process.
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
+from typing import Any, TypeVar, overload
 
 from imagesearch.adapters.download import Downloader
 from imagesearch.adapters.files import FolderStore
@@ -22,9 +24,29 @@ from imagesearch.fetch import Fetch
 from imagesearch.ports import Encoder, ImageSource
 from imagesearch.score import Score
 from imagesearch.search import Search
+from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 
 PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
+
+
+Built = TypeVar("Built")
+_BUILDING = threading.RLock()
+
+
+class shared(cached_property[Built]):  # noqa: N801 - used as a decorator, like its parent
+    """A cached property that is built once for all threads; Python 3.12 took the lock away."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> shared[Built]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Built: ...
+
+    def __get__(self, instance: object | None, owner: type[Any] | None = None) -> Any:
+        """Return the value, building it when no thread has."""
+        with _BUILDING:
+            return super().__get__(instance, owner)
 
 
 class Services:
@@ -58,32 +80,32 @@ class Services:
             raise Unavailable("this process has loaded no CLIP model")
         return self._encoder
 
-    @cached_property
+    @shared
     def catalog(self) -> SqliteCatalog:
         """Pools, images and embeddings."""
         return SqliteCatalog(self.settings.data_dir / "catalog.sqlite", self.settings.policy)
 
-    @cached_property
+    @shared
     def cache(self) -> Memorystore:
         """Hot copies, in this process."""
         return Memorystore(embedded_client())
 
-    @cached_property
+    @shared
     def store(self) -> FolderStore:
         """The durable originals."""
         return FolderStore(self.settings.data_dir / "images")
 
-    @cached_property
+    @shared
     def bus(self) -> LocalBus:
         """The way out for messages, and their delivery."""
         return LocalBus(
             self.settings.data_dir / "dead_letters.jsonl",
             min_backoff_seconds=self._backoff_seconds[0],
             max_backoff_seconds=self._backoff_seconds[1],
-            max_delivery_attempts=self.settings.max_delivery_attempts,
+            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
         )
 
-    @cached_property
+    @shared
     def source(self) -> ImageSource:
         """Pixabay, or the demo gallery that answers like it."""
         key = self.settings.pixabay_api_key
@@ -118,7 +140,7 @@ class Services:
             "quota:pixabay", limit=PIXABAY_LIMIT, period_seconds=PIXABAY_PERIOD_SECONDS
         )
 
-    @cached_property
+    @shared
     def fetch(self) -> Fetch:
         """The use case of `functions/fetch`."""
         return Fetch(
@@ -131,7 +153,7 @@ class Services:
             connections=self.settings.download_connections,
         )
 
-    @cached_property
+    @shared
     def embed(self) -> Embed:
         """The use case of the inference service's `/events/embed`."""
         return Embed(
@@ -142,7 +164,7 @@ class Services:
             clock=self.clock,
         )
 
-    @cached_property
+    @shared
     def score(self) -> Score:
         """The use case of the inference service's `/score`; in process it is the scorer."""
         return Score(
@@ -153,7 +175,7 @@ class Services:
             policy=self.settings.policy,
         )
 
-    @cached_property
+    @shared
     def search(self) -> Search:
         """The use case of `functions/query`."""
         return Search(
@@ -165,10 +187,6 @@ class Services:
             policy=self.settings.policy,
             options=self.settings.source_options,
         )
-
-    def build(self) -> None:
-        """Build all that threads share: since Python 3.12 a cached property has no lock."""
-        _ = (self.search, self.fetch, self.embed, self.score)
 
     def check(self) -> None:
         """Return when the catalog and the model of this process answer, else raise Unavailable."""

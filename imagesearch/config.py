@@ -67,9 +67,6 @@ class Settings(BaseSettings):
     )
     download_connections: int = Field(16, ge=1, le=64, description="Downloads at a time.")
     max_image_bytes: int = Field(20_000_000, ge=1, description="Size limit of one download.")
-    max_delivery_attempts: int = Field(
-        5, ge=5, le=100, description="Attempts before a message is dead-lettered (Pub/Sub: 5-100)."
-    )
     rate_limit_per_minute: int = Field(
         600, ge=1, description="Requests a client may make in a minute."
     )

@@ -14,6 +14,7 @@ from imagesearch import bootstrap, push
 from imagesearch.errors import ImageSearchError
 from imagesearch.fetch import FetchReport
 from imagesearch.messages import FetchJob, Message, PushEnvelope
+from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 
 logger = logging.getLogger(__name__)
 
@@ -34,19 +35,17 @@ def fetch(request: Request) -> Response:
 
 
 def _fetch(body: bytes, services: bootstrap.Services) -> int:
-    attempts = services.settings.max_delivery_attempts
-
     def work(job: FetchJob, envelope: PushEnvelope) -> FetchReport:
-        return services.fetch(job, last_attempt=(envelope.deliveryAttempt or 1) >= attempts)
+        return services.fetch(
+            job, last_attempt=(envelope.deliveryAttempt or 1) >= MAX_DELIVERY_ATTEMPTS
+        )
 
     return push.handle(body, FetchJob, work)
 
 
 def _give_up(body: bytes, services: bootstrap.Services) -> int:
-    attempts = services.settings.max_delivery_attempts
-
     def work(message: Message, _: PushEnvelope) -> None:
-        reason = f"gave up after {attempts} attempts"
+        reason = f"gave up after {MAX_DELIVERY_ATTEMPTS} attempts"
         services.fetch.give_up(message.pool_id, message.generation, reason)
 
     # Always acked: a dead letter that is nacked would only come back here.

@@ -60,7 +60,6 @@ class Stack:
     def __init__(
         self, services: Services, gallery: Starlette | None, lock: IO[str] | None = None
     ) -> None:
-        services.build()
         self.services = services
         self._lock = lock
         self.demo_keywords = KEYWORDS if services.settings.is_demo else ()

@@ -21,6 +21,7 @@ ALLOWED = {
     "imagesearch.messages": {"imagesearch.errors", "imagesearch.model"},
     "imagesearch.ports": {"imagesearch.errors", "imagesearch.messages", "imagesearch.model"},
     "imagesearch.clock": set(),
+    "imagesearch.topics": {"imagesearch.messages"},
     "imagesearch.config": {"imagesearch.errors", "imagesearch.model"},
     "imagesearch.push": {"imagesearch.errors", "imagesearch.messages"},
     "imagesearch.search": {
@@ -36,6 +37,7 @@ for use_case in USE_CASES:
 ALLOWED["imagesearch.adapters"] = {
     "imagesearch.adapters",
     "imagesearch.clock",
+    "imagesearch.topics",
     "imagesearch.errors",
     "imagesearch.messages",
     "imagesearch.model",
@@ -51,6 +53,7 @@ ALLOWED["imagesearch.bootstrap"] = {
     *USE_CASES,
     "imagesearch.adapters",
     "imagesearch.clock",
+    "imagesearch.topics",
     "imagesearch.config",
     "imagesearch.errors",
     "imagesearch.ports",

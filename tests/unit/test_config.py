@@ -43,7 +43,6 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("SAFESEARCH", "perhaps", "valid boolean"),
         ("KEYWORD_LANGUAGE", "xx", "must be one of"),
         ("ORIENTATION", "diagonal", "'all', 'horizontal' or 'vertical'"),
-        ("MAX_DELIVERY_ATTEMPTS", "4", "greater than or equal to 5"),
         ("LEASE_SECONDS", "0", "greater than 0"),
     ],
 )
