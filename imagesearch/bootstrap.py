@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from imagesearch.adapters.download import Downloader
-from imagesearch.adapters.files import FolderStore
-from imagesearch.adapters.local_bus import LocalBus
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
-from imagesearch.adapters.pixabay import Pixabay
-from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.clock import SystemClock
 from imagesearch.config import Settings
 from imagesearch.embed import Embed
@@ -25,6 +19,15 @@ from imagesearch.ports import Encoder, ImageSource
 from imagesearch.score import Score
 from imagesearch.search import Search
 from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
+
+# An adapter is imported where it is built: a function that answers its first request must not
+# wait for the clients of requests that it may never get.
+if TYPE_CHECKING:
+    from imagesearch.adapters.download import Downloader
+    from imagesearch.adapters.files import FolderStore
+    from imagesearch.adapters.local_bus import LocalBus
+    from imagesearch.adapters.memorystore import Memorystore
+    from imagesearch.adapters.sqlite import SqliteCatalog
 
 PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
@@ -83,21 +86,29 @@ class Services:
     @shared
     def catalog(self) -> SqliteCatalog:
         """Pools, images and embeddings."""
+        from imagesearch.adapters.sqlite import SqliteCatalog
+
         return SqliteCatalog(self.settings.data_dir / "catalog.sqlite", self.settings.policy)
 
     @shared
     def cache(self) -> Memorystore:
         """Hot copies, in this process."""
+        from imagesearch.adapters.memorystore import Memorystore, embedded_client
+
         return Memorystore(embedded_client())
 
     @shared
     def store(self) -> FolderStore:
         """The durable originals."""
+        from imagesearch.adapters.files import FolderStore
+
         return FolderStore(self.settings.data_dir / "images")
 
     @shared
     def bus(self) -> LocalBus:
         """The way out for messages, and their delivery."""
+        from imagesearch.adapters.local_bus import LocalBus
+
         return LocalBus(
             self.settings.data_dir / "dead_letters.jsonl",
             min_backoff_seconds=self._backoff_seconds[0],
@@ -108,6 +119,8 @@ class Services:
     @shared
     def source(self) -> ImageSource:
         """Pixabay, or the demo gallery that answers like it."""
+        from imagesearch.adapters.pixabay import Pixabay
+
         key = self.settings.pixabay_api_key
         if key is not None:
             return Pixabay(
@@ -129,6 +142,8 @@ class Services:
         )
 
     def _downloader(self, allowed_origin: str | None = None) -> Downloader:
+        from imagesearch.adapters.download import Downloader
+
         return Downloader(
             allowed_origin=allowed_origin,
             connections=self.settings.download_connections,
