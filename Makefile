@@ -32,7 +32,7 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(PIP) pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 		--no-emit-find-links --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra dev \
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra dev --extra cloud \
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock  # installs everywhere

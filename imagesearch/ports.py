@@ -53,7 +53,8 @@ class ImageStore(Protocol):
 class Catalog(Protocol):
     """Pools, images and embeddings: the truth. Losing the cache loses nothing held here.
 
-    Every method raises Unavailable when the catalog does not answer; nothing was written then.
+    Every method raises Unavailable when the catalog does not answer. The pool is then as it was,
+    or as it would have become; embeddings may be stored. Doing it again is right in each case.
     A *generation* that is not the pool's current one, or is over, is never changed.
     """
 
@@ -151,7 +152,7 @@ class Catalog(Protocol):
         self, query: Embedding, k: int, model_revision: str
     ) -> Sequence[tuple[Image, float]]:
         """
-        Return the *k* images of the whole catalog nearest to *query*, with their cosines.
+        Return the *k*, at most 1000, images of the catalog nearest to *query*, with their cosines.
 
         Best first, ties by image_id; only embeddings of *model_revision* are looked at.
         """

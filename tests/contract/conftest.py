@@ -6,23 +6,32 @@ fails them when REQUIRE_BACKENDS=1.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+import requests
 
 from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.firestore import FirestoreCatalog
+from imagesearch.adapters.gcs import GcsStore
 from imagesearch.adapters.local_bus import Endpoint, LocalBus
 from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.model import PoolPolicy
 from imagesearch.ports import Catalog, ImageStore, PoolCache, Publisher
+from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
+
+BUCKET = "images"
 
 
 def missing_backend(name: str) -> None:
@@ -31,9 +40,42 @@ def missing_backend(name: str) -> None:
     pytest.skip(f"{name} is missing")
 
 
-@pytest.fixture(params=["folder"])
+@contextmanager
+def _started(emulator: AbstractContextManager[str]) -> Iterator[str]:
+    """Enter *emulator*; a missing program skips what needs it."""
+    with ExitStack() as stack:
+        try:
+            address = stack.enter_context(emulator)
+        except MissingProgram as error:
+            missing_backend(str(error))
+        yield address
+
+
+@pytest.fixture(scope="session")
+def storage_url() -> Iterator[str]:
+    """The Cloud Storage emulator that this session starts and ends, with the bucket BUCKET."""
+    with _started(storage_emulator(BUCKET)) as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(storage_url: str) -> Iterator[Any]:
+    """An empty bucket."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.storage import Client  # type: ignore[import-untyped]  # no py.typed
+
+    requests.get(f"{storage_url}/wipe", params={"keep-buckets": "true"}, timeout=10)
+    options = {"api_endpoint": storage_url}
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    with closing(Client("test", credentials, client_options=options)) as client:
+        yield client.bucket(BUCKET)
+
+
+@pytest.fixture(params=["folder", "gcs"])
 def image_store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
-    return FolderStore(tmp_path / "images")
+    if request.param == "folder":
+        return FolderStore(tmp_path / "images")
+    return GcsStore(request.getfixturevalue("bucket"))
 
 
 @pytest.fixture
@@ -41,20 +83,50 @@ def policy() -> PoolPolicy:
     return PoolPolicy(max_age_seconds=86_400.0, lease_seconds=60.0, retry_seconds=30.0)
 
 
-@pytest.fixture(params=["sqlite"])
-def open_catalog(
-    request: pytest.FixtureRequest, tmp_path: Path, policy: PoolPolicy
-) -> Iterator[Callable[[], Catalog]]:
+OpenCatalog = Callable[[], Catalog]
+
+
+@pytest.fixture(scope="session")
+def firestore_host() -> Iterator[str]:
+    """The host:port of the Firestore emulator that this session starts and ends."""
+    with _started(firestore_emulator()) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def firestore_clients(firestore_host: str) -> list[Any]:
+    """Two clients of one database: a client takes longer to make than most tests."""
+    from google.cloud.firestore import Client
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FIRESTORE_EMULATOR_HOST", firestore_host)
+        return [Client("test"), Client("test")]
+
+
+@pytest.fixture
+def open_firestore(
+    firestore_host: str, firestore_clients: list[Any], policy: PoolPolicy
+) -> OpenCatalog:
+    """Open the one or the other client of an empty Firestore."""
+    everything = "emulator/v1/projects/test/databases/(default)/documents"
+    requests.delete(f"http://{firestore_host}/{everything}", timeout=10).raise_for_status()
+    clients = itertools.cycle(firestore_clients)
+    return lambda: FirestoreCatalog(next(clients), policy)
+
+
+@pytest.fixture
+def open_sqlite(tmp_path: Path, policy: PoolPolicy) -> Iterator[OpenCatalog]:
+    """Open a further client of one file."""
+    with ExitStack() as opened:
+        path = tmp_path / "catalog.sqlite"
+        yield lambda: opened.enter_context(closing(SqliteCatalog(path, policy)))
+
+
+@pytest.fixture(params=["sqlite", "firestore"])
+def open_catalog(request: pytest.FixtureRequest) -> OpenCatalog:
     """Open a further client of the one catalog of this test."""
-    opened: list[SqliteCatalog] = []
-
-    def open_one() -> Catalog:
-        opened.append(SqliteCatalog(tmp_path / "catalog.sqlite", policy))
-        return opened[-1]
-
-    yield open_one
-    for catalog in opened:
-        catalog.close()
+    opening: OpenCatalog = request.getfixturevalue(f"open_{request.param}")
+    return opening
 
 
 @pytest.fixture

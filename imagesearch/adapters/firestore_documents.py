@@ -1,0 +1,272 @@
+"""The documents of the Firestore catalog: their fields, and the pure changes of a pool.
+
+Reading, writing and the port's methods are in `firestore.py`; nothing here needs the SDK.
+
+    pools/{pool_id}                            keyword, options, current, ready: small, read often
+    pools/{pool_id}/generations/{number}       listing (packed), states, reasons
+    embeddings/{model_revision}|{image_id}     vector, the same as float32 bytes, and its image
+
+A listing is packed because its fields would cost an index entry each, and 1 MiB is a document's
+limit: 500 images take tens of kilobytes. Source: firebase.google.com/docs/firestore/quotas.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from imagesearch.errors import Bug, InvalidRequest
+from imagesearch.model import (
+    Embedding,
+    Embeddings,
+    Generation,
+    Image,
+    ListedImage,
+    Listing,
+    Pool,
+    PoolState,
+    SourceOptions,
+)
+
+Fields: TypeAlias = dict[str, Any]
+
+MAX_LISTING_BYTES = 400_000  # of a document's 1,048,576; states and reasons need some, too
+MAX_REASON_CHARACTERS = 300  # so that 500 reasons fit beside the listing
+_LISTING = TypeAdapter(Listing)
+_IMAGE = TypeAdapter(Image)
+_PENDING, _EMBEDDED, _REJECTED = "per"
+
+
+@dataclass(frozen=True)
+class Members:
+    """
+    The images of a generation and what became of each.
+
+    Attributes:
+        packed: the listing, as it is stored; it never changes.
+        states: a letter a member: pending, embedded or rejected.
+        reasons: why a batch rejected an image; what the listing refused is in the listing.
+    """
+
+    packed: bytes
+    states: str
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, listing: Listing) -> Members:
+        """
+        Return the members of a new listing; an image listed twice counts once.
+
+        Raises:
+            InvalidRequest: the listing is too big for a document.
+        """
+        images: dict[str, ListedImage] = {}
+        for listed in listing.images:
+            images.setdefault(listed.image.image_id, listed)
+        kept = Listing(tuple(images.values()), dict(listing.rejections))
+        ids = dict.fromkeys([*images, *kept.rejections])
+        states = (_REJECTED if image_id in kept.rejections else _PENDING for image_id in ids)
+        return cls(_pack(kept), "".join(states))
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The listing as it was recorded."""
+        return _LISTING.validate_json(zlib.decompress(self.packed))
+
+    @cached_property
+    def images(self) -> Mapping[str, ListedImage]:
+        """The listed images by image_id, in their order."""
+        return {listed.image.image_id: listed for listed in self.listing.images}
+
+    @cached_property
+    def image_ids(self) -> Sequence[str]:
+        """The listed images in their order, then what was refused and is no image at all."""
+        return list(dict.fromkeys([*self.images, *self.listing.rejections]))
+
+    def in_state(self, states: str) -> list[str]:
+        """Return the image_ids whose state is one of the letters *states*."""
+        pairs = zip(self.image_ids, self.states, strict=True)
+        return [image_id for image_id, state in pairs if state in states]
+
+    @property
+    def pending(self) -> tuple[ListedImage, ...]:
+        """The images that are neither embedded nor rejected."""
+        return tuple(self.images[image_id] for image_id in self.in_state(_PENDING))
+
+    @property
+    def usable(self) -> list[Image]:
+        """The images that are not rejected."""
+        return [self.images[one].image for one in self.in_state(_PENDING + _EMBEDDED)]
+
+    @property
+    def rejections(self) -> dict[str, str]:
+        """The reason of each rejected image."""
+        known = {**self.listing.rejections, **self.reasons}
+        return {image_id: known[image_id] for image_id in self.in_state(_REJECTED)}
+
+    def marked(self, embedded: Collection[str], rejections: Mapping[str, str]) -> Members:
+        """Return the members with pending ones done; what came first about an image stays."""
+        pending = set(self.in_state(_PENDING))
+        done = dict.fromkeys(pending.intersection(embedded), _EMBEDDED)
+        rejected = [one for one in rejections if one in pending and one not in done]
+        reasons = {one: rejections[one][:MAX_REASON_CHARACTERS] for one in rejected}
+        states = self._states({**done, **dict.fromkeys(rejected, _REJECTED)})
+        return replace(self, states=states, reasons={**self.reasons, **reasons})
+
+    def lacking(self, known: Collection[str]) -> Members:
+        """Return the members with embedded ones that are not *known* pending again."""
+        lost = set(self.in_state(_EMBEDDED)).difference(known)
+        return replace(self, states=self._states(dict.fromkeys(lost, _PENDING)))
+
+    def counted(self, generation: Generation) -> Generation:
+        """Return *generation* with the counts of the members."""
+        count = Counter(self.states)
+        return replace(
+            generation,
+            images=len(self.states),
+            embedded=count[_EMBEDDED],
+            rejected=count[_REJECTED],
+        )
+
+    def _states(self, changes: Mapping[str, str]) -> str:
+        pairs = zip(self.image_ids, self.states, strict=True)
+        return "".join(changes.get(image_id, state) for image_id, state in pairs)
+
+
+def _pack(listing: Listing) -> bytes:
+    text = json.dumps(asdict(listing), ensure_ascii=False, separators=(",", ":"))
+    packed = zlib.compress(text.encode())
+    if len(packed) > MAX_LISTING_BYTES:
+        raise InvalidRequest(
+            f"a listing must take at most {MAX_LISTING_BYTES} bytes packed, got {len(packed)}",
+            field="listing",
+        )
+    return packed
+
+
+def members_fields(members: Members) -> Fields:
+    """Return a generation's document."""
+    return {"listing": members.packed, **marks_fields(members)}
+
+
+def marks_fields(members: Members) -> Fields:
+    """Return the fields of a generation's document that a batch changes."""
+    reasons = json.dumps(dict(members.reasons), ensure_ascii=False)
+    return {"states": members.states, "reasons": reasons.encode()}
+
+
+def members_of(fields: Fields | None) -> Members | None:
+    """Return the members, or None while no listing is recorded."""
+    if not fields or "listing" not in fields:
+        return None
+    return Members(fields["listing"], fields["states"], json.loads(fields["reasons"]))
+
+
+def pool_fields(pool: Pool) -> Fields:
+    """Return a pool's document."""
+    return {
+        "keyword": pool.keyword,
+        "options": asdict(pool.options),
+        "current": _generation_fields(pool.current),
+        "ready": _generation_fields(pool.ready) if pool.ready else None,
+    }
+
+
+def pool_of(pool_id: str, fields: Fields | None) -> Pool | None:
+    """Return the pool of a document, or None when there is none."""
+    if not fields:
+        return None
+    return Pool(
+        pool_id,
+        fields["keyword"],
+        SourceOptions(**fields["options"]),
+        _generation_of(fields["current"]),
+        _generation_of(fields["ready"]) if fields["ready"] else None,
+    )
+
+
+def _generation_fields(generation: Generation) -> Fields:
+    return {**asdict(generation), "state": generation.state.value}
+
+
+def _generation_of(fields: Fields) -> Generation:
+    moments = {name: _moment(value) for name, value in fields.items() if _is_moment(value)}
+    return Generation(**{**fields, "state": PoolState(fields["state"]), **moments})
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, datetime)
+
+
+def _moment(value: datetime) -> datetime:
+    """Return the plain datetime of the SDK's own class, which has nanoseconds."""
+    return datetime.combine(value.date(), value.timetz())
+
+
+def with_listing(pool: Pool, members: Members) -> Pool:
+    """Return *pool* with the current generation's counts."""
+    return replace(pool, current=members.counted(pool.current))
+
+
+def finished_when_done(pool: Pool, members: Members | None, now: datetime) -> Pool:
+    """Return *pool*, ready when its listing is recorded and nothing is pending."""
+    if members is None or _PENDING in members.states:
+        return pool
+    ready = replace(
+        pool.current, state=PoolState.READY, ready_at=now, lease_until=None, reason=None
+    )
+    return replace(pool, current=ready, ready=ready)
+
+
+def embedding_fields(image: Image, model_revision: str, row: bytes) -> Fields:
+    """Return an embedding's document but for its `vector`, which is a class of the SDK."""
+    return {
+        "model_revision": model_revision,
+        "image": asdict(image),
+        "row": row,
+    }
+
+
+def image_of(fields: Fields) -> Image:
+    """Return the image of an embedding's document."""
+    return _IMAGE.validate_python(fields["image"])
+
+
+def row_bytes(image_id: str, embedding: Embedding) -> bytes:
+    """Return an embedding as it is stored beside the vector: float32, little-endian."""
+    if embedding.ndim != 1 or not np.isfinite(embedding).all():
+        raise Bug(f"the embedding of {image_id} must be one finite row, got {embedding!r:.200}")
+    return embedding.astype("<f4").tobytes()
+
+
+def matrix_of(rows: Sequence[bytes]) -> Embeddings:
+    """Return *rows* as one matrix, (0, 0) when there is none."""
+    if not rows:
+        return np.empty((0, 0), np.float32)
+    return np.frombuffer(b"".join(rows), "<f4").reshape(len(rows), -1).astype(np.float32)
+
+
+def document_id(text: str) -> str:
+    """
+    Return *text* as an id that Firestore takes: not empty, no `/`, neither `.` nor `__x__`.
+
+    Source: firebase.google.com/docs/firestore/quotas, "Constraints on document IDs".
+    """
+    return quote(text, safe="").replace(".", "%2E").replace("_", "%5F") or "%"
+
+
+def embedding_id(image_id: str, model_revision: str) -> str:
+    """Return the id of an embedding's document; those of one model are in order of image_id."""
+    # The model comes as a digest: its id has slashes and may be long.
+    return f"{sha256(model_revision.encode()).hexdigest()[:16]}|{document_id(image_id)}"

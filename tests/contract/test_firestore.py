@@ -1,0 +1,503 @@
+"""What only the Firestore catalog does: its errors, its calls, its documents and its limits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
+import numpy as np
+import pytest
+import requests
+from google.api_core import exceptions as api
+from google.auth.exceptions import DefaultCredentialsError, RefreshError
+
+from imagesearch.adapters.firestore import FirestoreCatalog, connect
+from imagesearch.adapters.firestore_documents import MAX_LISTING_BYTES, MAX_REASON_CHARACTERS
+from imagesearch.adapters.google_errors import translate
+from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded, Unavailable
+from imagesearch.model import (
+    Credit,
+    Embedding,
+    Image,
+    ListedImage,
+    Listing,
+    Pool,
+    PoolKey,
+    PoolPolicy,
+    PoolState,
+    SourceOptions,
+)
+from imagesearch.ports import Catalog
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+KEY = PoolKey.of("horse", SourceOptions())
+POOL = KEY.pool_id
+MODEL = "laion/CLIP-ViT-B-32@abc/pre1"
+DIM = 512
+
+# Design §8: what may pass or can be mended nacks as Unavailable, a quota as Overloaded, and what
+# we must never have sent is a Bug.
+ERRORS: dict[str, type[ImageSearchError]] = {
+    "Aborted": Unavailable,
+    "AlreadyExists": Bug,
+    "BadGateway": Unavailable,
+    "BadRequest": Bug,
+    "Cancelled": Unavailable,
+    "Conflict": Bug,
+    "DataLoss": Unavailable,
+    "DeadlineExceeded": Unavailable,
+    "FailedPrecondition": Unavailable,  # a missing vector index
+    "Forbidden": Unavailable,
+    "GatewayTimeout": Unavailable,
+    "InternalServerError": Unavailable,
+    "InvalidArgument": Bug,
+    "LengthRequired": Bug,
+    "MethodNotAllowed": Bug,
+    "MethodNotImplemented": Bug,
+    "MovedPermanently": Bug,
+    "NotFound": Unavailable,  # a missing database or bucket: the adapters know a missing object
+    "NotModified": Bug,
+    "OutOfRange": Bug,
+    "PermissionDenied": Unavailable,
+    "PreconditionFailed": Bug,
+    "RequestRangeNotSatisfiable": Bug,
+    "ResourceExhausted": Overloaded,
+    "ResumeIncomplete": Bug,
+    "ServiceUnavailable": Unavailable,
+    "TemporaryRedirect": Bug,
+    "TooManyRequests": Overloaded,
+    "Unauthenticated": Unavailable,
+    "Unauthorized": Unavailable,
+    "Unknown": Unavailable,
+}
+STATUSES: dict[grpc.StatusCode, type[ImageSearchError]] = {
+    grpc.StatusCode.CANCELLED: Unavailable,
+    grpc.StatusCode.UNKNOWN: Unavailable,
+    grpc.StatusCode.INVALID_ARGUMENT: Bug,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.NOT_FOUND: Unavailable,
+    grpc.StatusCode.ALREADY_EXISTS: Bug,
+    grpc.StatusCode.PERMISSION_DENIED: Unavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+    grpc.StatusCode.FAILED_PRECONDITION: Unavailable,
+    grpc.StatusCode.ABORTED: Unavailable,
+    grpc.StatusCode.OUT_OF_RANGE: Bug,
+    grpc.StatusCode.UNIMPLEMENTED: Bug,
+    grpc.StatusCode.INTERNAL: Unavailable,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DATA_LOSS: Unavailable,
+    grpc.StatusCode.UNAUTHENTICATED: Unavailable,
+}
+
+
+@dataclass
+class Proxy:
+    """
+    A gRPC server before *host* that can be rude on purpose.
+
+    Attributes:
+        refuse: the status of each method that is not passed on, by its name.
+        lose: how many more answers of a method are lost after the work was done.
+        calls: how many calls of each method came.
+        hang: while it is set, calls are not answered.
+    """
+
+    host: str
+    refuse: dict[str, grpc.StatusCode] = field(default_factory=dict)
+    lose: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    hang: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Proxy:
+        self._channel = grpc.insecure_channel(self.host)
+        self._server = grpc.server(ThreadPoolExecutor(16))
+        self._server.add_generic_rpc_handlers((self,))
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang.clear()
+        self._server.stop(0).wait()
+        self._channel.close()
+
+    def service(self, details: Any) -> Any:
+        """Pass every method on as bytes: on the wire, one answer is a stream of one."""
+        name = details.method.rsplit("/", 1)[-1]
+
+        def answer(request: bytes, context: Any) -> Iterator[bytes]:
+            self.calls[name] += 1
+            while self.hang.is_set() and context.is_active():
+                time.sleep(0.01)
+            if name in self.refuse:
+                context.abort(self.refuse[name], "on purpose")
+            try:
+                call = self._channel.unary_stream(details.method)
+                metadata = [one for one in details.invocation_metadata if one[0] != "user-agent"]
+                answers = list(call(request, metadata=metadata))
+            except grpc.RpcError as error:
+                context.abort(error.code(), error.details())
+            if self.lose[name] > 0:
+                self.lose[name] -= 1
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
+            yield from answers
+
+        return grpc.unary_stream_rpc_method_handler(answer)
+
+
+@pytest.fixture
+def proxy(firestore_host: str) -> Iterator[Proxy]:
+    with Proxy(firestore_host) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def catalog(open_firestore: Callable[[], Catalog]) -> Catalog:
+    """A client of an empty Firestore, with no proxy between."""
+    return open_firestore()
+
+
+@pytest.fixture
+def proxied(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> FirestoreCatalog:
+    """A second client, through the proxy, that gives up soon."""
+    return FirestoreCatalog(client_of(f"127.0.0.1:{proxy.port}"), policy, total_seconds=0.5)
+
+
+def client_of(host: str) -> Any:
+    from google.cloud.firestore import Client
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FIRESTORE_EMULATOR_HOST", host)
+        return Client("test")
+
+
+def listed(n: int, **changes: Any) -> ListedImage:
+    name = f"pixabay-{n}"
+    image = Image(name, f"{name}.jpg", f"https://x/{n}", 640, n, Credit(f"user {n}", "Pixabay"))
+    return ListedImage(replace(image, **changes), f"https://x/{n}.jpg")
+
+
+def embedding(seed: int, dim: int = DIM) -> Embedding:
+    vector = np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)
+
+
+def begin(catalog: Catalog, size: int) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.record_listing(POOL, 1, Listing(tuple(listed(n) for n in range(size))), NOW)
+
+
+def record(catalog: Catalog, vectors: dict[str, Embedding], now: datetime = NOW) -> Pool | None:
+    return catalog.record_batch(
+        POOL, 1, model_revision=MODEL, embeddings=vectors, rejections={}, now=now
+    )
+
+
+def make_ready(catalog: Catalog, size: int) -> None:
+    begin(catalog, size)
+    record(catalog, {f"pixabay-{n}": embedding(n) for n in range(size)})
+
+
+# Errors
+
+
+def made(kind: Any, *arguments: object) -> Any:
+    """Return an exception of a class that has no annotations."""
+    return kind(*arguments)
+
+
+def google_errors() -> list[type[api.GoogleAPICallError]]:
+    """Return every class of google-api-core that stands for an answer's status."""
+    found, todo = [], [api.GoogleAPICallError]
+    while todo:
+        kind = todo.pop()
+        todo += kind.__subclasses__()
+        if kind.code is not None or kind.grpc_status_code is not None:
+            found.append(kind)
+    return found
+
+
+@pytest.mark.parametrize("kind", google_errors(), ids=lambda kind: kind.__name__)
+def test_every_google_error_has_its_row(kind: type[api.GoogleAPICallError]) -> None:
+    translated = translate(kind("why"), "Firestore")
+    assert type(translated) is ERRORS[kind.__name__]
+    assert f"Firestore failed: {kind.__name__}" in str(translated)
+    assert "why" in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("error", "row"),
+    [
+        (made(api.RetryError, "late", made(api.ResourceExhausted, "quota")), Overloaded),
+        (made(api.RetryError, "late", made(api.ServiceUnavailable, "down")), Unavailable),
+        (made(api.RetryError, "late", None), Unavailable),
+        (made(DefaultCredentialsError, "no credentials"), Unavailable),
+        (made(RefreshError, "no token"), Unavailable),
+        (requests.ConnectionError("refused"), Unavailable),
+        (requests.Timeout("slow"), Unavailable),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), InvalidRequest),
+    ],
+    ids=repr,
+)
+def test_what_else_the_libraries_raise_has_its_row(
+    error: Exception, row: type[ImageSearchError]
+) -> None:
+    assert type(translate(error, "Firestore")) is row
+
+
+@pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
+def test_each_status_that_a_read_meets_is_ours(
+    proxied: FirestoreCatalog, proxy: Proxy, status: grpc.StatusCode
+) -> None:
+    proxy.refuse["BatchGetDocuments"] = status
+    started = time.monotonic()
+    with pytest.raises(ImageSearchError, match="on purpose") as raised:
+        proxied.pool(POOL)
+    assert type(raised.value) is STATUSES[status]
+    assert time.monotonic() - started < 2.0
+
+
+def test_every_status_of_grpc_but_ok_is_in_the_table() -> None:
+    assert set(STATUSES) == set(grpc.StatusCode) - {grpc.StatusCode.OK}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda catalog: catalog.request_pool(KEY, NOW),
+        lambda catalog: catalog.pool(POOL),
+        lambda catalog: catalog.begin_fetch(POOL, 1, NOW),
+        lambda catalog: catalog.record_listing(POOL, 1, Listing(()), NOW),
+        lambda catalog: catalog.listing(POOL, 1),
+        lambda catalog: catalog.pending(POOL, 1),
+        lambda catalog: catalog.rejections(POOL, 1),
+        lambda catalog: catalog.finish_fetch(POOL, 1, NOW),
+        lambda catalog: record(catalog, {"pixabay-1": embedding(1)}),
+        lambda catalog: catalog.embedded(["pixabay-1"], MODEL),
+        lambda catalog: catalog.packed_pool(POOL, 1, MODEL),
+        lambda catalog: catalog.reopen(POOL, 1, MODEL, NOW),
+        lambda catalog: catalog.record_error(POOL, 1, "why"),
+        lambda catalog: catalog.fail(POOL, 1, "why", NOW),
+        lambda catalog: catalog.nearest(embedding(1), 1, MODEL),
+        lambda catalog: catalog.check(),
+    ],
+)
+def test_no_method_lets_a_google_error_out(
+    proxied: FirestoreCatalog, proxy: Proxy, call: Callable[[Catalog], object]
+) -> None:
+    refused = grpc.StatusCode.PERMISSION_DENIED
+    proxy.refuse = dict.fromkeys(["BatchGetDocuments", "Commit", "RunQuery"], refused)
+    with pytest.raises(Unavailable, match=r"PermissionDenied.*configuration must be mended"):
+        call(proxied)
+
+
+@pytest.mark.parametrize("work", ["pool", "request_pool", "check"])
+def test_a_server_that_does_not_answer_is_unavailable_within_the_limit(
+    proxied: FirestoreCatalog, proxy: Proxy, work: str
+) -> None:
+    proxy.hang.set()
+    arguments = {"pool": (POOL,), "request_pool": (KEY, NOW), "check": ()}[work]
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        getattr(proxied, work)(*arguments)
+    assert time.monotonic() - started < 3.5
+
+
+def test_a_server_that_is_gone_is_unavailable_and_one_that_is_back_answers(
+    proxied: FirestoreCatalog, proxy: Proxy
+) -> None:
+    proxy.refuse["Commit"] = grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(Unavailable):
+        proxied.request_pool(KEY, NOW)
+    assert proxy.calls["Commit"] > 1  # it was tried again
+    proxy.refuse.clear()
+    assert proxied.request_pool(KEY, NOW).created
+
+
+def test_connect_takes_the_emulator_from_the_environment(
+    firestore_host: str, catalog: Catalog, policy: PoolPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore_host)
+    connected = connect("test", policy)
+    assert connected.request_pool(KEY, NOW).pool == catalog.pool(POOL)
+
+
+# Concurrency
+
+
+def test_a_change_that_never_gets_through_is_unavailable(
+    proxied: FirestoreCatalog, proxy: Proxy, catalog: Catalog
+) -> None:
+    proxy.refuse["Commit"] = grpc.StatusCode.ABORTED
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="too many changes of pool"):
+        proxied.request_pool(KEY, NOW)
+    assert time.monotonic() - started < 2.0
+    assert catalog.pool(POOL) is None
+
+
+def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(
+    proxied: FirestoreCatalog, proxy: Proxy
+) -> None:
+    proxy.lose["Commit"] = 1
+    assert proxied.request_pool(KEY, NOW).created
+    begin(proxied, 1)
+    proxy.lose["Commit"] = 1
+    assert proxied.finish_fetch(POOL, 1, NOW) == proxied.pool(POOL)
+    record(proxied, {"pixabay-0": embedding(0)})
+    proxy.lose["Commit"] = 1
+    assert isinstance(proxied.reopen(POOL, 1, "another model", NOW), Pool)
+
+
+# Calls and documents
+
+
+def calls_of(proxy: Proxy, work: Callable[[], object]) -> dict[str, int]:
+    proxy.calls.clear()
+    work()
+    return dict(proxy.calls)
+
+
+def test_each_method_makes_few_calls(proxied: FirestoreCatalog, proxy: Proxy) -> None:
+    step = {"BatchGetDocuments": 1, "Commit": 1}
+    reads = {"BatchGetDocuments": 1}
+    vectors = {f"pixabay-{n}": embedding(n) for n in range(200)}
+    offer = Listing(tuple(listed(n) for n in range(200)))
+    assert calls_of(proxy, lambda: proxied.request_pool(KEY, NOW)) == step
+    assert calls_of(proxy, lambda: proxied.request_pool(KEY, NOW)) == reads
+    assert calls_of(proxy, lambda: proxied.begin_fetch(POOL, 1, NOW)) == step
+    assert calls_of(proxy, lambda: proxied.record_listing(POOL, 1, offer, NOW)) == step
+    assert calls_of(proxy, lambda: proxied.listing(POOL, 1)) == reads
+    assert calls_of(proxy, lambda: proxied.pending(POOL, 1)) == reads
+    written = {"BatchGetDocuments": 2, "Commit": 2}
+    assert calls_of(proxy, lambda: record(proxied, vectors)) == written
+    assert calls_of(proxy, lambda: proxied.embedded(vectors, MODEL)) == reads
+    packed = calls_of(proxy, lambda: proxied.packed_pool(POOL, 1, MODEL))
+    assert packed == {"BatchGetDocuments": 2}
+    nearest = calls_of(proxy, lambda: proxied.nearest(embedding(7), 200, MODEL))
+    assert nearest == {"RunQuery": 1}
+
+
+def test_a_pool_of_500_images_with_long_metadata_fits_its_documents(
+    catalog: Catalog, firestore_clients: list[Any]
+) -> None:
+    rng = np.random.default_rng(1)
+    offer = Listing(
+        tuple(listed(n, page_url=f"https://pixabay.com/{rng.bytes(100).hex()}") for n in range(500))
+    )
+    catalog.request_pool(KEY, NOW)
+    catalog.record_listing(POOL, 1, offer, NOW)
+    reasons = {f"pixabay-{n}": "x" * 1000 for n in range(500)}
+    pool = catalog.record_batch(
+        POOL, 1, model_revision=MODEL, embeddings={}, rejections=reasons, now=NOW
+    )
+    assert pool is not None
+    assert pool.current.state is PoolState.READY
+    assert catalog.listing(POOL, 1) == offer
+    assert set(catalog.rejections(POOL, 1).values()) == {"x" * MAX_REASON_CHARACTERS}
+    for found in documents_of(firestore_clients[0]):
+        size = sum(len(part) for part in found.to_dict().values() if isinstance(part, bytes))
+        assert size < 1_000_000
+
+
+def test_a_listing_that_fits_no_document_says_so_and_changes_nothing(catalog: Catalog) -> None:
+    before = catalog.request_pool(KEY, NOW).pool
+    rng = np.random.default_rng(1)
+    offer = Listing(tuple(listed(n, page_url=rng.bytes(1000).hex()) for n in range(500)))
+    with pytest.raises(InvalidRequest, match=f"at most {MAX_LISTING_BYTES} bytes packed, got"):
+        catalog.record_listing(POOL, 1, offer, NOW)
+    assert catalog.pool(POOL) == before
+
+
+def documents_of(client: Any) -> list[Any]:
+    """Return the pool's document and those of its generations, oldest first."""
+    pools = list(client.collection("pools").stream())
+    return pools + [
+        one for pool in pools for one in pool.reference.collection("generations").stream()
+    ]
+
+
+def test_every_document_of_a_pool_expires_30_days_after_it_went_stale(
+    catalog: Catalog, firestore_clients: list[Any], policy: PoolPolicy
+) -> None:
+    kept = timedelta(seconds=policy.max_age_seconds) + timedelta(days=30)
+    make_ready(catalog, 2)
+    catalog.record_error(POOL, 1, "over")
+    found = documents_of(firestore_clients[0])
+    assert [one.get("expire_at") for one in found] == [NOW + kept] * 2
+    # The generation that still answers lives as long as the pool that is asked for.
+    asked = NOW + timedelta(days=9)
+    catalog.request_pool(KEY, asked)
+    found = documents_of(firestore_clients[0])
+    assert [one.get("expire_at") for one in found] == [asked + kept] * 3
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 2
+
+
+def test_what_an_expired_pool_left_behind_is_not_the_new_pools(
+    catalog: Catalog, firestore_clients: list[Any]
+) -> None:
+    make_ready(catalog, 2)
+    firestore_clients[0].collection("pools").document(POOL).delete()
+    created = catalog.request_pool(KEY, NOW)
+    assert created.created
+    assert created.pool.current.number == 1
+    assert catalog.listing(POOL, 1) is None
+    assert catalog.packed_pool(POOL, 1, MODEL).images == ()
+
+
+def test_more_embeddings_than_a_commit_takes_are_stored(catalog: Catalog) -> None:
+    begin(catalog, 150)
+    same = embedding(1, dim=2048)  # 150 of them are 5 MB on the wire
+    record(catalog, {f"pixabay-{n}": same for n in range(150)})
+    assert catalog.packed_pool(POOL, 1, MODEL).embeddings.shape == (150, 2048)
+
+
+@pytest.mark.parametrize("hostile", ["__reserved__", ".", "..", "a/b", "%", "", "x/../y"])
+def test_any_text_is_an_id(catalog: Catalog, hostile: str) -> None:
+    assert catalog.pool(hostile) is None
+    catalog.request_pool(KEY, NOW)
+    catalog.record_listing(POOL, 1, Listing((listed(1, image_id=hostile),)), NOW)
+    assert record(catalog, {hostile: embedding(1)}) is not None
+    assert catalog.embedded([hostile, "other"], MODEL) == {hostile}
+    assert catalog.nearest(embedding(1), 3, MODEL)[0][0].image_id == hostile
+
+
+# Vector search
+
+
+def test_find_nearest_gives_what_exact_search_in_sqlite_gives(
+    catalog: Catalog, open_sqlite: Callable[[], Catalog]
+) -> None:
+    exact = open_sqlite()
+    for one in (catalog, exact):
+        make_ready(one, 300)
+        record(one, {})
+    vectors = {f"pixabay-{n}": embedding(n % 3) for n in range(9)}  # ties, three by three
+    other = PoolKey.of("cow", SourceOptions())
+    for one in (catalog, exact):
+        one.request_pool(other, NOW)
+        one.record_listing(other.pool_id, 1, Listing(tuple(listed(n) for n in range(9))), NOW)
+        one.record_batch(
+            other.pool_id, 1, model_revision=MODEL, embeddings=vectors, rejections={}, now=NOW
+        )
+    for seed in [0, 1, *range(1000, 1006)]:
+        for k in (1, 2, 10, 300):
+            query = embedding(seed)
+            near, expected = catalog.nearest(query, k, MODEL), exact.nearest(query, k, MODEL)
+            assert [one for one, _ in near] == [one for one, _ in expected]
+            assert [cosine for _, cosine in near] == [cosine for _, cosine in expected]
+            assert all(a >= b for (_, a), (_, b) in pairwise(near))
+
+
+def test_nearest_gives_at_most_1000(catalog: Catalog) -> None:
+    begin(catalog, 1001)
+    record(catalog, {f"pixabay-{n}": embedding(n, dim=4) for n in range(1001)})
+    assert len(catalog.nearest(embedding(1, dim=4), 5000, MODEL)) == 1000
