@@ -37,7 +37,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from imagesearch.local import scenes
+from imagesearch.local import drawing, scenes
 from imagesearch.local.scenes import Scene
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "models" / "demo"
@@ -257,7 +257,7 @@ def is_held_out(scene_id: int) -> bool:
 
 def small_pixels(scene_id: int) -> np.ndarray[Any, Any]:
     """Return uint8 (64, 64, 3): JPEG, shortest edge to 64 by bicubic, centre crop, as CLIP does."""
-    picture = Image.open(io.BytesIO(scenes.jpeg(scenes.scene(scene_id))))
+    picture = Image.open(io.BytesIO(drawing.jpeg(scenes.scene(scene_id))))
     width = round(picture.width * IMAGE_SIZE / picture.height)
     small = picture.resize((width, IMAGE_SIZE), Image.Resampling.BICUBIC)
     left = (width - IMAGE_SIZE) // 2
@@ -315,7 +315,7 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
 def covered_patches(scene: Scene) -> list[bool]:
     """Return, for each of the 64 patches row by row, whether its middle lies on a shape's disc."""
     middles = [(2 * i + 1) / GRID - 1 for i in range(GRID)]
-    discs = scenes.discs(scene)
+    discs = drawing.discs(scene)
     return [
         any(math.hypot(x - dx, y - dy) < radius for dx, dy, radius in discs)
         for y in middles
@@ -614,7 +614,7 @@ class Searcher:
     @torch.inference_mode()
     def images(self, shown: Sequence[Scene]) -> torch.Tensor:
         """Return unit embeddings (B, d) of *shown*, from JPEG bytes through the processor."""
-        pictures = [Image.open(io.BytesIO(scenes.jpeg(scene))) for scene in shown]
+        pictures = [Image.open(io.BytesIO(drawing.jpeg(scene))) for scene in shown]
         pixels = self.processor(pictures, return_tensors="pt")["pixel_values"]
         return unit(self.model.get_image_features(pixels).pooler_output)
 

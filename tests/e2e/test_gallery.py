@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from imagesearch.local import scenes
+from imagesearch.local import drawing, scenes
 from imagesearch.local.gallery import FIRST_ID, KEYWORDS, create_gallery, running_gallery
 
 DAY = 24 * 3600
@@ -267,7 +267,7 @@ def test_the_picture_of_a_hit_is_the_scene_that_its_tags_name(client: httpx.Clie
     hit = hits(client, q="house")[0]
     shown = scenes.scene(hit["id"] - FIRST_ID)
     assert hit["tags"] == ", ".join(shown.tags)
-    assert client.get(hit["webformatURL"]).content == scenes.jpeg(shown)
+    assert client.get(hit["webformatURL"]).content == drawing.jpeg(shown)
 
 
 def test_an_image_address_is_valid_for_24_hours() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
-from imagesearch.local import gallery, scenes
+from imagesearch.local import gallery_query, scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "models" / "demo"
@@ -121,7 +121,7 @@ def test_any_text_becomes_between_2_and_77_known_tokens(searcher: Any, text: str
 def test_the_examples_of_the_documentation_find_what_they_say_in_their_pool(
     searcher: Any, keyword: str, query: str, answer: dict[str, object]
 ) -> None:
-    found = gallery.find(gallery.Query.parse({"q": keyword}))[:200]
+    found = gallery_query.find(gallery_query.Query.parse({"q": keyword}))[:200]
     first = best(searcher, query, [scenes.scene(scene_id) for scene_id in found], 1)[0]
     assert {name: getattr(first, name) for name in answer} == answer
 

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from imagesearch.local import gallery, scenes
+from imagesearch.local import drawing, gallery, scenes
 from imagesearch.local.scenes import Scene, scene
 
 ALL = [scene(scene_id) for scene_id in range(scenes.SCENE_COUNT)]
@@ -31,7 +31,7 @@ def _pixel(picture: Image.Image, x: float, y: float) -> tuple[int, ...]:
 
 def test_the_same_id_is_the_same_scene_and_the_same_bytes() -> None:
     assert scene(4711) == scene(4711)
-    assert scenes.jpeg(scene(4711)) == scenes.jpeg(scene(4711))
+    assert drawing.jpeg(scene(4711)) == drawing.jpeg(scene(4711))
 
 
 def test_all_scenes_of_the_gallery_differ_in_what_they_show() -> None:
@@ -41,7 +41,7 @@ def test_all_scenes_of_the_gallery_differ_in_what_they_show() -> None:
 def test_ids_past_the_gallery_show_the_same_drawn_anew() -> None:
     first, again = scene(12), scene(12 + scenes.SCENE_COUNT)
     assert first.attributes == again.attributes
-    assert scenes.render(first).tobytes() != scenes.render(again).tobytes()
+    assert drawing.render(first).tobytes() != drawing.render(again).tobytes()
 
 
 @pytest.mark.parametrize("scene_id", [-1, -scenes.SCENE_COUNT])
@@ -93,7 +93,7 @@ def test_a_shape_never_has_the_colour_of_its_plain_background() -> None:
 
 def test_everything_shown_lies_in_the_central_square() -> None:
     """CLIP's centre crop keeps nothing else; the margin is the jitter of place and size."""
-    reaches = [max(abs(x), abs(y)) + radius for one in ALL for x, y, radius in scenes.discs(one)]
+    reaches = [max(abs(x), abs(y)) + radius for one in ALL for x, y, radius in drawing.discs(one)]
     assert max(reaches) <= 1.0
 
 
@@ -101,22 +101,22 @@ def test_everything_shown_lies_in_the_central_square() -> None:
 def test_the_middle_of_a_shape_has_the_colour_that_the_scene_names(colour: str) -> None:
     shown = [one for one in ALL if one.colour == colour and one.shape in ("circle", "square")][:20]
     for one in shown:
-        picture = scenes.render(one)
-        for x, y, _ in scenes.discs(one):
+        picture = drawing.render(one)
+        for x, y, _ in drawing.discs(one):
             assert _nearest_colour(_pixel(picture, x, y)) == colour, one
 
 
 @pytest.mark.parametrize("background", list(scenes.COLOURS))
 def test_the_edge_of_a_plain_picture_has_the_colour_of_its_background(background: str) -> None:
     shown = next(one for one in ALL if one.background == background)
-    assert _nearest_colour(_pixel(scenes.render(shown), -1.3, 0.0)) == background
+    assert _nearest_colour(_pixel(drawing.render(shown), -1.3, 0.0)) == background
 
 
 def test_every_shape_on_every_background_renders_as_a_landscape_jpeg() -> None:
     seen = {(one.shape, one.background): one for one in ALL}
     assert len(seen) == len(scenes.SHAPES) * len(scenes.BACKGROUNDS)
     for one in seen.values():
-        with Image.open(io.BytesIO(scenes.jpeg(one))) as picture:
+        with Image.open(io.BytesIO(drawing.jpeg(one))) as picture:
             assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (640, 427))
 
 
@@ -127,7 +127,10 @@ def test_each_round_shows_every_shape_colour_and_background_together_once() -> N
 
 
 def test_rendering_needs_no_torch() -> None:
-    code = "import sys, imagesearch.local.scenes as s; s.jpeg(s.scene(0)); print(*sys.modules)"
+    code = (
+        "import sys; from imagesearch.local import drawing, scenes;"
+        " drawing.jpeg(scenes.scene(0)); print(*sys.modules)"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
