@@ -214,7 +214,13 @@ class Publisher(Protocol):
     """The way out for messages; each kind of message has its topic."""
 
     def publish(self, message: Message) -> None:
-        """Hand *message* over for at-least-once delivery; Unavailable when it was not taken."""
+        """
+        Hand *message* over for at-least-once delivery.
+
+        Raises:
+            Overloaded, Unavailable: it was not taken, as far as is known; publish it again.
+            Bug: it will never be taken as it is.
+        """
 
 
 class ImageSource(Protocol):

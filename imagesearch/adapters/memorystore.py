@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import socket
+import ssl
 import struct
 import threading
 import time
@@ -17,8 +19,10 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import redis
 from pydantic import TypeAdapter, ValidationError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from imagesearch.errors import Bug
+from imagesearch.errors import Bug, InvalidRequest
 from imagesearch.model import Image, PackedPool, Pool
 from imagesearch.ports import TextEmbedding
 
@@ -27,6 +31,7 @@ BYTES_TTL_SECONDS = 600.0
 TEXT_TTL_SECONDS = 24 * 3600.0
 
 _LOG_SECONDS = 60.0  # at most one incident is logged in this time
+_REST_SECONDS = 1.0  # in which a cache that was waited for in vain is not asked again
 _MAGIC = b"isc1"  # imagesearch cache, version 1: another version's values are ignored
 _SEAL = struct.Struct("<4sI")  # magic, CRC-32 of what follows
 _POOL_HEAD = struct.Struct("<III")  # bytes of metadata, n, embedding_dim
@@ -156,6 +161,8 @@ class Memorystore:
 
     def _ask(self, question: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
         """Return what the cache answers, or *otherwise* when it does not answer."""
+        if self._incident.is_resting:
+            return otherwise
         try:
             answer = question()
         except redis.RedisError as error:
@@ -173,9 +180,17 @@ class _Incident:
         self._is_on = False
         self._is_logged = False
         self._quiet_until = 0.0
+        self._resting_until = 0.0
+
+    @property
+    def is_resting(self) -> bool:
+        """True shortly after a time-out: a search asks several times, and waits once only."""
+        return time.monotonic() < self._resting_until
 
     def begin(self, error: redis.RedisError) -> None:
         with self._lock:
+            if isinstance(error, redis.TimeoutError):
+                self._resting_until = time.monotonic() + _REST_SECONDS
             if self._is_on:
                 return
             self._is_on = True
@@ -196,6 +211,79 @@ class _Incident:
 
 class _Damaged(Exception):
     """A value is not what this version writes."""
+
+
+def connect(
+    host: str,
+    port: int = 6379,
+    *,
+    auth_string: str | None = None,
+    server_ca: str | None = None,
+    timeout_seconds: float = 0.25,
+) -> redis.Redis:
+    """
+    Return a client of the Redis server at *host* and *port*; it connects when first used.
+
+    A connection that broke while it was idle is replaced at once, so that a command is tried
+    twice at most. Nothing is waited for longer than *timeout_seconds*.
+
+    Args:
+        auth_string: the password, where the server asks for one.
+        server_ca: PEM of the instance's own certificate authorities; given, TLS is spoken and
+            nobody else is trusted.
+
+    Raises:
+        InvalidRequest: *server_ca* holds no certificate.
+    """
+    tls: dict[str, Any] = {}
+    if server_ca is not None:
+        tls = {"connection_class": _TlsConnection, "context": _trusting(server_ca)}
+    pool = redis.ConnectionPool(
+        host=host,
+        port=port,
+        password=auth_string,
+        socket_connect_timeout=timeout_seconds,
+        socket_timeout=timeout_seconds,
+        socket_keepalive=True,
+        health_check_interval=30,  # seconds of silence after which a connection is tried out
+        # A time-out is not tried again: the second would last as long as the first.
+        retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        protocol=2,  # version 3 costs a round trip more at the start and brings nothing used here
+        **tls,
+    )
+    return redis.Redis.from_pool(pool)
+
+
+class _TlsConnection(redis.SSLConnection):
+    """
+    TLS with a server whose authority signs for it alone.
+
+    redis-py would trust the system's authorities as well, and reads them for each connection.
+    The host is not compared with the certificate: Memorystore is reached by its address, which
+    its certificates hold in the common name, where no TLS library looks any more.
+
+    Sources: https://cloud.google.com/memorystore/docs/redis/in-transit-encryption (an authority
+    of its own for each instance), https://github.com/envoyproxy/ratelimit/pull/409 (the name).
+    """
+
+    def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self._context = context
+
+    def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
+        return self._context.wrap_socket(sock)
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    try:
+        context.load_verify_locations(cadata=authorities)
+    except (ssl.SSLError, ValueError) as error:
+        got = f"got {len(authorities)} characters"
+        message = f"server_ca must be certificates in PEM, {got}: {error}"
+        raise InvalidRequest(message, field="server_ca") from error
+    return context
 
 
 def embedded_client() -> redis.Redis:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ import requests
 from imagesearch.adapters.files import FolderStore
 from imagesearch.adapters.firestore import FirestoreCatalog
 from imagesearch.adapters.gcs import GcsStore
-from imagesearch.adapters.local_bus import Endpoint, LocalBus
 from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.model import PoolPolicy
-from imagesearch.ports import Catalog, ImageStore, PoolCache, Publisher
+from imagesearch.ports import Catalog, ImageStore, PoolCache
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
 
 BUCKET = "images"
@@ -180,30 +179,3 @@ def redis_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
 @pytest.fixture
 def pool_cache(redis_client: redis.Redis) -> PoolCache:
     return Memorystore(redis_client)
-
-
-OpenPublisher = Callable[[Mapping[str, Endpoint], Endpoint], Publisher]
-
-
-@pytest.fixture(params=["local_bus"])
-def open_publisher(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenPublisher]:
-    """Open a publisher that pushes to the endpoint of each topic, and dead letters to another.
-
-    A nacked message rests for milliseconds and is a dead letter after 5 attempts.
-    """
-    opened: list[LocalBus] = []
-
-    def open_one(endpoints: Mapping[str, Endpoint], dead_letters: Endpoint) -> Publisher:
-        bus = LocalBus(
-            tmp_path / "dead_letters.jsonl", min_backoff_seconds=0.002, max_backoff_seconds=0.01
-        )
-        opened.append(bus)
-        for topic, endpoint in endpoints.items():
-            bus.subscribe(topic, endpoint)
-        bus.subscribe_dead_letters(dead_letters)
-        bus.start()
-        return bus
-
-    yield open_one
-    for bus in opened:
-        bus.stop(5.0)

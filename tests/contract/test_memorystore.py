@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import signal
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +22,12 @@ from typing import Any
 import numpy as np
 import pytest
 import redis
+import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.memorystore import Memorystore, connect, embedded_client
+from imagesearch.errors import InvalidRequest
 from imagesearch.model import (
     Credit,
     Generation,
@@ -30,6 +38,7 @@ from imagesearch.model import (
     SourceOptions,
 )
 from imagesearch.ports import TextEmbedding
+from tests.emulators import free_port, running
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 MODEL = "model@1"
@@ -265,3 +274,189 @@ def test_the_embedded_redis_does_not_keep_what_has_expired() -> None:
 def test_embedded_clients_share_nothing() -> None:
     embedded_client().set("key", b"value")
     assert embedded_client().get("key") is None
+
+
+# What `connect` makes of a server on a TCP port.
+
+Start = Callable[..., AbstractContextManager["subprocess.Popen[bytes]"]]
+
+
+@pytest.fixture
+def start(redis_server: str) -> Start:
+    """Start a redis-server of the test's own on a port, with more options of its command line."""
+    program = str(shutil.which("redis-server"))
+
+    @contextmanager
+    def start_one(port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", *options]
+        with running(command, port) as process:
+            yield process
+            process.send_signal(signal.SIGCONT)  # a stopped process would not end
+
+    return start_one
+
+
+def assert_works(cache: Memorystore) -> None:
+    cache.put_state(POOL)
+    assert cache.get_state("id") == POOL
+
+
+def test_the_auth_string_opens_a_server_that_asks_for_it(start: Start) -> None:
+    port = free_port()
+    with (
+        start(port, "--requirepass", "s3cret"),
+        closing(connect("127.0.0.1", port, auth_string="s3cret")) as client,
+    ):
+        assert_works(Memorystore(client))
+
+
+@pytest.mark.parametrize("auth_string", [None, "", "wrong"])
+def test_without_the_auth_string_the_cache_is_empty_and_that_is_logged(
+    start: Start, auth_string: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    with (
+        start(port, "--requirepass", "s3cret"),
+        closing(connect("127.0.0.1", port, auth_string=auth_string)) as client,
+    ):
+        assert_empty(fill(client))
+    assert len(caplog.records) == 1
+    assert "s3cret" not in caplog.text
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@contextmanager
+def tls_server(start: Start, authority: trustme.CA, folder: Path) -> Iterator[int]:
+    """Yield the port of a server whose certificate does not hold its address: Memorystore's."""
+    certificate = authority.issue_cert("10.1.2.3")
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-auth-clients", "no"]
+    for kind, name in {"cert": "cert.pem", "key": "key.pem", "ca-cert": "ca.pem"}.items():
+        options += [f"--tls-{kind}-file", f"{folder}/{name}"]
+    with start(port, *options, "--port", "0"):  # the later port wins: no plain one
+        yield port
+
+
+def test_tls_is_spoken_with_a_server_of_the_given_authorities(
+    start: Start, authority: trustme.CA, tmp_path: Path
+) -> None:
+    both = trustme.CA().cert_pem.bytes().decode() + authority.cert_pem.bytes().decode()
+    with (
+        tls_server(start, authority, tmp_path) as port,
+        closing(connect("127.0.0.1", port, server_ca=both)) as client,
+    ):
+        assert_works(Memorystore(client))
+
+
+def test_a_server_of_another_authority_is_not_trusted_even_if_the_system_does(
+    start: Start,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = trustme.CA().cert_pem.bytes().decode()
+    with tls_server(start, authority, tmp_path) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert ssl.create_default_context().get_ca_certs()  # the system's way to trust it
+        with closing(connect("127.0.0.1", port, server_ca=other)) as client:
+            assert_empty(fill(client))
+    assert "certificate verify failed" in caplog.text
+
+
+def test_a_client_without_tls_finds_a_cache_with_tls_empty(
+    start: Start, authority: trustme.CA, tmp_path: Path
+) -> None:
+    with (
+        tls_server(start, authority, tmp_path) as port,
+        closing(connect("127.0.0.1", port)) as client,
+    ):
+        assert_empty(fill(client))
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nx\n"])
+def test_an_authority_that_is_none_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="server_ca must be certificates in PEM") as caught:
+        connect("127.0.0.1", server_ca=text)
+    assert caught.value.field == "server_ca"
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def test_a_dead_server_costs_milliseconds_and_is_used_again_when_it_is_back(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    with closing(connect("127.0.0.1", port)) as client:
+        cache = Memorystore(client)
+        with start(port):
+            assert_works(cache)
+        assert seconds_of(lambda: assert_empty(cache)) < 0.1
+        with start(port):
+            assert cache.get_state("id") is None  # what was kept is gone
+            assert_works(cache)
+    messages = [record.getMessage()[:23] for record in caplog.records]
+    assert messages == ["the cache does not answ", "the cache answers again"]
+
+
+def test_a_server_that_hangs_is_waited_for_once_in_a_second(start: Start) -> None:
+    port = free_port()
+    with start(port) as process, closing(connect("127.0.0.1", port)) as client:
+        cache = fill(client)
+        process.send_signal(signal.SIGSTOP)
+        assert 0.2 < seconds_of(lambda: assert_empty(cache)) < 0.6
+        assert seconds_of(lambda: assert_empty(cache)) < 0.1
+        process.send_signal(signal.SIGCONT)
+        time.sleep(1.0)
+        assert cache.get_state("id") == POOL
+
+
+def test_an_address_that_does_not_answer_is_waited_for_once_in_a_second() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as held:
+        address = full.getsockname()
+        for _ in range(2):  # the queue of connections is full, so the next is not answered
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        client = held.enter_context(closing(connect(*address)))
+        assert 0.2 < seconds_of(lambda: assert_empty(Memorystore(client))) < 0.6
+
+
+def test_a_connection_that_broke_while_it_was_idle_is_replaced(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    with start(port), closing(connect("127.0.0.1", port)) as client:
+        cache = fill(client)
+        with redis.Redis(port=port) as other:
+            assert other.client_kill_filter(_type="normal", skipme=True) == 1
+        assert cache.get_state("id") == POOL
+    assert caplog.records == []
+
+
+def test_a_connection_that_breaks_during_a_command_is_replaced(start: Start) -> None:
+    port = free_port()
+    with (
+        start(port),
+        closing(connect("127.0.0.1", port, timeout_seconds=5.0)) as client,
+        redis.Redis(port=port) as other,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        answer = threads.submit(client.blpop, ["list"], 4)
+        while "blpop" not in [one["cmd"] for one in other.client_list()]:
+            time.sleep(0.01)
+        assert other.client_kill_filter(_type="normal", skipme=True) == 1
+        other.rpush("list", "value")
+        assert answer.result(timeout=5) == (b"list", b"value")
