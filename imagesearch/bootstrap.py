@@ -15,7 +15,7 @@ from imagesearch.config import Settings
 from imagesearch.embed import Embed
 from imagesearch.errors import Unavailable
 from imagesearch.fetch import Fetch
-from imagesearch.ports import Encoder, ImageSource
+from imagesearch.ports import Encoder
 from imagesearch.score import Score
 from imagesearch.search import Search
 from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagesearch.adapters.files import FolderStore
     from imagesearch.adapters.local_bus import LocalBus
     from imagesearch.adapters.memorystore import Memorystore
+    from imagesearch.adapters.pixabay import Pixabay
     from imagesearch.adapters.sqlite import SqliteCatalog
 
 PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
@@ -117,7 +118,7 @@ class Services:
         )
 
     @shared
-    def source(self) -> ImageSource:
+    def source(self) -> Pixabay:
         """Pixabay, or the demo gallery that answers like it."""
         from imagesearch.adapters.pixabay import Pixabay
 
@@ -211,6 +212,7 @@ class Services:
 
     def close(self) -> None:
         """Close what was opened."""
+        self.source.close()
         self.catalog.close()
 
 

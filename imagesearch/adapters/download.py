@@ -75,6 +75,10 @@ class Downloader:
         if not self._is_allowed(parsed.host or ""):
             raise RejectedImage(f"its host must be one of {self._hosts}, got {parsed.host!r}")
 
+    def close(self) -> None:
+        """Close the connections that are kept for later downloads."""
+        self._http.close()
+
     def get(self, url: str) -> bytes:
         """
         Return the bytes of the JPEG, PNG or WebP image at *url*.

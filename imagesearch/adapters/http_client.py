@@ -236,6 +236,10 @@ class HttpClient:
         except urllib3.exceptions.HTTPError as error:
             return Unavailable(_reason(error))
 
+    def close(self) -> None:
+        """Close the connections that are kept for later requests."""
+        self._pools.clear()
+
     def _read(self, response: urllib3.BaseHTTPResponse) -> Reply:
         try:
             return Reply(response.status, response.headers, self._body(response))

@@ -128,6 +128,11 @@ class Pixabay:
         for name in _LOGGERS:
             logging.getLogger(f"urllib3.{name}").addFilter(_KEY_FILTER)
 
+    def close(self) -> None:
+        """Close the connections to the listing and to the images."""
+        self._http.close()
+        self._downloader.close()
+
     def list_images(self, keyword: str, options: SourceOptions) -> Listing:
         """
         Return up to `options.pool_size` images for *keyword*, the most popular first.
