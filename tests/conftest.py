@@ -6,10 +6,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from imagesearch.config import Settings
 from tests.world import World
+
+# Machines are shared: how long an example takes proves nothing.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared")
 
 # A developer's own settings are nothing that a test should see, nor its child processes.
 for name in Settings.model_fields:
