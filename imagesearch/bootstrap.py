@@ -1,21 +1,23 @@
 """The one composition root: Settings -> adapters -> use cases, each built when first used.
 
-Entry points ask for `Services`; the one-machine stack (`local/stack.py`) gives it the encoder
-and the gallery's URL, which no other edition has in process.
+Entry points ask for `Services`. The embedded edition's live in one process, which mounts the
+services (`local/stack.py`); a process of the cloud edition has its own, from `services()`.
 """
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from imagesearch.clock import SystemClock
-from imagesearch.config import Settings
+from imagesearch.config import Settings, load_settings
 from imagesearch.embed import Embed
-from imagesearch.errors import Unavailable
+from imagesearch.errors import InvalidRequest, Unavailable
 from imagesearch.fetch import Fetch
-from imagesearch.ports import Encoder
+from imagesearch.ports import Catalog, Encoder, ImageStore, Publisher, Scorer
 from imagesearch.score import Score
 from imagesearch.search import Search
 from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
@@ -23,18 +25,22 @@ from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 # An adapter is imported where it is built: a function that answers its first request must not
 # wait for the clients of requests that it may never get.
 if TYPE_CHECKING:
+    from imagesearch.adapters.cloud_run import CloudRunScorer
     from imagesearch.adapters.download import Downloader
     from imagesearch.adapters.files import FolderStore
+    from imagesearch.adapters.firestore import FirestoreCatalog
+    from imagesearch.adapters.gcs import GcsStore
     from imagesearch.adapters.local_bus import LocalBus
     from imagesearch.adapters.memorystore import Memorystore
     from imagesearch.adapters.pixabay import Pixabay
+    from imagesearch.adapters.pubsub import PubsubPublisher
     from imagesearch.adapters.sqlite import SqliteCatalog
 
 PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
+_PORTS = ("source", "publisher", "scorer", "embedder", "store", "cache", "catalog")
 
-
-Built = TypeVar("Built")
+Built = TypeVar("Built", covariant=True)
 _BUILDING = threading.RLock()
 
 
@@ -53,29 +59,47 @@ class shared(cached_property[Built]):  # noqa: N801 - used as a decorator, like 
             return super().__get__(instance, owner)
 
 
-class Services:
+class Services(ABC):
     """
-    The ports and use cases of the embedded edition, each built when first used.
+    The ports and use cases of a process, each built when first used.
 
     Args:
         encoder: the loaded CLIP; only a process that embeds or scores has one.
-        gallery_url: base URL of the demo gallery, needed when `settings.is_demo`.
-        backoff_seconds: the rest of a nacked message, at first and at most.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        encoder: Encoder | None = None,
-        gallery_url: str | None = None,
-        backoff_seconds: tuple[float, float] = (1.0, 30.0),
-    ) -> None:
+    def __init__(self, settings: Settings, *, encoder: Encoder | None = None) -> None:
         self.settings = settings
         self.clock = SystemClock()
         self._encoder = encoder
-        self._gallery_url = gallery_url
-        self._backoff_seconds = backoff_seconds
+
+    @property
+    @abstractmethod
+    def catalog(self) -> Catalog:
+        """Pools, images and embeddings."""
+
+    @property
+    @abstractmethod
+    def cache(self) -> Memorystore:
+        """Hot copies."""
+
+    @property
+    @abstractmethod
+    def store(self) -> ImageStore:
+        """The durable originals."""
+
+    @property
+    @abstractmethod
+    def publisher(self) -> Publisher:
+        """The way out for messages."""
+
+    @property
+    @abstractmethod
+    def scorer(self) -> Scorer:
+        """What scores the query function's searches."""
+
+    @abstractmethod
+    def wake_embedder(self) -> None:
+        """Have the service that embeds started, without waiting for it."""
 
     @property
     def encoder(self) -> Encoder:
@@ -85,62 +109,34 @@ class Services:
         return self._encoder
 
     @shared
-    def catalog(self) -> SqliteCatalog:
-        """Pools, images and embeddings."""
-        from imagesearch.adapters.sqlite import SqliteCatalog
-
-        return SqliteCatalog(self.settings.data_dir / "catalog.sqlite", self.settings.policy)
-
-    @shared
-    def cache(self) -> Memorystore:
-        """Hot copies, in this process."""
-        from imagesearch.adapters.memorystore import Memorystore, embedded_client
-
-        return Memorystore(embedded_client())
-
-    @shared
-    def store(self) -> FolderStore:
-        """The durable originals."""
-        from imagesearch.adapters.files import FolderStore
-
-        return FolderStore(self.settings.data_dir / "images")
-
-    @shared
-    def bus(self) -> LocalBus:
-        """The way out for messages, and their delivery."""
-        from imagesearch.adapters.local_bus import LocalBus
-
-        return LocalBus(
-            self.settings.data_dir / "dead_letters.jsonl",
-            min_backoff_seconds=self._backoff_seconds[0],
-            max_backoff_seconds=self._backoff_seconds[1],
-            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
-        )
-
-    @shared
     def source(self) -> Pixabay:
         """Pixabay, or the demo gallery that answers like it."""
         from imagesearch.adapters.pixabay import Pixabay
 
-        key = self.settings.pixabay_api_key
-        if key is not None:
+        if not self.settings.is_demo:
             return Pixabay(
-                api_key=key.get_secret_value(),
+                api_key=self._required("pixabay_api_key").get_secret_value(),
                 downloader=self._downloader(),
                 take_quota=self._take_quota,
                 clock=self.clock,
             )
-        if self._gallery_url is None:
-            raise Unavailable("the demo gallery is not running")
+        gallery_url = self._required("gallery_url").rstrip("/")
         return Pixabay(
-            api_url=f"{self._gallery_url}/api/",
+            api_url=f"{gallery_url}/api/",
             api_key=GALLERY_KEY,
             source="demo",
             credit_source="the demo gallery",
-            downloader=self._downloader(self._gallery_url),
+            downloader=self._downloader(gallery_url),
             take_quota=self._take_quota,
             clock=self.clock,
         )
+
+    def _required(self, name: str) -> Any:
+        """Return a setting that this process cannot do without; Unavailable when it is empty."""
+        value = getattr(self.settings, name)
+        if not value:
+            raise Unavailable(f"the setting {name.upper()} is missing")
+        return value
 
     def _downloader(self, allowed_origin: str | None = None) -> Downloader:
         from imagesearch.adapters.download import Downloader
@@ -164,7 +160,7 @@ class Services:
             cache=self.cache,
             store=self.store,
             source=self.source,
-            publisher=self.bus,
+            publisher=self.publisher,
             clock=self.clock,
             connections=self.settings.download_connections,
         )
@@ -182,7 +178,7 @@ class Services:
 
     @shared
     def score(self) -> Score:
-        """The use case of the inference service's `/score`; in process it is the scorer."""
+        """The use case of the inference service's `/score`."""
         return Score(
             catalog=self.catalog,
             cache=self.cache,
@@ -197,11 +193,12 @@ class Services:
         return Search(
             catalog=self.catalog,
             cache=self.cache,
-            publisher=self.bus,
-            scorer=self.score,
+            publisher=self.publisher,
+            scorer=self.scorer,
             clock=self.clock,
             policy=self.settings.policy,
             options=self.settings.source_options,
+            wake=self.wake_embedder,
         )
 
     def check(self) -> None:
@@ -212,15 +209,170 @@ class Services:
 
     def close(self) -> None:
         """Close what was opened."""
-        self.source.close()
-        self.catalog.close()
+        for name in _PORTS:
+            close: Callable[[], None] | None = getattr(vars(self).get(name), "close", None)
+            if close is not None:
+                close()
+
+
+class EmbeddedServices(Services):
+    """
+    The services of the embedded edition: a folder, a file and a bus in this process.
+
+    Args:
+        backoff_seconds: the rest of a nacked message, at first and at most.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        encoder: Encoder | None = None,
+        backoff_seconds: tuple[float, float] = (1.0, 30.0),
+    ) -> None:
+        super().__init__(settings, encoder=encoder)
+        self._backoff_seconds = backoff_seconds
+
+    @shared
+    def catalog(self) -> SqliteCatalog:
+        """A SQLite file."""
+        from imagesearch.adapters.sqlite import SqliteCatalog
+
+        return SqliteCatalog(self.settings.data_dir / "catalog.sqlite", self.settings.policy)
+
+    @shared
+    def cache(self) -> Memorystore:
+        """The Redis adapter, over a Redis in this process."""
+        return _cache_of_its_own()
+
+    @shared
+    def store(self) -> FolderStore:
+        """A folder of files."""
+        from imagesearch.adapters.files import FolderStore
+
+        return FolderStore(self.settings.data_dir / "images")
+
+    @shared
+    def publisher(self) -> LocalBus:
+        """The bus, which delivers its messages too."""
+        from imagesearch.adapters.local_bus import LocalBus
+
+        return LocalBus(
+            self.settings.data_dir / "dead_letters.jsonl",
+            min_backoff_seconds=self._backoff_seconds[0],
+            max_backoff_seconds=self._backoff_seconds[1],
+            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
+        )
+
+    @property
+    def scorer(self) -> Score:
+        """The use case itself."""
+        return self.score
+
+    def wake_embedder(self) -> None:
+        """Do nothing: it is this process."""
+
+
+class CloudServices(Services):
+    """The services of a process of the cloud edition, on Google Cloud or on its emulators."""
+
+    @shared
+    def catalog(self) -> FirestoreCatalog:
+        """Firestore."""
+        from imagesearch.adapters import firestore
+
+        return firestore.connect(
+            self._required("google_cloud_project"),
+            self.settings.policy,
+            database=self.settings.firestore_database,
+        )
+
+    @shared
+    def cache(self) -> Memorystore:
+        """Memorystore, or a Redis of this process alone where there is none."""
+        if not self.settings.redis_host:
+            return _cache_of_its_own()
+        from imagesearch.adapters.memorystore import Memorystore, connect
+
+        auth_string = self.settings.redis_auth_string
+        return Memorystore(
+            connect(
+                self.settings.redis_host,
+                self.settings.redis_port,
+                auth_string=auth_string.get_secret_value() if auth_string else None,
+                server_ca=self.settings.redis_server_ca or None,
+            )
+        )
+
+    @shared
+    def store(self) -> GcsStore:
+        """A bucket of Cloud Storage."""
+        from imagesearch.adapters import gcs
+
+        return gcs.connect(self._required("google_cloud_project"), self._required("images_bucket"))
+
+    @shared
+    def publisher(self) -> PubsubPublisher:
+        """Pub/Sub."""
+        from imagesearch.adapters.pubsub import PubsubPublisher
+
+        return PubsubPublisher(self._required("google_cloud_project"))
+
+    @shared
+    def scorer(self) -> CloudRunScorer:
+        """The inference service that scores."""
+        return self._inference_service(self._required("scorer_url"))
+
+    @shared
+    def embedder(self) -> CloudRunScorer:
+        """The inference service that embeds, often the same one."""
+        url = self.settings.embedder_url
+        return self._inference_service(url) if url else self.scorer
+
+    def wake_embedder(self) -> None:
+        """Ask for its `/alive` without waiting for the answer."""
+        self.embedder.wake()
+
+    def _inference_service(self, url: str) -> CloudRunScorer:
+        from imagesearch.adapters.cloud_run import CloudRunScorer
+
+        # Cloud Run speaks https; what speaks http is on this machine, and asks for no token.
+        audience = url if url.startswith("https://") else None
+        return CloudRunScorer(url, clock=self.clock, audience=audience)
+
+
+def _cache_of_its_own() -> Memorystore:
+    from imagesearch.adapters.memorystore import Memorystore, embedded_client
+
+    return Memorystore(embedded_client())
+
+
+_of_this_process: CloudServices | None = None
 
 
 def services() -> Services:
+    """Return the services of a process of the cloud edition, the same ones each time."""
+    global _of_this_process  # a process has one environment
+    with _BUILDING:
+        if _of_this_process is None:
+            _of_this_process = CloudServices(cloud_settings())
+        return _of_this_process
+
+
+def cloud_settings() -> Settings:
     """
-    Return the services of a process that was started on its own.
+    Return the settings of a process of the cloud edition.
 
     Raises:
-        Unavailable: the embedded edition lives in one process, which mounts its services.
+        Unavailable: a bad setting, or the embedded edition, whose one process mounts its services.
     """
-    raise Unavailable("the embedded edition runs in one process: start it with `imagesearch serve`")
+    try:
+        settings = load_settings()
+    except InvalidRequest as error:  # not the caller's fault
+        raise Unavailable(f"bad configuration: {error}") from error
+    if settings.edition != "cloud":
+        raise Unavailable(
+            "the embedded edition runs in one process, `imagesearch serve`; "
+            "a process of its own needs EDITION=cloud"
+        )
+    return settings

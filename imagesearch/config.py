@@ -18,6 +18,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 DEMO_MODEL = _ROOT / "models" / "demo"
 DEFAULT_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 
+_SECRETS = ("_KEY", "_AUTH_STRING")
 _LANGUAGES = "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"
 
 
@@ -26,6 +27,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
+    edition: Literal["embedded", "cloud"] = Field(
+        "embedded",
+        description="`embedded`: one process and no account; `cloud`: Google Cloud, or its "
+        "emulators, with a process for each service.",
+    )
     # Not HOST and LANGUAGE, which shells and desktops set for purposes of their own.
     bind_address: str = Field(
         "127.0.0.1", description="Address that `imagesearch serve` listens on."
@@ -74,7 +80,44 @@ class Settings(BaseSettings):
         "", description="Origins that may call the API from a page, comma separated, or `*`."
     )
     image_base_url: str = Field(
-        "", description="Base URL of the stored images; empty: `/images/` of the same host."
+        "",
+        description="Base URL of the stored images; empty: `/images/` of the same host, in the "
+        "cloud the bucket's.",
+    )
+    google_cloud_project: str = Field(
+        "", description="Project id of Pub/Sub, Firestore and Cloud Storage; the cloud needs it."
+    )
+    images_bucket: str = Field(
+        "", description="Cloud Storage bucket of the stored images; the cloud needs it."
+    )
+    firestore_database: str = Field("(default)", description="Firestore database of the catalog.")
+    scorer_url: str = Field(
+        "", description="URL of the inference service that scores; the query function needs it."
+    )
+    embedder_url: str = Field(
+        "",
+        description="URL of the inference service that embeds, which a new keyword's first "
+        "search wakes; empty: `SCORER_URL`.",
+    )
+    redis_host: str = Field(
+        "", description="Memorystore's address; empty: each process keeps a cache of its own."
+    )
+    redis_port: int = Field(6379, ge=1, le=65535, description="Its port.")
+    redis_auth_string: SecretStr | None = Field(None, description="Its AUTH string, if it asks.")
+    redis_server_ca: str = Field(
+        "", description="Its certificate authorities in PEM; given, TLS is spoken."
+    )
+    gallery_url: str = Field(
+        "",
+        description="URL of a demo gallery that stands in for Pixabay in the cloud edition; the "
+        "embedded one runs its own.",
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Proxies that append to `X-Forwarded-For`, for the rate limit: 1 on Cloud "
+        "Run, 2 behind a load balancer; 0: the header is ignored.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="How much is logged."
@@ -89,8 +132,12 @@ class Settings(BaseSettings):
 
     @property
     def is_demo(self) -> bool:
-        """True without a Pixabay key: drawn pictures and the small demo model."""
-        return self.pixabay_api_key is None
+        """
+        True when drawn pictures and the small demo model stand in for Pixabay and CLIP.
+
+        In the cloud only the fetcher holds the key of Pixabay, so that its lack tells nothing.
+        """
+        return bool(self.gallery_url) if self.edition == "cloud" else self.pixabay_api_key is None
 
     @property
     def model(self) -> str:
@@ -115,6 +162,14 @@ class Settings(BaseSettings):
             pool_size=self.pool_size,
         )
 
+    def images_url(self, host_url: str) -> str:
+        """Return the URL that the names of stored images are appended to, after a slash."""
+        if self.image_base_url:
+            return self.image_base_url.rstrip("/")
+        if self.edition == "cloud":
+            return f"https://storage.googleapis.com/{self.images_bucket}"
+        return f"{host_url.rstrip('/')}/images"
+
     @property
     def origins(self) -> frozenset[str]:
         """The origins of `allowed_origins`."""
@@ -134,5 +189,5 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper()
         # A secret's value is never repeated.
-        shown = "" if name.endswith("_KEY") else f", got {first['input']!r}"
+        shown = "" if name.endswith(_SECRETS) else f", got {first['input']!r}"
         raise InvalidRequest(f"{name}: {first['msg']}{shown}", field=name) from None

@@ -108,17 +108,17 @@ def _number(
 
 
 def answer_json(
-    answer: SearchAnswer, *, host_url: str, image_base_url: str, now: datetime, policy: PoolPolicy
+    answer: SearchAnswer, *, host_url: str, images_url: str, now: datetime, policy: PoolPolicy
 ) -> dict[str, Any]:
     """
     Return the 200 body for *answer*, whose hits are known.
 
     Args:
         host_url: what page links without a host are relative to: the demo gallery's.
-        image_base_url: where the stored images are.
+        images_url: where the stored images are.
     """
     hits = answer.hits or ()
-    results = [_hit_json(hit, host_url, image_base_url) for hit in hits]
+    results = [_hit_json(hit, host_url, images_url) for hit in hits]
     return {
         "top_urls": [result["url"] for result in results],
         "top_scores": [round(hit.logit, 3) for hit in hits],
@@ -142,11 +142,11 @@ def timings(answer: SearchAnswer) -> dict[str, float]:
     }
 
 
-def _hit_json(hit: SearchHit, host_url: str, image_base_url: str) -> dict[str, Any]:
+def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
     image = hit.image
     return {
         "image_id": image.image_id,
-        "url": f"{image_base_url.rstrip('/')}/{image.object_name}",
+        "url": f"{images_url}/{image.object_name}",
         "page_url": urljoin(host_url, image.page_url) if image.page_url else "",
         "width": image.width,
         "height": image.height,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -54,7 +54,13 @@ class SearchAnswer:
 
 @dataclass(frozen=True)
 class Search:
-    """Answers searches. A thousand simultaneous first searches for a keyword make one fetch."""
+    """
+    Answers searches. A thousand simultaneous first searches for a keyword make one fetch.
+
+    Attributes:
+        wake: starts the service that embeds, without waiting for it, so that its cold start runs
+            beside the fetch.
+    """
 
     catalog: Catalog
     cache: PoolCache
@@ -63,6 +69,7 @@ class Search:
     clock: Clock
     policy: PoolPolicy
     options: SourceOptions
+    wake: Callable[[], None]
     _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
 
     def __call__(self, request: SearchRequest) -> SearchAnswer:
@@ -102,6 +109,7 @@ class Search:
             return noted
         requested = self.catalog.request_pool(key, now)
         if requested.created:
+            self.wake()
             self.publish_job(requested.pool)
         elif requested.pool.is_fresh(now, self.policy.max_age_seconds):
             # Only what is ready: a state on its way would undo a later note of the fetcher.

@@ -6,6 +6,8 @@ Scoring is `imagesearch/score.py`, embedding `imagesearch/embed.py`, the model `
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -15,13 +17,37 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from imagesearch import http_api, push
-from imagesearch.bootstrap import Services
+from imagesearch import bootstrap, http_api, push
+from imagesearch.bootstrap import CloudServices, Services
 from imagesearch.embed import EmbedReport
 from imagesearch.errors import Bug, ImageSearchError, InvalidRequest
 from imagesearch.messages import EmbedBatch, PushEnvelope, ScoreRequest
 
 logger = logging.getLogger(__name__)
+
+
+def create() -> FastAPI:
+    """
+    Return the app of a process of its own: `uvicorn --factory inference_service.app:create`.
+
+    Raises:
+        Unavailable: a bad setting, or the model cannot be loaded.
+    """
+    from inference_service.clip import ClipEncoder  # here: a mounted app brings its own encoder
+
+    settings = bootstrap.cloud_settings()
+    encoder = ClipEncoder.load(settings.model)
+    services = CloudServices(settings, encoder=encoder)
+
+    @asynccontextmanager
+    async def closing(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.close()
+        encoder.close()
+
+    app = create_app(services)
+    app.router.lifespan_context = closing
+    return app
 
 
 def create_app(services: Services) -> FastAPI:

@@ -155,6 +155,7 @@ class World:
         self.source = TwinSource()
         self.encoder = TwinEncoder()
         self.outbox = Outbox()
+        self.woken: list[datetime] = []  # when a search had the embedder started
         self.options = SourceOptions(source="twin")
         self.assemble()
 
@@ -191,6 +192,7 @@ class World:
             clock=self.clock,
             policy=self.policy,
             options=self.options,
+            wake=lambda: self.woken.append(self.clock.now()),
         )
 
     def offer(self, keyword: str, count: int, **rejections: str) -> None:

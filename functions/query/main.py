@@ -60,7 +60,7 @@ def _route(request: Request, services: bootstrap.Services) -> Response:
     if request.path == "/ready":
         services.check()
         return _json({"status": "ready"})
-    _limit_rate(request.remote_addr or "unknown", services)
+    _limit_rate(_client(request, services.settings.trusted_proxies), services)
     if request.path == "/search":
         return _search(request, services)
     if request.path.startswith("/pools/"):
@@ -81,7 +81,7 @@ def _search(request: Request, services: bootstrap.Services) -> Response:
         http_api.answer_json(
             answer,
             host_url=request.host_url,
-            image_base_url=services.settings.image_base_url or f"{request.host_url}images",
+            images_url=services.settings.images_url(request.host_url),
             now=now,
             policy=policy,
         )
@@ -92,6 +92,13 @@ def _pool(pool_id: str, services: bootstrap.Services) -> Response:
     pool = services.search.pool(pool_id)
     body = http_api.pool_json(pool, services.clock.now(), services.settings.policy)
     return _json({**body, "rejections": dict(services.search.rejections(pool))})
+
+
+def _client(request: Request, trusted_proxies: int) -> str:
+    """Return who asks: what a proxy of ours saw, not what a client may claim to have been."""
+    forwarded = request.headers.get("X-Forwarded-For", "").split(",")[-trusted_proxies:]
+    seen = forwarded[0].strip() if trusted_proxies else ""
+    return seen or request.remote_addr or "unknown"
 
 
 def _limit_rate(client: str, services: bootstrap.Services) -> None:

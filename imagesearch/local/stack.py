@@ -29,7 +29,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from werkzeug.test import Client
 
-from imagesearch.bootstrap import Services
+from imagesearch.bootstrap import EmbeddedServices, Services
 from imagesearch.config import Settings
 from imagesearch.errors import Unavailable
 from imagesearch.local.gallery import KEYWORDS, create_gallery, running_gallery
@@ -58,7 +58,7 @@ class Stack:
     """
 
     def __init__(
-        self, services: Services, gallery: Starlette | None, lock: IO[str] | None = None
+        self, services: EmbeddedServices, gallery: Starlette | None, lock: IO[str] | None = None
     ) -> None:
         self.services = services
         self._lock = lock
@@ -66,7 +66,7 @@ class Stack:
         self.query = _mount("query", services)
         self.app = _site(self, gallery)
         fetch = Client(_mount("fetch", services))
-        bus = services.bus
+        bus = services.publisher
         bus.subscribe(FetchJob.topic, _wsgi_endpoint(fetch, "/"), workers=2)
         bus.subscribe(
             EmbedBatch.topic, _asgi_endpoint(create_app(services), "/events/embed"), workers=1
@@ -98,14 +98,17 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
     """
     with ExitStack() as stack:
         lock = stack.enter_context(_own(settings.data_dir))
-        gallery_url = _start_gallery(settings, stack)
+        if settings.is_demo:
+            gallery_url = stack.enter_context(running_gallery(GALLERY_PATH))
+            settings = settings.model_copy(update={"gallery_url": gallery_url})
         encoder = ClipEncoder.load(settings.model)
         stack.callback(encoder.close)
-        services = Services(settings, encoder=encoder, gallery_url=gallery_url)
+        services = EmbeddedServices(settings, encoder=encoder)
         stack.callback(services.close)
-        running = Stack(services, create_gallery(GALLERY_PATH) if gallery_url else None, lock)
-        services.bus.start()
-        stack.callback(services.bus.stop, STOP_SECONDS)
+        gallery = create_gallery(GALLERY_PATH) if settings.is_demo else None
+        running = Stack(services, gallery, lock)
+        services.publisher.start()
+        stack.callback(services.publisher.stop, STOP_SECONDS)
         stack.callback(services.fetch.stop)
         running.resume()
         yield running
@@ -139,10 +142,6 @@ def _own(folder: Path) -> Iterator[IO[str]]:
 def _read_url(lock: IO[str]) -> str | None:
     lock.seek(0)
     return lock.read().strip() or None
-
-
-def _start_gallery(settings: Settings, stack: ExitStack) -> str | None:
-    return stack.enter_context(running_gallery(GALLERY_PATH)) if settings.is_demo else None
 
 
 def _mount(name: str, services: Services) -> Flask:

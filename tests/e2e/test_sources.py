@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagesearch.bootstrap import Services
+from imagesearch.bootstrap import EmbeddedServices
 from imagesearch.config import Settings, load_settings
 from imagesearch.local.client import stack_client
 from imagesearch.local.stack import Stack
@@ -34,14 +34,14 @@ def encoder() -> Iterator[ClipEncoder]:
 @contextmanager
 def stack_over(origin: str, folder: Path, encoder: ClipEncoder, **changes: Any) -> Iterator[Stack]:
     """Yield a stack whose Pixabay is at *origin*, with attempts that follow at once."""
-    settings: Settings = load_settings(data_dir=folder, **changes)
-    services = Services(settings, encoder=encoder, gallery_url=origin, backoff_seconds=(0.01, 0.05))
+    settings: Settings = load_settings(data_dir=folder, gallery_url=origin, **changes)
+    services = EmbeddedServices(settings, encoder=encoder, backoff_seconds=(0.01, 0.05))
     stack = Stack(services, None)
-    services.bus.start()
+    services.publisher.start()
     try:
         yield stack
     finally:
-        services.bus.stop()
+        services.publisher.stop()
         services.close()
 
 
@@ -216,5 +216,5 @@ def test_a_dead_letter_survives_the_process_and_keeps_its_reason(
         with stack_over(server.origin, tmp_path, encoder) as stack:
             stack_client(stack).get("/search", {"t": "horse", "s_query": "x", "wait": 10})
         with stack_over(server.origin, tmp_path, encoder) as stack:
-            [letter] = stack.services.bus.dead_letters()
+            [letter] = stack.services.publisher.dead_letters()
     assert (letter.topic, letter.attempts, letter.last_status) == ("fetch-jobs", 5, 503)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from imagesearch.bootstrap import Services, shared
+import pytest
+
+from imagesearch.bootstrap import CloudServices, EmbeddedServices, cloud_settings, shared
 from imagesearch.config import load_settings
+from imagesearch.errors import Unavailable
 from tests.world import TwinEncoder
 
 
 def test_fifty_threads_that_come_first_share_every_adapter(tmp_path: Path) -> None:
     """With one cache each, quotas would not hold and waiters would not see their pool."""
-    services = Services(
-        load_settings(data_dir=tmp_path), encoder=TwinEncoder(), gallery_url="http://127.0.0.1:9"
+    services = EmbeddedServices(
+        load_settings(data_dir=tmp_path, gallery_url="http://127.0.0.1:9"), encoder=TwinEncoder()
     )
-    services.bus.subscribe("fetch-jobs", lambda _: 204)
+    services.publisher.subscribe("fetch-jobs", lambda _: 204)
     barrier = threading.Barrier(50)
     seen: list[object] = []
 
@@ -57,3 +60,48 @@ def test_a_shared_value_is_built_once_however_slow_it_is() -> None:
     for thread in threads:
         thread.join()
     assert values == [1] * 8
+
+
+CLOUD = {"edition": "cloud", "google_cloud_project": "test-project", "images_bucket": "images"}
+
+
+@pytest.mark.parametrize(
+    ("port", "missing"),
+    [
+        ("catalog", "google_cloud_project"),
+        ("publisher", "google_cloud_project"),
+        ("store", "google_cloud_project"),
+        ("store", "images_bucket"),
+        ("scorer", "scorer_url"),
+        ("source", "pixabay_api_key"),
+    ],
+)
+def test_a_process_without_a_setting_it_needs_says_which(port: str, missing: str) -> None:
+    services = CloudServices(load_settings(**{**CLOUD, missing: ""}))
+    with pytest.raises(Unavailable, match=missing.upper()):
+        getattr(services, port)
+
+
+def test_a_process_builds_only_what_it_uses_and_closes_that() -> None:
+    """A fetcher has no scorer's URL, a query function no key of Pixabay."""
+    services = CloudServices(load_settings(**CLOUD, scorer_url="http://127.0.0.1:9"))
+    assert services.embedder is services.scorer
+    services.close()
+    assert not {"source", "store", "catalog"} & set(vars(services))
+
+
+def test_the_service_that_embeds_may_be_another_than_the_one_that_scores() -> None:
+    settings = load_settings(**CLOUD, scorer_url="http://127.0.0.1:9", embedder_url="http://[::1]")
+    services = CloudServices(settings)
+    assert services.embedder is not services.scorer
+    services.close()
+
+
+def test_a_process_of_its_own_is_of_the_cloud_edition(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unavailable, match="EDITION=cloud"):
+        cloud_settings()
+    monkeypatch.setenv("EDITION", "cloud")
+    assert cloud_settings().edition == "cloud"
+    monkeypatch.setenv("REDIS_PORT", "0")
+    with pytest.raises(Unavailable, match="REDIS_PORT"):
+        cloud_settings()

@@ -56,6 +56,33 @@ def test_a_bad_setting_names_itself_its_bound_and_its_value(
         assert part in str(caught.value)
 
 
+def test_in_the_cloud_only_a_gallery_makes_it_the_demo() -> None:
+    """The query function holds no key of Pixabay, and yet asks for Pixabay's pools."""
+    assert load_settings(edition="cloud").source_options.source == "pixabay"
+    assert load_settings(edition="cloud").model == DEFAULT_MODEL
+    demo = load_settings(edition="cloud", gallery_url="http://127.0.0.1:9")
+    assert demo.source_options.source == "demo"
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://host/images"),
+        ({"edition": "cloud", "images_bucket": "b"}, "https://storage.googleapis.com/b"),
+        ({"edition": "cloud", "image_base_url": "https://cdn.example/"}, "https://cdn.example"),
+    ],
+)
+def test_images_are_where_the_edition_keeps_them(given: dict[str, str], url: str) -> None:
+    assert load_settings(**given).images_url("http://host/") == url
+
+
+def test_a_bad_secret_is_not_repeated() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        load_settings(redis_auth_string=["hunter2"])
+    assert "REDIS_AUTH_STRING" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_origins_are_a_comma_list() -> None:
     settings = load_settings(allowed_origins="https://a.example, https://b.example,")
     assert settings.origins == {"https://a.example", "https://b.example"}

@@ -314,3 +314,33 @@ def test_a_dead_letter_is_acked_even_when_the_catalog_is_down(
 def test_the_push_door_takes_only_posts(fetch: FlaskClient) -> None:
     assert fetch.get("/").status_code == 405
     assert fetch.get("/alive").status_code == 200
+
+
+def answer_statuses(client: FlaskClient, forwarded: list[str]) -> list[int]:
+    return [
+        client.get(
+            "/search",
+            query_string=SEARCH,
+            headers={"X-Forwarded-For": value},
+            environ_base={"REMOTE_ADDR": "169.254.1.1"},
+        ).status_code
+        for value in forwarded
+    ]
+
+
+def test_behind_a_proxy_each_client_has_a_rate_of_its_own(world: World) -> None:
+    """The last entry is what the proxy saw; what precedes it is whatever the client claims."""
+    client = serve("query", world, load_settings(rate_limit_per_minute=2, trusted_proxies=1))
+    claims = ["203.0.113.1", "9.9.9.9, 203.0.113.1", "8.8.8.8, 203.0.113.1", "203.0.113.2"]
+    assert answer_statuses(client, claims) == [202, 202, 429, 202]
+
+
+def test_behind_a_load_balancer_the_client_is_the_last_but_one(world: World) -> None:
+    client = serve("query", world, load_settings(rate_limit_per_minute=1, trusted_proxies=2))
+    seen = ["203.0.113.1, 34.1.1.1", "1.1.1.1, 203.0.113.1, 34.1.1.1", "203.0.113.2, 34.1.1.1"]
+    assert answer_statuses(client, seen) == [202, 429, 202]
+
+
+def test_without_a_proxy_the_header_is_what_anyone_may_write(world: World) -> None:
+    client = serve("query", world, load_settings(rate_limit_per_minute=1))
+    assert answer_statuses(client, ["203.0.113.1", "203.0.113.2"]) == [202, 429]

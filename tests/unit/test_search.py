@@ -28,6 +28,22 @@ def test_the_first_search_publishes_a_fetch_job_and_says_fetching(world: World) 
     assert (job.keyword, job.generation, job.options.pool_size) == ("horse", 1, 200)
 
 
+def test_only_the_first_search_of_a_keyword_wakes_the_embedder(world: World) -> None:
+    """Its cold start runs beside the fetch; a pool that is there needs none."""
+    world.ask()
+    world.ask()
+    assert len(world.woken) == 1
+    world.ask("another keyword")
+    assert len(world.woken) == 2
+
+
+def test_a_ready_pool_wakes_nobody(world: World) -> None:
+    world.ready_pool(count=1)
+    world.woken.clear()
+    world.ask()
+    assert world.woken == []
+
+
 def test_spellings_of_one_keyword_share_a_pool(world: World) -> None:
     pools = [world.ask(keyword).pool for keyword in ("Horse", " horse ", "ＨＯＲＳＥ")]
     assert len({pool.pool_id for pool in pools if pool}) == 1
