@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format bench lock clean help
+.PHONY: run emulators test lint format bench lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -12,6 +12,9 @@ help: ## Show the targets
 
 run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at PORT
 	@$(BIN)/imagesearch serve
+
+emulators: .venv/dev ## Run the cloud edition over emulators, its API at PORT, the page at the next
+	@$(BIN)/imagesearch emulators
 
 test: .venv/dev ## Lint, type-check and test: what CI runs
 	$(BIN)/ruff check .
@@ -36,6 +39,12 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock  # installs everywhere
+	for function in query fetch; do \
+		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
+			--no-emit-find-links --constraint requirements-dev.lock --generate-hashes \
+			--output-file functions/$$function/requirements.txt functions/$$function/requirements.in \
+			|| exit 1; \
+	done
 
 clean: ## Remove the virtual environment and the data
 	rm -rf .venv .data

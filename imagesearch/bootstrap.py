@@ -12,18 +12,15 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from imagesearch import logs
 from imagesearch.clock import SystemClock
 from imagesearch.config import Settings, load_settings
-from imagesearch.embed import Embed
 from imagesearch.errors import InvalidRequest, Unavailable
-from imagesearch.fetch import Fetch
 from imagesearch.ports import Catalog, Encoder, ImageStore, Publisher, Scorer
-from imagesearch.score import Score
-from imagesearch.search import Search
 from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 
-# An adapter is imported where it is built: a function that answers its first request must not
-# wait for the clients of requests that it may never get.
+# A use case or an adapter is imported where it is built: a function that answers its first
+# request must not wait for numpy, or for the clients of requests that it may never get.
 if TYPE_CHECKING:
     from imagesearch.adapters.cloud_run import CloudRunScorer
     from imagesearch.adapters.download import Downloader
@@ -35,6 +32,10 @@ if TYPE_CHECKING:
     from imagesearch.adapters.pixabay import Pixabay
     from imagesearch.adapters.pubsub import PubsubPublisher
     from imagesearch.adapters.sqlite import SqliteCatalog
+    from imagesearch.embed import Embed
+    from imagesearch.fetch import Fetch
+    from imagesearch.score import Score
+    from imagesearch.search import Search
 
 PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
@@ -155,6 +156,8 @@ class Services(ABC):
     @shared
     def fetch(self) -> Fetch:
         """The use case of `functions/fetch`."""
+        from imagesearch.fetch import Fetch
+
         return Fetch(
             catalog=self.catalog,
             cache=self.cache,
@@ -168,6 +171,8 @@ class Services(ABC):
     @shared
     def embed(self) -> Embed:
         """The use case of the inference service's `/events/embed`."""
+        from imagesearch.embed import Embed
+
         return Embed(
             catalog=self.catalog,
             cache=self.cache,
@@ -179,6 +184,8 @@ class Services(ABC):
     @shared
     def score(self) -> Score:
         """The use case of the inference service's `/score`."""
+        from imagesearch.score import Score
+
         return Score(
             catalog=self.catalog,
             cache=self.cache,
@@ -190,6 +197,8 @@ class Services(ABC):
     @shared
     def search(self) -> Search:
         """The use case of `functions/query`."""
+        from imagesearch.search import Search
+
         return Search(
             catalog=self.catalog,
             cache=self.cache,
@@ -361,11 +370,12 @@ def services() -> Services:
 
 def cloud_settings() -> Settings:
     """
-    Return the settings of a process of the cloud edition.
+    Return the settings of a process of the cloud edition, whose log is configured by them.
 
     Raises:
         Unavailable: a bad setting, or the embedded edition, whose one process mounts its services.
     """
+    logs.configure()  # as far as can be: what is wrong with the settings is logged too
     try:
         settings = load_settings()
     except InvalidRequest as error:  # not the caller's fault
@@ -375,4 +385,5 @@ def cloud_settings() -> Settings:
             "the embedded edition runs in one process, `imagesearch serve`; "
             "a process of its own needs EDITION=cloud"
         )
+    logs.configure(settings.log_level, settings.google_cloud_project)
     return settings

@@ -5,11 +5,11 @@ What is built from them is in `bootstrap.py`; the table in the README is made fr
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from imagesearch.errors import InvalidRequest
 from imagesearch.model import PoolPolicy, SourceOptions
@@ -22,10 +22,10 @@ _SECRETS = ("_KEY", "_AUTH_STRING")
 _LANGUAGES = "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting is an environment variable of the field's name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     edition: Literal["embedded", "cloud"] = Field(
         "embedded",
@@ -178,13 +178,15 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: object) -> Settings:
     """
-    Read the settings from the environment; *overrides* win.
+    Read the settings from the environment, where empty is not set; *overrides* win.
 
     Raises:
         InvalidRequest: the first bad setting, with its name, bound and value.
     """
+    found = {name: os.environ.get(name.upper()) for name in Settings.model_fields}
+    given = {name: value for name, value in found.items() if value}
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+        return Settings.model_validate(given | overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper()

@@ -12,6 +12,7 @@ from imagesearch.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.messages import BatchImage, EmbedBatch
 from imagesearch.model import Embedding
 from imagesearch.ports import Catalog, Clock, Encoder, ImageStore, PoolCache
+from imagesearch.work import stage
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,16 @@ class Embed:
         known = self.catalog.embedded(ids, revision)
         todo = [image for image in batch.images if image.image_id not in known]
         embeddings, rejections = self._encode(todo)
-        pool = self.catalog.record_batch(
-            batch.pool_id,
-            batch.generation,
-            model_revision=revision,
-            embeddings=embeddings,
-            rejections=rejections,
-            reused=known,
-            now=self.clock.now(),
-        )
+        with stage("record"):
+            pool = self.catalog.record_batch(
+                batch.pool_id,
+                batch.generation,
+                model_revision=revision,
+                embeddings=embeddings,
+                rejections=rejections,
+                reused=known,
+                now=self.clock.now(),
+            )
         if pool is not None:
             self.cache.put_state(pool)
         self.cache.drop_bytes(ids)
@@ -75,7 +77,8 @@ class Embed:
     def _encode(self, images: Sequence[BatchImage]) -> tuple[dict[str, Embedding], dict[str, str]]:
         originals, rejections = self._originals(images)
         embeddings: dict[str, Embedding] = {}
-        outcomes = self.encoder.encode_images(list(originals.values())) if originals else []
+        with stage("encode"):
+            outcomes = self.encoder.encode_images(list(originals.values())) if originals else []
         for image_id, outcome in zip(originals, outcomes, strict=True):
             if isinstance(outcome, RejectedImage):
                 rejections[image_id] = str(outcome)
@@ -83,6 +86,7 @@ class Embed:
                 embeddings[image_id] = outcome
         return embeddings, rejections
 
+    @stage("read")
     def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return the bytes of *images* and, for those that are gone, the reasons."""
         originals = self.cache.get_bytes([image.image_id for image in images])

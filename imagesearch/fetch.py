@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 
 from imagesearch.errors import (
@@ -20,6 +21,7 @@ from imagesearch.errors import (
 from imagesearch.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
 from imagesearch.model import ListedImage, Pool
 from imagesearch.ports import Catalog, Clock, ImageSource, ImageStore, PoolCache, Publisher
+from imagesearch.work import stage, waiting
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class Fetch:
             # in it would be remembered for a day.
             raise Unavailable(f"not one of {len(refused)} images could be used: {refused[0]}")
 
+    @stage("list")
     def _list(self, job: FetchJob) -> bool:
         """Have a listing recorded; False when an earlier run did it."""
         if self.catalog.listing(job.pool_id, job.generation) is not None:
@@ -149,6 +152,7 @@ class Fetch:
         self._note(self.catalog.record_listing(job.pool_id, job.generation, listing, now))
         return True
 
+    @stage("plan")
     def _batches(self, job: FetchJob) -> list[_Batch]:
         listing = self.catalog.listing(job.pool_id, job.generation)
         images = listing.images if listing else ()
@@ -161,11 +165,13 @@ class Fetch:
             batches.append(_Batch(index, [one for one in chunk if one.image.image_id in pending]))
         return [batch for batch in batches if batch.todo]
 
+    @stage("existing")
     def _existing(self, batches: Sequence[_Batch]) -> set[str]:
         return self.store.existing(
             [listed.image.object_name for batch in batches for listed in batch.todo]
         )
 
+    @stage("list")
     def _refresh_links(self, job: FetchJob, batches: Sequence[_Batch], existing: set[str]) -> None:
         """Ask the source again where missing images are: links end, the demo's with its process."""
         names = {listed.image.object_name for batch in batches for listed in batch.todo}
@@ -184,12 +190,12 @@ class Fetch:
         downloads = ThreadPoolExecutor(self.connections, thread_name_prefix="download")
         try:
             futures = {
-                downloads.submit(self._store, listed, existing): (batch, listed)
+                downloads.submit(copy_context().run, self._store, listed, existing): (batch, listed)
                 for batch in batches
                 for listed in batch.todo
             }
             failed_in_a_row = 0
-            for future in as_completed(futures):
+            for future in waiting("download", as_completed(futures)):
                 batch, listed = futures[future]
                 failed = self._sort(future, batch, listed)
                 failed_in_a_row = failed_in_a_row + 1 if failed else 0
@@ -229,6 +235,7 @@ class Fetch:
         self.cache.put_bytes(listed.image.image_id, data)
         return True
 
+    @stage("publish")
     def _hand_over(self, job: FetchJob, batch: _Batch) -> None:
         if batch.rejections:
             self._reject(job, batch.rejections)
@@ -266,6 +273,7 @@ class Fetch:
         pool = self.catalog.pool(job.pool_id)
         return pool is not None and pool.current.embedded > 0
 
+    @stage("record")
     def _reject(self, job: FetchJob, rejections: dict[str, str]) -> None:
         self._note(
             self.catalog.record_batch(

@@ -6,10 +6,9 @@ Values of the domain are in `model.py`; who publishes and who answers is behind 
 from __future__ import annotations
 
 import base64
-import binascii
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from imagesearch.errors import MalformedMessage
 from imagesearch.model import SourceOptions
@@ -27,6 +26,19 @@ class Message(BaseModel):
     schema_version: Literal[1] = 1
     pool_id: str = Field(min_length=1)
     generation: int = Field(ge=1)
+
+    def attributes(self, trace: str) -> dict[str, str]:
+        """Return what travels beside the message, to be read or filtered on without decoding it."""
+        return {
+            "schema_version": str(self.schema_version),
+            "kind": type(self).__name__,
+            "pool_id": self.pool_id,
+            "trace": trace,
+        }
+
+
+class DeadLetter(Message):
+    """A message of any topic that was nacked too often: its pool is marked failed."""
 
 
 class FetchJob(Message):
@@ -68,13 +80,18 @@ class ScoreRequest(BaseModel):
     top_k: int = Field(ge=1, le=MAX_TOP_K)
 
 
+def _or_none(attributes: object) -> object:
+    """Take JSON's null for no attributes."""
+    return {} if attributes is None else attributes
+
+
 class PubsubMessage(BaseModel):
     """The message inside a push envelope; *data* is base64."""
 
     data: str
     messageId: str = ""  # noqa: N815 - Pub/Sub's own spelling
     publishTime: str = ""  # noqa: N815 - Pub/Sub's own spelling
-    attributes: dict[str, str] = Field(default_factory=dict)
+    attributes: Annotated[dict[str, str], BeforeValidator(_or_none)] = Field(default_factory=dict)
 
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -100,7 +117,7 @@ class PushEnvelope(BaseModel):
         """Return the message inside as a *kind*, or raise MalformedMessage."""
         try:
             data = base64.b64decode(self.message.data, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one, and what is not ASCII gets another
             raise MalformedMessage(f"message.data is not base64: {error}") from error
         return _validated(kind, data)
 

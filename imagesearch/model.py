@@ -12,13 +12,15 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+# The functions compute nothing: numpy would be a third of the CPU that their import takes.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Embedding: TypeAlias = NDArray[np.float32]  # (embedding_dim,), unit L2 norm
-Embeddings: TypeAlias = NDArray[np.float32]  # (n, embedding_dim), rows of unit L2 norm
+Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
+Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
 
 
 def normalise_keyword(keyword: str) -> str:
@@ -265,6 +267,8 @@ def top_k(
 
     Source: Radford et al. 2021, figure 3 (logits), figure 1 (softmax over candidates).
     """
+    import numpy as np
+
     if not images:
         return []
     logits = logit_scale * cosines.astype(np.float64)  # (n,)

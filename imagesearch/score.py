@@ -16,6 +16,7 @@ from imagesearch.errors import InvalidRequest, NotFound
 from imagesearch.messages import ScoreRequest
 from imagesearch.model import Generation, PackedPool, Pool, PoolPolicy, PoolState, SearchHit, top_k
 from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
+from imagesearch.work import stage
 
 _POOLS_IN_PROCESS = 64  # 200 images of 512 dimensions are 0.4 MB
 
@@ -54,6 +55,7 @@ class Score:
         ended = time.perf_counter()
         return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
 
+    @stage("encode")
     def _text(self, query: str) -> TextEmbedding:
         revision = self.encoder.model_revision
         known = self.cache.get_text(revision, query)
@@ -69,13 +71,15 @@ class Score:
         packed = self._packed(request.pool_id, request.generation)
         if not packed.images:
             return self._reply([], 0, text)
-        cosines = packed.embeddings @ text.vector  # (n, d) @ (d,) -> (n,)
-        hits = top_k(packed.images, cosines, request.top_k, self.encoder.logit_scale)
+        with stage("rank"):
+            cosines = packed.embeddings @ text.vector  # (n, d) @ (d,) -> (n,)
+            hits = top_k(packed.images, cosines, request.top_k, self.encoder.logit_scale)
         return self._reply(hits, len(packed.images), text)
 
     def _catalog(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
         revision = self.encoder.model_revision
-        found = self.catalog.nearest(text.vector, request.top_k, revision)
+        with stage("nearest"):
+            found = self.catalog.nearest(text.vector, request.top_k, revision)
         cosines = np.array([cosine for _, cosine in found], np.float32)
         # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
         hits = top_k(
@@ -88,6 +92,7 @@ class Score:
             tuple(hits), embedded, self.encoder.model_revision, text.truncated, 0.0, 0.0
         )
 
+    @stage("load")
     def _packed(self, pool_id: str, generation: int) -> PackedPool:
         """Cache-aside twice: this process, the cache, then the catalog."""
         key = (pool_id, generation, self.encoder.model_revision)

@@ -24,6 +24,7 @@ from imagesearch.model import (
     SourceOptions,
 )
 from imagesearch.ports import Catalog, Clock, PoolCache, Publisher, Scorer, ScoreReply
+from imagesearch.work import note, stage
 
 _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state
 # How often it looks at the truth: of two notes at once the older may be the one that stays.
@@ -84,7 +85,9 @@ class Search:
         if request.scope == "catalog":
             return self._answer(request, None, self._score(request, None), started)
         deadline = self.clock.now() + timedelta(seconds=request.wait_seconds)
-        pool = self._await(self._request_pool(PoolKey.of(request.keyword, self.options)), deadline)
+        key = PoolKey.of(request.keyword, self.options)
+        note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
+        pool = self._await(self._request_pool(key), deadline)
         reply = self._score(request, pool)
         if reply and _lacks_embeddings(pool, reply):
             pool = self._await(self._reopen(pool, reply.model_revision), deadline)
@@ -102,6 +105,7 @@ class Search:
         """Return why images of the pool were rejected, by image_id."""
         return self.catalog.rejections(pool.pool_id, pool.answering.number)
 
+    @stage("pool")
     def _request_pool(self, key: PoolKey) -> Pool:
         now = self.clock.now()
         noted = self.cache.get_state(key.pool_id)
@@ -116,6 +120,7 @@ class Search:
             self.cache.put_state(requested.pool)
         return requested.pool
 
+    @stage("publish")
     def publish_job(self, pool: Pool) -> None:
         """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
         # The state goes first: after publishing, the fetcher's own notes must not be undone.
@@ -129,6 +134,7 @@ class Search:
             )
         )
 
+    @stage("pool")
     def _reopen(self, pool: Pool, model_revision: str) -> Pool:
         """The model changed: have the pool embedded again from the stored originals."""
         number = pool.answering.number
@@ -138,6 +144,7 @@ class Search:
         self.publish_job(reopened)
         return reopened
 
+    @stage("wait")
     def _await(self, pool: Pool, deadline: datetime) -> Pool:
         """Return the pool once it can be answered from in full, or as it is at *deadline*."""
         if _is_settled(pool) or not self._places.acquire(blocking=False):
@@ -157,7 +164,9 @@ class Search:
                 pool, looked_at = self.pool(pool.pool_id), self.clock.now()
         return pool
 
+    @stage("score")
     def _score(self, request: SearchRequest, pool: Pool | None) -> ScoreReply | None:
+        note(generation=pool.answering.number if pool else None)
         if pool is None:
             return self.scorer.score(
                 ScoreRequest(scope="catalog", query=request.query, top_k=request.top_k)
@@ -198,7 +207,7 @@ class Search:
         generation = pool.answering
         if generation.state is PoolState.FAILED:
             raise Unavailable(
-                f"the images of {pool.keyword!r} could not be fetched: {generation.reason}",
+                f"the keyword's images could not be fetched: {generation.reason}",
                 retry_after_seconds=self._seconds_to_retry(generation),
             )
         return () if generation.state is PoolState.READY else None

@@ -1,5 +1,6 @@
 """The inference service's HTTP doors (design §7): `/score`, `/events/embed`, `/alive`, `/ready`.
 
+Each request is a unit of work with a line in the log, but for a push, whose message has its own.
 Scoring is `imagesearch/score.py`, embedding `imagesearch/embed.py`, the model `clip.py`.
 """
 
@@ -15,14 +16,17 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imagesearch import bootstrap, http_api, push
+from imagesearch import bootstrap, http_api, push, work
 from imagesearch.bootstrap import CloudServices, Services
 from imagesearch.embed import EmbedReport
 from imagesearch.errors import Bug, ImageSearchError, InvalidRequest
 from imagesearch.messages import EmbedBatch, PushEnvelope, ScoreRequest
 
+EMBED_PATH = "/events/embed"
 logger = logging.getLogger(__name__)
 
 
@@ -33,9 +37,9 @@ def create() -> FastAPI:
     Raises:
         Unavailable: a bad setting, or the model cannot be loaded.
     """
+    settings = bootstrap.cloud_settings()
     from inference_service.clip import ClipEncoder  # here: a mounted app brings its own encoder
 
-    settings = bootstrap.cloud_settings()
     encoder = ClipEncoder.load(settings.model)
     services = CloudServices(settings, encoder=encoder)
 
@@ -53,7 +57,7 @@ def create() -> FastAPI:
 def create_app(services: Services) -> FastAPI:
     """Return the ASGI app over *services*, whose encoder is loaded."""
     app = FastAPI(title="imagesearch inference service", docs_url=None, redoc_url=None)
-    app.add_exception_handler(Exception, _answer_bug)
+    app.add_middleware(_Door)
     app.add_exception_handler(ImageSearchError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -61,14 +65,17 @@ def create_app(services: Services) -> FastAPI:
     # Plain functions, not coroutines: the work is blocking and runs in the thread pool.
     @app.post("/score")
     def score(request: ScoreRequest) -> dict[str, Any]:
-        return asdict(services.score.score(request))
+        work.note(pool_id=request.pool_id, generation=request.generation)
+        reply = services.score.score(request)
+        work.note(hits=len(reply.hits))
+        return asdict(reply)
 
-    @app.post("/events/embed")
+    @app.post(EMBED_PATH)
     async def embed(request: Request) -> Response:
-        body = await request.body()
-        return Response(status_code=await run_in_threadpool(push.handle, body, EmbedBatch, work))
+        body = await _body(request)
+        return Response(status_code=await run_in_threadpool(push.handle, body, EmbedBatch, do))
 
-    def work(batch: EmbedBatch, _: PushEnvelope) -> EmbedReport:
+    def do(batch: EmbedBatch, _: PushEnvelope) -> EmbedReport:
         return services.embed(batch)
 
     @app.get("/alive")
@@ -84,8 +91,49 @@ def create_app(services: Services) -> FastAPI:
     return app
 
 
+async def _body(request: Request) -> bytes:
+    """Return the body, or of one that is too large enough to tell."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > push.MAX_BODY_BYTES:
+            break
+    return bytes(body)
+
+
+class _Door:
+    """Makes a unit of work of each request but a push, and answers for what nothing else caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == EMBED_PATH:
+            await self._app(scope, receive, send)
+            return
+        with work.unit(_kind(scope["path"]), work.trace_of(Headers(scope=scope).get)) as unit:
+
+            async def send_timed(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    unit.note(status=message["status"])
+                    MutableHeaders(scope=message)["Server-Timing"] = unit.server_timing()
+                await send(message)
+
+            try:
+                await self._app(scope, receive, send_timed)
+            except Exception as error:  # noqa: BLE001 - the door: a bug is logged and answered in JSON
+                answer = _answer_bug(Request(scope), error)
+                await answer(scope, receive, send_timed)
+
+
+def _kind(path: str) -> str:
+    name = path.removeprefix("/")
+    return name if name in ("score", "alive", "ready") else "request"
+
+
 def _answer_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
+    work.note_error(error)
     return JSONResponse(http_api.error_json(error), error.status, http_api.retry_after(error))
 
 
@@ -106,6 +154,7 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
         error.status_code, "http_error"
     )
     body = {"error": {"code": code, "message": str(error.detail)}}
+    work.note(outcome=code)
     return JSONResponse(body, error.status_code, dict(error.headers or {}))
 
 

@@ -12,23 +12,33 @@ from typing import Any
 import functions_framework
 from flask import Request, Response, current_app
 
-from imagesearch import bootstrap, http_api
+from imagesearch import bootstrap, http_api, work
 from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Overloaded
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW = ", ".join(METHODS)
+KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
 
 
 @functions_framework.http
 def query(request: Request) -> Response:
     """Answer `/search`, `/pools/{pool_id}`, `/alive` and `/ready`."""
+    first = request.path.strip("/").partition("/")[0]
+    kind = first if first in KINDS else "request"
+    with work.unit(kind, work.trace_of(request.headers.get)) as unit:
+        response = _guarded(request)
+        unit.note(status=response.status_code)
+        response.headers["Server-Timing"] = unit.server_timing()
+    return response
+
+
+def _guarded(request: Request) -> Response:
     try:
         services = current_app.extensions.get("imagesearch") or bootstrap.services()
         response = _answer(request, services)
     except ImageSearchError as error:  # the services cannot be had
-        logger.error("%s", error)
         return _error(error)
     except Exception:  # the door: a bug is logged and answered in JSON
         logger.exception("%s %s: a bug", request.method, request.path)
@@ -50,7 +60,6 @@ def _answer(request: Request, services: bootstrap.Services) -> Response:
     try:
         return _route(request, services)
     except ImageSearchError as error:
-        logger.log(logging.WARNING if error.status >= 500 else logging.INFO, "%s", error)
         return _error(error)
 
 
@@ -76,7 +85,9 @@ def _search(request: Request, services: bootstrap.Services) -> Response:
     if answer.hits is None and answer.pool is not None:
         pool = http_api.pool_json(answer.pool, now, policy)
         headers = {"Retry-After": "1", "Location": f"/pools/{answer.pool.pool_id}"}
+        work.note(outcome="fetching")
         return _json({"status": "fetching", "pool": pool}, 202, headers)
+    work.note(outcome="complete" if answer.complete else "partial", hits=len(answer.hits or ()))
     return _json(
         http_api.answer_json(
             answer,
@@ -89,9 +100,13 @@ def _search(request: Request, services: bootstrap.Services) -> Response:
 
 
 def _pool(pool_id: str, services: bootstrap.Services) -> Response:
-    pool = services.search.pool(pool_id)
+    work.note(pool_id=pool_id)
+    with work.stage("pool"):
+        pool = services.search.pool(pool_id)
+        rejections = dict(services.search.rejections(pool))
     body = http_api.pool_json(pool, services.clock.now(), services.settings.policy)
-    return _json({**body, "rejections": dict(services.search.rejections(pool))})
+    work.note(generation=body["generation"], outcome=body["state"])
+    return _json({**body, "rejections": rejections})
 
 
 def _client(request: Request, trusted_proxies: int) -> str:
@@ -117,11 +132,13 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 
 
 def _error(error: ImageSearchError) -> Response:
+    work.note_error(error)
     return _json(http_api.error_json(error), error.status, http_api.retry_after(error))
 
 
 def _refuse(status: int, code: str, message: str) -> Response:
     headers = {"Allow": ALLOW} if status == 405 else {}
+    work.note(outcome=code)
     return _json({"error": {"code": code, "message": message}}, status, headers)
 
 
@@ -129,5 +146,7 @@ def _allow_origin(response: Response, origin: str | None, allowed: frozenset[str
     response.headers.add("Vary", "Origin")
     if origin and ("*" in allowed or origin in allowed):
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "Location, Retry-After"
+        exposed = "Location, Retry-After, Server-Timing"
+        response.headers["Access-Control-Expose-Headers"] = exposed
+        response.headers["Timing-Allow-Origin"] = origin
     return response

@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from imagesearch import work
 from imagesearch.errors import (
     Bug,
     DeadlineExceeded,
@@ -137,7 +138,7 @@ class CloudRunScorer:
             raise Unavailable(f"the scorer answered nonsense: {where}: {first['msg']}") from error
 
     def _ask(self, method: str, path: str, body: bytes | None, deadline: float) -> _Answer:
-        headers = {"Content-Type": "application/json"} if body else {}
+        headers = work.trace_headers() | ({"Content-Type": "application/json"} if body else {})
         if self._token is None:
             return self._http.ask(method, path, headers, body, deadline)
         token = self._token.get(deadline)

@@ -6,26 +6,24 @@ Google Cloud Storage, the same port in the cloud, has a file of its own beside t
 from __future__ import annotations
 
 import os
-import re
 import stat
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imagesearch.errors import InvalidRequest, NotFound, Unavailable
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
+from imagesearch.adapters.object_names import checked_object_name
+from imagesearch.errors import NotFound, Unavailable
 
 
 class FolderStore:
     """
     The port `ImageStore` over *folder*, which is made when it is absent.
 
-    A name is 1..200 ASCII letters, digits, `.`, `_` or `-` that begin with a letter or a digit,
-    so that no name leads out of the folder or to a temporary file; else InvalidRequest.
+    No name leads out of the folder or to a temporary file.
 
     Raises:
+        InvalidRequest: a name is none, see `checked_object_name`; from every method.
         Unavailable: the folder cannot be made; later, it cannot be read or written.
     """
 
@@ -61,11 +59,7 @@ class FolderStore:
             return {name for name in names if _is_file(self._path(name))}
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise InvalidRequest(
-                f"an object name must match {_NAME.pattern}, got {name!r:.220}", field="object_name"
-            )
-        return self._folder / name
+        return self._folder / checked_object_name(name)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ The indexes and the TTL policies on `expire_at` are Terraform's.
 from __future__ import annotations
 
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,8 +22,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
 
 from imagesearch.adapters.firestore_documents import (
     Fields,
@@ -93,20 +92,22 @@ _Step: TypeAlias = Callable[[Pool, Members | None], _Change | None]
 
 def connect(project: str, policy: PoolPolicy, *, database: str = "(default)") -> FirestoreCatalog:
     """
-    Return the catalog in *database* of *project*; FIRESTORE_EMULATOR_HOST names an emulator.
+    Return the catalog in *database* of *project*, which connects when first used.
 
-    Raises:
-        Unavailable: there are no credentials.
+    FIRESTORE_EMULATOR_HOST names an emulator. Without credentials every call is Unavailable.
     """
-    with translated("Firestore"):
+
+    def client() -> Client:
         from google.cloud.firestore import Client
 
-        return FirestoreCatalog(Client(project=project, database=database), policy)
+        return Client(project=project, database=database)
+
+    return FirestoreCatalog(client, policy)
 
 
 class FirestoreCatalog:
     """
-    The port `Catalog` over *client*.
+    The port `Catalog` over the client that *make_client* makes when it is first needed.
 
     Embeddings are committed before the pool that counts them, so an Unavailable from
     `record_batch` may leave embeddings, which a repeat finds or replaces; the pool is unchanged.
@@ -116,9 +117,13 @@ class FirestoreCatalog:
             goes on being decided anew because others change it; then Unavailable.
     """
 
-    def __init__(self, client: Client, policy: PoolPolicy, *, total_seconds: float = 10.0) -> None:
+    def __init__(
+        self, make_client: Callable[[], Client], policy: PoolPolicy, *, total_seconds: float = 10.0
+    ) -> None:
+        self._make_client = make_client
         # The SDK's own annotations of retry, field paths and streams do not fit their use.
-        self._client: Any = client
+        self._made: Any = None
+        self._making = threading.Lock()
         self._policy = policy
         self._total_seconds = total_seconds
 
@@ -286,6 +291,8 @@ class FirestoreCatalog:
         Needs a composite index of `model_revision` and `vector`. Equal images at the k-th place
         are chosen by the order of their documents, which is that of image_id.
         """
+        import numpy as np
+
         if k <= 0:
             return []
         with translated("Firestore"):
@@ -303,6 +310,19 @@ class FirestoreCatalog:
         """Return when the catalog answers, else raise Unavailable; it is asked once, for 2 s."""
         with translated("Firestore"):
             self._pool_ref("check").get(["keyword"], retry=None, timeout=_CHECK_SECONDS)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._made is not None:
+            # The client's own close() knows of its HTTP session only, which it never opens.
+            self._made._firestore_api.transport.close()
+
+    @property
+    def _client(self) -> Any:
+        with self._making:
+            if self._made is None:
+                self._made = self._make_client()
+            return self._made
 
     # The life of a pool
 
@@ -445,7 +465,7 @@ class FirestoreCatalog:
             for some in _chunks(known, _commit_size(rows)):
                 batch = self._client.batch()
                 for image, row in some:
-                    vector = Vector(np.frombuffer(row, "<f4").tolist())
+                    vector = Vector(matrix_of([row])[0].tolist())
                     fields = embedding_fields(image, model_revision, row)
                     ref = self._embedding_ref(image.image_id, model_revision)
                     batch.set(ref, {**fields, "vector": vector})

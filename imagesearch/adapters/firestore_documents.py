@@ -23,7 +23,6 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from imagesearch.errors import Bug, InvalidRequest
@@ -245,6 +244,8 @@ def image_of(fields: Fields) -> Image:
 
 def row_bytes(image_id: str, embedding: Embedding) -> bytes:
     """Return an embedding as it is stored beside the vector: float32, little-endian."""
+    import numpy as np  # a function stores no embedding, and need not wait for it
+
     if embedding.ndim != 1 or not np.isfinite(embedding).all():
         raise Bug(f"the embedding of {image_id} must be one finite row, got {embedding!r:.200}")
     return embedding.astype("<f4").tobytes()
@@ -252,6 +253,8 @@ def row_bytes(image_id: str, embedding: Embedding) -> bytes:
 
 def matrix_of(rows: Sequence[bytes]) -> Embeddings:
     """Return *rows* as one matrix, (0, 0) when there is none."""
+    import numpy as np
+
     if not rows:
         return np.empty((0, 0), np.float32)
     return np.frombuffer(b"".join(rows), "<f4").reshape(len(rows), -1).astype(np.float32)

@@ -5,17 +5,17 @@ The folder of files, the same port on one machine, has a file of its own beside 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
 from imagesearch.adapters.google_errors import translated
-from imagesearch.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.adapters.object_names import checked_object_name
+from imagesearch.errors import NotFound, Unavailable
 
-# The rule of `files.FolderStore`, so that an image that one edition takes the other takes too.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 _CONTENT_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -24,7 +24,9 @@ _CONTENT_TYPES = {
 }
 _CACHE_CONTROL = "public, max-age=86400"  # an image keeps its name for life; see Pixabay's 24 h
 _TRY_SECONDS = 5.0
-_CONNECTIONS = 8  # at a time; the SDK's session keeps 10 open, and uses one for itself
+_CONNECTIONS = 8  # at a time, to look names up
+_KEPT_CONNECTIONS = 64  # as many as there may be download threads, see `Settings`
+_NO_BUCKET_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 
 
 def connect(project: str, bucket: str) -> GcsStore:
@@ -44,45 +46,50 @@ class GcsStore:
     """
     The port `ImageStore` over *bucket*, a `google.cloud.storage.Bucket`.
 
-    A name is 1..200 ASCII letters, digits, `.`, `_` or `-` that begin with a letter or a digit;
-    else InvalidRequest. An object is one upload with its checksum: it is whole or not there.
+    An object is one upload with its checksum: it is whole or not there.
 
     Args:
         total_seconds: how long a call may go on trying again; a single try waits as long, but
             5 s at most, for the connection and for each part of the answer.
 
     Raises:
+        InvalidRequest: a name is none, see `checked_object_name`; from every method.
         Overloaded: a quota is used up; from every method.
         Unavailable: the bucket does not answer, is not there or refuses us; from every method.
     """
 
     def __init__(self, bucket: Any, *, total_seconds: float = 15.0) -> None:
+        # The SDK would ask for the bucket's metadata, for traces, in a thread that nobody waits
+        # for and with a right that this program does not have.
+        os.environ.setdefault(_NO_BUCKET_METADATA, "true")
+        _keep_connections(bucket.client._http)  # the SDK has no public way to its session
         self._bucket = bucket
         self._total_seconds = total_seconds
+
+    def close(self) -> None:
+        """Close the connections that are kept for later requests."""
+        self._bucket.client.close()
 
     def put(self, name: str, data: bytes) -> None:
         """Store *data* as *name*, whole or not at all, for anyone's cache to keep a day."""
         blob = self._blob(name)
         blob.cache_control = _CACHE_CONTROL
         content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-        with translated("Cloud Storage"):
+        with _translated(name):
             # Trying again is safe without a generation: the same bytes replace themselves.
             blob.upload_from_string(data, content_type=content_type, **self._limits())
 
     def get(self, name: str) -> bytes:
         """Return the bytes of *name*, checked by their checksum; NotFound when there is none."""
         from google.api_core import exceptions as api
-        from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]
 
         blob = self._blob(name)
-        with translated("Cloud Storage"):
+        with _translated(name):
             try:
                 data: bytes = blob.download_as_bytes(**self._limits())
             except api.NotFound as error:
                 self._check_bucket()
                 raise NotFound(f"no image is stored as {name}") from error
-            except DataCorruption as error:
-                raise Unavailable(f"Cloud Storage: {name} came damaged: {error}") from error
         return data
 
     def existing(self, names: Collection[str]) -> set[str]:
@@ -103,11 +110,7 @@ class GcsStore:
             return
 
     def _blob(self, name: str) -> Any:
-        if not _NAME.fullmatch(name):
-            raise InvalidRequest(
-                f"an object name must match {_NAME.pattern}, got {name!r:.220}", field="object_name"
-            )
-        return self._bucket.blob(name)
+        return self._bucket.blob(checked_object_name(name))
 
     def _limits(self) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
@@ -115,3 +118,35 @@ class GcsStore:
         retry = DEFAULT_RETRY.with_delay(initial=0.1, maximum=1.0, multiplier=2.0)
         limit = self._total_seconds
         return {"retry": retry.with_timeout(limit), "timeout": min(limit, _TRY_SECONDS)}
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Translate what the SDK raises about the object *name*, its failed checksum too."""
+    from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]
+
+    with translated("Cloud Storage"):
+        try:
+            yield
+        except DataCorruption as error:
+            raise Unavailable(f"Cloud Storage: {name} came damaged: {error}") from error
+
+
+def _keep_connections(session: Any) -> None:
+    """Have *session* keep a connection for each download thread, also after a refusal."""
+    from requests.adapters import HTTPAdapter
+
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_KEPT_CONNECTIONS))
+    session.hooks["response"] = [_read_refusal]
+
+
+def _read_refusal(response: Any, **_: Any) -> None:
+    """
+    Read an answer that is no success to its end.
+
+    The SDK leaves those of a download that it tries again unread, and their connections open
+    until the garbage collector comes; read, the connection serves the next try.
+    """
+    if not response.ok:
+        _ = response.content

@@ -1,6 +1,7 @@
 """The one seam where exceptions of Google's client libraries become ours (design §8).
 
-Firestore and Cloud Storage share it; which calls are tried again, and how long, is in their files.
+Firestore, Cloud Storage and Pub/Sub share it; which calls are tried again, and how long, is in
+their files. gRPC's own errors never come here bare: the libraries raise them as google-api-core's.
 """
 
 from __future__ import annotations
@@ -15,19 +16,24 @@ from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded
 def translated(service: str) -> Iterator[None]:
     """Raise what the libraries raise as one of ours, naming *service*."""
     # Imported here, where the libraries are in use already: this module stays light.
+    from http.client import HTTPException
+
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
     from requests import RequestException
+    from urllib3.exceptions import HTTPError
 
+    libraries = (GoogleAPIError, GoogleAuthError, RequestException)
+    transport = (HTTPError, HTTPException, ConnectionError)  # Cloud Storage's client passes them on
     try:
         yield
-    except (GoogleAPIError, GoogleAuthError, RequestException, UnicodeEncodeError) as error:
+    except (*libraries, *transport, UnicodeEncodeError) as error:
         raise translate(error, service) from error
 
 
 def translate(error: Exception, service: str) -> ImageSearchError:
     """
-    Return the error of ours for an exception of google-api-core, google-auth or requests.
+    Return the error of ours for an exception of google-api-core, google-auth or the transport.
 
     A missing right, database, bucket or index is Unavailable, not NotFound: a push handler must
     nack, so that its message is still there when the operator has mended the project.
@@ -55,8 +61,8 @@ def _cause(error: Exception) -> Exception:
 
     cause = (error.cause or error) if isinstance(error, api.RetryError) else error
     # Cloud Storage's uploads and downloads give the bare answer when they run out of tries.
-    response = None if isinstance(cause, api.GoogleAPIError) else getattr(cause, "response", None)
-    if response is None:
+    status = getattr(getattr(cause, "response", None), "status_code", None)
+    if status is None or isinstance(cause, api.GoogleAPIError):
         return cause
-    known: Exception = api.from_http_status(response.status_code, str(cause))  # type: ignore[no-untyped-call]
+    known: Exception = api.from_http_status(status, str(cause))  # type: ignore[no-untyped-call]
     return known

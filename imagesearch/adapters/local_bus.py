@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
+from imagesearch import work
 from imagesearch.errors import Bug, Unavailable
 from imagesearch.messages import Message
 
@@ -63,6 +64,7 @@ class _Published:
     topic: str
     message_id: str
     data: bytes
+    attributes: dict[str, str]
     published_at: datetime
     attempts: int = 0  # deliveries that were nacked
 
@@ -122,7 +124,8 @@ class LocalBus:
             raise Bug(f"topic {message.topic!r} has no subscriber")
         message_id = str(next(self._message_ids))
         data = message.model_dump_json().encode()
-        published = _Published(message.topic, message_id, data, datetime.now(UTC))
+        attributes = message.attributes(work.trace_to_send())
+        published = _Published(message.topic, message_id, data, attributes, datetime.now(UTC))
         if not subscription.queue.put(published):
             raise Unavailable("the bus is stopped")
 
@@ -293,7 +296,7 @@ def _envelope(published: _Published) -> bytes:
     """Source: https://cloud.google.com/pubsub/docs/push#receive_push."""
     return json.dumps(
         {
-            "message": _message(published, {}),
+            "message": _message(published, published.attributes),
             "subscription": f"projects/{_PROJECT}/subscriptions/{published.topic}",
             "deliveryAttempt": published.attempts,
         }
@@ -303,6 +306,7 @@ def _envelope(published: _Published) -> bytes:
 def _dead_letter_envelope(published: _Published) -> bytes:
     """Source: https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts."""
     attributes = {
+        **published.attributes,
         "CloudPubSubDeadLetterSourceDeliveryCount": str(published.attempts),
         "CloudPubSubDeadLetterSourceSubscription": published.topic,
         "CloudPubSubDeadLetterSourceSubscriptionProject": _PROJECT,

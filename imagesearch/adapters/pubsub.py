@@ -15,6 +15,7 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from imagesearch import work
 from imagesearch.adapters.google_errors import translated
 from imagesearch.errors import Bug
 from imagesearch.messages import Message
@@ -53,7 +54,10 @@ class PubsubPublisher:
                 request={
                     "topic": f"projects/{self._project}/topics/{message.topic}",
                     "messages": [
-                        {"data": message.model_dump_json().encode(), "attributes": _of(message)}
+                        {
+                            "data": message.model_dump_json().encode(),
+                            "attributes": message.attributes(work.trace_to_send()),
+                        }
                     ],
                 },
                 retry=_retry(self._total_seconds),
@@ -75,15 +79,6 @@ class PubsubPublisher:
             if self._client is None:
                 self._client = _connect(PublisherClient, PublisherGrpcTransport)
             return self._client
-
-
-def _of(message: Message) -> dict[str, str]:
-    """Attributes can be read, and filtered on, without decoding the message."""
-    return {
-        "schema_version": str(message.schema_version),
-        "kind": type(message).__name__,
-        "pool_id": message.pool_id,
-    }
 
 
 def _connect(client: Any, transport: Any) -> Any:

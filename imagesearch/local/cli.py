@@ -1,14 +1,16 @@
 """The command line `imagesearch`: `serve` the page and the API, or `search` from a terminal.
 
-What runs behind it is `stack.py`; asking again until an answer is complete is `client.py`.
+What runs behind it is `stack.py`, or `cloud_stack.py` for `emulators`; asking again until an answer
+is complete is `client.py`.
 """
 
 from __future__ import annotations
 
 import json
-import logging
+import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +26,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from imagesearch import logs
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import ImageSearchError, InvalidRequest
 from imagesearch.http_api import parse_search
@@ -36,6 +39,7 @@ from imagesearch.local.client import (
 )
 
 if TYPE_CHECKING:
+    from imagesearch.local.cloud_stack import CloudStack
     from imagesearch.local.stack import Stack
 
 DEMO_NOTE = (
@@ -54,6 +58,23 @@ SEARCH_EXAMPLES = (
     '  imagesearch search star "three yellow stars at night" --contact-sheet stars.png\n'
     '  imagesearch search night "a big heart" --json | jq .top_urls\n'
 )
+
+EMULATORS_EXAMPLES = (
+    "Examples:\n\n\b\n"
+    "  imagesearch emulators\n"
+    "  PORT=9000 imagesearch emulators\n"
+    "  PIXABAY_API_KEY=... imagesearch emulators\n"
+)
+
+CLOUD_PARTS = {
+    "query": "API: functions/query",
+    "fetch": "functions/fetch",
+    "inference": "inference_service",
+    "pubsub": "Pub/Sub emulator",
+    "firestore": "Firestore emulator",
+    "storage": "Cloud Storage emulator",
+    "redis": "redis-server",
+}
 
 TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
 
@@ -120,6 +141,32 @@ def search(
             _print_table(answer)
         if contact_sheet:
             _write_sheet(contact_sheet, answer)
+
+
+@cli.command(epilog=EMULATORS_EXAMPLES)
+def emulators(
+    port: Annotated[
+        int | None, typer.Option(help="The API's port, the page's is the next; 0: free ones [8080]")
+    ] = None,
+) -> None:
+    """Run the cloud edition on this machine, over emulators, until Ctrl-C; it keeps nothing."""
+    from imagesearch.local.cloud_stack import cloud_stack
+
+    with _told_plainly():
+        settings = _settings(port=port)
+        _log(settings.log_level)
+        with cloud_stack(settings, service_output=sys.stderr) as stack:
+            status = err.status("Starting the emulators and the services")
+            status.start()
+
+            def greet() -> None:
+                status.stop()
+                out.print(_cloud_greeting(settings, stack))
+
+            try:
+                stack.run(greet)
+            finally:
+                status.stop()
 
 
 @contextmanager
@@ -220,11 +267,7 @@ def _settings(**given: object) -> Settings:
 
 
 def _log(level: str) -> None:
-    logging.basicConfig(
-        level=level, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
-    )
-    for chatty in ("httpx", "uvicorn.access"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.configure(level)
 
 
 def _greeting(settings: Settings, url: str) -> Panel:
@@ -234,6 +277,27 @@ def _greeting(settings: Settings, url: str) -> Panel:
     return Panel(
         Group(opening, "", *demo, Text(where, "dim")),
         title="imagesearch",
+        expand=False,
+        padding=(1, 2),
+    )
+
+
+def _cloud_greeting(settings: Settings, stack: CloudStack) -> Panel:
+    opening = Text.assemble(
+        "Open ", _link(stack.page_url, stack.page_url), " in a browser; Ctrl-C ends it all."
+    )
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("what", "where", "process"):
+        table.add_column(name, justify="right" if name == "process" else "left")
+    for name, child in stack.children.items():
+        table.add_row(CLOUD_PARTS[name], _link(child.url, child.url), str(child.pid))
+    if stack.gallery_url:
+        table.add_row("demo gallery", _link(stack.gallery_url, stack.gallery_url), str(os.getpid()))
+    demo = [DEMO_NOTE, ""] if settings.pixabay_api_key is None else []
+    where = Text(f"The emulators' logs are in {stack.folder}", "dim")
+    return Panel(
+        Group(opening, "", *demo, table, "", where),
+        title="imagesearch on emulators",
         expand=False,
         padding=(1, 2),
     )

@@ -13,7 +13,6 @@ import hmac
 import html
 import io
 import math
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,6 +31,7 @@ from starlette.types import Scope as ASGIScope
 
 from imagesearch.local import drawing, scenes
 from imagesearch.local.gallery_query import BadParameter, Query, find
+from imagesearch.local.in_thread import listen, serving
 from imagesearch.local.scenes import Scene
 
 Clock = Callable[[], float]
@@ -64,7 +63,6 @@ FIRST_ID: Final = 1_000_000_000
 URL_LIFE_SECONDS: Final = 24 * 3600
 REACHABLE_HITS: Final = 500
 RATE_WINDOW_SECONDS: Final = 60
-START_TIMEOUT_SECONDS: Final = 10.0
 
 
 # --- rate limit -------------------------------------------------------------------------------
@@ -372,9 +370,9 @@ def running_gallery(
     base URL.
 
     Raises:
-        RuntimeError: the server did not start within `START_TIMEOUT_SECONDS`.
+        RuntimeError: the server did not start within `in_thread.START_SECONDS`.
     """
-    with _loopback_listener() as listener:
+    with listen() as listener:
         base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         app = create_gallery(
             public_url or base_url,
@@ -383,33 +381,5 @@ def running_gallery(
             clock=clock,
             latency_seconds=latency_seconds,
         )
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="demo-gallery", daemon=True
-        )
-        thread.start()
-        try:
-            _wait_for(server, thread)
+        with serving(app, listener, "demo-gallery"):
             yield base_url
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _loopback_listener() -> socket.socket:
-    # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name
-    # it; without, each answer waits 40 ms for a delayed acknowledgement.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    return listener
-
-
-def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > deadline:
-            raise RuntimeError(
-                f"the demo gallery did not start within {START_TIMEOUT_SECONDS} seconds"
-            )
-        time.sleep(0.01)

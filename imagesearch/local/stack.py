@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -18,7 +18,6 @@ import httpx
 from a2wsgi import WSGIMiddleware
 from flask import Flask
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -26,19 +25,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from werkzeug.test import Client
 
 from imagesearch.bootstrap import EmbeddedServices, Services
 from imagesearch.config import Settings
 from imagesearch.errors import Unavailable
 from imagesearch.local.gallery import KEYWORDS, create_gallery, running_gallery
+from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_files
 from imagesearch.messages import EmbedBatch, FetchJob
 from inference_service.app import create_app
 from inference_service.clip import ClipEncoder
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE_POLICY = "default-src 'self'; img-src * data:; connect-src *"
 GALLERY_PATH = "/demo"  # where the site has it, for people; the fetcher asks its own server
 SEARCH_THREADS = 96  # more than the searches that may wait, each of which holds its thread
 OTHER_THREADS = 8  # for `/alive` and the like, which must not queue behind searches
@@ -179,21 +177,16 @@ def _site(stack: Stack, gallery: Starlette | None) -> Starlette:
     routes: list[Route | Mount] = [
         Route("/search", searches),
         *(Route(path, others) for path in ("/pools/{pool_id}", "/alive", "/ready")),
-        Route("/config.json", _page_config(stack.demo_keywords)),
+        Route("/config.json", page_config("", stack.demo_keywords)),
         Mount("/images", images, middleware=any_origin),
         *([Mount(GALLERY_PATH, gallery)] if gallery else []),
-        Mount("/", StaticFiles(directory=ROOT / "web", html=True)),
+        Mount("/", page_files()),
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_SecurityHeaders)],
+        middleware=[Middleware(SecurityHeaders)],
         exception_handlers={HTTPException: _answer_http_error, Exception: _answer_bug},
     )
-
-
-def _page_config(demo_keywords: Sequence[str]) -> Callable[[Request], Response]:
-    config = {"api": "", "demo": bool(demo_keywords), "demo_keywords": list(demo_keywords)}
-    return lambda _: JSONResponse(config)
 
 
 def _answer_http_error(_: Request, error: Exception) -> Response:
@@ -207,20 +200,3 @@ def _answer_bug(request: Request, error: Exception) -> Response:
     logger.error("%s: a bug", request.url.path, exc_info=error)
     message = "something went wrong in here; it is logged"
     return JSONResponse({"error": {"code": "internal", "message": message}}, 500)
-
-
-class _SecurityHeaders:
-    """Adds to every answer what keeps a page from running what it was not served with."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("Content-Security-Policy", PAGE_POLICY)
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)

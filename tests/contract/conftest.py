@@ -33,10 +33,10 @@ from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
 BUCKET = "images"
 
 
-def missing_backend(name: str) -> None:
+def missing_backend(message: str) -> None:
     if os.environ.get("REQUIRE_BACKENDS") == "1":
-        pytest.fail(f"{name} is missing, and REQUIRE_BACKENDS=1")
-    pytest.skip(f"{name} is missing")
+        pytest.fail(f"{message}, and REQUIRE_BACKENDS=1")
+    pytest.skip(message)
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def open_firestore(
     everything = "emulator/v1/projects/test/databases/(default)/documents"
     requests.delete(f"http://{firestore_host}/{everything}", timeout=10).raise_for_status()
     clients = itertools.cycle(firestore_clients)
-    return lambda: FirestoreCatalog(next(clients), policy)
+    return lambda: FirestoreCatalog(lambda: next(clients), policy)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def redis_server() -> Iterator[str]:
     """The socket of a real redis-server that this session starts and ends."""
     program = shutil.which("redis-server")
     if program is None:
-        missing_backend("redis-server")
+        missing_backend("redis-server is missing")
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
         socket = f"{folder}/redis.sock"
         command = [str(program), "--port", "0", "--unixsocket", socket, "--save", "", "--dir"]

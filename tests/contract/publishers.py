@@ -1,6 +1,6 @@
 """The publishers that `test_publisher.py` runs over, each with its delivery to endpoints.
 
-The emulator is started in `tests/pubsub_emulator.py`, and set up from the table of
+The emulator is started in `tests/emulators.py`, and set up from the table of
 `imagesearch/topics.py`.
 """
 
@@ -27,8 +27,7 @@ from imagesearch.topics import (
     PushSubscription,
     dead_letter_topic,
 )
-from tests.emulators import MissingProgram
-from tests.pubsub_emulator import pubsub_emulator
+from tests.emulators import MissingProgram, pubsub_emulator
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def pubsub_host() -> Iterator[str]:
             host = stack.enter_context(pubsub_emulator())
         except MissingProgram as error:
             if os.environ.get("REQUIRE_BACKENDS") == "1":
-                pytest.fail(f"{error} is missing, and REQUIRE_BACKENDS=1")
-            pytest.skip(f"{error} is missing")
+                pytest.fail(f"{error}, and REQUIRE_BACKENDS=1")
+            pytest.skip(str(error))
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         environment.setenv(EMULATOR_VARIABLE, host)
         yield host

@@ -684,6 +684,21 @@ def record_other_model(catalog: Catalog) -> None:
     )
 
 
+def test_the_k_nearest_are_k_of_that_model_however_near_another_models_are(
+    catalog: Catalog,
+) -> None:
+    """The filter comes before the search: after it, it would leave nothing of the k."""
+    begin(catalog, range(53))
+    query = embedding(9)
+    near = {f"pixabay-{n}": query for n in range(50)}
+    catalog.record_batch(
+        POOL, 1, model_revision=OTHER_MODEL, embeddings=near, rejections={}, now=NOW
+    )
+    record(catalog, [50, 51, 52])
+    found = catalog.nearest(query, 3, MODEL)
+    assert {one.image_id for one, _ in found} == {"pixabay-50", "pixabay-51", "pixabay-52"}
+
+
 def test_equal_images_are_ordered_by_image_id(catalog: Catalog) -> None:
     numbers = list(range(101))
     begin(catalog, numbers)

@@ -7,21 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 import numpy as np
 import pytest
-import requests
-from google.api_core import exceptions as api
-from google.auth.exceptions import DefaultCredentialsError, RefreshError
 
 from imagesearch.adapters.firestore import FirestoreCatalog, connect
 from imagesearch.adapters.firestore_documents import MAX_LISTING_BYTES, MAX_REASON_CHARACTERS
-from imagesearch.adapters.google_errors import translate
 from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded, Unavailable
 from imagesearch.model import (
     Credit,
@@ -41,43 +38,10 @@ NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())
 POOL = KEY.pool_id
 MODEL = "laion/CLIP-ViT-B-32@abc/pre1"
+OTHER_MODEL = "laion/CLIP-ViT-B-32@def/pre1"
 DIM = 512
 
-# Design §8: what may pass or can be mended nacks as Unavailable, a quota as Overloaded, and what
-# we must never have sent is a Bug.
-ERRORS: dict[str, type[ImageSearchError]] = {
-    "Aborted": Unavailable,
-    "AlreadyExists": Bug,
-    "BadGateway": Unavailable,
-    "BadRequest": Bug,
-    "Cancelled": Unavailable,
-    "Conflict": Bug,
-    "DataLoss": Unavailable,
-    "DeadlineExceeded": Unavailable,
-    "FailedPrecondition": Unavailable,  # a missing vector index
-    "Forbidden": Unavailable,
-    "GatewayTimeout": Unavailable,
-    "InternalServerError": Unavailable,
-    "InvalidArgument": Bug,
-    "LengthRequired": Bug,
-    "MethodNotAllowed": Bug,
-    "MethodNotImplemented": Bug,
-    "MovedPermanently": Bug,
-    "NotFound": Unavailable,  # a missing database or bucket: the adapters know a missing object
-    "NotModified": Bug,
-    "OutOfRange": Bug,
-    "PermissionDenied": Unavailable,
-    "PreconditionFailed": Bug,
-    "RequestRangeNotSatisfiable": Bug,
-    "ResourceExhausted": Overloaded,
-    "ResumeIncomplete": Bug,
-    "ServiceUnavailable": Unavailable,
-    "TemporaryRedirect": Bug,
-    "TooManyRequests": Overloaded,
-    "Unauthenticated": Unavailable,
-    "Unauthorized": Unavailable,
-    "Unknown": Unavailable,
-}
+# Design §8; the rows of the exceptions themselves are in `unit/test_google_errors.py`.
 STATUSES: dict[grpc.StatusCode, type[ImageSearchError]] = {
     grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.UNKNOWN: Unavailable,
@@ -105,6 +69,7 @@ class Proxy:
 
     Attributes:
         refuse: the status of each method that is not passed on, by its name.
+        cut: the status that ends the answer of a method after its first part.
         lose: how many more answers of a method are lost after the work was done.
         calls: how many calls of each method came.
         hang: while it is set, calls are not answered.
@@ -112,6 +77,7 @@ class Proxy:
 
     host: str
     refuse: dict[str, grpc.StatusCode] = field(default_factory=dict)
+    cut: dict[str, grpc.StatusCode] = field(default_factory=dict)
     lose: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     hang: threading.Event = field(default_factory=threading.Event)
@@ -148,6 +114,9 @@ class Proxy:
             if self.lose[name] > 0:
                 self.lose[name] -= 1
                 context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
+            if name in self.cut:
+                yield answers[0]
+                context.abort(self.cut[name], "on purpose")
             yield from answers
 
         return grpc.unary_stream_rpc_method_handler(answer)
@@ -166,9 +135,22 @@ def catalog(open_firestore: Callable[[], Catalog]) -> Catalog:
 
 
 @pytest.fixture
-def proxied(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> FirestoreCatalog:
+def proxied(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[FirestoreCatalog]:
     """A second client, through the proxy, that gives up soon."""
-    return FirestoreCatalog(client_of(f"127.0.0.1:{proxy.port}"), policy, total_seconds=0.5)
+    with closing(proxied_by(proxy, policy, total_seconds=0.5)) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def patient(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[FirestoreCatalog]:
+    """A second client, through the proxy, for work that a busy machine may take long for."""
+    with closing(proxied_by(proxy, policy, total_seconds=30.0)) as catalog:
+        yield catalog
+
+
+def proxied_by(proxy: Proxy, policy: PoolPolicy, total_seconds: float) -> FirestoreCatalog:
+    client = client_of(f"127.0.0.1:{proxy.port}")
+    return FirestoreCatalog(lambda: client, policy, total_seconds=total_seconds)
 
 
 def client_of(host: str) -> Any:
@@ -195,9 +177,11 @@ def begin(catalog: Catalog, size: int) -> None:
     catalog.record_listing(POOL, 1, Listing(tuple(listed(n) for n in range(size))), NOW)
 
 
-def record(catalog: Catalog, vectors: dict[str, Embedding], now: datetime = NOW) -> Pool | None:
+def record(
+    catalog: Catalog, vectors: dict[str, Embedding], *, model_revision: str = MODEL
+) -> Pool | None:
     return catalog.record_batch(
-        POOL, 1, model_revision=MODEL, embeddings=vectors, rejections={}, now=now
+        POOL, 1, model_revision=model_revision, embeddings=vectors, rejections={}, now=NOW
     )
 
 
@@ -207,50 +191,6 @@ def make_ready(catalog: Catalog, size: int) -> None:
 
 
 # Errors
-
-
-def made(kind: Any, *arguments: object) -> Any:
-    """Return an exception of a class that has no annotations."""
-    return kind(*arguments)
-
-
-def google_errors() -> list[type[api.GoogleAPICallError]]:
-    """Return every class of google-api-core that stands for an answer's status."""
-    found, todo = [], [api.GoogleAPICallError]
-    while todo:
-        kind = todo.pop()
-        todo += kind.__subclasses__()
-        if kind.code is not None or kind.grpc_status_code is not None:
-            found.append(kind)
-    return found
-
-
-@pytest.mark.parametrize("kind", google_errors(), ids=lambda kind: kind.__name__)
-def test_every_google_error_has_its_row(kind: type[api.GoogleAPICallError]) -> None:
-    translated = translate(kind("why"), "Firestore")
-    assert type(translated) is ERRORS[kind.__name__]
-    assert f"Firestore failed: {kind.__name__}" in str(translated)
-    assert "why" in str(translated)
-
-
-@pytest.mark.parametrize(
-    ("error", "row"),
-    [
-        (made(api.RetryError, "late", made(api.ResourceExhausted, "quota")), Overloaded),
-        (made(api.RetryError, "late", made(api.ServiceUnavailable, "down")), Unavailable),
-        (made(api.RetryError, "late", None), Unavailable),
-        (made(DefaultCredentialsError, "no credentials"), Unavailable),
-        (made(RefreshError, "no token"), Unavailable),
-        (requests.ConnectionError("refused"), Unavailable),
-        (requests.Timeout("slow"), Unavailable),
-        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), InvalidRequest),
-    ],
-    ids=repr,
-)
-def test_what_else_the_libraries_raise_has_its_row(
-    error: Exception, row: type[ImageSearchError]
-) -> None:
-    assert type(translate(error, "Firestore")) is row
 
 
 @pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
@@ -263,6 +203,29 @@ def test_each_status_that_a_read_meets_is_ours(
         proxied.pool(POOL)
     assert type(raised.value) is STATUSES[status]
     assert time.monotonic() - started < 2.0
+
+
+READS: dict[str, Callable[[Catalog], object]] = {
+    "BatchGetDocuments": lambda catalog: catalog.embedded(["pixabay-0", "pixabay-1"], MODEL),
+    "RunQuery": lambda catalog: catalog.nearest(embedding(1), 2, MODEL),
+}
+
+
+@pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
+@pytest.mark.parametrize("method", READS)
+def test_each_status_that_cuts_an_answer_short_is_ours(
+    proxied: FirestoreCatalog,
+    proxy: Proxy,
+    catalog: Catalog,
+    method: str,
+    status: grpc.StatusCode,
+) -> None:
+    """Half an answer is no answer: neither gRPC's own error nor half the rows get out."""
+    make_ready(catalog, 2)
+    proxy.cut[method] = status
+    with pytest.raises(ImageSearchError) as raised:
+        READS[method](proxied)
+    assert type(raised.value) is STATUSES[status]
 
 
 def test_every_status_of_grpc_but_ok_is_in_the_table() -> None:
@@ -326,8 +289,17 @@ def test_connect_takes_the_emulator_from_the_environment(
     firestore_host: str, catalog: Catalog, policy: PoolPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore_host)
-    connected = connect("test", policy)
-    assert connected.request_pool(KEY, NOW).pool == catalog.pool(POOL)
+    with closing(connect("test", policy)) as connected:
+        assert connected.request_pool(KEY, NOW).pool == catalog.pool(POOL)
+
+
+def test_a_closed_catalog_has_no_connection_left(proxy: Proxy, policy: PoolPolicy) -> None:
+    closed = proxied_by(proxy, policy, total_seconds=30.0)
+    closed.check()
+    closed.close()
+    with pytest.raises(ValueError, match=r"[Cc]hannel"):
+        closed.check()
+    proxied_by(proxy, policy, total_seconds=30.0).close()  # one that was never used
 
 
 # Concurrency
@@ -345,16 +317,16 @@ def test_a_change_that_never_gets_through_is_unavailable(
 
 
 def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(
-    proxied: FirestoreCatalog, proxy: Proxy
+    patient: FirestoreCatalog, proxy: Proxy
 ) -> None:
     proxy.lose["Commit"] = 1
-    assert proxied.request_pool(KEY, NOW).created
-    begin(proxied, 1)
+    assert patient.request_pool(KEY, NOW).created
+    begin(patient, 1)
     proxy.lose["Commit"] = 1
-    assert proxied.finish_fetch(POOL, 1, NOW) == proxied.pool(POOL)
-    record(proxied, {"pixabay-0": embedding(0)})
+    assert patient.finish_fetch(POOL, 1, NOW) == patient.pool(POOL)
+    record(patient, {"pixabay-0": embedding(0)})
     proxy.lose["Commit"] = 1
-    assert isinstance(proxied.reopen(POOL, 1, "another model", NOW), Pool)
+    assert isinstance(patient.reopen(POOL, 1, "another model", NOW), Pool)
 
 
 # Calls and documents
@@ -366,23 +338,23 @@ def calls_of(proxy: Proxy, work: Callable[[], object]) -> dict[str, int]:
     return dict(proxy.calls)
 
 
-def test_each_method_makes_few_calls(proxied: FirestoreCatalog, proxy: Proxy) -> None:
+def test_each_method_makes_few_calls(patient: FirestoreCatalog, proxy: Proxy) -> None:
     step = {"BatchGetDocuments": 1, "Commit": 1}
     reads = {"BatchGetDocuments": 1}
     vectors = {f"pixabay-{n}": embedding(n) for n in range(200)}
     offer = Listing(tuple(listed(n) for n in range(200)))
-    assert calls_of(proxy, lambda: proxied.request_pool(KEY, NOW)) == step
-    assert calls_of(proxy, lambda: proxied.request_pool(KEY, NOW)) == reads
-    assert calls_of(proxy, lambda: proxied.begin_fetch(POOL, 1, NOW)) == step
-    assert calls_of(proxy, lambda: proxied.record_listing(POOL, 1, offer, NOW)) == step
-    assert calls_of(proxy, lambda: proxied.listing(POOL, 1)) == reads
-    assert calls_of(proxy, lambda: proxied.pending(POOL, 1)) == reads
+    assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == step
+    assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == reads
+    assert calls_of(proxy, lambda: patient.begin_fetch(POOL, 1, NOW)) == step
+    assert calls_of(proxy, lambda: patient.record_listing(POOL, 1, offer, NOW)) == step
+    assert calls_of(proxy, lambda: patient.listing(POOL, 1)) == reads
+    assert calls_of(proxy, lambda: patient.pending(POOL, 1)) == reads
     written = {"BatchGetDocuments": 2, "Commit": 2}
-    assert calls_of(proxy, lambda: record(proxied, vectors)) == written
-    assert calls_of(proxy, lambda: proxied.embedded(vectors, MODEL)) == reads
-    packed = calls_of(proxy, lambda: proxied.packed_pool(POOL, 1, MODEL))
+    assert calls_of(proxy, lambda: record(patient, vectors)) == written
+    assert calls_of(proxy, lambda: patient.embedded(vectors, MODEL)) == reads
+    packed = calls_of(proxy, lambda: patient.packed_pool(POOL, 1, MODEL))
     assert packed == {"BatchGetDocuments": 2}
-    nearest = calls_of(proxy, lambda: proxied.nearest(embedding(7), 200, MODEL))
+    nearest = calls_of(proxy, lambda: patient.nearest(embedding(7), 200, MODEL))
     assert nearest == {"RunQuery": 1}
 
 
@@ -476,6 +448,7 @@ def test_any_text_is_an_id(catalog: Catalog, hostile: str) -> None:
 def test_find_nearest_gives_what_exact_search_in_sqlite_gives(
     catalog: Catalog, open_sqlite: Callable[[], Catalog]
 ) -> None:
+    """For either of two models, whose embeddings lie side by side in one catalog."""
     exact = open_sqlite()
     for one in (catalog, exact):
         make_ready(one, 300)
@@ -488,13 +461,17 @@ def test_find_nearest_gives_what_exact_search_in_sqlite_gives(
         one.record_batch(
             other.pool_id, 1, model_revision=MODEL, embeddings=vectors, rejections={}, now=NOW
         )
-    for seed in [0, 1, *range(1000, 1006)]:
-        for k in (1, 2, 10, 300):
-            query = embedding(seed)
-            near, expected = catalog.nearest(query, k, MODEL), exact.nearest(query, k, MODEL)
-            assert [one for one, _ in near] == [one for one, _ in expected]
-            assert [cosine for _, cosine in near] == [cosine for _, cosine in expected]
-            assert all(a >= b for (_, a), (_, b) in pairwise(near))
+        recoded = {f"pixabay-{n}": embedding(1000 + n) for n in range(300)}
+        one.reopen(POOL, 1, OTHER_MODEL, NOW)
+        record(one, recoded, model_revision=OTHER_MODEL)
+    searches = product([0, 1, 1000, 1001], (1, 2, 10, 300), (MODEL, OTHER_MODEL))
+    for seed, k, model in searches:
+        query = embedding(seed)
+        near, expected = catalog.nearest(query, k, model), exact.nearest(query, k, model)
+        assert len(near) == k
+        assert [one for one, _ in near] == [one for one, _ in expected]
+        assert [cosine for _, cosine in near] == [cosine for _, cosine in expected]
+        assert all(a >= b for (_, a), (_, b) in pairwise(near))
 
 
 def test_nearest_gives_at_most_1000(catalog: Catalog) -> None:

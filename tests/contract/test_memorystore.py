@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 import signal
 import socket
@@ -88,8 +89,10 @@ def test_the_values_are_those_bytes_on_every_redis(redis_client: redis.Redis) ->
         b'"width":640,"height":427,"credit":{"user":"u","source":"Pixabay"},"tags":["a"]}]'
     )
     matrix = np.array([0.6, 0.8], "<f2").tobytes()
-    head = struct.pack("<III", len(metadata), 1, 2)
-    assert client.get("pool:id:1:model@1") == sealed(head + metadata + matrix)
+    value = client.get("pool:id:1:model@1")
+    head = struct.pack("<III", len(value) - 8 - 12 - 4, 1, 2)  # seal, head, matrix
+    assert zlib.decompress(value[8 + 12 : -4]) == metadata
+    assert value == sealed(head + value[8 + 12 : -4] + matrix)
     assert client.get(TEXT_KEY) == sealed(b"\x01" + struct.pack("<2f", 0.6, -0.8))
     assert client.get("bytes:pixabay-1") == b"jpeg"
     assert client.get("state:id").startswith(b'{"pool_id":"id","keyword":"horse","options":{')
@@ -100,6 +103,12 @@ def test_the_values_are_those_bytes_on_every_redis(redis_client: redis.Redis) ->
 
 def sealed(content: bytes, magic: bytes = b"isc1") -> bytes:
     return magic + struct.pack("<I", zlib.crc32(content)) + content
+
+
+def pool_content(metadata: bytes, n: int, embedding_dim: int) -> bytes:
+    compressed = zlib.compress(metadata)
+    head = struct.pack("<III", len(compressed), n, embedding_dim)
+    return head + compressed + bytes(2 * n * embedding_dim)
 
 
 def damages(value: bytes) -> Iterator[bytes]:
@@ -126,12 +135,14 @@ def test_a_damaged_packed_pool_is_ignored(caplog: pytest.LogCaptureFixture) -> N
     "content",
     [
         b"",
-        struct.pack("<III", 2, 1, 0) + b"[]",
-        struct.pack("<III", 2, 0, 7) + b"{}",
+        pool_content(b"[]", 1, 0),
+        pool_content(b"{}", 0, 7),
+        pool_content(b"", 0, 7),
         struct.pack("<III", 0, 0, 7),
+        struct.pack("<III", 2, 0, 7) + b"[]",
         struct.pack("<III", 2**32 - 1, 2**32 - 1, 2**32 - 1),
-        struct.pack("<III", 7, 0, 7) + b'["\xff"] ',
-        struct.pack("<III", 11, 1, 1) + b'[{"a": 12}]' + b"\x00\x00",
+        pool_content(b'["\xff"] ', 0, 7),
+        pool_content(b'[{"a": 12}]', 1, 1),
     ],
 )
 def test_a_well_sealed_pool_that_makes_no_sense_is_ignored(content: bytes) -> None:
@@ -276,6 +287,47 @@ def test_embedded_clients_share_nothing() -> None:
     assert embedded_client().get("key") is None
 
 
+# A tag list of Pixabay's has some 3 to 20 of such words; the image's page is named by the first.
+TAGS = (
+    "horse pony mare stallion meadow flowers mountain landscape sunset nature animal wildlife "
+    "grass summer field equine gallop pasture mammal countryside"
+).split()
+
+
+def pixabay_image(number: int, chance: random.Random) -> Image:
+    tags = tuple(chance.sample(TAGS, 20))
+    number += 7_368_850
+    page_url = f"https://pixabay.com/photos/{'-'.join(tags[:4])}-{number}/"
+    name = f"pixabay-{number}"
+    credit = Credit(f"photographer{chance.randrange(10_000)}", "Pixabay")
+    return Image(name, f"{name}.jpg", page_url, 640, 427, credit, tags)
+
+
+def test_a_pool_of_200_images_takes_at_most_1600_bytes_an_image(
+    redis_server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of ViT-B/32 size, with as many tags as Pixabay gives, by the server's own count."""
+    rows = np.random.default_rng(1).standard_normal((200, 512), np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    chance = random.Random(1)
+    images = tuple(pixabay_image(number, chance) for number in range(200))
+    with closing(redis.Redis(unix_socket_path=redis_server)) as real:
+        client: Any = real
+        client.flushall()
+        model = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K@8a5c2f6d/1"
+        cache = Memorystore(client)
+        cache.put_pool("0" * 32, 1, model, PackedPool(images, rows), 3600.0)
+        (key,) = client.keys("pool:*")
+        used_bytes, value_bytes = client.memory_usage(key, samples=0), client.strlen(key)
+        found = cache.get_pool("0" * 32, 1, model)
+    assert found is not None
+    assert found.images == images
+    with capsys.disabled():
+        print(f"\nMEMORY USAGE of 200 images: {used_bytes} bytes, {used_bytes / 200:.0f} an image")
+        print(f"of it the value: {value_bytes} bytes, {value_bytes / 200:.0f} an image")
+    assert used_bytes <= 1600 * 200
+
+
 # What `connect` makes of a server on a TCP port.
 
 Start = Callable[..., AbstractContextManager["subprocess.Popen[bytes]"]]
@@ -386,6 +438,19 @@ def test_an_authority_that_is_none_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidRequest, match="server_ca must be certificates in PEM") as caught:
         connect("127.0.0.1", server_ca=text)
     assert caught.value.field == "server_ca"
+
+
+def test_a_closed_cache_has_no_connection_left_and_can_be_used_again(start: Start) -> None:
+    port = free_port()
+    with start(port), redis.Redis(port=port) as other:
+        cache = Memorystore(connect("127.0.0.1", port))
+        for _ in range(2):
+            assert_works(cache)
+            cache.close()
+            deadline = time.monotonic() + 5
+            while len(other.client_list()) > 1:  # the server hears of it a moment later
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
 
 
 def seconds_of(work: Callable[[], object]) -> float:

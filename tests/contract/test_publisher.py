@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imagesearch import work
 from imagesearch.messages import BatchImage, EmbedBatch, FetchJob, Message, PushEnvelope
 from imagesearch.model import SourceOptions
 
@@ -35,6 +36,7 @@ ACKS = [102, 200, 201, 202, 204]
 NACKS = [100, 203, 205, 206, 301, 400, 404, 429, 500, 503]
 HOSTILE_KEYWORDS = ["馬 🐎", '"}\n{"', "a\x00b\r\n", "x" * 50_000]
 POISON = 1
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 class Door:
@@ -96,6 +98,24 @@ def test_a_message_arrives_once_at_its_topics_endpoint(bench: Bench, message: Me
     assert re.fullmatch(rf"projects/[^/]+/subscriptions/{message.topic}", envelope.subscription)
     assert attempts(bench, [envelope]) == [1]
     assert_quiet(bench, *doors.values())
+
+
+def test_the_trace_of_the_work_that_published_it_stays_with_a_message(bench: Bench) -> None:
+    """With a delivery, with those that follow a nack, and with the dead letter."""
+    door, dead = Door(lambda generation, _: 500), Door()
+    publisher = bench.open({"fetch-jobs": door}, dead)
+    with work.unit("search", TRACE) as unit:
+        publisher.publish(JOB)
+        unit.note(status=202)
+    publisher.publish(job(2))  # by nobody's work: it begins a trace of its own
+    taken = door.take(2 * 5)
+    for envelope in taken[1]:
+        assert envelope.message.attributes == JOB.attributes(TRACE)
+    (own,) = {envelope.message.attributes["trace"] for envelope in taken[2]}
+    assert re.fullmatch("[0-9a-f]{32}", own)
+    assert own != TRACE
+    letters = [dead.next() for _ in range(2)]
+    assert {letter.message.attributes["trace"] for letter in letters} == {TRACE, own}
 
 
 @pytest.mark.parametrize("keyword", HOSTILE_KEYWORDS)

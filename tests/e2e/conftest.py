@@ -17,6 +17,11 @@ from typing import Any
 import pytest
 import requests
 
+from tests.e2e.cloud import cloud
+from tests.e2e.cloud_counts import faulty
+
+__all__ = ["cloud", "faulty"]  # fixtures
+
 START_SECONDS = 60
 READY_SECONDS = 60
 

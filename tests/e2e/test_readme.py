@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import requests
 
+from imagesearch.local.cloud_stack import CloudStack
+from tests.e2e.cloud import complete
 from tests.e2e.conftest import Serving
 from tests.e2e.test_cli import imagesearch
 
@@ -59,6 +61,18 @@ def test_the_curl_example_gives_the_answer_that_is_shown(server: Serving) -> Non
     assert answer["top_urls"] == shown["top_urls"]
 
 
+def test_the_curl_example_gives_the_same_answer_over_the_emulators(cloud: CloudStack) -> None:
+    """But for where its images and the gallery are."""
+    url = command("curl")[1].replace("http://127.0.0.1:8080", cloud.query_url)
+    complete(cloud.query_url, t="circle", s_query="x")
+    answer = requests.get(url, timeout=30).json()
+    shown = json.loads(blocks("json")[0])
+    for result in [*answer["results"], *shown["results"]]:
+        del result["page_url"]
+    assert without_varying(answer) == steady(shown)
+    assert set(answer) == set(shown)
+
+
 def test_the_error_example_is_the_real_error(server: Serving) -> None:
     error = server.search(t="circle", s_query="x", k=0).json()
     assert error == json.loads(blocks("json")[1])
@@ -77,7 +91,7 @@ def test_every_make_target_that_is_named_exists() -> None:
     documents = [README, (ROOT / "CONTRIBUTING.md").read_text()]
     # As code only: `make run`, or at the start of a line of a block.
     named = set(re.findall(r"(?:^|`)(?:\S+=\S+ )*make ([a-z]+)", "\n".join(documents), re.M))
-    assert named >= {"run", "test", "format", "lock"}
+    assert named >= {"run", "emulators", "test", "format", "lock"}
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 

@@ -22,9 +22,13 @@ ALLOWED = {
     "imagesearch.ports": {"imagesearch.errors", "imagesearch.messages", "imagesearch.model"},
     "imagesearch.clock": set(),
     "imagesearch.topics": {"imagesearch.messages"},
+    "imagesearch.deployment": {"imagesearch.topics"},
     "imagesearch.config": {"imagesearch.errors", "imagesearch.model"},
-    "imagesearch.push": {"imagesearch.errors", "imagesearch.messages"},
+    "imagesearch.work": {"imagesearch.errors"},
+    "imagesearch.logs": {"imagesearch.work"},
+    "imagesearch.push": {"imagesearch.errors", "imagesearch.messages", "imagesearch.work"},
     "imagesearch.search": {
+        "imagesearch.work",
         "imagesearch.errors",
         "imagesearch.messages",
         "imagesearch.model",
@@ -36,6 +40,7 @@ for use_case in USE_CASES:
     ALLOWED[use_case] = ALLOWED["imagesearch.search"]
 ALLOWED["imagesearch.adapters"] = {
     "imagesearch.adapters",
+    "imagesearch.work",
     "imagesearch.clock",
     "imagesearch.topics",
     "imagesearch.errors",
@@ -52,6 +57,7 @@ ALLOWED["imagesearch.http_api"] = {
 ALLOWED["imagesearch.bootstrap"] = {
     *USE_CASES,
     "imagesearch.adapters",
+    "imagesearch.logs",
     "imagesearch.clock",
     "imagesearch.topics",
     "imagesearch.config",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +18,13 @@ from werkzeug.test import TestResponse
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, Message
-from imagesearch.model import PoolState
+from imagesearch.model import ListedImage, PoolState
+from imagesearch.push import MAX_BODY_BYTES
+from tests.log_lines import PROJECT, Log
 from tests.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 SEARCH = {"t": "horse", "s_query": "twin-3", "wait": "0"}
 
 
@@ -237,6 +242,135 @@ def test_a_function_without_services_says_why_in_json() -> None:
     assert "imagesearch serve" in body(response)["error"]["message"]
 
 
+# The line of each request
+
+
+def test_a_search_is_one_line_with_the_trace_that_came_with_it(
+    query: FlaskClient, world: World, log: Log
+) -> None:
+    pool = world.ready_pool(count=5)
+    query.get("/search", query_string=SEARCH, headers={"X-Cloud-Trace-Context": f"{TRACE}/1;o=1"})
+    entry = log.only("search")
+    assert {**entry, "seconds": 0, "stages": 0, "message": 0, "time": 0} == {
+        "severity": "INFO",
+        "message": 0,
+        "time": 0,
+        "logging.googleapis.com/trace": f"projects/{PROJECT}/traces/{TRACE}",
+        "kind": "search",
+        "pool_id": pool.pool_id,
+        "generation": 1,
+        "hits": 5,
+        "status": 200,
+        "outcome": "complete",
+        "seconds": 0,
+        "stages": 0,
+    }
+    # What scores is in this process here; in the cloud its stages are in a line of its own.
+    assert list(entry["stages"]) == ["pool", "wait", "score", "encode", "load", "rank"]
+    assert entry["seconds"] >= entry["stages"]["score"] >= entry["stages"]["rank"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "kind", "status", "outcome", "severity"),
+    [
+        ("/search", SEARCH, "search", 202, "fetching", "INFO"),
+        ("/search", {**SEARCH, "k": "0"}, "search", 400, "invalid_request", "INFO"),
+        (f"/pools/{'0' * 32}", {}, "pools", 404, "not_found", "INFO"),
+        ("/nothing", {}, "request", 404, "not_found", "INFO"),
+    ],
+)
+def test_every_request_is_one_line_with_its_outcome(
+    query: FlaskClient,
+    log: Log,
+    path: str,
+    params: dict[str, str],
+    kind: str,
+    status: int,
+    outcome: str,
+    severity: str,
+) -> None:
+    response = query.get(path, query_string=params)
+    (entry,) = log.entries()
+    assert (entry["kind"], entry["status"], entry["outcome"]) == (kind, status, outcome)
+    assert (entry["severity"], response.status_code) == (severity, status)
+    assert re.fullmatch(r"(\w+;dur=\d+\.\d, )*total;dur=\d+\.\d", response.headers["Server-Timing"])
+
+
+def test_a_pools_line_names_it_and_says_how_it_stands(
+    query: FlaskClient, world: World, log: Log
+) -> None:
+    pool = world.ready_pool(count=5)
+    response = query.get(f"/pools/{pool.pool_id}")
+    entry = log.only("pools")
+    assert (entry["pool_id"], entry["generation"]) == (pool.pool_id, 1)
+    assert (entry["outcome"], set(entry["stages"])) == ("ready", {"pool"})
+    assert response.headers["Server-Timing"].startswith("pool;dur=")
+
+
+def test_probes_have_a_line_only_when_they_fail(query: FlaskClient, world: World, log: Log) -> None:
+    query.get("/alive")
+    query.get("/ready")
+    assert log.entries() == []
+    world.catalog.close()
+    query.get("/ready")
+    assert log.only("ready")["severity"] == "WARNING"
+
+
+def test_a_failed_pool_a_bug_and_an_overload_are_lines_too(
+    query: FlaskClient, world: World, log: Log
+) -> None:
+    world.source.listing_errors.append(SourceRefused("Invalid or missing API key"))
+    query.get("/search", query_string=SEARCH)
+    job = world.outbox.messages[0]
+    world.deliver()
+    query.get("/search", query_string=SEARCH)
+    services = query.application.extensions["imagesearch"]
+    services.settings = load_settings(rate_limit_per_minute=1)
+    query.get("/search", query_string=SEARCH)
+    services.settings = "no settings"
+    query.get("/search", query_string=SEARCH)
+    _, failed, overloaded, traceback, bug = log.entries()
+    assert (failed["pool_id"], failed["outcome"]) == (job.pool_id, "unavailable")
+    assert "Invalid or missing API key" in failed["error"]
+    assert (failed["severity"], overloaded["outcome"]) == ("WARNING", "overloaded")
+    assert "AttributeError" in traceback["stack_trace"]
+    assert (bug["status"], bug["outcome"], bug["severity"]) == (500, "internal", "ERROR")
+
+
+def test_no_line_has_what_was_searched_for(
+    query: FlaskClient, fetch: FlaskClient, world: World, log: Log
+) -> None:
+    """Whether all goes well, is refused, fails, or is repeated until it is given up."""
+    params = {"t": "My Keyword", "s_query": "my secret wish", "wait": "0"}
+    world.offer("my keyword", 3)
+    for changed in ({}, {"s_query": "my secret wish" * 50}, {"t": "my keyword" * 20}):
+        query.get("/search", query_string={**params, **changed})
+    job = world.take()
+    world.source.download_errors["twin-0"] = Unavailable("time-out")
+    fetch.post("/", json=envelope(job))
+    fetch.post("/dead-letter", json=envelope(job))
+    query.get("/search", query_string={**params, "t": "MY KEYWORD"})
+    del world.source.download_errors["twin-0"]
+    world.source.listing_errors.append(SourceRefused("Invalid API key"))
+    query.get("/search", query_string={**params, "t": "my keyword too"})
+    world.deliver_all()
+    query.get("/search", query_string={**params, "t": "my keyword too"})
+    assert len(log.entries("search")) == 6
+    told = log.stream.getvalue().lower()
+    assert "my keyword" not in told
+    assert "secret" not in told
+
+
+def test_a_page_of_an_allowed_origin_may_read_the_timing(world: World) -> None:
+    client = serve("query", world, load_settings(allowed_origins="https://app.example"))
+    for path, params in (("/search", SEARCH), ("/search", {}), (f"/pools/{'0' * 32}", {})):
+        allowed = client.get(path, query_string=params, headers={"Origin": "https://app.example"})
+        assert allowed.headers["Timing-Allow-Origin"] == "https://app.example"
+        assert "Server-Timing" in allowed.headers["Access-Control-Expose-Headers"]
+        other = client.get(path, query_string=params, headers={"Origin": "https://evil.example"})
+        assert "Timing-Allow-Origin" not in other.headers
+
+
 # The push doors
 
 
@@ -272,31 +406,159 @@ def test_the_last_attempt_goes_without_what_cannot_be_had(fetch: FlaskClient, wo
     assert fetch.post("/", json=envelope(job, attempt=5)).status_code == 204
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"not json",
-        b"[]",
-        b"{}",
-        b'{"message": {}}',
-        b'{"message": {"data": "%%%"}}',
-        b'{"message": {"data": "e30="}}',
-        b'{"message": {"data": "eyJzY2hlbWFfdmVyc2lvbiI6IDk5fQ=="}}',
-    ],
-)
+MALFORMED = [
+    b"",
+    b"not json",
+    b"[]",
+    b"{}",
+    b"null",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"message": null}',
+    b'{"message": {}}',
+    b'{"message": {"data": null}}',
+    b'{"message": {"data": 7}}',
+    b'{"message": {"data": "%%%"}}',
+    b'{"message": {"data": "e30"}}',
+    '{"message": {"data": "馬"}}'.encode(),
+    b'{"message": {"data": "\\ud800"}}',
+    b'{"message": {"data": "/w=="}}',
+    b'{"message": {"data": "e30="}}',
+    b'{"message": {"data": "eyJzY2hlbWFfdmVyc2lvbiI6IDk5fQ=="}}',
+    b'{"message": {"data": "e30=", "messageId": 7}}',
+    b'{"message": {"data": "e30=", "attributes": {"trace": 7}}}',
+    b'{"message": {"data": "e30=", "attributes": ["trace"]}}',
+    b'{"message": {"data": "e30="}, "deliveryAttempt": "often"}',
+    b'{"message": {"data": "e30="}, "deliveryAttempt": ' + b"9" * 5000 + b"}",
+    b'{"message": {"data": "' + b"A" * MAX_BODY_BYTES + b'"}}',
+]
+
+
+@pytest.mark.parametrize("data", MALFORMED, ids=lambda data: repr(data[:40])[2:-1])
 @pytest.mark.parametrize("path", ["/", "/dead-letter"])
-def test_a_malformed_push_is_acked_so_that_it_cannot_loop(
-    fetch: FlaskClient, data: bytes, path: str
+def test_a_malformed_push_is_acked_so_that_it_cannot_loop_and_recorded(
+    fetch: FlaskClient, data: bytes, path: str, log: Log
 ) -> None:
     assert fetch.post(path, data=data).status_code == 204
+    entry = log.only("FetchJob" if path == "/" else "DeadLetter")
+    assert (entry["severity"], entry["status"]) == ("ERROR", 204)
+    assert (entry["outcome"], bool(entry["error"])) == ("malformed", True)
+    assert entry["excerpt"] == repr(data[:200])
+    assert len(log.stream.getvalue()) < 3000
 
 
-def test_a_dead_letter_of_either_topic_fails_its_pool(fetch: FlaskClient, world: World) -> None:
+def test_malformed_pushes_are_counted(fetch: FlaskClient, log: Log) -> None:
+    for _ in range(3):
+        fetch.post("/", data=b"not json")
+    first, second, third = (entry["malformed"] for entry in log.entries("FetchJob"))
+    assert (second, third) == (first + 1, first + 2)
+
+
+def test_a_push_says_which_message_it_was_even_when_the_message_is_malformed(
+    fetch: FlaskClient, log: Log
+) -> None:
+    message = {"data": "e30=", "messageId": "7", "attributes": {"trace": TRACE}}
+    fetch.post("/", json={"message": message, "deliveryAttempt": 2})
+    entry = log.only("FetchJob")
+    assert (entry["message_id"], entry["delivery_attempt"]) == ("7", 2)
+    assert entry["logging.googleapis.com/trace"] == f"projects/{PROJECT}/traces/{TRACE}"
+
+
+def test_a_pushed_job_is_one_line_with_all_that_it_did(
+    fetch: FlaskClient, world: World, log: Log
+) -> None:
+    job = first_job(world)
+    pushed = envelope(job, attempt=2)
+    pushed["message"]["attributes"] = job.attributes(TRACE)
+    fetch.post("/", json=pushed)
+    entry = log.only("FetchJob")
+    assert {**entry, "seconds": 0, "stages": 0, "message": 0, "time": 0} == {
+        "severity": "INFO",
+        "message": 0,
+        "time": 0,
+        "logging.googleapis.com/trace": f"projects/{PROJECT}/traces/{TRACE}",
+        "kind": "FetchJob",
+        "pool_id": job.pool_id,
+        "generation": 1,
+        "message_id": "7",
+        "delivery_attempt": 2,
+        "stored": 3,
+        "reused": 0,
+        "rejected": 0,
+        "unavailable": 0,
+        "status": 204,
+        "outcome": "fetched",
+        "seconds": 0,
+        "stages": 0,
+    }
+    assert set(entry["stages"]) == {"list", "plan", "existing", "download", "publish"}
+    assert entry["message"].startswith(f"FetchJob pool_id={job.pool_id} 204 fetched in 0.")
+
+
+@pytest.mark.parametrize("attributes", [None, {}, {"trace": "nonsense"}, {"trace": "0" * 32}])
+def test_a_job_without_a_trace_is_done_and_begins_one(
+    fetch: FlaskClient, world: World, attributes: dict[str, str] | None, log: Log
+) -> None:
+    pushed = envelope(first_job(world))
+    pushed["message"]["attributes"] = attributes
+    assert fetch.post("/", json=pushed).status_code == 204
+    entry = log.only("FetchJob")
+    assert entry["outcome"] == "fetched"
+    assert re.fullmatch(
+        f"projects/{PROJECT}/traces/(?!0{{32}})[0-9a-f]{{32}}",
+        entry["logging.googleapis.com/trace"],
+    )
+
+
+def test_a_nacked_job_says_why(fetch: FlaskClient, world: World, log: Log) -> None:
+    job = first_job(world)
+    world.source.listing_errors.append(Unavailable("Pixabay is down"))
+    fetch.post("/", json=envelope(job))
+    entry = log.only("FetchJob")
+    assert (entry["status"], entry["outcome"]) == (503, "unavailable")
+    assert (entry["error"], entry["severity"]) == ("Pixabay is down", "WARNING")
+
+
+def test_a_job_that_meets_a_bug_is_nacked_with_its_traceback(
+    fetch: FlaskClient, world: World, log: Log
+) -> None:
+    job = first_job(world)
+    world.source.listing_errors.append(ZeroDivisionError())
+    assert fetch.post("/", json=envelope(job)).status_code == 500
+    traceback, entry = log.entries()
+    assert "ZeroDivisionError" in traceback["stack_trace"]
+    assert (entry["outcome"], entry["severity"]) == ("internal", "ERROR")
+    trace = "logging.googleapis.com/trace"
+    assert entry[trace] == traceback[trace]
+
+
+def test_what_is_logged_while_an_image_is_downloaded_has_the_trace_of_its_job(
+    fetch: FlaskClient, world: World, log: Log
+) -> None:
+    job = first_job(world)
+    download = world.source.download
+
+    def told(image: ListedImage) -> bytes:
+        logging.getLogger("library").warning("slow")
+        return download(image)
+
+    world.source.download = told  # type: ignore[method-assign]  # a twin that says something
+    fetch.post("/", json=envelope(job))
+    *warnings, entry = log.entries()
+    assert [warning["message"] for warning in warnings] == ["slow"] * 3
+    assert {one["logging.googleapis.com/trace"] for one in (*warnings, entry)} == {
+        entry["logging.googleapis.com/trace"]
+    }
+
+
+def test_a_dead_letter_of_either_topic_fails_its_pool(
+    fetch: FlaskClient, world: World, log: Log
+) -> None:
     job = first_job(world)
     fetch.post("/", json=envelope(job))
     batch = world.take()
     assert fetch.post("/dead-letter", json=envelope(batch)).status_code == 204
+    assert log.only("DeadLetter")["pool_id"] == job.pool_id
     pool = world.catalog.pool(job.pool_id)
     assert pool is not None
     assert pool.current.state is PoolState.FAILED
@@ -304,11 +566,13 @@ def test_a_dead_letter_of_either_topic_fails_its_pool(fetch: FlaskClient, world:
 
 
 def test_a_dead_letter_is_acked_even_when_the_catalog_is_down(
-    fetch: FlaskClient, world: World
+    fetch: FlaskClient, world: World, log: Log
 ) -> None:
     job = first_job(world)
     world.catalog.close()
     assert fetch.post("/dead-letter", json=envelope(job)).status_code == 204
+    entry = log.only("DeadLetter")
+    assert (entry["status"], entry["outcome"], entry["severity"]) == (204, "unavailable", "ERROR")
 
 
 def test_the_push_door_takes_only_posts(fetch: FlaskClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,13 @@ from starlette.testclient import TestClient
 
 from imagesearch.errors import Overloaded, Unavailable
 from imagesearch.messages import EmbedBatch
+from imagesearch.push import MAX_BODY_BYTES
 from inference_service.app import create_app
+from tests.log_lines import PROJECT, Log
 from tests.world import World
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
 
 @pytest.fixture
@@ -101,8 +107,65 @@ def test_a_pushed_batch_is_embedded_and_acked(client: TestClient, world: World) 
     assert world.ask().complete
 
 
-def test_a_malformed_push_is_acked(client: TestClient) -> None:
-    assert client.post("/events/embed", content=b"nonsense").status_code == 204
+@pytest.mark.parametrize("body", [b"nonsense", b"x" * (MAX_BODY_BYTES + 1)])
+def test_a_malformed_push_is_acked_and_recorded(client: TestClient, body: bytes, log: Log) -> None:
+    assert client.post("/events/embed", content=body).status_code == 204
+    entry = log.only("EmbedBatch")
+    assert (entry["severity"], entry["outcome"]) == ("ERROR", "malformed")
+    assert len(entry["excerpt"]) <= 1000
+
+
+def test_a_score_is_one_line_with_the_trace_that_came_with_the_request(
+    client: TestClient, world: World, log: Log
+) -> None:
+    pool = world.ready_pool(count=5)
+    request = {"pool_id": pool.pool_id, "generation": 1, "query": "a wish", "top_k": 2}
+    response = client.post("/score", json=request, headers={"traceparent": TRACEPARENT})
+    entry = log.only("score")
+    assert {**entry, "seconds": 0, "stages": 0, "message": 0, "time": 0} == {
+        "severity": "INFO",
+        "message": 0,
+        "time": 0,
+        "logging.googleapis.com/trace": f"projects/{PROJECT}/traces/{TRACE}",
+        "kind": "score",
+        "pool_id": pool.pool_id,
+        "generation": 1,
+        "hits": 2,
+        "status": 200,
+        "outcome": "done",
+        "seconds": 0,
+        "stages": 0,
+    }
+    assert set(entry["stages"]) == {"encode", "load", "rank"}
+    assert "a wish" not in log.stream.getvalue()
+    timing = r"encode;dur=\d+\.\d, load;dur=\d+\.\d, rank;dur=\d+\.\d, total;dur=\d+\.\d"
+    assert re.fullmatch(timing, response.headers["Server-Timing"])
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [({"query": "x" * 501}, "invalid_request"), ({"pool_id": "0" * 32}, "not_found")],
+)
+def test_a_refused_score_is_a_line_that_does_not_repeat_the_query(
+    client: TestClient, change: dict[str, object], outcome: str, log: Log
+) -> None:
+    request = {"pool_id": "id", "generation": 1, "query": "x" * 80, "top_k": 1, **change}
+    response = client.post("/score", json=request)
+    entry = log.only("score")
+    assert (entry["status"], entry["outcome"]) == (response.status_code, outcome)
+    assert "x" * 10 not in log.stream.getvalue()
+    assert "total;dur=" in response.headers["Server-Timing"]
+
+
+def test_a_bug_is_a_line_and_a_traceback_of_one_trace(world: World, log: Log) -> None:
+    client = TestClient(create_app(SimpleNamespace(score=None)))  # type: ignore[arg-type]
+    request = {"pool_id": "x", "generation": 1, "query": "x", "top_k": 1}
+    response = client.post("/score", json=request, headers={"traceparent": TRACEPARENT})
+    traceback, entry = (one for one in log.entries() if one.get("logger") != "httpx2")
+    assert "AttributeError" in traceback["stack_trace"]
+    assert (entry["status"], entry["outcome"], entry["severity"]) == (500, "internal", "ERROR")
+    assert {TRACE in one["logging.googleapis.com/trace"] for one in (traceback, entry)} == {True}
+    assert "total;dur=" in response.headers["Server-Timing"]
 
 
 def test_ready_is_only_said_when_the_model_answers(client: TestClient, world: World) -> None:

@@ -1,0 +1,54 @@
+"""How each service is run in production, in numbers: the one table, for Terraform and for here.
+
+Topics and subscriptions have a table of their own, `topics.py`; the settings are in `config.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE
+
+QUERY_SERVICE = "query"  # functions/query
+
+
+@dataclass(frozen=True)
+class Service:
+    """
+    A service and the command of its container, which listens on the port of PORT.
+
+    Attributes:
+        command: a program of the Python environment and its arguments, from the project's root.
+        concurrency: requests that one instance is given at a time.
+        ready_path: answers 200 when the service can do its work.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    concurrency: int
+    ready_path: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command reads besides the settings: a thread for each request at a time."""
+        return {"THREADS": str(self.concurrency)}
+
+
+def _function(name: str, *, concurrency: int, ready_path: str) -> Service:
+    command = ("functions-framework", "--source", f"functions/{name}/main.py", "--target", name)
+    return Service(name, command, concurrency, ready_path)
+
+
+SERVICES: tuple[Service, ...] = (
+    # A search of a new keyword waits, and holds its thread, for up to 25 s: 64 of them leave 16 for
+    # the searches that are answered at once, and for `/alive`.
+    _function(QUERY_SERVICE, concurrency=80, ready_path="/ready"),
+    # Each job downloads and stores on `DOWNLOAD_CONNECTIONS` threads of its own.
+    _function(FETCH_SERVICE, concurrency=4, ready_path="/alive"),
+    Service(
+        INFERENCE_SERVICE,
+        ("uvicorn", "--factory", "inference_service.app:create", "--no-access-log"),
+        concurrency=32,  # below the 40 threads that Starlette has, so that `/alive` finds one
+        ready_path="/ready",
+    ),
+)

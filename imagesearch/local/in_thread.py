@@ -1,0 +1,72 @@
+"""An ASGI app served from a thread of this process, with no part in its signals."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+START_SECONDS = 10.0
+STOP_SECONDS = 2  # for answers in hand
+
+
+def listen(port: int = 0) -> socket.socket:
+    """
+    Return a listener on *port* of 127.0.0.1, by default a free one.
+
+    Raises:
+        OSError: another listens there.
+    """
+    # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name
+    # it; without, each answer waits 40 ms for a delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+@contextmanager
+def serving(app: ASGIApp, listener: socket.socket, name: str) -> Iterator[None]:
+    """
+    Serve *app* on *listener* until the end of the context.
+
+    Raises:
+        RuntimeError: it did not start within `START_SECONDS`.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name=name, daemon=True
+    )
+    thread.start()
+    try:
+        _wait_for(server, thread)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > give_up_at:
+            raise RuntimeError(f"{thread.name} did not start within {START_SECONDS} s")
+        time.sleep(0.01)

@@ -1,0 +1,281 @@
+"""`imagesearch emulators` as people start it: a search over it, its end, and what it says."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from PIL import Image
+
+from imagesearch.deployment import SERVICES
+from imagesearch.local.cloud_stack import CloudStack
+from tests.e2e.cloud import CloudCommand, cloud_command, complete, is_alive, require_programs
+
+CHILDREN = {"query", "fetch", "inference", "pubsub", "firestore", "storage", "redis"}
+GONE_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudCommand]:
+    """The command, ready, for the tests that leave it running."""
+    require_programs()
+    with cloud_command(tmp_path_factory.mktemp("emulators") / "log") as running:
+        running.wait_until_ready()
+        yield running
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Iterator[CloudCommand]:
+    """A command of the test's own, which has just been started."""
+    require_programs()
+    with cloud_command(tmp_path / "log") as running:
+        yield running
+
+
+def family(pids: dict[str, int]) -> set[int]:
+    """Return the process ids of *pids*' process groups: the leaders and their workers."""
+    table = subprocess.run(["ps", "-eo", "pid=,pgid="], capture_output=True, text=True, check=True)
+    rows = (line.split() for line in table.stdout.splitlines())
+    return {int(pid) for pid, group in rows if int(group) in pids.values()}
+
+
+def all_gone(pids: set[int], folder: Path) -> bool:
+    """True when, in a while, no process of *pids* is alive and *folder* is removed."""
+    give_up_at = time.monotonic() + GONE_SECONDS
+    while any(map(is_alive, pids)) or folder.exists():
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_a_search_through_all_of_it_finds_the_red_circle_first(command: CloudCommand) -> None:
+    answer = complete(
+        command.url("functions/query"), t="circle", s_query="a red circle on a blue background", k=3
+    )
+    assert {"circle", "red", "blue"} <= set(answer["results"][0]["tags"])
+    assert answer["pool"] | {"age_seconds": 0} == answer["pool"] | {
+        "state": "ready",
+        "images": 200,
+        "embedded": 200,
+        "rejected": 0,
+        "age_seconds": 0,
+    }
+
+
+def test_the_images_and_pages_of_an_answer_load(command: CloudCommand) -> None:
+    """The stored copy, with CORS as production's bucket has, and the page that it came from."""
+    answer = complete(command.url("functions/query"), t="star", s_query="a yellow star", k=3)
+    for result in answer["results"]:
+        image = requests.get(result["url"], headers={"Origin": "https://app.example"}, timeout=10)
+        assert image.headers["Content-Type"] == "image/jpeg"
+        assert image.headers["Access-Control-Allow-Origin"] == "*"
+        with Image.open(io.BytesIO(image.content)) as opened:
+            assert opened.size == (result["width"], result["height"])
+        page = requests.get(result["page_url"], timeout=10)
+        assert page.status_code == 200
+        assert page.headers["Content-Type"].startswith("text/html")
+
+
+def test_an_image_that_is_not_stored_is_not_found(command: CloudCommand) -> None:
+    page_url = command.url("Open")
+    assert requests.get(f"{page_url}/images/demo-1.jpg", timeout=10).status_code == 404
+
+
+def test_the_page_is_told_of_the_api_which_lets_it_in(command: CloudCommand) -> None:
+    page_url, api_url = command.url("Open"), command.url("functions/query")
+    assert "imagesearch" in requests.get(page_url, timeout=10).text
+    config = requests.get(f"{page_url}/config.json", timeout=10).json()
+    assert config["api"] == api_url
+    assert config["demo"] is True
+    assert "circle" in config["demo_keywords"]
+    for origin, allowed in ((page_url, page_url), ("http://other.example", None)):
+        answer = requests.get(f"{api_url}/alive", headers={"Origin": origin}, timeout=10)
+        assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+
+
+def test_64_waiting_searches_leave_the_api_alive(cloud: CloudStack) -> None:
+    """Each holds a thread of the one process until its pool is there, or its wait is over."""
+    cloud.children["fetch"].pause()
+    try:
+        with ThreadPoolExecutor(64) as callers:
+            url = f"{cloud.query_url}/search?t=sunset&s_query=the+sun&wait=8"
+            searches = [callers.submit(requests.get, url, timeout=60) for _ in range(64)]
+            time.sleep(4)
+            began = time.monotonic()
+            assert requests.get(f"{cloud.query_url}/alive", timeout=10).status_code == 200
+            assert time.monotonic() - began < 2
+            assert not any(search.done() for search in searches)
+            assert {search.result().status_code for search in searches} == {202}
+    finally:
+        cloud.children["fetch"].resume()
+    assert complete(cloud.query_url, t="sunset", s_query="the sun")["pool"]["generation"] == 1
+
+
+def test_a_service_that_is_killed_comes_back_on_its_port(cloud: CloudStack) -> None:
+    for name in [service.name for service in SERVICES]:
+        child = cloud.children[name]
+        before = child.pid
+        child.kill()
+        assert not child.is_running
+        with pytest.raises(requests.ConnectionError):
+            requests.get(child.url, timeout=5)
+        cloud.restart(name)
+        assert child.pid != before
+    answer = complete(cloud.query_url, t="house", s_query="a house")
+    assert answer["pool"]["embedded"] == 200
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked into by /proc")
+def test_only_the_fetch_function_is_given_the_key(tmp_path: Path) -> None:
+    """Read from the processes themselves; with a key there is no demo gallery."""
+    require_programs()
+    key = "0123456-not-a-key"
+    with cloud_command(tmp_path / "log", PIXABAY_API_KEY=key, CLIP_MODEL="models/demo") as running:
+        running.wait_until_ready()
+        pids = running.pids()
+        holders = {
+            name for name, pid in pids.items() if key in Path(f"/proc/{pid}/environ").read_text()
+        }
+        assert holders == {"fetch"}
+        assert "demo gallery" not in running.printed
+        config = requests.get(f"{running.url('Open')}/config.json", timeout=10).json()
+        assert config["demo"] is False
+        assert running.end() == 0
+        assert key not in running.printed
+
+
+def test_ctrl_c_leaves_nothing_behind(starting: CloudCommand) -> None:
+    starting.wait_until_ready()
+    pids, folder = family(starting.pids()), starting.folder
+    assert set(starting.pids()) == CHILDREN
+    assert len(pids) > len(CHILDREN)  # the workers of gunicorn
+    assert all(map(is_alive, pids))
+    complete(starting.url("functions/query"), t="moon", s_query="a moon")
+    assert starting.end() == 0
+    assert not folder.exists()
+    assert not any(map(is_alive, pids))
+
+
+def started(running: CloudCommand, tmp: Path) -> dict[str, int]:
+    """Return the children of a command that is still starting, once it has started all."""
+    give_up_at = time.monotonic() + GONE_SECONDS
+    while time.monotonic() < give_up_at:
+        assert running.process.poll() is None, running.printed
+        pids = {one.stem: int(one.read_text() or 0) for one in tmp.glob("imagesearch-*/*.pid")}
+        if set(pids) == CHILDREN and all(pids.values()):
+            return pids
+        time.sleep(0.02)
+    raise AssertionError(running.printed)
+
+
+@pytest.fixture
+def own_tmp(tmp_path: Path) -> Path:
+    """A place for the temporary folder of this test's command alone."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    return folder
+
+
+def test_a_sigterm_during_the_start_leaves_nothing_behind(own_tmp: Path, tmp_path: Path) -> None:
+    require_programs()
+    with cloud_command(tmp_path / "log", TMPDIR=str(own_tmp)) as running:
+        pids = family(started(running, own_tmp))
+        assert running.end(signal.SIGTERM) == 0, running.printed
+        assert "Traceback" not in running.printed
+        assert list(own_tmp.iterdir()) == []
+        assert not any(map(is_alive, pids))
+
+
+def test_a_start_that_fails_half_way_leaves_nothing_behind(own_tmp: Path, tmp_path: Path) -> None:
+    require_programs()
+    with cloud_command(tmp_path / "log", TMPDIR=str(own_tmp)) as running:
+        pids = started(running, own_tmp)
+        everyone = family(pids)
+        os.kill(pids["redis"], signal.SIGKILL)
+        assert running.process.wait(timeout=60) == 1
+        assert "redis ended with status -9" in running.printed
+        assert list(own_tmp.iterdir()) == []
+        assert not any(map(is_alive, everyone))
+
+
+def test_a_child_that_dies_is_named_and_takes_the_rest_along(starting: CloudCommand) -> None:
+    starting.wait_until_ready()
+    pids, folder = starting.pids(), starting.folder
+    everyone = family(pids)
+    os.kill(pids["firestore"], signal.SIGKILL)
+    assert starting.process.wait(timeout=60) == 1
+    assert "firestore ended with status -9. Its log ends:" in starting.printed
+    assert "Dev App Server is now running" in starting.printed  # the emulator's own words
+    assert not folder.exists()
+    assert not any(map(is_alive, everyone))
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_request_that_hangs(starting: CloudCommand) -> None:
+    starting.wait_until_ready()
+    everyone, folder = family(starting.pids()), starting.folder
+    port = int(starting.url("inference_service").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as hanging:
+        hanging.sendall(b"POST /events/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        starting.process.send_signal(signal.SIGINT)
+        time.sleep(4)
+        assert starting.process.poll() is None, starting.printed
+        began = time.monotonic()
+        assert starting.end() == 0
+        assert time.monotonic() - began < 4
+    assert not folder.exists()
+    assert not any(map(is_alive, everyone))
+
+
+def test_children_do_not_outlive_a_launcher_that_was_killed(starting: CloudCommand) -> None:
+    starting.wait_until_ready()
+    pids, folder = family(starting.pids()), starting.folder
+    starting.process.kill()
+    assert all_gone(pids, folder)
+
+
+def emulators(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "imagesearch.local.cli", "emulators"],
+        env={**os.environ, "PORT": "0", "COLUMNS": "400", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_all_missing_programs_are_named_with_the_commands_that_install_them(tmp_path: Path) -> None:
+    run = emulators(PATH=str(tmp_path))
+    assert run.returncode == 1
+    assert "java is missing: sudo apt-get install default-jre-headless" in run.stderr
+    assert "redis-server is missing: sudo apt-get install redis-server" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(own_tmp: Path) -> None:
+    require_programs()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for asked in (port, port - 1):  # the page's is the next one
+            run = emulators(PORT=str(asked), TMPDIR=str(own_tmp))
+            assert run.returncode == 1
+            assert str(port) in run.stderr
+            assert "PORT=0" in run.stderr
+    assert list(own_tmp.iterdir()) == []
+
+
+def test_a_bad_setting_is_named_before_anything_starts() -> None:
+    run = emulators(POOL_SIZE="0")
+    assert run.returncode == 1
+    assert "POOL_SIZE" in run.stderr
