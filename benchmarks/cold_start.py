@@ -1,0 +1,402 @@
+"""Times the cold start of the two functions: their imports, and the first request of each kind.
+
+What is started is what is deployed: the unpacked zip of `tools/package_function.py`, by the
+production command (functions-framework, which runs gunicorn), here with the packages of this
+Python environment. A time runs from the start of the process to the last byte of the first
+answer, on connections made anew until one is taken; each request is the first of its process.
+
+What stands behind is started before and is warm: a real redis-server, the Firestore and Pub/Sub
+emulators, and a scorer of this process that answers at once with 10 made-up hits. So a search's
+time is the function's own, not that of a model. The platform's part (scheduling an instance,
+loading its image) and TLS are not in it.
+
+Bytecode counts: `compiled` starts find that of every module; `fresh` ones have none of the zip's
+own files, as after unpacking; `bare` ones have none at all, Python's own library included.
+
+Usage: python -m benchmarks.cold_start [--rounds 5] [--json FILE]     (about 2 minutes)
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.table import Table
+
+from imagesearch.adapters.memorystore import Memorystore, connect
+from imagesearch.adapters.pubsub import declare
+from imagesearch.config import load_settings
+from imagesearch.local import emulators
+from imagesearch.local.processes import HOST, Child, end_all, free_port, guarded_folder
+from imagesearch.local.processes import wait_until_ready as wait
+from imagesearch.messages import FetchJob
+from imagesearch.model import (
+    Credit,
+    Generation,
+    Image,
+    Pool,
+    PoolKey,
+    PoolState,
+    SearchHit,
+    SourceOptions,
+)
+from imagesearch.ports import ScoreReply
+from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
+from tools.package_function import FUNCTIONS, package
+
+PROJECT = "test-project"
+KEYWORD = "horse"
+ROUNDS = 5
+GIVE_UP_SECONDS = 60.0
+
+# What a process loads until it can answer each kind of request, one after the other.
+STAGES = {
+    "functions-framework (Flask, werkzeug)": "import functions_framework",
+    "functions/query and its settings": "import main; main.bootstrap.cloud_settings()",
+    "Redis client": "import imagesearch.adapters.memorystore",
+    "scorer's HTTP client": "import imagesearch.adapters.cloud_run, urllib3",
+    "Firestore client": "import imagesearch.adapters.firestore, google.cloud.firestore",
+    "Pub/Sub client": "import google.pubsub_v1",
+    "Cloud Storage client": "import google.cloud.storage",
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds from process start to the first answer: the best and the median of the rounds."""
+
+    function: str
+    request: str
+    bytecode: str
+    best_seconds: float
+    median_seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """
+    What one run measured.
+
+    Attributes:
+        import_cpu_seconds: of the interpreter and a function's main.py, best of the rounds.
+        stage_cpu_seconds: of each stage of `STAGES`, after those before it; best of the rounds.
+    """
+
+    rounds: int
+    import_cpu_seconds: dict[str, float]
+    stage_cpu_seconds: dict[str, float]
+    starts: list[Start]
+    machine: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class First:
+    """The first request of a process: what to ask, and the status that proves it was answered."""
+
+    function: str
+    name: str
+    path: str
+    status: int
+    body: bytes | None = None
+
+
+def first_requests() -> list[First]:
+    """Return one of each kind, the least work first."""
+    search = "s_query=horses+amidst+flowers&wait=0"
+    job = FetchJob(pool_id="unknown", generation=1, keyword=KEYWORD, options=SourceOptions())
+    data = base64.b64encode(job.model_dump_json().encode()).decode()
+    push = json.dumps({"message": {"data": data}, "subscription": "s"}).encode()
+    return [
+        First("query", "/alive", "/alive", 200),
+        First("query", "/search, the pool ready in Redis", f"/search?t={KEYWORD}&{search}", 200),
+        First("query", "/search, a new keyword", f"/search?t=new-{{number}}&{search}", 202),
+        First("fetch", "a malformed push", "/", 204, b"{}"),
+        First("fetch", "a job whose pool is gone", "/", 204, push),
+    ]
+
+
+# One process
+
+
+def import_cpu_seconds(folder: Path) -> float:
+    """Return the CPU seconds of a process that imports the main.py in *folder*, and no more."""
+    return _printed("import time, main; print(time.process_time())", folder)[0]
+
+
+def stage_cpu_seconds(folder: Path) -> list[float]:
+    """Return the CPU seconds of each stage, in one process."""
+    timed = "before = time.process_time()\n{}\nprint(time.process_time() - before)"
+    code = "\n".join(timed.format(stage) for stage in STAGES.values())
+    return _printed(f"import time\n{code}", folder)
+
+
+def _printed(code: str, folder: Path) -> list[float]:
+    run = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "EDITION": "cloud"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [float(line) for line in run.stdout.split()]
+
+
+def start_seconds(first: First, folder: Path, environment: Mapping[str, str]) -> float:
+    """Start the function of *folder*, ask it once and end it; return the time to the answer."""
+    port = free_port()
+    program = shutil.which("functions-framework", path=str(Path(sys.executable).parent))
+    command = [str(program), "--target", first.function, "--host", HOST, "--port", str(port)]
+    path = first.path.format(number=port)
+    with tempfile.TemporaryFile() as log:
+        started = time.perf_counter()
+        with subprocess.Popen(  # noqa: S603 - our own command
+            command, cwd=folder, env=dict(environment), stdout=log, stderr=log
+        ) as process:
+            try:
+                status = _first_answer(process, f"http://{HOST}:{port}{path}", first.body)
+                seconds = time.perf_counter() - started
+            finally:
+                process.terminate()
+        if status != first.status:
+            log.seek(0)
+            raise RuntimeError(f"{first.name}: {status}, {log.read().decode()[-2000:]}")
+    return seconds
+
+
+def _first_answer(process: subprocess.Popen[bytes], url: str, body: bytes | None) -> int:
+    give_up_at = time.monotonic() + GIVE_UP_SECONDS
+    while process.poll() is None and time.monotonic() < give_up_at:
+        try:
+            with urllib.request.urlopen(url, body, GIVE_UP_SECONDS) as answer:  # noqa: S310 - http
+                answer.read()
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:  # nothing listens yet
+            time.sleep(0.002)
+    return 0
+
+
+# What stands behind
+
+
+@contextmanager
+def backends() -> Iterator[dict[str, str]]:
+    """Start what the functions talk to, and yield the environment that names it."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(guarded_folder("cold-start-"))
+        redis = emulators.redis_server(folder)
+        firestore, pubsub = emulators.firestore_emulator(folder), emulators.pubsub_emulator(folder)
+        stack.callback(end_all, [redis, firestore, pubsub], 10.0)
+        for child in (redis, firestore, pubsub):
+            child.start()
+        wait([redis, firestore, pubsub], GIVE_UP_SECONDS)
+        _note_ready_pool(redis)
+        yield {
+            "PATH": os.environ["PATH"],
+            "EDITION": "cloud",
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "IMAGES_BUCKET": "images",
+            "PIXABAY_API_KEY": "none",
+            "SCORER_URL": stack.enter_context(scorer()),
+            "REDIS_HOST": HOST,
+            "REDIS_PORT": str(redis.port),
+            "FIRESTORE_EMULATOR_HOST": f"{HOST}:{firestore.port}",
+            "PUBSUB_EMULATOR_HOST": _with_topics(f"{HOST}:{pubsub.port}"),
+            "STORAGE_EMULATOR_HOST": f"http://{HOST}:9",  # no request gets as far as that
+        }
+
+
+def _note_ready_pool(redis: Child) -> None:
+    options = load_settings(edition="cloud").source_options
+    now = datetime.now(UTC)
+    ready = Generation(1, PoolState.READY, now, images=200, embedded=200, ready_at=now)
+    key = PoolKey.of(KEYWORD, options)
+    client = connect(HOST, redis.port)
+    Memorystore(client).put_state(Pool(key.pool_id, KEYWORD, options, ready, ready))
+    client.close()
+
+
+def _with_topics(host: str) -> str:
+    os.environ["PUBSUB_EMULATOR_HOST"] = host  # as Google's clients are told
+    nobody = f"http://{HOST}:9"  # what is pushed there comes to nothing
+    declare(PROJECT, PUSH_SUBSCRIPTIONS, {FETCH_SERVICE: nobody, INFERENCE_SERVICE: nobody})
+    return host
+
+
+@contextmanager
+def scorer() -> Iterator[str]:
+    """Serve 10 hits to any POST, and yield the URL."""
+    body = TypeAdapter(ScoreReply).dump_json(
+        ScoreReply(tuple(_hit(number) for number in range(10)), 200, "model@1", False, 0.0, 0.0)
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer((HOST, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{HOST}:{server.server_port}"
+        server.shutdown()
+
+
+def _hit(number: int) -> SearchHit:
+    name = f"pixabay-{number}"
+    page_url = f"https://pixabay.com/photos/{number}/"
+    image = Image(name, f"{name}.jpg", page_url, 640, 427, Credit("nobody", "Pixabay"), ("horse",))
+    return SearchHit(image, 0.3 - number / 100, 30.0 - number, 0.1)
+
+
+# The whole
+
+
+def unpack(function: str, folder: Path) -> Path:
+    """Unpack the zip of *function* into a new folder in *folder*, without any bytecode."""
+    target = Path(tempfile.mkdtemp(dir=folder))
+    zipfile.ZipFile(io.BytesIO(package(function))).extractall(target)
+    return target
+
+
+def measure(folder: Path, rounds: int) -> Result:
+    """Measure everything *rounds* times, in turns."""
+    compiled = {function: unpack(function, folder) for function in FUNCTIONS}
+    for path in compiled.values():
+        stage_cpu_seconds(path) if path == compiled["query"] else import_cpu_seconds(path)
+    imports = {
+        function: min(repeated(rounds, lambda path=path: import_cpu_seconds(path)))  # type: ignore[misc]
+        for function, path in compiled.items()
+    }
+    stages = [stage_cpu_seconds(compiled["query"]) for _ in range(rounds)]
+    best = [min(column) for column in zip(*stages, strict=True)]
+    with backends() as environment:
+        starts = [
+            measured_start(first, bytecode, compiled, folder, environment, rounds)
+            for first in first_requests()
+            for bytecode in ("compiled", "fresh", "bare")
+        ]
+    return Result(rounds, imports, dict(zip(STAGES, best, strict=True)), starts, machine())
+
+
+def measured_start(
+    first: First,
+    bytecode: str,
+    compiled: Mapping[str, Path],
+    folder: Path,
+    environment: Mapping[str, str],
+    rounds: int,
+) -> Start:
+    """Measure one kind of start *rounds* times; the one before, which compiles, does not count."""
+
+    def once() -> float:
+        if bytecode == "compiled":
+            return start_seconds(first, compiled[first.function], environment)
+        source = unpack(first.function, folder)
+        if bytecode == "fresh":
+            return start_seconds(first, source, environment)
+        nowhere = tempfile.mkdtemp(dir=folder)
+        return start_seconds(first, source, {**environment, "PYTHONPYCACHEPREFIX": nowhere})
+
+    if bytecode == "compiled":
+        once()
+    taken = repeated(1 if bytecode == "bare" else rounds, once)
+    return Start(first.function, first.name, bytecode, min(taken), statistics.median(taken))
+
+
+def repeated(rounds: int, work: Callable[[], float]) -> list[float]:
+    """Return what *work* returned, *rounds* times."""
+    return [work() for _ in range(rounds)]
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    packages = ("functions-framework", "flask", "pydantic", "redis", "google-cloud-firestore")
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "python": sys.version.partition(" ")[0],
+        **{name: version(name) for name in packages},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def show(result: Result, console: Console) -> None:
+    """Print *result* as people read it."""
+    shown = Table(title="CPU of imports, best of the rounds")
+    shown.add_column("")
+    shown.add_column("ms", justify="right")
+    for function, seconds in result.import_cpu_seconds.items():
+        shown.add_row(f"functions/{function}, the interpreter included", f"{seconds * 1e3:,.0f}")
+    for stage, seconds in result.stage_cpu_seconds.items():
+        shown.add_row(f"  {stage}", f"{seconds * 1e3:,.0f}")
+    console.print(shown)
+    shown = Table(title="From process start to the first answer")
+    for column in ("function", "first request", "bytecode", "best, s", "median, s"):
+        shown.add_column(column, justify="right" if column.endswith("s") else "left")
+    for one in result.starts:
+        figures = f"{one.best_seconds:.2f}", f"{one.median_seconds:.2f}"
+        shown.add_row(one.function, one.request, one.bytecode, *figures)
+    shown.caption = (
+        f"{result.rounds} rounds (bare: 1); {result.machine['processor']}, "
+        f"{result.machine['cores']} cores, load {result.machine['load_average']:.1f}"
+    )
+    console.print(shown)
+
+
+def main() -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"times each ({ROUNDS})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), arguments.rounds)
+    show(result, Console())
+    if arguments.json:
+        arguments.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Each zip as Cloud Functions gets it: unpacked, its pins installed alone, served by its own tools.
+
+What is in a zip and what is refused is in `unit/test_package_function.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from imagesearch.adapters.pubsub import declare
+from imagesearch.messages import FetchJob
+from imagesearch.model import SourceOptions
+from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
+from tests.contract.conftest import missing_backend
+from tests.emulators import MissingProgram, firestore_emulator, free_port, pubsub_emulator, running
+from tools.package_function import FUNCTIONS, package
+
+SETTINGS = {"EDITION": "cloud", "SCORER_URL": "http://127.0.0.1:9"}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A function's unpacked zip and the programs of its own virtual environment."""
+
+    function: str
+    folder: Path
+    programs: Path
+
+    def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Nothing of the tests' own process, such as a PYTHONPATH, is in it."""
+        return {"PATH": f"{self.programs}:{os.defpath}", **SETTINGS, **settings}
+
+    @contextmanager
+    def served(self, **settings: str) -> Iterator[str]:
+        """Serve it by the production command and yield its URL."""
+        port = free_port()
+        command = ["env", "-i", f"--chdir={self.folder}"]
+        command += [f"{name}={value}" for name, value in self.environment(settings).items()]
+        command += [str(self.programs / "functions-framework"), "--target", self.function]
+        with running([*command, "--host", "127.0.0.1", "--port", str(port)], port):
+            yield f"http://127.0.0.1:{port}"
+
+
+def install(function: str, folder: Path) -> Installed:
+    zipfile.ZipFile(io.BytesIO(package(function))).extractall(folder / "source")
+    venv = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python")]
+    subprocess.run(
+        [*pip, "install", "--quiet", "--require-hashes", "-r", "requirements.txt"],
+        cwd=folder / "source",
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        check=True,
+    )
+    return Installed(function, folder / "source", venv / "bin")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Installed]]:
+    """Both are installed at a time: it is mostly waiting."""
+    with ThreadPoolExecutor(len(FUNCTIONS)) as threads:
+        return {
+            one: threads.submit(install, one, tmp_path_factory.mktemp(one)) for one in FUNCTIONS
+        }
+
+
+@pytest.fixture(scope="module")
+def query(installed: Mapping[str, Future[Installed]]) -> Installed:
+    return installed["query"].result()
+
+
+@pytest.fixture(scope="module")
+def fetch(installed: Mapping[str, Future[Installed]]) -> Installed:
+    return installed["fetch"].result()
+
+
+@pytest.fixture(scope="module")
+def emulators() -> Iterator[dict[str, str]]:
+    """The environment variables of a Firestore and a Pub/Sub emulator with all our topics."""
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as environment:
+        try:
+            hosts = {
+                "FIRESTORE_EMULATOR_HOST": stack.enter_context(firestore_emulator()),
+                "PUBSUB_EMULATOR_HOST": stack.enter_context(pubsub_emulator()),
+            }
+        except MissingProgram as error:
+            missing_backend(str(error))
+        environment.setenv("PUBSUB_EMULATOR_HOST", hosts["PUBSUB_EMULATOR_HOST"])
+        services = dict.fromkeys((FETCH_SERVICE, INFERENCE_SERVICE), "http://127.0.0.1:9")
+        declare("test-project", PUSH_SUBSCRIPTIONS, services)
+        yield {"GOOGLE_CLOUD_PROJECT": "test-project", **hosts}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_its_environment_sees_the_zip_and_nothing_of_the_project(
+    name: str, installed: Mapping[str, Future[Installed]], tmp_path: Path
+) -> None:
+    one = installed[name].result()
+    code = "import imagesearch; print(imagesearch.__file__)"
+    for folder, found in ((one.folder, f"{one.folder}/imagesearch/__init__.py\n"), (tmp_path, "")):
+        run = subprocess.run(
+            [one.programs / "python", "-c", code],
+            cwd=folder,
+            env=one.environment({}),
+            capture_output=True,
+            text=True,
+        )
+        assert run.stdout == found, run.stderr
+
+
+def test_the_packaged_query_function_is_alive_and_names_what_it_lacks(query: Installed) -> None:
+    with query.served() as url:
+        alive = requests.get(f"{url}/alive", timeout=20)
+        search = requests.get(f"{url}/search?t=horse&s_query=a+horse", timeout=20)
+    assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
+    assert search.status_code == 503
+    assert search.json()["error"] == {
+        "code": "unavailable",
+        "message": "the setting GOOGLE_CLOUD_PROJECT is missing",
+    }
+
+
+def test_the_packaged_query_function_begins_a_pool_in_firestore_and_pubsub(
+    query: Installed, emulators: Mapping[str, str]
+) -> None:
+    """With a cache of its own, as no REDIS_HOST is set: fakeredis runs the Lua of the quota."""
+    with query.served(**emulators) as url:
+        search = requests.get(f"{url}/search?t=horse&s_query=a+horse&wait=0", timeout=30)
+        assert search.status_code == 202, search.text
+        pool = requests.get(url + search.headers["Location"], timeout=30)
+    assert pool.json()["state"] == "requested"
+
+
+def push(url: str, data: str) -> int:
+    envelope = {"message": {"data": data, "messageId": "1"}, "subscription": "s"}
+    return requests.post(url, json=envelope, timeout=30).status_code
+
+
+def test_the_packaged_fetch_function_acks_what_it_cannot_read(fetch: Installed) -> None:
+    with fetch.served() as url:
+        assert requests.get(f"{url}/alive", timeout=20).status_code == 200
+        assert requests.post(url, data=b"no JSON", timeout=20).status_code == 204
+        assert push(url, "no base64") == 204
+        job = FetchJob(pool_id="p", generation=1, keyword="horse", options=SourceOptions())
+        well_formed = base64.b64encode(job.model_dump_json().encode()).decode()
+        assert push(url, well_formed) == 503  # it has no project to work in
+
+
+def test_the_packaged_fetch_function_looks_the_pool_up_in_firestore(
+    fetch: Installed, emulators: Mapping[str, str]
+) -> None:
+    job = FetchJob(pool_id="unknown", generation=1, keyword="horse", options=SourceOptions())
+    data = base64.b64encode(json.dumps(job.model_dump(mode="json")).encode()).decode()
+    settings = {
+        "PIXABAY_API_KEY": "none",
+        "IMAGES_BUCKET": "images",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9",
+    }
+    with fetch.served(**emulators, **settings) as url:
+        assert push(url, data) == 204  # there is nothing to fetch
