@@ -4,11 +4,11 @@ BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run emulators test lint format bench lock clean help
+.PHONY: run emulators test terraform-test lint format bench lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at PORT
 	@$(BIN)/imagesearch serve
@@ -21,6 +21,14 @@ test: .venv/dev ## Lint, type-check and test: what CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
+
+# In a copy: what `init` writes would stand in the way of a real deployment's own.
+terraform-test: ## Check terraform/ against a mocked Google; needs terraform and a network, no account
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cp -R terraform "$$folder" && \
+		terraform fmt -check -recursive -diff terraform && \
+		terraform -chdir="$$folder/terraform" init -backend=false -input=false && \
+		terraform -chdir="$$folder/terraform" validate && \
+		terraform -chdir="$$folder/terraform" test
 
 lint: .venv/dev ## Lint and type-check only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,0 +1,125 @@
+# Cloud Build's account. It rolls out code; what changes the structure is applied by a person: see
+# docs/decisions/0020-the-deployer-rolls-out-code.md.
+
+resource "google_service_account" "deployer" {
+  account_id   = "${local.name}-deployer"
+  display_name = "imagesearch: Cloud Build"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_artifact_registry_repository_iam_member" "deployer_pushes" {
+  repository = google_artifact_registry_repository.images.name
+  location   = var.region
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.deployer.member
+}
+
+resource "google_storage_bucket_iam_member" "deployer_uploads_archives" {
+  bucket = google_storage_bucket.sources.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.deployer.member
+}
+
+resource "google_storage_bucket_iam_member" "deployer_writes_state" {
+  count = var.state_bucket == null ? 0 : 1
+
+  bucket = var.state_bucket
+  role   = "roles/storage.objectUser"
+  member = google_service_account.deployer.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "deployer_updates_inference" {
+  for_each = google_cloud_run_v2_service.inference
+
+  name     = each.value.name
+  location = var.region
+  role     = "roles/run.developer"
+  member   = google_service_account.deployer.member
+}
+
+resource "google_cloudfunctions2_function_iam_member" "deployer_updates_function" {
+  for_each = {
+    query = google_cloudfunctions2_function.query.name
+    fetch = google_cloudfunctions2_function.fetch.name
+  }
+
+  cloud_function = each.value
+  location       = var.region
+  role           = "roles/cloudfunctions.developer"
+  member         = google_service_account.deployer.member
+}
+
+# A new revision runs as its workload's account, and is built as the builder's.
+resource "google_service_account_iam_member" "deployer_acts_as" {
+  for_each = merge(local.workloads, { build = google_service_account.build })
+
+  service_account_id = each.value.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.deployer.member
+}
+
+# A plan reads back the version that holds the AUTH string. Not the Pixabay key: that is no version
+# of Terraform's.
+resource "google_secret_manager_secret_iam_member" "deployer_reads_redis_auth" {
+  count = var.memorystore_enabled ? 1 : 0
+
+  secret_id = google_secret_manager_secret.redis_auth[0].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.deployer.member
+}
+
+resource "google_billing_account_iam_member" "deployer_reads_budget" {
+  count = var.budget == null || var.state_bucket == null ? 0 : 1
+
+  billing_account_id = var.budget.billing_account
+  role               = "roles/billing.viewer"
+  member             = google_service_account.deployer.member
+}
+
+# A plan compares everything with what is there. None of these roles reads data or changes anything,
+# but for the log that a build writes; a consumer may also have the project asked on its account, as
+# the budget's API wants it.
+resource "google_project_iam_member" "deployer" {
+  for_each = toset([
+    "roles/browser",
+    "roles/cloudfunctions.viewer",
+    "roles/compute.viewer",
+    "roles/iam.securityReviewer",
+    "roles/logging.logWriter",
+    "roles/logging.viewer",
+    "roles/monitoring.viewer",
+    "roles/pubsub.viewer",
+    "roles/redis.viewer",
+    "roles/run.viewer",
+    "roles/secretmanager.viewer",
+    "roles/serviceusage.serviceUsageConsumer",
+  ])
+
+  project = var.project_id
+  role    = each.value
+  member  = google_service_account.deployer.member
+}
+
+# What has no viewer's role that leaves the data out.
+resource "google_project_iam_custom_role" "deployer_reads" {
+  role_id = "imagesearchDeployerReads"
+  title   = "imagesearch: what a plan reads besides"
+  permissions = [
+    "datastore.databases.getMetadata",
+    "datastore.indexes.get",
+    "datastore.indexes.list",
+    "iam.roles.get",
+    "iam.serviceAccounts.get",
+    "redis.instances.getAuthString",
+    "storage.buckets.get",
+  ]
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_project_iam_member" "deployer_reads_the_rest" {
+  project = var.project_id
+  role    = google_project_iam_custom_role.deployer_reads.id
+  member  = google_service_account.deployer.member
+}

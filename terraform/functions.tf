@@ -1,0 +1,194 @@
+# The two functions: query is the one public door, fetch is called by Pub/Sub alone.
+
+locals {
+  # concurrency as in imagesearch/deployment.py, with a thread for each request at a time.
+  functions = {
+    query = { concurrency = 80, memory = "512M", timeout_seconds = 60 }
+    fetch = { concurrency = 4, memory = "1G", timeout_seconds = 300 }
+  }
+
+  function_settings = {
+    query = merge(
+      local.settings,
+      {
+        IMAGES_BUCKET         = google_storage_bucket.images.name
+        SCORER_URL            = google_cloud_run_v2_service.inference[local.scorer].uri
+        ALLOWED_ORIGINS       = join(",", var.allowed_origins)
+        TRUSTED_PROXIES       = var.domain == null ? "1" : "2"
+        RATE_LIMIT_PER_MINUTE = tostring(var.rate_limit_per_minute)
+        POOL_SIZE             = tostring(var.pools.size)
+        KEYWORD_LANGUAGE      = var.pools.language
+        ORIENTATION           = var.pools.orientation
+        IMAGE_CATEGORY        = var.pools.category
+        IMAGE_COLORS          = var.pools.colors
+        SAFESEARCH            = tostring(var.pools.safesearch)
+      },
+      local.scorer == "inference" ? {} : {
+        EMBEDDER_URL = google_cloud_run_v2_service.inference["inference"].uri
+      },
+      var.domain == null ? {} : { IMAGE_BASE_URL = "https://${var.domain}/images" },
+    )
+    fetch = merge(local.settings, { IMAGES_BUCKET = google_storage_bucket.images.name })
+  }
+
+  pixabay_secrets = {
+    PIXABAY_API_KEY = {
+      secret  = google_secret_manager_secret.pixabay_key.secret_id
+      version = var.pixabay_key_version
+    }
+  }
+}
+
+resource "google_service_account" "query" {
+  account_id   = "${local.name}-query"
+  display_name = "imagesearch: the query function"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_service_account" "fetch" {
+  account_id   = "${local.name}-fetch"
+  display_name = "imagesearch: the fetch function"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_cloudfunctions2_function" "query" {
+  name     = "${local.name}-query"
+  location = var.region
+
+  build_config {
+    runtime           = "python312"
+    entry_point       = "query"
+    service_account   = google_service_account.build.id
+    docker_repository = google_artifact_registry_repository.images.id
+    source {
+      storage_source {
+        bucket = google_storage_bucket.sources.name
+        object = local.archives.query
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.query.email
+    ingress_settings                 = var.domain == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
+    available_cpu                    = "1"
+    available_memory                 = local.functions.query.memory
+    timeout_seconds                  = local.functions.query.timeout_seconds
+    max_instance_request_concurrency = local.functions.query.concurrency
+    min_instance_count               = local.least_instances["query"]
+    max_instance_count               = var.instances.query.max
+
+    environment_variables = merge(local.function_settings.query, {
+      THREADS = tostring(local.functions.query.concurrency)
+    })
+
+    dynamic "secret_environment_variables" {
+      for_each = local.redis_secrets
+      content {
+        key        = secret_environment_variables.key
+        project_id = var.project_id
+        secret     = secret_environment_variables.value.secret
+        version    = secret_environment_variables.value.version
+      }
+    }
+
+    direct_vpc_egress = length(local.egress) == 0 ? null : "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+    dynamic "direct_vpc_network_interface" {
+      for_each = local.egress
+      content {
+        network    = direct_vpc_network_interface.value.network
+        subnetwork = direct_vpc_network_interface.value.subnetwork
+      }
+    }
+  }
+
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build_writes,
+    google_project_iam_member.build,
+    google_secret_manager_secret_iam_member.workload_reads_redis_auth,
+  ]
+}
+
+resource "google_cloudfunctions2_function" "fetch" {
+  name     = "${local.name}-fetch"
+  location = var.region
+
+  build_config {
+    runtime           = "python312"
+    entry_point       = "fetch"
+    service_account   = google_service_account.build.id
+    docker_repository = google_artifact_registry_repository.images.id
+    source {
+      storage_source {
+        bucket = google_storage_bucket.sources.name
+        object = local.archives.fetch
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.fetch.email
+    ingress_settings                 = "ALLOW_INTERNAL_ONLY" # pushes of the same project are internal
+    available_cpu                    = "1"
+    available_memory                 = local.functions.fetch.memory
+    timeout_seconds                  = local.functions.fetch.timeout_seconds
+    max_instance_request_concurrency = local.functions.fetch.concurrency
+    min_instance_count               = local.least_instances["fetch"]
+    max_instance_count               = var.instances.fetch.max
+
+    environment_variables = merge(local.function_settings.fetch, {
+      THREADS = tostring(local.functions.fetch.concurrency)
+    })
+
+    dynamic "secret_environment_variables" {
+      for_each = merge(local.redis_secrets, local.pixabay_secrets)
+      content {
+        key        = secret_environment_variables.key
+        project_id = var.project_id
+        secret     = secret_environment_variables.value.secret
+        version    = secret_environment_variables.value.version
+      }
+    }
+
+    direct_vpc_egress = length(local.egress) == 0 ? null : "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+    dynamic "direct_vpc_network_interface" {
+      for_each = local.egress
+      content {
+        network    = direct_vpc_network_interface.value.network
+        subnetwork = direct_vpc_network_interface.value.subnetwork
+      }
+    }
+  }
+
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build_writes,
+    google_project_iam_member.build,
+    google_secret_manager_secret_iam_member.fetch_reads_pixabay_key,
+    google_secret_manager_secret_iam_member.workload_reads_redis_auth,
+  ]
+}
+
+# A function of the second generation is called by the rights of the Cloud Run service of its name.
+resource "google_cloud_run_v2_service_iam_member" "public_calls_query" {
+  name     = google_cloudfunctions2_function.query.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.query.id]
+  }
+}
+
+resource "google_cloud_run_v2_service_iam_member" "push_calls_fetch" {
+  name     = google_cloudfunctions2_function.fetch.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = google_service_account.push.member
+
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.fetch.id]
+  }
+}

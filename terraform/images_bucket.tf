@@ -1,0 +1,58 @@
+# The durable originals. Anyone may read an image whose name they know, and nobody may list them.
+
+resource "google_storage_bucket" "images" {
+  # checkov:skip=CKV_GCP_62: access logs of public pictures are of no use, and are billed
+  # checkov:skip=CKV_GCP_78: an image is never changed, and a deleted one is kept for 7 days
+  # checkov:skip=CKV_GCP_114: the pictures are public, see below
+  name     = "${var.project_id}-${local.name}-images"
+  location = var.region
+
+  uniform_bucket_level_access = true
+  public_access_prevention    = "inherited"
+  force_destroy               = !var.protect_data
+
+  soft_delete_policy {
+    retention_duration_seconds = 7 * 24 * 3600
+  }
+
+  dynamic "lifecycle_rule" {
+    for_each = var.images_max_age_days == null ? [] : [var.images_max_age_days]
+    content {
+      action { type = "Delete" }
+      condition { age = lifecycle_rule.value }
+    }
+  }
+
+  dynamic "cors" {
+    for_each = length(var.allowed_origins) == 0 ? [] : [var.allowed_origins]
+    content {
+      origin          = cors.value
+      method          = ["GET", "HEAD"]
+      response_header = ["Content-Type"]
+      max_age_seconds = 3600
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+# The legacy role reads objects; objectViewer would list them, too.
+resource "google_storage_bucket_iam_member" "public_reads_images" {
+  # checkov:skip=CKV_GCP_28: a search answers with the URLs of these images
+  bucket = google_storage_bucket.images.name
+  role   = "roles/storage.legacyObjectReader"
+  member = "allUsers"
+}
+
+# It replaces an image by itself when it tries an upload again, for which it must be able to delete.
+resource "google_storage_bucket_iam_member" "fetch_writes_images" {
+  bucket = google_storage_bucket.images.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.fetch.member
+}
+
+resource "google_storage_bucket_iam_member" "inference_reads_images" {
+  bucket = google_storage_bucket.images.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.inference["inference"].member
+}

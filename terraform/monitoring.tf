@@ -1,0 +1,243 @@
+# What pages whom and why; what to do about it is said in each policy.
+
+locals {
+  notification_channels = google_monitoring_notification_channel.email[*].id
+
+  query_service     = google_cloudfunctions2_function.query.name
+  fetch_service     = google_cloudfunctions2_function.fetch.name
+  inference_service = google_cloud_run_v2_service.inference["inference"].name
+
+  # Labels of a metric of Cloud Run in PromQL.
+  query_revisions = "monitored_resource=\"cloud_run_revision\",service_name=\"${local.query_service}\""
+
+  # Conditions on metrics that Google writes by itself.
+  metric_alerts = {
+    dead-letters = {
+      title     = "imagesearch: messages were given up"
+      severity  = "ERROR"
+      filter    = "resource.type = \"pubsub_subscription\" AND metric.type = \"pubsub.googleapis.com/subscription/dead_letter_message_count\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in keys(local.workers) : "\"${name}\""])})"
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      threshold = 0
+      duration  = "0s"
+      then      = "A message failed ${local.max_delivery_attempts} times and its pool is marked failed. Read it in the subscription that ends in -dead-letter-kept, where it stays for 7 days."
+    }
+    oldest-unacked = {
+      title     = "imagesearch: work is waiting"
+      severity  = "WARNING"
+      filter    = "resource.type = \"pubsub_subscription\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in keys(local.workers) : "\"${name}\""])})"
+      aligner   = "ALIGN_MAX"
+      reducer   = "REDUCE_MAX"
+      threshold = 600
+      duration  = "300s"
+      then      = "The oldest message waits for more than 10 minutes. See whether the service that the subscription pushes to starts, and whether its max of instances is reached."
+    }
+    api-down = {
+      title     = "imagesearch: the API does not answer"
+      severity  = "CRITICAL"
+      filter    = "resource.type = \"uptime_url\" AND metric.type = \"monitoring.googleapis.com/uptime_check/check_passed\" AND metric.labels.check_id = \"${google_monitoring_uptime_check_config.ready.uptime_check_id}\""
+      aligner   = "ALIGN_COUNT_FALSE"
+      reducer   = "REDUCE_SUM"
+      threshold = 2
+      duration  = "0s"
+      then      = "GET /ready failed from more than two places in 10 minutes: the query function does not start, or Firestore does not answer."
+    }
+  }
+
+  # Conditions in PromQL, for a ratio with a floor and for metrics that do not exist before the
+  # first log line does: Terraform could not make an alert on those otherwise.
+  query_alerts = {
+    errors = {
+      title    = "imagesearch: the API answers with errors"
+      severity = "CRITICAL"
+      query    = <<-PROMQL
+        sum(rate(run_googleapis_com:request_count{${local.query_revisions},response_code_class="5xx"}[10m]))
+          / sum(rate(run_googleapis_com:request_count{${local.query_revisions}}[10m])) > 0.05
+        and sum(increase(run_googleapis_com:request_count{${local.query_revisions},response_code_class="5xx"}[10m])) >= 5
+      PROMQL
+      duration = "300s"
+      then     = "More than 5 % of the requests, and at least five, were answered with 5xx in 10 minutes. The query function's log names what was unavailable."
+    }
+    latency = {
+      title    = "imagesearch: the API is slow"
+      severity = "WARNING"
+      query    = <<-PROMQL
+        histogram_quantile(0.95, sum by (le) (rate(run_googleapis_com:request_latencies_bucket{${local.query_revisions}}[10m]))) > 15000
+      PROMQL
+      duration = "300s"
+      then     = "Of the requests, 5 % take longer than 15 s. A search of a new keyword may wait for 10 s, so this is a scorer that is cold or overloaded, or a fetch that is stuck."
+    }
+    pixabay = {
+      title    = "imagesearch: Pixabay refuses"
+      severity = "WARNING"
+      query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.pixabay_refusals.name}{monitored_resource=\"cloud_run_revision\"}[30m])) >= 5"
+      duration = "0s"
+      then     = "Five fetches in 30 minutes met Pixabay's rate limit, 100 requests in 60 s for a key, or were refused, as with a key that is no longer valid. A single one is tried again by itself."
+    }
+    malformed = {
+      title    = "imagesearch: a message was malformed"
+      severity = "ERROR"
+      query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.malformed_messages.name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
+      duration = "0s"
+      then     = "It was acked and is lost: a publisher and a reader of different versions, or a stranger who may publish. The log line says what is wrong with it."
+    }
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  count = var.alert_email == null ? 0 : 1
+
+  display_name = "imagesearch"
+  type         = "email"
+  labels       = { email_address = var.alert_email }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_monitoring_alert_policy" "metric" {
+  for_each = local.metric_alerts
+
+  display_name          = each.value.title
+  severity              = each.value.severity
+  combiner              = "OR"
+  notification_channels = local.notification_channels
+
+  conditions {
+    display_name = each.value.title
+    condition_threshold {
+      filter          = each.value.filter
+      comparison      = "COMPARISON_GT"
+      threshold_value = each.value.threshold
+      duration        = each.value.duration
+      aggregations {
+        alignment_period     = "600s"
+        per_series_aligner   = each.value.aligner
+        cross_series_reducer = each.value.reducer
+        group_by_fields      = each.key == "api-down" ? [] : ["resource.label.subscription_id"]
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "1800s"
+  }
+
+  documentation {
+    content = each.value.then
+  }
+}
+
+resource "google_monitoring_alert_policy" "query" {
+  for_each = local.query_alerts
+
+  display_name          = each.value.title
+  severity              = each.value.severity
+  combiner              = "OR"
+  notification_channels = local.notification_channels
+
+  conditions {
+    display_name = each.value.title
+    condition_prometheus_query_language {
+      query                     = each.value.query
+      duration                  = each.value.duration
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  alert_strategy {
+    auto_close = "1800s"
+  }
+
+  documentation {
+    content = each.value.then
+  }
+}
+
+resource "google_monitoring_alert_policy" "inference_start" {
+  display_name          = "imagesearch: the inference service does not start"
+  severity              = "CRITICAL"
+  combiner              = "OR"
+  notification_channels = local.notification_channels
+
+  conditions {
+    display_name = "An instance failed to start, or none was to be had"
+    condition_matched_log {
+      filter = <<-FILTER
+        resource.type = "cloud_run_revision"
+        resource.labels.service_name = (${join(" OR ", [for one in google_cloud_run_v2_service.inference : "\"${one.name}\""])})
+        ((log_id("run.googleapis.com/varlog/system") AND severity >= ERROR) OR (log_id("run.googleapis.com/requests") AND textPayload : "no available instance"))
+      FILTER
+    }
+  }
+
+  # A log alert must say how often it may be sent.
+  alert_strategy {
+    auto_close = "1800s"
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "The log says which: no GPU quota is left in the region, the model was not loaded in 240 s, or the container ended. Until it starts, inference_profile = \"cpu\" serves without a GPU."
+  }
+}
+
+# What a push door logs of each message: imagesearch/push.py.
+resource "google_logging_metric" "pixabay_refusals" {
+  name   = "${local.name}_pixabay_refusals"
+  filter = <<-FILTER
+    resource.type = "cloud_run_revision"
+    resource.labels.service_name = "${local.fetch_service}"
+    jsonPayload.kind = "FetchJob"
+    (jsonPayload.error : "the rate limit of Pixabay is reached" OR jsonPayload.outcome = "refused by the source")
+  FILTER
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_logging_metric" "malformed_messages" {
+  name   = "${local.name}_malformed_messages"
+  filter = <<-FILTER
+    resource.type = "cloud_run_revision"
+    resource.labels.service_name = ("${local.fetch_service}" OR "${local.inference_service}")
+    jsonPayload.outcome = "malformed"
+  FILTER
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_monitoring_uptime_check_config" "ready" {
+  display_name     = "imagesearch: GET /ready"
+  timeout          = "30s" # a function that slept has to start
+  period           = "300s"
+  selected_regions = ["EUROPE", "USA_VIRGINIA", "ASIA_PACIFIC"]
+
+  http_check {
+    path         = "/ready"
+    port         = 443
+    use_ssl      = true
+    validate_ssl = true
+  }
+
+  monitored_resource {
+    type = "uptime_url"
+    labels = {
+      project_id = var.project_id
+      host       = local.api_host
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}

@@ -1,0 +1,16 @@
+# The secret of Pixabay's key. Its value is added by hand, so that Terraform's state never has it.
+
+resource "google_secret_manager_secret" "pixabay_key" {
+  secret_id = "${local.name}-pixabay-key"
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_secret_manager_secret_iam_member" "fetch_reads_pixabay_key" {
+  secret_id = google_secret_manager_secret.pixabay_key.secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.fetch.member
+}

@@ -1,0 +1,41 @@
+# The project, its APIs, and what every other file reads.
+
+locals {
+  name = "imagesearch"
+
+  # Source: cloud.google.com/run/docs/configuring/services/gpu, read 2026-08.
+  l4_regions_by_invitation = ["asia-south1", "us-central1"]
+  l4_regions               = concat(["asia-southeast1", "europe-west1", "europe-west4", "us-east4"], local.l4_regions_by_invitation)
+
+  apis = toset(concat(
+    [
+      "artifactregistry", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "firestore", "iam",
+      "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
+    ],
+    var.memorystore_enabled ? ["redis"] : [],
+    var.memorystore_enabled || var.domain != null ? ["compute"] : [],
+    var.budget != null ? ["billingbudgets"] : [],
+  ))
+
+  # What every process reads (imagesearch/config.py); the rest of a service is beside the service.
+  settings = merge(
+    {
+      EDITION              = "cloud"
+      GOOGLE_CLOUD_PROJECT = var.project_id
+      FIRESTORE_DATABASE   = google_firestore_database.catalog.name
+    },
+    local.redis_settings,
+  )
+}
+
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+resource "google_project_service" "api" {
+  for_each = local.apis
+
+  service = "${each.key}.googleapis.com"
+  # Other parts of the project may use it.
+  disable_on_destroy = false
+}

@@ -1,0 +1,87 @@
+# What is stored: Firestore's indexes, the bucket, what protects both; the budget and the alerts.
+
+mock_provider "google" {}
+
+override_data {
+  target = data.google_project.this
+  values = { number = "123456789012" }
+}
+
+variables {
+  project_id        = "example-project"
+  inference_image   = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
+}
+
+run "data_is_protected_and_alerts_are_silent_unless_told" {
+  command = apply
+
+  assert {
+    condition     = google_firestore_database.catalog.delete_protection_state == "DELETE_PROTECTION_ENABLED" && !google_storage_bucket.images.force_destroy
+    error_message = "Neither the catalog nor the images go by mistake."
+  }
+  assert {
+    condition     = length(google_storage_bucket.images.lifecycle_rule) == 0 && length(google_storage_bucket.images.cors) == 0
+    error_message = "Images stay, and no page draws them, unless told."
+  }
+  assert {
+    condition     = length(google_monitoring_notification_channel.email) == 0 && length(google_billing_budget.month) == 0 && length(google_monitoring_alert_policy.query["errors"].notification_channels) == 0
+    error_message = "Alerts show in the console only."
+  }
+}
+
+run "data_can_be_given_up_and_alerts_reach_an_address" {
+  command = apply
+
+  variables {
+    protect_data        = false
+    images_max_age_days = 90
+    firestore_database  = "imagesearch"
+    embedding_dimension = 768
+    alert_email         = "ops@example.com"
+    budget              = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 100 }
+  }
+
+  assert {
+    condition = (
+      google_firestore_database.catalog.delete_protection_state == "DELETE_PROTECTION_DISABLED"
+      && google_firestore_database.catalog.deletion_policy == "DELETE"
+      && google_storage_bucket.images.force_destroy
+    )
+    error_message = "terraform destroy then leaves nothing behind."
+  }
+  assert {
+    condition     = one(google_storage_bucket.images.lifecycle_rule[0].condition).age == 90
+    error_message = "Images go at their age."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.query.service_config[0].environment_variables["FIRESTORE_DATABASE"] == "imagesearch"
+    error_message = "The functions use the database that is made."
+  }
+  assert {
+    condition     = join(",", google_firestore_index.nearest.fields[*].field_path) == "model_revision,__name__,vector"
+    error_message = "Filtered by model, and the vector comes last."
+  }
+  assert {
+    condition     = google_firestore_index.nearest.fields[2].vector_config[0].dimension == 768
+    error_message = "As long as the model's embeddings."
+  }
+  assert {
+    condition = alltrue([for one in concat(values(google_monitoring_alert_policy.metric), values(google_monitoring_alert_policy.query), [google_monitoring_alert_policy.inference_start]) :
+      one.notification_channels == tolist([google_monitoring_notification_channel.email[0].id])
+    ])
+    error_message = "Every alert is sent."
+  }
+  assert {
+    condition     = join(",", concat(keys(google_monitoring_alert_policy.metric), keys(google_monitoring_alert_policy.query))) == "api-down,dead-letters,oldest-unacked,errors,latency,malformed,pixabay"
+    error_message = "One for each way in which it breaks."
+  }
+  assert {
+    condition = (
+      one(google_billing_budget.month[0].budget_filter[0].projects) == "projects/123456789012"
+      && google_billing_budget.month[0].amount[0].specified_amount[0].units == "100"
+      && google_billing_budget.month[0].all_updates_rule[0].monitoring_notification_channels == tolist([google_monitoring_notification_channel.email[0].id])
+    )
+    error_message = "The budget is of this project, and told to the same address."
+  }
+}

@@ -1,0 +1,152 @@
+# What bad input gets: each is refused at plan. That the message says what to write instead is held by
+# tests/unit/test_terraform.py.
+
+mock_provider "google" {}
+
+variables {
+  project_id        = "example-project"
+  inference_image   = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
+}
+
+run "refuses_values_of_the_wrong_form" {
+  command = plan
+
+  variables {
+    project_id            = "My Project"
+    region                = "europe-west4-a"
+    inference_image       = "registry.example.com/inference:latest"
+    embedding_dimension   = 0
+    function_archives     = { query = "../build/absent.zip" }
+    pixabay_key_version   = "12345678-0123456789abcdef012345678"
+    firestore_database    = "Catalog"
+    instances             = { query = { max = 0 } }
+    pools                 = { language = "eo" }
+    rate_limit_per_minute = 0
+    allowed_origins       = ["https://example.com/"]
+    domain                = "https://example.com"
+    images_max_age_days   = 0
+    alert_email           = "ops"
+    budget                = { billing_account = "mine", monthly_amount = 10 }
+    state_bucket          = "gs://state"
+  }
+
+  expect_failures = [
+    var.project_id,
+    var.region,
+    var.inference_image,
+    var.embedding_dimension,
+    var.function_archives,
+    var.pixabay_key_version,
+    var.firestore_database,
+    var.instances,
+    var.pools,
+    var.rate_limit_per_minute,
+    var.allowed_origins,
+    var.domain,
+    var.images_max_age_days,
+    var.alert_email,
+    var.budget,
+    var.state_bucket,
+  ]
+}
+
+run "refuses_values_just_out_of_bounds" {
+  command = plan
+
+  variables {
+    project_id            = "123456789012"
+    region                = "us-west1"
+    inference_image       = "registry.example.com/inference@sha256:0123"
+    embedding_dimension   = 2049
+    instances             = { fetch = { min = 6, max = 5 } }
+    pools                 = { size = 2 }
+    rate_limit_per_minute = 10001
+    allowed_origins       = ["*", "https://example.com"]
+    images_max_age_days   = 31
+    budget                = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 0 }
+  }
+
+  expect_failures = [
+    var.project_id,
+    var.region,
+    var.inference_image,
+    var.embedding_dimension,
+    var.instances,
+    var.pools,
+    var.rate_limit_per_minute,
+    var.allowed_origins,
+    var.images_max_age_days,
+    var.budget,
+  ]
+}
+
+run "refuses_what_does_not_fit_together" {
+  command = plan
+
+  variables {
+    inference_profile   = "split"
+    region              = "us-west1"
+    inference_image     = ""
+    embedding_dimension = 1.5
+    instances           = { query = { max = 100 } }
+    pools               = { size = 501 }
+    budget              = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 10, currency = "€" }
+  }
+
+  expect_failures = [
+    var.region,
+    var.inference_image,
+    var.embedding_dimension,
+    var.instances,
+    var.pools,
+    var.budget,
+  ]
+}
+
+run "refuses_a_profile_and_an_orientation_that_there_are_not" {
+  command = plan
+
+  variables {
+    inference_profile = "tpu"
+    pools             = { orientation = "square" }
+    instances         = { query = { max = 2.5 } }
+  }
+
+  expect_failures = [
+    var.inference_profile,
+    var.pools,
+    var.instances,
+  ]
+}
+
+run "takes_the_upper_bounds" {
+  command = plan
+
+  variables {
+    region                = "us-central1"
+    embedding_dimension   = 2048
+    rate_limit_per_minute = 10000
+    images_max_age_days   = 32
+    pools                 = { size = 500, orientation = "vertical", language = "zh" }
+    allowed_origins       = ["*"]
+    instances             = { query = { max = 21 } } # with the others 30, half of the subnet's addresses
+  }
+}
+
+run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
+  command = plan
+
+  variables {
+    region                = "us-west1"
+    inference_profile     = "cpu"
+    embedding_dimension   = 1
+    rate_limit_per_minute = 1
+    pools                 = { size = 3 }
+    allowed_origins       = ["http://localhost:8080", "https://app.example.com"]
+    instances             = { query = { max = 100 } }
+    memorystore_enabled   = false
+    pixabay_key_version   = "2"
+    state_bucket          = "example-project-terraform-state"
+  }
+}

@@ -1,0 +1,158 @@
+# imagesearch/topics.py is the one table of topics and subscriptions; a test holds this to it.
+
+locals {
+  max_delivery_attempts = 5
+
+  workers = {
+    fetch-jobs = {
+      service              = "fetch"
+      path                 = "/"
+      ack_deadline_seconds = 300
+    }
+    embed-batches = {
+      service              = "inference"
+      path                 = "/events/embed"
+      ack_deadline_seconds = 300
+    }
+  }
+
+  # The URL of a service is also what the tokens of its pushes are for, which Cloud Run checks.
+  push_urls = {
+    fetch     = google_cloudfunctions2_function.fetch.service_config[0].uri
+    inference = google_cloud_run_v2_service.inference["inference"].uri
+  }
+
+  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+}
+
+# Messages carry schema_version, kind and pool_id as attributes, and are checked when they are read.
+resource "google_pubsub_topic" "work" {
+  # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds a keyword and image ids
+  for_each = local.workers
+
+  name = each.key
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_pubsub_topic" "dead_letter" {
+  # checkov:skip=CKV_GCP_83: as above
+  for_each = local.workers
+
+  name = "${each.key}-dead-letter"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_pubsub_subscription" "work" {
+  for_each = local.workers
+
+  name  = each.key
+  topic = google_pubsub_topic.work[each.key].id
+
+  ack_deadline_seconds       = each.value.ack_deadline_seconds
+  message_retention_duration = "604800s"
+
+  push_config {
+    push_endpoint = "${local.push_urls[each.value.service]}${each.value.path}"
+    oidc_token {
+      service_account_email = google_service_account.push.email
+      audience              = local.push_urls[each.value.service]
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = "5s"
+    maximum_backoff = "120s"
+  }
+
+  dead_letter_policy {
+    dead_letter_topic     = google_pubsub_topic.dead_letter[each.key].id
+    max_delivery_attempts = local.max_delivery_attempts
+  }
+
+  # By default Pub/Sub deletes a subscription that was idle for 31 days.
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+# The fetch function's second door marks the pool failed. It has no dead-letter topic: it always acks.
+resource "google_pubsub_subscription" "dead_letter" {
+  for_each = local.workers
+
+  name  = "${each.key}-dead-letter"
+  topic = google_pubsub_topic.dead_letter[each.key].id
+
+  ack_deadline_seconds       = 60
+  message_retention_duration = "604800s"
+
+  push_config {
+    push_endpoint = "${local.push_urls["fetch"]}/dead-letter"
+    oidc_token {
+      service_account_email = google_service_account.push.email
+      audience              = local.push_urls["fetch"]
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+# The same messages for people to look at.
+resource "google_pubsub_subscription" "dead_letter_kept" {
+  for_each = local.workers
+
+  name  = "${each.key}-dead-letter-kept"
+  topic = google_pubsub_topic.dead_letter[each.key].id
+
+  message_retention_duration = "604800s"
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+# A dead letter is published to its topic and acked on its subscription by Pub/Sub's own agent, which
+# the first topic of a project brings into being.
+resource "google_pubsub_topic_iam_member" "agent_publishes_dead_letters" {
+  for_each = google_pubsub_topic.dead_letter
+
+  topic  = each.value.id
+  role   = "roles/pubsub.publisher"
+  member = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "agent_acks_dead_letters" {
+  for_each = google_pubsub_subscription.work
+
+  subscription = each.value.id
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
+
+resource "google_pubsub_topic_iam_member" "query_publishes_fetch_jobs" {
+  topic  = google_pubsub_topic.work["fetch-jobs"].id
+  role   = "roles/pubsub.publisher"
+  member = google_service_account.query.member
+}
+
+resource "google_pubsub_topic_iam_member" "fetch_publishes_embed_batches" {
+  topic  = google_pubsub_topic.work["embed-batches"].id
+  role   = "roles/pubsub.publisher"
+  member = google_service_account.fetch.member
+}
+
+# Whose token each push carries. It may call the two services, and nothing else.
+resource "google_service_account" "push" {
+  account_id   = "${local.name}-push"
+  display_name = "imagesearch: pushes of Pub/Sub"
+
+  depends_on = [google_project_service.api]
+}

@@ -1,0 +1,245 @@
+variable "project_id" {
+  description = "Id of the Google Cloud project, which Terraform does not create."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id must be the id of a project, such as my-project-123, not its name or number; got \"${var.project_id}\"."
+  }
+}
+
+variable "region" {
+  description = "Region of everything that is not global; the profiles gpu and split need one that has L4 GPUs."
+  type        = string
+  default     = "europe-west4"
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be the name of a region, such as europe-west4, not of a zone or a continent; got \"${var.region}\"."
+  }
+
+  validation {
+    condition     = var.inference_profile == "cpu" || contains(local.l4_regions, var.region)
+    error_message = "Cloud Run has no L4 GPU in ${var.region}: take one of ${join(", ", local.l4_regions)} (${join(" and ", local.l4_regions_by_invitation)} by invitation only), or inference_profile = \"cpu\"."
+  }
+}
+
+variable "inference_profile" {
+  description = "gpu: one service with an L4 embeds and scores; split: it embeds, and a service on CPUs scores; cpu: one service without a GPU."
+  type        = string
+  default     = "gpu"
+
+  validation {
+    condition     = contains(["gpu", "split", "cpu"], var.inference_profile)
+    error_message = "inference_profile must be gpu, split or cpu; got \"${var.inference_profile}\"."
+  }
+}
+
+variable "inference_image" {
+  description = "Image of the inference service, by digest."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[^@ ]+@sha256:[0-9a-f]{64}$", var.inference_image))
+    error_message = "inference_image must name an image by its digest, REGISTRY/NAME@sha256:…, got \"${var.inference_image}\"; building inference_service/Dockerfile and pushing it prints the digest, and so does: gcloud artifacts docker images describe REGISTRY/NAME:TAG --format='value(image_summary.digest)'."
+  }
+}
+
+variable "embedding_dimension" {
+  description = "Length of the model's embeddings, for the vector index; 512 for the default model."
+  type        = number
+  default     = 512
+
+  validation {
+    condition     = var.embedding_dimension >= 1 && var.embedding_dimension <= 2048 && floor(var.embedding_dimension) == var.embedding_dimension
+    error_message = "embedding_dimension must be a whole number from 1 to 2048, Firestore's limit; got ${var.embedding_dimension}."
+  }
+}
+
+variable "function_archives" {
+  description = "Paths of the zips of the two functions."
+  type = object({
+    query = optional(string, "../build/query.zip")
+    fetch = optional(string, "../build/fetch.zip")
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for path in values(var.function_archives) : fileexists(path)])
+    error_message = "There is no ${join(" and no ", [for path in values(var.function_archives) : path if !fileexists(path)])}: in the project's root, python -m tools.package_function query and python -m tools.package_function fetch make the two zips."
+  }
+}
+
+variable "pixabay_key_version" {
+  description = "Version of the secret with Pixabay's key that the fetch function reads: a number, or latest."
+  type        = string
+  default     = "latest"
+
+  validation {
+    condition     = can(regex("^(latest|[1-9][0-9]*)$", var.pixabay_key_version))
+    error_message = "pixabay_key_version must be latest or a number, such as 2, that gcloud secrets versions list shows; got \"${var.pixabay_key_version}\". The key itself does not belong here."
+  }
+}
+
+variable "memorystore_enabled" {
+  description = "Whether there is a Memorystore, which costs by the hour; without one everything is read from Firestore."
+  type        = bool
+  default     = true
+}
+
+variable "firestore_database" {
+  description = "Firestore database that Terraform makes; of all of a project's, \"(default)\" is sure to have the free quota."
+  type        = string
+  default     = "(default)"
+
+  validation {
+    condition     = var.firestore_database == "(default)" || can(regex("^[a-z][a-z0-9-]{2,61}[a-z0-9]$", var.firestore_database))
+    error_message = "firestore_database must be (default) or 4 to 63 small letters, digits and hyphens, the first a letter and the last no hyphen; got \"${var.firestore_database}\"."
+  }
+}
+
+variable "instances" {
+  description = "Least and most instances of each service; a least of 0 lets it sleep, and scorer is of the profile split only."
+  type = object({
+    query     = optional(object({ min = optional(number, 0), max = optional(number, 10) }), {})
+    fetch     = optional(object({ min = optional(number, 0), max = optional(number, 5) }), {})
+    inference = optional(object({ min = optional(number, 0), max = optional(number, 1) }), {})
+    scorer    = optional(object({ min = optional(number, 0), max = optional(number, 3) }), {})
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for one in values(var.instances) : one.min >= 0 && one.max >= 1 && one.min <= one.max && floor(one.min) == one.min && floor(one.max) == one.max])
+    error_message = "instances: each min must be a whole number of at least 0, and each max one of at least 1 and not below its min; got ${jsonencode(var.instances)}."
+  }
+
+  validation {
+    condition     = !var.memorystore_enabled || 2 * sum([for one in values(var.instances) : one.max]) <= local.subnet_addresses
+    error_message = "instances: every instance may hold two addresses of the subnet, which has ${local.subnet_addresses}, so the sum of all max must be at most ${floor(local.subnet_addresses / 2)}; got ${sum([for one in values(var.instances) : one.max])}."
+  }
+}
+
+variable "pools" {
+  description = "What the fetch function asks Pixabay for besides the keyword: the settings POOL_SIZE, KEYWORD_LANGUAGE, ORIENTATION, IMAGE_CATEGORY, IMAGE_COLORS and SAFESEARCH."
+  type = object({
+    size        = optional(number, 200)
+    language    = optional(string, "en")
+    orientation = optional(string, "all")
+    category    = optional(string, "")
+    colors      = optional(string, "")
+    safesearch  = optional(bool, true)
+  })
+  default = {}
+
+  validation {
+    condition     = var.pools.size >= 3 && var.pools.size <= 500 && floor(var.pools.size) == var.pools.size
+    error_message = "pools.size must be a whole number from 3 to 500; got ${var.pools.size}."
+  }
+
+  validation {
+    condition     = contains(split(" ", "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"), var.pools.language)
+    error_message = "pools.language must be a language of Pixabay's, such as en or de; got \"${var.pools.language}\"."
+  }
+
+  validation {
+    condition     = contains(["all", "horizontal", "vertical"], var.pools.orientation)
+    error_message = "pools.orientation must be all, horizontal or vertical; got \"${var.pools.orientation}\"."
+  }
+}
+
+variable "rate_limit_per_minute" {
+  description = "Requests that a client may make in a minute, at the function and at the load balancer."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.rate_limit_per_minute >= 1 && var.rate_limit_per_minute <= 10000 && floor(var.rate_limit_per_minute) == var.rate_limit_per_minute
+    error_message = "rate_limit_per_minute must be a whole number from 1 to 10000; got ${var.rate_limit_per_minute}."
+  }
+}
+
+variable "allowed_origins" {
+  description = "Origins of the pages that may call the API and draw its images, or \"*\" alone."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = var.allowed_origins == tolist(["*"]) || alltrue([for origin in var.allowed_origins : can(regex("^https?://[a-z0-9.-]+(:[0-9]+)?$", origin))])
+    error_message = "allowed_origins must be origins such as https://example.com, without a path or a slash at the end, or \"*\" alone; got ${join(", ", var.allowed_origins)}."
+  }
+}
+
+variable "domain" {
+  description = "Domain of an HTTPS load balancer in front of the API; null: the function answers at its own URL."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.domain == null || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain))
+    error_message = "domain must be a host name in small letters, such as search.example.com, without https:// and without a path; got \"${coalesce(var.domain, "null")}\"."
+  }
+}
+
+variable "images_max_age_days" {
+  description = "Age at which stored images are deleted, after which older results show no picture; null: never."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.images_max_age_days == null ? true : var.images_max_age_days >= 32 && floor(var.images_max_age_days) == var.images_max_age_days
+    error_message = "images_max_age_days must be a whole number of at least 32, because pools are kept for 31 days, or null; got ${coalesce(var.images_max_age_days, 0)}."
+  }
+}
+
+variable "protect_data" {
+  description = "Whether Terraform refuses to delete the Firestore database and a bucket with images in it."
+  type        = bool
+  default     = true
+}
+
+variable "alert_email" {
+  description = "Address that alerts and the budget are sent to; null: alerts show in the console only."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alert_email == null || can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.alert_email))
+    error_message = "alert_email must be an address such as ops@example.com; got \"${coalesce(var.alert_email, "null")}\"."
+  }
+}
+
+variable "budget" {
+  description = "Monthly amount at which the billing account's people are told, in its own currency; it stops nothing."
+  type = object({
+    billing_account = string
+    monthly_amount  = number
+    currency        = optional(string, "USD")
+  })
+  default = null
+
+  validation {
+    condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "budget.billing_account must look like 012345-6789AB-CDEF01, as gcloud billing accounts list shows it."
+  }
+
+  validation {
+    condition     = var.budget == null ? true : var.budget.monthly_amount >= 1 && floor(var.budget.monthly_amount) == var.budget.monthly_amount
+    error_message = "budget.monthly_amount must be a whole number of at least 1."
+  }
+
+  validation {
+    condition     = var.budget == null ? true : can(regex("^[A-Z]{3}$", var.budget.currency))
+    error_message = "budget.currency must be three capitals, such as USD, and the billing account's own."
+  }
+}
+
+variable "state_bucket" {
+  description = "Bucket of Terraform's state, which the deployer may then read and write; null: nothing is deployed by Cloud Build."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", var.state_bucket))
+    error_message = "state_bucket must be the name of a bucket, without gs://; got \"${coalesce(var.state_bucket, "null")}\"."
+  }
+}

@@ -1,0 +1,176 @@
+"""Applies `terraform/` with a mocked provider, as `terraform test` does, and returns what came out.
+
+No account is needed. The provider's schema comes from ../shared/terraform-check where that is
+there, else from Terraform's registry, as for anyone with a network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TERRAFORM = ROOT / "terraform"
+OFFLINE_PROVIDERS = ROOT.parent / "shared" / "terraform-check" / "check"
+
+PROJECT = "example-project"
+PROJECT_NUMBER = "123456789012"
+IMAGE = f"registry.example.com/inference@sha256:{'0' * 64}"
+RUNS: Mapping[str, Mapping[str, object]] = {
+    "default": {},
+    "full": {  # everything at once
+        "inference_profile": "split",
+        "domain": "search.example.com",
+        "allowed_origins": ["https://app.example.com"],
+        "alert_email": "ops@example.com",
+        "state_bucket": f"{PROJECT}-imagesearch-state",
+        "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
+    },
+    "refused": {
+        "region": "us-west1",
+        "inference_image": "registry.example.com/inference:latest",
+        "function_archives": {"query": "../build/absent.zip", "fetch": "empty.zip"},
+    },
+}
+
+_MOCKS = f"""
+mock_provider "google" {{
+  mock_resource "google_redis_instance" {{
+    defaults = {{ host = "10.8.0.3", port = 6378 }}
+  }}
+}}
+override_data {{
+  target = data.google_project.this
+  values = {{ number = "{PROJECT_NUMBER}" }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource as it was applied; *address* is as Terraform prints it."""
+
+    address: str
+    type: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one run left in the state."""
+
+    resources: tuple[Resource, ...]
+    outputs: Mapping[str, Any]
+
+    def of(self, *types: str) -> list[Resource]:
+        """Return the resources of *types*, without the `google_` that each begins with."""
+        return [one for one in self.resources if one.type.removeprefix("google_") in types]
+
+    def __getitem__(self, address: str) -> Mapping[str, Any]:
+        """Return the values of the resource at *address*."""
+        return next(one.values for one in self.resources if one.address == address)
+
+
+@cache
+def applied(name: str) -> Applied:
+    """Return what a run of RUNS made."""
+    messages = [one for one in _messages() if one.get("@testrun") == name]
+    errors = [one["diagnostic"] for one in messages if one["type"] == "diagnostic"]
+    assert not [one for one in errors if one["severity"] == "error"], errors
+    (state,) = (one["test_state"] for one in messages if one["type"] == "test_state")
+    return _applied(state)
+
+
+def refusals(name: str) -> list[str]:
+    """Return what is said to the person who gives the variables of a run of RUNS."""
+    return [
+        one["diagnostic"]["detail"]
+        for one in _messages()
+        if one["type"] == "diagnostic" and one.get("@testrun") == name
+    ]
+
+
+def _messages() -> list[dict[str, Any]]:
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not installed")
+    messages = _tested()
+    if messages is None:
+        pytest.skip("the provider's schema cannot be had: no network")
+    return messages
+
+
+@cache
+def _tested() -> list[dict[str, Any]] | None:
+    """Return what `terraform test` reports of RUNS, each over its own state; None: no network."""
+    with TemporaryDirectory(prefix="terraform-") as folder:
+        _copy(Path(folder))
+        for name, variables in RUNS.items():
+            (Path(folder) / "tests" / f"{name}.tftest.hcl").write_text(_file(name, variables))
+        init = _terraform(folder, "init", "-backend=false", "-input=false")
+        if init.returncode:
+            if OFFLINE_PROVIDERS.exists():
+                pytest.fail(init.stdout + init.stderr)
+            return None
+        tested = _terraform(folder, "test", "-json", "-verbose")
+        return [json.loads(line) for line in tested.stdout.splitlines()]
+
+
+def _copy(folder: Path) -> None:
+    for source in TERRAFORM.glob("*.tf"):
+        shutil.copy(source, folder)
+    shutil.copy(TERRAFORM / "tests" / "empty.zip", folder)
+    (folder / "tests").mkdir()
+
+
+def _terraform(folder: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["terraform", *arguments, "-no-color"],
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@cache
+def _environment() -> dict[str, str]:
+    # Not what a person has set for another configuration.
+    ours = ("TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    if OFFLINE_PROVIDERS.exists():
+        asked = subprocess.run(
+            [OFFLINE_PROVIDERS, "--print-cli-config"], capture_output=True, text=True, check=True
+        )
+        environment["TF_CLI_CONFIG_FILE"] = asked.stdout.strip()
+    return environment
+
+
+def _file(name: str, variables: Mapping[str, object]) -> str:
+    given = {
+        "project_id": PROJECT,
+        "inference_image": IMAGE,
+        "function_archives": {"query": "empty.zip", "fetch": "empty.zip"},
+        **variables,
+    }
+    # JSON is HCL, but for the names of arguments.
+    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
+    return f'{_MOCKS}\nvariables {{\n{lines}\n}}\nrun "{name}" {{\n  command = apply\n}}\n'
+
+
+def _applied(state: Mapping[str, Any]) -> Applied:
+    resources = state["root_module"]["resources"]
+    return Applied(
+        tuple(Resource(one["address"], one["type"], one["values"]) for one in resources),
+        {name: one.get("value") for name, one in state["outputs"].items()},
+    )

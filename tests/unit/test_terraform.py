@@ -1,0 +1,361 @@
+"""`terraform/` and the code, held together: what one side says, the other means.
+
+What Terraform's own tests hold, each profile and each variable, is in `terraform/tests/`; who may
+do what is in `test_terraform_grants.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from imagesearch.adapters import firestore, firestore_documents
+from imagesearch.bootstrap import CloudServices
+from imagesearch.config import Settings, load_settings
+from imagesearch.deployment import SERVICES
+from imagesearch.model import Credit, Image, Listing
+from imagesearch.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
+from inference_service.app import create_app
+from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
+
+DOORS = {
+    "query": "functions/query/main.py",
+    "fetch": "functions/fetch/main.py",
+    "inference": "inference_service/app.py",
+    "scorer": "inference_service/app.py",
+}
+USES = {
+    "query": ("search", "embedder"),
+    "fetch": ("fetch",),
+    "inference": ("embed", "score"),
+    "scorer": ("score",),
+}
+# Settings that the cloud leaves as they are: the code's own numbers, and what the image sets.
+KEPT = {
+    "lease_seconds": "the code's own",
+    "retry_seconds": "the code's own",
+    "pool_max_age_seconds": "Pixabay's 24 hours",
+    "download_connections": "the code's own",
+    "max_image_bytes": "the code's own",
+    "log_level": "the code's own",
+    "clip_model": "inference_service/Dockerfile sets it to the model that it has",
+    "gallery_url": "the demo's",
+}
+# Where things are, and who stands in front: no default fits every project.
+ADDRESSES = {
+    "edition",
+    "google_cloud_project",
+    "images_bucket",
+    "scorer_url",
+    "trusted_proxies",
+    "redis_host",
+    "redis_port",
+    "redis_auth_string",
+    "redis_server_ca",
+}
+SECRET = "a secret"
+OF_THE_PROCESS = {"THREADS"}  # gunicorn's, from imagesearch/deployment.py
+
+
+@pytest.fixture
+def full() -> Applied:
+    return applied("full")
+
+
+# Settings
+
+
+class Noted:
+    """Stands for Settings and notes which of its fields are read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.read: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Settings.model_fields:
+            self.read.add(name)
+            return getattr(self.settings, name)
+        # A property or a method, which reads the fields through us.
+        return getattr(Settings, name).__get__(self)
+
+
+def names_read_by(path: Path, function: str | None = None) -> set[str]:
+    """Return each NAME of `settings.NAME` in the file, or in one function of it."""
+    tree: ast.AST = ast.parse(path.read_text())
+    if function is not None:
+        tree = next(
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef) and node.name == function
+        )
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "settings"
+    }
+
+
+def settings_of(service: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the settings that a process of *service* reads: its door's and its use cases'."""
+    # So named, the clients are made without an account; none of them is asked for anything.
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    given: dict[str, object] = {
+        "edition": "cloud",
+        "google_cloud_project": PROJECT,
+        "images_bucket": "images",
+        "pixabay_api_key": "key",
+        "scorer_url": "https://scorer.example.com",
+        "embedder_url": "https://embedder.example.com",
+        "redis_host": "10.8.0.3",
+    }
+    noted = Noted(load_settings(**given))
+    services = CloudServices(cast(Settings, noted), encoder=cast(Any, object()))
+    for name in USES[service]:
+        getattr(services, name)
+    services.close()
+    door = names_read_by(ROOT / DOORS[service])
+    start = names_read_by(ROOT / "imagesearch" / "bootstrap.py", "cloud_settings")
+    for name in door | start:
+        value = getattr(noted, name)
+        if callable(value):
+            value("https://api.example.com")
+    return noted.read
+
+
+def environment_of(service: str, applied: Applied) -> dict[str, str]:
+    """Return the variables of *service*; a secret has a value of ours."""
+    if service in ("query", "fetch"):
+        (config,) = applied[f"google_cloudfunctions2_function.{service}"]["service_config"]
+        secrets = {one["key"]: SECRET for one in config["secret_environment_variables"]}
+        return {**config["environment_variables"], **secrets}
+    (template,) = applied[f'google_cloud_run_v2_service.inference["{service}"]']["template"]
+    (container,) = template["containers"]
+    return {
+        one["name"]: SECRET if one["value_source"] else one["value"] for one in container["env"]
+    }
+
+
+@pytest.mark.parametrize("service", DOORS)
+def test_a_service_is_given_the_settings_that_it_reads_and_nothing_else(
+    service: str, full: Applied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = set(environment_of(service, full)) - OF_THE_PROCESS
+    needed = {name.upper() for name in settings_of(service, monkeypatch)}
+    assert given - needed == set(), "Terraform sets what the service does not read"
+    assert needed - given <= {name.upper() for name in KEPT}, "the service reads what is not set"
+
+
+@pytest.mark.parametrize("service", DOORS)
+def test_what_a_service_is_given_is_valid(
+    service: str, full: Applied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment_of(service, full).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.edition == "cloud"
+    assert settings.google_cloud_project == PROJECT
+    assert (settings.redis_host, settings.redis_port) == ("10.8.0.3", 6378)
+
+
+def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment_of("query", applied("default")).items():
+        monkeypatch.setenv(name, value)
+    given = load_settings()
+    for name in given.model_fields_set - ADDRESSES:
+        assert getattr(given, name) == Settings.model_fields[name].default, name
+
+
+# Topics
+
+
+def topic_names(applied: Applied) -> dict[str, str]:
+    return {one.values["id"]: one.values["name"] for one in applied.of("pubsub_topic")}
+
+
+def urls(applied: Applied) -> dict[str, str]:
+    (fetch,) = applied["google_cloudfunctions2_function.fetch"]["service_config"]
+    inference = applied['google_cloud_run_v2_service.inference["inference"]']
+    return {"fetch": fetch["uri"], "inference": inference["uri"]}
+
+
+def test_the_topics_are_those_of_the_table(full: Applied) -> None:
+    assert sorted(topic_names(full).values()) == sorted(TOPICS)
+
+
+def test_the_subscriptions_are_those_of_the_table(full: Applied) -> None:
+    names = [one.values["name"] for one in full.of("pubsub_subscription")]
+    pushed = [one.name for one in PUSH_SUBSCRIPTIONS]
+    assert sorted(names) == sorted([*pushed, *(one.name for one in PULL_SUBSCRIPTIONS)])
+
+
+def seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
+
+
+def test_a_push_subscription_is_as_in_the_table(full: Applied) -> None:
+    made = {one.values["name"]: one.values for one in full.of("pubsub_subscription")}
+    topics, url_of = topic_names(full), urls(full)
+    for one in PUSH_SUBSCRIPTIONS:
+        values = made[one.name]
+        (push,), (retry,) = values["push_config"], values["retry_policy"]
+        assert topics[values["topic"]] == one.topic
+        assert push["push_endpoint"] == one.endpoint(url_of[one.service])
+        assert push["oidc_token"][0]["audience"] == url_of[one.service]
+        assert values["ack_deadline_seconds"] == one.ack_deadline_seconds
+        assert seconds(retry["minimum_backoff"]) == one.min_backoff_seconds
+        assert seconds(retry["maximum_backoff"]) == one.max_backoff_seconds
+        dead = [
+            (topics[policy["dead_letter_topic"]], policy["max_delivery_attempts"])
+            for policy in values["dead_letter_policy"]
+        ]
+        asked = (
+            [(one.dead_letter_topic, one.max_delivery_attempts)] if one.dead_letter_topic else []
+        )
+        assert dead == asked
+
+
+def test_a_pull_subscription_is_as_in_the_table(full: Applied) -> None:
+    made = {one.values["name"]: one.values for one in full.of("pubsub_subscription")}
+    for one in PULL_SUBSCRIPTIONS:
+        values = made[one.name]
+        assert topic_names(full)[values["topic"]] == one.topic
+        assert seconds(values["message_retention_duration"]) == one.retention_seconds
+        assert not values["push_config"]
+
+
+# Services
+
+
+def test_a_service_is_run_with_the_numbers_of_the_table(full: Applied) -> None:
+    for service in SERVICES:
+        if service.name == "inference":
+            continue
+        made = full[f"google_cloudfunctions2_function.{service.name}"]
+        (config,) = made["service_config"]
+        assert made["build_config"][0]["entry_point"] == service.command[-1]
+        assert config["max_instance_request_concurrency"] == service.concurrency
+        assert service.environment.items() <= config["environment_variables"].items()
+    (inference,) = (one for one in SERVICES if one.name == "inference")
+    for one in full.of("cloud_run_v2_service"):
+        (template,) = one.values["template"]
+        (probe,) = template["containers"][0]["startup_probe"]
+        assert template["max_instance_request_concurrency"] == inference.concurrency
+        assert probe["http_get"][0]["path"] == inference.ready_path
+
+
+def test_probes_and_pushes_ask_for_paths_that_the_inference_service_has(full: Applied) -> None:
+    routes = create_app(cast(Any, None)).openapi()["paths"]
+    (container,) = full['google_cloud_run_v2_service.inference["inference"]']["template"][0][
+        "containers"
+    ]
+    for probe in ("startup_probe", "liveness_probe"):
+        assert "get" in routes[container[probe][0]["http_get"][0]["path"]]
+    subscription = full['google_pubsub_subscription.work["embed-batches"]']
+    endpoint = subscription["push_config"][0]["push_endpoint"]
+    assert "post" in routes[endpoint.removeprefix(urls(full)["inference"])]
+
+
+def test_the_image_listens_on_the_port_that_terraform_opens(full: Applied) -> None:
+    (port,) = re.findall(
+        r"^EXPOSE (\d+)$", (ROOT / "inference_service" / "Dockerfile").read_text(), re.MULTILINE
+    )
+    for one in full.of("cloud_run_v2_service"):
+        assert one.values["template"][0]["containers"][0]["ports"][0]["container_port"] == int(port)
+
+
+def test_the_uptime_check_asks_the_query_function_whether_it_is_ready(full: Applied) -> None:
+    (query,) = (one for one in SERVICES if one.name == "query")
+    (check,) = full.of("monitoring_uptime_check_config")
+    assert check.values["http_check"][0]["path"] == query.ready_path
+
+
+def test_what_the_first_deployment_prepares_is_there_to_be_prepared(full: Applied) -> None:
+    script = (ROOT / "tools" / "first_deployment.sh").read_text()
+    targets = re.findall(r"-target=(\S+)", script)
+    addresses = {re.sub(r"\[.*", "", one.address) for one in full.resources}
+    assert targets
+    assert set(targets) <= addresses
+    assert full["google_storage_bucket.sources"]["name"] == f"{PROJECT}-imagesearch-sources"
+    assert "sources_bucket=$project-imagesearch-sources" in script
+
+
+# Firestore
+
+
+def documents() -> Iterator[tuple[str, set[str]]]:
+    """Yield each collection and the fields that the adapter writes there."""
+    image = Image("demo-1", "demo-1.jpg", "", 1, 1, Credit("", ""), ())
+    embedding = firestore_documents.embedding_fields(image, "model", b"")
+    yield "embeddings", {*embedding, "vector"}
+    members = firestore_documents.Members.of(Listing((), {}))
+    yield "generations", {*firestore_documents.members_fields(members), "expire_at"}
+    yield "pools", {"expire_at"}
+
+
+def test_every_index_and_policy_is_on_a_field_that_the_catalog_writes(full: Applied) -> None:
+    written, adapter = dict(documents()), Path(firestore.__file__).read_text()
+    for one in full.of("firestore_field"):
+        assert one.values["field"] in written[one.values["collection"]]
+        assert f'"{one.values["collection"]}"' in adapter
+    (index,) = full.of("firestore_index")
+    fields = [field["field_path"] for field in index.values["fields"]]
+    assert set(fields) - {"__name__"} <= written[index.values["collection"]]
+
+
+def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
+    expiring = {
+        (one.values["collection"], one.values["field"])
+        for one in full.of("firestore_field")
+        if one.values["ttl_config"]
+    }
+    assert expiring == {("pools", "expire_at"), ("generations", "expire_at")}
+    assert '"expire_at": now + kept' in Path(firestore.__file__).read_text()
+
+
+# What a person reads
+
+
+def test_a_refusal_says_what_to_do_instead() -> None:
+    said = "\n".join(refusals("refused"))
+    assert "asia-southeast1, europe-west1, europe-west4, us-east4" in said
+    assert 'inference_profile = "cpu"' in said
+    assert "gcloud artifacts docker images describe" in said
+    assert "There is no ../build/absent.zip:" in said
+    assert "python -m tools.package_function query" in said
+
+
+def variables() -> Mapping[str, tuple[str, str]]:
+    """Return the description and the default of each variable; a required one has no default."""
+    found = {}
+    for block in re.split(r"(?m)^variable ", (TERRAFORM / "variables.tf").read_text())[1:]:
+        name = block.split('"')[1]
+        description = re.search(r'(?m)^  description = "(.*)"$', block)
+        default = re.search(r"(?m)^  default +=(.*)$", block)
+        assert description, name
+        text = description[1].replace('\\"', '"')
+        found[name] = (text, default[1].strip().strip('"').replace('\\"', '"') if default else "")
+    return found
+
+
+def test_the_page_has_the_table_of_the_variables() -> None:
+    rows = [
+        f"| `{name}` | {f'`{default}`' if default else 'required'} | {description} |"
+        for name, (description, default) in variables().items()
+    ]
+    page = (TERRAFORM / "README.md").read_text()
+    assert "\n".join(rows) in page, "\n".join(rows)
+
+
+def test_a_description_is_one_sentence() -> None:
+    for name, (description, _) in variables().items():
+        assert description.endswith("."), name
+        assert ". " not in description, name

@@ -1,0 +1,147 @@
+"""Who may do what in the cloud: the whole list, of everything that `terraform/` grants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.terraform import PROJECT, PROJECT_NUMBER, Applied, applied
+
+AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+CATALOG = f'resource.name == "projects/{PROJECT}/databases/(default)"'
+FUNCTION_SOURCES = (
+    f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-{PROJECT_NUMBER}-europe-west4/")'
+)
+
+
+@pytest.fixture
+def full() -> Applied:
+    return applied("full")
+
+
+WORKLOADS = ("query", "fetch", "inference", "scorer")
+GRANTS = {
+    ("allUsers", "run.invoker", "imagesearch-query"),
+    ("allUsers", "storage.legacyObjectReader", "example-project-imagesearch-images"),
+    (AGENT, "pubsub.publisher", "fetch-jobs-dead-letter"),
+    (AGENT, "pubsub.publisher", "embed-batches-dead-letter"),
+    (AGENT, "pubsub.subscriber", "fetch-jobs"),
+    (AGENT, "pubsub.subscriber", "embed-batches"),
+    ("query", "pubsub.publisher", "fetch-jobs"),
+    ("query", "run.invoker", "imagesearch-inference"),
+    ("query", "run.invoker", "imagesearch-scorer"),
+    ("query", "datastore.user", CATALOG),
+    ("query", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
+    ("fetch", "pubsub.publisher", "embed-batches"),
+    ("fetch", "storage.objectUser", "example-project-imagesearch-images"),
+    ("fetch", "datastore.user", CATALOG),
+    ("fetch", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
+    ("fetch", "secretmanager.secretAccessor", "imagesearch-pixabay-key"),
+    ("inference", "storage.objectViewer", "example-project-imagesearch-images"),
+    ("inference", "datastore.user", CATALOG),
+    ("inference", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
+    ("scorer", "datastore.viewer", CATALOG),
+    ("scorer", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
+    ("push", "run.invoker", "imagesearch-fetch"),
+    ("push", "run.invoker", "imagesearch-inference"),
+    ("build", "logging.logWriter", "the project"),
+    ("build", "storage.objectViewer", FUNCTION_SOURCES),
+    ("build", "artifactregistry.writer", "imagesearch"),
+    ("deployer", "artifactregistry.writer", "imagesearch"),
+    ("deployer", "storage.objectUser", "example-project-imagesearch-sources"),
+    ("deployer", "storage.objectUser", "example-project-imagesearch-state"),
+    ("deployer", "run.developer", "imagesearch-inference"),
+    ("deployer", "run.developer", "imagesearch-scorer"),
+    ("deployer", "cloudfunctions.developer", "imagesearch-query"),
+    ("deployer", "cloudfunctions.developer", "imagesearch-fetch"),
+    ("deployer", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
+    ("deployer", "billing.viewer", "012345-6789AB-CDEF01"),
+    *(
+        ("deployer", "iam.serviceAccountUser", account)
+        for account in ("query", "fetch", "inference", "scorer", "build")
+    ),
+    *(
+        ("deployer", role, "the project")
+        for role in (
+            "browser",
+            "cloudfunctions.viewer",
+            "compute.viewer",
+            "iam.securityReviewer",
+            "logging.logWriter",
+            "logging.viewer",
+            "monitoring.viewer",
+            "pubsub.viewer",
+            "redis.viewer",
+            "run.viewer",
+            "secretmanager.viewer",
+            "serviceusage.serviceUsageConsumer",
+            "imagesearchDeployerReads",
+        )
+    ),
+}
+# What a grant is on, by the argument that names it.
+_TARGETS = (
+    "bucket",
+    "topic",
+    "subscription",
+    "secret_id",
+    "repository",
+    "service_account_id",
+    "cloud_function",
+    "billing_account_id",
+    "name",
+)
+
+
+def known_names(applied: Applied) -> dict[str, str]:
+    """Return the short name of what Terraform knows by an id: accounts, topics, a role."""
+    names = {
+        one.values["id"]: one.values["name"]
+        for one in applied.of("pubsub_topic", "pubsub_subscription", "artifact_registry_repository")
+    }
+    for one in applied.of("service_account"):
+        account = one.values["account_id"].removeprefix("imagesearch-")
+        names |= {one.values["member"]: account, one.values["name"]: account}
+    for one in applied.of("artifact_registry_repository"):
+        names[one.values["name"]] = one.values["repository_id"]
+    for one in applied.of("project_iam_custom_role"):
+        names[one.values["id"]] = one.values["role_id"]
+    return names
+
+
+def grants(applied: Applied) -> Iterator[tuple[str, str, str]]:
+    """Yield who, the role, and what it is on."""
+    names = known_names(applied)
+    for one in applied.resources:
+        if "_iam_" not in one.type or one.type == "google_project_iam_custom_role":
+            continue
+        assert one.type.endswith("_iam_member"), "others would take away what is granted elsewhere"
+        values = one.values
+        target = next((values[name] for name in _TARGETS if values.get(name)), "the project")
+        target = next((held["expression"] for held in values["condition"]), target)
+        role = names.get(values["role"], values["role"].removeprefix("roles/"))
+        member = names.get(values["member"], values["member"].removeprefix("serviceAccount:"))
+        yield member, role, names.get(target, target)
+
+
+def test_nobody_may_do_more_or_less_than_is_listed(full: Applied) -> None:
+    assert set(grants(full)) == GRANTS
+
+
+def test_the_public_may_search_and_see_images_and_nothing_else(full: Applied) -> None:
+    public = {grant for grant in grants(full) if grant[0] in ("allUsers", "allAuthenticatedUsers")}
+    assert public == {grant for grant in GRANTS if grant[0] == "allUsers"}
+    assert len(public) == 2
+
+
+def test_every_account_is_a_workloads_own(full: Applied) -> None:
+    accounts = {one.values["account_id"] for one in full.of("service_account")}
+    assert accounts == {f"imagesearch-{name}" for name in (*WORKLOADS, "push", "build", "deployer")}
+
+
+def test_no_role_of_our_own_changes_anything(full: Applied) -> None:
+    (role,) = full.of("project_iam_custom_role")
+    for permission in role.values["permissions"]:
+        assert re.match(r"get|list", permission.rpartition(".")[2]), permission
