@@ -4,11 +4,11 @@ BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run emulators test terraform-test lint format bench lock clean help
+.PHONY: run emulators test terraform-test first-deployment lint format bench lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at PORT
 	@$(BIN)/imagesearch serve
@@ -30,6 +30,9 @@ terraform-test: ## Check terraform/ against a mocked Google; needs terraform and
 		terraform -chdir="$$folder/terraform" validate && \
 		terraform -chdir="$$folder/terraform" test
 
+first-deployment: ## Deploy to the Google Cloud project PROJECT: terraform/README.md
+	tools/first_deployment.sh --project=$(PROJECT)
+
 lint: .venv/dev ## Lint and type-check only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -47,10 +50,10 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock  # installs everywhere
-	for function in query fetch; do \
+	for folder in functions/query functions/fetch inference_service; do \
 		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 			--no-emit-find-links --constraint requirements-dev.lock --generate-hashes \
-			--output-file functions/$$function/requirements.txt functions/$$function/requirements.in \
+			--output-file $$folder/requirements.txt $$folder/requirements.in \
 			|| exit 1; \
 	done
 

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Installs Python packages into a tree of their own that is the same whenever it is made from the
+# same wheels; the Dockerfile's layers are such trees.
+#
+# Usage: install_tree.sh TREE ARGUMENT_OF_PIP_INSTALL...
+set -eu
+tree=$1
+shift
+# Only wheels: no package's own build script runs, and no compiler is needed.
+python3 -m pip install --only-binary=:all: --no-cache-dir --no-compile --target="$tree" "$@"
+# Commands whose first line names this stage's Python; torch's test programs, 83 MB, and headers.
+rm -rf "${tree:?}/bin" "$tree/torch/test" "$tree/torch/include"
+# Compiled without a check of the sources, which never change in an image: that saves a read of each
+# when the service starts, and leaves no time in the compiled files. Packages hold a few files for
+# another Python, which cannot be compiled and are never imported.
+python3 -m compileall -qq --invalidation-mode unchecked-hash "$tree" || true
+find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +

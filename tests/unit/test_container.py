@@ -1,0 +1,352 @@
+"""inference_service/Dockerfile: what goes in, in which order, and what it starts.
+
+Building it needs a container engine and gigabytes; what is tested here is what it is made of.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from imagesearch.config import DEFAULT_MODEL, Settings
+from tests.unit.test_package_function import distribution_of
+from tools.package_function import Reached, reached
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICE = ROOT / "inference_service"
+CODE = {"imagesearch", "inference_service"}
+# Source: https://peps.python.org/pep-0552/#specification
+UNCHECKED_HASH = (1).to_bytes(4, "little")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction of the Dockerfile with the stage that it is in, its comments left out."""
+
+    stage: str
+    name: str
+    value: str
+
+
+@cache
+def instructions() -> list[Instruction]:
+    lines = (SERVICE / "Dockerfile").read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("#"))
+    found: list[Instruction] = []
+    stage = ""
+    for line in filter(None, re.sub(r"\\\n", " ", text).splitlines()):
+        name, _, value = line.partition(" ")
+        if name == "FROM":
+            stage = value.partition(" AS ")[2] or "last"
+        found.append(Instruction(stage, name, value.strip()))
+    return found
+
+
+def values(name: str, *stages: str) -> list[str]:
+    return [
+        one.value
+        for one in instructions()
+        if one.name == name and (one.stage in stages or not stages)
+    ]
+
+
+def arguments() -> dict[str, str]:
+    return dict(value.split("=", 1) for value in values("ARG"))
+
+
+def environment() -> dict[str, str]:
+    """Return what the image sets for the service, as a process there sees it."""
+    pairs = " ".join(values("ENV", "service", "last")).split()
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def copied(*stages: str) -> list[str]:
+    """Return what the stages copy from the project."""
+    lines = [value.split() for value in values("COPY", *stages) if "--from=" not in value]
+    return [source for *sources, _ in lines for source in sources]
+
+
+# What is sent to the builder and copied
+
+
+def is_sent(path: str) -> bool:
+    """
+    Tell whether .dockerignore lets the builder see *path*: the last pattern that matches decides.
+
+    Source: https://docs.docker.com/build/concepts/context/#dockerignore-files
+    """
+    sent = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#") and matches(path, line.removeprefix("!")):
+            sent = line.startswith("!")
+    return sent
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Tell whether *pattern* matches *path* or a folder that it is in; only `**` crosses a `/`."""
+    parts = path.split("/")
+    parents = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    if pattern.startswith("**/"):
+        return any(fnmatch.fnmatchcase(part, pattern[3:]) for part in parts)
+    return any(
+        fnmatch.fnmatchcase(parent, pattern) and parent.count("/") == pattern.count("/")
+        for parent in parents
+    )
+
+
+def test_everything_that_the_dockerfile_copies_exists_and_is_sent() -> None:
+    assert copied()
+    for source in copied():
+        path = ROOT / source
+        assert path.exists(), source
+        files = [path] if path.is_file() else [one for one in path.rglob("*.py*") if one.is_file()]
+        sent = [one for one in files if is_sent(one.relative_to(ROOT).as_posix())]
+        assert sent or source == "models", source
+
+
+def test_every_module_and_weight_that_the_service_runs_with_is_sent() -> None:
+    needed = ["models/demo/model.safetensors", "models/demo/config.json"]
+    needed += [one.relative_to(ROOT).as_posix() for one in SERVICE.glob("*.py")]
+    needed += [path for path in service_imports().files if not path.startswith("imagesearch/local")]
+    assert len(needed) > 20
+    assert [path for path in needed if not is_sent(path)] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".env",
+        ".git/config",
+        ".venv/bin/python",
+        ".data/catalog.sqlite",
+        "build/query.zip",
+        "service-account.json",
+        "terraform/terraform.tfstate",
+        "terraform/terraform.tfvars",
+        "inference_service/.env",
+        "models/demo/.cache/token",
+        "imagesearch/__pycache__/config.cpython-311.pyc",
+        "imagesearch/local/cli.py",
+        "tests/conftest.py",
+    ],
+)
+def test_no_secret_and_no_leftover_is_sent(path: str) -> None:
+    assert not is_sent(path)
+
+
+# Layers
+
+
+def test_a_change_of_the_code_leaves_the_layers_of_torch_packages_and_weights() -> None:
+    builders = ("base", "torch", "packages", "weights")
+    assert set(copied(*builders)) == {
+        "inference_service/install_tree.sh",
+        "inference_service/requirements.txt",
+        "inference_service/bake_model.py",
+        "models",
+    }
+    assert set(copied("service")) == CODE
+    stages = [re.match(r"--from=(\w+)", value) for value in values("COPY", "service")]
+    assert [stage and stage[1] for stage in stages] == ["torch", "packages", "weights", None, None]
+
+
+def test_what_is_checked_is_what_is_shipped() -> None:
+    froms = {one.stage: one.value for one in instructions() if one.name == "FROM"}
+    assert froms["check"].startswith("service ")
+    assert froms["last"] == "service"
+    assert "ClipEncoder.load" in values("RUN", "check")[0]
+    # The last stage needs something of the check's, or the builder would leave it out.
+    assert values("COPY", "last") == ["--from=check /tmp/model_revision ./"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it runs in the image alone, with GNU touch")
+def test_a_tree_of_packages_comes_out_the_same_whenever_it_is_made(tmp_path: Path) -> None:
+    write_wheel(tmp_path / "thing-1.0-py3-none-any.whl")
+    trees = [install_tree(tmp_path, name) for name in ("one", "two")]
+    assert trees[0] == trees[1]
+    names = {name for name, _, _ in trees[0]}
+    assert {"thing.py", "thing-1.0.dist-info/RECORD"} <= names
+    assert any(name.startswith("__pycache__/thing.cpython") for name in names)
+    assert {seconds for _, seconds, _ in trees[0]} == {315532800}
+    (compiled,) = (tmp_path / "one").glob("__pycache__/thing.cpython*")
+    assert compiled.read_bytes()[4:8] == UNCHECKED_HASH
+
+
+def install_tree(folder: Path, name: str) -> set[tuple[str, int, str]]:
+    """Return name, time and hash of each file of a tree; its path is the same each time."""
+    tree = folder / "tree"
+    command = [str(SERVICE / "install_tree.sh"), str(tree), "--no-index"]
+    command += ["--find-links", str(folder), "thing"]
+    variables = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": "315532800",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    subprocess.run(command, check=True, capture_output=True, env=variables)
+    tree = tree.rename(folder / name)
+    return {
+        (
+            path.relative_to(tree).as_posix(),
+            int(path.stat().st_mtime),
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in tree.rglob("*")
+    }
+
+
+def write_wheel(path: Path) -> None:
+    info = "thing-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("thing.py", "NAME = 'thing'\n")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+# Versions
+
+
+def test_torch_is_of_the_version_that_the_tests_run_with() -> None:
+    pinned = re.search(r"^torch==([0-9.]+)$", (ROOT / "requirements.lock").read_text(), re.M)
+    assert pinned
+    assert arguments()["TORCH_VERSION"] == pinned[1]
+
+
+def test_the_base_image_has_a_tag_that_names_its_python() -> None:
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", arguments()["BASE_IMAGE"])
+    assert {value.split()[0] for value in values("FROM", "base", "service")} == {"${BASE_IMAGE}"}
+
+
+def test_the_weights_are_those_of_the_default_model_at_a_commit() -> None:
+    assert arguments()["CLIP_MODEL"] == DEFAULT_MODEL
+    assert re.fullmatch(r"[0-9a-f]{40}", arguments()["CLIP_REVISION"])
+
+
+def test_the_packages_are_pinned_by_hash_at_the_versions_that_are_tested() -> None:
+    locked = pins(ROOT / "requirements-dev.lock")
+    packages = pins(SERVICE / "requirements.txt")
+    assert {name: locked.get(name) for name in packages} == packages
+    assert "torch" not in packages
+    blocks = re.split(r"^(?=[a-z0-9-]+==)", (SERVICE / "requirements.txt").read_text(), flags=re.M)
+    assert [block for block in blocks[1:] if "--hash=sha256:" not in block] == []
+    assert "--require-hashes" in values("RUN", "packages")[0]
+
+
+def pins(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ \n]+)", path.read_text(), re.M))
+
+
+# uvicorn is run and safetensors read with; the publisher is imported in other processes alone.
+RUN_WITH = {"uvicorn", "safetensors"}
+NOT_HERE = {None, "torch", "imagesearch", "google-cloud-pubsub"}
+
+
+def test_the_direct_requirements_are_what_the_code_imports() -> None:
+    text = (SERVICE / "requirements.in").read_text()
+    direct = {re.split(r"[\[ ]", line)[0] for line in text.splitlines() if line[:1] != "#"}
+    imports = [one for one in service_imports().imports if not one.startswith("inference_service")]
+    used = {distribution_of(name) for name in imports}
+    assert direct == (used - NOT_HERE) | RUN_WITH
+
+
+@cache
+def service_imports() -> Reached:
+    """Return what the service's code reaches, read as if it were that of a function."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "functions" / "query").mkdir(parents=True)
+        (root / "imagesearch").symlink_to(ROOT / "imagesearch")
+        sources = "\n".join(path.read_text() for path in sorted(SERVICE.glob("*.py")))
+        (root / "functions" / "query" / "main.py").write_text(sources)
+        return reached("query", root)
+
+
+# What it starts
+
+
+def command() -> list[str]:
+    (line,) = values("CMD")
+    parts: list[str] = json.loads(line)  # the exec form is JSON, the shell form is not
+    return parts
+
+
+def test_the_command_starts_the_app_and_hands_it_the_signals() -> None:
+    shell, flag, script = command()
+    assert (shell, flag) == ("sh", "-c")
+    assert script.startswith("exec python3 -m uvicorn --factory inference_service.app:create ")
+    assert '--host 0.0.0.0 --port "$PORT"' in script
+    assert values("STOPSIGNAL") == ["SIGTERM"]
+    # Cloud Run waits 10 seconds, of which the encoder's threads need some.
+    limit = re.search(r"--timeout-graceful-shutdown (\d+)", script)
+    assert limit
+    assert 1 <= int(limit[1]) <= 8
+
+
+def test_the_app_that_the_command_names_can_be_imported() -> None:
+    from inference_service import app
+
+    assert callable(app.create)
+
+
+def test_the_port_is_the_one_that_terraform_sends_requests_to() -> None:
+    text = (ROOT / "terraform" / "inference_service.tf").read_text()
+    ports = set(re.findall(r"\b(?:container_port|port)\s*=\s*(\d+)", text))
+    assert ports == {environment()["PORT"]} == set(values("EXPOSE"))
+
+
+def test_the_service_runs_as_nobody_who_may_change_it() -> None:
+    (user,) = values("USER", "service", "last")
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
+
+
+def test_what_the_image_sets_is_read_by_someone() -> None:
+    ours = {name.upper() for name in Settings.model_fields}
+    libraries = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "HF_HUB_OFFLINE"}
+    assert set(environment()) - ours == {*libraries, "HOME"}
+    assert environment()["EDITION"] == "cloud"
+    assert environment()["HF_HUB_OFFLINE"] == "1"
+
+
+# Linters
+
+
+def installed(program: str) -> str:
+    """Return where *program* is, installed with the development tools or on the machine."""
+    found = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        missing = pytest.fail if os.environ.get("REQUIRE_BACKENDS") == "1" else pytest.skip
+        missing(f"{program} is not installed")
+    return found
+
+
+def test_the_dockerfile_is_clean_to_hadolint() -> None:
+    command = [installed("hadolint"), "--no-color", str(SERVICE / "Dockerfile")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["tools/first_deployment.sh", "tools/push_image.sh", "inference_service/install_tree.sh"],
+)
+def test_the_scripts_are_clean_to_shellcheck(script: str) -> None:
+    command = [installed("shellcheck"), str(ROOT / script)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
+    assert os.access(ROOT / script, os.X_OK)

@@ -1,0 +1,182 @@
+"""tools/first_deployment.sh, run as it stands over a Google that is played by a small script."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.machine import ROOT, Machine
+
+DIGEST = "sha256:" + "ab" * 32
+REPOSITORY = "europe-west4-docker.pkg.dev/my-project-123/imagesearch"
+
+# Remembers what was made, as Google does; takes the secret's value from its input as gcloud does.
+GCLOUD = """
+case "$*" in
+  *print-access-token*) [ ! -e "$state/no-credentials" ] ;;
+  "services list"*) cat "$state/apis" 2>/dev/null || true ;;
+  "services enable"*) printf '%s\\n' "${@:3}" >>"$state/apis" ;;
+  "storage buckets describe"*versioning*) cat "$state/versioning" 2>/dev/null || true ;;
+  "storage buckets describe"*) [ -e "$state/bucket" ] ;;
+  "storage buckets create"*) touch "$state/bucket" ;;
+  "storage buckets update"*) echo True >"$state/versioning" ;;
+  "storage objects describe"*) grep -qxF "$4" "$state/objects" 2>/dev/null ;;
+  "storage cp"*) echo "$4" >>"$state/objects" ;;
+  "secrets versions list"*) cat "$state/key-version" 2>/dev/null || true ;;
+  "secrets versions add"*) cat >"$state/key"; echo 1 >"$state/key-version" ;;
+  "artifacts docker images describe"*--format*) echo "sha256:$(printf 'ab%.0s' {1..32})" ;;
+  "artifacts docker images describe"*) grep -qxF "$5" "$state/images" 2>/dev/null ;;
+  "builds submit"*)
+    [ ! -e "$state/build-fails" ] || { rm "$state/build-fails"; exit 1; }
+    tag=$(sed 's/.*_TAG=\\([^,]*\\),.*/\\1/' <<<"$*")
+    repository=europe-west4-docker.pkg.dev/my-project-123/imagesearch
+    echo "$repository/inference:$tag" >>"$state/images" ;;
+  *) echo "unexpected: $*" >&2; exit 64 ;;
+esac
+"""
+MAKES = (" enable ", " create ", " update ", " submit ", " cp ", " add ", " apply ")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Machine:
+    """A checkout beside a project of Google's that has nothing."""
+    machine = Machine(tmp_path)
+    for name in ("tools", "functions", "imagesearch", "inference_service"):
+        shutil.copytree(ROOT / name, machine.project / name)
+    for name in ("requirements.lock", "requirements-dev.lock", ".dockerignore"):
+        shutil.copyfile(ROOT / name, machine.project / name)
+    subprocess.run(["git", "init", "-q"], cwd=machine.project, check=True)
+    machine.add_program("gcloud", GCLOUD)
+    machine.add_program("terraform", "exit 0")
+    return machine
+
+
+def first_deployment(
+    machine: Machine, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    script = str(machine.project / "tools" / "first_deployment.sh")
+    secret = {"PIXABAY_API_KEY": "12345-secret", **variables}
+    return machine.run([script, "--project=my-project-123", "--yes", *arguments], **secret)
+
+
+def made(calls: Sequence[str]) -> list[str]:
+    return [call for call in calls if any(word in f"{call} " for word in MAKES)]
+
+
+def test_an_empty_project_gets_everything_in_order(fresh: Machine) -> None:
+    ended = first_deployment(fresh)
+    assert ended.returncode == 0, ended.stderr
+    kinds = [" ".join(re.findall(r"[\w-]+", call)[:4]) for call in made(fresh.calls)]
+    assert [kind.split(" gs")[0] for kind in kinds] == [
+        "gcloud services enable cloudresourcemanager",
+        "gcloud storage buckets create",
+        "gcloud storage buckets update",
+        "terraform -chdir terraform apply",
+        "gcloud secrets versions add",
+        "gcloud builds submit --project",
+        "gcloud storage cp build",
+        "gcloud storage cp build",
+        "terraform -chdir terraform apply",
+    ]
+    before, after = [call for call in fresh.calls if " apply " in call]
+    assert "-target=" in before
+    assert "-target=" not in after
+    assert f"-var=inference_image={REPOSITORY}/inference@{DIGEST}" in after
+
+
+def test_the_zips_are_uploaded_under_the_names_that_terraform_looks_for(fresh: Machine) -> None:
+    first_deployment(fresh)
+    objects = (fresh.state / "objects").read_text().splitlines()
+    for name, there in zip(("query", "fetch"), objects, strict=True):
+        packed = (fresh.project / "build" / f"{name}.zip").read_bytes()
+        digest = hashlib.sha256(packed).hexdigest()
+        assert there == f"gs://my-project-123-imagesearch-sources/{name}-{digest}.zip"
+
+
+def test_run_again_it_makes_nothing_and_applies(fresh: Machine) -> None:
+    first_deployment(fresh)
+    fresh.forget()
+    ended = first_deployment(fresh)
+    assert ended.returncode == 0, ended.stderr
+    (applied,) = made(fresh.calls)
+    assert applied.startswith("terraform ")
+    assert "-target=" not in applied
+
+
+def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> None:
+    (fresh.state / "build-fails").touch()
+    ended = first_deployment(fresh)
+    assert ended.returncode == 1
+    assert "run this again" in ended.stderr
+    assert not any("-target=" not in call for call in fresh.calls if " apply " in call)
+    fresh.forget()
+    ended = first_deployment(fresh)
+    assert ended.returncode == 0, ended.stderr
+    assert [call.split()[1:3] for call in made(fresh.calls) if call.startswith("gcloud")] == [
+        ["builds", "submit"],
+        ["storage", "cp"],
+        ["storage", "cp"],
+    ]
+
+
+def test_a_change_of_the_code_or_the_profile_builds_another_image(fresh: Machine) -> None:
+    first_deployment(fresh)
+    (fresh.project / "imagesearch" / "new.py").write_text("NEW = True\n")
+    first_deployment(fresh)
+    first_deployment(fresh, "--profile=split")
+    first_deployment(fresh, "--profile=cpu")
+    images = (fresh.state / "images").read_text().splitlines()
+    assert len(set(images)) == len(images) == 3
+
+
+def test_the_key_reaches_the_secret_and_no_command_line(fresh: Machine) -> None:
+    ended = first_deployment(fresh)
+    assert (fresh.state / "key").read_text() == "12345-secret"
+    assert "12345-secret" not in ended.stdout + ended.stderr + "\n".join(fresh.calls)
+
+
+def test_without_a_key_it_stops_before_the_functions_that_need_it(fresh: Machine) -> None:
+    ended = first_deployment(fresh, PIXABAY_API_KEY="")
+    assert ended.returncode != 0
+    assert not any("builds submit" in call for call in fresh.calls)
+
+
+def test_a_dry_run_calls_nothing_and_prints_the_first_deployment(fresh: Machine) -> None:
+    ended = first_deployment(fresh, "--dry-run")
+    assert ended.returncode == 0, ended.stderr
+    assert fresh.calls == []
+    printed = [line for line in ended.stdout.splitlines() if line.startswith("+ ")]
+    assert len(made(printed)) == 9
+    assert "12345-secret" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--project="], "unknown argument: --project="),
+        (["--profile=tpu"], "unknown argument: --profile=tpu"),
+        (["my-project"], "unknown argument: my-project"),
+    ],
+)
+def test_a_bad_argument_is_named_with_the_usage(
+    arguments: list[str], message: str, fresh: Machine
+) -> None:
+    ended = first_deployment(fresh, *arguments)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Usage: tools/first_deployment.sh --project=ID" in ended.stderr
+    assert fresh.calls == []
+
+
+def test_missing_credentials_of_terraform_are_told_with_the_command(fresh: Machine) -> None:
+    (fresh.state / "no-credentials").touch()
+    ended = first_deployment(fresh)
+    assert ended.returncode == 1
+    assert "gcloud auth application-default login" in ended.stderr
+    assert made(fresh.calls) == []

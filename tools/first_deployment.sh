@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# Deploys to a project that has nothing yet, and applies what Cloud Build may not (decision 0020).
+# Safe to run again, after a failure too: what is there is kept, and what has not changed is not
+# built. Everything but the project, the region and the profile is in terraform/terraform.tfvars.
+#
+# Usage: tools/first_deployment.sh --project=ID [--region=europe-west4] [--profile=gpu|split|cpu]
+#                                  [--yes] [--dry-run]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+project='' region=europe-west4 profile=gpu approve=() dry_run=''
+for argument in "$@"; do
+  case $argument in
+    --project=?*) project=${argument#*=} ;;
+    --region=?*) region=${argument#*=} ;;
+    --profile=gpu | --profile=split | --profile=cpu) profile=${argument#*=} ;;
+    --yes) approve=(-auto-approve) ;;
+    --dry-run) dry_run=yes ;;
+    *)
+      sed -n '/^# Usage/,/^set/s/^# //p' "$0" >&2
+      echo "unknown argument: $argument" >&2
+      exit 2
+      ;;
+  esac
+done
+if [ -z "$project" ]; then
+  echo "--project=ID is missing: the id of an empty project with billing" >&2
+  exit 2
+fi
+
+state_bucket=$project-imagesearch-state
+sources_bucket=$project-imagesearch-sources
+repository=$region-docker.pkg.dev/$project/imagesearch
+image=$repository/inference
+key_secret=imagesearch-pixabay-key
+deployer=imagesearch-deployer@$project.iam.gserviceaccount.com
+# Terraform turns on the others; it cannot turn on those that it needs to do so.
+apis="cloudresourcemanager iam serviceusage storage"
+
+do_it() { # prints a command that changes something, and runs it unless this is a dry run
+  printf '+ %s\n' "$*"
+  [ -n "$dry_run" ] || "$@"
+}
+
+there() { # a question to Google, whose answer is no in a dry run: that prints a first deployment
+  [ -z "$dry_run" ] && "$@" >/dev/null 2>&1
+}
+
+check_tools() {
+  local tool
+  for tool in gcloud terraform python3 git; do
+    command -v "$tool" >/dev/null || {
+      echo "$tool is not installed" >&2
+      exit 1
+    }
+  done
+  if ! there gcloud auth application-default print-access-token && [ -z "$dry_run" ]; then
+    echo "Terraform has no credentials: gcloud auth application-default login" >&2
+    exit 1
+  fi
+}
+
+enable_apis() {
+  local enabled='' missing=() api
+  [ -n "$dry_run" ] ||
+    enabled=$(gcloud services list --enabled --project="$project" --format='value(config.name)')
+  for api in $apis; do
+    grep -qx "$api.googleapis.com" <<<"$enabled" || missing+=("$api.googleapis.com")
+  done
+  [ ${#missing[@]} -eq 0 ] || do_it gcloud services enable "${missing[@]}" --project="$project"
+}
+
+make_state_bucket() {
+  there gcloud storage buckets describe "gs://$state_bucket" ||
+    do_it gcloud storage buckets create "gs://$state_bucket" --project="$project" \
+      --location="$region" --uniform-bucket-level-access --public-access-prevention
+  local versioned=''
+  [ -n "$dry_run" ] ||
+    versioned=$(gcloud storage buckets describe "gs://$state_bucket" --format='value(versioning_enabled)')
+  [ "$versioned" = True ] || do_it gcloud storage buckets update "gs://$state_bucket" --versioning
+}
+
+package_functions() {
+  local name
+  for name in query fetch; do
+    do_it python3 -m tools.package_function "$name" --output "build/$name.zip"
+  done
+}
+
+apply() { # IMAGE ARGUMENT...
+  local image=$1
+  shift
+  do_it terraform -chdir=terraform apply -input=false "$@" -var="project_id=$project" \
+    -var="region=$region" -var="state_bucket=$state_bucket" -var="inference_profile=$profile" \
+    -var="inference_image=$image"
+}
+
+# Named for what is in it, so that a second run finds what the first one built.
+image_tag() {
+  local files
+  files=$(git ls-files --cached --others --exclude-standard -- \
+    imagesearch inference_service models .dockerignore | sort -u)
+  { echo "$files" && git hash-object --stdin-paths <<<"$files"; } | git hash-object --stdin | cut -c 1-16
+}
+
+image_there() {
+  there gcloud artifacts docker images describe "$image:$tag"
+}
+
+key_there() { # a version, without which the fetch function cannot be made
+  [ -z "$dry_run" ] && [ -n "$(gcloud secrets versions list "$key_secret" --project="$project" \
+    --filter=state=ENABLED --format='value(name)' 2>/dev/null)" ]
+}
+
+prepare() { # what the image and the key are put into, and the rights to do so
+  # Terraform asks for an image even here, where nothing has one.
+  apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve \
+    -target=google_artifact_registry_repository_iam_member.deployer_pushes \
+    -target=google_storage_bucket_iam_member.deployer_writes_state \
+    -target=google_project_iam_member.deployer \
+    -target=google_storage_bucket.sources \
+    -target=google_secret_manager_secret.pixabay_key
+}
+
+add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
+  local key=${PIXABAY_API_KEY:-}
+  if [ -z "$key" ] && [ -z "$dry_run" ]; then
+    read -rsp "Key of the Pixabay API, as https://pixabay.com/api/docs/ shows it: " key
+    echo
+  fi
+  if [ -z "$key" ] && [ -z "$dry_run" ]; then
+    echo "without a key of the Pixabay API there is nothing to search" >&2
+    exit 1
+  fi
+  do_it gcloud secrets versions add "$key_secret" --project="$project" --data-file=- \
+    < <(printf %s "$key")
+}
+
+build_image() {
+  do_it gcloud builds submit --project="$project" --config=inference_service/cloudbuild.yaml \
+    --service-account="projects/$project/serviceAccounts/$deployer" \
+    --gcs-source-staging-dir="gs://$state_bucket/build-sources" \
+    --substitutions="_REPOSITORY=$repository,_TAG=$tag,_PROFILE=$profile" . || {
+    echo "A new account's rights take some minutes to spread: if they were missing, run this again." >&2
+    exit 1
+  }
+}
+
+sha256() { # FILE
+  python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
+}
+
+upload_archives() {
+  local name object hash=SHA256
+  for name in query fetch; do
+    [ -n "$dry_run" ] || hash=$(sha256 "build/$name.zip")
+    object=gs://$sources_bucket/$name-$hash.zip
+    there gcloud storage objects describe "$object" ||
+      do_it gcloud storage cp "build/$name.zip" "$object"
+  done
+}
+
+accelerator=cuda
+[ "$profile" != cpu ] || accelerator=cpu
+
+check_tools
+tag=$(image_tag)-$accelerator
+enable_apis
+make_state_bucket
+package_functions
+do_it terraform -chdir=terraform init -input=false -backend-config="bucket=$state_bucket"
+{ image_there && key_there; } || prepare
+key_there || add_key
+image_there || build_image
+digest=sha256:DIGEST
+[ -n "$dry_run" ] ||
+  digest=$(gcloud artifacts docker images describe "$image:$tag" --format='value(image_summary.digest)')
+upload_archives
+apply "$image@$digest" ${approve[@]+"${approve[@]}"} # so written, bash 3.2 takes an empty list
+do_it terraform -chdir=terraform output

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Builds the inference service's image, pushes it, and writes its name by digest to a file.
+# Cloud Build runs it in a container with Docker; cloudbuild.yaml says which.
+#
+# Usage: tools/push_image.sh REPOSITORY TAG PROFILE FILE
+set -eu
+repository=$1
+tag=$2
+profile=$3
+file=$4
+
+case $profile in
+  gpu | split) accelerator=cuda ;;
+  cpu) accelerator=cpu ;;
+  *)
+    echo "the inference profile must be gpu, split or cpu, got $profile" >&2
+    exit 1
+    ;;
+esac
+
+mkdir -p "$(dirname "$file")"
+# Docker's own builder cannot keep the layers of all stages in a registry; BuildKit's container can.
+docker buildx create --use --name images --driver docker-container \
+  --driver-opt image=moby/buildkit:v0.29.0
+# No attestation: the digest is then that of the image, and not of a list that it is in. A cache
+# that cannot be written makes the next build slow, and fails none.
+docker buildx build --file inference_service/Dockerfile --build-arg "ACCELERATOR=$accelerator" \
+  --tag "$repository/inference:$tag" --push --provenance=false --metadata-file "$file.json" \
+  --cache-from "type=registry,ref=$repository/inference-cache:$accelerator" \
+  --cache-to "type=registry,ref=$repository/inference-cache:$accelerator,mode=max,ignore-error=true" \
+  .
+digest=$(sed -n 's/.*"containerimage\.digest": *"\(sha256:[0-9a-f]\{64\}\)".*/\1/p' "$file.json")
+if [ -z "$digest" ]; then
+  echo "$file.json names no digest of the image" >&2
+  exit 1
+fi
+echo "$repository/inference@$digest" >"$file"
+cat "$file"
