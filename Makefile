@@ -39,8 +39,9 @@ lint: .venv/dev ## Lint and type-check only
 format: .venv/dev ## Format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: .venv/dev ## Measure a warm search against the first version's algorithm, minutes
+bench: .venv/dev ## Measure warm searches against the first version, and cold starts; minutes
 	$(BIN)/python -m benchmarks.warm_search
+	$(BIN)/python -m benchmarks.cold_start
 
 lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(PIP) pip-tools

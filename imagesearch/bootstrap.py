@@ -1,7 +1,7 @@
 """The one composition root: Settings -> adapters -> use cases, each built when first used.
 
-Entry points ask for `Services`. The embedded edition's live in one process, which mounts the
-services (`local/stack.py`); a process of the cloud edition has its own, from `services()`.
+Entry points ask for `Services`. A process of the cloud edition has its own, from `services()`; the
+embedded edition's, in one process that mounts the entry points, are in `local/services.py`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,19 @@ from imagesearch.clock import SystemClock
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import InvalidRequest, Unavailable
 from imagesearch.ports import Catalog, Encoder, ImageStore, Publisher, Scorer
-from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 
 # A use case or an adapter is imported where it is built: a function that answers its first
 # request must not wait for numpy, or for the clients of requests that it may never get.
 if TYPE_CHECKING:
     from imagesearch.adapters.cloud_run import CloudRunScorer
     from imagesearch.adapters.download import Downloader
-    from imagesearch.adapters.files import FolderStore
     from imagesearch.adapters.firestore import FirestoreCatalog
     from imagesearch.adapters.gcs import GcsStore
-    from imagesearch.adapters.local_bus import LocalBus
     from imagesearch.adapters.memorystore import Memorystore
     from imagesearch.adapters.pixabay import Pixabay
     from imagesearch.adapters.pubsub import PubsubPublisher
-    from imagesearch.adapters.sqlite import SqliteCatalog
     from imagesearch.embed import Embed
-    from imagesearch.fetch import Fetch
+    from imagesearch.fetch import Fetch, GiveUp
     from imagesearch.score import Score
     from imagesearch.search import Search
 
@@ -55,9 +51,12 @@ class shared(cached_property[Built]):  # noqa: N801 - used as a decorator, like 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Built: ...
 
     def __get__(self, instance: object | None, owner: type[Any] | None = None) -> Any:
-        """Return the value, building it when no thread has."""
+        """Return the value, building it when no thread has; Unavailable for a bad setting."""
         with _BUILDING:
-            return super().__get__(instance, owner)
+            try:
+                return super().__get__(instance, owner)
+            except InvalidRequest as error:  # of a setting: the request at hand is not at fault
+                raise Unavailable(f"bad configuration: {error}") from error
 
 
 class Services(ABC):
@@ -169,6 +168,13 @@ class Services(ABC):
         )
 
     @shared
+    def give_up(self) -> GiveUp:
+        """The use case of the dead-letter door, which needs neither source nor store."""
+        from imagesearch.fetch import GiveUp
+
+        return GiveUp(catalog=self.catalog, cache=self.cache, clock=self.clock)
+
+    @shared
     def embed(self) -> Embed:
         """The use case of the inference service's `/events/embed`."""
         from imagesearch.embed import Embed
@@ -224,64 +230,6 @@ class Services(ABC):
                 close()
 
 
-class EmbeddedServices(Services):
-    """
-    The services of the embedded edition: a folder, a file and a bus in this process.
-
-    Args:
-        backoff_seconds: the rest of a nacked message, at first and at most.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        encoder: Encoder | None = None,
-        backoff_seconds: tuple[float, float] = (1.0, 30.0),
-    ) -> None:
-        super().__init__(settings, encoder=encoder)
-        self._backoff_seconds = backoff_seconds
-
-    @shared
-    def catalog(self) -> SqliteCatalog:
-        """A SQLite file."""
-        from imagesearch.adapters.sqlite import SqliteCatalog
-
-        return SqliteCatalog(self.settings.data_dir / "catalog.sqlite", self.settings.policy)
-
-    @shared
-    def cache(self) -> Memorystore:
-        """The Redis adapter, over a Redis in this process."""
-        return _cache_of_its_own()
-
-    @shared
-    def store(self) -> FolderStore:
-        """A folder of files."""
-        from imagesearch.adapters.files import FolderStore
-
-        return FolderStore(self.settings.data_dir / "images")
-
-    @shared
-    def publisher(self) -> LocalBus:
-        """The bus, which delivers its messages too."""
-        from imagesearch.adapters.local_bus import LocalBus
-
-        return LocalBus(
-            self.settings.data_dir / "dead_letters.jsonl",
-            min_backoff_seconds=self._backoff_seconds[0],
-            max_backoff_seconds=self._backoff_seconds[1],
-            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
-        )
-
-    @property
-    def scorer(self) -> Score:
-        """The use case itself."""
-        return self.score
-
-    def wake_embedder(self) -> None:
-        """Do nothing: it is this process."""
-
-
 class CloudServices(Services):
     """The services of a process of the cloud edition, on Google Cloud or on its emulators."""
 
@@ -300,7 +248,7 @@ class CloudServices(Services):
     def cache(self) -> Memorystore:
         """Memorystore, or a Redis of this process alone where there is none."""
         if not self.settings.redis_host:
-            return _cache_of_its_own()
+            return cache_of_its_own()
         from imagesearch.adapters.memorystore import Memorystore, connect
 
         auth_string = self.settings.redis_auth_string
@@ -346,11 +294,13 @@ class CloudServices(Services):
         from imagesearch.adapters.cloud_run import CloudRunScorer
 
         # Cloud Run speaks https; what speaks http is on this machine, and asks for no token.
+        url = url.rstrip("/")  # a token is for the URL as Cloud Run knows it
         audience = url if url.startswith("https://") else None
         return CloudRunScorer(url, clock=self.clock, audience=audience)
 
 
-def _cache_of_its_own() -> Memorystore:
+def cache_of_its_own() -> Memorystore:
+    """Return a cache in this process."""
     from imagesearch.adapters.memorystore import Memorystore, embedded_client
 
     return Memorystore(embedded_client())
@@ -362,6 +312,8 @@ _of_this_process: CloudServices | None = None
 def services() -> Services:
     """Return the services of a process of the cloud edition, the same ones each time."""
     global _of_this_process  # a process has one environment
+    if _of_this_process is not None:
+        return _of_this_process
     with _BUILDING:
         if _of_this_process is None:
             _of_this_process = CloudServices(cloud_settings())

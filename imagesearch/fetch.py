@@ -105,10 +105,6 @@ class Fetch:
         """Start no more downloads: the process ends, and the catalog knows what is left."""
         self._stopping.set()
 
-    def give_up(self, pool_id: str, generation: int, reason: str) -> None:
-        """Mark the generation failed: its message ended in the dead-letter topic."""
-        self._note(self.catalog.fail(pool_id, generation, reason, self.clock.now()))
-
     def _fetch(self, job: FetchJob, last_attempt: bool) -> FetchReport:
         listed_now = self._list(job)
         batches = self._batches(job)
@@ -291,5 +287,25 @@ class Fetch:
         return self.catalog.fail(job.pool_id, job.generation, reason, self.clock.now())
 
     def _note(self, pool: Pool | None) -> None:
+        if pool is not None:
+            self.cache.put_state(pool)
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Mark a generation failed whose message ended in the dead-letter topic."""
+
+    catalog: Catalog
+    cache: PoolCache
+    clock: Clock
+
+    def __call__(self, pool_id: str, generation: int, reason: str) -> None:
+        """
+        Fail the generation, unless it is over; doing it twice equals once.
+
+        Raises:
+            Unavailable: deliver the dead letter again later.
+        """
+        pool = self.catalog.fail(pool_id, generation, reason, self.clock.now())
         if pool is not None:
             self.cache.put_state(pool)

@@ -35,14 +35,11 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 Do = Callable[[AnyMessage, PushEnvelope], object]
 
 
-def handle(body: bytes, kind: type[AnyMessage], do: Do[AnyMessage], *, nacks: bool = True) -> int:
+def handle(body: bytes, kind: type[AnyMessage], do: Do[AnyMessage]) -> int:
     """
     Decode the push *body* as a *kind*, *do* what it asks and return the status to answer.
 
     204 acks: done, or an error that no retry can help; any other status nacks.
-
-    Args:
-        nacks: False acks whatever happens.
     """
     with work.unit(kind.__name__) as unit:
         try:
@@ -51,8 +48,6 @@ def handle(body: bytes, kind: type[AnyMessage], do: Do[AnyMessage], *, nacks: bo
             _note_malformed(body, error, unit)
             return ACK
         status = _do(message, envelope, do, unit)
-        if status != ACK and not nacks:
-            status, unit.level = ACK, logging.ERROR  # nobody tries again
         unit.note(status=status)
         return status
 

@@ -113,8 +113,8 @@ class Search:
             return noted
         requested = self.catalog.request_pool(key, now)
         if requested.created:
-            self.wake()
             self.publish_job(requested.pool)
+            self.wake()  # after it: a job that is not published costs the pool its lease
         elif requested.pool.is_fresh(now, self.policy.max_age_seconds):
             # Only what is ready: a state on its way would undo a later note of the fetcher.
             self.cache.put_state(requested.pool)

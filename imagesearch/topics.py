@@ -1,6 +1,7 @@
-"""The one table of Pub/Sub topics and subscriptions, for the emulator and for Terraform alike.
+"""The one table of Pub/Sub topics and subscriptions.
 
-What a message says is in `messages.py`; `adapters/pubsub.py` sets the emulator up from this table.
+What a message says is in `messages.py`; `adapters/pubsub.py` sets the emulator up from this table,
+as far as the emulator can, and `tests/unit/test_terraform.py` holds `terraform/topics.tf` to it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.embed import Embed
 from imagesearch.errors import RejectedImage
-from imagesearch.fetch import Fetch
+from imagesearch.fetch import Fetch, GiveUp
 from imagesearch.messages import EmbedBatch, FetchJob, Message
 from imagesearch.model import (
     Credit,
@@ -170,6 +170,7 @@ class World:
             clock=self.clock,
             connections=4,
         )
+        self.give_up = GiveUp(catalog=self.catalog, cache=self.cache, clock=self.clock)
         self.embed = Embed(
             catalog=self.catalog,
             cache=self.cache,

@@ -13,7 +13,14 @@ import functions_framework
 from flask import Request, Response, current_app
 
 from imagesearch import bootstrap, http_api, work
-from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Overloaded
+from imagesearch.errors import (
+    Bug,
+    ImageSearchError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    Unavailable,
+)
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
 METHODS = ("GET", "HEAD", "OPTIONS")
@@ -37,12 +44,14 @@ def query(request: Request) -> Response:
 def _guarded(request: Request) -> Response:
     try:
         services = current_app.extensions.get("imagesearch") or bootstrap.services()
+    except ImageSearchError as error:  # a bad setting, which is nothing for the public
+        logger.error("%s", error)
+        return _error(Unavailable("this service is not set up; its log says why"))
+    try:
         response = _answer(request, services)
-    except ImageSearchError as error:  # the services cannot be had
-        return _error(error)
     except Exception:  # the door: a bug is logged and answered in JSON
         logger.exception("%s %s: a bug", request.method, request.path)
-        return _error(Bug("something went wrong in here; it is logged"))
+        response = _error(Bug("something went wrong in here; it is logged"))
     return _allow_origin(response, request.headers.get("Origin"), services.settings.origins)
 
 
@@ -66,10 +75,10 @@ def _answer(request: Request, services: bootstrap.Services) -> Response:
 def _route(request: Request, services: bootstrap.Services) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
+    _limit_rate(_client(request, services.settings.trusted_proxies), services)
     if request.path == "/ready":
         services.check()
         return _json({"status": "ready"})
-    _limit_rate(_client(request, services.settings.trusted_proxies), services)
     if request.path == "/search":
         return _search(request, services)
     if request.path.startswith("/pools/"):

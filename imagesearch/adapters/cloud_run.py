@@ -14,7 +14,9 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -60,8 +62,8 @@ class CloudRunScorer:
         url: of the inference service, without a path.
         audience: what the identity token is for, usually *url*; None sends no token.
         connect_seconds: for one connection, TLS handshake included.
-        total_seconds: for an answer, retries included. It covers a cold start, in which Cloud
-            Run holds the request until the service has loaded its model.
+        total_seconds: for an answer, retries included. Cloud Run holds a request until a service
+            that starts has loaded its model, which this covers where that is quick.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class CloudRunScorer:
         connect_seconds: float = 2.0,
         total_seconds: float = 30.0,
     ) -> None:
+        self.audience = audience
         self._clock = clock
         self._http = _Http("the scorer", url.rstrip("/"), connect_seconds)
         self._token = _IdentityToken(audience, clock) if audience else None
@@ -109,7 +112,8 @@ class CloudRunScorer:
         """
         if self._waking.acquire(blocking=False):
             try:
-                threading.Thread(target=self._wake, name="wake-scorer", daemon=True).start()
+                wake = partial(copy_context().run, self._wake)  # with the search's trace
+                threading.Thread(target=wake, name="wake-scorer", daemon=True).start()
             except RuntimeError:  # the system has no thread to give
                 self._waking.release()
 
@@ -269,7 +273,10 @@ class _IdentityToken:
             except ImageSearchError as error:
                 _logger.debug("no identity token yet: %s", error)
                 self._clock.sleep(rest_seconds)
-        return self._fetch_once(deadline)
+        try:
+            return self._fetch_once(deadline)
+        except _Passing as error:  # it has had its tries
+            raise Unavailable(str(error)) from error
 
     def _fetch_once(self, deadline: float) -> str:
         deadline = min(deadline, time.monotonic() + _TOKEN_SECONDS)

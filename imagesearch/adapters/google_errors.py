@@ -6,10 +6,13 @@ their files. gRPC's own errors never come here bare: the libraries raise them as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded, Unavailable
+
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -35,6 +38,9 @@ def translate(error: Exception, service: str) -> ImageSearchError:
     """
     Return the error of ours for an exception of google-api-core, google-auth or the transport.
 
+    The message names the exception alone: it may reach the public, and Google's own texts name
+    accounts, projects and buckets. They are in the log.
+
     A missing right, database, bucket or index is Unavailable, not NotFound: a push handler must
     nack, so that its message is still there when the operator has mended the project.
     """
@@ -43,7 +49,8 @@ def translate(error: Exception, service: str) -> ImageSearchError:
     if isinstance(error, UnicodeEncodeError):  # a lone surrogate, which UTF-8 cannot hold
         return InvalidRequest(f"text for {service} is not Unicode: {error}")
     cause = _cause(error)
-    reason = f"{service} failed: {type(cause).__name__}: {cause}"
+    reason = f"{service} failed: {type(cause).__name__}"
+    _logger.warning("%s: %s", reason, cause)
     if isinstance(cause, api.TooManyRequests):
         return Overloaded(reason)
     if isinstance(cause, api.Unauthorized | api.Forbidden | api.NotFound | api.FailedPrecondition):

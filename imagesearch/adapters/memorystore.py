@@ -32,6 +32,7 @@ TEXT_TTL_SECONDS = 24 * 3600.0
 _LOG_SECONDS = 60.0  # at most one incident is logged in this time
 _REST_SECONDS = 1.0  # in which a cache that was waited for in vain is not asked again
 _MAGIC = b"isc1"  # imagesearch cache, version 1: another version's values are ignored
+_CONNECTIONS = 512  # opened when as many threads ask at once; redis-py would refuse the 101st
 _SEAL = struct.Struct("<4sI")  # magic, CRC-32 of what follows
 _POOL_HEAD = struct.Struct("<III")  # bytes of metadata, n, embedding_dim
 _IMAGES = TypeAdapter(tuple[Image, ...])
@@ -248,6 +249,7 @@ def connect(
         socket_connect_timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_keepalive=True,
+        max_connections=_CONNECTIONS,
         health_check_interval=30,  # seconds of silence after which a connection is tried out
         # A time-out is not tried again: the second would last as long as the first.
         retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),

@@ -28,11 +28,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from werkzeug.test import Client
 
-from imagesearch.bootstrap import EmbeddedServices, Services
+from imagesearch.bootstrap import Services
 from imagesearch.config import Settings
 from imagesearch.errors import Unavailable
 from imagesearch.local.gallery import KEYWORDS, create_gallery, running_gallery
 from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_files
+from imagesearch.local.services import EmbeddedServices
 from imagesearch.messages import EmbedBatch, FetchJob
 from inference_service.app import create_app
 from inference_service.clip import ClipEncoder

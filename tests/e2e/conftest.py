@@ -18,9 +18,9 @@ import pytest
 import requests
 
 from tests.e2e.cloud import cloud
-from tests.e2e.cloud_counts import faulty
+from tests.e2e.cloud_counts import faulty, faulty_stack
 
-__all__ = ["cloud", "faulty"]  # fixtures
+__all__ = ["cloud", "faulty", "faulty_stack"]  # fixtures
 
 START_SECONDS = 60
 READY_SECONDS = 60

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagesearch.bootstrap import EmbeddedServices
 from imagesearch.config import Settings, load_settings
 from imagesearch.local.client import stack_client
+from imagesearch.local.services import EmbeddedServices
 from imagesearch.local.stack import Stack
 from inference_service.clip import ClipEncoder
 from tests.stub_http import Request, StubServer, reply

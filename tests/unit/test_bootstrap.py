@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.bootstrap import CloudServices, EmbeddedServices, cloud_settings, shared
+from imagesearch.bootstrap import CloudServices, cloud_settings, shared
 from imagesearch.config import load_settings
 from imagesearch.errors import Unavailable
+from imagesearch.local.services import EmbeddedServices
 from tests.world import TwinEncoder
 
 
@@ -88,6 +89,27 @@ def test_a_process_builds_only_what_it_uses_and_closes_that() -> None:
     assert services.embedder is services.scorer
     services.close()
     assert not {"source", "store", "catalog"} & set(vars(services))
+
+
+def test_a_bad_setting_that_an_adapter_finds_is_not_the_fault_of_a_request() -> None:
+    """As the request's fault it would ack, and lose, every message."""
+    services = CloudServices(load_settings(**CLOUD, redis_host="h", redis_server_ca="no PEM"))
+    with pytest.raises(Unavailable, match="server_ca"):
+        _ = services.fetch
+
+
+def test_giving_up_needs_neither_a_key_nor_a_store() -> None:
+    """What they lack is what makes dead letters."""
+    services = CloudServices(load_settings(**CLOUD))
+    assert services.give_up.catalog is services.catalog
+    assert "store" not in vars(services)
+    services.close()
+
+
+def test_a_token_is_for_the_url_without_a_slash() -> None:
+    services = CloudServices(load_settings(**CLOUD, scorer_url="https://scorer.run.app/"))
+    same = CloudServices(load_settings(**CLOUD, scorer_url="https://scorer.run.app"))
+    assert services.scorer.audience == same.scorer.audience == "https://scorer.run.app"
 
 
 def test_the_service_that_embeds_may_be_another_than_the_one_that_scores() -> None:

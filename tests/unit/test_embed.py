@@ -54,7 +54,7 @@ def test_an_original_that_is_gone_is_rejected_with_its_name(world: World) -> Non
 
 def test_a_batch_of_an_older_generation_does_nothing(world: World) -> None:
     [batch] = batches_of(world, 5)
-    world.fetch.give_up(batch.pool_id, 1, "lost")
+    world.give_up(batch.pool_id, 1, "lost")
     world.clock.sleep(61)
     world.ask()
     assert world.embed(batch).outcome == "nothing to do"

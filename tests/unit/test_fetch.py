@@ -227,7 +227,7 @@ def test_a_source_that_is_down_never_makes_a_ready_empty_pool(world: World) -> N
         world.source.download_errors[f"twin-{i}"] = Unavailable("connection refused")
     with pytest.raises(Unavailable, match="connection refused"):
         world.fetch(job, last_attempt=True)
-    world.fetch.give_up(job.pool_id, job.generation, "gave up after 5 attempts")
+    world.give_up(job.pool_id, job.generation, "gave up after 5 attempts")
     with pytest.raises(Unavailable, match="connection refused"):
         world.ask()
 
@@ -238,7 +238,7 @@ def test_a_listing_that_fails_nacks_and_the_reason_is_kept(world: World, error: 
     world.source.listing_errors.append(error)
     with pytest.raises(type(error)):
         world.fetch(job)
-    world.fetch.give_up(job.pool_id, job.generation, "gave up")
+    world.give_up(job.pool_id, job.generation, "gave up")
     pool = world.catalog.pool(job.pool_id)
     assert pool is not None
     assert pool.current.reason == str(error)
@@ -254,7 +254,7 @@ def test_a_source_that_refuses_fails_the_pool_at_once(world: World, error: Excep
 
 def test_a_job_of_an_older_generation_does_nothing(world: World) -> None:
     job = job_of(world, 3)
-    world.fetch.give_up(job.pool_id, job.generation, "lost")
+    world.give_up(job.pool_id, job.generation, "lost")
     world.clock.sleep(61)
     world.ask()
     listings = world.source.listings

@@ -39,6 +39,7 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         check=world.catalog.check,
         search=world.search,
         fetch=world.fetch,
+        give_up=world.give_up,
     )
     client: FlaskClient = app.test_client()
     return client
@@ -192,6 +193,7 @@ def test_a_bug_is_a_json_500_without_a_trace(query: FlaskClient, world: World) -
     query.application.extensions["imagesearch"].search = "not a use case"
     response = query.get("/search", query_string=SEARCH)
     assert response.status_code == 500
+    assert response.headers["Vary"] == "Origin", "a page of another origin must read it"
     assert "Traceback" not in response.text
     assert body(response)["error"]["code"] == "internal"
 
@@ -233,13 +235,14 @@ def test_a_client_over_its_rate_is_told_when_to_come_back(world: World) -> None:
     assert client.get("/alive").status_code == 200
 
 
-def test_a_function_without_services_says_why_in_json() -> None:
+def test_a_function_without_services_tells_the_log_why(capfd: pytest.CaptureFixture[str]) -> None:
     """Served on its own; the embedded edition lives in one process."""
     source = str(ROOT / "functions" / "query" / "main.py")
     app = functions_framework.create_app("query", source, "http")  # type: ignore[no-untyped-call]  # it has no types
     response = app.test_client().get("/search", query_string=SEARCH)
     assert response.status_code == 503
-    assert "imagesearch serve" in body(response)["error"]["message"]
+    assert "its log says why" in body(response)["error"]["message"]
+    assert "imagesearch serve" in capfd.readouterr().err
 
 
 # The line of each request
@@ -565,14 +568,13 @@ def test_a_dead_letter_of_either_topic_fails_its_pool(
     assert pool.current.reason == "gave up after 5 attempts"
 
 
-def test_a_dead_letter_is_acked_even_when_the_catalog_is_down(
+def test_a_dead_letter_is_nacked_while_the_catalog_is_down(
     fetch: FlaskClient, world: World, log: Log
 ) -> None:
     job = first_job(world)
     world.catalog.close()
-    assert fetch.post("/dead-letter", json=envelope(job)).status_code == 204
-    entry = log.only("DeadLetter")
-    assert (entry["status"], entry["outcome"], entry["severity"]) == (204, "unavailable", "ERROR")
+    assert fetch.post("/dead-letter", json=envelope(job)).status_code == 503
+    assert log.only("DeadLetter")["outcome"] == "unavailable"
 
 
 def test_the_push_door_takes_only_posts(fetch: FlaskClient) -> None:

@@ -186,6 +186,16 @@ def test_a_function_under_gunicorn_logs_json_lines_alone(
         assert bool(entry.get("logging.googleapis.com/labels")) == bool(log_execution_id)
 
 
+def test_the_first_push_that_cannot_be_read_is_logged_and_counted(tmp_path: Path) -> None:
+    command = ["functions_framework", "--target", "fetch", "--source", "functions/fetch/main.py"]
+    with server(tmp_path, *command, EDITION="cloud") as (url, path):
+        for _ in range(2):
+            assert requests.post(url, data=b"not JSON", timeout=20).status_code == 204
+    entries = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [entry["malformed"] for entry in entries] == [1, 2]
+    assert {entry["severity"] for entry in entries} == {"ERROR"}
+
+
 SERVICE = """
 from types import SimpleNamespace
 from imagesearch import bootstrap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -35,6 +36,18 @@ def test_only_the_first_search_of_a_keyword_wakes_the_embedder(world: World) -> 
     assert len(world.woken) == 1
     world.ask("another keyword")
     assert len(world.woken) == 2
+
+
+def test_a_job_is_published_though_nobody_can_be_woken(world: World) -> None:
+    """Else the pool would wait for its lease to end, each time."""
+
+    def wake() -> None:
+        raise Unavailable("SCORER_URL is missing")
+
+    world.search = replace(world.search, wake=wake)
+    with pytest.raises(Unavailable, match="SCORER_URL"):
+        world.ask()
+    assert len(world.outbox.messages) == 1
 
 
 def test_a_ready_pool_wakes_nobody(world: World) -> None:
@@ -259,7 +272,7 @@ def test_a_failed_pool_with_images_is_answered_from_them(world: World) -> None:
     world.deliver()
     batch, lost = world.take(), world.take()
     world.deliver(batch)
-    world.fetch.give_up(lost.pool_id, lost.generation, "gave up after 5 attempts")
+    world.give_up(lost.pool_id, lost.generation, "gave up after 5 attempts")
     answer = world.ask(top_k=100)
     assert answer.hits is not None
     assert len(answer.hits) == 32
@@ -273,7 +286,7 @@ def test_a_failed_refresh_keeps_the_stale_images_on_show(world: World) -> None:
     advance(world, 86_401)
     world.ask()
     job = world.take()
-    world.fetch.give_up(job.pool_id, job.generation, "Pixabay is down")
+    world.give_up(job.pool_id, job.generation, "Pixabay is down")
     answer = world.ask()
     assert answer.hits is not None
     assert len(answer.hits) == 5

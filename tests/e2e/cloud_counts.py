@@ -1,0 +1,255 @@
+"""The cloud edition with faults on demand, and what its logs, catalog and gallery have counted.
+
+Faults that need more than a signal to a child are in `faults.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import requests
+
+from imagesearch.bootstrap import CloudServices
+from imagesearch.config import load_settings
+from imagesearch.local.cloud_stack import BUCKET, PROJECT, CloudStack, cloud_stack
+from imagesearch.local.environment import environment_of
+from imagesearch.local.processes import HOST, Child
+from imagesearch.messages import Message
+from imagesearch.model import Pool, PoolKey
+from tests.e2e.cloud import CLEAN, complete, require_programs
+from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
+
+POOL_SIZE = 200
+SMALL_POOL = 70
+WAIT_SECONDS = 120.0  # for what takes a few seconds on an idle machine
+# Enough are given first for a whole batch, whatever the order, and more are held than are
+# downloaded at a time.
+HELD_IMAGES = {POOL_SIZE: 88, SMALL_POOL: 22}
+SERVICES_OF = {"FetchJob": "fetch", "DeadLetter": "fetch", "EmbedBatch": "inference"}
+
+
+@dataclass
+class FaultyCloud:
+    """
+    A running stack in a test's hands.
+
+    Attributes:
+        firestore: the link of the three services to the Firestore emulator.
+        pubsub: the link of the query function to the Pub/Sub emulator.
+        services: the ports over the same emulators, for the test itself; it uses no link.
+        pool_size: images of a keyword's pool.
+    """
+
+    stack: CloudStack
+    gallery: CountingGallery
+    firestore: Link
+    pubsub: Link
+    services: CloudServices
+    pool_size: int = POOL_SIZE
+    table: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def child(self, name: str) -> Child:
+        """Return the child *name*."""
+        return self.stack.children[name]
+
+    def key(self, keyword: str) -> PoolKey:
+        """Return the key of a keyword's pool."""
+        options = replace(self.services.settings.source_options, pool_size=self.pool_size)
+        return PoolKey.of(keyword, options)
+
+    @contextmanager
+    def pools_of(self, images: int) -> Iterator[None]:
+        """Have the query function ask for pools of so many *images* meanwhile."""
+        told, pool_size = self.child("query").environment, self.pool_size
+        self.pool_size = images
+        try:
+            self.begin_query({**told, "POOL_SIZE": str(images)})
+            yield
+        finally:
+            self.pool_size = pool_size
+            self.begin_query(told)
+
+    def begin_query(self, environment: Mapping[str, str]) -> None:
+        """Start the query function anew with *environment*."""
+        query = self.child("query")
+        query.kill()
+        query.environment = environment
+        self.stack.restart("query")
+
+    def pool(self, keyword: str) -> Pool | None:
+        """Return the pool as the catalog has it."""
+        return self.services.catalog.pool(self.key(keyword).pool_id)
+
+    def embedded(self, keyword: str) -> int:
+        """Return how many images of the pool are embedded."""
+        pool = self.pool(keyword)
+        return pool.current.embedded if pool else 0
+
+    def search(self, keyword: str, **params: Any) -> requests.Response:
+        """Search once."""
+        asked = {"t": keyword, "s_query": f"a {keyword}", "wait": 0, **params}
+        return requests.get(f"{self.stack.query_url}/search", params=asked, timeout=60)
+
+    def complete(self, keyword: str, **params: Any) -> dict[str, Any]:
+        """Search for all images until the answer is complete, and return it."""
+        asked = {"t": keyword, "s_query": f"a {keyword}", "k": 200, **params}
+        return complete(self.stack.query_url, **asked)
+
+    def begin(self, keyword: str) -> None:
+        """Return in the middle of a new pool: some is embedded, the gallery holds the rest."""
+        self.gallery.hold_after(self.pool_size - HELD_IMAGES[self.pool_size])
+        assert self.search(keyword).status_code == 202
+        eventually("a batch is embedded", lambda: self.embedded(keyword) >= 32)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """
+        Have nothing delivered meanwhile.
+
+        Production lets a nacked message rest for 5 s and more; the emulator for one, so that five
+        attempts would be over before a service on a busy machine has started.
+        """
+        self.child("pubsub").pause()
+        try:
+            yield
+        finally:
+            self.child("pubsub").resume()
+
+    def assert_whole(self, keyword: str) -> None:
+        """The pool is ready with each image once, in the generation that it began with."""
+        answer = self.complete(keyword)
+        pool = answer["pool"]
+        assert (pool["state"], pool["generation"]) == ("ready", 1)
+        assert (pool["embedded"], pool["rejected"]) == (self.pool_size, 0)
+        ids = image_ids(answer)
+        assert len(ids) == len(set(ids)) == self.pool_size
+
+    def publish(self, message: Message) -> None:
+        """Publish *message* as the services do."""
+        with environment_of(self.stack.emulator_environment):
+            self.services.publisher.publish(message)
+
+    def units(self, kind: str, keyword: str = "", **fields: Any) -> list[dict[str, Any]]:
+        """Return the lines of work of *kind*, of a keyword's pool and with *fields* if given."""
+        wanted = {"kind": kind, **fields}
+        if keyword:
+            wanted["pool_id"] = self.key(keyword).pool_id
+        return [
+            one for one in lines(self.child(SERVICES_OF[kind])) if wanted.items() <= one.items()
+        ]
+
+    def counts(self, keyword: str) -> str:
+        """Return what was done for a keyword so far, in a line."""
+        pool = self.pool(keyword)
+        jobs = self.units("FetchJob", keyword)
+        batches = self.units("EmbedBatch", keyword)
+        letters = self.units("DeadLetter", keyword)
+        parts = [
+            f"{pool.current.state.value} gen {pool.current.number}" if pool else "absent",
+            f"{pool.current.embedded}/{pool.current.images} embedded" if pool else "",
+            f"jobs {_outcomes(jobs)}" if jobs else "",
+            f"batches {_outcomes(batches)}" if batches else "",
+            f"{sum(one.get('embedded', 0) for one in batches)} encoded" if batches else "",
+            f"{len(letters)} dead letters" if letters else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def record(self, fault: str, before: str, after: str) -> None:
+        """Put a row into the table that the end of the session prints."""
+        self.table.append((fault, before, after))
+
+
+def lines(child: Child) -> list[dict[str, Any]]:
+    """Return the JSON lines that *child* has printed, of all its starts."""
+    printed = child.log.splitlines()
+    # The last one may be on its way.
+    return [json.loads(one) for one in printed if one.startswith("{") and one.endswith("}")]
+
+
+def eventually(what: str, is_so: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    """Return when *is_so* is true; fail, naming *what*, when it is not in time."""
+    give_up_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up_at, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def image_ids(answer: dict[str, Any]) -> list[str]:
+    """Return the ids of an answer's results, best first."""
+    return [result["image_id"] for result in answer["results"]]
+
+
+def _outcomes(units: list[dict[str, Any]]) -> str:
+    counted: dict[str, int] = {}
+    for one in units:
+        counted[one["outcome"]] = counted.get(one["outcome"], 0) + 1
+    return " + ".join(f"{number} {outcome}" for outcome, number in sorted(counted.items()))
+
+
+@contextmanager
+def faulty_cloud(**settings: str) -> Iterator[FaultyCloud]:
+    """Yield a started stack whose services have *settings* besides."""
+    with ExitStack() as opened:
+        gallery = opened.enter_context(counting_gallery())
+        here = load_settings(port=0, pixabay_api_key=None)
+        stack = opened.enter_context(cloud_stack(here, {**CLEAN, **settings}))
+        firestore = opened.enter_context(link(stack.children["firestore"].port))
+        pubsub = opened.enter_context(link(stack.children["pubsub"].port))
+        tell(stack.children["query"], PUBSUB_EMULATOR_HOST=pubsub.address)
+        for name in ("query", "fetch", "inference"):
+            child = stack.children[name]
+            tell(child, FIRESTORE_EMULATOR_HOST=firestore.address, GALLERY_URL=gallery.url)
+        stack.start()
+        services = opened.enter_context(closing(_services(stack, gallery)))
+        yield FaultyCloud(stack, gallery, firestore, pubsub, services)
+
+
+def tell(child: Child, **environment: str) -> None:
+    """Have *child* find *environment* at its next start."""
+    child.environment = {**child.environment, **environment}
+
+
+def _services(stack: CloudStack, gallery: CountingGallery) -> CloudServices:
+    settings = load_settings(
+        edition="cloud",
+        google_cloud_project=PROJECT,
+        images_bucket=BUCKET,
+        gallery_url=gallery.url,
+        redis_host=HOST,
+        redis_port=stack.redis_port,
+    )
+    services = CloudServices(settings)
+    with environment_of(stack.emulator_environment):  # where clients look while they are made
+        services.catalog.check()
+        assert services.store.existing([]) == set()
+    return services
+
+
+@pytest.fixture
+def faulty(faulty_stack: FaultyCloud) -> Iterator[FaultyCloud]:
+    """The running stack, whose gallery holds nothing back once a test has ended."""
+    yield faulty_stack
+    faulty_stack.gallery.release()
+
+
+@pytest.fixture(scope="session")
+def faulty_stack(pytestconfig: pytest.Config) -> Iterator[FaultyCloud]:
+    """One running stack for all tests of faults, which each leave it whole."""
+    require_programs()
+    with faulty_cloud(RATE_LIMIT_PER_MINUTE="100000") as cloud:
+        yield cloud
+    _print(pytestconfig, cloud)
+
+
+def _print(pytestconfig: pytest.Config, cloud: FaultyCloud) -> None:
+    printer = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    if printer is not None and cloud.table:
+        printer.write_sep("=", "faults: before -> after")
+        for fault, before, after in cloud.table:
+            printer.write_line(f"{fault}\n    before: {before}\n    after:  {after}")

@@ -1,0 +1,114 @@
+"""Each service of the cloud edition is asked to end in the middle of its work: SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from imagesearch.local.processes import Child
+from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually
+
+END_SECONDS = 60.0
+GRACE_SECONDS = 10.0  # that Cloud Run leaves between SIGTERM and SIGKILL
+REDELIVERY_SECONDS = 3.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_pools(faulty_stack: FaultyCloud) -> Iterator[None]:
+    """The size does not matter here."""
+    with faulty_stack.pools_of(SMALL_POOL):
+        yield
+
+
+def ended(child: Child) -> float:
+    """Return the seconds until *child*, which was sent SIGTERM, has ended by itself."""
+    began = time.monotonic()
+    assert child.process is not None
+    status = child.process.wait(END_SECONDS)
+    # uvicorn raises the signal that it has handled again when all is done.
+    assert status in (0, -signal.SIGTERM), child.last_words()
+    return time.monotonic() - began
+
+
+def in_hand(faulty: FaultyCloud, name: str) -> None:
+    """Return when the service has read what was sent to it before."""
+    for _ in range(3):
+        assert requests.get(f"{faulty.child(name).url}/alive", timeout=20).status_code == 200
+
+
+def test_query_asked_to_end_answers_the_searches_that_it_has(faulty: FaultyCloud) -> None:
+    keyword, query = "small fish", faulty.child("query")
+    with ThreadPoolExecutor(4) as callers:
+        faulty.gallery.hold_after(SMALL_POOL - 22)
+        waiting = [callers.submit(faulty.search, keyword, wait=25, k=200) for _ in range(4)]
+        eventually("a batch is embedded", lambda: faulty.embedded(keyword) >= 32)
+        in_hand(faulty, "query")
+        before = faulty.counts(keyword)
+        query.terminate()
+        faulty.gallery.release()
+        answers = [one.result() for one in waiting]
+    seconds = ended(query)
+    assert [one.status_code for one in answers] == [200] * 4
+    assert all(one.json()["complete"] for one in answers)
+    assert seconds < GRACE_SECONDS
+    faulty.stack.restart("query")
+    row = f"4 answers of {SMALL_POOL} images; ended {seconds:.1f} s after them"
+    faulty.record("SIGTERM to query amid 4 waiting searches", before, row)
+
+
+def test_fetch_asked_to_end_finishes_its_job(faulty: FaultyCloud) -> None:
+    keyword, fetch = "big fish", faulty.child("fetch")
+    faulty.begin(keyword)
+    before = faulty.counts(keyword)
+    fetch.terminate()
+    faulty.gallery.release()
+    eventually("the job is done", lambda: faulty.units("FetchJob", keyword))
+    seconds = ended(fetch)
+    assert seconds < GRACE_SECONDS
+    faulty.stack.restart("fetch")
+    faulty.assert_whole(keyword)
+    time.sleep(REDELIVERY_SECONDS)  # had it not been acked, it would come again
+    (job,) = faulty.units("FetchJob", keyword)
+    assert (job["outcome"], job["status"], job["stored"]) == ("fetched", 204, SMALL_POOL)
+    row = f"{faulty.counts(keyword)}; ended {seconds:.1f} s after it"
+    faulty.record("SIGTERM to fetch amid its downloads", before, row)
+
+
+def test_inference_asked_to_end_finishes_what_it_has(faulty: FaultyCloud) -> None:
+    keyword, inference = "small house", faulty.child("inference")
+    faulty.begin(keyword)
+    before = faulty.counts(keyword)
+    faulty.child("firestore").pause()  # a score has to wait for it
+    try:
+        with ThreadPoolExecutor(1) as callers:
+            score = callers.submit(scored, faulty, keyword)
+            in_hand(faulty, "inference")
+            time.sleep(0.5)  # the request is at Firestore by now
+            inference.terminate()
+            time.sleep(0.5)
+            assert not score.done()
+            faulty.child("firestore").resume()
+            answer = score.result()
+    finally:
+        faulty.child("firestore").resume()
+    seconds = ended(inference)
+    assert "Finished server process" in inference.log
+    assert answer.status_code == 200
+    assert answer.json()["embedded"] >= 32
+    assert seconds < GRACE_SECONDS
+    with faulty.resting():
+        faulty.gallery.release()
+        faulty.stack.restart("inference")
+    faulty.assert_whole(keyword)
+    row = f"200 with {answer.json()['embedded']} images, ended {seconds:.1f} s after it"
+    faulty.record("SIGTERM to inference amid a score", before, f"{row}; {faulty.counts(keyword)}")
+
+
+def scored(faulty: FaultyCloud, keyword: str) -> requests.Response:
+    asked = {"pool_id": faulty.key(keyword).pool_id, "generation": 1, "query": "x", "top_k": 200}
+    return requests.post(f"{faulty.child('inference').url}/score", json=asked, timeout=60)
