@@ -20,7 +20,7 @@ test: .venv/dev ## Lint, type-check and test: what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term:skip-covered --durations=10
 
 # In a copy: what `init` writes would stand in the way of a real deployment's own.
 terraform-test: ## Check terraform/ against a mocked Google; needs terraform and a network, no account

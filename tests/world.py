@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -80,6 +81,7 @@ class TwinSource:
     listing_errors: list[Exception] = field(default_factory=list)
     download_errors: dict[str, Exception] = field(default_factory=dict)
     listings: int = 0
+    failing_seconds: float = 0.0  # how long a download takes to fail
     downloads: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,6 +97,7 @@ class TwinSource:
         with self.lock:
             self.downloads.append(image_id)
         if image_id in self.download_errors:
+            time.sleep(self.failing_seconds)
             raise self.download_errors[image_id]
         return image_id.encode()
 

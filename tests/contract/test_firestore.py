@@ -195,12 +195,16 @@ def make_ready(catalog: Catalog, size: int) -> None:
 
 @pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
 def test_each_status_that_a_read_meets_is_ours(
-    proxied: FirestoreCatalog, proxy: Proxy, status: grpc.StatusCode
+    proxied: FirestoreCatalog,
+    proxy: Proxy,
+    status: grpc.StatusCode,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     proxy.refuse["BatchGetDocuments"] = status
     started = time.monotonic()
-    with pytest.raises(ImageSearchError, match="on purpose") as raised:
+    with pytest.raises(ImageSearchError, match="Firestore failed") as raised:
         proxied.pool(POOL)
+    assert "on purpose" in caplog.text
     assert type(raised.value) is STATUSES[status]
     assert time.monotonic() - started < 2.0
 

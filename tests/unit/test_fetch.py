@@ -179,6 +179,7 @@ def test_a_host_that_is_down_is_not_asked_for_every_image(world: World) -> None:
     job = job_of(world, 200)
     for i in range(200):
         world.source.download_errors[f"twin-{i}"] = Unavailable("time-out")
+    world.source.failing_seconds = 0.02  # as long as a busy machine takes to see the failure
     with pytest.raises(Unavailable, match="200 images could not be downloaded"):
         world.fetch(job)
     assert len(world.source.downloads) < 20, "4 connections, so 4 failures in a row end it"

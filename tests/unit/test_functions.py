@@ -330,7 +330,8 @@ def test_a_failed_pool_a_bug_and_an_overload_are_lines_too(
     services = query.application.extensions["imagesearch"]
     services.settings = load_settings(rate_limit_per_minute=1)
     query.get("/search", query_string=SEARCH)
-    services.settings = "no settings"
+    services.settings = load_settings()
+    services.search = "no use case"
     query.get("/search", query_string=SEARCH)
     _, failed, overloaded, traceback, bug = log.entries()
     assert (failed["pool_id"], failed["outcome"]) == (job.pool_id, "unavailable")

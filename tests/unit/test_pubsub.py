@@ -124,11 +124,13 @@ def test_every_status_of_grpc_has_its_row() -> None:
 
 
 @pytest.mark.parametrize("code", ROWS, ids=lambda code: code.name)
-def test_a_failed_publish_is_an_error_of_ours(service: Service, code: grpc.StatusCode) -> None:
+def test_a_failed_publish_is_an_error_of_ours(
+    service: Service, code: grpc.StatusCode, caplog: pytest.LogCaptureFixture
+) -> None:
     service.codes = [code] * 1000
     error = error_of(total_seconds=0.3)
     assert type(error) is ROWS[code]
-    assert "as told" in str(error)
+    assert "as told" in caplog.text
     assert "fetch-jobs" in str(error)
     assert (service.calls > 1) == (code in TRIED_AGAIN)
     assert service.taken == []
