@@ -172,10 +172,11 @@ def start_seconds(first: First, folder: Path, environment: Mapping[str, str]) ->
     program = shutil.which("functions-framework", path=str(Path(sys.executable).parent))
     command = [str(program), "--target", first.function, "--host", HOST, "--port", str(port)]
     path = first.path.format(number=port)
+    own = {**environment, "XDG_RUNTIME_DIR": str(folder)}  # gunicorn has a socket there
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         with subprocess.Popen(  # noqa: S603 - our own command
-            command, cwd=folder, env=dict(environment), stdout=log, stderr=log
+            command, cwd=folder, env=own, stdout=log, stderr=log
         ) as process:
             try:
                 status = _first_answer(process, f"http://{HOST}:{port}{path}", first.body)

@@ -5,7 +5,8 @@ Topics and subscriptions have a table of their own, `topics.py`; the settings ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE
 
@@ -21,22 +22,20 @@ class Service:
         command: a program of the Python environment and its arguments, from the project's root.
         concurrency: requests that one instance is given at a time.
         ready_path: answers 200 when the service can do its work.
+        environment: what the command reads besides the settings.
     """
 
     name: str
     command: tuple[str, ...]
     concurrency: int
     ready_path: str
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What the command reads besides the settings: a thread for each request at a time."""
-        return {"THREADS": str(self.concurrency)}
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _function(name: str, *, concurrency: int, ready_path: str) -> Service:
     command = ("functions-framework", "--source", f"functions/{name}/main.py", "--target", name)
-    return Service(name, command, concurrency, ready_path)
+    threads = {"THREADS": str(concurrency)}  # one for each request at a time
+    return Service(name, command, concurrency, ready_path, threads)
 
 
 SERVICES: tuple[Service, ...] = (
@@ -47,7 +46,11 @@ SERVICES: tuple[Service, ...] = (
     _function(FETCH_SERVICE, concurrency=4, ready_path="/alive"),
     Service(
         INFERENCE_SERVICE,
-        ("uvicorn", "--factory", "inference_service.app:create", "--no-access-log"),
+        # Cloud Run kills it 10 s after it has asked for the end; the model's threads need some.
+        (
+            *("uvicorn", "--factory", "inference_service.app:create", "--no-access-log"),
+            *("--timeout-graceful-shutdown", "6"),
+        ),
         concurrency=32,  # below the 40 threads that Starlette has, so that `/alive` finds one
         ready_path="/ready",
     ),

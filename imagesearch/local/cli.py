@@ -236,15 +236,11 @@ def _reachable(address: str, port: int) -> str:
 
 @contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in settings.bind_address else socket.AF_INET
-    # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name
-    # it; without, an answer waits 40 ms for a delayed acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    from imagesearch.local.in_thread import listen  # only here, as it imports uvicorn
+
     try:
-        listener.bind((settings.bind_address, settings.port))
+        listener = listen(settings.port, settings.bind_address)
     except OSError as error:
-        listener.close()
         where = f"BIND_ADDRESS {settings.bind_address} and PORT {settings.port}"
         message = f"cannot listen on {where}: {error.strerror}; try PORT=0"
         raise InvalidRequest(message, field="PORT") from None

@@ -209,7 +209,12 @@ class CloudStack:
             ChildEnded: something ended by itself, or did not answer in time; the rest is ended.
         """
         # A flag, not an exception, which could strike between a child's start and its record.
-        before = {number: signal.signal(number, self._heed) for number in _STOPPING_SIGNALS}
+        # What is ignored stays so: `nohup` has it outlive its terminal.
+        before = {
+            number: signal.signal(number, self._heed)
+            for number in _STOPPING_SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
             with suppress(StopRequested):
                 self.start()
@@ -296,12 +301,15 @@ def _service(
     output: IO[str] | None,
 ) -> Child:
     listening = {"HOST": HOST, "PORT": str(port), "UVICORN_HOST": HOST, "UVICORN_PORT": str(port)}
+    # For gunicorn's control socket, which would be one and the same for both functions.
+    own = folder / f"{service.name}-run"
+    own.mkdir(mode=0o700)
     return Child(
         service.name,
         [_script(service.command[0]), *service.command[1:]],
         port,
         folder,
-        environment={**told, **service.environment, **listening},
+        environment={**told, **service.environment, **listening, "XDG_RUNTIME_DIR": str(own)},
         working_folder=ROOT,
         ready_path=service.ready_path,
         output=output,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,7 @@ _SDK_ROOTS = (
     "/snap/google-cloud-cli/current",
     "~/google-cloud-sdk",
 )
+JAVA_VERSION = 17  # the oldest that the emulators are tested with
 _DEBIAN_OF_GOOGLE = "https://cloud.google.com/sdk/docs/install#deb"
 
 
@@ -80,7 +83,7 @@ def check_programs() -> None:
         MissingProgram: all that is missing, a line each.
     """
     needs: tuple[Callable[[], object], ...] = (
-        _java,
+        _check_java,
         lambda: _component("pubsub-emulator", "bin/cloud-pubsub-emulator"),
         lambda: _component("cloud-firestore-emulator", "cloud-firestore-emulator.jar"),
         _redis,
@@ -100,23 +103,41 @@ def _lack(need: Callable[[], object]) -> str | None:
 
 
 def _java() -> str:
-    return _on_path("java", debian="default-jre-headless", homebrew="openjdk")
+    path = shutil.which("java")
+    if path is None:
+        raise _no_java("default-jre-headless")
+    return path
+
+
+def _check_java() -> None:
+    run = subprocess.run(  # noqa: S603 - what the emulators are run with
+        [_java(), "-version"], capture_output=True, text=True, check=False
+    )
+    version = re.search(r'version "(?:1\.)?(\d+)', run.stderr)  # Java 8 calls itself 1.8
+    if version is None:  # macOS has a `java` without a Java
+        raise _no_java("default-jre-headless")
+    if int(version[1]) < JAVA_VERSION:  # as the default is on some systems
+        raise _no_java(f"openjdk-{JAVA_VERSION}-jre-headless", f", this one is {version[1]}")
+
+
+def _no_java(debian: str, found: str = "") -> MissingProgram:
+    # Of Homebrew's, the cask alone is found by macOS's own `java`.
+    command = _install_command(debian, "--cask temurin")
+    return MissingProgram(f"Java {JAVA_VERSION} or later is missing{found}: {command}")
 
 
 def _redis() -> str:
-    return _on_path("redis-server", debian="redis-server", homebrew="redis")
-
-
-def _on_path(program: str, *, debian: str, homebrew: str) -> str:
-    path = shutil.which(program)
+    path = shutil.which("redis-server")
     if path is None:
-        command = (
-            f"brew install {homebrew}"
-            if sys.platform == "darwin"
-            else f"sudo apt-get install {debian}"
-        )
-        raise MissingProgram(f"{program} is missing: {command}")
+        command = _install_command("redis-server", "redis")
+        raise MissingProgram(f"redis-server is missing: {command}")
     return path
+
+
+def _install_command(debian: str, homebrew: str) -> str:
+    if sys.platform == "darwin":
+        return f"brew install {homebrew}"
+    return f"sudo apt-get install {debian}"
 
 
 def _component(name: str, file: str) -> Path:

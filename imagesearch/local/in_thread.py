@@ -15,19 +15,20 @@ START_SECONDS = 10.0
 STOP_SECONDS = 2  # for answers in hand
 
 
-def listen(port: int = 0) -> socket.socket:
+def listen(port: int = 0, address: str = "127.0.0.1") -> socket.socket:
     """
-    Return a listener on *port* of 127.0.0.1, by default a free one.
+    Return a listener on *port* of *address*, by default a free one.
 
     Raises:
-        OSError: another listens there.
+        OSError: another listens there, or *address* is not of this machine.
     """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name
     # it; without, each answer waits 40 ms for a delayed acknowledgement.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((address, port))
         listener.listen()
     except OSError:
         listener.close()

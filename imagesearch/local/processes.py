@@ -85,6 +85,7 @@ class Child:
         ready_path: answers 200 over HTTP when it is ready; without one, a connection will do.
         output: where it prints; None: to its log.
         process: its last start, None before the first.
+        is_over: nothing of its last start is left, and its process id may be another's by now.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Child:
     ready_path: str | None = None
     output: IO[str] | None = None
     process: subprocess.Popen[bytes] | None = None
+    is_over: bool = field(default=True, init=False)
 
     @property
     def url(self) -> str:
@@ -110,8 +112,10 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """True from its start to its end."""
-        return self.process is not None and self.process.poll() is None
+        """True from its start to its end; workers that it has left behind are killed here."""
+        if not self.is_over and self.process is not None and self.process.poll() is not None:
+            self.kill()  # at once, as the process id is free again
+        return not self.is_over
 
     @property
     def log(self) -> str:
@@ -130,7 +134,10 @@ class Child:
                 env=dict(self.environment),
                 start_new_session=True,
             )
-        self._pid_path.write_text(str(self.pid))
+        self.is_over = False
+        new = self._pid_path.with_suffix(".new")
+        new.write_text(str(self.pid))
+        new.replace(self._pid_path)  # whoever reads it meanwhile sees a whole number or none
 
     def is_ready(self) -> bool:
         """
@@ -183,12 +190,16 @@ class Child:
 
     def kill(self) -> None:
         """End it and its workers at once, as a power cut does."""
+        if self.process is None or self.is_over:
+            return
         self.send_kill()
-        self._reap()
+        self.is_over = True  # before the process id is free for another
+        self.process.wait()
+        self._pid_path.unlink(missing_ok=True)
 
     def send_kill(self) -> None:
         """Kill without waiting for the end; a signal handler may call it."""
-        if self.process is not None and self.process.returncode is None:
+        if not self.is_over:
             with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies
                 os.killpg(self.pid, signal.SIGKILL)
 
@@ -205,14 +216,7 @@ class Child:
             return
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(max(seconds, 0.0))
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)  # workers whose leader has gone, too
-        self._reap()
-
-    def _reap(self) -> None:
-        if self.process is not None:
-            self.process.wait()
-        self._pid_path.unlink(missing_ok=True)
+        self.kill()  # workers whose leader has gone, too
 
     @property
     def _log_path(self) -> Path:

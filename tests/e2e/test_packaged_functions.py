@@ -43,7 +43,8 @@ class Installed:
 
     def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Nothing of the tests' own process, such as a PYTHONPATH, is in it."""
-        return {"PATH": f"{self.programs}:{os.defpath}", **SETTINGS, **settings}
+        own = {"PATH": f"{self.programs}:{os.defpath}", "XDG_RUNTIME_DIR": str(self.folder.parent)}
+        return {**own, **SETTINGS, **settings}
 
     @contextmanager
     def served(self, **settings: str) -> Iterator[str]:
@@ -127,6 +128,8 @@ def test_the_packaged_query_function_is_alive_and_names_what_it_lacks(query: Ins
     with query.served() as url:
         alive = requests.get(f"{url}/alive", timeout=20)
         search = requests.get(f"{url}/search?t=horse&s_query=a+horse", timeout=20)
+        # Its control socket is not where that of another gunicorn is.
+        assert (query.folder.parent / "gunicorn.ctl").is_socket()
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
     assert search.status_code == 503
     assert search.json()["error"] == {

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from pathlib import Path
 import pytest
 
 from imagesearch.config import DEFAULT_MODEL, Settings
+from imagesearch.deployment import SERVICES
+from imagesearch.topics import INFERENCE_SERVICE
 from tests.unit.test_package_function import distribution_of
 from tools.package_function import Reached, reached
 
@@ -286,16 +289,18 @@ def command() -> list[str]:
     return parts
 
 
-def test_the_command_starts_the_app_and_hands_it_the_signals() -> None:
-    shell, flag, script = command()
-    assert (shell, flag) == ("sh", "-c")
-    assert script.startswith("exec python3 -m uvicorn --factory inference_service.app:create ")
-    assert '--host 0.0.0.0 --port "$PORT"' in script
+def test_the_command_is_that_of_the_table_and_gets_the_signals() -> None:
+    (service,) = (one for one in SERVICES if one.name == INFERENCE_SERVICE)
+    script = f'exec python3 -m {shlex.join(service.command)} --host 0.0.0.0 --port "$PORT"'
+    assert command() == ["sh", "-c", script]
     assert values("STOPSIGNAL") == ["SIGTERM"]
-    # Cloud Run waits 10 seconds, of which the encoder's threads need some.
-    limit = re.search(r"--timeout-graceful-shutdown (\d+)", script)
-    assert limit
-    assert 1 <= int(limit[1]) <= 8
+    assert dict(service.environment).items() <= environment().items()
+
+
+def test_the_service_has_ended_before_cloud_run_kills_it() -> None:
+    """It waits 10 seconds, of which the encoder's threads need some."""
+    (limit,) = re.findall(r"--timeout-graceful-shutdown (\d+)", command()[2])
+    assert 1 <= int(limit) <= 8
 
 
 def test_the_app_that_the_command_names_can_be_imported() -> None:

@@ -337,7 +337,7 @@ def test_a_failed_pool_a_bug_and_an_overload_are_lines_too(
     assert (failed["pool_id"], failed["outcome"]) == (job.pool_id, "unavailable")
     assert "Invalid or missing API key" in failed["error"]
     assert (failed["severity"], overloaded["outcome"]) == ("WARNING", "overloaded")
-    assert "AttributeError" in traceback["stack_trace"]
+    assert "TypeError" in traceback["stack_trace"]
     assert (bug["status"], bug["outcome"], bug["severity"]) == (500, "internal", "ERROR")
 
 

@@ -143,7 +143,7 @@ def server(tmp_path: Path, *command: str, **env: str) -> Iterator[tuple[str, Pat
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            env={**clean, **env},
+            env={**clean, "XDG_RUNTIME_DIR": str(tmp_path), **env},  # gunicorn's socket
         )
     try:
         wait_for_port(process, port, path)

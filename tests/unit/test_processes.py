@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from imagesearch.local.emulators import MissingProgram, firestore_emulator
+from imagesearch.local.emulators import MissingProgram, check_programs, firestore_emulator
 from imagesearch.local.environment import passed_on, reached_here
 from imagesearch.local.processes import (
     Child,
@@ -112,6 +113,60 @@ def test_a_child_that_never_answers_is_given_up(folder: Path) -> None:
         child.kill()
 
 
+def test_what_has_ended_sends_no_signal_to_whoever_has_its_number_now(folder: Path) -> None:
+    child = Child("brief", ["true"], free_port(), folder)
+    child.start()
+    end_all([child], 10)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        assert child.process is not None
+        child.process.pid = stranger.pid  # as the system may give the number out again
+        child.send_kill()
+        child.kill()
+        end_all([child], 10)
+        time.sleep(0.1)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def has_ended(pid: int) -> bool:
+    stat = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return not stat.stdout.strip() or stat.stdout.startswith("Z")
+
+
+@pytest.mark.parametrize("by", [Child.check, lambda child: child.wait(10)], ids=["check", "wait"])
+def test_workers_are_killed_as_soon_as_their_leader_is_known_to_have_ended(
+    folder: Path, by: Callable[[Child], None]
+) -> None:
+    """Later its number may be another's, whom neither `end_all` nor the guard must kill."""
+    code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)"
+    child = Child("leader", [sys.executable, "-c", code], free_port(), folder)
+    child.start()
+    assert child.process is not None
+    while not child.log.endswith("\n") or not has_ended(child.process.pid):
+        time.sleep(0.02)
+    with suppress(ChildEnded):
+        by(child)
+    give_up_at = time.monotonic() + 10
+    while not has_ended(int(child.log)) and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+    assert has_ended(int(child.log))
+    assert list(folder.glob("*.pid")) == []
+    assert child.process.returncode == 0
+
+
+def test_the_guard_never_reads_half_of_a_process_id(folder: Path) -> None:
+    """Its file appears whole: it is another one than that of the start before."""
+    path = folder / "sleeper.pid"
+    path.write_text("before")
+    child = Child("sleeper", ["sleep", "60"], free_port(), folder)
+    with path.open() as seen:
+        child.start()
+        assert seen.read() == "before"
+    assert path.read_text() == str(child.pid)
+    child.kill()
+    assert not path.exists()
+
+
 def test_free_ports_differ_and_lie_below_those_of_outgoing_connections() -> None:
     """A client that tries to reach a dead service must not be given that service's port."""
     ports = [free_port() for _ in range(200)]
@@ -142,8 +197,7 @@ with guarded_folder("test-") as folder:
     while Path(folder).exists() and time.monotonic() < give_up_at:
         time.sleep(0.05)
     assert not Path(folder).exists()
-    stat = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True)
-    assert stat.stdout.strip() in ("", "Z", "Zs")
+    assert has_ended(int(pid))
 
 
 def test_the_sdk_is_found_by_its_root_without_gcloud_on_the_path(
@@ -165,8 +219,39 @@ def test_a_missing_java_is_named_with_the_command_that_installs_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingProgram, match=r"java is missing: .* install"):
+    with pytest.raises(MissingProgram, match=r"Java 17 or later is missing: .* install"):
         firestore_emulator(folder)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exit 1", "Java 17 or later is missing: "),  # macOS's without a Java
+        (
+            "echo 'openjdk version \"1.8.0_392\"' >&2",
+            "Java 17 or later is missing, this one is 8: ",
+        ),
+        ("echo 'openjdk version \"11.0.2\"' >&2", "Java 17 or later is missing, this one is 11: "),
+        ("echo 'openjdk version \"17.0.15\" 2025-04-15' >&2", None),
+        ("echo 'Picked up X' >&2; echo 'openjdk version \"26-ea\" 2026-03-17' >&2", None),
+    ],
+    ids=["none", "8", "11", "17", "26"],
+)
+def test_a_java_that_is_too_old_or_does_not_run_is_as_good_as_missing(
+    script: str, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "java").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingProgram) as missing:  # redis-server, at least
+        check_programs()
+    found = [line for line in str(missing.value).splitlines() if line.startswith("Java")]
+    if told is None:
+        assert found == []
+    else:
+        (line,) = found
+        assert line.startswith(told)
+        assert " install " in line
 
 
 def test_children_are_told_all_but_what_is_kept_from_them_in_whatever_case() -> None:
