@@ -209,11 +209,13 @@ class CloudStack:
             ChildEnded: something ended by itself, or did not answer in time; the rest is ended.
         """
         # A flag, not an exception, which could strike between a child's start and its record.
-        # What is ignored stays so: `nohup` has it outlive its terminal.
+        # `nohup` has SIGHUP ignored, to outlive the terminal. That a shell has a background job
+        # ignore Ctrl-C means the terminal's: a SIGINT of its own is for this process.
+        outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         before = {
             number: signal.signal(number, self._heed)
             for number in _STOPPING_SIGNALS
-            if signal.getsignal(number) is not signal.SIG_IGN
+            if not (outlives and number == signal.SIGHUP)
         }
         try:
             with suppress(StopRequested):
