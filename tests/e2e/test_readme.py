@@ -90,7 +90,7 @@ def test_every_make_target_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     documents = [README, (ROOT / "CONTRIBUTING.md").read_text()]
     # As code only: `make run`, or at the start of a line of a block.
-    named = set(re.findall(r"(?:^|`)(?:\S+=\S+ )*make ([a-z]+)", "\n".join(documents), re.M))
+    named = set(re.findall(r"(?:^|`)(?:\S+=\S+ )*make ([a-z-]+)", "\n".join(documents), re.M))
     assert named >= {"run", "emulators", "test", "format", "lock"}
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
