@@ -3,6 +3,7 @@
 locals {
   # Collection group => fields that nothing is searched by: each would cost an index entry a write.
   unindexed_fields = {
+    "embeddings/vector"   = { collection = "embeddings", field = "vector" } # `nearest` has its own below
     "embeddings/image"    = { collection = "embeddings", field = "image" }
     "embeddings/row"      = { collection = "embeddings", field = "row" }
     "generations/listing" = { collection = "generations", field = "listing" }

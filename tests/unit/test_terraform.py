@@ -321,6 +321,17 @@ def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
     assert '"expire_at": now + kept' in Path(firestore.__file__).read_text()
 
 
+def test_what_nothing_is_searched_by_has_no_index_of_its_own(full: Applied) -> None:
+    """The embedding above all: each write would pay for its entries."""
+    exempt = {
+        (one.values["collection"], one.values["field"])
+        for one in full.of("firestore_field")
+        if one.values["index_config"] and not one.values["index_config"][0].get("indexes")
+    }
+    assert exempt >= {("embeddings", name) for name in ("vector", "image", "row")}
+    assert exempt >= {("generations", name) for name in ("listing", "states", "reasons")}
+
+
 # What a person reads
 
 
