@@ -44,6 +44,7 @@ from imagesearch.messages import ScoreRequest
 from imagesearch.model import (
     Credit,
     Embedding,
+    Embeddings,
     Image,
     ListedImage,
     Listing,
@@ -104,10 +105,11 @@ class ReadyEncoder:
         """Answer."""
 
 
-def unit_vectors(number: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def unit_vectors(number: int, seed: int) -> Embeddings:
     """Return *number* random directions, (number, EMBEDDING_DIM)."""
     rows = np.random.default_rng(seed).standard_normal((number, EMBEDDING_DIM), np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 def add_pool(catalog: SqliteCatalog, size: int) -> str:
@@ -260,9 +262,7 @@ def table(result: Result) -> Table:
             row.service_p99_seconds,
             row.plain_door_seconds,
         )
-        shown.add_row(
-            str(row.pool_size), str(row.top_k), *(f"{one * 1e3:.2f}" for one in seconds)
-        )
+        shown.add_row(str(row.pool_size), str(row.top_k), *(f"{one * 1e3:.2f}" for one in seconds))
     shown.caption = f"{result.machine['cores']} cores, load {result.machine['load_average']:.1f}"
     return shown
 

@@ -277,7 +277,7 @@ def top_k(
     likely = np.arange(len(cosines))
     if k < len(cosines):  # whatever ties with the k-th stays in, for its image_id to decide
         likely = np.flatnonzero(cosines >= np.partition(cosines, -k)[-k])
-    ids = np.array([images[i].image_id for i in likely])
+    ids = np.array([images[i].image_id for i in likely.tolist()])
     best = likely[np.lexsort((ids, -cosines[likely]))[:k]]
     scores = np.stack([cosines, logits, relevances], axis=1)[best].tolist()  # (k, 3)
     return [SearchHit(images[i], *three) for i, three in zip(best.tolist(), scores, strict=True)]

@@ -18,8 +18,8 @@ from imagesearch.model import Generation, PackedPool, Pool, PoolPolicy, PoolStat
 from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
 from imagesearch.work import stage
 
-_POOLS_BYTES = 256 * 2**20  # kept in process: some 360 pools of 200 images of 512 dimensions
-_IMAGE_BYTES = 1700  # of Python's objects for one image with its credit and ten tags
+_POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
+_IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
 
 
 @dataclass(frozen=True)

@@ -297,8 +297,10 @@ def embeddings_after(
     Returns:
         (id, vector) of embeddings of the model, the id to go on from, and whether there is more.
     """
+    # The + keeps SQLite from its index by model, where it would look at all rows of the model.
     rows = connection.execute(
-        "SELECT id, vector FROM embeddings WHERE model_revision = ? AND id > ? ORDER BY id LIMIT ?",
+        "SELECT id, vector FROM embeddings WHERE +model_revision = ? AND id > ?"
+        " ORDER BY id LIMIT ?",
         (model_revision, last_id, _ROWS_AT_ONCE),
     ).fetchall()
     if len(rows) == _ROWS_AT_ONCE:
