@@ -18,7 +18,8 @@ from imagesearch.model import Generation, PackedPool, Pool, PoolPolicy, PoolStat
 from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
 from imagesearch.work import stage
 
-_POOLS_IN_PROCESS = 64  # 200 images of 512 dimensions are 0.4 MB
+_POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
+_IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Score:
     clock: Clock
     policy: PoolPolicy
     _pools: LRUCache[tuple[str, int, str], PackedPool] = field(
-        default_factory=lambda: LRUCache(_POOLS_IN_PROCESS)
+        default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
     )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -72,7 +73,9 @@ class Score:
         if not packed.images:
             return self._reply([], 0, text)
         with stage("rank"):
-            cosines = packed.embeddings @ text.vector  # (n, d) @ (d,) -> (n,)
+            # Each row by itself: a matrix product's last bits depend on a row's place, and equal
+            # images would not tie.
+            cosines = np.vecdot(packed.embeddings, text.vector)  # (n, d), (d,) -> (n,)
             hits = top_k(packed.images, cosines, request.top_k, self.encoder.logit_scale)
         return self._reply(hits, len(packed.images), text)
 
@@ -132,6 +135,10 @@ class Score:
         age_seconds = (self.clock.now() - ready_at).total_seconds()
         # A stale pool is still served while the next generation is fetched: a minute at least.
         return max(60.0, self.policy.max_age_seconds - age_seconds)
+
+
+def _size_bytes(packed: PackedPool) -> int:
+    return packed.embeddings.nbytes + _IMAGE_BYTES * len(packed.images)
 
 
 def _generation(pool: Pool | None, number: int) -> Generation | None:
