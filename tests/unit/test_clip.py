@@ -36,10 +36,10 @@ from inference_service.clip import (
     IMAGE_BATCH,
     MAX_WAITING_TEXTS,
     TEXT_BATCH,
-    Clip,
     ClipEncoder,
-    Pixels,
 )
+from inference_service.images import Pixels
+from inference_service.model import Clip
 from tests.checkpoints import (
     NoVocabulary,
     age,
@@ -325,7 +325,7 @@ class Moody(Clip):
         self._pass(self.image_gate)
         embeddings = super().embed_images(images)
         if self.blind_to_white:
-            embeddings[[image.min() > 1 for image in images], 3] = np.nan
+            embeddings[[image.min() == 255 for image in images], 3] = np.nan
         return embeddings
 
     def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
@@ -341,7 +341,7 @@ class Moody(Clip):
 @contextmanager
 def moody_encoder(folder: Path, **mood: Any) -> Iterator[tuple[Moody, ClipEncoder]]:
     clip = Clip.load(folder, "cpu")
-    moody = Moody(clip.model, clip.tokenizer, clip.max_tokens, clip.processor, **mood)
+    moody = Moody(clip.config, clip.towers, clip.tokenizer, clip.framing, **mood)
     encoder = ClipEncoder(moody, "moody-0-p1")
     try:
         yield moody, encoder
@@ -677,7 +677,7 @@ def test_a_model_of_the_hub_is_downloaded_once_and_used_without_a_network_later(
     offline, errors = client.communicate("\n", timeout=120)
     assert errors == ""
     assert client.returncode == 0
-    assert online[0] == "tiny-clip-0123456789ab-p1 24"
+    assert online[0] == "tiny-clip-0123456789ab-p2 24"
     assert online[1].startswith("CLIP_MODEL=someone/nothing cannot be loaded: ")
     assert offline.splitlines()[0] == online[0]
     assert offline.splitlines()[1].startswith("CLIP_MODEL=someone/else cannot be loaded: ")
