@@ -211,13 +211,13 @@ def revision_of(model: str, folder: Path) -> str:
 
 def download(model: str) -> Path:
     """Return the snapshot of *model* in the hub's cache; its last part is the commit."""
-    from huggingface_hub import snapshotdownload  # here: a folder needs none
+    from huggingface_hub import snapshot_download  # here: a folder needs none
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    folder = Path(snapshotdownload(model, allow_patterns=[*CONFIG_FILES, *SAFETENSORS]))
+    folder = Path(snapshot_download(model, allow_patterns=[*CONFIG_FILES, *SAFETENSORS]))
     if not matching(folder, SAFETENSORS):
-        snapshotdownload(model, allow_patterns=list(PICKLES))
+        snapshot_download(model, allow_patterns=list(PICKLES))
     return folder
 
 
