@@ -191,7 +191,9 @@ def _activation(name: str) -> Callable[[Any], Any]:
 
 
 def _constant(array: NDArray[Any] | np.float32) -> Any:
-    return op.constant(np.ascontiguousarray(array) if np.ndim(array) else array)
+    if not np.ndim(array):
+        return op.constant(array)
+    return op.constant(np.ascontiguousarray(array), shared_memory=True)  # a copy of each is 600 MB
 
 
 def _int(value: int) -> Any:
