@@ -18,6 +18,7 @@ from imagesearch.model import Generation, PackedPool, Pool, PoolPolicy, PoolStat
 from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
 from imagesearch.work import stage
 
+_TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
 _IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
 
@@ -33,6 +34,9 @@ class Score:
     policy: PoolPolicy
     _pools: LRUCache[tuple[str, int, str], PackedPool] = field(
         default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
+    )
+    _texts: LRUCache[tuple[str, str], TextEmbedding] = field(
+        default_factory=lambda: LRUCache(_TEXTS_IN_PROCESS)
     )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,12 +62,18 @@ class Score:
 
     @stage("encode")
     def _text(self, query: str) -> TextEmbedding:
-        revision = self.encoder.model_revision
-        known = self.cache.get_text(revision, query)
+        """Cache-aside twice: this process, then the cache that all processes share."""
+        key = (self.encoder.model_revision, query)
+        with self._lock:
+            known = self._texts.get(key)
         if known is not None:
             return known
-        text = self.encoder.encode_text(query)
-        self.cache.put_text(revision, query, text)
+        text = self.cache.get_text(*key)
+        if text is None:
+            text = self.encoder.encode_text(query)
+            self.cache.put_text(*key, text)
+        with self._lock:
+            self._texts[key] = text
         return text
 
     def _pool(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
