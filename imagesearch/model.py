@@ -274,9 +274,10 @@ def top_k(
     logits = logit_scale * cosines.astype(np.float64)  # (n,)
     weights = np.exp(logits - logits.max())
     relevances = weights / weights.sum()
-    ids = np.array([image.image_id for image in images])
-    best = np.lexsort((ids, -cosines))[:k]
-    return [
-        SearchHit(images[i], float(cosines[i]), float(logits[i]), float(relevances[i]))
-        for i in best
-    ]
+    likely = np.arange(len(cosines))
+    if k < len(cosines):  # whatever ties with the k-th stays in, for its image_id to decide
+        likely = np.flatnonzero(cosines >= np.partition(cosines, -k)[-k])
+    ids = np.array([images[i].image_id for i in likely.tolist()])
+    best = likely[np.lexsort((ids, -cosines[likely]))[:k]]
+    scores = np.stack([cosines, logits, relevances], axis=1)[best].tolist()  # (k, 3)
+    return [SearchHit(images[i], *three) for i, three in zip(best.tolist(), scores, strict=True)]

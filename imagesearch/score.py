@@ -18,7 +18,9 @@ from imagesearch.model import Generation, PackedPool, Pool, PoolPolicy, PoolStat
 from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
 from imagesearch.work import stage
 
-_POOLS_IN_PROCESS = 64  # 200 images of 512 dimensions are 0.4 MB
+_TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
+_POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
+_IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,10 @@ class Score:
     clock: Clock
     policy: PoolPolicy
     _pools: LRUCache[tuple[str, int, str], PackedPool] = field(
-        default_factory=lambda: LRUCache(_POOLS_IN_PROCESS)
+        default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
+    )
+    _texts: LRUCache[tuple[str, str], TextEmbedding] = field(
+        default_factory=lambda: LRUCache(_TEXTS_IN_PROCESS)
     )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,12 +62,18 @@ class Score:
 
     @stage("encode")
     def _text(self, query: str) -> TextEmbedding:
-        revision = self.encoder.model_revision
-        known = self.cache.get_text(revision, query)
+        """Cache-aside twice: this process, then the cache that all processes share."""
+        key = (self.encoder.model_revision, query)
+        with self._lock:
+            known = self._texts.get(key)
         if known is not None:
             return known
-        text = self.encoder.encode_text(query)
-        self.cache.put_text(revision, query, text)
+        text = self.cache.get_text(*key)
+        if text is None:
+            text = self.encoder.encode_text(query)
+            self.cache.put_text(*key, text)
+        with self._lock:
+            self._texts[key] = text
         return text
 
     def _pool(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
@@ -72,7 +83,9 @@ class Score:
         if not packed.images:
             return self._reply([], 0, text)
         with stage("rank"):
-            cosines = packed.embeddings @ text.vector  # (n, d) @ (d,) -> (n,)
+            # Each row by itself: a matrix product's last bits depend on a row's place, and equal
+            # images would not tie.
+            cosines = np.vecdot(packed.embeddings, text.vector)  # (n, d), (d,) -> (n,)
             hits = top_k(packed.images, cosines, request.top_k, self.encoder.logit_scale)
         return self._reply(hits, len(packed.images), text)
 
@@ -132,6 +145,10 @@ class Score:
         age_seconds = (self.clock.now() - ready_at).total_seconds()
         # A stale pool is still served while the next generation is fetched: a minute at least.
         return max(60.0, self.policy.max_age_seconds - age_seconds)
+
+
+def _size_bytes(packed: PackedPool) -> int:
+    return packed.embeddings.nbytes + _IMAGE_BYTES * len(packed.images)
 
 
 def _generation(pool: Pool | None, number: int) -> Generation | None:

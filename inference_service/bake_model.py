@@ -1,6 +1,6 @@
 """Puts a CLIP checkpoint into a folder while the container image is built; it runs on its own.
 
-Which of its files decide what the embeddings are says `clip.py`, which loads the folder later.
+Which of its files decide what the embeddings are says `checkpoint.py`, which reads them later.
 
 Usage: python bake_model.py MODEL REVISION FOLDER
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-# As in clip.py, which cannot be imported here: a change of the code must not download weights.
+# As in checkpoint.py, which cannot be imported: a change of the code must not download weights.
 CONFIG_FILES = ("*.json", "merges.txt")
 SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
 PICKLES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")

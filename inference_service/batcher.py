@@ -20,6 +20,13 @@ from imagesearch.errors import DeadlineExceeded, Overloaded, Unavailable
 CLOSE_LIMIT_SECONDS = 8.0  # Cloud Run kills a container 10 seconds after it asks it to end
 BACKGROUND_NICENESS = 10  # of at most 19; the threads that the function starts inherit it
 
+
+def go_last() -> None:
+    """Let all other threads go before this one where cores are short; on Linux alone."""
+    if sys.platform == "linux":  # elsewhere a niceness is the whole process's
+        os.nice(BACKGROUND_NICENESS)
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -119,8 +126,8 @@ class Batcher(Generic[Item, Result]):
         return futures
 
     def _work(self) -> None:
-        if self._background and sys.platform == "linux":  # elsewhere it is the whole process's
-            os.nice(BACKGROUND_NICENESS)
+        if self._background:
+            go_last()
         while batch := self._take():
             started = time.monotonic()
             self._run(batch)

@@ -25,6 +25,7 @@ from imagesearch.adapters.sqlite_rows import (
     create_schema,
     embeddings_after,
     epoch_seconds,
+    exact_cosines,
     find_pool,
     finish_when_done,
     id_list,
@@ -67,7 +68,7 @@ class SqliteCatalog:
     Threads share one connection, in turn; processes share the file. Killing a process leaves
     whole transactions; a loss of power may take the last of them, which leaves unfinished work
     that is published again. The embeddings of a revision are also kept in memory once they
-    have been searched: 4 x embedding_dim bytes an image.
+    have been searched, as integers: embedding_dim + 16 bytes an image.
 
     Raises:
         Unavailable: the file cannot be opened, is no catalog or is one of another version.
@@ -287,17 +288,32 @@ class SqliteCatalog:
         """Return the *k* images nearest to *query* with their cosines: see the port."""
         with self._indexes_lock:
             index = self._indexes.setdefault(model_revision, VectorIndex())
-            with self._reading() as connection:
-                index.extend(embeddings_after(connection, model_revision, index.last_id))
-            found = index.nearest(query, k)
-        with self._reading() as connection:
-            images = images_of(connection, [image_id for image_id, _ in found])
-        return [(images[image_id], cosine) for image_id, cosine in found]
+            while True:
+                self._bring_up_to_date(index, model_revision)
+                row_ids = index.candidates(query, k)
+                with self._reading() as connection:
+                    cosines = exact_cosines(connection, row_ids, query)
+                    best = sorted(cosines.values(), key=lambda one: (-one[1], one[0]))[:k]
+                    images = images_of(connection, [image_id for image_id, _ in best])
+                if len(cosines) == len(row_ids):
+                    return [(images[image_id], cosine) for image_id, cosine in best]
+                # Some have been replaced since the index took them over; others may be nearer.
+                index.drop(set(row_ids) - cosines.keys())
 
     def check(self) -> None:
         """Return when the catalog answers, else raise Unavailable."""
         with self._reading() as connection:
             connection.execute("SELECT 1 FROM pools LIMIT 1").fetchall()
+
+    def _bring_up_to_date(self, index: VectorIndex, model_revision: str) -> None:
+        """Take over the rows that are new; the connection is let go of after every few."""
+        is_behind = True
+        while is_behind:
+            with self._reading() as connection:
+                rows, index.last_id, is_behind = embeddings_after(
+                    connection, model_revision, index.last_id
+                )
+            index.extend([row_id for row_id, _ in rows], matrix_of([vector for _, vector in rows]))
 
     def _prepare(self) -> None:
         with self._writing() as connection:

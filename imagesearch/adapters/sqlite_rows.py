@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -31,6 +31,7 @@ Connection: TypeAlias = sqlite3.Connection
 Advance: TypeAlias = Callable[[Connection, Pool], None]
 
 SCHEMA_VERSION = 1
+_ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 # What a source lists stays, but for its state: `pending`, then `embedded` or `rejected`;
 # `refused` is what the listing itself rejected, with no download_url when it is no image at all.
 _SCHEMA = """
@@ -289,13 +290,43 @@ def mark_pending(connection: Connection, pool: Pool, model_revision: str) -> int
 
 def embeddings_after(
     connection: Connection, model_revision: str, last_id: int
-) -> Iterable[tuple[int, str, bytes]]:
-    """Return (id, image_id, vector) of the embeddings stored after row *last_id*."""
-    return connection.execute(
-        "SELECT id, image_id, vector FROM embeddings"
-        " WHERE model_revision = ? AND id > ? ORDER BY id",
-        (model_revision, last_id),
+) -> tuple[list[tuple[int, bytes]], int, bool]:
+    """
+    Return what was stored after row *last_id*, or the oldest of it.
+
+    Returns:
+        (id, vector) of embeddings of the model, the id to go on from, and whether there is more.
+    """
+    # The + keeps SQLite from its index by model, where it would look at all rows of the model.
+    rows = connection.execute(
+        "SELECT id, vector FROM embeddings WHERE +model_revision = ? AND id > ?"
+        " ORDER BY id LIMIT ?",
+        (model_revision, last_id, _ROWS_AT_ONCE),
+    ).fetchall()
+    if len(rows) == _ROWS_AT_ONCE:
+        return rows, rows[-1][0], True
+    # Other models' rows are not gone through again, either.
+    (newest,) = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()
+    return rows, newest, False
+
+
+def exact_cosines(
+    connection: Connection, row_ids: Sequence[int], query: Embedding
+) -> dict[int, tuple[str, float]]:
+    """Return by row id the image_id and the cosine with *query*; what is gone is left out."""
+    cosines = {}
+    found = connection.execute(
+        "SELECT id, image_id, vector FROM embeddings WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(row_ids),),
     )
+    while some := found.fetchmany(_ROWS_AT_ONCE):
+        rows = matrix_of([vector for _, _, vector in some]).astype(np.float64)  # (m, d)
+        # Each row by itself: a matrix product's last bits depend on a row's place, and equal
+        # images would not tie.
+        products = (rows * query).sum(axis=1).tolist()  # (m, d) * (d,) -> (m,)
+        for (row_id, image_id, _), cosine in zip(some, products, strict=True):
+            cosines[row_id] = (image_id, cosine)
+    return cosines
 
 
 def images_of(connection: Connection, image_ids: Collection[str]) -> dict[str, Image]:

@@ -8,16 +8,30 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite_rows import embeddings_after
 from imagesearch.errors import Unavailable
-from imagesearch.model import Listing, PoolKey, PoolPolicy, PoolState, SourceOptions
+from imagesearch.model import (
+    Credit,
+    Embedding,
+    Image,
+    ListedImage,
+    Listing,
+    PoolKey,
+    PoolPolicy,
+    PoolState,
+    SourceOptions,
+)
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())
@@ -190,3 +204,57 @@ def test_reading_does_not_wait_for_another_process_that_writes(path: Path) -> No
             assert catalog.pool(KEY.pool_id) is not None
             assert time.monotonic() - started < 1.0
             writer.execute("ROLLBACK")
+
+
+def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> None:
+    """Half of 600 images get a new embedding, a fifth of them none, between two searches."""
+    keys = [f"i-{n}" for n in range(600)]
+    vectors = {
+        "old": _directions(600, seed=1),
+        "new": _directions(600, seed=2),
+        "query": _directions(1, seed=3),
+    }
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        _store(catalog, dict(zip(keys, vectors["old"], strict=True)))
+        assert len(catalog.nearest(vectors["query"][0], 600, "m")) == 600
+        _store(catalog, dict(zip(keys[::2], vectors["new"][::2], strict=True)))
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.executemany("DELETE FROM embeddings WHERE image_id = ?", [(k,) for k in keys[::5]])
+        now = np.where(np.arange(600)[:, None] % 2 == 0, vectors["new"], vectors["old"])
+        cosines = now.astype(np.float64) @ vectors["query"][0]
+        left = [n for n in range(600) if n % 5]
+        best = sorted(left, key=lambda n: -cosines[n])
+        for k in (1, 10, 300, 600):
+            found = catalog.nearest(vectors["query"][0], k, "m")
+            assert [image.image_id for image, _ in found] == [keys[n] for n in best[:k]]
+
+
+def _directions(number: int, seed: int) -> NDArray[np.float32]:
+    rows = np.random.default_rng(seed).standard_normal((number, 64)).astype(np.float32)
+    unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
+
+
+def _store(catalog: SqliteCatalog, embeddings: Mapping[str, Embedding]) -> None:
+    key = PoolKey.of("horse", SourceOptions())
+    images = (Image(name, name, "", 1, 1, Credit("", "")) for name in embeddings)
+    catalog.request_pool(key, NOW)
+    catalog.begin_fetch(key.pool_id, 1, NOW)
+    listing = Listing(tuple(ListedImage(image, "u") for image in images))
+    catalog.record_listing(key.pool_id, 1, listing, NOW)
+    catalog.record_batch(
+        key.pool_id, 1, model_revision="m", embeddings=embeddings, rejections={}, now=NOW
+    )
+
+
+def test_a_search_looks_for_new_rows_by_their_id_alone(path: Path) -> None:
+    """By SQLite's index of the model, each search would look at every row there is."""
+    with closing(SqliteCatalog(path, PoolPolicy())), closing(sqlite3.connect(path)) as raw:
+        statements: list[str] = []
+        raw.set_trace_callback(statements.append)
+        embeddings_after(raw, "m", 7)
+        raw.set_trace_callback(None)
+        plan = raw.execute(f"EXPLAIN QUERY PLAN {statements[0]}").fetchall()
+        assert [step[3] for step in plan] == [
+            "SEARCH embeddings USING INTEGER PRIMARY KEY (rowid>?)"
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from random import Random
 
 import numpy as np
 import pytest
@@ -75,3 +76,25 @@ def test_top_k_equals_a_plain_sort(scores: list[float], k: int) -> None:
     assert sum(hit.relevance for hit in top_k(images, np.array(scores, np.float32), 99, 20.0)) == (
         pytest.approx(1.0 if scores else 0.0)
     )
+
+
+@given(
+    st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=300),
+    st.integers(1, 310),
+    st.randoms(use_true_random=False),
+)
+def test_top_k_equals_the_numpy_oracle_whatever_the_order_of_the_images(
+    scores: list[float], k: int, random: Random
+) -> None:
+    """Half precision makes ties common, at the edge of the k best, too."""
+    images = [listed(i).image for i in range(len(scores))]
+    random.shuffle(images)
+    cosines = np.array(scores, np.float32)
+    ids = np.array([image.image_id for image in images])
+    best = np.lexsort((ids, -cosines))[:k]
+    weights = np.exp(20.0 * cosines.astype(np.float64))
+    hits = top_k(images, cosines, k, 20.0)
+    assert [hit.image.image_id for hit in hits] == ids[best].tolist()
+    assert [hit.score for hit in hits] == cosines[best].tolist()
+    assert [hit.logit for hit in hits] == (20.0 * cosines[best].astype(np.float64)).tolist()
+    assert [hit.relevance for hit in hits] == pytest.approx((weights / weights.sum())[best])

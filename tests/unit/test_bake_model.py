@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from imagesearch.config import DEFAULT_MODEL
-from inference_service import bake_model, clip
+from inference_service import bake_model
+from inference_service import checkpoint as formats
 from inference_service.bake_model import CannotBake, bake
 from tests.stub_http import Request, StubServer, reply
 
@@ -29,9 +30,9 @@ def checkpoint(folder: Path, **files: str) -> Path:
 
 
 def test_baking_looks_for_the_files_that_the_service_loads() -> None:
-    assert clip._CONFIG_FILES == bake_model.CONFIG_FILES
-    assert clip._SAFETENSORS == bake_model.SAFETENSORS
-    assert clip._PICKLES == bake_model.PICKLES
+    assert formats.CONFIG_FILES == bake_model.CONFIG_FILES
+    assert formats.SAFETENSORS == bake_model.SAFETENSORS
+    assert formats.PICKLES == bake_model.PICKLES
 
 
 def test_of_a_folder_the_checkpoint_is_baked_and_nothing_else(tmp_path: Path) -> None:

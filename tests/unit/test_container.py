@@ -262,7 +262,7 @@ NOT_HERE = {None, "torch", "imagesearch", "google-cloud-pubsub"}
 
 def test_the_direct_requirements_are_what_the_code_imports() -> None:
     text = (SERVICE / "requirements.in").read_text()
-    direct = {re.split(r"[\[ ]", line)[0] for line in text.splitlines() if line[:1] != "#"}
+    direct = {re.split(r"[\[ ;]", line)[0] for line in text.splitlines() if line[:1] != "#"}
     imports = [one for one in service_imports().imports if not one.startswith("inference_service")]
     used = {distribution_of(name) for name in imports}
     assert direct == (used - NOT_HERE) | RUN_WITH

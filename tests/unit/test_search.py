@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.errors import NotFound, SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, ScoreRequest
 from imagesearch.model import PoolState
@@ -360,6 +361,31 @@ def test_a_generation_that_was_just_replaced_can_still_be_scored(world: World) -
     assert world.score.score(request).hits[0].image.image_id == "twin-2"
     with pytest.raises(NotFound, match="there is no generation 7"):
         world.score.score(request.model_copy(update={"generation": 7}))
+
+
+def test_pools_kept_in_process_are_counted_in_bytes(world: World) -> None:
+    """A matrix of 16 dimensions in float32, and what Python needs for an image."""
+    world.ready_pool("horse", 5)
+    world.ready_pool("star", 8)
+    assert world.score._pools.currsize == (5 + 8) * (16 * 4 + 1400)
+
+
+def test_equal_images_of_a_pool_are_ordered_by_image_id(world: World) -> None:
+    pool = world.ready_pool(count=61)
+    same = world.encoder.encode_text("the same").vector
+    world.catalog.record_batch(
+        pool.pool_id,
+        1,
+        model_revision=world.encoder.model_revision,
+        embeddings={f"twin-{n}": same for n in range(61)},
+        rejections={},
+        now=world.clock.now(),
+    )
+    world.cache = Memorystore(embedded_client())
+    world.assemble()
+    for k in (1, 7, 61):
+        hits = world.ask(query=f"another {k}", top_k=k).hits or ()
+        assert [hit.image.image_id for hit in hits] == sorted(f"twin-{n}" for n in range(61))[:k]
 
 
 def test_searching_the_catalog_needs_no_keyword_and_sees_every_pool(world: World) -> None:

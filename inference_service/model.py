@@ -1,0 +1,134 @@
+"""A CLIP in this process: texts and pictures in, embeddings out, one call at a time.
+
+Its arithmetic is in `openvino_clip.py` and `torch_clip.py`; the queues before it in `clip.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from imagesearch.model import Embeddings
+from imagesearch.ports import TextEmbedding
+from inference_service.checkpoint import Config, read_tokenizer, read_weights
+from inference_service.images import Framing, Pixels, decode
+
+logger = logging.getLogger(__name__)
+
+
+class Towers(Protocol):
+    """A CLIP's text and vision towers, each for one thread at a time."""
+
+    logit_scale: float
+
+    def embed_tokens(self, ids: NDArray[np.int32], ends: NDArray[np.int32]) -> Embeddings:
+        """
+        Return (B, D), rows of unit L2 norm.
+
+        Args:
+            ids: (B, T) tokens, padded with the end token.
+            ends: (B,) where the end token of each is.
+        """
+
+    def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        """Return (B, D), rows of unit L2 norm, from framed pixels (B, H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """
+    The towers of a model with its tokenizer and the framing of its images.
+
+    Any thread may call `preprocess`, one at a time each of the others.
+    """
+
+    config: Config
+    towers: Towers
+    tokenizer: Tokenizer
+    framing: Framing
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> Clip:
+        """
+        Load the checkpoint in *folder*, whatever precision it was saved in.
+
+        Raises:
+            ValueError: another architecture, or a part that is missing or does not fit.
+            OSError: a file is missing or unreadable.
+        """
+        config, framing = Config.read(folder), Framing.read(folder)
+        tokenizer = read_tokenizer(folder, config)
+        return cls(config, _towers(folder, config, framing, device), tokenizer, framing)
+
+    def preprocess(self, data: bytes) -> Pixels:
+        """
+        Return the picture in *data*, resized and cropped as the checkpoint says.
+
+        Raises:
+            RejectedImage: as in `images.decode`.
+        """
+        return self.framing.frame(decode(data, draft_side=self.framing.draft_side))
+
+    def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
+        """Return (len(images), embedding_dim), rows of unit L2 norm."""
+        height, width, _ = images[0].shape
+        side = self.config.image_side
+        if (height, width) != (side, side):
+            raise ValueError(
+                f"Input image size ({height}*{width}) doesn't match model ({side}*{side})"
+            )
+        return self.towers.embed_pixels(np.stack(images))
+
+    def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
+        """Return for each text its embedding, of unit L2 norm."""
+        encodings = [
+            # A lone surrogate, which JSON can carry, is no text that a tokenizer takes.
+            self.tokenizer.encode(text.encode(errors="replace").decode())
+            for text in texts
+        ]
+        tokens = [self._to_the_end(encoding) for encoding in encodings]
+        ends = np.array([len(one) - 1 for one in tokens], np.int32)
+        ids = np.zeros((len(tokens), ends.max() + 1), np.int32)
+        for row, one in zip(ids, tokens, strict=True):
+            row[:] = one[-1]
+            row[: len(one)] = one
+        vectors = self.towers.embed_tokens(ids, ends)
+        truncated = [bool(encoding.overflowing) for encoding in encodings]
+        return [TextEmbedding(*pair) for pair in zip(vectors, truncated, strict=True)]
+
+    def _to_the_end(self, encoding: Encoding) -> NDArray[np.int32]:
+        """Return the tokens to the one at which the model reads, which sees none after it."""
+        ids = np.array(encoding.ids, np.int32)
+        end = ids.max() if self.config.ends_at_largest else self.config.end_token
+        return ids[: int((ids == end).argmax()) + 1]
+
+
+def _towers(folder: Path, config: Config, framing: Framing, device: str) -> Towers:
+    if device == "cpu" and importlib.util.find_spec("openvino"):
+        from inference_service.openvino_clip import OpenVinoTowers
+
+        try:
+            return OpenVinoTowers(config, read_weights(folder), framing)
+        except RuntimeError as error:  # what OpenVINO raises
+            logger.warning("OpenVINO does not take the model, torch does: %s", error)
+    from inference_service.torch_clip import TorchTowers  # here: it takes seconds to import
+
+    return TorchTowers(folder, config, framing, device)
+
+
+def fastest_device() -> str:
+    """Return cuda when there is a GPU for it; torch, which takes long to import, knows for sure."""
+    if sys.platform == "linux" and not Path("/dev/nvidiactl").exists():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

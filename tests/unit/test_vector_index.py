@@ -1,0 +1,112 @@
+"""The scan over int8 copies: what it returns must hold the true answer, whatever the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from imagesearch.adapters.vector_index import VectorIndex
+from imagesearch.errors import Bug
+from imagesearch.model import Embeddings
+
+DIM = 32
+
+
+def unit(rows: Embeddings) -> Embeddings:
+    scaled: Embeddings = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    return scaled.astype(np.float32)
+
+
+def normal(rows: int, seed: int = 0) -> Embeddings:
+    return np.random.default_rng(seed).standard_normal((rows, DIM)).astype(np.float32)
+
+
+def in_a_cone(rows: int) -> Embeddings:
+    """All alike, with one dimension far above the others, as CLIP's embeddings are."""
+    return unit(0.2 * normal(rows) + 9 * np.eye(DIM, dtype=np.float32)[3])
+
+
+def nearly_equal(rows: int) -> Embeddings:
+    """Nearer to each other than int8 can tell."""
+    return unit(normal(1, seed=5) + 1e-4 * normal(rows))
+
+
+def along_axes(rows: int) -> Embeddings:
+    return np.eye(DIM, dtype=np.float32)[np.arange(rows) % DIM]
+
+
+def equal(rows: int) -> Embeddings:
+    return unit(np.repeat(normal(1), rows, axis=0))
+
+
+def index_of(rows: Embeddings, at_once: int = 4096) -> VectorIndex:
+    index = VectorIndex()
+    for start in range(0, len(rows), at_once):
+        some = rows[start : start + at_once]
+        index.extend(range(start, start + len(some)), some)
+    return index
+
+
+@pytest.mark.parametrize("k", [1, 10, 200])
+@pytest.mark.parametrize(
+    "make", [lambda n: unit(normal(n)), in_a_cone, nearly_equal, along_axes, equal]
+)
+def test_the_candidates_hold_all_that_no_other_row_beats(
+    make: Callable[[int], Embeddings], k: int
+) -> None:
+    rows = make(3000)
+    index = index_of(rows, at_once=700)
+    for query in [*unit(normal(5, seed=1)), rows[17]]:
+        cosines = rows.astype(np.float64) @ query.astype(np.float64)
+        kth = np.sort(cosines)[-k]
+        assert set(np.flatnonzero(cosines >= kth).tolist()) <= set(index.candidates(query, k))
+
+
+def test_few_candidates_are_left_to_be_read() -> None:
+    """A bound that let everything through would be right, and useless."""
+    for rows in (unit(normal(20_000)), in_a_cone(20_000)):
+        index = index_of(rows)
+        for query in unit(normal(5, seed=1)):
+            assert 10 <= len(index.candidates(query, 10)) < 400
+
+
+def test_rows_past_a_block_are_found_and_dropped_like_any_other() -> None:
+    rows = unit(normal(70_000))
+    index = index_of(rows, at_once=9000)
+    assert len(index) == 70_000
+    for number in (0, 32_767, 32_768, 69_999):
+        assert number in index.candidates(rows[number], 1)
+    index.drop([32_768, 69_999, 0])
+    assert len(index) == 69_997
+    for number in (0, 32_768, 69_999):
+        assert number not in index.candidates(rows[number], 5)
+    assert 32_767 in index.candidates(rows[32_767], 1)
+    index.extend([70_000], rows[:1])
+    assert 70_000 in index.candidates(rows[0], 1)
+
+
+def test_one_batch_may_fill_several_blocks() -> None:
+    rows = unit(normal(70_000))
+    index = index_of(rows, at_once=70_000)
+    assert 69_999 in index.candidates(rows[69_999], 1)
+    assert len(set(index.candidates(rows[0], 70_000))) == 70_000
+
+
+def test_an_index_that_lost_all_rows_finds_nothing_and_takes_new_ones() -> None:
+    index = index_of(unit(normal(3)))
+    index.drop([0, 1, 2])
+    assert index.candidates(unit(normal(1))[0], 3) == []
+    index.extend([9], unit(normal(1)))
+    assert index.candidates(unit(normal(1))[0], 3) == [9]
+
+
+def test_a_query_of_another_dimension_is_a_bug() -> None:
+    with pytest.raises(Bug, match=r"\(32,\), got \(3,\)"):
+        index_of(unit(normal(3))).candidates(np.ones(3, np.float32), 1)
+
+
+def test_no_row_or_no_k_gives_no_candidate() -> None:
+    assert VectorIndex().candidates(np.ones(3, np.float32), 5) == []
+    assert index_of(unit(normal(3))).candidates(unit(normal(1))[0], 0) == []
