@@ -9,6 +9,9 @@ locals {
     "Seconds of a request: median and p95" = [for quantile in ["0.5", "0.95"] :
       "histogram_quantile(${quantile}, sum by (le) (rate(run_googleapis_com:request_latencies_bucket{${local.query_revisions}}[5m]))) / 1000"
     ]
+    "Seconds of a search on a ready pool: median and p95" = [for quantile in ["0.5", "0.95"] :
+      "histogram_quantile(${quantile}, sum by (le) (rate(logging_googleapis_com:user_${google_logging_metric.ready_search_seconds.name}_bucket{${local.query_revisions}}[5m])))"
+    ]
     "Instances by service" = [
       "sum by (service_name) (run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=~\"${local.name}-.*\"})",
     ]

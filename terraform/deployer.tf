@@ -1,4 +1,5 @@
-# Cloud Build's account. It rolls out code; what changes the structure is applied by a person: see
+# Cloud Build's two accounts. The deployer rolls out what is on the main branch; what changes the
+# structure is applied by a person. The planner tests and plans what anyone proposes. See
 # docs/decisions/0020-the-deployer-rolls-out-code.md.
 
 resource "google_service_account" "deployer" {
@@ -9,7 +10,12 @@ resource "google_service_account" "deployer" {
 }
 
 resource "google_artifact_registry_repository_iam_member" "deployer_pushes" {
-  repository = google_artifact_registry_repository.images.name
+  for_each = {
+    images = google_artifact_registry_repository.images.name
+    cache  = google_artifact_registry_repository.cache.name
+  }
+
+  repository = each.value
   location   = var.region
   role       = "roles/artifactregistry.writer"
   member     = google_service_account.deployer.member
@@ -77,9 +83,9 @@ resource "google_billing_account_iam_member" "deployer_reads_budget" {
   member             = google_service_account.deployer.member
 }
 
-# A plan compares everything with what is there. None of these roles reads data or changes anything,
-# but for the log that a build writes; a consumer may also have the project asked on its account, as
-# the budget's API wants it.
+# A plan compares everything with what is there. These roles read settings, grants and metrics, no
+# image, message, document, log or key, and change nothing, but for the log that a build writes; a
+# consumer may also have the project asked on its account, as the budget's API wants it.
 resource "google_project_iam_member" "deployer" {
   for_each = toset([
     "roles/browser",
@@ -87,7 +93,6 @@ resource "google_project_iam_member" "deployer" {
     "roles/compute.viewer",
     "roles/iam.securityReviewer",
     "roles/logging.logWriter",
-    "roles/logging.viewer",
     "roles/monitoring.viewer",
     "roles/pubsub.viewer",
     "roles/redis.viewer",
@@ -101,7 +106,8 @@ resource "google_project_iam_member" "deployer" {
   member  = google_service_account.deployer.member
 }
 
-# What has no viewer's role that leaves the data out.
+# What has no viewer's role that leaves the data out. The one thing here that opens a door is the AUTH
+# string, which a plan reads back with the Memorystore that it belongs to.
 resource "google_project_iam_custom_role" "deployer_reads" {
   role_id = "imagesearchDeployerReads"
   title   = "imagesearch: what a plan reads besides"
@@ -111,6 +117,7 @@ resource "google_project_iam_custom_role" "deployer_reads" {
     "datastore.indexes.list",
     "iam.roles.get",
     "iam.serviceAccounts.get",
+    "logging.logMetrics.get",
     "redis.instances.getAuthString",
     "storage.buckets.get",
   ]
@@ -122,4 +129,41 @@ resource "google_project_iam_member" "deployer_reads_the_rest" {
   project = var.project_id
   role    = google_project_iam_custom_role.deployer_reads.id
   member  = google_service_account.deployer.member
+}
+
+# Whoever proposes a change proposes cloudbuild.yaml too, and so does whatever this account may do. It
+# plans from the state alone, without looking at what is there.
+resource "google_service_account" "planner" {
+  account_id   = "${local.name}-planner"
+  display_name = "imagesearch: Cloud Build, for what is not yet on the main branch"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_storage_bucket_iam_member" "planner_reads_state" {
+  count = var.state_bucket == null ? 0 : 1
+
+  bucket = var.state_bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.planner.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "planner_reads_cache" {
+  repository = google_artifact_registry_repository.cache.name
+  location   = var.region
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.planner.member
+}
+
+# The project's number, the log of the build, and again the consumer.
+resource "google_project_iam_member" "planner" {
+  for_each = toset([
+    "roles/browser",
+    "roles/logging.logWriter",
+    "roles/serviceusage.serviceUsageConsumer",
+  ])
+
+  project = var.project_id
+  role    = each.value
+  member  = google_service_account.planner.member
 }

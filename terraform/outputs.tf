@@ -9,6 +9,27 @@ output "api_url" {
   value       = local.api_url
 }
 
+# What a deployment goes on with that failed half way: a targeted apply stores only the outputs of
+# what it makes, and none of variables alone.
+resource "terraform_data" "deployment" {
+  input = { region = var.region, inference_profile = var.inference_profile }
+}
+
+output "region" {
+  description = "Region of everything that is not global."
+  value       = terraform_data.deployment.output.region
+}
+
+output "inference_profile" {
+  description = "Whether a GPU embeds, scores, both or neither: gpu, split or cpu."
+  value       = terraform_data.deployment.output.inference_profile
+}
+
+output "inference_image" {
+  description = "Image that the inference service runs, by digest."
+  value       = google_cloud_run_v2_service.inference["inference"].template[0].containers[0].image
+}
+
 output "images_bucket" {
   description = "Bucket of the stored images."
   value       = google_storage_bucket.images.name
@@ -20,8 +41,13 @@ output "image_repository" {
 }
 
 output "deployer_service_account" {
-  description = "Account that a trigger of Cloud Build runs cloudbuild.yaml with."
+  description = "Account of the trigger of Cloud Build that deploys the main branch."
   value       = google_service_account.deployer.email
+}
+
+output "planner_service_account" {
+  description = "Account of every other trigger: it may test and plan, and deploys nothing."
+  value       = google_service_account.planner.email
 }
 
 output "pixabay_key_secret" {

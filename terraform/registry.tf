@@ -1,4 +1,5 @@
-# The containers: the inference service's images, and what Cloud Build makes of the functions.
+# The containers: the inference service's images, what Cloud Build makes of the functions, and the
+# layers that the next build of an image begins with.
 
 resource "google_artifact_registry_repository" "images" {
   # checkov:skip=CKV_GCP_84: encrypted with Google's keys
@@ -6,7 +7,8 @@ resource "google_artifact_registry_repository" "images" {
   location      = var.region
   format        = "DOCKER"
 
-  # What is kept wins over what is deleted: the last ten of each image stay for rolling back.
+  # What is kept wins over what is deleted: the last ten of each image stay for rolling back. Only what
+  # is on the main branch, or a person deploys, is pushed here.
   cleanup_policies {
     id     = "keep-the-last-ten"
     action = "KEEP"
@@ -19,6 +21,26 @@ resource "google_artifact_registry_repository" "images" {
     action = "DELETE"
     condition {
       older_than = "2592000s"
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+# A repository of its own, since no policy could keep ten of everything but this.
+resource "google_artifact_registry_repository" "cache" {
+  # checkov:skip=CKV_GCP_84: encrypted with Google's keys
+  repository_id = "${local.name}-cache"
+  location      = var.region
+  format        = "DOCKER"
+
+  # A build moves the tag, so that one cache stays for each accelerator.
+  cleanup_policies {
+    id     = "delete-what-a-newer-build-replaced"
+    action = "DELETE"
+    condition {
+      tag_state  = "UNTAGGED"
+      older_than = "86400s"
     }
   }
 

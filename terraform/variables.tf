@@ -101,10 +101,10 @@ variable "firestore_database" {
 variable "instances" {
   description = "Least and most instances of each service; a least of 0 lets it sleep, and scorer is of the profile split only."
   type = object({
-    query     = optional(object({ min = optional(number, 0), max = optional(number, 10) }), {})
-    fetch     = optional(object({ min = optional(number, 0), max = optional(number, 5) }), {})
+    query     = optional(object({ min = optional(number, 0), max = optional(number, 8) }), {})
+    fetch     = optional(object({ min = optional(number, 0), max = optional(number, 4) }), {})
     inference = optional(object({ min = optional(number, 0), max = optional(number, 1) }), {})
-    scorer    = optional(object({ min = optional(number, 0), max = optional(number, 3) }), {})
+    scorer    = optional(object({ min = optional(number, 0), max = optional(number, 2) }), {})
   })
   default = {}
 
@@ -234,7 +234,7 @@ variable "budget" {
 }
 
 variable "state_bucket" {
-  description = "Bucket of Terraform's state, which the deployer may then read and write; null: nothing is deployed by Cloud Build."
+  description = "Bucket of Terraform's state, which the deployer may then read and write, and the planner read; null: nothing is deployed by Cloud Build."
   type        = string
   default     = null
 

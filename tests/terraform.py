@@ -136,7 +136,7 @@ def _terraform(folder: str, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         ["terraform", *arguments, "-no-color"],
         cwd=folder,
-        env=_environment(),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -144,8 +144,8 @@ def _terraform(folder: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @cache
-def _environment() -> dict[str, str]:
-    # Not what a person has set for another configuration.
+def environment() -> dict[str, str]:
+    """Return what Terraform is run with: nothing set for another configuration."""
     ours = ("TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     if OFFLINE_PROVIDERS.exists():

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Deploys to a project that has nothing yet, and applies what Cloud Build may not (decision 0020).
 # Safe to run again, after a failure too: what is there is kept, and what has not changed is not
-# built. Everything but the project, the region and the profile is in terraform/terraform.tfvars.
+# built. Region and profile stay what they were; the first time, they are europe-west4 and gpu.
+# Everything else but the project is in terraform/terraform.tfvars.
 #
-# Usage: tools/first_deployment.sh --project=ID [--region=europe-west4] [--profile=gpu|split|cpu]
+# Usage: tools/first_deployment.sh --project=ID [--region=REGION] [--profile=gpu|split|cpu]
 #                                  [--yes] [--dry-run]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-project='' region=europe-west4 profile=gpu approve=() dry_run=''
+project='' region='' profile='' approve=() dry_run=''
 for argument in "$@"; do
   case $argument in
     --project=?*) project=${argument#*=} ;;
@@ -30,8 +31,6 @@ fi
 
 state_bucket=$project-imagesearch-state
 sources_bucket=$project-imagesearch-sources
-repository=$region-docker.pkg.dev/$project/imagesearch
-image=$repository/inference
 key_secret=imagesearch-pixabay-key
 deployer=imagesearch-deployer@$project.iam.gserviceaccount.com
 # Terraform turns on the others; it cannot turn on those that it needs to do so.
@@ -60,6 +59,54 @@ check_tools() {
   fi
 }
 
+init() { # -reconfigure: this checkout may have been used for another project
+  do_it terraform -chdir=terraform init -input=false -reconfigure \
+    -backend-config="bucket=$state_bucket"
+}
+
+deployed() { # OUTPUT of the deployment that there is, if any
+  python3 -c 'import json, sys; print(json.loads(sys.argv[1]).get(sys.argv[2], {}).get("value", ""))' \
+    "$outputs" "$1"
+}
+
+settle_place() {
+  local outputs='{}' was_region was_profile
+  # Not asked with `there`: a failure to read is no first deployment.
+  [ -z "$state_there" ] || outputs=$(terraform -chdir=terraform output -json)
+  was_region=$(deployed region)
+  was_profile=$(deployed inference_profile)
+  region=${region:-${was_region:-europe-west4}}
+  profile=${profile:-${was_profile:-gpu}}
+  if [ "$region" != "${was_region:-$region}" ]; then
+    echo "imagesearch is deployed in $was_region; in $region all of it would be made anew, without" \
+      "its data. Leave --region out, or take it down first: docs/deploy.md says how." >&2
+    exit 2
+  fi
+  echo "Project $project, region $region, profile $profile"
+  [ "$profile" = "${was_profile:-$profile}" ] ||
+    echo "The profile is $was_profile now: this changes the inference services."
+}
+
+ask() { # before anything is made; what Terraform then makes of the rest, it shows and asks itself
+  cat <<END
+This makes what is not there yet, and some of it costs money:
+  the APIs $apis, and those of terraform/services.tf
+  the bucket $state_bucket of Terraform's state
+  the registry and the bucket of the code, the accounts of Cloud Build, the secret of the Pixabay key
+  a version of that secret, from PIXABAY_API_KEY or as you type it
+  the image of the inference service, which Cloud Build builds and stores
+END
+  if [ -n "$dry_run" ] || [ ${#approve[@]} -gt 0 ]; then
+    return
+  fi
+  local answer=''
+  read -rp "Go on? Type yes: " answer || true
+  [ "$answer" = yes ] || {
+    echo "nothing was made" >&2
+    exit 1
+  }
+}
+
 enable_apis() {
   local enabled='' missing=() api
   [ -n "$dry_run" ] ||
@@ -71,9 +118,11 @@ enable_apis() {
 }
 
 make_state_bucket() {
-  there gcloud storage buckets describe "gs://$state_bucket" ||
-    do_it gcloud storage buckets create "gs://$state_bucket" --project="$project" \
-      --location="$region" --uniform-bucket-level-access --public-access-prevention
+  do_it gcloud storage buckets create "gs://$state_bucket" --project="$project" \
+    --location="$region" --uniform-bucket-level-access --public-access-prevention
+}
+
+keep_earlier_states() {
   local versioned=''
   [ -n "$dry_run" ] ||
     versioned=$(gcloud storage buckets describe "gs://$state_bucket" --format='value(versioning_enabled)')
@@ -112,9 +161,10 @@ key_there() { # a version, without which the fetch function cannot be made
     --filter=state=ENABLED --format='value(name)' 2>/dev/null)" ]
 }
 
-prepare() { # what the image and the key are put into, and the rights to do so
+prepare() { # what the image and the key are put into, the rights to do so, region and profile
   # Terraform asks for an image even here, where nothing has one.
   apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve \
+    -target=terraform_data.deployment \
     -target=google_artifact_registry_repository_iam_member.deployer_pushes \
     -target=google_storage_bucket_iam_member.deployer_writes_state \
     -target=google_project_iam_member.deployer \
@@ -125,7 +175,7 @@ prepare() { # what the image and the key are put into, and the rights to do so
 add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
   local key=${PIXABAY_API_KEY:-}
   if [ -z "$key" ] && [ -z "$dry_run" ]; then
-    read -rsp "Key of the Pixabay API, as https://pixabay.com/api/docs/ shows it: " key
+    read -rsp "Key of the Pixabay API, as https://pixabay.com/api/docs/ shows it: " key || true
     echo
   fi
   if [ -z "$key" ] && [ -z "$dry_run" ]; then
@@ -160,16 +210,29 @@ upload_archives() {
   done
 }
 
+check_tools
+state_there=''
+there gcloud storage buckets describe "gs://$state_bucket" && state_there=yes
+[ -z "$state_there" ] || init
+settle_place
+
+repository=$region-docker.pkg.dev/$project/imagesearch
+image=$repository/inference
 accelerator=cuda
 [ "$profile" != cpu ] || accelerator=cpu
-
-check_tools
 tag=$(image_tag)-$accelerator
+
+prepared=''
+image_there && key_there && prepared=yes
+[ -n "$prepared" ] || ask
 enable_apis
-make_state_bucket
+if [ -z "$state_there" ]; then
+  make_state_bucket
+  init
+fi
+keep_earlier_states
 package_functions
-do_it terraform -chdir=terraform init -input=false -backend-config="bucket=$state_bucket"
-{ image_there && key_there; } || prepare
+[ -n "$prepared" ] || prepare
 key_there || add_key
 image_there || build_image
 digest=sha256:DIGEST

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Builds the inference service's image, pushes it, and writes its name by digest to a file.
-# Cloud Build runs it in a container with Docker; cloudbuild.yaml says which.
+# Builds the inference service's image; with a tag, also pushes it, and writes its name by digest to a
+# file. Cloud Build runs it in a container with Docker; cloudbuild.yaml says which.
 #
-# Usage: tools/push_image.sh REPOSITORY TAG PROFILE FILE
+# Usage: tools/push_image.sh REPOSITORY PROFILE [TAG FILE]
 set -eu
 repository=$1
-tag=$2
-profile=$3
-file=$4
+profile=$2
+tag=${3-}
+file=${4-}
 
 case $profile in
   gpu | split) accelerator=cuda ;;
@@ -17,18 +17,22 @@ case $profile in
     exit 1
     ;;
 esac
+cache=type=registry,ref=$repository-cache/inference:$accelerator
 
-mkdir -p "$(dirname "$file")"
 # Docker's own builder cannot keep the layers of all stages in a registry; BuildKit's container can.
 docker buildx create --use --name images --driver docker-container \
   --driver-opt image=moby/buildkit:v0.29.0
+set -- --file inference_service/Dockerfile --build-arg "ACCELERATOR=$accelerator" --cache-from "$cache"
+if [ -z "$tag" ]; then
+  docker buildx build "$@" .
+  exit
+fi
+
+mkdir -p "$(dirname "$file")"
 # No attestation: the digest is then that of the image, and not of a list that it is in. A cache
 # that cannot be written makes the next build slow, and fails none.
-docker buildx build --file inference_service/Dockerfile --build-arg "ACCELERATOR=$accelerator" \
-  --tag "$repository/inference:$tag" --push --provenance=false --metadata-file "$file.json" \
-  --cache-from "type=registry,ref=$repository/inference-cache:$accelerator" \
-  --cache-to "type=registry,ref=$repository/inference-cache:$accelerator,mode=max,ignore-error=true" \
-  .
+docker buildx build "$@" --cache-to "$cache,mode=max,ignore-error=true" --provenance=false \
+  --tag "$repository/inference:$tag" --push --metadata-file "$file.json" .
 digest=$(sed -n 's/.*"containerimage\.digest": *"\(sha256:[0-9a-f]\{64\}\)".*/\1/p' "$file.json")
 if [ -z "$digest" ]; then
   echo "$file.json names no digest of the image" >&2

@@ -73,8 +73,32 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
     error_message = "Every alert is sent."
   }
   assert {
-    condition     = join(",", concat(keys(google_monitoring_alert_policy.metric), keys(google_monitoring_alert_policy.query))) == "api-down,dead-letters,oldest-unacked,errors,latency,malformed,pixabay"
+    condition     = join(",", concat(keys(google_monitoring_alert_policy.metric), keys(google_monitoring_alert_policy.query))) == "api-down,dead-letters,oldest-unacked,errors,full,latency,malformed,no-instance,pixabay"
     error_message = "One for each way in which it breaks."
+  }
+  assert {
+    condition = (
+      google_monitoring_alert_policy.metric["api-down"].conditions[0].condition_threshold[0].threshold_value == 1
+      && google_monitoring_alert_policy.metric["api-down"].conditions[0].condition_threshold[0].aggregations[0].per_series_aligner == "ALIGN_NEXT_OLDER"
+      && google_monitoring_alert_policy.metric["api-down"].conditions[0].condition_threshold[0].aggregations[0].cross_series_reducer == "REDUCE_COUNT_FALSE"
+      && length(google_monitoring_uptime_check_config.ready.selected_regions) == 3
+    )
+    error_message = "The API is down when more than one of three places says so: places are counted, not checks."
+  }
+  assert {
+    condition     = !strcontains(google_monitoring_alert_policy.inference_start.conditions[0].condition_matched_log[0].filter, "no available instance")
+    error_message = "A service that is full is no service that does not start."
+  }
+  assert {
+    condition = alltrue([for key in ["full", "no-instance"] : (
+      strcontains(google_monitoring_alert_policy.query[key].conditions[0].condition_prometheus_query_language[0].query, "logging_googleapis_com:user_${google_logging_metric.no_instance.name}{")
+      && strcontains(google_monitoring_alert_policy.query[key].conditions[0].condition_prometheus_query_language[0].query, "container_instance_count")
+    )])
+    error_message = "What tells them apart is whether an instance runs."
+  }
+  assert {
+    condition     = google_logging_metric.ready_search_seconds.metric_descriptor[0].value_type == "DISTRIBUTION" && contains(google_logging_metric.ready_search_seconds.bucket_options[0].explicit_buckets[0].bounds, 2)
+    error_message = "The threshold of the latency, 2 s, is a bound of a bucket."
   }
   assert {
     condition = (

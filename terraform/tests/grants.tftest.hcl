@@ -29,7 +29,8 @@ run "each_may_do_its_own_work" {
       google_service_account.push.email,
       google_service_account.build.email,
       google_service_account.deployer.email,
-    ])) == 7
+      google_service_account.planner.email,
+    ])) == 8
     error_message = "One account for each workload."
   }
   assert {
@@ -85,7 +86,45 @@ run "each_may_do_its_own_work" {
     error_message = "Builds read the bucket of the functions' sources and no other."
   }
   assert {
-    condition     = length(google_storage_bucket_iam_member.deployer_writes_state) == 0 && length(google_billing_account_iam_member.deployer_reads_budget) == 0
+    condition     = length(google_storage_bucket_iam_member.deployer_writes_state) == 0 && length(google_storage_bucket_iam_member.planner_reads_state) == 0 && length(google_billing_account_iam_member.deployer_reads_budget) == 0
     error_message = "Nothing is granted on what is not named."
+  }
+  assert {
+    condition     = alltrue([for one in google_project_iam_member.planner : contains(["roles/browser", "roles/logging.logWriter", "roles/serviceusage.serviceUsageConsumer"], one.role)])
+    error_message = "What is proposed is planned with an account that sees next to nothing."
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.planner_reads_cache.repository == google_artifact_registry_repository.cache.name && google_artifact_registry_repository_iam_member.planner_reads_cache.role == "roles/artifactregistry.reader"
+    error_message = "It reads the cache of the builds, and no image."
+  }
+}
+
+run "the_state_is_the_deployers_to_write_and_the_planners_to_read" {
+  command = apply
+
+  variables {
+    state_bucket = "example-project-imagesearch-state"
+  }
+
+  assert {
+    condition     = google_storage_bucket_iam_member.deployer_writes_state[0].role == "roles/storage.objectUser" && google_storage_bucket_iam_member.planner_reads_state[0].role == "roles/storage.objectViewer"
+    error_message = "Only the deployer writes the state."
+  }
+  assert {
+    condition     = output.region == "europe-west4" && output.inference_profile == "gpu" && output.inference_image == var.inference_image
+    error_message = "What is deployed, and where, is read from the state by whoever plans next."
+  }
+}
+
+run "the_cache_keeps_one_of_each_and_the_images_ten" {
+  command = apply
+
+  assert {
+    condition     = one(google_artifact_registry_repository.cache.cleanup_policies).condition[0].tag_state == "UNTAGGED"
+    error_message = "What a newer build replaced loses its tag, and goes."
+  }
+  assert {
+    condition     = one([for policy in google_artifact_registry_repository.images.cleanup_policies : policy.most_recent_versions[0].keep_count if policy.action == "KEEP"]) == 10
+    error_message = "Ten of each image stay for rolling back."
   }
 }

@@ -130,8 +130,11 @@ run "takes_the_upper_bounds" {
     images_max_age_days   = 32
     pools                 = { size = 500, orientation = "vertical", language = "zh" }
     allowed_origins       = ["*"]
-    instances             = { query = { max = 21 } } # with the others 30, half of the subnet's addresses
+    instances             = { query = { max = 23 } } # with the others 30, half of the subnet's addresses
   }
+
+  # More CPUs than a new project has: a warning.
+  expect_failures = [check.quotas]
 }
 
 run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
@@ -149,4 +152,34 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
     pixabay_key_version   = "2"
     state_bucket          = "example-project-terraform-state"
   }
+
+  expect_failures = [check.quotas]
+}
+
+run "takes_the_defaults_within_the_quota_of_a_new_project" {
+  command = plan
+
+  variables {
+    inference_profile = "split" # the profile with the most services
+  }
+
+  assert {
+    condition     = local.most_cpus == 20 && local.most_memory_gib == 32
+    error_message = "Query 8 CPUs, fetch 4, the embedder 4, scorers 4; got ${local.most_cpus}, and ${local.most_memory_gib} GiB."
+  }
+}
+
+run "warns_of_more_memory_than_a_new_project_has" {
+  command = plan
+
+  variables {
+    instances = { query = { max = 1 }, fetch = { max = 1 }, inference = { max = 3 } }
+  }
+
+  assert {
+    condition     = local.most_cpus == 14 && local.most_memory_gib == 49.5
+    error_message = "One query, one fetch and three GPUs; got ${local.most_cpus} CPUs and ${local.most_memory_gib} GiB."
+  }
+
+  expect_failures = [check.quotas]
 }

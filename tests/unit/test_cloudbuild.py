@@ -1,24 +1,16 @@
-"""cloudbuild.yaml: sound as Cloud Build reads it, and its steps do what they say, Google faked.
+"""cloudbuild.yaml: sound as Cloud Build reads it, and of the same words as Terraform.
 
-What Cloud Build knows beside the project's own words is its documented schema; the steps' scripts
-run as they stand, with programs of Google's and HashiCorp's on the PATH that only take notes.
+What Cloud Build knows is its documented schema. What the steps do is in `test_cloudbuild_steps.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-from tests.machine import Machine
-from tools.check_plan import structural_changes
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ["cloudbuild.yaml", "inference_service/cloudbuild.yaml"]
@@ -139,13 +131,24 @@ def test_every_image_has_a_tag_that_is_not_the_latest(config: str) -> None:
         assert tag != "latest"
 
 
-@each_config
-def test_the_build_runs_as_the_deployer_and_logs_where_such_a_build_must(config: str) -> None:
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [("cloudbuild.yaml", "planner"), ("inference_service/cloudbuild.yaml", "deployer")],
+)
+def test_without_a_trigger_a_build_has_the_least_rights_that_it_can_do_with(
+    config: str, name: str
+) -> None:
+    """A trigger's own account goes before the one that is named in the file."""
     found = build(config)
     terraform = (ROOT / "terraform" / "deployer.tf").read_text()
-    assert 'account_id   = "${local.name}-deployer"' in terraform
-    account = f"{terraform_name()}-deployer@$PROJECT_ID.iam.gserviceaccount.com"
+    assert f'account_id   = "${{local.name}}-{name}"' in terraform
+    account = f"{terraform_name()}-{name}@$PROJECT_ID.iam.gserviceaccount.com"
     assert found["serviceAccount"] == f"projects/$PROJECT_ID/serviceAccounts/{account}"
+
+
+@each_config
+def test_a_build_logs_where_one_with_an_account_of_ours_must(config: str) -> None:
+    found = build(config)
     assert found["options"]["logging"] == "CLOUD_LOGGING_ONLY"
     assert found["options"]["machineType"] in MACHINES
 
@@ -163,9 +166,9 @@ def test_the_time_limits_leave_every_chain_of_steps_its_time(config: str) -> Non
     assert max(ends.values()) <= limit
 
 
-def test_what_takes_long_starts_at_once() -> None:
-    for name in ("test", "package", "image"):
-        assert steps()[name]["waitFor"] == ["-"]
+def test_what_takes_long_waits_for_nothing_but_what_is_deployed() -> None:
+    assert steps()["deployment"]["waitFor"] == steps()["package"]["waitFor"] == ["-"]
+    assert steps()["test"]["waitFor"] == steps()["image"]["waitFor"] == ["deployment"]
 
 
 def test_nothing_is_deployed_before_every_check_has_passed() -> None:
@@ -173,17 +176,20 @@ def test_nothing_is_deployed_before_every_check_has_passed() -> None:
     for name, step in steps().items():
         waits = set(step["waitFor"]) - {"-"}
         before[name] = waits.union(*(before[one] for one in waits))
-    assert before["check-plan"] == {"test", "terraform-test", "plan", "image", "package"}
+    checks = {"deployment", "test", "terraform-test", "plan", "image", "package"}
+    assert before["check-plan"] == checks
     assert "check-plan" in before["upload"]
     assert "upload" in before["apply"]
-    # Both write the lock file of Terraform's providers.
+    # These write the lock file of Terraform's providers, or read it.
+    assert "deployment" in before["terraform-test"]
     assert "terraform-test" in before["plan"]
 
 
 @each_config
 def test_the_files_that_the_steps_run_exist(config: str) -> None:
     for step in build(config)["steps"]:
-        named = re.findall(r"\btools/\w+\.sh\b", " ".join(step.get("args", [])))
+        command = " ".join([*step.get("args", []), step.get("script", "")])
+        named = re.findall(r"\bsh,? (tools/\w+\.sh)\b", command)
         named += [
             f"{module.replace('.', '/')}.py"
             for module in re.findall(r"python -m ([\w.]+)", step.get("script", ""))
@@ -232,163 +238,3 @@ def test_buckets_repository_and_secret_are_called_as_in_terraform() -> None:
     default = build("cloudbuild.yaml")["substitutions"]["_STATE_BUCKET"]
     assert default == f"${{PROJECT_ID}}-{name}-state"
     assert f"state_bucket=$project-{name}-state" in script
-
-
-# The steps, run
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
-
-
-def change(kind: str, *actions: str) -> dict[str, Any]:
-    return {"address": f"{kind}.this", "type": kind, "change": {"actions": [*actions]}}
-
-
-ROLL_OUT = {
-    "resource_changes": [
-        change("google_cloud_run_v2_service", "update"),
-        change("google_cloudfunctions2_function", "update"),
-        change("google_pubsub_topic", "no-op"),
-        change("google_project", "read"),
-    ]
-}
-
-
-def deploy(machine: Machine, plan: Mapping[str, Any], **variables: str) -> list[str]:
-    """Run the steps from check-plan to apply as Cloud Build does; return what they printed."""
-    (machine.project / "build").mkdir(exist_ok=True)
-    (machine.project / "build" / "plan.json").write_text(json.dumps(plan))
-    for name in ("query", "fetch"):
-        (machine.project / "build" / f"{name}.zip").write_text(name)
-    machine.add_program("gcloud", "exit 0")
-    machine.add_program("terraform", "exit 0")
-    defaults = {"BRANCH_NAME": "main", "DEPLOY_BRANCH": "main", "PULL_REQUEST": ""}
-    given = {**defaults, "PROJECT_ID": "my-project", **variables}
-    printed = []
-    for name in ("check-plan", "upload", "apply"):
-        step = steps()[name]
-        wanted = {one.partition("=")[0] for one in step["env"]} & set(given)
-        ended = machine.run(["sh", "-c", step["script"]], **{key: given[key] for key in wanted})
-        printed.append(ended.stdout + ended.stderr)
-        if ended.returncode:
-            break
-    return printed
-
-
-def test_a_commit_on_main_is_deployed_with_the_plan_that_was_made(machine: Machine) -> None:
-    deploy(machine, ROLL_OUT)
-    uploads = [
-        f"gcloud storage cp --no-clobber build/{name}.zip gs://my-project-imagesearch-sources/"
-        f"{name}-{hashlib.sha256(name.encode()).hexdigest()}.zip"
-        for name in ("query", "fetch")
-    ]
-    applied = "terraform -chdir=terraform apply -input=false -lock-timeout=300s ../build/plan"
-    assert machine.calls == [*uploads, applied]
-    assert "-out=../build/plan " in steps()["plan"]["script"]
-
-
-@pytest.mark.parametrize(
-    ("branch", "pull_request"),
-    [("feature", ""), ("", ""), ("main", "7"), ("feature", "7"), ("main2", ""), ("mai", "")],
-)
-def test_another_branch_and_any_pull_request_are_planned_only(
-    branch: str, pull_request: str, machine: Machine
-) -> None:
-    """A stranger's pull request may come from a branch that is called main, too."""
-    printed = deploy(machine, ROLL_OUT, BRANCH_NAME=branch, PULL_REQUEST=pull_request)
-    assert machine.calls == []
-    assert "Planned only" in printed[0]
-
-
-def test_a_leftover_of_an_earlier_build_deploys_nothing(machine: Machine) -> None:
-    (machine.project / "build").mkdir()
-    (machine.project / "build" / "deploy").touch()
-    deploy(machine, ROLL_OUT, BRANCH_NAME="feature")
-    assert machine.calls == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "actions"),
-    [
-        ("google_cloud_run_v2_service", ("delete", "create")),
-        ("google_cloud_run_v2_service", ("create",)),
-        ("google_pubsub_topic", ("update",)),
-        ("google_project_iam_member", ("create",)),
-        ("google_firestore_database", ("delete",)),
-    ],
-)
-def test_a_change_of_the_structure_stops_before_anything_is_changed(
-    kind: str, actions: tuple[str, ...], machine: Machine
-) -> None:
-    plan = {"resource_changes": [*ROLL_OUT["resource_changes"], change(kind, *actions)]}
-    assert structural_changes(plan) == [f"{kind}.this: {' and '.join(actions)}"]
-    printed = deploy(machine, plan)
-    assert machine.calls == []
-    assert f"{kind}.this: {' and '.join(actions)}" in printed[0]
-    assert "tools/first_deployment.sh" in printed[0]
-
-
-def test_a_plan_without_changes_is_a_roll_out_of_nothing() -> None:
-    assert structural_changes({}) == []
-
-
-def test_what_may_be_rolled_out_is_what_the_deployer_has_rights_on() -> None:
-    from tools.check_plan import ROLLED_OUT
-
-    text = (ROOT / "terraform" / "deployer.tf").read_text()
-    granted = set(re.findall(r'^resource "(google_cloud\w+)_iam_member"', text, re.M))
-    assert granted == set(ROLLED_OUT)
-
-
-# The image
-
-DIGEST = "sha256:" + "ab" * 32
-DOCKER = """
-case "$*" in
-  "buildx build"*)
-    for last; do [ "$previous" = --metadata-file ] && file=$last; previous=$last; done
-    cat "$state/metadata" >"$file" ;;
-esac
-"""
-
-
-def push(machine: Machine, profile: str, metadata: object) -> subprocess.CompletedProcess[str]:
-    (machine.state / "metadata").write_text(json.dumps(metadata, indent=2))
-    machine.add_program("docker", DOCKER)
-    script = str(ROOT / "tools" / "push_image.sh")
-    return machine.run(["sh", script, "registry/repository", "tag", profile, "build/image"])
-
-
-@pytest.mark.parametrize(
-    ("profile", "accelerator"), [("gpu", "cuda"), ("split", "cuda"), ("cpu", "cpu")]
-)
-def test_the_image_is_built_for_the_profile_and_named_by_its_digest(
-    profile: str, accelerator: str, machine: Machine
-) -> None:
-    metadata = {"buildx.build.ref": "images/images0/x", "containerimage.digest": DIGEST}
-    ended = push(machine, profile, metadata)
-    assert ended.returncode == 0, ended.stderr
-    image = (machine.project / "build" / "image").read_text()
-    assert image == f"registry/repository/inference@{DIGEST}\n"
-    built = machine.calls[-1]
-    assert f"--build-arg ACCELERATOR={accelerator} " in built
-    assert "--tag registry/repository/inference:tag --push " in built
-    cache = f"type=registry,ref=registry/repository/inference-cache:{accelerator}"
-    assert f"--cache-from {cache} --cache-to {cache},mode=max," in built
-    assert built.endswith(" .")
-
-
-def test_a_build_that_names_no_digest_is_a_failure(machine: Machine) -> None:
-    ended = push(machine, "gpu", {"containerimage.digest": "sha256:short"})
-    assert ended.returncode == 1
-    assert "build/image.json names no digest of the image" in ended.stderr
-    assert not (machine.project / "build" / "image").exists()
-
-
-def test_an_unknown_profile_is_refused_before_anything_is_built(machine: Machine) -> None:
-    ended = push(machine, "tpu", {})
-    assert ended.returncode == 1
-    assert ended.stderr == "the inference profile must be gpu, split or cpu, got tpu\n"
-    assert machine.calls == []

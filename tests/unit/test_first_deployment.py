@@ -35,9 +35,26 @@ case "$*" in
   "builds submit"*)
     [ ! -e "$state/build-fails" ] || { rm "$state/build-fails"; exit 1; }
     tag=$(sed 's/.*_TAG=\\([^,]*\\),.*/\\1/' <<<"$*")
-    repository=europe-west4-docker.pkg.dev/my-project-123/imagesearch
+    repository=$(sed 's/.*_REPOSITORY=\\([^,]*\\),.*/\\1/' <<<"$*")
     echo "$repository/inference:$tag" >>"$state/images" ;;
   *) echo "unexpected: $*" >&2; exit 64 ;;
+esac
+"""
+# Keeps the outputs of what it applied, as a state does; that Terraform keeps these two of a
+# targeted apply is tested in test_check_plan.py.
+TERRAFORM = """
+keep() {
+  printf '{"region": {"value": "%s"}, "inference_profile": {"value": "%s"}}' \\
+    "$(value region "$1")" "$(value inference_profile "$1")" >"$state/outputs"
+}
+value() { sed "s/.*-var=$1=\\([^ ]*\\).*/\\1/" <<<"$2"; }
+case "$*" in
+  *" output -json")
+    [ ! -e "$state/unreadable" ] || exit 1
+    cat "$state/outputs" 2>/dev/null || echo {} ;;
+  *" apply "*-target=*)
+    grep -q -e -target=terraform_data.deployment <<<"$*" && keep "$*" ;;
+  *" apply "*) keep "$*" ;;
 esac
 """
 MAKES = (" enable ", " create ", " update ", " submit ", " cp ", " add ", " apply ")
@@ -53,16 +70,19 @@ def fresh(tmp_path: Path) -> Machine:
         shutil.copyfile(ROOT / name, machine.project / name)
     subprocess.run(["git", "init", "-q"], cwd=machine.project, check=True)
     machine.add_program("gcloud", GCLOUD)
-    machine.add_program("terraform", "exit 0")
+    machine.add_program("terraform", TERRAFORM)
     return machine
 
 
 def first_deployment(
-    machine: Machine, *arguments: str, **variables: str
+    machine: Machine, *arguments: str, yes: bool = True, answers: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
+    """Run it, with --yes or with *answers* typed by a person who then closes the terminal."""
     script = str(machine.project / "tools" / "first_deployment.sh")
+    given = ["--project=my-project-123", *(["--yes"] if yes else []), *arguments]
     secret = {"PIXABAY_API_KEY": "12345-secret", **variables}
-    return machine.run([script, "--project=my-project-123", "--yes", *arguments], **secret)
+    typed = ["bash", "-c", 'printf "%s\\n" "$0" | "$@"', answers, script, *given]
+    return machine.run(typed, **secret)
 
 
 def made(calls: Sequence[str]) -> list[str]:
@@ -123,6 +143,71 @@ def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> Non
         ["storage", "cp"],
         ["storage", "cp"],
     ]
+
+
+def test_run_again_without_them_it_keeps_the_region_and_the_profile(fresh: Machine) -> None:
+    first_deployment(fresh, "--region=us-east4", "--profile=cpu")
+    fresh.forget()
+    ended = first_deployment(fresh)
+    assert ended.returncode == 0, ended.stderr
+    (applied,) = made(fresh.calls)
+    assert "-var=region=us-east4 " in applied
+    assert "-var=inference_profile=cpu " in applied
+    assert "region us-east4, profile cpu" in ended.stdout
+
+
+def test_after_a_failed_build_it_keeps_the_region_and_the_profile_too(fresh: Machine) -> None:
+    (fresh.state / "build-fails").touch()
+    first_deployment(fresh, "--region=us-east4", "--profile=cpu")
+    ended = first_deployment(fresh)
+    assert "region us-east4, profile cpu" in ended.stdout
+
+
+def test_another_region_is_refused_before_anything_is_made(fresh: Machine) -> None:
+    first_deployment(fresh)
+    fresh.forget()
+    ended = first_deployment(fresh, "--region=us-east4")
+    assert ended.returncode == 2
+    assert "imagesearch is deployed in europe-west4; in us-east4 all of it would" in ended.stderr
+    assert made(fresh.calls) == []
+
+
+def test_another_profile_is_told_and_applied(fresh: Machine) -> None:
+    first_deployment(fresh)
+    fresh.forget()
+    ended = first_deployment(fresh, "--profile=split")
+    assert "The profile is gpu now: this changes the inference services." in ended.stdout
+    assert "-var=inference_profile=split " in made(fresh.calls)[-1]
+    assert "The profile is" not in first_deployment(fresh, "--profile=split").stdout
+
+
+def test_a_state_that_cannot_be_read_is_no_first_deployment(fresh: Machine) -> None:
+    """Else an answer that fails would bring the defaults back."""
+    first_deployment(fresh, "--region=us-east4", "--profile=cpu")
+    fresh.forget()
+    (fresh.state / "unreadable").touch()
+    ended = first_deployment(fresh)
+    assert ended.returncode != 0
+    assert made(fresh.calls) == []
+
+
+def test_nothing_is_made_before_a_person_has_said_yes(fresh: Machine) -> None:
+    ended = first_deployment(fresh, yes=False)
+    assert ended.returncode == 1
+    assert made(fresh.calls) == []
+    assert "the bucket my-project-123-imagesearch-state" in ended.stdout
+    assert "nothing was made" in ended.stderr
+
+
+def test_what_is_applied_after_the_yes_is_asked_for_by_terraform(fresh: Machine) -> None:
+    ended = first_deployment(fresh, yes=False, answers="yes")
+    assert ended.returncode == 0, ended.stderr
+    before, after = [call for call in fresh.calls if " apply " in call]
+    assert " -auto-approve " in before
+    assert " -auto-approve " not in after
+    again = first_deployment(fresh, yes=False)
+    assert again.returncode == 0
+    assert "Go on?" not in again.stdout + again.stderr
 
 
 def test_a_change_of_the_code_or_the_profile_builds_another_image(fresh: Machine) -> None:

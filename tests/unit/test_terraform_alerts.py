@@ -1,11 +1,12 @@
-"""What alerts look for in the log is what the code writes there."""
+"""What alerts look for in the log is what the code writes, and none pages for what is meant."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -13,14 +14,18 @@ import pytest
 from imagesearch import push
 from imagesearch.adapters.download import Downloader
 from imagesearch.adapters.pixabay import Pixabay
+from imagesearch.config import load_settings
 from imagesearch.errors import SourceRefused
 from imagesearch.messages import FetchJob
 from imagesearch.model import PoolKey, SourceOptions
 from tests.log_lines import Log
 from tests.terraform import Applied, applied
+from tests.unit.test_functions import SEARCH, serve
 from tests.world import World
 
-_TERM = re.compile(r'(?P<field>(jsonPayload|resource)[\w.]*) (?P<is>=~?|:) (?P<value>"[^"]*")')
+_TERM = re.compile(
+    r"(?P<no>NOT )?jsonPayload\.(?P<field>[\w.]+) (?P<is>=|:|>=) (?P<value>\"[^\"]*\"|[\d.]+)"
+)
 JOB = FetchJob(pool_id="0" * 32, generation=1, keyword="horse", options=SourceOptions())
 
 
@@ -38,10 +43,20 @@ def matches(metric: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
 
 
 def holds(term: str, entry: Mapping[str, Any]) -> bool:
+    """True when *entry* is as *term* says; what it lacks equals, holds and exceeds nothing."""
     found = _TERM.search(term)
     assert found, term
-    value, logged = found["value"].strip('"'), entry.get(found["field"].split(".")[1], "")
-    return value in logged if found["is"] == ":" else logged == value
+    logged: Any = entry
+    for name in found["field"].split("."):
+        logged = logged.get(name) if isinstance(logged, Mapping) else None
+    value = json.loads(found["value"])
+    tests: dict[str, Callable[[], bool]] = {
+        "=": lambda: bool(logged == value),
+        ":": lambda: value in logged,
+        ">=": lambda: bool(logged >= value),
+    }
+    is_so = logged is not None and tests[found["is"]]()
+    return is_so is not bool(found["no"])
 
 
 def delivered(log: Log, body: bytes, do: push.Do[FetchJob]) -> Mapping[str, Any]:
@@ -92,3 +107,100 @@ def test_a_fetch_that_goes_well_is_not_counted(full: Applied, log: Log) -> None:
     entry = delivered(log, envelope(JOB), lambda *_: None)
     assert not matches(metric(full, "pixabay_refusals"), entry)
     assert not matches(metric(full, "malformed_messages"), entry)
+
+
+# A search that is slow
+
+
+def searched(log: Log, world: World, **changes: str) -> Mapping[str, Any]:
+    """Search once, and return what the query function logged of it."""
+    query = serve("query", world, load_settings())
+    before = len(log.entries("search"))
+    query.get("/search", query_string={**SEARCH, **changes})
+    (entry,) = log.entries("search")[before:]
+    return entry
+
+
+def test_a_search_on_a_ready_pool_is_timed(full: Applied, log: Log, world: World) -> None:
+    world.ready_pool()
+    entry = searched(log, world)
+    assert matches(metric(full, "ready_search_seconds"), entry)
+    assert metric(full, "ready_search_seconds")["value_extractor"] == "EXTRACT(jsonPayload.seconds)"
+    assert entry["seconds"] > 0
+
+
+def test_a_search_of_the_whole_catalog_is_timed(full: Applied, log: Log, world: World) -> None:
+    world.ready_pool()
+    assert matches(metric(full, "ready_search_seconds"), searched(log, world, scope="catalog"))
+
+
+def test_a_search_that_waited_for_its_pool_is_not_timed(
+    full: Applied, log: Log, world: World
+) -> None:
+    def fetched() -> None:
+        time.sleep(0.02)  # the set clock takes no time, and the stage is of true time
+        world.deliver_all()
+
+    world.offer("horse", 5)
+    world.clock.during_sleep = [fetched]
+    entry = searched(log, world, wait="10")
+    assert entry["status"] == 200
+    assert not matches(metric(full, "ready_search_seconds"), entry)
+
+
+def test_a_search_that_found_nothing_yet_is_not_timed(
+    full: Applied, log: Log, world: World
+) -> None:
+    entry = searched(log, world)
+    assert entry["status"] == 202
+    assert not matches(metric(full, "ready_search_seconds"), entry)
+
+
+def promql(full: Applied, key: str) -> tuple[str, float]:
+    """Return an alert's query, and for how many seconds it must hold."""
+    (condition,) = full[f'google_monitoring_alert_policy.query["{key}"]']["conditions"]
+    (query,) = condition["condition_prometheus_query_language"]
+    return query["query"], float(query["duration"].removesuffix("s"))
+
+
+@pytest.mark.parametrize("key", ["latency", "full"])
+def test_what_a_burst_brings_is_gone_before_it_pages(full: Applied, key: str) -> None:
+    """One cold start, or one burst, leaves the window sooner than the alert's duration ends."""
+    query, duration_seconds = promql(full, key)
+    # Whether an instance ran may be looked at for longer.
+    refusals = re.split(r"\sand on ", query)[0]
+    windows = [60 * int(minutes) for minutes in re.findall(r"\[(\d+)m\]", refusals)]
+    assert windows
+    assert max(windows) < duration_seconds
+
+
+def test_the_api_is_slow_only_when_there_are_many_searches(full: Applied) -> None:
+    """Of fewer than 20, the slowest one alone is more than 5 %."""
+    query, _ = promql(full, "latency")
+    floor = re.search(r"_count\{[^}]*\}\[\d+m\]\)\) >= (\d+)", query)
+    assert floor
+    assert int(floor[1]) >= 20
+
+
+def test_the_api_is_slow_by_the_searches_that_had_nothing_to_wait_for(full: Applied) -> None:
+    query, _ = promql(full, "latency")
+    assert "request_latencies" not in query
+    name = metric(full, "ready_search_seconds")["name"]
+    assert set(re.findall(r"logging_googleapis_com:user_(\w+?)_(?:bucket|count)\{", query)) == {
+        name
+    }
+
+
+@pytest.mark.parametrize(
+    "key", ["errors", "latency", "pixabay", "malformed", "no-instance", "full"]
+)
+def test_a_query_has_each_bracket_that_it_needs_and_one_resource_for_each_metric(
+    full: Applied, key: str
+) -> None:
+    """A metric of several resources is refused without it: cloud.google.com/monitoring/promql."""
+    query, _ = promql(full, key)
+    for opening, closing in ("()", "{}", "[]"):
+        assert query.count(opening) == query.count(closing)
+    labels = re.findall(r"_com:\w+\{([^}]*)\}", query)
+    assert len(labels) == len(re.findall(r"_com:", query))
+    assert all('monitored_resource="cloud_run_revision"' in one for one in labels)

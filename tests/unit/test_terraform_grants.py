@@ -50,6 +50,7 @@ GRANTS = {
     ("build", "storage.objectViewer", FUNCTION_SOURCES),
     ("build", "artifactregistry.writer", "imagesearch"),
     ("deployer", "artifactregistry.writer", "imagesearch"),
+    ("deployer", "artifactregistry.writer", "imagesearch-cache"),
     ("deployer", "storage.objectUser", "example-project-imagesearch-sources"),
     ("deployer", "storage.objectUser", "example-project-imagesearch-state"),
     ("deployer", "run.developer", "imagesearch-inference"),
@@ -70,7 +71,6 @@ GRANTS = {
             "compute.viewer",
             "iam.securityReviewer",
             "logging.logWriter",
-            "logging.viewer",
             "monitoring.viewer",
             "pubsub.viewer",
             "redis.viewer",
@@ -79,6 +79,12 @@ GRANTS = {
             "serviceusage.serviceUsageConsumer",
             "imagesearchDeployerReads",
         )
+    ),
+    ("planner", "artifactregistry.reader", "imagesearch-cache"),
+    ("planner", "storage.objectViewer", "example-project-imagesearch-state"),
+    *(
+        ("planner", role, "the project")
+        for role in ("browser", "logging.logWriter", "serviceusage.serviceUsageConsumer")
     ),
 }
 # What a grant is on, by the argument that names it.
@@ -138,7 +144,22 @@ def test_the_public_may_search_and_see_images_and_nothing_else(full: Applied) ->
 
 def test_every_account_is_a_workloads_own(full: Applied) -> None:
     accounts = {one.values["account_id"] for one in full.of("service_account")}
-    assert accounts == {f"imagesearch-{name}" for name in (*WORKLOADS, "push", "build", "deployer")}
+    others = ("push", "build", "deployer", "planner")
+    assert accounts == {f"imagesearch-{name}" for name in (*WORKLOADS, *others)}
+
+
+def test_whoever_proposes_a_change_can_change_nothing(full: Applied) -> None:
+    """A proposal brings its own cloudbuild.yaml, so that its account may do what it says there."""
+    granted = {grant for grant in grants(full) if grant[0] == "planner"}
+    assert {role for _, role, _ in granted} == {
+        "artifactregistry.reader",
+        "browser",
+        "logging.logWriter",  # the build's own log
+        "serviceusage.serviceUsageConsumer",
+        "storage.objectViewer",
+    }
+    accounts = [one.values for one in full.of("service_account_iam_member")]
+    assert not [one for one in accounts if "planner" in one["member"]]
 
 
 def test_no_role_of_our_own_changes_anything(full: Applied) -> None:

@@ -1,0 +1,193 @@
+"""What one search makes Firestore and the image store do: the counts of `tools/costs.toml`.
+
+The use cases run over Google's own emulator, behind a gRPC server that counts what is billed: each
+document that is read, found or not, and each that is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
+import pytest
+
+from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.firestore import FirestoreCatalog
+from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch.messages import Message
+from imagesearch.ports import Catalog
+from tests.contract.test_firestore import client_of
+from tests.world import World
+from tools.cost_model import load
+
+COSTS = load()
+COUNTS = COSTS.tables["counts"]
+IMAGES = int(COSTS.value("images_per_pool"))
+
+
+@dataclass
+class Meter:
+    """A gRPC server before the Firestore at *host* that counts the documents of each call."""
+
+    host: str
+    documents: Counter[str] = field(default_factory=Counter)
+
+    def __enter__(self) -> Meter:
+        self._channel = grpc.insecure_channel(self.host)
+        self._server = grpc.server(ThreadPoolExecutor(16))
+        self._server.add_generic_rpc_handlers((self,))
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(0).wait()
+        self._channel.close()
+
+    def service(self, details: Any) -> Any:
+        """Pass every method on as bytes: on the wire, one answer is a stream of one."""
+        name = details.method.rsplit("/", 1)[-1]
+
+        def answer(request: bytes, context: Any) -> Iterator[bytes]:
+            call = self._channel.unary_stream(details.method)
+            metadata = [one for one in details.invocation_metadata if one[0] != "user-agent"]
+            try:
+                answers = list(call(request, metadata=metadata))
+            except grpc.RpcError as error:
+                context.abort(error.code(), error.details())
+            self.documents.update(billed(name, request, answers))
+            yield from answers
+
+        return grpc.unary_stream_rpc_method_handler(answer)
+
+
+def billed(method: str, request: bytes, answers: list[bytes]) -> dict[str, int]:
+    """Return what a call costs, in documents."""
+    from google.cloud.firestore_v1.types import BatchGetDocumentsResponse, CommitRequest
+
+    if method == "Commit":
+        return {"writes": len(CommitRequest.deserialize(request).writes)}
+    assert method == "BatchGetDocuments", f"{method} is billed in a way that is not counted here"
+    parts = [BatchGetDocumentsResponse.deserialize(one) for one in answers]
+    return {"reads": sum("found" in part or "missing" in part for part in parts)}
+
+
+class CountingStore(FolderStore):
+    """A folder of images that counts what would be operations of Cloud Storage."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: Counter[str] = Counter()
+
+    def put(self, name: str, data: bytes) -> None:
+        self.asked["stored"] += 1
+        super().put(name, data)
+
+    def get(self, name: str) -> bytes:
+        self.asked["read"] += 1
+        return super().get(name)
+
+    def existing(self, names: Collection[str]) -> set[str]:
+        self.asked["looked up"] += len(names)
+        return super().existing(names)
+
+
+class Metered(World):
+    """The use cases over a Firestore whose documents are counted."""
+
+    def __init__(self, folder: Path, meter: Meter) -> None:
+        super().__init__(folder)
+        self.catalog.close()
+        self.meter = meter
+        client = client_of(f"127.0.0.1:{meter.port}")
+        self.catalog = FirestoreCatalog(lambda: client, self.policy, total_seconds=60.0)  # type: ignore[assignment]
+        self.store = self.counted = CountingStore(folder / "counted")
+        self.sent: list[Message] = []
+        self.assemble()
+
+    def search_once(self, keyword: str = "horse") -> dict[str, int]:
+        """Search, do the work that follows, search again; return what that made the services do."""
+        self.meter.documents.clear()
+        self.counted.asked.clear()
+        self.sent.clear()
+        self.ask(keyword)
+        while self.outbox.messages:
+            self.sent.append(self.outbox.messages[0])
+            self.deliver()
+        if self.sent:
+            assert self.ask(keyword).complete
+        assert not self.counted.asked["read"]  # the bytes came from the cache
+        return {
+            "firestore_reads": self.meter.documents["reads"],
+            "firestore_writes": self.meter.documents["writes"],
+            "images_looked_up": self.counted.asked["looked up"],
+            "images_stored": self.counted.asked["stored"],
+            "messages": len(self.sent),
+        }
+
+
+@pytest.fixture
+def world(firestore_host: str, open_firestore: Any, tmp_path: Path) -> Iterator[Metered]:
+    """Use cases over an empty Firestore."""
+    with Meter(firestore_host) as meter:
+        world = Metered(tmp_path, meter)
+        world.offer("horse", IMAGES)
+        with closing(world.catalog):
+            yield world
+
+
+def counted(kind: str) -> dict[str, int]:
+    """Return the counts of the table but for deletions, which Firestore does by itself."""
+    return {name: number for name, number in COUNTS[kind].items() if name != "firestore_deletes"}
+
+
+def test_a_new_keyword_makes_what_the_table_says(world: Metered) -> None:
+    assert world.search_once() == counted("new")
+
+
+def test_a_keyword_that_is_a_day_old_makes_what_the_table_says(world: Metered) -> None:
+    world.search_once()
+    world.clock.time += timedelta(days=1, seconds=1)
+    assert world.search_once() == counted("renewed")
+
+
+def test_a_warm_search_reads_the_state_once_when_nobody_noted_it(world: Metered) -> None:
+    world.search_once()
+    world.search = replace(world.search, cache=Memorystore(embedded_client()))  # it was forgotten
+    assert world.search_once() == counted("warm")
+
+
+def test_a_warm_search_whose_state_is_noted_reads_nothing(world: Metered) -> None:
+    world.search_once()
+    assert world.search_once() == dict.fromkeys(counted("warm"), 0)
+
+
+def test_a_scorer_that_starts_without_memorystore_reads_the_whole_pool(world: Metered) -> None:
+    world.search_once()
+    world.restart()
+    reads = world.search_once()["firestore_reads"]
+    assert reads == counted("warm")["firestore_reads"] + COSTS.value("reads_to_load_a_pool")
+
+
+def test_a_search_that_waits_reads_as_often_as_the_table_says(world: Metered) -> None:
+    """Every second it looks at the truth, and in between at what is noted."""
+    seconds = COSTS.value("wait_seconds")
+    world.meter.documents.clear()
+    world.ask(wait_seconds=0.0)
+    before = world.meter.documents["reads"]
+    world.ask(wait_seconds=seconds)
+    waiting = world.meter.documents["reads"] - before - 1  # of the request itself
+    assert waiting == pytest.approx(seconds * COSTS.value("reads_per_second_waiting"), abs=1)
+
+
+def test_what_is_counted_is_a_catalog_like_any_other(world: Metered) -> None:
+    catalog: Catalog = world.catalog
+    assert catalog.pool("none") is None
+    assert world.meter.documents == {"reads": 1}  # what is not there is billed, too

@@ -1,0 +1,227 @@
+"""Prints what imagesearch costs on Google Cloud: a month in which nobody asks, and 1,000 searches.
+
+The formulas are in `cost_model.py`, the prices and assumptions in `costs.toml`. `docs/costs.md`
+holds what this prints, and a test compares the two.
+
+Usage: python -m tools.costs [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tools.cost_model import PROFILES, SEARCHES, Case, Costs, load
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "costs.md"
+BEGIN = "<!-- printed by python -m tools.costs -->"
+END = "<!-- end of what is printed -->"
+
+# In the words of costs.toml: prices as they are, counts of a search in italics.
+FORMULAS = (
+    (
+        "billed by the request",
+        "requests × (`request` + seconds, rounded up to 0.1, × (vCPUs × `request_cpu` + "
+        "GiB × `request_memory`)), and for each start as much as a request of that length",
+    ),
+    (
+        "GPU awake",
+        "(starts × (`service_start_seconds` + `linger_seconds`) + the hour, or the time to embed "
+        "if that is longer) × (`l4` + 4 × `instance_cpu` + 16 × `instance_memory`)",
+    ),
+    (
+        "embedding on CPUs",
+        "*images stored* / (`cpu_images_per_second` × 4) seconds, in *messages* − 1 requests",
+    ),
+    (
+        "Firestore",
+        "*reads* × `firestore_read` + *writes* × `firestore_write` + *deletes* × "
+        "`firestore_delete`; a new keyword waits, and reads each second",
+    ),
+    (
+        "Cloud Storage",
+        "*images stored* × `class_a` + (*images looked up* + `images_shown`) × `class_b`; without "
+        "Memorystore each stored image is read once more",
+    ),
+    ("Pub/Sub", "*messages*, published and delivered, × `message_bytes` × `pubsub`"),
+    (
+        "to the callers",
+        "(`answer_bytes` + `images_shown` × `image_bytes`) × `data_out`; with a domain the images "
+        "at `cdn_data_out`, with `cdn_lookup`, `load_balancer_data` and `armor_request` besides",
+    ),
+    (
+        "Artifact Registry, at most",
+        "(`registry_versions` × (image + `function_images_gib`) + `registry_caches` × image − "
+        "0.5 GiB) × `registry`, as if no two images had a layer in common",
+    ),
+)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, its numbers to the right."""
+    are_numbers = [all(_is_number(row[i]) for row in rows) for i in range(len(header))]
+    rule = ["---:" if right else "---" for right in are_numbers]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
+
+
+def _is_number(text: str) -> bool:
+    bare = text.strip("*< ").replace(",", "").replace(".", "", 1).lstrip("-+")
+    return bare.isdigit() or bare == "unknown"
+
+
+def _usd(dollars: float) -> str:
+    if dollars == 0:
+        return "0"
+    return f"{dollars:.3f}" if dollars >= 0.001 else "< 0.001"
+
+
+def _by_part(costs: Costs, kind: str) -> str:
+    cases = [Case(profile, kind) for profile in PROFILES]
+    parts = [costs.searches(case) for case in cases]
+    rows = [
+        [name, *(_usd(part[name]) for part in parts)]
+        for name in parts[0]
+        if any(part[name] for part in parts)
+    ]
+    total = [f"**{_usd(costs.total(case))}**" for case in cases]
+    return table(["part", *PROFILES], [*rows, ["**together**", *total]])
+
+
+def _by_distance(costs: Costs) -> str:
+    kinds = {"warm": "on a ready pool", "new": "of a new keyword", "renewed": "on a pool a day old"}
+    rows = []
+    for kind, said in kinds.items():
+        for apart, when in ((False, "within an hour"), (True, "each finds all asleep")):
+            cases = [Case(profile, kind, apart) for profile in PROFILES]
+            rows.append([f"{said}, {when}", *(_usd(costs.total(case)) for case in cases)])
+    return table(["1,000 searches", *PROFILES], rows)
+
+
+def _differences(costs: Costs) -> str:
+    rows = []
+    for name, change in (
+        ("without Memorystore", {"memorystore": False}),
+        ("with a domain", {"domain": True}),
+    ):
+        for kind in ("warm", "new"):
+            case = Case("cpu", kind)  # the same in each profile
+            more = costs.total(replace(case, **change)) - costs.total(case)  # type: ignore[arg-type]
+            rows.append([f"{name}, {kind}", f"{more:+.3f}"])
+    return table(["1,000 searches within an hour", "more or less"], rows)
+
+
+def _idle(costs: Costs) -> str:
+    options = {
+        "without Memorystore": {"memorystore": False, "domain": False},
+        "as it comes": {"memorystore": True, "domain": False},
+        "with a domain": {"memorystore": True, "domain": True},
+    }
+    columns = [costs.idle(**option, profile="gpu") for option in options.values()]
+    rows = [[name, *(f"{one[name]:.2f}" for one in columns)] for name in columns[0]]
+    rows.append(["services, topics and Firestore, asleep", *(["0.00"] * len(columns))])
+    conditions = costs.value("alert_conditions")
+    rows.append([f"{conditions:.0f} conditions of alerts", *(["unknown"] * len(columns))])
+    rows.append(["the uptime check itself", *(["unknown"] * len(columns))])
+    total = [f"**{sum(one.values()):.2f}**" for one in columns]
+    less = costs.idle(memorystore=True, domain=False, profile="cpu")
+    saved = columns[1]["Artifact Registry, at most"] - less["Artifact Registry, at most"]
+    text = table(["a month", *options], [*rows, ["**together, but for the unknown**", *total]])
+    return f"{text}\n\nThe profile `cpu` has smaller images: {saved:.2f} less."
+
+
+def _prices(costs: Costs) -> str:
+    rows = [
+        [
+            f"`{name}`",
+            f"{one['usd']:.10f}".rstrip("0").rstrip(".") if "usd" in one else "unknown",
+            one["unit"],
+            one["source"] + (f" ({one['certainty']})" if "certainty" in one else ""),
+            one["read"],
+        ]
+        for name, one in costs.tables["prices"].items()
+    ]
+    return table(["price", "USD", "for a", "source", "read"], rows)
+
+
+def _free(costs: Costs) -> str:
+    rows = [
+        [f"{one['amount']:,}", one["unit"], one["for_each"], one["source"]]
+        for one in costs.tables["free"].values()
+    ]
+    return table(["free a month", "of", "once for each", "source"], rows)
+
+
+def _assumptions(costs: Costs) -> str:
+    rows = [
+        [f"`{name}`", f"{one['value']:,}", one["unit"], one["from"]]
+        for name, one in costs.tables["assumptions"].items()
+    ]
+    return table(["assumption", "value", "of", "from"], rows)
+
+
+def _counts(costs: Costs) -> str:
+    counts = costs.tables["counts"]
+    rows = [
+        [name.replace("_", " "), *(str(counts[kind][name]) for kind in counts)]
+        for name in counts["warm"]
+    ]
+    return table(["one search makes", *counts], rows)
+
+
+def page(costs: Costs) -> str:
+    """Return the tables in Markdown."""
+    images = SEARCHES * costs.value("images_per_pool")
+    build = costs.value("roll_out_minutes") * costs.price("build_minute")
+    return "\n\n".join(
+        [
+            "## A month in which nobody asks",
+            _idle(costs),
+            "## 1,000 searches on ready pools, within an hour",
+            _by_part(costs, "warm"),
+            "## 1,000 searches of new keywords, within an hour",
+            _by_part(costs, "new"),
+            f"Their images take one instance {costs.embedding_hours(gpu=False):.1f} hours on CPUs, "
+            f"and {costs.embedding_hours(gpu=True):.1f} on a GPU. What they leave behind, "
+            f"{images:,.0f} images and embeddings, costs {_usd(costs.left_behind())} a month.",
+            "## By how they are spread",
+            _by_distance(costs),
+            f"An hour of a GPU that is awake costs {costs.hour_of_gpu():.3f}.",
+            "## Other ways to run it",
+            _differences(costs),
+            f"A roll-out by Cloud Build costs {build:.2f}.",
+            "## Formulas",
+            table(["part", "for 1,000 searches or a month"], FORMULAS),
+            "## Prices",
+            _prices(costs),
+            "## Free quotas",
+            _free(costs),
+            "## What a search makes the services do",
+            _counts(costs),
+            "## Assumptions",
+            _assumptions(costs),
+        ]
+    )
+
+
+def written(text: str, printed: str) -> str:
+    """Return the page *text* with *printed* between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{printed}\n\n{END}{after}"
+
+
+def main() -> None:
+    """Print the tables, or write them into the page."""
+    parser = argparse.ArgumentParser(prog="python -m tools.costs")
+    parser.add_argument("--write", action="store_true", help=f"write them into {PAGE.name}")
+    printed = page(load())
+    if parser.parse_args().write:
+        PAGE.write_text(written(PAGE.read_text(), printed))
+    else:
+        print(printed)
+
+
+if __name__ == "__main__":
+    main()
