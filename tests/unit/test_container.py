@@ -18,6 +18,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ SERVICE = ROOT / "inference_service"
 CODE = {"imagesearch", "inference_service"}
 # Source: https://peps.python.org/pep-0552/#specification
 UNCHECKED_HASH = (1).to_bytes(4, "little")
+
+needs_gnu = pytest.mark.skipif(
+    sys.platform != "linux", reason="install_tree.sh runs in the image alone, with GNU touch"
+)
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,8 @@ def test_a_change_of_the_code_leaves_the_layers_of_torch_packages_and_weights() 
     assert set(copied(*builders)) == {
         "inference_service/install_tree.sh",
         "inference_service/requirements.txt",
+        "inference_service/torch-cuda.txt",
+        "inference_service/torch-cpu.txt",
         "inference_service/bake_model.py",
         "models",
     }
@@ -170,12 +177,14 @@ def test_what_is_checked_is_what_is_shipped() -> None:
     froms = {one.stage: one.value for one in instructions() if one.name == "FROM"}
     assert froms["check"].startswith("service ")
     assert froms["last"] == "service"
-    assert "ClipEncoder.load" in values("RUN", "check")[0]
+    (check,) = values("RUN", "check")
+    assert "ClipEncoder.load" in check
+    assert "encoder.warm_up()" in check
     # The last stage needs something of the check's, or the builder would leave it out.
     assert values("COPY", "last") == ["--from=check /tmp/model_revision ./"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it runs in the image alone, with GNU touch")
+@needs_gnu
 def test_a_tree_of_packages_comes_out_the_same_whenever_it_is_made(tmp_path: Path) -> None:
     write_wheel(tmp_path / "thing-1.0-py3-none-any.whl")
     trees = [install_tree(tmp_path, name) for name in ("one", "two")]
@@ -190,17 +199,8 @@ def test_a_tree_of_packages_comes_out_the_same_whenever_it_is_made(tmp_path: Pat
 
 def install_tree(folder: Path, name: str) -> set[tuple[str, int, str]]:
     """Return name, time and hash of each file of a tree; its path is the same each time."""
-    tree = folder / "tree"
-    command = [str(SERVICE / "install_tree.sh"), str(tree), "--no-index"]
-    command += ["--find-links", str(folder), "thing"]
-    variables = {
-        **os.environ,
-        "SOURCE_DATE_EPOCH": "315532800",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PIP_CONFIG_FILE": os.devnull,
-    }
-    subprocess.run(command, check=True, capture_output=True, env=variables)
-    tree = tree.rename(folder / name)
+    run_install_tree(folder / "tree", "--no-index", "--find-links", str(folder), "thing")
+    tree = (folder / "tree").rename(folder / name)
     return {
         (
             path.relative_to(tree).as_posix(),
@@ -209,6 +209,17 @@ def install_tree(folder: Path, name: str) -> set[tuple[str, int, str]]:
         )
         for path in tree.rglob("*")
     }
+
+
+def run_install_tree(tree: Path, *options: str) -> None:
+    variables = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": "315532800",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    command = [str(SERVICE / "install_tree.sh"), str(tree), *options]
+    subprocess.run(command, check=True, capture_output=True, env=variables)
 
 
 def write_wheel(path: Path) -> None:
@@ -225,14 +236,40 @@ def write_wheel(path: Path) -> None:
 # Versions
 
 
-def test_torch_is_of_the_version_that_the_tests_run_with() -> None:
-    pinned = re.search(r"^torch==([0-9.]+)$", (ROOT / "requirements.lock").read_text(), re.M)
-    assert pinned
-    assert arguments()["TORCH_VERSION"] == pinned[1]
+@pytest.mark.parametrize(("accelerator", "build"), [("cuda", "cu126"), ("cpu", "cpu")])
+def test_torch_and_its_needs_are_pinned_by_hash_at_the_versions_that_are_tested(
+    accelerator: str, build: str
+) -> None:
+    """NVIDIA's libraries are not tested: no machine that runs these tests needs them."""
+    path = SERVICE / f"torch-{accelerator}.txt"
+    pinned, locked = pins(path), pins(ROOT / "requirements-dev.lock")
+    assert pinned.pop("torch") == f"{locked['torch']}+{build}"
+    assert {"filelock", "fsspec", "sympy", "typing-extensions"} <= pinned.keys()
+    assert {name: locked.get(name, version) for name, version in pinned.items()} == pinned
+    assert without_hash(path) == []
+    (install,) = values("RUN", "torch")
+    assert f"{accelerator}) build={build} ;;" in install
+    assert '--require-hashes --requirement "/build/torch-$ACCELERATOR.txt"' in " ".join(
+        install.split()
+    )
 
 
-def test_the_base_image_has_a_tag_that_names_its_python() -> None:
-    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", arguments()["BASE_IMAGE"])
+@needs_gnu
+def test_a_wheel_that_is_not_the_pinned_one_ends_the_build(tmp_path: Path) -> None:
+    write_wheel(tmp_path / "thing-1.0-py3-none-any.whl")
+    digest = hashlib.sha256((tmp_path / "thing-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    (tmp_path / "good.txt").write_text(f"thing==1.0 --hash=sha256:{digest}\n")
+    (tmp_path / "bad.txt").write_text(f"thing==1.0 --hash=sha256:{'0' * 64}\n")
+    options = ["--no-index", "--find-links", str(tmp_path), "--require-hashes", "--requirement"]
+    run_install_tree(tmp_path / "good", *options, str(tmp_path / "good.txt"))
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run_install_tree(tmp_path / "bad", *options, str(tmp_path / "bad.txt"))
+    assert b"DO NOT MATCH THE HASHES" in failed.value.stderr
+
+
+def test_the_base_image_is_pinned_by_digest_and_its_tag_names_its_python() -> None:
+    image = arguments()["BASE_IMAGE"]
+    assert re.fullmatch(r"python:3\.12\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", image)
     assert {value.split()[0] for value in values("FROM", "base", "service")} == {"${BASE_IMAGE}"}
 
 
@@ -246,13 +283,23 @@ def test_the_packages_are_pinned_by_hash_at_the_versions_that_are_tested() -> No
     packages = pins(SERVICE / "requirements.txt")
     assert {name: locked.get(name) for name in packages} == packages
     assert "torch" not in packages
-    blocks = re.split(r"^(?=[a-z0-9-]+==)", (SERVICE / "requirements.txt").read_text(), flags=re.M)
-    assert [block for block in blocks[1:] if "--hash=sha256:" not in block] == []
+    assert without_hash(SERVICE / "requirements.txt") == []
     assert "--require-hashes" in values("RUN", "packages")[0]
 
 
+PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==([^ \n]+)", re.MULTILINE)
+
+
 def pins(path: Path) -> dict[str, str]:
-    return dict(re.findall(r"^([a-z0-9-]+)==([^ \n]+)", path.read_text(), re.M))
+    return dict(PIN.findall(path.read_text()))
+
+
+def without_hash(path: Path) -> list[str]:
+    """Return what *path* pins by version alone."""
+    text = path.read_text()
+    starts = [match.start() for match in PIN.finditer(text)]
+    blocks = [text[start:end] for start, end in pairwise([*starts, None])]
+    return [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block]
 
 
 # uvicorn is run and safetensors read with; the publisher is imported in other processes alone.
