@@ -1,16 +1,18 @@
 """The use case `fetch`: a pool's images from the source into the store, batch by batch.
 
-Listing and downloading are behind `ImageSource`; embedding what is stored is `embed.py`.
+Listing is behind `ImageSource`, downloading and storing is `downloads.py`; embedding what is stored
+is `embed.py`.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
-from contextvars import copy_context
+from concurrent.futures import Future, as_completed
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
+from imagesearch.downloads import DownloadFailed, Downloads
 from imagesearch.errors import (
     ImageSearchError,
     InvalidRequest,
@@ -18,7 +20,7 @@ from imagesearch.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
+from imagesearch.messages import BatchImage, EmbedBatch, FetchJob, batch_slices
 from imagesearch.model import ListedImage, Pool
 from imagesearch.ports import Catalog, Clock, ImageSource, ImageStore, PoolCache, Publisher
 from imagesearch.work import stage, waiting
@@ -33,10 +35,6 @@ class FetchReport:
     reused: int = 0
     rejected: int = 0
     unavailable: int = 0
-
-
-class _DownloadFailed(Exception):
-    """An image could not be had now; told apart from a store or catalog that is down."""
 
 
 @dataclass
@@ -67,6 +65,8 @@ class Fetch:
     The listing is recorded once per generation and cut into batches by position, so every run
     makes the same batches and goes on where the last one stopped. A later run that still has
     something to download asks for fresh links first; one that has not leaves the source alone.
+    Downloads begin with the first page of the listing, before it is recorded: should the run end
+    here, or another have recorded its listing first, they are images of the keyword all the same.
 
     Attributes:
         connections: how many images are downloaded at a time.
@@ -106,12 +106,12 @@ class Fetch:
         self._stopping.set()
 
     def _fetch(self, job: FetchJob, last_attempt: bool) -> FetchReport:
-        listed_now = self._list(job)
-        batches = self._batches(job)
-        existing = self._existing(batches)
-        if not listed_now:
-            self._refresh_links(job, batches, existing)
-        self._hand_over_all(job, self._settled(batches, existing))
+        with closing(self._downloads()) as downloads:
+            listed_now = self._list(job, downloads)
+            batches = self._batches(job)
+            if not listed_now:
+                self._refresh_links(job, batches, downloads)
+            self._hand_over_all(job, self._settled(batches, downloads))
         failures = {key: why for batch in batches for key, why in batch.failures.items()}
         if failures:
             self._settle(job, batches, failures, last_attempt)
@@ -121,6 +121,15 @@ class Fetch:
             reused=sum(len(batch.reused) for batch in batches),
             rejected=sum(len(batch.rejections) for batch in batches),
             unavailable=len(failures),
+        )
+
+    def _downloads(self) -> Downloads:
+        return Downloads(
+            self.source,
+            self.store,
+            self.cache,
+            connections=self.connections,
+            stopping=self._stopping,
         )
 
     def _hand_over_all(self, job: FetchJob, batches: Iterator[_Batch]) -> None:
@@ -139,11 +148,11 @@ class Fetch:
             raise Unavailable(f"not one of {len(refused)} images could be used: {refused[0]}")
 
     @stage("list")
-    def _list(self, job: FetchJob) -> bool:
-        """Have a listing recorded; False when an earlier run did it."""
+    def _list(self, job: FetchJob, downloads: Downloads) -> bool:
+        """Have a listing recorded and its images on their way; False when an earlier run did it."""
         if self.catalog.listing(job.pool_id, job.generation) is not None:
             return False
-        listing = self.source.list_images(job.keyword, job.options)
+        listing = self.source.list_images(job.keyword, job.options, downloads.begin)
         now = self.clock.now()
         self._note(self.catalog.record_listing(job.pool_id, job.generation, listing, now))
         return True
@@ -156,22 +165,17 @@ class Fetch:
             listed.image.image_id for listed in self.catalog.pending(job.pool_id, job.generation)
         }
         batches = []
-        for index, start in enumerate(range(0, len(images), MAX_BATCH_IMAGES)):
-            chunk = images[start : start + MAX_BATCH_IMAGES]
-            batches.append(_Batch(index, [one for one in chunk if one.image.image_id in pending]))
+        for index, part in enumerate(batch_slices(len(images))):
+            todo = [one for one in images[part] if one.image.image_id in pending]
+            batches.append(_Batch(index, todo))
         return [batch for batch in batches if batch.todo]
 
-    @stage("existing")
-    def _existing(self, batches: Sequence[_Batch]) -> set[str]:
-        return self.store.existing(
-            [listed.image.object_name for batch in batches for listed in batch.todo]
-        )
-
     @stage("list")
-    def _refresh_links(self, job: FetchJob, batches: Sequence[_Batch], existing: set[str]) -> None:
+    def _refresh_links(
+        self, job: FetchJob, batches: Sequence[_Batch], downloads: Downloads
+    ) -> None:
         """Ask the source again where missing images are: links end, the demo's with its process."""
-        names = {listed.image.object_name for batch in batches for listed in batch.todo}
-        if names <= existing:
+        if downloads.are_stored([listed for batch in batches for listed in batch.todo]):
             return
         listing = self.source.list_images(job.keyword, job.options)
         links = {listed.image.image_id: listed.download_url for listed in listing.images}
@@ -181,55 +185,31 @@ class Fetch:
                 for one in batch.todo
             ]
 
-    def _settled(self, batches: Sequence[_Batch], existing: set[str]) -> Iterator[_Batch]:
+    def _settled(self, batches: Sequence[_Batch], downloads: Downloads) -> Iterator[_Batch]:
         """Store what is missing and yield each batch as soon as its last image is settled."""
-        downloads = ThreadPoolExecutor(self.connections, thread_name_prefix="download")
-        try:
-            futures = {
-                downloads.submit(copy_context().run, self._store, listed, existing): (batch, listed)
-                for batch in batches
-                for listed in batch.todo
-            }
-            failed_in_a_row = 0
-            for future in waiting("download", as_completed(futures)):
-                batch, listed = futures[future]
-                failed = self._sort(future, batch, listed)
-                failed_in_a_row = failed_in_a_row + 1 if failed else 0
-                if failed_in_a_row >= self.connections or self._stopping.is_set():
-                    # The host is down: what is left would only wait for its time limits.
-                    for other in futures:
-                        other.cancel()
-                if batch.is_settled:
-                    yield batch
-        finally:
-            downloads.shutdown(wait=True, cancel_futures=True)
+        futures = {
+            future: (batch, listed)
+            for batch in batches
+            for future, listed in zip(downloads.begin(batch.todo), batch.todo, strict=True)
+        }
+        for future in waiting("download", as_completed(futures)):
+            batch, listed = futures[future]
+            self._sort(future, batch, listed)
+            if batch.is_settled:
+                yield batch
 
     @staticmethod
-    def _sort(future: Future[bool], batch: _Batch, listed: ListedImage) -> bool:
-        """Note in *batch* what became of an image; True when it could not be had now."""
+    def _sort(future: Future[bool], batch: _Batch, listed: ListedImage) -> None:
+        """Note in *batch* what became of an image."""
         image_id = listed.image.image_id
         try:
             downloaded = future.result()
         except RejectedImage as error:
             batch.rejections[image_id] = str(error)
-        except (_DownloadFailed, CancelledError) as error:
-            batch.failures[image_id] = str(error) or "not tried after others failed"
-            return True
+        except DownloadFailed as error:
+            batch.failures[image_id] = str(error)
         else:
             (batch.downloaded if downloaded else batch.reused).append(listed)
-        return False
-
-    def _store(self, listed: ListedImage, existing: set[str]) -> bool:
-        """Make sure that the image is stored; True when it had to be downloaded."""
-        if listed.image.object_name in existing:
-            return False
-        try:
-            data = self.source.download(listed)
-        except Unavailable as error:
-            raise _DownloadFailed(str(error)) from error
-        self.store.put(listed.image.object_name, data)
-        self.cache.put_bytes(listed.image.image_id, data)
-        return True
 
     @stage("publish")
     def _hand_over(self, job: FetchJob, batch: _Batch) -> None:

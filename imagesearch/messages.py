@@ -6,6 +6,7 @@ Values of the domain are in `model.py`; who publishes and who answers is behind 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -16,6 +17,20 @@ from imagesearch.model import SourceOptions
 MAX_QUERY_CHARACTERS = 500
 MAX_TOP_K = 200
 MAX_BATCH_IMAGES = 32
+FIRST_BATCH_IMAGES = 8  # few: they are searchable while the others are on their way
+
+
+def batch_slices(images: int) -> Iterator[slice]:
+    """
+    Cut so many *images* into batches by position: a small one, each next one twice as large.
+
+    The cut says who is embedded with whom and nothing else: an embedding is kept by its image, so
+    that a batch which another version of this program has cut, and published, does no harm.
+    """
+    start, size = 0, FIRST_BATCH_IMAGES
+    while start < images:
+        yield slice(start, start + size)
+        start, size = start + size, min(2 * size, MAX_BATCH_IMAGES)
 
 
 class Message(BaseModel):

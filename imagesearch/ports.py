@@ -6,7 +6,7 @@ what an adapter raises is in `errors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -226,9 +226,17 @@ class Publisher(Protocol):
 class ImageSource(Protocol):
     """Where images come from."""
 
-    def list_images(self, keyword: str, options: SourceOptions) -> Listing:
+    def list_images(
+        self,
+        keyword: str,
+        options: SourceOptions,
+        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
+    ) -> Listing:
         """
         Return up to `options.pool_size` images for *keyword*.
+
+        Args:
+            on_page: is given the images of each page of the listing as soon as that is read.
 
         Raises:
             SourceRefused: it will never answer this request.

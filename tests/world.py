@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -85,12 +85,20 @@ class TwinSource:
     downloads: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def list_images(self, keyword: str, options: SourceOptions) -> Listing:
+    def list_images(
+        self,
+        keyword: str,
+        options: SourceOptions,
+        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
+    ) -> Listing:
         with self.lock:
             self.listings += 1
         if self.listing_errors:
             raise self.listing_errors.pop(0)
-        return self.offers.get(keyword, Listing(()))
+        listing = self.offers.get(keyword, Listing(()))
+        if on_page is not None:
+            on_page(listing.images)
+        return listing
 
     def download(self, image: ListedImage) -> bytes:
         image_id = image.image.image_id

@@ -6,7 +6,7 @@
  */
 
 const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
-const NEXT_WAIT_SECONDS = 1;
+const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
 const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 45; // above the API's longest wait plus a cold start
 const GIVE_UP_SECONDS = 300;

@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -133,12 +133,20 @@ class Pixabay:
         self._http.close()
         self._downloader.close()
 
-    def list_images(self, keyword: str, options: SourceOptions) -> Listing:
+    def list_images(
+        self,
+        keyword: str,
+        options: SourceOptions,
+        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
+    ) -> Listing:
         """
         Return up to `options.pool_size` images for *keyword*, the most popular first.
 
         An image that was rejected counts too, so that a pool never costs more requests than its
         size calls for. An image that a later page repeats is listed once.
+
+        Args:
+            on_page: is given the images of each page, of at most 200, as soon as that is read.
 
         Raises:
             InvalidRequest: keyword or an option is outside of Pixabay's bounds.
@@ -155,6 +163,9 @@ class Pixabay:
             page = self._page({**parameters, "page": number})
             for image_id, one in self._read_hits(page.hits):
                 found.setdefault(image_id, one)
+            if on_page is not None:
+                new = itertools.islice(found.values(), before, options.pool_size)
+                on_page([one for one in new if isinstance(one, ListedImage)])
             is_last = len(page.hits) < per_page or number * per_page >= page.total_hits
             if is_last or len(found) >= options.pool_size or len(found) == before:
                 return _listing(dict(itertools.islice(found.items(), options.pool_size)))

@@ -66,14 +66,14 @@ def test_the_hot_bytes_of_a_batch_are_read_with_one_mget(tmp_path: Path, real_cl
     with closing(world.catalog):
         world.cache = Memorystore(real_client)
         world.assemble()
-        world.offer("horse", 32)
+        world.offer("horse", 8)  # a batch
         world.ask()
         world.deliver()
         batch = world.take()
         assert isinstance(batch, EmbedBatch)
-        assert len(batch.images) == 32
+        assert len(batch.images) == 8
         real_client.config_resetstat()
-        assert world.embed(batch).embedded == 32
+        assert world.embed(batch).embedded == 8
         sent = commands(real_client)
     assert sent["mget"] == 1
     assert sent["unlink"] == 1

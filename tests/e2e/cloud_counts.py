@@ -28,9 +28,10 @@ from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
 POOL_SIZE = 200
 SMALL_POOL = 70
 WAIT_SECONDS = 120.0  # for what takes a few seconds on an idle machine
-# Enough are given first for a whole batch, whatever the order, and more are held than are
+# Enough are given first for whole batches, whatever the order, and more are held than are
 # downloaded at a time.
 HELD_IMAGES = {POOL_SIZE: 88, SMALL_POOL: 22}
+EMBEDDED_IMAGES = 24  # of the first two batches
 SERVICES_OF = {"FetchJob": "fetch", "DeadLetter": "fetch", "EmbedBatch": "inference"}
 
 
@@ -105,7 +106,7 @@ class FaultyCloud:
         """Return in the middle of a new pool: some is embedded, the gallery holds the rest."""
         self.gallery.hold_after(self.pool_size - HELD_IMAGES[self.pool_size])
         assert self.search(keyword).status_code == 202
-        eventually("a batch is embedded", lambda: self.embedded(keyword) >= 32)
+        eventually("two batches are embedded", lambda: self.embedded(keyword) >= EMBEDDED_IMAGES)
 
     @contextmanager
     def resting(self) -> Iterator[None]:

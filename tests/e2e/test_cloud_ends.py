@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from imagesearch.local.processes import Child
-from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually
+from tests.e2e.cloud_counts import EMBEDDED_IMAGES, SMALL_POOL, FaultyCloud, eventually
 
 END_SECONDS = 60.0
 GRACE_SECONDS = 10.0  # that Cloud Run leaves between SIGTERM and SIGKILL
@@ -46,7 +46,7 @@ def test_query_asked_to_end_answers_the_searches_that_it_has(faulty: FaultyCloud
     with ThreadPoolExecutor(4) as callers:
         faulty.gallery.hold_after(SMALL_POOL - 22)
         waiting = [callers.submit(faulty.search, keyword, wait=25, k=200) for _ in range(4)]
-        eventually("a batch is embedded", lambda: faulty.embedded(keyword) >= 32)
+        eventually("it has begun", lambda: faulty.embedded(keyword) >= EMBEDDED_IMAGES)
         in_hand(faulty, "query")
         before = faulty.counts(keyword)
         query.terminate()

@@ -38,6 +38,8 @@ ALLOWED = {
 USE_CASES = ("imagesearch.search", "imagesearch.fetch", "imagesearch.embed", "imagesearch.score")
 for use_case in USE_CASES:
     ALLOWED[use_case] = ALLOWED["imagesearch.search"]
+ALLOWED["imagesearch.downloads"] = ALLOWED["imagesearch.search"]
+ALLOWED["imagesearch.fetch"] = {*ALLOWED["imagesearch.search"], "imagesearch.downloads"}
 ALLOWED["imagesearch.adapters"] = {
     "imagesearch.adapters",
     "imagesearch.work",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -252,3 +253,18 @@ def test_the_total_limit_holds_for_all_attempts_together() -> None:
             downloader.get(server.origin + "/a.jpg")
     assert len(server.requests) == 1
     assert clock.slept == []
+
+
+def test_a_pool_of_images_is_downloaded_over_as_many_kept_connections_as_there_may_be() -> None:
+    """A new connection costs a round trip, over TLS two or three: none is made twice."""
+
+    def script(_: Request) -> bytes:
+        server.closing.wait(0.02)
+        return reply(200, JPEG)
+
+    with StubServer(script) as server, ThreadPoolExecutor(32) as threads:
+        downloader = Downloader(allowed_origin=server.origin, connections=16)
+        found = list(threads.map(downloader.get, [f"{server.origin}/{i}.jpg" for i in range(200)]))
+        downloader.close()
+    assert found == [JPEG] * 200
+    assert server.connections == 16

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from imagesearch.errors import InvalidRequest, Overloaded, RejectedImage, SourceRefused, Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob
+from imagesearch.messages import BatchImage, EmbedBatch, FetchJob
 from imagesearch.model import ListedImage, Listing, PoolState
 from tests.world import TwinSource, World, listed
 
@@ -53,16 +54,97 @@ def test_a_batch_is_published_while_later_downloads_are_still_running(world: Wor
     thread.start()
     try:
         for _ in range(500):
-            if world.outbox.messages:
+            if len(world.outbox.messages) == 2:
                 break
             threading.Event().wait(0.01)
-        [batch] = world.outbox.messages
-        assert isinstance(batch, EmbedBatch)
-        assert batch.batch_index == 0
+        assert {one.batch_index for one in published(world)} == {0, 1}
     finally:
         release.set()
         thread.join()
-    assert len(world.outbox.messages) == 2
+    assert {one.batch_index for one in published(world)} == {0, 1, 2}
+
+
+def published(world: World) -> list[EmbedBatch]:
+    """Return the batches in the outbox."""
+    return [one for one in world.outbox.messages if isinstance(one, EmbedBatch)]
+
+
+def test_a_small_first_batch_is_searchable_before_any_other_is_embedded(world: World) -> None:
+    """The first images of a new keyword need not wait for the embeddings of 31 others."""
+    job = job_of(world, 200)
+    world.fetch(job)
+    batches = sorted(published(world), key=lambda one: one.batch_index)
+    assert [len(one.images) for one in batches] == [8, 16, 32, 32, 32, 32, 32, 16]
+    world.deliver(batches[0])
+    answer = world.ask(top_k=200)
+    assert answer.hits is not None
+    assert {hit.image.image_id for hit in answer.hits} == {f"twin-{i}" for i in range(8)}
+    assert not answer.complete
+
+
+def test_batches_that_another_version_has_cut_differently_do_no_harm(world: World) -> None:
+    """A message may be older than the code: here of the version that cut 32 images at a time."""
+    job = job_of(world, 40)
+    world.fetch(job)
+    older = EmbedBatch(
+        pool_id=job.pool_id,
+        generation=1,
+        batch_index=0,
+        images=tuple(
+            BatchImage(image_id=f"twin-{i}", object_name=f"twin-{i}.jpg") for i in range(32)
+        ),
+    )
+    world.deliver()
+    world.deliver(older)
+    world.deliver_all()
+    world.deliver(older)
+    answer = world.ask(top_k=200)
+    assert answer.complete
+    assert answer.hits is not None
+    assert len(answer.hits) == 40
+    assert world.encoder.images == 40, "none was embedded twice"
+
+
+def test_downloads_begin_with_the_first_page_of_the_listing(world: World) -> None:
+    begun = threading.Event()
+
+    class Paging(TwinSource):
+        def list_images(self, *args: Any, **more: Any) -> Listing:
+            listing = super().list_images(*args, **more)
+            assert begun.wait(5), "the last page is not waited for"
+            return listing
+
+        def download(self, image: ListedImage) -> bytes:
+            begun.set()
+            return super().download(image)
+
+    world.source = Paging()
+    world.assemble()
+    assert world.fetch(job_of(world, 5)).stored == 5
+    assert sorted(world.source.downloads) == [f"twin-{i}" for i in range(5)]
+
+
+def test_a_listing_that_another_run_recorded_first_is_the_one_that_is_fetched(
+    world: World,
+) -> None:
+    """What was begun of the own listing is stored, and listed by nobody."""
+
+    class Overtaken(TwinSource):
+        def list_images(self, *args: Any, **more: Any) -> Listing:
+            listing = super().list_images(*args, **more)
+            other = Listing((listed(1), listed(7)))
+            world.catalog.record_listing(job.pool_id, 1, other, world.clock.now())
+            return listing
+
+    world.source = Overtaken()
+    world.assemble()
+    job = job_of(world, 3)
+    assert world.fetch(job).stored == 2
+    world.deliver_all()
+    answer = world.ask()
+    assert answer.complete
+    assert answer.hits is not None
+    assert {hit.image.image_id for hit in answer.hits} == {"twin-1", "twin-7"}
 
 
 def test_delivering_a_job_twice_fetches_nothing_twice(world: World) -> None:

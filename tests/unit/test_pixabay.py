@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -272,6 +272,26 @@ def test_an_image_on_two_pages_is_listed_once() -> None:
     with world(script) as it:
         found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=400))
     assert ids(found.images) == [f"pixabay-{number}" for number in range(400)]
+
+
+def test_the_images_of_each_page_are_told_before_the_next_is_asked_for() -> None:
+    """What will not be listed is not among them: rejected hits, repeated ones, those too many."""
+    told: list[tuple[int, list[str]]] = []
+
+    def tell(images: Sequence[ListedImage]) -> None:
+        told.append((len(it.server.requests), [one.image.image_id for one in images]))
+
+    def script(request: Request) -> bytes:
+        hits = [hit(number) for number in range(200)]
+        if request.query["page"] == "2":
+            hits = [hit(199), hit(200, webformatURL=""), hit(201), hit(202), hit(203)] * 40
+        return listing(*hits, total=400)
+
+    with world(script) as it:
+        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=203), tell)
+    first = [f"pixabay-{number}" for number in range(200)]
+    assert told == [(1, first), (2, ["pixabay-201", "pixabay-202"])]
+    assert [one.image.image_id for one in found.images] == [*first, "pixabay-201", "pixabay-202"]
 
 
 def test_an_out_of_range_first_page_is_a_refusal() -> None:

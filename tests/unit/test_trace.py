@@ -96,7 +96,7 @@ def test_the_trace_of_a_search_is_that_of_all_that_is_done_for_it(
     query: FlaskClient, world: World, log: Log
 ) -> None:
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-    world.offer("horse", 40)  # two batches
+    world.offer("horse", 20)  # two batches
     world.source.listing_errors.append(Unavailable("for once"))
     search(query, log)
     wait_for(log, "EmbedBatch", 2)
