@@ -6,13 +6,16 @@ The model is behind `Encoder`; scoring what is embedded is `score.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from imagesearch.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.messages import BatchImage, EmbedBatch
 from imagesearch.model import Embedding
 from imagesearch.ports import Catalog, Clock, Encoder, ImageStore, PoolCache
 from imagesearch.work import stage
+
+_READERS = 16  # of originals at a time, for all batches; most bytes come from the cache at once
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Embed:
     store: ImageStore
     encoder: Encoder
     clock: Clock
+    _readers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+    )
 
     def __call__(self, batch: EmbedBatch) -> EmbedReport:
         """
@@ -89,13 +95,19 @@ class Embed:
     @stage("read")
     def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return the bytes of *images* and, for those that are gone, the reasons."""
-        originals = self.cache.get_bytes([image.image_id for image in images])
-        rejections = {}
-        for image in images:
-            if image.image_id in originals:
-                continue
-            try:
-                originals[image.image_id] = self.store.get(image.object_name)
-            except NotFound:
-                rejections[image.image_id] = f"its original {image.object_name} is not stored"
-        return originals, rejections
+        found = self.cache.get_bytes([image.image_id for image in images])
+        missing = [image for image in images if image.image_id not in found]
+        for image, data in zip(missing, self._readers.map(self._stored, missing), strict=True):
+            if data is not None:
+                found[image.image_id] = data
+        gone = [image for image in missing if image.image_id not in found]
+        rejections = {
+            image.image_id: f"its original {image.object_name} is not stored" for image in gone
+        }
+        return found, rejections
+
+    def _stored(self, image: BatchImage) -> bytes | None:
+        try:
+            return self.store.get(image.object_name)
+        except NotFound:
+            return None

@@ -6,9 +6,11 @@ Scoring is `imagesearch/score.py`, embedding `imagesearch/embed.py`, the model `
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,12 +24,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imagesearch import bootstrap, http_api, push, work
 from imagesearch.bootstrap import CloudServices, Services
 from imagesearch.embed import EmbedReport
-from imagesearch.errors import Bug, ImageSearchError, InvalidRequest
+from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded
 from imagesearch.messages import EmbedBatch, PushEnvelope, ScoreRequest
 from imagesearch.ports import ScoreReply
+from inference_service.callers import Caller, working_for
 
 EMBED_PATH = "/events/embed"
+MAX_SCORES = 128  # at a time: on two cores a second of new queries
+MAX_PUSHES = 16  # at a time: of the 32 requests that Cloud Run sends, half are left for searches
 _REPLY = TypeAdapter(ScoreReply)
+_Answer = Callable[[Request, Exception], Response]
 logger = logging.getLogger(__name__)
 
 
@@ -59,15 +65,18 @@ def create_app(services: Services) -> FastAPI:
     """Return the ASGI app over *services*, whose encoder is loaded."""
     app = FastAPI(title="imagesearch inference service", docs_url=None, redoc_url=None)
     app.add_middleware(_Door)
-    app.add_exception_handler(ImageSearchError, _answer_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_middleware(_Watch)
+    for kind, answer in _ANSWERS.items():
+        app.add_exception_handler(kind, _on_the_loop(answer))
 
-    # Plain functions, not coroutines: the work is blocking and runs in the thread pool.
+    scores, pushes = _Places("scores", MAX_SCORES), _Places("batches", MAX_PUSHES)
+
+    # The work is blocking and runs in the thread pool, before which no more wait than have a place.
     @app.post("/score")
-    def score(request: ScoreRequest) -> Response:
+    async def score(request: ScoreRequest) -> Response:
         work.note(pool_id=request.pool_id, generation=request.generation)
-        reply = services.score.score(request)
+        with scores.one():
+            reply = await run_in_threadpool(services.score.score, request)
         work.note(hits=len(reply.hits))
         # Written at once: FastAPI would walk through 200 hits twice before json does.
         return Response(_REPLY.dump_json(reply), media_type="application/json")
@@ -78,10 +87,11 @@ def create_app(services: Services) -> FastAPI:
         return Response(status_code=await run_in_threadpool(push.handle, body, EmbedBatch, do))
 
     def do(batch: EmbedBatch, _: PushEnvelope) -> EmbedReport:
-        return services.embed(batch)
+        with pushes.one():
+            return services.embed(batch)
 
     @app.get("/alive")
-    def alive() -> dict[str, str]:
+    async def alive() -> dict[str, str]:  # on no thread, lest it wait for one
         return {"status": "alive"}
 
     @app.get("/ready")
@@ -101,6 +111,56 @@ async def _body(request: Request) -> bytes:
         if len(body) > push.MAX_BODY_BYTES:
             break
     return bytes(body)
+
+
+class _Places:
+    """So many at a time and no more; whoever comes then is told so at once."""
+
+    def __init__(self, what: str, number: int) -> None:
+        self._full = f"{number} {what} are under way"
+        self._free = threading.Semaphore(number)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Take a place for the block, or raise Overloaded."""
+        if not self._free.acquire(blocking=False):
+            raise Overloaded(self._full, retry_after_seconds=1.0)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+class _Watch:
+    """Tells the work for a request when its client hangs up."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        caller = Caller()
+        watching: list[asyncio.Task[None]] = []
+
+        async def receive_and_watch() -> Message:
+            message = await receive()
+            if not watching and not message.get("more_body"):  # what comes next is the hanging up
+                watching.append(asyncio.create_task(_wait_for_end(receive, caller)))
+            return message
+
+        with working_for(caller):
+            try:
+                await self._app(scope, receive_and_watch, send)
+            finally:
+                for task in watching:
+                    task.cancel()
+
+
+async def _wait_for_end(receive: Receive, caller: Caller) -> None:
+    if (await receive())["type"] == "http.disconnect":
+        caller.go()
 
 
 class _Door:
@@ -158,6 +218,22 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
     body = {"error": {"code": code, "message": str(error.detail)}}
     work.note(outcome=code)
     return JSONResponse(body, error.status_code, dict(error.headers or {}))
+
+
+_ANSWERS: dict[type[Exception], _Answer] = {
+    ImageSearchError: _answer_error,
+    RequestValidationError: _answer_invalid,
+    HTTPException: _answer_http_error,
+}
+
+
+def _on_the_loop(answer: _Answer) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Make a coroutine of *answer*: a plain function would wait for a thread to refuse work."""
+
+    async def answered(request: Request, error: Exception) -> Response:
+        return answer(request, error)
+
+    return answered
 
 
 def _answer_bug(request: Request, error: Exception) -> Response:

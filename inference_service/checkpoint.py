@@ -33,6 +33,7 @@ _TEXT = _SHARED | {
 _VISION = _SHARED | {"num_attention_heads": 12, "image_size": 224, "patch_size": 32}
 
 Weights = Mapping[str, NDArray[np.float32]]
+_NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Config:
 
 def read_weights(folder: Path) -> Weights:
     """
-    Return the weights in *folder* as float32, read when asked for; whatever they were saved in.
+    Return the weights in *folder* as float32, mapped into memory; whatever they were saved in.
 
     Raises:
         OSError: there are none, or they are unreadable.
@@ -130,34 +131,47 @@ def read_weights(folder: Path) -> Weights:
 
 
 class _Safetensors(Mapping[str, NDArray[np.float32]]):
-    """The tensors of mapped files; a tensor's pages are read when it is."""
+    """The tensors of mapped files: those saved in float32 are views, whose pages nothing holds."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._places: dict[str, tuple[Path, Any]] = {}
+        self._tensors: dict[str, tuple[str, NDArray[Any]]] = {}
         for path in paths:
-            file: Any = safe_open(path, framework="numpy")
-            self._places |= dict.fromkeys(file.keys(), (path, file))
+            self._tensors |= _mapped(path)
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        path, file = self._places[name]
-        if file.get_slice(name).get_dtype() == "BF16":  # numpy has no such type
-            file = _TorchFile(path)
-        return np.asarray(file.get_tensor(name), np.float32)
+        dtype, array = self._tensors[name]
+        if dtype == "BF16":  # numpy has no such type: it is the upper half of a float32
+            return (array.astype(np.uint32) << 16).view(np.float32)
+        return np.require(array, np.float32, ["C_CONTIGUOUS", "ALIGNED"])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._tensors)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._tensors)
 
 
-class _TorchFile:
-    def __init__(self, path: Path) -> None:
-        self._file: Any = safe_open(path, framework="pt")
+def _mapped(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
+    """
+    Return the tensors in *path* with the names of their types, as views of the file.
 
-    def get_tensor(self, name: str) -> NDArray[np.float32]:
-        tensor: NDArray[np.float32] = self._file.get_tensor(name).float().numpy()
-        return tensor
+    Source: https://github.com/huggingface/safetensors#format. Its library copies each of them.
+    """
+    with safe_open(path, framework="numpy"):
+        pass  # it has checked that the file is what its header says
+    file = np.memmap(
+        path, np.uint8, "c"
+    )  # OpenVINO takes what is writable; a copy would be written
+    start = 8 + int.from_bytes(file[:8].tobytes(), "little")
+    header: dict[str, Any] = json.loads(file[8:start].tobytes())
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, told in header.items():
+        begin, end = (start + offset for offset in told["data_offsets"])
+        dtype = _NUMPY_TYPES.get(told["dtype"], "V1")  # others are no parameters of a CLIP
+        shape = told["shape"] if dtype != "V1" else [end - begin]
+        tensors[name] = (told["dtype"], np.asarray(file)[begin:end].view(dtype).reshape(shape))
+    return tensors
 
 
 def _unpickled(paths: Sequence[Path]) -> Weights:

@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import io
 import logging
-import os
+import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 
-from imagesearch.errors import DeadlineExceeded, Overloaded, RejectedImage, Unavailable
+from imagesearch.errors import (
+    DeadlineExceeded,
+    ImageSearchError,
+    Overloaded,
+    RejectedImage,
+    Unavailable,
+)
 from imagesearch.model import Embedding
 from imagesearch.ports import TextEmbedding
-from inference_service.batcher import Batcher, go_last
+from inference_service.batcher import Batcher, cores, go_last
 from inference_service.checkpoint import download, revision_of
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Pixels
 from inference_service.model import Clip, fastest_device
 
-TEXT_BATCH = 32
-IMAGE_BATCH = 16
+TEXT_BATCH = 8  # on a CPU each costs half as much as alone; of 16 no less, and others wait longer
 MAX_WAITING_TEXTS = 64
-MAX_WAITING_IMAGES = 256
+MAX_WAITING_IMAGES = 512  # as many as the pushes hold that `app.py` takes at once
 TEXT_LIMIT_SECONDS = 10.0
 IMAGE_LIMIT_SECONDS = 120.0
 CHECK_LIMIT_SECONDS = 5.0
@@ -38,16 +43,16 @@ class ClipEncoder:
     """
     The port `Encoder` over a CLIP model in this process; any number of threads may call it.
 
-    Texts and images have a queue and a thread each, so a search never queues behind a batch of
+    Texts and images have a queue and threads each, so a search never queues behind a batch of
     images, and on Linux it goes first where they share cores. A pool of threads decodes images
-    while the model works on the batch before.
+    while the model works on the batch before. The vision tower is loaded by the first images.
     """
 
     def __init__(self, clip: Clip, model_revision: str) -> None:
         self._clip = clip
         self._model_revision = model_revision
         self._decoders = ThreadPoolExecutor(
-            os.cpu_count(), thread_name_prefix="decoder", initializer=go_last
+            cores(), thread_name_prefix="decoder", initializer=go_last
         )
         self._texts = Batcher(
             "text", clip.embed_texts, max_batch=TEXT_BATCH, max_queue=MAX_WAITING_TEXTS
@@ -55,15 +60,18 @@ class ClipEncoder:
         self._images = Batcher(
             "image",
             self._embed_decoded,
-            max_batch=IMAGE_BATCH,
+            max_batch=clip.towers.image_batch,
             max_queue=MAX_WAITING_IMAGES,
+            threads=clip.towers.image_threads,
             background=True,
         )
+        self._proving = threading.Lock()
+        self._is_proved = False
 
     @classmethod
     def load(cls, model: str, device: str | None = None) -> ClipEncoder:
         """
-        Return the encoder of a CLIPModel checkpoint of `transformers`, loaded and warm.
+        Return the encoder of a CLIPModel checkpoint of `transformers`, warm for texts.
 
         Args:
             model: a folder, or a model id of the Hugging Face hub, which is downloaded once.
@@ -80,7 +88,7 @@ class ClipEncoder:
                 revision = aside.submit(revision_of, model, folder)  # reads the weights as we do
                 clip = Clip.load(folder, device or fastest_device())
             encoder = cls(clip, f"{revision.result()}-p{PREPROCESSING_VERSION}")
-            encoder._warm_up_or_close()
+            encoder._try_text_or_close()
         except Exception as error:
             raise Unavailable(f"CLIP_MODEL={model} cannot be loaded: {error}") from error
         return encoder
@@ -115,10 +123,11 @@ class ClipEncoder:
             DeadlineExceeded: the time limit passed.
             Unavailable: the model failed, or the encoder is closed.
         """
+        self._images.check_room(len(images))
         decoding = self._start_decoding(images)
         try:
             return self._images.ask(decoding, time_limit_seconds)
-        except (Overloaded, Unavailable):
+        except ImageSearchError:
             for future in decoding:
                 future.cancel()
             raise
@@ -141,21 +150,24 @@ class ClipEncoder:
 
     def check(self, time_limit_seconds: float = CHECK_LIMIT_SECONDS) -> None:
         """
-        Return when both encoders work; one that has not worked for a minute is tried.
+        Return when the model works; what has not worked for a minute is tried.
+
+        Images are tried only where some were asked for: a process that scores never loads the
+        tower for them.
 
         Raises:
-            Unavailable: one fails, or takes more than *time_limit_seconds*.
+            Unavailable: it fails, or takes more than *time_limit_seconds*.
         """
         try:
             if self._texts.idle_seconds > CHECK_AFTER_SECONDS:
                 self.encode_text("a", time_limit_seconds)
-            if self._images.idle_seconds > CHECK_AFTER_SECONDS:
+            if self._images.was_asked and self._images.idle_seconds > CHECK_AFTER_SECONDS:
                 self._encode_probe(time_limit_seconds)
         except (Overloaded, DeadlineExceeded) as error:
             raise Unavailable(f"the model is stuck: {error}") from error
 
     def warm_up(self) -> None:
-        """Run both encoders, so that no caller pays for a first use; `load` has done it already.
+        """Run both encoders, so that no caller pays for a first use; texts `load` has done.
 
         Raises:
             Unavailable: one of them fails.
@@ -169,9 +181,9 @@ class ClipEncoder:
         self._images.close()
         self._decoders.shutdown(cancel_futures=True)
 
-    def _warm_up_or_close(self) -> None:
+    def _try_text_or_close(self) -> None:
         try:
-            self.warm_up()
+            self.encode_text("a", IMAGE_LIMIT_SECONDS)
         except Unavailable:
             self.close()
             raise
@@ -193,15 +205,32 @@ class ClipEncoder:
         except RejectedImage as rejection:
             return rejection
 
+    def _prove_vision(self) -> None:
+        """Run the vision tower once before it is used: if it is broken, no image is to blame."""
+        with self._proving:
+            if not self._is_proved:
+                embeddings = self._clip.embed_images([self._clip.preprocess(_probe())])
+                if not np.isfinite(embeddings).all():
+                    raise ValueError("the model gave an embedding that is not finite")
+                self._is_proved = True
+
     def _embed_decoded(
         self, decoding: Sequence[Future[Pixels | RejectedImage]]
     ) -> list[Embedding | RejectedImage]:
-        decoded = [future.result() for future in decoding]
+        self._prove_vision()
+        decoded = [_decoded(future) for future in decoding]
         pixels = [one for one in decoded if not isinstance(one, RejectedImage)]
         embeddings = iter(self._clip.embed_images(pixels) if pixels else ())
         return [
             one if isinstance(one, RejectedImage) else _finite(next(embeddings)) for one in decoded
         ]
+
+
+def _decoded(future: Future[Pixels | RejectedImage]) -> Pixels | RejectedImage:
+    try:
+        return future.result()
+    except CancelledError:  # others of the batch may have a caller still
+        return RejectedImage("nobody waits for it")
 
 
 def _finite(embedding: Embedding) -> Embedding | RejectedImage:

@@ -134,6 +134,11 @@ class Framing:
         )
 
     @property
+    def shape(self) -> tuple[int, int] | None:
+        """Width and height of every picture that it gives; None when they vary."""
+        return self.crop or (None if isinstance(self.short_side, int) else self.short_side)
+
+    @property
     def draft_side(self) -> int:
         """A JPEG may be decoded at a fraction of its size, if its shorter side keeps this many."""
         side = self.short_side if isinstance(self.short_side, int) else max(self.short_side)

@@ -26,9 +26,17 @@ logger = logging.getLogger(__name__)
 
 
 class Towers(Protocol):
-    """A CLIP's text and vision towers, each for one thread at a time."""
+    """
+    A CLIP's text and vision towers: the first for one thread at a time, the second for several.
+
+    Attributes:
+        image_batch: how many pictures at once it takes to be fast.
+        image_threads: how many threads that embed pictures it takes to keep the device busy.
+    """
 
     logit_scale: float
+    image_batch: int
+    image_threads: int
 
     def embed_tokens(self, ids: NDArray[np.int32], ends: NDArray[np.int32]) -> Embeddings:
         """
@@ -40,7 +48,11 @@ class Towers(Protocol):
         """
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
-        """Return (B, D), rows of unit L2 norm, from framed pixels (B, H, W, 3)."""
+        """
+        Return (B, D), rows of unit L2 norm, from framed pixels (B, H, W, 3).
+
+        The vision tower may be loaded by the first call alone; a process that scores makes none.
+        """
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Clip:
     """
     The towers of a model with its tokenizer and the framing of its images.
 
-    Any thread may call `preprocess`, one at a time each of the others.
+    Any thread may call `preprocess`, as many as the towers say `embed_images`, one `embed_texts`.
     """
 
     config: Config
@@ -66,6 +78,7 @@ class Clip:
             OSError: a file is missing or unreadable.
         """
         config, framing = Config.read(folder), Framing.read(folder)
+        _check_fit(config, framing)
         tokenizer = read_tokenizer(folder, config)
         return cls(config, _towers(folder, config, framing, device), tokenizer, framing)
 
@@ -80,12 +93,6 @@ class Clip:
 
     def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
         """Return (len(images), embedding_dim), rows of unit L2 norm."""
-        height, width, _ = images[0].shape
-        side = self.config.image_side
-        if (height, width) != (side, side):
-            raise ValueError(
-                f"Input image size ({height}*{width}) doesn't match model ({side}*{side})"
-            )
         return self.towers.embed_pixels(np.stack(images))
 
     def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
@@ -110,6 +117,15 @@ class Clip:
         ids = np.array(encoding.ids, np.int32)
         end = ids.max() if self.config.ends_at_largest else self.config.end_token
         return ids[: int((ids == end).argmax()) + 1]
+
+
+def _check_fit(config: Config, framing: Framing) -> None:
+    taken, given = (config.image_side,) * 2, framing.shape
+    if given != taken:
+        gives = "images of many sizes" if given is None else f"images of {given[0]} x {given[1]}"
+        raise ValueError(
+            f"its image processor gives {gives}, and its model takes {taken[0]} x {taken[1]}"
+        )
 
 
 def _towers(folder: Path, config: Config, framing: Framing, device: str) -> Towers:

@@ -1,4 +1,4 @@
-"""CLIP's two towers as OpenVINO graphs, made from a checkpoint's weights in less than a second.
+"""CLIP's two towers as OpenVINO graphs, each made from a checkpoint's weights in half a second.
 
 Nothing is converted or kept on disk, and neither torch nor `transformers` is imported. Reading the
 checkpoint is in `checkpoint.py`; `torch_clip.py` computes the same where this cannot.
@@ -6,6 +6,7 @@ checkpoint is in `checkpoint.py`; `torch_clip.py` computes the same where this c
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as op
 
 from imagesearch.model import Embeddings
+from inference_service.batcher import cores
 from inference_service.checkpoint import Config, Transformer, Weights
 from inference_service.images import Framing
 
@@ -27,7 +29,15 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 class OpenVinoTowers:
-    """Both towers, compiled for this processor; each is for one thread at a time."""
+    """
+    Both towers, compiled for this processor: for texts at the start, for pictures when first used.
+
+    A query gets all cores. Of a batch of pictures each core has some to itself: a thread that
+    calls `embed_pixels` does all of their arithmetic, and with its niceness. OpenVINO's own
+    threads, which have none, would take the cores from the queries.
+    """
+
+    image_batch = 4  # larger ones are hardly faster, and at the end of a pool a core waits longer
 
     def __init__(self, config: Config, weights: Weights, framing: Framing) -> None:
         """
@@ -37,8 +47,10 @@ class OpenVinoTowers:
         """
         config.check_weights(weights)
         graph = _Graph(config, weights, framing)
-        self._text = _compiled(graph.text())
-        self._vision = _compiled(graph.vision())
+        all_cores = {"PERFORMANCE_HINT": "LATENCY"}
+        self._text = _request(_compiled(graph.text(), all_cores))
+        self.image_threads = cores()
+        self._vision = _Vision(graph.vision(), self.image_threads)
         self.logit_scale = float(np.exp(weights["logit_scale"]))
 
     def embed_tokens(self, ids: NDArray[np.int32], ends: NDArray[np.int32]) -> Embeddings:
@@ -50,10 +62,39 @@ class OpenVinoTowers:
         return self._vision(pixels)
 
 
-def _compiled(model: ov.Model) -> Callable[..., Embeddings]:
-    # Latency: one request at a time gets all cores. On a processor without bfloat16 the hint of
-    # float32 says what it would do anyway; with it, see docs/decisions/0030.
-    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+class _Vision:
+    """The graph *model*, compiled when first called, and then for each thread by itself."""
+
+    def __init__(self, model: ov.Model, threads: int) -> None:
+        self._model: ov.Model | None = model  # its weights are in mapped files
+        self._threads = threads
+        self._compiling = threading.Lock()
+        self._compiled: Any = None
+        self._of_thread = threading.local()
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        """Return the model's output; RuntimeError when OpenVINO fails."""
+        if not hasattr(self._of_thread, "run"):
+            self._of_thread.run = _request(self._compile())
+        embeddings: Embeddings = self._of_thread.run(pixels)
+        return embeddings
+
+    def _compile(self) -> Any:
+        with self._compiling:
+            if self._compiled is None:
+                streams = {"NUM_STREAMS": self._threads, "INFERENCE_NUM_THREADS": self._threads}
+                self._compiled = _compiled(self._model, streams)
+                self._model = None
+            return self._compiled
+
+
+def _compiled(model: ov.Model | None, options: dict[str, Any]) -> Any:
+    # On a processor without bfloat16 float32 is what OpenVINO takes anyway; with it, see
+    # docs/decisions/0030. A thread that is pinned to a core waits for it while another is free.
+    return ov.Core().compile_model(model, "CPU", {**options, "ENABLE_CPU_PINNING": False})
+
+
+def _request(compiled: Any) -> Callable[..., Embeddings]:
     request = compiled.create_infer_request()
 
     def run(*inputs: NDArray[Any]) -> Embeddings:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,12 @@ from inference_service.images import Framing
 
 
 class TorchTowers:
-    """Both towers on one device; each is for one thread at a time."""
+    """
+    Both towers on one device.
+
+    On a GPU a query overtakes the pictures that are queued there, and each thread that embeds
+    pictures has a queue of its own: while one computes, another's bytes are copied.
+    """
 
     def __init__(
         self,
@@ -38,28 +45,57 @@ class TorchTowers:
             ValueError: a part is missing or does not fit.
             OSError: a file is missing or unreadable.
         """
-        on_gpu = device.startswith("cuda")
-        fast = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        self._device = torch.device(device)
+        fast = self._on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = dtype or (torch.bfloat16 if fast else torch.float32)
+        self.image_batch, self.image_threads = (64, 2) if self._on_gpu else (16, 1)
         model = _load_model(folder, config)
         self.logit_scale = float(model.logit_scale.detach().exp())
-        self._model = model.to(device=device, dtype=dtype)  # type: ignore[call-arg] # its stub lost self
-        self._scale = torch.tensor(framing.scale, device=device, dtype=torch.float32)  # (3,)
-        self._offset = torch.tensor(framing.offset, device=device, dtype=torch.float32)
+        # The bytes of a picture lie with its colours last, and so lie the weights that meet them.
+        self._model = model.to(device=self._device, dtype=dtype).to(  # type: ignore[call-arg]  # its stub lost self
+            memory_format=torch.channels_last
+        )
+        self._scale = torch.tensor(framing.scale, device=self._device)  # (3,)
+        self._offset = torch.tensor(framing.offset, device=self._device)
+        self._streams = threading.local()
+        if self._on_gpu:
+            torch.cuda.synchronize(self._device)  # what is copied must be there for every stream
 
     @torch.inference_mode()
     def embed_tokens(self, ids: NDArray[np.int32], ends: NDArray[np.int32]) -> Embeddings:  # noqa: ARG002 - the library finds the end itself
         """Return (B, D) of unit norm from (B, T) tokens, padded with the end token."""
-        tokens = torch.from_numpy(ids).long().to(self._model.device)
-        return _unit(self._model.get_text_features(tokens).pooler_output)
+        with self._own_stream(priority=-1):  # the lower number goes first
+            tokens = self._sent(torch.from_numpy(ids)).long()
+            return _unit(self._model.get_text_features(tokens).pooler_output)
 
     @torch.inference_mode()
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
         """Return (B, D) of unit norm from (B, H, W, 3) pixels, which travel as bytes."""
-        raw = torch.from_numpy(pixels).to(self._model.device)
-        normal = (raw * self._scale + self._offset).to(self._model.dtype)
-        # As the bytes lie, (B, 3, H, W) is in the memory format channels_last.
-        return _unit(self._model.get_image_features(normal.permute(0, 3, 1, 2)).pooler_output)
+        with self._own_stream(priority=0):
+            raw = self._sent(torch.from_numpy(pixels))
+            normal = (raw * self._scale + self._offset).to(self._model.dtype)
+            # As the bytes lie, (B, 3, H, W) is in the memory format channels_last.
+            features = self._model.get_image_features(normal.permute(0, 3, 1, 2))
+            return _unit(features.pooler_output)
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self._device.type == "cuda"
+
+    def _sent(self, array: torch.Tensor) -> torch.Tensor:
+        """Return *array* on the device; from pinned memory the copy needs no processor."""
+        if self._on_gpu:
+            array = array.pin_memory()  # torch keeps the block until the copy has ended
+        return array.to(self._device, non_blocking=True)
+
+    def _own_stream(self, priority: int) -> AbstractContextManager[Any]:
+        """Work in this thread's own queue of the GPU: waiting for it is for nobody else's work."""
+        if not self._on_gpu:
+            return nullcontext()
+        if not hasattr(self._streams, "own"):
+            stream: Any = torch.cuda.Stream  # its stub is untyped
+            self._streams.own = stream(self._device, priority=priority)
+        return torch.cuda.stream(self._streams.own)
 
 
 def _unit(features: torch.Tensor) -> Embeddings:
@@ -70,7 +106,12 @@ def _unit(features: torch.Tensor) -> Embeddings:
 
 def _load_model(folder: Path, config: Config) -> CLIPModel:
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    loaded: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    loaded: Any = CLIPModel.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        attn_implementation="sdpa",  # flash attention, where the card has it
+        output_loading_info=True,
+    )
     model: CLIPModel = loaded[0]  # in evaluation mode
     # The library would go on with random weights in place of what is missing.
     config.check_weights(sorted(set(model.state_dict()) - set(loaded[1]["missing_keys"])))

@@ -67,8 +67,9 @@ class Stack:
         fetch = Client(_mount("fetch", services))
         bus = services.publisher
         bus.subscribe(FetchJob.topic, _wsgi_endpoint(fetch, "/"), workers=2)
+        # Two, so that the next batch is read and decoded while the model is at work on this one.
         bus.subscribe(
-            EmbedBatch.topic, _asgi_endpoint(create_app(services), "/events/embed"), workers=1
+            EmbedBatch.topic, _asgi_endpoint(create_app(services), "/events/embed"), workers=2
         )
         bus.subscribe_dead_letters(_wsgi_endpoint(fetch, "/dead-letter"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from imagesearch.errors import DeadlineExceeded, Overloaded, Unavailable
 from inference_service.batcher import Batcher
+from inference_service.callers import Caller, working_for
 
 LONG = 30.0  # seconds; no test waits that long unless something is broken
 
@@ -36,9 +38,12 @@ class Doubler:
 
 @contextmanager
 def running(
-    function: Callable[[list[int]], list[int]], max_batch: int = 4, max_queue: int = 8
+    function: Callable[[list[int]], list[int]],
+    max_batch: int = 4,
+    max_queue: int = 8,
+    threads: int = 1,
 ) -> Iterator[Batcher[int, int]]:
-    batcher = Batcher("number", function, max_batch=max_batch, max_queue=max_queue)
+    batcher = Batcher("number", function, max_batch=max_batch, max_queue=max_queue, threads=threads)
     try:
         yield batcher
     finally:
@@ -111,8 +116,11 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(
                 batcher.ask([9], LONG)
             assert caught.value.retry_after_seconds is not None
             assert caught.value.retry_after_seconds >= 1.0
+            with pytest.raises(Overloaded):
+                batcher.check_room(1)
         assert first.result() == [0]
         assert rest.result() == [2 * i for i in range(8)]
+        batcher.check_room(8)
         assert batcher.ask([9], LONG) == [18]
 
 
@@ -144,10 +152,57 @@ def test_work_whose_caller_gave_up_never_reaches_the_function(
         with blocked(doubler, batcher, callers):
             with pytest.raises(DeadlineExceeded, match=r"took more than 0\.01 seconds"):
                 batcher.ask([5, 6], 0.01)
+            assert batcher.waiting == 0
             wanted = callers.submit(batcher.ask, [7], LONG)
-            until(lambda: batcher.waiting == 3)
+            until(lambda: batcher.waiting == 1)
         assert wanted.result() == [14]
     assert doubler.batches == [[0], [7]]
+
+
+def ask_for(caller: Caller, batcher: Batcher[int, int], numbers: list[int]) -> list[int]:
+    with working_for(caller):
+        return batcher.ask(numbers, LONG)
+
+
+def test_what_a_caller_who_has_gone_asked_for_leaves_the_queue_at_once(
+    callers: ThreadPoolExecutor,
+) -> None:
+    doubler, caller = Doubler(), Caller()
+    with running(doubler, max_queue=8) as batcher:
+        with blocked(doubler, batcher, callers):
+            unwanted = callers.submit(ask_for, caller, batcher, list(range(1, 9)))
+            until(lambda: batcher.waiting == 8)
+            caller.go()
+            with pytest.raises(DeadlineExceeded, match="nobody waits for the number encoder"):
+                unwanted.result(LONG)
+            wanted = callers.submit(batcher.ask, list(range(8)), LONG)
+            until(lambda: batcher.waiting == 8)
+        assert wanted.result() == [2 * i for i in range(8)]
+    assert doubler.batches == [[0], [0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_caller_who_went_before_asking_gets_no_work_done(callers: ThreadPoolExecutor) -> None:
+    doubler, caller = Doubler(), Caller()
+    caller.go()
+    with running(doubler) as batcher:
+        with blocked(doubler, batcher, callers), pytest.raises(DeadlineExceeded):
+            ask_for(caller, batcher, [5])
+        assert ask_for(Caller(), batcher, [6]) == [12]
+    assert doubler.batches == [[0], [6]]
+
+
+def test_each_thread_runs_a_batch_of_its_own_beside_the_others(
+    callers: ThreadPoolExecutor,
+) -> None:
+    """The batches meet at a barrier, which none of them passes alone."""
+    meeting = threading.Barrier(3, timeout=LONG)
+
+    def meet(numbers: list[int]) -> list[int]:
+        meeting.wait()
+        return [2 * number for number in numbers]
+
+    with running(meet, max_batch=4, threads=3) as batcher:
+        assert batcher.ask([1, 2, 3, 4, 5], LONG) == [2, 4, 6, 8, 10]
 
 
 def test_a_caller_that_gives_up_during_its_batch_does_not_disturb_the_others(
@@ -214,3 +269,27 @@ def test_a_background_batcher_lets_other_threads_go_first(background: bool) -> N
     )
     assert (batcher.ask([0], LONG)[0] > niceness()) is background
     batcher.close()
+
+
+SCHEDULED = """
+import os
+from inference_service.batcher import Batcher
+
+policy = lambda _: [os.sched_getscheduler(0) == os.SCHED_IDLE]
+for background in (True, False):
+    batcher = Batcher("idle", policy, max_batch=1, max_queue=1, background=background)
+    print(batcher.ask([0], 30.0)[0])
+    batcher.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SCHED_IDLE is Linux's")
+@pytest.mark.parametrize(("service", "idle"), [({"K_SERVICE": "inference"}, "True"), ({}, "False")])
+def test_on_cloud_run_the_background_gets_only_what_the_other_threads_leave(
+    service: dict[str, str], idle: str
+) -> None:
+    """Elsewhere it keeps a share: other programs may leave nothing for hours."""
+    command = [sys.executable, "-c", SCHEDULED]
+    environment = {"PATH": os.environ["PATH"], **service}
+    said = subprocess.check_output(command, text=True, env=environment)
+    assert said.split() == [idle, "False"]

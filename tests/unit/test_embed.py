@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
+from pathlib import Path
 
+from imagesearch.adapters.files import FolderStore
 from imagesearch.messages import EmbedBatch
 from imagesearch.model import PoolState
 from tests.world import World
@@ -42,6 +45,23 @@ def test_the_hot_bytes_spare_the_store(world: World) -> None:
     [batch] = batches_of(world, 5)
     world.store.put("twin-1.jpg", b"<html>not read</html>")
     assert world.embed(batch).rejected == 0
+
+
+def test_originals_that_left_the_cache_are_read_several_at_a_time(
+    world: World, tmp_path: Path
+) -> None:
+    """Three reads meet at a barrier, which none of them passes alone."""
+    meeting = threading.Barrier(3, timeout=30)
+
+    class Slow(FolderStore):
+        def get(self, name: str) -> bytes:
+            meeting.wait()
+            return super().get(name)
+
+    [batch] = batches_of(world, 3)
+    world.store = Slow(tmp_path / "images")
+    world.restart()
+    assert world.embed(batch).embedded == 3
 
 
 def test_an_original_that_is_gone_is_rejected_with_its_name(world: World) -> None:
