@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CHECKOV := 3.3.30
 
-.PHONY: run emulators test terraform-test first-deployment lint format bench lock clean help
+.PHONY: run emulators test terraform-test checkov first-deployment lint format bench bench-full lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -30,7 +31,11 @@ terraform-test: ## Check terraform/ against a mocked Google; needs terraform and
 		terraform -chdir="$$folder/terraform" validate && \
 		terraform -chdir="$$folder/terraform" test
 
-first-deployment: ## Deploy to the Google Cloud project PROJECT: terraform/README.md
+checkov: .venv-checkov/$(CHECKOV) ## Check terraform/ against the rules of checkov, in a venv of its own
+	.venv-checkov/bin/checkov --directory terraform --framework terraform --skip-path tests \
+		--skip-download --compact --quiet
+
+first-deployment: ## Deploy to the Google Cloud project PROJECT: docs/deploy.md
 	tools/first_deployment.sh --project=$(PROJECT)
 
 lint: .venv/dev ## Lint and type-check only
@@ -39,9 +44,11 @@ lint: .venv/dev ## Lint and type-check only
 format: .venv/dev ## Format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: .venv/dev ## Measure warm searches against the first version, and cold starts; minutes
-	$(BIN)/python -m benchmarks.warm_search
-	$(BIN)/python -m benchmarks.cold_start
+bench: .venv/bench ## Measure against what others do, and write docs/benchmarks.md; some minutes
+	$(BIN)/python -m benchmarks
+
+bench-full: .venv/bench .venv-peers/libraries/done .venv-peers/infinity/done ## The same with all peers and a million embeddings
+	$(BIN)/python -m benchmarks --full
 
 lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(PIP) pip-tools
@@ -57,9 +64,22 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 			--output-file $$folder/requirements.txt $$folder/requirements.in \
 			|| exit 1; \
 	done
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra bench \
+		--no-emit-find-links --constraint requirements-dev.lock \
+		--output-file requirements-bench.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-bench.lock
+	$(PIP) uv
+	for torch in cuda cpu; do \
+		$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url \
+			--python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+			--index-strategy unsafe-best-match --constraint requirements-dev.lock \
+			--custom-compile-command 'make lock' \
+			--output-file inference_service/torch-$$torch.txt inference_service/torch-$$torch.in \
+			|| exit 1; \
+	done
 
 clean: ## Remove the virtual environment and the data
-	rm -rf .venv .data
+	rm -rf .venv .venv-checkov .venv-peers .data
 
 .venv/run: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,8 +90,28 @@ clean: ## Remove the virtual environment and the data
 	@$(PIP) --no-deps --editable .
 	@touch $@
 
+# Its own pins fight ours.
+.venv-checkov/$(CHECKOV):
+	@$(PYTHON) -m venv --clear .venv-checkov
+	@.venv-checkov/bin/python -m pip install --quiet \
+		--disable-pip-version-check checkov==$(CHECKOV)
+	@touch $@
+
 .venv/dev: .venv/run requirements-dev.lock
 	@$(PIP) --requirement requirements-dev.lock
 	@# For CLIP's vocabulary, which ships inside it; the rest of it would want torchvision.
 	@$(PIP) --no-deps open_clip_torch==3.3.0
+	@touch $@
+
+.venv/bench: .venv/dev requirements-bench.lock
+	@$(PIP) --requirement requirements-bench.lock
+	@touch $@
+
+# Peers whose pins fight ours, each over the torch of .venv, which is large and must be the same.
+.venv-peers/%/done: benchmarks/peers/%.txt .venv/dev
+	@$(PYTHON) -m venv --clear .venv-peers/$*
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		>"$$(.venv-peers/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
+	@.venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement $<
 	@touch $@

@@ -1,29 +1,11 @@
-"""Times the cold start of the two functions: their imports, and the first request of each kind.
-
-What is started is what is deployed: the unpacked zip of `tools/package_function.py`, by the
-production command (functions-framework, which runs gunicorn), here with the packages of this
-Python environment. A time runs from the start of the process to the last byte of the first
-answer, on connections made anew until one is taken; each request is the first of its process.
-
-What stands behind is started before and is warm: a real redis-server, the Firestore and Pub/Sub
-emulators, and a scorer of this process that answers at once with 10 made-up hits. So a search's
-time is the function's own, not that of a model. The platform's part (scheduling an instance,
-loading its image) and TLS are not in it.
-
-Bytecode counts: `compiled` starts find that of every module; `fresh` ones have none of the zip's
-own files, as after unpacking; `bare` ones have none at all, Python's own library included.
-
-Usage: python -m benchmarks.cold_start [--rounds 5] [--json FILE]     (about 2 minutes)
-"""
+"""The cold start of the two functions: their imports, and the first request of each kind."""
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -34,19 +16,17 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.common import Bars, Benchmark, Column, Figures, Row, pixabay_image
 from imagesearch.adapters.memorystore import Memorystore, connect
 from imagesearch.adapters.pubsub import declare
 from imagesearch.config import load_settings
@@ -54,23 +34,14 @@ from imagesearch.local import emulators
 from imagesearch.local.processes import HOST, Child, end_all, free_port, guarded_folder
 from imagesearch.local.processes import wait_until_ready as wait
 from imagesearch.messages import FetchJob
-from imagesearch.model import (
-    Credit,
-    Generation,
-    Image,
-    Pool,
-    PoolKey,
-    PoolState,
-    SearchHit,
-    SourceOptions,
-)
+from imagesearch.model import Generation, Pool, PoolKey, PoolState, SearchHit, SourceOptions
 from imagesearch.ports import ScoreReply
 from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
 from tools.package_function import FUNCTIONS, package
 
 PROJECT = "test-project"
 KEYWORD = "horse"
-ROUNDS = 5
+ROUNDS = 3
 GIVE_UP_SECONDS = 60.0
 
 # What a process loads until it can answer each kind of request, one after the other.
@@ -83,34 +54,6 @@ STAGES = {
     "Pub/Sub client": "import google.pubsub_v1",
     "Cloud Storage client": "import google.cloud.storage",
 }
-
-
-@dataclass(frozen=True)
-class Start:
-    """Seconds from process start to the first answer: the best and the median of the rounds."""
-
-    function: str
-    request: str
-    bytecode: str
-    best_seconds: float
-    median_seconds: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """
-    What one run measured.
-
-    Attributes:
-        import_cpu_seconds: of the interpreter and a function's main.py, best of the rounds.
-        stage_cpu_seconds: of each stage of `STAGES`, after those before it; best of the rounds.
-    """
-
-    rounds: int
-    import_cpu_seconds: dict[str, float]
-    stage_cpu_seconds: dict[str, float]
-    starts: list[Start]
-    machine: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -278,10 +221,7 @@ def scorer() -> Iterator[str]:
 
 
 def _hit(number: int) -> SearchHit:
-    name = f"pixabay-{number}"
-    page_url = f"https://pixabay.com/photos/{number}/"
-    image = Image(name, f"{name}.jpg", page_url, 640, 427, Credit("nobody", "Pixabay"), ("horse",))
-    return SearchHit(image, 0.3 - number / 100, 30.0 - number, 0.1)
+    return SearchHit(pixabay_image(number), 0.3 - number / 100, 30.0 - number, 0.1)
 
 
 # The whole
@@ -294,110 +234,87 @@ def unpack(function: str, folder: Path) -> Path:
     return target
 
 
-def measure(folder: Path, rounds: int) -> Result:
-    """Measure everything *rounds* times, in turns."""
+def measure(folder: Path, tiny: bool) -> Figures:
+    """
+    The cold start of the two functions, from the start of the process to the last byte of the first
+    answer, on connections made anew until one is taken; each request is the first of its process.
+
+    What is started is what is deployed: the unpacked zip of `tools/package_function.py`, by the
+    production command (functions-framework, which runs gunicorn), here with the packages of this
+    Python environment. What stands behind is started before and is warm: a real redis-server, the
+    Firestore and Pub/Sub emulators, and a scorer that answers at once with 10 made-up hits, so that
+    a search's time is the function's own and not a model's. The platform's part (scheduling an
+    instance, loading its image) and TLS are not in it.
+
+    Bytecode counts: `compiled` starts find that of every module; `fresh` ones have none of the
+    zip's own files, as after unpacking. Medians. The rows of CPU say what the imports behind each
+    kind of request cost, each after those above it, best of the rounds.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        return Figures(_measure(Path(own), 1 if tiny else ROUNDS))
+
+
+def _measure(folder: Path, rounds: int) -> list[Row]:
     compiled = {function: unpack(function, folder) for function in FUNCTIONS}
     for path in compiled.values():
         stage_cpu_seconds(path) if path == compiled["query"] else import_cpu_seconds(path)
-    imports = {
-        function: min(repeated(rounds, lambda path=path: import_cpu_seconds(path)))  # type: ignore[misc]
-        for function, path in compiled.items()
-    }
-    stages = [stage_cpu_seconds(compiled["query"]) for _ in range(rounds)]
-    best = [min(column) for column in zip(*stages, strict=True)]
+    rows = _cpu_rows(compiled, rounds)
     with backends() as environment:
-        starts = [
-            measured_start(first, bytecode, compiled, folder, environment, rounds)
-            for first in first_requests()
-            for bytecode in ("compiled", "fresh", "bare")
-        ]
-    return Result(rounds, imports, dict(zip(STAGES, best, strict=True)), starts, machine())
+        for first in first_requests():
+            for bytecode in ("compiled", "fresh"):
+                taken = [
+                    _start(first, bytecode, compiled, folder, environment) for _ in range(rounds)
+                ]
+                rows.append(_row(first.function, first.name, bytecode, statistics.median(taken)))
+    return rows
 
 
-def measured_start(
+def _cpu_rows(compiled: Mapping[str, Path], rounds: int) -> list[Row]:
+    rows = []
+    for function, path in compiled.items():
+        best = min(import_cpu_seconds(path) for _ in range(rounds))
+        rows.append(_row(function, "import of main.py, with the interpreter", "CPU", best))
+    stages = [stage_cpu_seconds(compiled["query"]) for _ in range(rounds)]
+    for stage, taken in zip(STAGES, zip(*stages, strict=True), strict=True):
+        rows.append(_row("query", f"import: {stage}", "CPU", min(taken)))
+    return rows
+
+
+def _row(function: str, what: str, kind: str, seconds: float) -> Row:
+    return {"function": function, "what": what, "kind": kind, "seconds": seconds}
+
+
+def _start(
     first: First,
     bytecode: str,
     compiled: Mapping[str, Path],
     folder: Path,
     environment: Mapping[str, str],
-    rounds: int,
-) -> Start:
-    """Measure one kind of start *rounds* times; the one before, which compiles, does not count."""
-
-    def once() -> float:
-        if bytecode == "compiled":
-            return start_seconds(first, compiled[first.function], environment)
-        source = unpack(first.function, folder)
-        if bytecode == "fresh":
-            return start_seconds(first, source, environment)
-        nowhere = tempfile.mkdtemp(dir=folder)
-        return start_seconds(first, source, {**environment, "PYTHONPYCACHEPREFIX": nowhere})
-
+) -> float:
+    """Measure one start; *compiled* folders have been run before."""
     if bytecode == "compiled":
-        once()
-    taken = repeated(1 if bytecode == "bare" else rounds, once)
-    return Start(first.function, first.name, bytecode, min(taken), statistics.median(taken))
+        return start_seconds(first, compiled[first.function], environment)
+    return start_seconds(first, unpack(first.function, folder), environment)
 
 
-def repeated(rounds: int, work: Callable[[], float]) -> list[float]:
-    """Return what *work* returned, *rounds* times."""
-    return [work() for _ in range(rounds)]
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    packages = ("functions-framework", "flask", "pydantic", "redis", "google-cloud-firestore")
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "python": sys.version.partition(" ")[0],
-        **{name: version(name) for name in packages},
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def show(result: Result, console: Console) -> None:
-    """Print *result* as people read it."""
-    shown = Table(title="CPU of imports, best of the rounds")
-    shown.add_column("")
-    shown.add_column("ms", justify="right")
-    for function, seconds in result.import_cpu_seconds.items():
-        shown.add_row(f"functions/{function}, the interpreter included", f"{seconds * 1e3:,.0f}")
-    for stage, seconds in result.stage_cpu_seconds.items():
-        shown.add_row(f"  {stage}", f"{seconds * 1e3:,.0f}")
-    console.print(shown)
-    shown = Table(title="From process start to the first answer")
-    for column in ("function", "first request", "bytecode", "best, s", "median, s"):
-        shown.add_column(column, justify="right" if column.endswith("s") else "left")
-    for one in result.starts:
-        figures = f"{one.best_seconds:.2f}", f"{one.median_seconds:.2f}"
-        shown.add_row(one.function, one.request, one.bytecode, *figures)
-    shown.caption = (
-        f"{result.rounds} rounds (bare: 1); {result.machine['processor']}, "
-        f"{result.machine['cores']} cores, load {result.machine['load_average']:.1f}"
-    )
-    console.print(shown)
-
-
-def main() -> None:
-    """Measure, print and save."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"times each ({ROUNDS})")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), arguments.rounds)
-    show(result, Console())
-    if arguments.json:
-        arguments.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+SECONDS = Column("seconds", "s", digits=2)
+BENCHMARK = Benchmark(
+    name="cold_start",
+    title="Cold start of the functions",
+    measure=measure,
+    columns=(
+        Column("function", "function"),
+        Column("what", ""),
+        Column("kind", "bytecode, or CPU"),
+        SECONDS,
+    ),
+    plots=(
+        Bars(
+            "From process start to the first answer, compiled",
+            SECONDS,
+            label="what",
+            group="function",
+            wanted=lambda row: bool(row["kind"] == "compiled"),
+        ),
+    ),
+)

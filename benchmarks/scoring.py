@@ -1,40 +1,22 @@
-"""Times `/score` without the model: what a search on an embedded pool pays besides the encoder.
-
-Three ways to the same answer take turns within one run: the use case alone; the service's own
-ASGI application in process, with its thread pool, log line and JSON; and the same application with
-a door as FastAPI's tutorials write it, which hands over `asdict(reply)` to be encoded. No socket
-is in any of them.
-
-Why it is fair: all three score the same pool through one `Score` over the embedded adapters, and
-both doors' answers are checked to be the same JSON. The encoder returns a vector that it has
-ready, so the text encoder's time, measured in `warm_search.py`, is in none of the figures. Each
-query is new: the cache of query embeddings is asked in vain and then filled, as in real use.
-
-Usage: python -m benchmarks.scoring [--rounds 200] [--json FILE]     (about 15 seconds)
-"""
+"""`/score` without the model: what a search on an embedded pool pays besides the encoder."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 from fastapi import FastAPI
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, pixabay_image
 from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.bootstrap import Services
@@ -42,10 +24,8 @@ from imagesearch.clock import SystemClock
 from imagesearch.errors import RejectedImage
 from imagesearch.messages import ScoreRequest
 from imagesearch.model import (
-    Credit,
     Embedding,
     Embeddings,
-    Image,
     ListedImage,
     Listing,
     PoolKey,
@@ -61,27 +41,7 @@ TOP_KS = (10, 200)
 EMBEDDING_DIM = 512
 ROUNDS = 200
 MODEL = "benchmark@1"
-
-
-@dataclass(frozen=True)
-class Row:
-    """Medians of one kind of request, and the 99th percentile of the service's own."""
-
-    pool_size: int
-    top_k: int
-    use_case_seconds: float
-    service_seconds: float
-    service_p99_seconds: float
-    plain_door_seconds: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one run measured."""
-
-    rounds: int
-    rows: list[Row]
-    machine: dict[str, Any]
+SERVICE = "ours, the service"
 
 
 class ReadyEncoder:
@@ -118,7 +78,7 @@ def add_pool(catalog: SqliteCatalog, size: int) -> str:
     key = PoolKey.of(f"pool of {size}", SourceOptions(pool_size=size))
     pool_id = catalog.request_pool(key, now).pool.pool_id
     catalog.begin_fetch(pool_id, 1, now)
-    images = [_image(size * 1000 + number) for number in range(size)]
+    images = [pixabay_image(size * 1000 + number) for number in range(size)]
     listing = Listing(tuple(ListedImage(image, image.page_url) for image in images))
     catalog.record_listing(pool_id, 1, listing, now)
     vectors = unit_vectors(size, seed=size)
@@ -131,13 +91,6 @@ def add_pool(catalog: SqliteCatalog, size: int) -> str:
         now=now,
     )
     return pool_id
-
-
-def _image(number: int) -> Image:
-    name = f"pixabay-{number}"
-    tags = tuple("horse mare foal pasture meadow flowers spring animal nature farm".split())
-    page_url = f"https://pixabay.com/photos/horse-mare-foal-pasture-{number}/"
-    return Image(name, f"{name}.jpg", page_url, 640, 427, Credit(f"user{number}", "Pixabay"), tags)
 
 
 def plain_app(score: Score) -> FastAPI:
@@ -176,14 +129,14 @@ async def post(app: Any, body: bytes) -> bytes:
     return b"".join(message.get("body", b"") for message in sent)
 
 
-async def timed(work: Callable[[], Awaitable[Any]]) -> float:
+async def seconds_of(work: Callable[[], Awaitable[Any]]) -> float:
     """Return the seconds that *work* takes."""
     started = time.perf_counter()
     await work()
     return time.perf_counter() - started
 
 
-async def measure_row(score: Score, pool_id: str, size: int, top_k: int, rounds: int) -> Row:
+async def measured(score: Score, pool_id: str, size: int, top_k: int, rounds: int) -> list[Row]:
     """Time the three ways in turns, each with queries that none has seen."""
     services = cast(Services, SimpleNamespace(score=score))
     service, plain = create_app(services), plain_app(score)
@@ -195,24 +148,27 @@ async def measure_row(score: Score, pool_id: str, size: int, top_k: int, rounds:
         score.score(request(query))
 
     ways: dict[str, Callable[[str], Awaitable[Any]]] = {
-        "use case": use_case,
-        "service": lambda query: post(service, request(query).model_dump_json().encode()),
-        "plain": lambda query: post(plain, request(query).model_dump_json().encode()),
+        "ours, the use case alone": use_case,
+        SERVICE: lambda query: post(service, request(query).model_dump_json().encode()),
+        "asdict as the door": lambda query: post(plain, request(query).model_dump_json().encode()),
     }
-    check_same(await ways["service"]("the first"), await ways["plain"]("the first"))
+    check_same(*[await way("the first") for way in list(ways.values())[1:]])
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds):
         for name, way in ways.items():
             query = f"{name} {size} {top_k} {turn}"
-            taken[name].append(await timed(lambda way=way, query=query: way(query)))  # type: ignore[misc]
-    return Row(
-        size,
-        top_k,
-        statistics.median(taken["use case"]),
-        statistics.median(taken["service"]),
-        float(np.quantile(taken["service"], 0.99)),
-        statistics.median(taken["plain"]),
-    )
+            taken[name].append(await seconds_of(lambda way=way, query=query: way(query)))  # type: ignore[misc]
+    return [
+        {
+            "pool": size,
+            "top_k": top_k,
+            "group": f"{size} images, the best {top_k}",
+            "way": name,
+            "seconds": statistics.median(seconds),
+            "p99_seconds": float(np.quantile(seconds, 0.99)),
+        }
+        for name, seconds in taken.items()
+    ]
 
 
 def check_same(ours: bytes, plain: bytes) -> None:
@@ -221,8 +177,24 @@ def check_same(ours: bytes, plain: bytes) -> None:
     assert {**json.loads(ours), **untimed} == {**json.loads(plain), **untimed}
 
 
-async def measure(folder: Path, rounds: int) -> Result:
-    """Store the pools in *folder* and time every size and top_k."""
+def measure(folder: Path, tiny: bool) -> Figures:
+    """
+    `/score` without the model, three ways to the same answer: the use case alone; the service's
+    own ASGI application in process, with its thread pool, log line and JSON; and the same with a
+    door as tutorials of FastAPI write it, which hands over `asdict(reply)` to be encoded. No socket
+    is in any of them.
+
+    Fair, because all three score the same pool through one `Score` over the embedded adapters, take
+    turns within one run, and both doors' answers are checked to be the same JSON. The encoder
+    returns a vector that it has ready, so the text encoder's time is in none of the figures. Each
+    query is new: the caches of query embeddings are asked in vain and then filled, as in real use.
+    Medians, and the 99th percentile.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        return Figures(asyncio.run(_measure(Path(own), 3 if tiny else ROUNDS)))
+
+
+async def _measure(folder: Path, rounds: int) -> list[Row]:
     catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy())
     score = Score(
         catalog=catalog,
@@ -231,54 +203,48 @@ async def measure(folder: Path, rounds: int) -> Result:
         clock=SystemClock(),
         policy=PoolPolicy(),
     )
-    rows = []
+    rows: list[Row] = []
     for size in POOL_SIZES:
         pool_id = add_pool(catalog, size)
-        rows += [await measure_row(score, pool_id, size, top_k, rounds) for top_k in TOP_KS]
+        for top_k in TOP_KS:
+            rows += await measured(score, pool_id, size, top_k, rounds)
     catalog.close()
-    return Result(rounds, rows, machine())
+    return rows
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "fastapi", "pydantic", "fakeredis")},
-    }
+def _whole_score(rows: list[Row]) -> float | None:
+    wanted = [r for r in rows if (r["pool"], r["top_k"], r["way"]) == (500, 10, SERVICE)]
+    return wanted[0]["seconds"] * 1e3 if wanted else None
 
 
-def table(result: Result) -> Table:
-    """Return *result* as people read it."""
-    shown = Table(title="/score without the model, ms, medians")
-    for column in ("pool", "top_k", "use case", "service", "service, p99", "asdict door"):
-        shown.add_column(column, justify="right")
-    for row in result.rows:
-        seconds = (
-            row.use_case_seconds,
-            row.service_seconds,
-            row.service_p99_seconds,
-            row.plain_door_seconds,
-        )
-        shown.add_row(str(row.pool_size), str(row.top_k), *(f"{one * 1e3:.2f}" for one in seconds))
-    shown.caption = f"{result.machine['cores']} cores, load {result.machine['load_average']:.1f}"
-    return shown
-
-
-def main() -> None:
-    """Measure, print and save."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = asyncio.run(measure(Path(folder), arguments.rounds))
-    Console().print(table(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+MILLISECONDS = Column("seconds", "ms", 1e3, 2)
+BENCHMARK = Benchmark(
+    name="scoring",
+    title="`/score` without the model",
+    measure=measure,
+    columns=(
+        Column("pool", "images", digits=0),
+        Column("top_k", "top_k", digits=0),
+        Column("way", ""),
+        MILLISECONDS,
+        Column("p99_seconds", "p99, ms", 1e3, 2),
+    ),
+    goals=(
+        Goal(
+            "`/score` without the model, pool of 500",
+            "≤ 1 ms",
+            _whole_score,
+            lambda milliseconds: milliseconds <= 1,
+            "{:.2f} ms",
+        ),
+    ),
+    plots=(
+        Bars(
+            "/score without the model, pool of 500",
+            MILLISECONDS,
+            label="way",
+            group="group",
+            wanted=lambda row: bool(row["pool"] == 500),
+        ),
+    ),
+)

@@ -1,0 +1,78 @@
+"""Draws the plots of `docs/benchmarks.md`: one kind, horizontal bars in groups that share a scale.
+
+matplotlib comes with the extra `bench`; without it, the figures are measured and not drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.common import Bars, Row
+from benchmarks.report import drawn, text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OURS, OTHERS, INK = "#2563eb", "#a3acb9", "#1f2937"
+BAR_INCHES, GROUP_INCHES, FRAME_INCHES, WIDTH_INCHES = 0.27, 0.38, 0.95, 8.0
+
+
+def draw(bars: Bars, rows: Sequence[Row], path: Path) -> None:
+    """Write the plot *bars* of *rows* as PNG; one without a row is not written."""
+    from matplotlib.figure import Figure
+
+    wanted = drawn(rows, bars)
+    if not wanted:
+        return
+    groups: dict[str, list[Row]] = {}
+    for row in wanted:
+        groups.setdefault(str(row[bars.group]) if bars.group else "", []).append(row)
+    heights = [GROUP_INCHES + BAR_INCHES * len(group) for group in groups.values()]
+    figure = Figure(figsize=(WIDTH_INCHES, FRAME_INCHES + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    largest = max(_length(row, bars) for row in wanted)
+    smallest = min(_length(row, bars) for row in wanted)
+    for one, (name, group) in zip(axes, groups.items(), strict=True):
+        _draw_group(one, bars, name, group)
+    if bars.is_logarithmic:
+        axes[0].set_xscale("log")
+        axes[0].xaxis.set_major_formatter(lambda place, _: f"{place:,.10g}")
+        axes[0].set_xlim(smallest / 3, largest * 6)
+    else:
+        axes[0].set_xlim(0, largest * 1.15)
+    unit = bars.value.heading + (", logarithmic" if bars.is_logarithmic else "")
+    axes[-1].set_xlabel(unit, color=INK)
+    figure.suptitle(bars.title, fontsize=12, fontweight="bold", color=INK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _length(row: Row, bars: Bars) -> float:
+    return float(row[bars.value.key]) * bars.value.scale
+
+
+def _draw_group(axes: Axes, bars: Bars, name: str, group: Sequence[Row]) -> None:
+    labels = [str(row[bars.label]) for row in group]
+    places = range(len(group))
+    colours = [OURS if label.startswith("ours") else OTHERS for label in labels]
+    lengths = [_length(row, bars) for row in group]
+    axes.barh(places, lengths, color=colours, height=0.72)
+    for place, row, length in zip(places, group, lengths, strict=True):
+        axes.annotate(
+            text(row, bars.value),
+            (length, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
+    axes.set_yticks(list(places), labels, fontsize=9, color=INK)
+    axes.invert_yaxis()
+    axes.set_title(name, loc="left", fontsize=10, color=INK)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.tick_params(axis="both", which="both", length=0)
+    axes.xaxis.grid(True, color="#e5e7eb")
+    axes.set_axisbelow(True)

@@ -1,0 +1,33 @@
+"""All benchmarks, in the order in which they run and are shown; the costs use those before them."""
+
+from __future__ import annotations
+
+from benchmarks import (
+    catalog_search,
+    cold_start,
+    costs,
+    image_embedding,
+    load,
+    new_keyword,
+    redis_bytes,
+    scoring,
+    service_start,
+    text_encoding,
+    warm_search,
+)
+
+BENCHMARKS = (
+    warm_search.BENCHMARK,
+    text_encoding.BENCHMARK,
+    image_embedding.BENCHMARK,
+    image_embedding.CUDA,
+    new_keyword.BENCHMARK,
+    catalog_search.BENCHMARK,
+    catalog_search.MILLION,
+    scoring.BENCHMARK,
+    load.BENCHMARK,
+    service_start.BENCHMARK,
+    cold_start.BENCHMARK,
+    redis_bytes.BENCHMARK,
+    costs.BENCHMARK,
+)
