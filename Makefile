@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST := $(BIN)/pytest --numprocesses=2 --dist=loadfile
 CHECKOV := 3.3.30
 
-.PHONY: run emulators test terraform-test checkov first-deployment lint format bench bench-full lock clean help
+.PHONY: run emulators test coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -21,7 +22,11 @@ test: .venv/dev ## Lint, type-check and test: what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term:skip-covered --durations=10
+	$(PYTEST) --durations=10
+
+# Not in `test`: tracing every line takes half as long again.
+coverage: .venv/dev ## Test, and tell which lines no test reached
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 # In a copy: what `init` writes would stand in the way of a real deployment's own.
 terraform-test: ## Check terraform/ against a mocked Google; needs terraform and a network, no account
