@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTEST := $(BIN)/pytest --numprocesses=2 --dist=loadfile
+PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile
 CHECKOV := 3.3.30
 
 .PHONY: run emulators test coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help

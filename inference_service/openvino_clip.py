@@ -4,16 +4,23 @@ Nothing is converted or kept on disk, and neither torch nor `transformers` is im
 checkpoint is in `checkpoint.py`; `torch_clip.py` computes the same where this cannot.
 """
 
+# ruff: noqa: E402 - OpenVINO is imported when what would report on it is out of the way
+
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
+
+# Imported with OpenVINO, it makes a folder in the home for what it would report. Without it,
+# OpenVINO takes a stub of its own.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov
 from openvino import opset13 as op
 
 from imagesearch.model import Embeddings

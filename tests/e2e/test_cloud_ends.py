@@ -99,7 +99,7 @@ def test_inference_asked_to_end_finishes_what_it_has(faulty: FaultyCloud) -> Non
     seconds = ended(inference)
     assert "Finished server process" in inference.log
     assert answer.status_code == 200
-    assert answer.json()["embedded"] >= 32
+    assert answer.json()["embedded"] >= 24
     assert seconds < GRACE_SECONDS
     with faulty.resting():
         faulty.gallery.release()

@@ -296,6 +296,13 @@ def test_on_the_cpu_neither_torch_nor_transformers_is_imported(tiny_folder: Path
     assert subprocess.check_output(command, text=True).strip() == "set()"
 
 
+def test_openvino_leaves_nothing_in_the_home(tmp_path: Path) -> None:
+    """Its reports' own library would make a folder there, and an id of whoever runs it."""
+    code = "import inference_service.openvino_clip"
+    subprocess.run([sys.executable, "-c", code], env={"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 PER_THREAD = """
 import os, sys
 from pathlib import Path
