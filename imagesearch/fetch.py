@@ -240,7 +240,7 @@ class Fetch:
     ) -> None:
         """Ask for another delivery, or on the last one go without the images that failed."""
         has_images = self._has_embedded(job) or any(batch.stored for batch in batches)
-        if not (last_attempt and has_images):
+        if self._stopping.is_set() or not (last_attempt and has_images):
             first = next(iter(failures.values()))
             raise Unavailable(f"{len(failures)} images could not be downloaded: {first}")
         self._reject(job, failures)

@@ -155,6 +155,9 @@ class Catalog(Protocol):
         Return the *k*, at most 1000, images of the catalog nearest to *query*, with their cosines.
 
         Best first, ties by image_id; only embeddings of *model_revision* are looked at.
+
+        Raises:
+            Overloaded: too many are searching already.
         """
 
     def check(self) -> None:

@@ -39,9 +39,10 @@ def go_last() -> None:
     """
     if sys.platform != "linux":  # elsewhere a niceness is the whole process's
         return
-    os.nice(BACKGROUND_NICENESS)
-    if "K_SERVICE" in os.environ:  # https://cloud.google.com/run/docs/container-contract#env-vars
-        with suppress(OSError):  # a sandbox may forbid it
+    with suppress(OSError):  # a sandbox may forbid it
+        os.nice(BACKGROUND_NICENESS)
+        # https://cloud.google.com/run/docs/container-contract#env-vars
+        if "K_SERVICE" in os.environ:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
@@ -135,11 +136,12 @@ class Batcher(Generic[Item, Result]):
         return [self._result(future) for future in futures]
 
     def close(self) -> None:
-        """
-        Fail what waits with Unavailable, and return when the running batches have ended.
+        """Stop, and return when the running batches have ended, or after CLOSE_LIMIT_SECONDS."""
+        self.stop()
+        self.join(time.monotonic() + CLOSE_LIMIT_SECONDS)
 
-        A function that is stuck is given up after CLOSE_LIMIT_SECONDS.
-        """
+    def stop(self) -> None:
+        """Fail what waits with Unavailable, and begin with nothing more."""
         with self._changed:
             self._closed = True
             abandoned = [future for _, future in self._waiting]
@@ -147,7 +149,9 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify_all()
         for future in abandoned:
             future.set_exception(self._stopping())
-        give_up_at = time.monotonic() + CLOSE_LIMIT_SECONDS
+
+    def join(self, give_up_at: float) -> None:
+        """Return when the threads of a stopped batcher have ended, or at *give_up_at*."""
         for thread in self._threads:
             thread.join(max(0.0, give_up_at - time.monotonic()))
 

@@ -159,9 +159,8 @@ def _mapped(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
     """
     with safe_open(path, framework="numpy"):
         pass  # it has checked that the file is what its header says
-    file = np.memmap(
-        path, np.uint8, "c"
-    )  # OpenVINO takes what is writable; a copy would be written
+    # Copied when written to, as OpenVINO takes only what is writable; nothing writes to it.
+    file = np.memmap(path, np.uint8, "c")
     start = 8 + int.from_bytes(file[:8].tobytes(), "little")
     header: dict[str, Any] = json.loads(file[8:start].tobytes())
     header.pop("__metadata__", None)

@@ -1,7 +1,7 @@
 """CLIP behind queues: the port `Encoder` over a Hugging Face checkpoint.
 
 The model is in `model.py`, its files in `checkpoint.py`, decoding and framing in `images.py`, a
-queue and its thread in `batcher.py`, HTTP in `app.py`.
+queue and its threads in `batcher.py`, HTTP in `app.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,7 @@ from imagesearch.errors import (
 )
 from imagesearch.model import Embedding
 from imagesearch.ports import TextEmbedding
-from inference_service.batcher import Batcher, cores, go_last
+from inference_service.batcher import CLOSE_LIMIT_SECONDS, Batcher, cores, go_last
 from inference_service.checkpoint import download, revision_of
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Pixels
 from inference_service.model import Clip, fastest_device
@@ -67,6 +68,7 @@ class ClipEncoder:
         )
         self._proving = threading.Lock()
         self._is_proved = False
+        self._is_closing = False
 
     @classmethod
     def load(cls, model: str, device: str | None = None) -> ClipEncoder:
@@ -177,9 +179,13 @@ class ClipEncoder:
 
     def close(self) -> None:
         """Fail what waits with Unavailable, and stop the threads."""
-        self._texts.close()
-        self._images.close()
-        self._decoders.shutdown(cancel_futures=True)
+        self._is_closing = True
+        self._texts.stop()
+        self._images.stop()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        give_up_at = time.monotonic() + CLOSE_LIMIT_SECONDS
+        self._texts.join(give_up_at)
+        self._images.join(give_up_at)
 
     def _try_text_or_close(self) -> None:
         try:
@@ -218,19 +224,20 @@ class ClipEncoder:
         self, decoding: Sequence[Future[Pixels | RejectedImage]]
     ) -> list[Embedding | RejectedImage]:
         self._prove_vision()
-        decoded = [_decoded(future) for future in decoding]
+        decoded = [self._decoded(future) for future in decoding]
         pixels = [one for one in decoded if not isinstance(one, RejectedImage)]
         embeddings = iter(self._clip.embed_images(pixels) if pixels else ())
         return [
             one if isinstance(one, RejectedImage) else _finite(next(embeddings)) for one in decoded
         ]
 
-
-def _decoded(future: Future[Pixels | RejectedImage]) -> Pixels | RejectedImage:
-    try:
-        return future.result()
-    except CancelledError:  # others of the batch may have a caller still
-        return RejectedImage("nobody waits for it")
+    def _decoded(self, future: Future[Pixels | RejectedImage]) -> Pixels | RejectedImage:
+        try:
+            return future.result()
+        except CancelledError:
+            if self._is_closing:
+                raise Unavailable("the image encoder is stopping") from None
+            return RejectedImage("nobody waits for it")  # others of the batch have a caller still
 
 
 def _finite(embedding: Embedding) -> Embedding | RejectedImage:

@@ -60,7 +60,8 @@ resource "google_cloudfunctions2_function_iam_member" "deployer_updates_function
 resource "google_service_account_iam_member" "deployer_acts_as" {
   for_each = merge(local.workloads, { build = google_service_account.build })
 
-  service_account_id = each.value.name
+  # Written out, so that it has the form that the provider asks for where Google is mocked, too.
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${each.value.account_id}@${var.project_id}.iam.gserviceaccount.com"
   role               = "roles/iam.serviceAccountUser"
   member             = google_service_account.deployer.member
 }

@@ -243,5 +243,10 @@ resource "google_monitoring_uptime_check_config" "ready" {
     }
   }
 
+  # Another host is another check, and one that an alert looks at cannot be deleted.
+  lifecycle {
+    create_before_destroy = true
+  }
+
   depends_on = [google_project_service.api]
 }

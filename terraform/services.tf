@@ -14,7 +14,7 @@ locals {
     ],
     var.memorystore_enabled ? ["redis"] : [],
     var.memorystore_enabled || var.domain != null ? ["compute"] : [],
-    var.budget != null ? ["billingbudgets"] : [],
+    var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))
 
   # What every process reads (imagesearch/config.py); the rest of a service is beside the service.

@@ -38,10 +38,12 @@ variable "inference_profile" {
 variable "inference_image" {
   description = "Image of the inference service, by digest."
   type        = string
+  # Refused, by a message that says what makes one.
+  default = ""
 
   validation {
     condition     = can(regex("^[^@ ]+@sha256:[0-9a-f]{64}$", var.inference_image))
-    error_message = "inference_image must name an image by its digest, REGISTRY/NAME@sha256:…, got \"${var.inference_image}\"; building inference_service/Dockerfile and pushing it prints the digest, and so does: gcloud artifacts docker images describe REGISTRY/NAME:TAG --format='value(image_summary.digest)'."
+    error_message = "inference_image must name an image by its digest, REGISTRY/NAME@sha256:…, got \"${var.inference_image}\": tools/first_deployment.sh --project=ID builds one and deploys it; of one that is pushed, the digest is printed by: gcloud artifacts docker images describe REGISTRY/NAME:TAG --format='value(image_summary.digest)'."
   }
 }
 

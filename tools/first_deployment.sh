@@ -70,7 +70,7 @@ deployed() { # OUTPUT of the deployment that there is, if any
 }
 
 settle_place() {
-  local outputs='{}' was_region was_profile
+  local outputs='{}' was_profile
   # Not asked with `there`: a failure to read is no first deployment.
   [ -z "$state_there" ] || outputs=$(terraform -chdir=terraform output -json)
   was_region=$(deployed region)
@@ -144,11 +144,18 @@ apply() { # IMAGE ARGUMENT...
     -var="inference_image=$image"
 }
 
+existing() { # of the files on standard input
+  local file
+  while IFS= read -r file; do
+    [ ! -f "$file" ] || echo "$file"
+  done
+}
+
 # Named for what is in it, so that a second run finds what the first one built.
 image_tag() {
   local files
   files=$(git ls-files --cached --others --exclude-standard -- \
-    imagesearch inference_service models .dockerignore | sort -u)
+    imagesearch inference_service models .dockerignore | sort -u | existing)
   { echo "$files" && git hash-object --stdin-paths <<<"$files"; } | git hash-object --stdin | cut -c 1-16
 }
 
@@ -162,14 +169,18 @@ key_there() { # a version, without which the fetch function cannot be made
 }
 
 prepare() { # what the image and the key are put into, the rights to do so, region and profile
+  # What is deployed keeps its profile until its services have another.
+  local place=''
+  [ -n "$was_region" ] || place=-target=terraform_data.deployment
   # Terraform asks for an image even here, where nothing has one.
-  apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve \
-    -target=terraform_data.deployment \
+  apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve ${place:+"$place"} \
     -target=google_artifact_registry_repository_iam_member.deployer_pushes \
     -target=google_storage_bucket_iam_member.deployer_writes_state \
     -target=google_project_iam_member.deployer \
-    -target=google_storage_bucket.sources \
+    -target=google_storage_bucket_iam_member.deployer_uploads_archives \
     -target=google_secret_manager_secret.pixabay_key
+  # Google makes this account when it is asked for, and Terraform grants it rights.
+  do_it gcloud beta services identity create --service=pubsub.googleapis.com --project="$project"
 }
 
 add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
@@ -189,7 +200,7 @@ add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
 build_image() {
   do_it gcloud builds submit --project="$project" --config=inference_service/cloudbuild.yaml \
     --service-account="projects/$project/serviceAccounts/$deployer" \
-    --gcs-source-staging-dir="gs://$state_bucket/build-sources" \
+    --gcs-source-staging-dir="gs://$sources_bucket/build-sources" \
     --substitutions="_REPOSITORY=$repository,_TAG=$tag,_PROFILE=$profile" . || {
     echo "A new account's rights take some minutes to spread: if they were missing, run this again." >&2
     exit 1

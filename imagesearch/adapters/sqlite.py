@@ -44,7 +44,7 @@ from imagesearch.adapters.sqlite_rows import (
     vector_bytes,
 )
 from imagesearch.adapters.vector_index import VectorIndex
-from imagesearch.errors import InvalidRequest, Unavailable
+from imagesearch.errors import InvalidRequest, Overloaded, Unavailable
 from imagesearch.model import (
     Embedding,
     Image,
@@ -59,6 +59,7 @@ from imagesearch.model import (
 )
 
 _BUSY_SECONDS = 10.0  # how long a transaction waits for another process's
+_MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
 
 
 class SqliteCatalog:
@@ -80,6 +81,7 @@ class SqliteCatalog:
         self._lock = threading.Lock()
         self._indexes: dict[str, VectorIndex] = {}
         self._indexes_lock = threading.Lock()
+        self._searches = threading.Semaphore(_MAX_SEARCHES)
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -286,24 +288,39 @@ class SqliteCatalog:
         self, query: Embedding, k: int, model_revision: str
     ) -> Sequence[tuple[Image, float]]:
         """Return the *k* images nearest to *query* with their cosines: see the port."""
-        with self._indexes_lock:
-            index = self._indexes.setdefault(model_revision, VectorIndex())
-            while True:
-                self._bring_up_to_date(index, model_revision)
-                row_ids = index.candidates(query, k)
-                with self._reading() as connection:
-                    cosines = exact_cosines(connection, row_ids, query)
-                    best = sorted(cosines.values(), key=lambda one: (-one[1], one[0]))[:k]
-                    images = images_of(connection, [image_id for image_id, _ in best])
-                if len(cosines) == len(row_ids):
-                    return [(images[image_id], cosine) for image_id, cosine in best]
-                # Some have been replaced since the index took them over; others may be nearer.
-                index.drop(set(row_ids) - cosines.keys())
+        if not self._searches.acquire(blocking=False):
+            # Waiting, they would take the threads that pools are searched with.
+            raise Overloaded(
+                f"{_MAX_SEARCHES} searches of the catalog are under way", retry_after_seconds=1.0
+            )
+        try:
+            with self._indexes_lock:
+                return self._nearest(query, k, model_revision)
+        finally:
+            self._searches.release()
 
     def check(self) -> None:
         """Return when the catalog answers, else raise Unavailable."""
         with self._reading() as connection:
             connection.execute("SELECT 1 FROM pools LIMIT 1").fetchall()
+
+    def _nearest(
+        self, query: Embedding, k: int, model_revision: str
+    ) -> Sequence[tuple[Image, float]]:
+        index = self._indexes.get(model_revision)
+        if index is None:
+            index = self._indexes[model_revision] = VectorIndex()
+        while True:
+            self._bring_up_to_date(index, model_revision)
+            row_ids = index.candidates(query, k)
+            with self._reading() as connection:
+                cosines = exact_cosines(connection, row_ids, query)
+                best = sorted(cosines.values(), key=lambda one: (-one[1], one[0]))[:k]
+                images = images_of(connection, [image_id for image_id, _ in best])
+            if len(cosines) == len(row_ids):
+                return [(images[image_id], cosine) for image_id, cosine in best]
+            # Some have been replaced since the index took them over; others may be nearer.
+            index.drop(set(row_ids) - cosines.keys())
 
     def _bring_up_to_date(self, index: VectorIndex, model_revision: str) -> None:
         """Take over the rows that are new; the connection is let go of after every few."""
@@ -314,6 +331,9 @@ class SqliteCatalog:
                     connection, model_revision, index.last_id
                 )
             index.extend([row_id for row_id, _ in rows], matrix_of([vector for _, vector in rows]))
+        if index.is_outgrown:
+            index.clear()
+            self._bring_up_to_date(index, model_revision)
 
     def _prepare(self) -> None:
         with self._writing() as connection:

@@ -19,6 +19,7 @@ from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 
 _BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
+_FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
@@ -38,11 +39,21 @@ class VectorIndex:
     """
 
     def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(os.cpu_count(), "vector-index")
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all rows, to take them over anew from the first."""
         self.last_id = 0
+        self._sample = 0  # of how many rows the centre is the mean
         self._centre: Embedding = np.empty(0, np.float32)  # (embedding_dim,)
         self._longest = 0.0  # the largest norm of what the codes stand for
         self._blocks: list[_Block] = []
-        self._threads = ThreadPoolExecutor(os.cpu_count(), "vector-index")
+
+    @property
+    def is_outgrown(self) -> bool:
+        """True when it began with so few rows that what all have in common may be another."""
+        return self._sample < _FAIR_SAMPLE and len(self) > 16 * self._sample
 
     def __len__(self) -> int:
         return sum(block.size for block in self._blocks)
@@ -53,7 +64,7 @@ class VectorIndex:
             return
         if not self._blocks:
             # What embeddings have in common ranks none of them, and would take most of the bits.
-            self._centre = embeddings.mean(axis=0)
+            self._centre, self._sample = embeddings.mean(axis=0), len(row_ids)
         for start in range(0, len(row_ids), _BLOCK_ROWS):
             end = start + _BLOCK_ROWS
             self._add(np.array(row_ids[start:end]), _Coded.of(embeddings[start:end] - self._centre))

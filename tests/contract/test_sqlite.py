@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.adapters.sqlite_rows import embeddings_after
-from imagesearch.errors import Unavailable
+from imagesearch.errors import Overloaded, Unavailable
 from imagesearch.model import (
     Credit,
     Embedding,
@@ -227,6 +227,18 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
         for k in (1, 10, 300, 600):
             found = catalog.nearest(vectors["query"][0], k, "m")
             assert [image.image_id for image, _ in found] == [keys[n] for n in best[:k]]
+
+
+def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None:
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog, ThreadPoolExecutor(17) as callers:
+        _store(catalog, {"i-0": _directions(1, seed=1)[0]})
+        query = _directions(1, seed=2)[0]
+        with catalog._indexes_lock:  # as a search of a million images holds it
+            asked = [callers.submit(catalog.nearest, query, 1, "m") for _ in range(17)]
+            refused = next(as_completed(asked))
+            with pytest.raises(Overloaded, match="16 searches of the catalog are under way"):
+                refused.result()
+        assert all(len(one.result()) == 1 for one in asked if one is not refused)
 
 
 def _directions(number: int, seed: int) -> NDArray[np.float32]:

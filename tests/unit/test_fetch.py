@@ -275,6 +275,20 @@ def test_a_fetcher_that_is_stopped_starts_no_more_downloads(world: World) -> Non
     assert len(world.source.downloads) < 20
 
 
+def test_a_fetcher_that_is_stopped_gives_up_no_image_even_on_the_last_attempt(world: World) -> None:
+    job = job_of(world, 40)
+    world.source.download_errors["twin-39"] = Unavailable("time-out")
+    with pytest.raises(Unavailable):
+        world.fetch(job)  # the others are stored now
+    world.fetch.stop()
+    with pytest.raises(Unavailable):
+        world.fetch(job, last_attempt=True)
+    world.deliver_all()
+    pool = world.ask().pool
+    assert pool is not None
+    assert pool.current.rejected == 0
+
+
 def test_hits_the_source_rejected_are_counted_with_the_images(world: World) -> None:
     world.offer("horse", 4, **{"twin-77": "it has no webformatURL"})
     world.ask()

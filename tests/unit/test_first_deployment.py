@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ case "$*" in
     tag=$(sed 's/.*_TAG=\\([^,]*\\),.*/\\1/' <<<"$*")
     repository=$(sed 's/.*_REPOSITORY=\\([^,]*\\),.*/\\1/' <<<"$*")
     echo "$repository/inference:$tag" >>"$state/images" ;;
+  "beta services identity create"*) ;;
   *) echo "unexpected: $*" >&2; exit 64 ;;
 esac
 """
@@ -53,7 +55,7 @@ case "$*" in
     [ ! -e "$state/unreadable" ] || exit 1
     cat "$state/outputs" 2>/dev/null || echo {} ;;
   *" apply "*-target=*)
-    grep -q -e -target=terraform_data.deployment <<<"$*" && keep "$*" ;;
+    ! grep -q -e -target=terraform_data.deployment <<<"$*" || keep "$*" ;;
   *" apply "*) keep "$*" ;;
 esac
 """
@@ -98,6 +100,7 @@ def test_an_empty_project_gets_everything_in_order(fresh: Machine) -> None:
         "gcloud storage buckets create",
         "gcloud storage buckets update",
         "terraform -chdir terraform apply",
+        "gcloud beta services identity",
         "gcloud secrets versions add",
         "gcloud builds submit --project",
         "gcloud storage cp build",
@@ -139,10 +142,18 @@ def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> Non
     ended = first_deployment(fresh)
     assert ended.returncode == 0, ended.stderr
     assert [call.split()[1:3] for call in made(fresh.calls) if call.startswith("gcloud")] == [
+        ["beta", "services"],
         ["builds", "submit"],
         ["storage", "cp"],
         ["storage", "cp"],
     ]
+
+
+def test_another_profile_whose_image_cannot_be_built_is_not_remembered(fresh: Machine) -> None:
+    first_deployment(fresh, "--profile=gpu")
+    (fresh.state / "build-fails").touch()
+    assert first_deployment(fresh, "--profile=cpu").returncode == 1
+    assert json.loads((fresh.state / "outputs").read_text())["inference_profile"]["value"] == "gpu"
 
 
 def test_run_again_without_them_it_keeps_the_region_and_the_profile(fresh: Machine) -> None:
@@ -237,7 +248,7 @@ def test_a_dry_run_calls_nothing_and_prints_the_first_deployment(fresh: Machine)
     assert ended.returncode == 0, ended.stderr
     assert fresh.calls == []
     printed = [line for line in ended.stdout.splitlines() if line.startswith("+ ")]
-    assert len(made(printed)) == 9
+    assert len(made(printed)) == 10
     assert "12345-secret" not in ended.stdout
 
 

@@ -109,7 +109,12 @@ def known_names(applied: Applied) -> dict[str, str]:
     }
     for one in applied.of("service_account"):
         account = one.values["account_id"].removeprefix("imagesearch-")
-        names |= {one.values["member"]: account, one.values["name"]: account}
+        email = f"{one.values['account_id']}@{PROJECT}.iam.gserviceaccount.com"
+        names |= {
+            one.values["member"]: account,
+            one.values["name"]: account,
+            f"projects/{PROJECT}/serviceAccounts/{email}": account,
+        }
     for one in applied.of("artifact_registry_repository"):
         names[one.values["name"]] = one.values["repository_id"]
     for one in applied.of("project_iam_custom_role"):

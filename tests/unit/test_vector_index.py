@@ -102,6 +102,19 @@ def test_an_index_that_lost_all_rows_finds_nothing_and_takes_new_ones() -> None:
     assert index.candidates(unit(normal(1))[0], 3) == [9]
 
 
+def test_an_index_that_began_with_few_rows_is_outgrown_until_it_begins_anew() -> None:
+    rows = normal(200)
+    index = VectorIndex()
+    index.extend(range(8), rows[:8])
+    assert not index.is_outgrown
+    index.extend(range(8, 200), rows[8:])
+    assert index.is_outgrown
+    index.clear()
+    assert (len(index), index.last_id) == (0, 0)
+    index.extend(range(200), rows)
+    assert not index.is_outgrown
+
+
 def test_a_query_of_another_dimension_is_a_bug() -> None:
     with pytest.raises(Bug, match=r"\(32,\), got \(3,\)"):
         index_of(unit(normal(3))).candidates(np.ones(3, np.float32), 1)
