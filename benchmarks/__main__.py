@@ -28,12 +28,11 @@ from benchmarks.suite import BENCHMARKS
 console = Console()
 
 
-def run(benchmark: Benchmark, folder: Path, tiny: bool = False) -> dict[str, Any]:
-    """Return what is kept of one run of *benchmark*, in a process of its own."""
-    told = machine()  # before: the load average is that of the others
+def run(benchmark: Benchmark, folder: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of one run of *benchmark*, in a process of its own, on *told* machine."""
     started = time.perf_counter()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        figures = process.submit(benchmark.measure, folder, tiny).result()
+        figures = process.submit(benchmark.measure, folder, False).result()
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
@@ -65,11 +64,12 @@ def draw(benchmark: Benchmark, rows: list[dict[str, Any]]) -> None:
 def run_all(benchmarks: Sequence[Benchmark]) -> int:
     """Run *benchmarks* one after the other; return how many could not be."""
     results, failed = report.load(), 0
+    told = machine()  # before the first of them: its load average is that of others
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         for benchmark in benchmarks:
             console.rule(benchmark.name)
             try:
-                result = run(benchmark, Path(folder))
+                result = run(benchmark, Path(folder), told)
             except Exception as error:  # noqa: BLE001 - the others are run all the same
                 failed += 1
                 console.print(f"{benchmark.name}: {error!r}", style="red", markup=False)

@@ -201,18 +201,20 @@ def versions() -> dict[str, str]:
     return found
 
 
-def commit() -> str:
-    """Return the commit that is checked out, with a + when files differ from it."""
+def commit(root: Path = ROOT) -> str:
+    """Return the commit of *root*, with a + when files differ that no run of benchmarks writes."""
+    written = (":!docs/benchmarks", ":!docs/benchmarks.md", ":!README.md")
     try:
-        return _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--short") else "")
+        differs = _git(root, "status", "--short", "--", ".", *written)
+        return _git(root, "rev-parse", "--short=12", "HEAD") + ("+" if differs else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
-def _git(*arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
     run = subprocess.run(  # noqa: S603 - our own command
         ["git", *arguments],  # noqa: S607 - the developer's own
-        cwd=ROOT,
+        cwd=root,
         capture_output=True,
         text=True,
         check=True,

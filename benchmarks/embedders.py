@@ -28,7 +28,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 BATCH = 32  # images that a peer is given at a time; what a push of ours holds at most
-PUSHES = 4  # of ours at a time, and requests to infinity
+PUSHES = {"cpu": 4, "cuda": 16}  # of ours at a time, and requests to infinity
 START_SECONDS = 240.0
 _servers: list[subprocess.Popen[bytes]] = []  # that this process has started, and ends
 
@@ -41,7 +41,7 @@ def ours(checkpoint: Path, device: str) -> Embed:
     from inference_service.clip import ClipEncoder
 
     encoder = ClipEncoder.load(str(checkpoint), device)
-    pushes = ThreadPoolExecutor(PUSHES)
+    pushes = ThreadPoolExecutor(PUSHES[device])
 
     def embed(photos: Sequence[bytes]) -> Vectors:
         embedded = pushes.map(encoder.encode_images, _batches(photos, BATCH))
@@ -51,11 +51,15 @@ def ours(checkpoint: Path, device: str) -> Embed:
 
 
 def model_alone(checkpoint: Path, device: str) -> Embed:
-    """Return the model of our encoder, in its batches and threads, on pixels that are decoded."""
+    """
+    Return the model of our encoder on pixels that are decoded, in the encoder's batches and
+    threads, which have their priority.
+    """
+    from inference_service.batcher import go_last
     from inference_service.model import Clip
 
     clip = Clip.load(checkpoint, device)
-    threads = ThreadPoolExecutor(clip.towers.image_threads)
+    threads = ThreadPoolExecutor(clip.towers.image_threads, initializer=go_last)
     decoded: list[Any] = []
 
     def embed(photos: Sequence[bytes]) -> Vectors:
@@ -138,7 +142,7 @@ def infinity(checkpoint: Path, device: str) -> Embed:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     server = _infinity_server(checkpoint, device, url)
-    requests = ThreadPoolExecutor(PUSHES)
+    requests = ThreadPoolExecutor(PUSHES[device])
     _wait_for(url, server)
 
     def ask(batch: Sequence[bytes]) -> list[Any]:

@@ -66,7 +66,7 @@ def where(result: Mapping[str, Any]) -> str:
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     return (
         f"{machine['processor']}, {machine['cores']} cores{isa}{gpu}, "
-        f"{machine['memory_bytes'] / 2**30:.0f} GiB; load average before: "
+        f"{machine['memory_bytes'] / 2**30:.0f} GiB; load average before the run: "
         f"{machine['load_average']}; {result['date']}, commit {result['commit']}, "
         f"took {result['took_seconds']:.0f} s"
     )

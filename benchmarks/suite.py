@@ -23,6 +23,7 @@ BENCHMARKS = (
     image_embedding.CUDA,
     new_keyword.BENCHMARK,
     catalog_search.BENCHMARK,
+    catalog_search.GRAPHS_BESIDE,
     catalog_search.MILLION,
     scoring.BENCHMARK,
     load.BENCHMARK,

@@ -1,11 +1,17 @@
-"""One query encoded, beside `transformers` in float32 and in bfloat16."""
+"""One query encoded, beside `transformers`, and while images are embedded."""
 
 from __future__ import annotations
 
 import itertools
+import os
+import statistics
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +26,22 @@ from benchmarks.common import (
     checkpoint,
     in_turns,
     medians,
+    photos,
     timed,
 )
+from imagesearch.errors import DeadlineExceeded
 from imagesearch.model import Embedding
+
+if TYPE_CHECKING:
+    from inference_service.clip import ClipEncoder
 
 LENGTHS = (3, 10, 77)  # tokens with the two marks around them: one word, a sentence, the most
 ROUNDS = 9
 QUERIES_PER_TURN = 8
+SEARCHES = 200  # beside images, and PAUSE_SECONDS after the answer to each
+PAUSE_SECONDS = 0.05
+PUSHES, PUSHED = 2, 32  # so many batches at a time, of so many images
+ON_CLOUD_RUN = "ours, the same on Cloud Run"
 OURS, FLOAT32, BFLOAT16 = "ours", "transformers, float32", "transformers, bfloat16"
 
 Encode = Callable[[str], Any]
@@ -49,6 +64,13 @@ def measure(folder: Path, tiny: bool) -> Figures:
     the text themselves, pad to its own length and not to 77, and take turns within one run; their
     embeddings are checked to be the same. Ours goes through the queue that the service puts it in.
     The precision of ours is the fastest that the processor has. Medians.
+
+    The last three rows are no comparison with others but of ours with itself: what a search waits
+    for while a new keyword is embedded. 200 queries, one every 50 ms after the answer to the one
+    before, first with nothing else to do, then while two threads have batches of 32 JPEGs embedded
+    all the time, as the service does for pushes: with the priority that threads for images have on
+    any machine, and with that which they have on Cloud Run, where they get what is left: there by
+    queries alone, here by whatever else runs, too.
     """
     from inference_service.clip import ClipEncoder
 
@@ -60,7 +82,8 @@ def measure(folder: Path, tiny: bool) -> Figures:
         rows = [row for length in lengths for row in _rows(ways, length, 1 if tiny else ROUNDS)]
     finally:
         encoder.close()
-    return Figures(rows)
+    beside = _beside_images(model, tiny)
+    return Figures(rows + beside.rows, beside.notes)
 
 
 def _transformers(model: Path) -> dict[str, Encode]:
@@ -113,6 +136,87 @@ def _check_same(ways: dict[str, Encode], text: str) -> None:
     assert np.min(np.stack(vectors) @ vectors[0]) > 0.999, "the ways to encode differ"
 
 
+# While images are embedded
+
+
+def _beside_images(model: Path, tiny: bool) -> Figures:
+    batch = photos(PUSHED, tiny)
+    ways = {OURS: 0, "ours, while images are embedded": PUSHES}
+    rows = [_row_beside(way, model, batch, pushes, tiny) for way, pushes in ways.items()]
+    if tiny:  # tests keep the cores busy, and what goes last of all would get nothing
+        return Figures(rows)
+    last: Row = {}
+    with _with_environment("K_SERVICE", "inference"), suppress(DeadlineExceeded):
+        last = _row_beside(ON_CLOUD_RUN, model, batch, PUSHES, tiny)
+    if "images_per_second" not in last:
+        return Figures(rows, [f"{ON_CLOUD_RUN}: others left no time for images, not measured."])
+    return Figures([*rows, last])
+
+
+def _row_beside(way: str, model: Path, batch: list[bytes], pushes: int, tiny: bool) -> Row:
+    from inference_service.clip import ClipEncoder
+
+    with (
+        closing(ClipEncoder.load(str(model), "cpu")) as encoder,
+        _pushing(encoder, batch, pushes) as ended,
+    ):
+        seconds = _searches(encoder, 20 if tiny else SEARCHES)
+        during = ended.copy()
+    row: Row = {
+        "tokens": "10 tokens, at intervals",
+        "way": way,
+        "seconds": statistics.median(seconds),
+        "p99_seconds": float(np.quantile(seconds, 0.99)),
+    }
+    if len(during) > 1:  # from the end of a push to the end of another
+        row["images_per_second"] = len(batch) * (len(during) - 1) / (during[-1] - during[0])
+    return row
+
+
+@contextmanager
+def _with_environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable; threads of an encoder take their priority by it when they start."""
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+@contextmanager
+def _pushing(encoder: ClipEncoder, batch: list[bytes], pushes: int) -> Iterator[list[float]]:
+    """Have *batch* embedded by so many threads all the time; yield when each push ended."""
+    ended: list[float] = []
+    is_over = threading.Event()
+
+    def push() -> None:
+        while not is_over.is_set():
+            encoder.encode_images(batch)
+            ended.append(time.perf_counter())
+
+    if pushes:
+        encoder.encode_images(batch)  # the first time, which does not count
+    with ThreadPoolExecutor(PUSHES) as threads:
+        running = [threads.submit(push) for _ in range(pushes)]
+        try:
+            yield ended
+        finally:
+            is_over.set()
+    for one in running:
+        one.result()  # raises what failed
+
+
+def _searches(encoder: ClipEncoder, number: int) -> list[float]:
+    """Return the seconds of each of *number* queries; before them one that does not count."""
+    asked = queries(10)
+    encoder.encode_text(next(asked))
+    seconds = []
+    for text in itertools.islice(asked, number):
+        time.sleep(PAUSE_SECONDS)
+        seconds.append(timed(lambda text=text: encoder.encode_text(text))[0])  # type: ignore[misc]
+    return seconds
+
+
 def _ratio(rows: list[Row]) -> float | None:
     return next((r["ratio"] for r in rows if r["tokens"] == "10 tokens" and r["way"] == OURS), None)
 
@@ -127,6 +231,8 @@ BENCHMARK = Benchmark(
         Column("way", ""),
         MILLISECONDS,
         Column("ratio", "times faster than transformers, float32", digits=1),
+        Column("p99_seconds", "99th percentile, ms", 1e3, 1),
+        Column("images_per_second", "images a second meanwhile", digits=1),
     ),
     goals=(
         Goal(

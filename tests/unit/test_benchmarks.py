@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import common, costs, report
+from benchmarks import common, costs, image_embedding, report
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row
 from benchmarks.suite import BENCHMARKS
 from imagesearch.local.emulators import MissingProgram
@@ -167,6 +169,37 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks the marks"):
         report.put_between_marks(page, "new")
     assert page.read_text() == "by hand\n"
+
+
+def test_the_fastest_peer_is_unknown_where_one_of_the_four_did_not_run() -> None:
+    goal = next(one for one in image_embedding.BENCHMARK.goals if "fastest peer" in one.what)
+    ours = [{"way": way, "of_ours": None} for way in (image_embedding.OURS, image_embedding.ALONE)]
+    peers = [{"way": way, "of_ours": 1.5} for way in sorted(image_embedding.PEERS)]
+    assert goal.reached([*ours, *peers]) == 1.5
+    assert goal.reached([*ours, *peers[1:]]) is None
+
+
+def test_the_peers_are_among_the_ways() -> None:
+    assert image_embedding.WAYS.keys() > image_embedding.PEERS
+
+
+def test_a_commit_is_marked_only_when_files_differ_that_no_run_writes(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+
+    (tmp_path / "docs/benchmarks").mkdir(parents=True)
+    written = ("README.md", "docs/benchmarks.md", "docs/benchmarks/results.json")
+    for path in (*written, "code.py"):
+        (tmp_path / path).write_text("before")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "Begin")
+    for path in (*written, "docs/benchmarks/new.png"):
+        (tmp_path / path).write_text("of a run")
+    assert re.fullmatch("[0-9a-f]{12}", common.commit(tmp_path))
+    (tmp_path / "code.py").write_text("after")
+    assert re.fullmatch(r"[0-9a-f]{12}\+", common.commit(tmp_path))
 
 
 def test_turns_alternate_and_the_first_does_not_count() -> None:
