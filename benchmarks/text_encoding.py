@@ -41,7 +41,7 @@ QUERIES_PER_TURN = 8
 SEARCHES = 200  # beside images, and PAUSE_SECONDS after the answer to each
 PAUSE_SECONDS = 0.05
 PUSHES, PUSHED = 2, 32  # so many batches at a time, of so many images
-ON_CLOUD_RUN = "ours, the same on Cloud Run"
+ON_CLOUD_RUN = "ours, the same, scheduled as on Cloud Run"
 OURS, FLOAT32, BFLOAT16 = "ours", "transformers, float32", "transformers, bfloat16"
 
 Encode = Callable[[str], Any]
