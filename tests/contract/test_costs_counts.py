@@ -7,15 +7,13 @@ document that is read, found or not, and each that is written.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 import pytest
 
 from imagesearch.adapters.files import FolderStore
@@ -24,6 +22,7 @@ from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.messages import Message
 from imagesearch.ports import Catalog
 from tests.contract.test_firestore import client_of
+from tests.grpc_proxy import GrpcProxy
 from tests.world import World
 from tools.cost_model import load
 
@@ -33,42 +32,20 @@ IMAGES = int(COSTS.value("images_per_pool"))
 
 
 @dataclass
-class Meter:
-    """A gRPC server before the Firestore at *host* that counts the documents of each call."""
+class Meter(GrpcProxy):
+    """Counts the documents of each call to a Firestore."""
 
-    host: str
     documents: Counter[str] = field(default_factory=Counter)
 
-    def __enter__(self) -> Meter:
-        self._channel = grpc.insecure_channel(self.host)
-        self._server = grpc.server(ThreadPoolExecutor(16))
-        self._server.add_generic_rpc_handlers((self,))
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
-        self._server.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.stop(0).wait()
-        self._channel.close()
-
-    def service(self, details: Any) -> Any:
-        """Pass every method on as bytes: on the wire, one answer is a stream of one."""
-        name = details.method.rsplit("/", 1)[-1]
-
-        def answer(request: bytes, context: Any) -> Iterator[bytes]:
-            call = self._channel.unary_stream(details.method)
-            metadata = [one for one in details.invocation_metadata if one[0] != "user-agent"]
-            try:
-                answers = list(call(request, metadata=metadata))
-            except grpc.RpcError as error:
-                context.abort(error.code(), error.details())
-            self.documents.update(billed(name, request, answers))
-            yield from answers
-
-        return grpc.unary_stream_rpc_method_handler(answer)
+    def after(
+        self, name: str, request: bytes, answers: Sequence[bytes], context: Any
+    ) -> Iterator[bytes]:
+        """Count, and give the caller all of it."""
+        self.documents.update(billed(name, request, answers))
+        yield from super().after(name, request, answers, context)
 
 
-def billed(method: str, request: bytes, answers: list[bytes]) -> dict[str, int]:
+def billed(method: str, request: bytes, answers: Sequence[bytes]) -> dict[str, int]:
     """Return what a call costs, in documents."""
     from google.cloud.firestore_v1.types import BatchGetDocumentsResponse, CommitRequest
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -33,6 +32,7 @@ from imagesearch.model import (
     SourceOptions,
 )
 from imagesearch.ports import Catalog
+from tests.grpc_proxy import GrpcProxy
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())
@@ -63,7 +63,7 @@ STATUSES: dict[grpc.StatusCode, type[ImageSearchError]] = {
 
 
 @dataclass
-class Proxy:
+class Proxy(GrpcProxy):
     """
     A gRPC server before *host* that can be rude on purpose.
 
@@ -75,51 +75,35 @@ class Proxy:
         hang: while it is set, calls are not answered.
     """
 
-    host: str
     refuse: dict[str, grpc.StatusCode] = field(default_factory=dict)
     cut: dict[str, grpc.StatusCode] = field(default_factory=dict)
     lose: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     hang: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Proxy:
-        self._channel = grpc.insecure_channel(self.host)
-        self._server = grpc.server(ThreadPoolExecutor(16))
-        self._server.add_generic_rpc_handlers((self,))
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
-        self._server.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.hang.clear()
-        self._server.stop(0).wait()
-        self._channel.close()
+        super().__exit__(*error)
 
-    def service(self, details: Any) -> Any:
-        """Pass every method on as bytes: on the wire, one answer is a stream of one."""
-        name = details.method.rsplit("/", 1)[-1]
+    def before(self, name: str, context: Any) -> None:
+        """Count, and hang or refuse when told so."""
+        self.calls[name] += 1
+        while self.hang.is_set() and context.is_active():
+            time.sleep(0.01)
+        if name in self.refuse:
+            context.abort(self.refuse[name], "on purpose")
 
-        def answer(request: bytes, context: Any) -> Iterator[bytes]:
-            self.calls[name] += 1
-            while self.hang.is_set() and context.is_active():
-                time.sleep(0.01)
-            if name in self.refuse:
-                context.abort(self.refuse[name], "on purpose")
-            try:
-                call = self._channel.unary_stream(details.method)
-                metadata = [one for one in details.invocation_metadata if one[0] != "user-agent"]
-                answers = list(call(request, metadata=metadata))
-            except grpc.RpcError as error:
-                context.abort(error.code(), error.details())
-            if self.lose[name] > 0:
-                self.lose[name] -= 1
-                context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
-            if name in self.cut:
-                yield answers[0]
-                context.abort(self.cut[name], "on purpose")
-            yield from answers
-
-        return grpc.unary_stream_rpc_method_handler(answer)
+    def after(
+        self, name: str, request: bytes, answers: Sequence[bytes], context: Any
+    ) -> Iterator[bytes]:
+        """Lose the answer or cut it short when told so."""
+        if self.lose[name] > 0:
+            self.lose[name] -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
+        if name in self.cut:
+            yield answers[0]
+            context.abort(self.cut[name], "on purpose")
+        yield from super().after(name, request, answers, context)
 
 
 @pytest.fixture
