@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from imagesearch.errors import DeadlineExceeded, Overloaded, Unavailable
 from inference_service import callers
@@ -135,11 +135,6 @@ class Batcher(Generic[Item, Result]):
             raise DeadlineExceeded(f"the {self.name} encoder took more than {limit}")
         return [self._result(future) for future in futures]
 
-    def close(self) -> None:
-        """Stop, and return when the running batches have ended, or after CLOSE_LIMIT_SECONDS."""
-        self.stop()
-        self.join(time.monotonic() + CLOSE_LIMIT_SECONDS)
-
     def stop(self) -> None:
         """Fail what waits with Unavailable, and begin with nothing more."""
         with self._changed:
@@ -229,3 +224,12 @@ class Batcher(Generic[Item, Result]):
             " encoder",
             retry_after_seconds=max(1.0, batches * self._batch_seconds),
         )
+
+
+def close(*batchers: Batcher[Any, Any]) -> None:
+    """Stop all, and return when what they run has ended, or after CLOSE_LIMIT_SECONDS in all."""
+    for batcher in batchers:
+        batcher.stop()
+    give_up_at = time.monotonic() + CLOSE_LIMIT_SECONDS
+    for batcher in batchers:
+        batcher.join(give_up_at)

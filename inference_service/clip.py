@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +25,7 @@ from imagesearch.errors import (
 )
 from imagesearch.model import Embedding
 from imagesearch.ports import TextEmbedding
-from inference_service.batcher import CLOSE_LIMIT_SECONDS, Batcher, cores, go_last
+from inference_service.batcher import Batcher, close, cores, go_last
 from inference_service.checkpoint import download, revision_of
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Pixels
 from inference_service.model import Clip, fastest_device
@@ -180,12 +179,8 @@ class ClipEncoder:
     def close(self) -> None:
         """Fail what waits with Unavailable, and stop the threads."""
         self._is_closing = True
-        self._texts.stop()
-        self._images.stop()
         self._decoders.shutdown(wait=False, cancel_futures=True)
-        give_up_at = time.monotonic() + CLOSE_LIMIT_SECONDS
-        self._texts.join(give_up_at)
-        self._images.join(give_up_at)
+        close(self._texts, self._images)
 
     def _try_text_or_close(self) -> None:
         try:

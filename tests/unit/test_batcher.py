@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from imagesearch.errors import DeadlineExceeded, Overloaded, Unavailable
-from inference_service.batcher import Batcher
+from inference_service.batcher import Batcher, close
 from inference_service.callers import Caller, working_for
 
 LONG = 30.0  # seconds; no test waits that long unless something is broken
@@ -47,7 +47,7 @@ def running(
     try:
         yield batcher
     finally:
-        batcher.close()
+        close(batcher)
 
 
 @contextmanager
@@ -247,14 +247,14 @@ def test_closing_fails_what_waits_ends_what_runs_and_stops_the_thread(
         with blocked(doubler, batcher, callers) as first:
             waiting = callers.submit(batcher.ask, [1], LONG)
             until(lambda: batcher.waiting == 1)
-            closing = callers.submit(batcher.close)
+            closing = callers.submit(close, batcher)
             with pytest.raises(Unavailable, match="is stopping"):
                 waiting.result()
         closing.result()
         assert first.result() == [0]
         with pytest.raises(Unavailable, match="is stopping"):
             batcher.ask([2], LONG)
-        batcher.close()
+        close(batcher)
     assert "number-batcher" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -268,18 +268,18 @@ def test_a_background_batcher_lets_other_threads_go_first(background: bool) -> N
         "nice", lambda _: [niceness()], max_batch=1, max_queue=1, background=background
     )
     assert (batcher.ask([0], LONG)[0] > niceness()) is background
-    batcher.close()
+    close(batcher)
 
 
 SCHEDULED = """
 import os
-from inference_service.batcher import Batcher
+from inference_service.batcher import Batcher, close
 
 policy = lambda _: [os.sched_getscheduler(0) == os.SCHED_IDLE]
 for background in (True, False):
     batcher = Batcher("idle", policy, max_batch=1, max_queue=1, background=background)
     print(batcher.ask([0], 30.0)[0])
-    batcher.close()
+    close(batcher)
 """
 
 

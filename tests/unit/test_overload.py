@@ -22,7 +22,7 @@ from imagesearch.messages import EmbedBatch
 from imagesearch.model import Embedding, Pool
 from imagesearch.ports import TextEmbedding
 from inference_service.app import MAX_PUSHES, MAX_SCORES, create_app
-from inference_service.batcher import Batcher
+from inference_service.batcher import Batcher, close
 from tests.unit.test_batcher import until
 from tests.world import TwinEncoder, World
 
@@ -48,8 +48,7 @@ class QueuedEncoder(TwinEncoder):
 
     def close(self) -> None:
         self.gate.set()
-        self.text_queue.close()
-        self.image_queue.close()
+        close(self.text_queue, self.image_queue)
 
     def _texts(self, texts: list[str]) -> list[TextEmbedding]:
         return [super(QueuedEncoder, self).encode_text(text) for text in self._let_in(texts)]
