@@ -757,8 +757,8 @@ def test_searches_and_writes_at_once_give_whole_answers(catalog: Catalog) -> Non
         assert len(found) % 20 == 0
         assert [cosine for _, cosine in found] == sorted((c for _, c in found), reverse=True)
 
-    at_once(work, 20)
-    assert len(catalog.nearest(embedding(20), 400, MODEL)) == 200
+    at_once(work, 16)  # more searches at a time may be refused
+    assert len(catalog.nearest(embedding(20), 400, MODEL)) == 160
 
 
 # check, and a second client

@@ -57,8 +57,12 @@ class Installed:
             yield f"http://127.0.0.1:{port}"
 
 
-def install(function: str, folder: Path) -> Installed:
+def unpack(function: str, folder: Path) -> Path:
     zipfile.ZipFile(io.BytesIO(package(function))).extractall(folder / "source")
+    return folder
+
+
+def install(function: str, folder: Path) -> Installed:
     venv = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python")]
@@ -73,11 +77,14 @@ def install(function: str, folder: Path) -> Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Installed]]:
-    """Both are installed at a time: it is mostly waiting."""
+    """Both are installed at a time: it is mostly waiting.
+
+    They are packaged one after the other: `ast.parse` in two threads can fail under Python 3.11,
+    which counts the depth of both together (python/cpython#106905).
+    """
+    folders = {one: unpack(one, tmp_path_factory.mktemp(one)) for one in FUNCTIONS}
     with ThreadPoolExecutor(len(FUNCTIONS)) as threads:
-        return {
-            one: threads.submit(install, one, tmp_path_factory.mktemp(one)) for one in FUNCTIONS
-        }
+        return {one: threads.submit(install, one, folder) for one, folder in folders.items()}
 
 
 @pytest.fixture(scope="module")
