@@ -17,7 +17,7 @@ from imagesearch.model import Credit, Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
-    *("torch", "transformers", "openvino", "numpy", "numkong", "pillow", "fastapi", "uvicorn"),
+    *("torch", "transformers", "openvino", "numpy", "numkong", "pillow", "starlette", "uvicorn"),
     *("pydantic", "redis", "functions-framework", "google-cloud-firestore"),
     *("faiss-cpu", "hnswlib", "usearch"),
 )

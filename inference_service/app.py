@@ -12,13 +12,15 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagesearch import bootstrap, http_api, push, work
@@ -37,7 +39,7 @@ _Answer = Callable[[Request, Exception], Response]
 logger = logging.getLogger(__name__)
 
 
-def create() -> FastAPI:
+def create() -> Starlette:
     """
     Return the app of a process of its own: `uvicorn --factory inference_service.app:create`.
 
@@ -51,7 +53,7 @@ def create() -> FastAPI:
     services = CloudServices(settings, encoder=encoder)
 
     @asynccontextmanager
-    async def closing(_: FastAPI) -> AsyncIterator[None]:
+    async def closing(_: Starlette) -> AsyncIterator[None]:
         yield
         services.close()
         encoder.close()
@@ -61,27 +63,19 @@ def create() -> FastAPI:
     return app
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services) -> Starlette:
     """Return the ASGI app over *services*, whose encoder is loaded."""
-    app = FastAPI(title="imagesearch inference service", docs_url=None, redoc_url=None)
-    app.add_middleware(_Door)
-    app.add_middleware(_Watch)
-    for kind, answer in _ANSWERS.items():
-        app.add_exception_handler(kind, _on_the_loop(answer))
-
     scores, pushes = _Places("scores", MAX_SCORES), _Places("batches", MAX_PUSHES)
 
     # The work is blocking and runs in the thread pool, before which no more wait than have a place.
-    @app.post("/score")
-    async def score(request: ScoreRequest) -> Response:
-        work.note(pool_id=request.pool_id, generation=request.generation)
+    async def score(request: Request) -> Response:
+        asked = _score_request(await _body(request))
+        work.note(pool_id=asked.pool_id, generation=asked.generation)
         with scores.one():
-            reply = await run_in_threadpool(services.score.score, request)
+            reply = await run_in_threadpool(services.score.score, asked)
         work.note(hits=len(reply.hits))
-        # Written at once: FastAPI would walk through 200 hits twice before json does.
         return Response(_REPLY.dump_json(reply), media_type="application/json")
 
-    @app.post(EMBED_PATH)
     async def embed(request: Request) -> Response:
         body = await _body(request)
         return Response(status_code=await run_in_threadpool(push.handle, body, EmbedBatch, do))
@@ -90,17 +84,24 @@ def create_app(services: Services) -> FastAPI:
         with pushes.one():
             return services.embed(batch)
 
-    @app.get("/alive")
-    async def alive() -> dict[str, str]:  # on no thread, lest it wait for one
-        return {"status": "alive"}
+    async def alive(_: Request) -> Response:  # on no thread, lest it wait for one
+        return JSONResponse({"status": "alive"})
 
-    @app.get("/ready")
-    def ready() -> dict[str, str]:
+    def ready(_: Request) -> Response:
         services.encoder.check()
         services.catalog.check()
-        return {"status": "ready"}
+        return JSONResponse({"status": "ready"})
 
-    return app
+    return Starlette(
+        routes=[
+            Route("/score", score, methods=["POST"]),
+            Route(EMBED_PATH, embed, methods=["POST"]),
+            Route("/alive", alive),
+            Route("/ready", ready),
+        ],
+        middleware=[Middleware(_Watch), Middleware(_Door)],
+        exception_handlers={kind: _on_the_loop(answer) for kind, answer in _ANSWERS.items()},
+    )
 
 
 async def _body(request: Request) -> bytes:
@@ -111,6 +112,18 @@ async def _body(request: Request) -> bytes:
         if len(body) > push.MAX_BODY_BYTES:
             break
     return bytes(body)
+
+
+def _score_request(body: bytes) -> ScoreRequest:
+    if len(body) > push.MAX_BODY_BYTES:
+        raise InvalidRequest(f"the body must have at most {push.MAX_BODY_BYTES} bytes, got more")
+    try:
+        return ScoreRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "body"
+    shown = f", got {str(first['input'])[:64]}" if first["loc"] else ""
+    raise InvalidRequest(f"{field}: {first['msg']}{shown}", field=field if first["loc"] else None)
 
 
 class _Places:
@@ -199,17 +212,6 @@ def _answer_error(_: Request, error: Exception) -> Response:
     return JSONResponse(http_api.error_json(error), error.status, http_api.retry_after(error))
 
 
-def _answer_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return _answer_error(request, InvalidRequest(f"the body is not JSON: {first['msg']}"))
-    field = str(first["loc"][-1])
-    shown = str(first.get("input"))[:64]
-    message = f"{field}: {first['msg']}, got {shown}"
-    return _answer_error(request, InvalidRequest(message, field=field))
-
-
 def _answer_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(
@@ -222,7 +224,6 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
 
 _ANSWERS: dict[type[Exception], _Answer] = {
     ImageSearchError: _answer_error,
-    RequestValidationError: _answer_invalid,
     HTTPException: _answer_http_error,
 }
 

@@ -6,6 +6,7 @@ The keys, values and times to live are those of design §9; what is true is in t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import socket
 import ssl
@@ -33,6 +34,7 @@ _LOG_SECONDS = 60.0  # at most one incident is logged in this time
 _REST_SECONDS = 1.0  # in which a cache that was waited for in vain is not asked again
 _MAGIC = b"isc1"  # imagesearch cache, version 1: another version's values are ignored
 _CONNECTIONS = 512  # opened when as many threads ask at once; redis-py would refuse the 101st
+SETS_A_SWEEP = 64  # of the embedded Redis: to look at all keys each time costs more than to set
 _SEAL = struct.Struct("<4sI")  # magic, CRC-32 of what follows
 _POOL_HEAD = struct.Struct("<III")  # bytes of metadata, n, embedding_dim
 _IMAGES = TypeAdapter(tuple[Image, ...])
@@ -298,8 +300,11 @@ def embedded_client() -> redis.Redis:
     class EmbeddedRedis(fakeredis.FakeRedis):
         """A fakeredis that does not keep what has expired and is never asked for again."""
 
+        _sets = itertools.count()
+
         def set(self, *args: Any, **options: Any) -> Any:
-            self.dbsize()  # counting the keys makes fakeredis sweep out the expired ones
+            if next(self._sets) % SETS_A_SWEEP == 0:
+                self.dbsize()  # counting the keys makes fakeredis sweep out the expired ones
             return super().set(*args, **options)
 
     return EmbeddedRedis(server=fakeredis.FakeServer())

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.test_architecture import HEAVY
 
 ROOT = Path(__file__).resolve().parents[2]
-FORBIDDEN = (*HEAVY, "numpy", "fastapi")
+FORBIDDEN = (*HEAVY, "numpy", "starlette")
 
 # The CPU that the interpreter itself took is in it, as it is in a cold start.
 REPORT = """

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from starlette.routing import Route
 
 from imagesearch.adapters import firestore, firestore_documents
 from imagesearch.bootstrap import CloudServices
@@ -253,15 +254,19 @@ def test_a_service_is_run_with_the_numbers_of_the_table(full: Applied) -> None:
 
 
 def test_probes_and_pushes_ask_for_paths_that_the_inference_service_has(full: Applied) -> None:
-    routes = create_app(cast(Any, None)).openapi()["paths"]
+    methods = {
+        route.path: route.methods or set()
+        for route in create_app(cast(Any, None)).routes
+        if isinstance(route, Route)
+    }
     (container,) = full['google_cloud_run_v2_service.inference["inference"]']["template"][0][
         "containers"
     ]
     for probe in ("startup_probe", "liveness_probe"):
-        assert "get" in routes[container[probe][0]["http_get"][0]["path"]]
+        assert "GET" in methods[container[probe][0]["http_get"][0]["path"]]
     subscription = full['google_pubsub_subscription.work["embed-batches"]']
     endpoint = subscription["push_config"][0]["push_endpoint"]
-    assert "post" in routes[endpoint.removeprefix(urls(full)["inference"])]
+    assert "POST" in methods[endpoint.removeprefix(urls(full)["inference"])]
 
 
 def test_the_image_listens_on_the_port_that_terraform_opens(full: Applied) -> None:
