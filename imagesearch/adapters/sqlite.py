@@ -1,4 +1,4 @@
-"""The catalog of the one-machine edition: one SQLite file, exact search over all it holds.
+"""The catalog of the one-machine edition: one SQLite file, and search over all it holds.
 
 What the states and durations mean is in `model.py`; Firestore, the same port in the cloud, has a
 file of its own beside this one.
@@ -16,6 +16,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+from imagesearch import work
 from imagesearch.adapters.sqlite_rows import (
     IMAGE_COLUMNS,
     SCHEMA_VERSION,
@@ -43,7 +44,7 @@ from imagesearch.adapters.sqlite_rows import (
     set_columns,
     vector_bytes,
 )
-from imagesearch.adapters.vector_index import VectorIndex
+from imagesearch.adapters.vector_index import GRAPH_ROWS, VectorIndex
 from imagesearch.errors import InvalidRequest, Overloaded, Unavailable
 from imagesearch.model import (
     Embedding,
@@ -71,13 +72,18 @@ class SqliteCatalog:
     that is published again. The embeddings of a revision are also kept in memory once they
     have been searched, as integers: embedding_dim + 16 bytes an image.
 
+    Search is exact. Of *graph_rows* embeddings or more a graph is built, with embedding_dim + some
+    230 bytes an image, and answers once it has shown that it finds 97 % of the nearest (decision
+    0035).
+
     Raises:
         Unavailable: the file cannot be opened, is no catalog or is one of another version.
     """
 
-    def __init__(self, path: Path, policy: PoolPolicy) -> None:
+    def __init__(self, path: Path, policy: PoolPolicy, graph_rows: int = GRAPH_ROWS) -> None:
         self._path = path
         self._policy = policy
+        self._graph_rows = graph_rows
         self._lock = threading.Lock()
         self._indexes: dict[str, VectorIndex] = {}
         self._indexes_lock = threading.Lock()
@@ -97,6 +103,8 @@ class SqliteCatalog:
         """Close the file; every later call raises Unavailable."""
         with self._lock:
             self._connection.close()
+        for index in list(self._indexes.values()):
+            index.close()
 
     def request_pool(self, key: PoolKey, now: datetime) -> PoolRequest:
         """Return the pool of *key*, created or due to be worked on: see the port."""
@@ -309,16 +317,21 @@ class SqliteCatalog:
     ) -> Sequence[tuple[Image, float]]:
         index = self._indexes.get(model_revision)
         if index is None:
-            index = self._indexes[model_revision] = VectorIndex()
+            index = self._indexes[model_revision] = VectorIndex(self._graph_rows)
         while True:
             self._bring_up_to_date(index, model_revision)
-            row_ids = index.candidates(query, k)
+            likely = index.likely(query, k)
+            row_ids = index.candidates(query, k) if likely is None else likely
             with self._reading() as connection:
                 cosines = exact_cosines(connection, row_ids, query)
-                best = sorted(cosines.values(), key=lambda one: (-one[1], one[0]))[:k]
-                images = images_of(connection, [image_id for image_id, _ in best])
+                best = sorted(cosines.items(), key=lambda one: (-one[1][1], one[1][0]))[:k]
+                images = images_of(connection, [image_id for _, (image_id, _) in best])
             if len(cosines) == len(row_ids):
-                return [(images[image_id], cosine) for image_id, cosine in best]
+                if likely is None:
+                    index.check(query, [row_id for row_id, _ in best])
+                else:
+                    work.note(recall=round(index.recall, 3))
+                return [(images[image_id], cosine) for _, (image_id, cosine) in best]
             # Some have been replaced since the index took them over; others may be nearer.
             index.drop(set(row_ids) - cosines.keys())
 

@@ -1,11 +1,14 @@
 """Which embeddings can be the nearest to a query: a scan of int8 copies with proven bounds.
 
-What keeps it in step with a file, and settles the order with the float32 vectors, is `sqlite.py`.
+Where they are very many, `vector_graph.py` finds most of them sooner. What keeps both in step with
+a file, and settles the order with the float32 vectors, is `sqlite.py`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,16 +18,22 @@ import numpy as np
 from numkong import cdist
 from numpy.typing import NDArray
 
+from imagesearch.adapters.vector_graph import RECALL, Block, VectorGraph
 from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 
+GRAPH_ROWS = 500_000  # from here on a scan takes some three times what encoding a query does
 _BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
+_GRAPH_BLOCKS = (
+    16  # half a million rows: the scan takes some three times what a query's encoding does
+)
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
 _Rows = NDArray[np.int64]
 _Answer = TypeVar("_Answer")
+_logger = logging.getLogger(__name__)
 
 
 class VectorIndex:
@@ -32,23 +41,34 @@ class VectorIndex:
     The embeddings of one model revision, by the id of their row in the file.
 
     Memory: embedding_dim + 16 bytes a row, in blocks: nothing is copied as it grows.
-    For one thread at a time; a scan itself runs on all cores.
+    For one thread at a time; a scan itself runs on all cores. Where full blocks hold *graph_rows*
+    or more, there is a graph of them, too.
 
     Attributes:
         last_id: how far its owner has read the file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, graph_rows: int = GRAPH_ROWS) -> None:
         self._threads = ThreadPoolExecutor(os.cpu_count(), "vector-index")
+        self._graph_rows = graph_rows
+        self._graph: VectorGraph | None = None
+        self._changing = threading.Lock()  # the blocks, from which the graph is built
         self.clear()
 
     def clear(self) -> None:
         """Forget all rows, to take them over anew from the first."""
+        self.close()
         self.last_id = 0
         self._sample = 0  # of how many rows the centre is the mean
         self._centre: Embedding = np.empty(0, np.float32)  # (embedding_dim,)
         self._longest = 0.0  # the largest norm of what the codes stand for
         self._blocks: list[_Block] = []
+
+    def close(self) -> None:
+        """Have no graph built any more."""
+        if self._graph:
+            self._graph.close()
+        self._graph = None
 
     @property
     def is_outgrown(self) -> bool:
@@ -72,27 +92,88 @@ class VectorIndex:
     def drop(self, row_ids: Collection[int]) -> None:
         """Forget rows that are no longer in the file."""
         gone = np.array(list(row_ids), np.int64)
-        for block in self._blocks:
-            block.keep(np.isin(block.row_ids[: block.size], gone, invert=True))
+        with self._changing:
+            for block in self._blocks:
+                block.keep(np.isin(block.row_ids[: block.size], gone, invert=True))
 
     def candidates(self, query: Embedding, k: int) -> list[int]:
         """Return the ids of rows among which the *k* nearest to *query* are for certain."""
-        k = min(k, len(self))
-        if k <= 0:
-            return []
-        if query.shape != self._centre.shape:
+        asked = self._asked(query)
+        return self._narrowed(self._scanned(self._blocks, asked, k), asked, k)
+
+    @property
+    def recall(self) -> float:
+        """The share of the nearest that the graph finds; 0 where there is none, or none checked."""
+        return self._graph.recall if self._graph else 0.0
+
+    def likely(self, query: Embedding, k: int) -> list[int] | None:
+        """
+        Return the ids of rows among which most of the *k* nearest to *query* are.
+
+        None where there is no graph that can be relied on, and for one answer in a few, which is
+        to be exact and handed to `check`.
+        """
+        graph = self._up_to_date_graph()
+        return self._by_graph(graph, query, k) if graph and graph.take_turn() else None
+
+    def check(self, query: Embedding, nearest: Sequence[int]) -> None:
+        """Compare what the graph finds with the ids of the rows that are *nearest* to *query*."""
+        graph = self._graph
+        if not graph or not nearest or graph.blocks < len(self._blocks) - 1:
+            return  # while it is built, a search with it takes longer than one without
+        found = self._by_graph(graph, query, len(nearest))
+        if found is None:
+            return
+        was_relied_on = graph.recall >= RECALL
+        graph.check(found, nearest)
+        if not was_relied_on and graph.recall >= RECALL:
+            message = "a graph answers for %d embeddings now, %d rows in view: recall %.3f"
+            _logger.info(message, len(self), graph.view, graph.recall)
+        elif was_relied_on and graph.recall < RECALL:
+            _logger.info("the scan answers for %d embeddings again: its graph misses", len(self))
+
+    def _up_to_date_graph(self) -> VectorGraph | None:
+        """Return the graph, which goes on with the full blocks that it lacks."""
+        full = len(self._blocks) - 1  # rows are added to the last one still
+        if self._graph is None and full * _BLOCK_ROWS >= max(self._graph_rows, 1):
+            largest = max(block.largest for block in self._blocks)
+            self._graph = VectorGraph(len(self._centre), largest, self._full_block)
+        if self._graph and self._graph.blocks < full:
+            self._graph.catch_up()
+        return self._graph
+
+    def _by_graph(self, graph: VectorGraph, query: Embedding, k: int) -> list[int] | None:
+        inside = graph.blocks  # first: it may have one more once it was asked
+        found = graph.nearest(query, k)
+        if found is None:
+            return None
+        asked = self._asked(query)
+        rows = [block.rows_of(found) for block in self._blocks[:inside]]
+        return self._narrowed([*rows, *self._scanned(self._blocks[inside:], asked, k)], asked, k)
+
+    def _full_block(self, number: int) -> Block | None:
+        with self._changing:
+            is_full = number < len(self._blocks) - 1
+            return self._blocks[number].decoded() if is_full else None
+
+    def _asked(self, query: Embedding) -> _Query:
+        if self._blocks and query.shape != self._centre.shape:
             raise Bug(f"a query must have shape {self._centre.shape}, got {query.shape}")
-        asked = _Query.of(query, self._longest)
-        scanned = self._each(lambda block: block.bounds(asked))
-        rows = _reaching(scanned, k)
+        return _Query.of(query, self._longest)
+
+    def _scanned(self, blocks: list[_Block], asked: _Query, k: int) -> list[_Rows]:
+        """Return for each of *blocks* the rows among which the *k* nearest of them are."""
+        return _reaching(self._each(blocks, lambda block: block.bounds(asked)), k)
+
+    def _narrowed(self, rows: list[_Rows], asked: _Query, k: int) -> list[int]:
+        """Return the ids of those *rows* of each block among which the *k* nearest of them are."""
         # Of these few, the query's own rounding is taken out: fewer still must be read.
-        again = [block.finer(some, asked) for block, some in zip(self._blocks, rows, strict=True)]
-        left = _reaching(again, k)
+        finer = [block.finer(some, asked) for block, some in zip(self._blocks, rows, strict=True)]
         ids = [
             block.row_ids[some[few]]
-            for block, some, few in zip(self._blocks, rows, left, strict=True)
+            for block, some, few in zip(self._blocks, rows, _reaching(finer, k), strict=True)
         ]
-        return [int(row_id) for row_id in np.concatenate(ids)]
+        return [int(row_id) for one in ids for row_id in one]
 
     def _add(self, row_ids: _Rows, coded: _Coded) -> None:
         self._longest = max(self._longest, float(coded.norms.max()))
@@ -103,10 +184,10 @@ class VectorIndex:
             self._blocks.append(_Block(len(self._centre)))
             self._blocks[-1].add(row_ids[last:], coded.part(last, len(row_ids)))
 
-    def _each(self, work: Callable[[_Block], _Answer]) -> list[_Answer]:
-        if len(self._blocks) == 1:  # handing it over would take longer
-            return [work(self._blocks[0])]
-        return list(self._threads.map(work, self._blocks))
+    def _each(self, blocks: list[_Block], work: Callable[[_Block], _Answer]) -> list[_Answer]:
+        if len(blocks) == 1:  # handing it over would take longer
+            return [work(blocks[0])]
+        return list(self._threads.map(work, blocks))
 
 
 @dataclass(frozen=True)
@@ -184,6 +265,23 @@ class _Block:
     def room(self) -> int:
         return len(self.row_ids) - self.size
 
+    @property
+    def largest(self) -> float:
+        """The largest element of a row."""
+        return float(self._scales[: self.size].max(initial=0)) * 127
+
+    def decoded(self) -> tuple[_Rows, _Floats]:
+        """Return the ids of all rows and, (size, embedding_dim), what their codes stand for."""
+        here = slice(self.size)
+        return self.row_ids[here].copy(), self._codes[here] * self._scales[here, None]
+
+    def rows_of(self, row_ids: _Rows) -> _Rows:
+        """Return where those of *row_ids* are that are here; both ascend."""
+        here = self.row_ids[: self.size]
+        places = np.searchsorted(here, row_ids)
+        places = places[places < self.size]
+        return places[np.isin(here[places], row_ids)]
+
     def add(self, row_ids: _Rows, coded: _Coded) -> None:
         here = slice(self.size, self.size + len(row_ids))
         self.row_ids[here], self._codes[here] = row_ids, coded.codes
@@ -198,6 +296,8 @@ class _Block:
             column[: self.size] = column[rows]
 
     def bounds(self, query: _Query) -> _Bounds:
+        if not self.size:  # cdist takes no matrix without rows
+            return _Bounds(self._errors[:0], self._errors[:0], query.doubt)
         # (n, d) times (1, d), both int8 and summed as integers -> (n, 1)
         sums = np.asarray(cdist(self._codes[: self.size], query.coded.codes, "dot"))[:, 0]
         scales = self._scales[: self.size] * query.coded.scales[0]
@@ -218,8 +318,10 @@ def _norms(rows: _Floats) -> _Floats:
 
 def _reaching(bounds: Sequence[_Bounds], k: int) -> list[_Rows]:
     """Return for each block the rows that may be among the *k* largest of all."""
-    best = np.concatenate([_largest(one.lower, k) for one in bounds])
-    floor = _largest(best, k).min()  # k rows are no less than this
+    best = [_largest(one.lower, k) for one in bounds if len(one.lower) and k > 0]
+    if not best:
+        return [np.empty(0, np.int64) for _ in bounds]
+    floor = _largest(np.concatenate(best), k).min()  # k rows are no less than this
     return [np.flatnonzero(one.upper >= floor) for one in bounds]
 
 

@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from imagesearch import work
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.adapters.sqlite_rows import embeddings_after
+from imagesearch.adapters.vector_graph import CHECKS, RECALL
 from imagesearch.errors import Overloaded, Unavailable
 from imagesearch.model import (
     Credit,
@@ -32,6 +34,7 @@ from imagesearch.model import (
     PoolState,
     SourceOptions,
 )
+from tests.log_lines import Log
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())
@@ -227,6 +230,43 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
         for k in (1, 10, 300, 600):
             found = catalog.nearest(vectors["query"][0], k, "m")
             assert [image.image_id for image, _ in found] == [keys[n] for n in best[:k]]
+
+
+def test_searches_of_very_many_go_through_a_graph_and_say_what_it_finds(
+    path: Path, log: Log
+) -> None:
+    kinds, spread = _directions(100, seed=1), _directions(34_000, seed=2)
+    rows = kinds[np.arange(len(spread)) % 100] + np.float32(0.8) * spread
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    queries = rows[:: len(rows) // 200] + np.float32(0.2) * _directions(200, seed=3)
+
+    def nearest(query: Embedding) -> list[str]:
+        with work.unit("search") as unit:
+            found = catalog.nearest(query, 10, "m")
+            unit.note(status=200)
+        return [image.image_id for image, _ in found]
+
+    with closing(SqliteCatalog(path, PoolPolicy(), graph_rows=1)) as catalog:
+        _store(catalog, {f"i-{n}": row for n, row in enumerate(rows)})
+        nearest(queries[0])
+        index = catalog._indexes["m"]
+        assert index._graph is not None
+        index._graph.join()
+        for query in queries[:CHECKS]:
+            nearest(query)
+        right = 0
+        for query in queries[CHECKS:]:
+            best = [f"i-{n}" for n in np.argsort(-(rows @ query))[:10]]
+            right += len(set(best) & set(nearest(query)))
+        assert right / (10 * len(queries[CHECKS:])) >= RECALL
+        said = [entry["recall"] for entry in log.entries("search") if "recall" in entry]
+        assert len(said) >= 100
+        assert min(said) >= RECALL
+        assert nearest(queries[0])[0] == "i-0"
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("DELETE FROM embeddings WHERE image_id = 'i-0'")
+        assert "i-0" not in nearest(queries[0])
+        assert len(nearest(queries[0])) == 10
 
 
 def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None:

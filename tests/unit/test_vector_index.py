@@ -102,6 +102,14 @@ def test_an_index_that_lost_all_rows_finds_nothing_and_takes_new_ones() -> None:
     assert index.candidates(unit(normal(1))[0], 3) == [9]
 
 
+def test_a_block_that_lost_all_rows_does_not_disturb_the_others() -> None:
+    rows = unit(normal(40_000))
+    index = index_of(rows)
+    index.drop(range(32_768))
+    assert len(index) == 40_000 - 32_768
+    assert 39_999 in index.candidates(rows[39_999], 1)
+
+
 def test_an_index_that_began_with_few_rows_is_outgrown_until_it_begins_anew() -> None:
     rows = normal(200)
     index = VectorIndex()
