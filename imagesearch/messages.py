@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from imagesearch.errors import MalformedMessage
+from imagesearch.errors import InvalidRequest, MalformedMessage
 from imagesearch.model import SourceOptions
 
 MAX_QUERY_CHARACTERS = 500
@@ -94,6 +94,15 @@ class ScoreRequest(BaseModel):
     query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)
     top_k: int = Field(ge=1, le=MAX_TOP_K)
 
+    @classmethod
+    def parse(cls, body: bytes) -> ScoreRequest:
+        """Read the *body* of a request, or raise InvalidRequest naming field, bound and value."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            field, why, value = _first_of(error)
+            raise InvalidRequest(f"{field}: {why}, got {value}", field=field) from error
+
 
 def _or_none(attributes: object) -> object:
     """Take JSON's null for no attributes."""
@@ -144,6 +153,12 @@ def _validated(kind: type[AnyModel], data: bytes) -> AnyModel:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise MalformedMessage(f"{kind.__name__}: {where}: {first['msg']}", field=where) from error
+        field, why, _ = _first_of(error)
+        raise MalformedMessage(f"{kind.__name__}: {field}: {why}", field=field) from error
+
+
+def _first_of(error: ValidationError) -> tuple[str, str, str]:
+    """Return the first field that is wrong, or "body", what is wrong with it, and its value."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "body"
+    return field, first["msg"], repr(first["input"])[:64]

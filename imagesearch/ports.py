@@ -154,7 +154,8 @@ class Catalog(Protocol):
         """
         Return the *k*, at most 1000, images of the catalog nearest to *query*, with their cosines.
 
-        Best first, ties by image_id; only embeddings of *model_revision* are looked at.
+        Best first, ties by image_id; only embeddings of *model_revision* are looked at. Of very
+        many, an adapter may miss some: it says from when on, and how many at the most.
 
         Raises:
             Overloaded: too many are searching already.

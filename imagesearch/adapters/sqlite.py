@@ -72,9 +72,9 @@ class SqliteCatalog:
     that is published again. The embeddings of a revision are also kept in memory once they
     have been searched, as integers: embedding_dim + 16 bytes an image.
 
-    Search is exact. Of *graph_rows* embeddings or more a graph is built, with embedding_dim + some
-    230 bytes an image, and answers once it has shown that it finds 97 % of the nearest (decision
-    0035).
+    Search is exact by a scan. Of *graph_rows* embeddings or more a graph is built, too, with
+    embedding_dim + some 300 bytes an image; it answers while it shows that it finds 97 % of the
+    nearest (decision 0035).
 
     Raises:
         Unavailable: the file cannot be opened, is no catalog or is one of another version.
@@ -103,8 +103,9 @@ class SqliteCatalog:
         """Close the file; every later call raises Unavailable."""
         with self._lock:
             self._connection.close()
-        for index in list(self._indexes.values()):
-            index.close()
+        with self._indexes_lock:
+            for index in self._indexes.values():
+                index.close()
 
     def request_pool(self, key: PoolKey, now: datetime) -> PoolRequest:
         """Return the pool of *key*, created or due to be worked on: see the port."""

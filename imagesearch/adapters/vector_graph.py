@@ -8,11 +8,12 @@ Hierarchical Navigable Small World graphs"; the library is `usearch`.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,13 +23,15 @@ from imagesearch.model import Embedding, Embeddings
 
 RECALL = 0.97  # the share of the k nearest that a graph must find to be relied on
 CHECKS = 32  # of the last so many searches that were compared with exact ones
-_LINKS = 16  # of a row to its neighbours; twice as many on the lowest level
-_VIEW, _LARGEST_VIEW = 256, 4096  # rows in view while it is searched: more find more, and cost
+VIEW, LARGEST_VIEW = 256, 4096  # rows in view while it is searched: more find more, and cost
 _VIEW_PER_K = 4  # so many more for each of k
-_ROWS_AT_ONCE = 256  # added in a tenth of a second, in which nothing can be searched
+_LINKS = 16  # of a row to its neighbours; twice as many on the lowest level
 _NICENESS = 19  # of the thread that adds, on Linux
 
-Block: TypeAlias = tuple[NDArray[np.int64], Embeddings]  # (n,) ids and (n, embedding_dim) rows
+# (n,) ids and (n, embedding_dim) rows that are added at a time, in which nothing can be searched
+Piece: TypeAlias = tuple[NDArray[np.int64], Embeddings]
+
+_logger = logging.getLogger(__name__)
 
 
 class VectorGraph:
@@ -40,12 +43,12 @@ class VectorGraph:
     with exact answers: it is relied on while it finds RECALL of them, else gets more into view.
     Rows stay in it for good; whoever asks knows which are gone.
 
-    Memory: embedding_dim + some 230 bytes a row.
+    Memory: embedding_dim + some 300 bytes a row.
 
     Args:
         embedding_dim: of each row.
         largest: the largest element of a row; what is beyond is taken for it.
-        block: returns a block by its number, None where there is none yet.
+        block: returns a block by its number, in pieces; None where there is none yet.
 
     Attributes:
         blocks: how many it has whole.
@@ -53,11 +56,12 @@ class VectorGraph:
     """
 
     def __init__(
-        self, embedding_dim: int, largest: float, block: Callable[[int], Block | None]
+        self, embedding_dim: int, largest: float, block: Callable[[int], Iterable[Piece] | None]
     ) -> None:
         from usearch.index import Index  # here: most catalogs are too small for it
 
         self.blocks = 0
+        self.view = VIEW
         self._index: Any = Index(ndim=embedding_dim, metric="ip", dtype="i8", connectivity=_LINKS)
         self._largest = largest
         self._block = block
@@ -66,11 +70,10 @@ class VectorGraph:
         self._is_closed = False
         self._recalls: deque[float] = deque(maxlen=CHECKS)
         self._asked = 0
-        self.view = _VIEW
 
     def catch_up(self) -> None:
         """Have the blocks added that it lacks."""
-        if self._builder is None or not self._builder.is_alive():
+        if not self._is_closed and not (self._builder and self._builder.is_alive()):
             self._builder = threading.Thread(target=self._build, name="vector-graph", daemon=True)
             self._builder.start()
 
@@ -89,6 +92,12 @@ class VectorGraph:
         """The share of the nearest that the last checks found; 0 while they are too few."""
         return float(np.mean(self._recalls)) if len(self._recalls) == CHECKS else 0.0
 
+    @property
+    def is_hopeless(self) -> bool:
+        """True when it misses too many, however much is in view, or could not be built."""
+        misses = len(self._recalls) == CHECKS and self.recall < RECALL
+        return self._is_closed or (misses and self.view >= LARGEST_VIEW)
+
     def take_turn(self) -> bool:
         """Return whether this graph may answer next; else, and now and then, it is checked."""
         self._asked += 1
@@ -97,7 +106,7 @@ class VectorGraph:
     def check(self, found: Collection[int], nearest: Collection[int]) -> None:
         """Note how many of the *nearest*, at least one, are among those *found*."""
         self._recalls.append(len(set(found) & set(nearest)) / len(nearest))
-        if len(self._recalls) == CHECKS and self.recall < RECALL and self.view < _LARGEST_VIEW:
+        if len(self._recalls) == CHECKS and self.recall < RECALL and self.view < LARGEST_VIEW:
             self.view *= 2
             self._recalls.clear()
 
@@ -116,14 +125,16 @@ class VectorGraph:
     def _build(self) -> None:
         if sys.platform == "linux":  # elsewhere a niceness is the whole process's
             os.nice(_NICENESS)
-        while block := self._block(self.blocks):
-            row_ids, rows = block
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                if self._is_closed:
-                    return
-                here = slice(start, start + _ROWS_AT_ONCE)
-                self._add(row_ids[here], rows[here])
-            self.blocks += 1
+        try:
+            while (block := self._block(self.blocks)) is not None:
+                for row_ids, rows in block:
+                    if self._is_closed:
+                        return
+                    self._add(row_ids, rows)
+                self.blocks += 1
+        except Exception:  # a thread's door: searches go on without it
+            _logger.exception("a graph of %d embeddings could not be added to", len(self._index))
+            self._is_closed = True
 
     def _add(self, row_ids: NDArray[np.int64], rows: Embeddings) -> None:
         coded = _coded(rows, self._largest)

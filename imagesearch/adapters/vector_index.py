@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,16 +19,14 @@ import numpy as np
 from numkong import cdist
 from numpy.typing import NDArray
 
-from imagesearch.adapters.vector_graph import RECALL, Block, VectorGraph
+from imagesearch.adapters.vector_graph import RECALL, Piece, VectorGraph
 from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 
-GRAPH_ROWS = 500_000  # from here on a scan takes some three times what encoding a query does
+GRAPH_ROWS = 500_000  # in full blocks: a scan takes some three times what encoding a query does
 _BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
+_PIECE_ROWS = 256  # added to a graph in a tenth of a second
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
-_GRAPH_BLOCKS = (
-    16  # half a million rows: the scan takes some three times what a query's encoding does
-)
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
@@ -57,7 +56,7 @@ class VectorIndex:
 
     def clear(self) -> None:
         """Forget all rows, to take them over anew from the first."""
-        self.close()
+        self._end_graph()
         self.last_id = 0
         self._sample = 0  # of how many rows the centre is the mean
         self._centre: Embedding = np.empty(0, np.float32)  # (embedding_dim,)
@@ -65,10 +64,9 @@ class VectorIndex:
         self._blocks: list[_Block] = []
 
     def close(self) -> None:
-        """Have no graph built any more."""
-        if self._graph:
-            self._graph.close()
-        self._graph = None
+        """End its threads; it is not used again."""
+        self._end_graph()
+        self._threads.shutdown()
 
     @property
     def is_outgrown(self) -> bool:
@@ -120,7 +118,7 @@ class VectorIndex:
         """Compare what the graph finds with the ids of the rows that are *nearest* to *query*."""
         graph = self._graph
         if not graph or not nearest or graph.blocks < len(self._blocks) - 1:
-            return  # while it is built, a search with it takes longer than one without
+            return  # what it does not have yet would be scanned a second time
         found = self._by_graph(graph, query, len(nearest))
         if found is None:
             return
@@ -138,23 +136,36 @@ class VectorIndex:
         if self._graph is None and full * _BLOCK_ROWS >= max(self._graph_rows, 1):
             largest = max(block.largest for block in self._blocks)
             self._graph = VectorGraph(len(self._centre), largest, self._full_block)
-        if self._graph and self._graph.blocks < full:
+        if self._graph and self._graph.is_hopeless:
+            _logger.warning("the graph of %d embeddings is given up", len(self))
+            self._end_graph()
+            self._graph_rows = sys.maxsize
+        elif self._graph and self._graph.blocks < full:
             self._graph.catch_up()
         return self._graph
 
+    def _end_graph(self) -> None:
+        if self._graph:
+            self._graph.close()
+        self._graph = None
+
     def _by_graph(self, graph: VectorGraph, query: Embedding, k: int) -> list[int] | None:
+        """Return what it and a scan of the rows that it lacks find; None if that is too little."""
+        asked = self._asked(query)
         inside = graph.blocks  # first: it may have one more once it was asked
         found = graph.nearest(query, k)
         if found is None:
             return None
-        asked = self._asked(query)
         rows = [block.rows_of(found) for block in self._blocks[:inside]]
-        return self._narrowed([*rows, *self._scanned(self._blocks[inside:], asked, k)], asked, k)
+        rows += self._scanned(self._blocks[inside:], asked, k)
+        if sum(map(len, rows)) < min(k, len(self)):
+            return None  # what was near is gone
+        return self._narrowed(rows, asked, k)
 
-    def _full_block(self, number: int) -> Block | None:
+    def _full_block(self, number: int) -> Iterator[Piece] | None:
         with self._changing:
             is_full = number < len(self._blocks) - 1
-            return self._blocks[number].decoded() if is_full else None
+            return self._blocks[number].pieces() if is_full else None
 
     def _asked(self, query: Embedding) -> _Query:
         if self._blocks and query.shape != self._centre.shape:
@@ -270,17 +281,23 @@ class _Block:
         """The largest element of a row."""
         return float(self._scales[: self.size].max(initial=0)) * 127
 
-    def decoded(self) -> tuple[_Rows, _Floats]:
-        """Return the ids of all rows and, (size, embedding_dim), what their codes stand for."""
+    def pieces(self) -> Iterator[Piece]:
+        """Return all ids and what their codes stand for as they are now, some rows at a time."""
         here = slice(self.size)
-        return self.row_ids[here].copy(), self._codes[here] * self._scales[here, None]
+        row_ids, codes = self.row_ids[here].copy(), self._codes[here].copy()
+        scales = self._scales[here, None].copy()
+        starts = range(0, len(row_ids), _PIECE_ROWS)
+        parts = (slice(start, start + _PIECE_ROWS) for start in starts)
+        return ((row_ids[part], codes[part] * scales[part]) for part in parts)
 
     def rows_of(self, row_ids: _Rows) -> _Rows:
-        """Return where those of *row_ids* are that are here; both ascend."""
+        """Return where those of *row_ids* are that are here; both ascend, and none comes twice."""
         here = self.row_ids[: self.size]
         places = np.searchsorted(here, row_ids)
-        places = places[places < self.size]
-        return places[np.isin(here[places], row_ids)]
+        known = places < self.size
+        places, row_ids = places[known], row_ids[known]
+        rows: _Rows = places[here[places] == row_ids]
+        return rows
 
     def add(self, row_ids: _Rows, coded: _Coded) -> None:
         here = slice(self.size, self.size + len(row_ids))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from imagesearch.errors import Overloaded, Unavailable
 from imagesearch.messages import EmbedBatch
 from imagesearch.push import MAX_BODY_BYTES
-from inference_service.app import create_app
+from inference_service.app import MAX_SCORE_BYTES, create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World
 
@@ -70,6 +72,42 @@ def test_a_body_that_is_no_json_object_is_a_400(client: TestClient, body: bytes)
     response = client.post("/score", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "invalid_request"
+
+
+def test_a_body_larger_than_any_query_is_a_400(client: TestClient) -> None:
+    response = client.post("/score", content=b" " * (MAX_SCORE_BYTES + 1))
+    assert response.status_code == 400
+    assert str(MAX_SCORE_BYTES) in response.json()["error"]["message"]
+
+
+def test_a_value_out_of_bounds_is_named_with_its_bound(client: TestClient) -> None:
+    response = client.post("/score", json={"query": "x", "top_k": 201})
+    message = "top_k: Input should be less than or equal to 200, got 201"
+    assert response.json()["error"] == {
+        "code": "invalid_request",
+        "message": message,
+        "field": "top_k",
+    }
+
+
+def test_a_client_that_hangs_up_in_mid_body_is_no_bug(world: World, log: Log) -> None:
+    app = create_app(SimpleNamespace(score=world.score))  # type: ignore[arg-type]
+    came: list[Message] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return came.pop(0)
+
+    async def send(_: Message) -> None:
+        return
+
+    scope = {"type": "http", "method": "POST", "path": "/score", "headers": []}
+    asyncio.run(app({**scope, "query_string": b""}, receive, send))
+    entry = log.only("score")
+    assert (entry["status"], entry["outcome"]) == (400, "invalid_request")
+    assert entry["severity"] == "INFO"
 
 
 def test_overload_says_when_to_come_back(world: World) -> None:

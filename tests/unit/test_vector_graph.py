@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
 import pytest
 
-from imagesearch.adapters.vector_graph import CHECKS, RECALL, Block, VectorGraph
+from imagesearch.adapters.vector_graph import (
+    CHECKS,
+    LARGEST_VIEW,
+    RECALL,
+    VIEW,
+    Piece,
+    VectorGraph,
+)
 from imagesearch.adapters.vector_index import GRAPH_ROWS, VectorIndex
+from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 from tests.unit.test_vector_index import DIM, normal, unit
 
-ROWS = 40_000  # a full block of an index, and the beginning of another
+BLOCK = 32_768  # rows in a block of an index
+ROWS = 70_000  # two full ones, and the beginning of another
 K = 10
 
 
@@ -30,49 +38,55 @@ IMAGES = clustered(ROWS, seed=0)
 QUERIES = clustered(3 * CHECKS, seed=1)
 
 
-def nearest(query: Embedding, k: int = K) -> list[int]:
-    return [int(row) for row in np.argsort(-(IMAGES @ query), kind="stable")[:k]]
+def nearest(query: Embedding, k: int = K, rows: int = ROWS) -> list[int]:
+    return [int(row) for row in np.argsort(-(IMAGES[:rows] @ query), kind="stable")[:k]]
 
 
-def build(graph_rows: int) -> VectorIndex:
+def build(rows: int, graph_rows: int = 1) -> VectorIndex:
     index = VectorIndex(graph_rows)
-    for start in range(0, ROWS, 4096):
-        some = IMAGES[start : start + 4096]
+    for start in range(0, rows, 4096):
+        some = IMAGES[start : min(start + 4096, rows)]
         index.extend(range(start, start + len(some)), some)
     return index
 
 
-def wait_for_graph(index: VectorIndex) -> None:
+def graph_of(index: VectorIndex) -> VectorGraph:
+    """Return the graph of *index* when it has all full blocks."""
     assert index.likely(QUERIES[0], K) is None  # which has it built
     assert index._graph is not None
     index._graph.join()
+    return index._graph
+
+
+def known_graph(index: VectorIndex) -> VectorGraph:
+    assert index._graph is not None
+    return index._graph
 
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[VectorIndex]:
-    with closing(build(graph_rows=ROWS // 2)) as index:
-        wait_for_graph(index)
+    with closing(build(ROWS, graph_rows=2 * BLOCK)) as index:
+        assert graph_of(index).blocks == 2
         yield index
 
 
 @pytest.fixture
 def index(built: VectorIndex) -> VectorIndex:
     """An index whose graph has yet to show what it finds."""
-    graph = built._graph
-    assert graph is not None
+    graph = known_graph(built)
     graph._recalls.clear()
-    graph._asked, graph.view = 0, 256
+    graph._asked, graph.view = 0, VIEW
     return built
 
 
 def prove(index: VectorIndex) -> None:
     for query in QUERIES[:CHECKS]:
         assert index.likely(query, K) is None
-        index.check(query, nearest(query))
+        index.check(query, nearest(query, rows=len(index)))
 
 
 def test_a_catalog_of_few_is_scanned() -> None:
-    with closing(build(GRAPH_ROWS)) as index:
+    with closing(build(ROWS, GRAPH_ROWS)) as index:
         for query in QUERIES:
             assert index.likely(query, K) is None
             index.check(query, nearest(query))
@@ -87,21 +101,25 @@ def test_a_graph_answers_once_exact_answers_have_shown_what_it_finds(
         prove(index)
     assert index.recall >= RECALL
     assert caplog.messages == [
-        f"a graph answers for {ROWS} embeddings now, 256 rows in view: recall {index.recall:.3f}"
+        f"a graph answers for {ROWS} embeddings now, {VIEW} rows in view: recall {index.recall:.3f}"
     ]
     found = right = 0
     for query in QUERIES[CHECKS:]:
         if likely := index.likely(query, K):
+            assert len(set(likely)) == len(likely)
             found += 1
             right += len(set(likely) & set(nearest(query)))
     assert found >= CHECKS
     assert right / (K * found) >= RECALL
 
 
-def test_rows_that_the_graph_does_not_have_yet_are_found_by_the_scan(index: VectorIndex) -> None:
+def test_rows_of_each_block_are_found_and_those_that_the_graph_lacks(index: VectorIndex) -> None:
     prove(index)
-    for number in (0, 32_767, 32_768, ROWS - 1):
-        assert number in (index.likely(IMAGES[number], 1) or [])
+    for number in (0, BLOCK - 1, BLOCK, 2 * BLOCK - 1, 2 * BLOCK, ROWS - 1):
+        found = index.likely(IMAGES[number], K)
+        assert found is not None
+        assert len(set(found)) == len(found)
+        assert len(set(nearest(IMAGES[number])) & set(found)) >= K - 1
 
 
 def test_few_rows_are_left_to_be_read(index: VectorIndex) -> None:
@@ -126,58 +144,120 @@ def test_a_graph_that_misses_gets_more_into_view_before_it_is_relied_on_again(
         prove(index)
     assert caplog.messages == [
         f"the scan answers for {ROWS} embeddings again: its graph misses",
-        f"a graph answers for {ROWS} embeddings now, 512 rows in view: recall {index.recall:.3f}",
+        f"a graph answers for {ROWS} embeddings now, {2 * VIEW} rows in view:"
+        f" recall {index.recall:.3f}",
     ]
 
 
-def test_a_graph_that_goes_on_missing_is_never_relied_on(index: VectorIndex) -> None:
-    graph = index._graph
-    assert graph is not None
-    for _ in range(10 * CHECKS):
-        graph.check([], [1])
-        assert not graph.take_turn()
-    assert graph.view == 4096
+def test_a_graph_that_misses_with_all_in_view_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(build(BLOCK + 1)) as index:
+        graph = graph_of(index)
+        while graph.view < LARGEST_VIEW:
+            graph.check([], [1])
+        for _ in range(CHECKS):
+            assert index._graph is graph
+            assert index.likely(QUERIES[0], K) is None
+            graph.check([], [1])
+        for _ in range(2):
+            assert index.likely(QUERIES[0], K) is None
+        assert index._graph is None
+    assert caplog.messages == [f"the graph of {BLOCK + 1} embeddings is given up"]
 
 
-def test_a_dropped_row_is_found_no_more() -> None:
-    with closing(build(graph_rows=1)) as index:
-        index.likely(QUERIES[0], K)
-        index.drop([5])  # while it is being built
-        wait_for_graph(index)
+def test_a_graph_that_cannot_be_built_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(build(BLOCK + 1)) as index:
+        index._graph = VectorGraph(DIM + 1, 1.0, index._full_block)  # of another dimension
+        graph_of(index)
+        for _ in range(2):
+            assert index.likely(QUERIES[0], K) is None
+            index.check(QUERIES[0], nearest(QUERIES[0]))
+        assert index._graph is None
+        assert len(index.candidates(QUERIES[0], K)) >= K
+    assert caplog.messages == [
+        "a graph of 0 embeddings could not be added to",
+        f"the graph of {BLOCK + 1} embeddings is given up",
+    ]
+
+
+def test_dropped_rows_are_found_no_more_and_the_scan_answers_where_all_near_ones_are() -> None:
+    with closing(build(BLOCK + 1)) as index:
+        graph = graph_of(index)
         prove(index)
-        index.drop([17, 5, ROWS - 1])
-        for number in (5, 17, ROWS - 1):
-            assert number not in (index.likely(IMAGES[number], K) or [number])
+        gone = nearest(IMAGES[5], 3, len(index))
+        left = set(nearest(IMAGES[5], K + 3, len(index))) - set(gone)
+        index.drop(gone)
+        found = index.likely(IMAGES[5], K)
+        assert found is not None
+        assert not set(found) & set(gone)
+        assert len(left & set(found)) >= K - 1
+        in_view = graph.nearest(QUERIES[0], 200)
+        assert in_view is not None
+        index.drop([*in_view.tolist(), BLOCK])
+        assert index.likely(QUERIES[0], 200) is None
+        assert len(index.candidates(QUERIES[0], 200)) >= 200
+
+
+def test_rows_dropped_while_it_is_built_do_no_harm() -> None:
+    with closing(build(BLOCK + 1)) as index:
+        begun, dropped = threading.Event(), threading.Event()
+
+        def block(number: int) -> Iterator[Piece] | None:
+            pieces = index._full_block(number)
+            begun.set()
+            assert dropped.wait(60)
+            return pieces
+
+        index._graph = VectorGraph(DIM, 1.0, block)
+        index.likely(QUERIES[0], K)
+        assert begun.wait(60)
+        index.drop([5, 6])
+        dropped.set()
+        index._graph.join()
+        for number in (5, 6):
+            found = index._by_graph(index._graph, IMAGES[number], K)
+            assert found is not None
+            assert len(found) >= K
+            assert not {5, 6} & set(found)
 
 
 def test_nobody_waits_while_rows_are_added(index: VectorIndex) -> None:
     prove(index)
-    graph = index._graph
-    assert graph is not None
-    with graph._using:
+    with known_graph(index)._using:
         assert index.likely(QUERIES[0], K) is None
         index.check(QUERIES[0], nearest(QUERIES[0]))
     assert index.likely(QUERIES[0], K)
 
 
 def test_closing_does_not_wait_for_the_whole_graph() -> None:
-    blocks: list[Block] = [(np.arange(200_000), unit(normal(200_000)))]
-    graph = VectorGraph(DIM, 1.0, lambda number: blocks[number] if number < 1 else None)
+    begun = threading.Event()
+
+    def block(_: int) -> Iterator[Piece]:
+        for number in range(100_000):
+            yield np.arange(256) + 256 * number, unit(normal(256))
+            begun.set()
+
+    graph = VectorGraph(DIM, 1.0, block)
     graph.catch_up()
-    time.sleep(0.1)
+    assert begun.wait(60)
     graph.close()
     assert graph.blocks == 0
     assert not [one for one in threading.enumerate() if one.name == "vector-graph"]
 
 
-def test_an_index_begun_anew_has_no_graph_of_the_rows_before(index: VectorIndex) -> None:
-    with closing(build(graph_rows=1)) as another:
-        wait_for_graph(another)
-        prove(another)
-        another.clear()
-        another.extend([1], IMAGES[:1])
-        assert another.likely(IMAGES[0], 1) is None
-        assert another.candidates(IMAGES[0], 1) == [1]
+def test_an_index_begun_anew_has_no_graph_of_the_rows_before() -> None:
+    with closing(build(BLOCK + 1)) as index:
+        graph_of(index)
+        prove(index)
+        index.clear()
+        index.extend([1], IMAGES[:1])
+        assert index.likely(IMAGES[0], 1) is None
+        assert index.candidates(IMAGES[0], 1) == [1]
+
+
+def test_a_query_of_another_dimension_is_a_bug_with_a_graph_too(index: VectorIndex) -> None:
+    prove(index)
+    with pytest.raises(Bug, match=r"\(32,\), got \(3,\)"):
+        index.likely(np.ones(3, np.float32), K)
 
 
 def test_a_graph_with_no_rows_finds_none() -> None:
