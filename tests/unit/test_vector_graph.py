@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from imagesearch.adapters.vector_graph import (
+    CHECK_EVERY,
     CHECKS,
     LARGEST_VIEW,
     RECALL,
@@ -35,7 +36,7 @@ def clustered(rows: int, seed: int) -> Embeddings:
 
 
 IMAGES = clustered(ROWS, seed=0)
-QUERIES = clustered(3 * CHECKS, seed=1)
+QUERIES = clustered(2 * CHECKS, seed=1)
 
 
 def nearest(query: Embedding, k: int = K, rows: int = ROWS) -> list[int]:
@@ -109,7 +110,7 @@ def test_a_graph_answers_once_exact_answers_have_shown_what_it_finds(
             assert len(set(likely)) == len(likely)
             found += 1
             right += len(set(likely) & set(nearest(query)))
-    assert found >= CHECKS
+    assert found >= 0.9 * CHECKS
     assert right / (K * found) >= RECALL
 
 
@@ -129,7 +130,7 @@ def test_few_rows_are_left_to_be_read(index: VectorIndex) -> None:
 
 def test_one_answer_in_so_many_is_exact_and_checks_the_graph(index: VectorIndex) -> None:
     prove(index)
-    exact = [index.likely(QUERIES[0], 1) is None for _ in range(2 * CHECKS)]
+    exact = [index.likely(QUERIES[0], 1) is None for _ in range(2 * CHECK_EVERY)]
     assert exact.count(True) == 2
 
 
@@ -139,7 +140,8 @@ def test_a_graph_that_misses_gets_more_into_view_before_it_is_relied_on_again(
     prove(index)
     somewhere_else = [int(row) for row in np.argsort(IMAGES @ QUERIES[0])[:K]]
     with caplog.at_level("INFO"):
-        index.check(QUERIES[0], somewhere_else)  # none of ten, once in CHECKS
+        for _ in range(4):  # of CHECKS: a recall of 0.96
+            index.check(QUERIES[0], somewhere_else)
         assert index.likely(QUERIES[0], K) is None
         prove(index)
     assert caplog.messages == [
