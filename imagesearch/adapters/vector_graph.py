@@ -72,14 +72,23 @@ class VectorGraph:
         self._recalls: deque[float] = deque(maxlen=CHECKS)
         self._asked = 0
 
-    def catch_up(self) -> None:
-        """Have the blocks added that it lacks."""
+    def build(self) -> None:
+        """Add the blocks that it lacks."""
+        while (block := self._block(self.blocks)) is not None:
+            for row_ids, rows in block:
+                if self._is_closed:
+                    return
+                self._add(row_ids, rows)
+            self.blocks += 1
+
+    def build_behind(self) -> None:
+        """Have a thread add the blocks that it lacks, where none does."""
         if not self._is_closed and not (self._builder and self._builder.is_alive()):
-            self._builder = threading.Thread(target=self._build, name="vector-graph", daemon=True)
+            self._builder = threading.Thread(target=self._work, name="vector-graph", daemon=True)
             self._builder.start()
 
     def join(self) -> None:
-        """Return when it has caught up."""
+        """Return when nothing is added."""
         if self._builder:
             self._builder.join()
 
@@ -123,16 +132,11 @@ class VectorGraph:
         finally:
             self._using.release()
 
-    def _build(self) -> None:
+    def _work(self) -> None:
         if sys.platform == "linux":  # elsewhere a niceness is the whole process's
             os.nice(_NICENESS)
         try:
-            while (block := self._block(self.blocks)) is not None:
-                for row_ids, rows in block:
-                    if self._is_closed:
-                        return
-                    self._add(row_ids, rows)
-                self.blocks += 1
+            self.build()
         except Exception:  # a thread's door: searches go on without it
             _logger.exception("a graph of %d embeddings could not be added to", len(self._index))
             self._is_closed = True

@@ -141,7 +141,7 @@ class VectorIndex:
             self._end_graph()
             self._graph_rows = sys.maxsize
         elif self._graph and self._graph.blocks < full:
-            self._graph.catch_up()
+            self._graph.build_behind()
         return self._graph
 
     def _end_graph(self) -> None:

@@ -43,7 +43,7 @@ def nearest(query: Embedding, k: int = K, rows: int = ROWS) -> list[int]:
     return [int(row) for row in np.argsort(-(IMAGES[:rows] @ query), kind="stable")[:k]]
 
 
-def build(rows: int, graph_rows: int = 1) -> VectorIndex:
+def build(rows: int, graph_rows: int = GRAPH_ROWS) -> VectorIndex:
     index = VectorIndex(graph_rows)
     for start in range(0, rows, 4096):
         some = IMAGES[start : min(start + 4096, rows)]
@@ -52,11 +52,10 @@ def build(rows: int, graph_rows: int = 1) -> VectorIndex:
 
 
 def graph_of(index: VectorIndex) -> VectorGraph:
-    """Return the graph of *index* when it has all full blocks."""
-    assert index.likely(QUERIES[0], K) is None  # which has it built
-    assert index._graph is not None
-    index._graph.join()
-    return index._graph
+    """Return a graph of all full blocks of *index*, built without waiting for idle cores."""
+    graph = index._graph = VectorGraph(DIM, 1.0, index._full_block)
+    graph.build()
+    return graph
 
 
 def known_graph(index: VectorIndex) -> VectorGraph:
@@ -66,7 +65,7 @@ def known_graph(index: VectorIndex) -> VectorGraph:
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[VectorIndex]:
-    with closing(build(ROWS, graph_rows=2 * BLOCK)) as index:
+    with closing(build(ROWS)) as index:
         assert graph_of(index).blocks == 2
         yield index
 
@@ -87,7 +86,7 @@ def prove(index: VectorIndex) -> None:
 
 
 def test_a_catalog_of_few_is_scanned() -> None:
-    with closing(build(ROWS, GRAPH_ROWS)) as index:
+    with closing(build(ROWS)) as index:
         for query in QUERIES:
             assert index.likely(query, K) is None
             index.check(query, nearest(query))
@@ -167,9 +166,10 @@ def test_a_graph_that_misses_with_all_in_view_is_given_up(caplog: pytest.LogCapt
 
 
 def test_a_graph_that_cannot_be_built_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    with closing(build(BLOCK + 1)) as index:
+    with closing(build(BLOCK + 1, graph_rows=1)) as index:
         index._graph = VectorGraph(DIM + 1, 1.0, index._full_block)  # of another dimension
-        graph_of(index)
+        assert index.likely(QUERIES[0], K) is None  # which has it built behind
+        index._graph.join()
         for _ in range(2):
             assert index.likely(QUERIES[0], K) is None
             index.check(QUERIES[0], nearest(QUERIES[0]))
@@ -179,6 +179,16 @@ def test_a_graph_that_cannot_be_built_is_given_up(caplog: pytest.LogCaptureFixtu
         "a graph of 0 embeddings could not be added to",
         f"the graph of {BLOCK + 1} embeddings is given up",
     ]
+
+
+def test_a_graph_is_begun_where_full_blocks_hold_enough_rows() -> None:
+    for graph_rows, is_begun in ((BLOCK, True), (BLOCK + 1, False)):
+        with closing(build(BLOCK + 1, graph_rows)) as index:
+            assert index.likely(QUERIES[0], K) is None
+            assert (index._graph is not None) == is_begun
+            named = [one for one in threading.enumerate() if one.name == "vector-graph"]
+            assert bool(named) == is_begun
+        assert not [one for one in threading.enumerate() if one.name == "vector-graph"]
 
 
 def test_dropped_rows_are_found_no_more_and_the_scan_answers_where_all_near_ones_are() -> None:
@@ -201,22 +211,16 @@ def test_dropped_rows_are_found_no_more_and_the_scan_answers_where_all_near_ones
 
 def test_rows_dropped_while_it_is_built_do_no_harm() -> None:
     with closing(build(BLOCK + 1)) as index:
-        begun, dropped = threading.Event(), threading.Event()
 
         def block(number: int) -> Iterator[Piece] | None:
             pieces = index._full_block(number)
-            begun.set()
-            assert dropped.wait(60)
+            index.drop([5, 6])
             return pieces
 
-        index._graph = VectorGraph(DIM, 1.0, block)
-        index.likely(QUERIES[0], K)
-        assert begun.wait(60)
-        index.drop([5, 6])
-        dropped.set()
-        index._graph.join()
+        graph = VectorGraph(DIM, 1.0, block)
+        graph.build()
         for number in (5, 6):
-            found = index._by_graph(index._graph, IMAGES[number], K)
+            found = index._by_graph(graph, IMAGES[number], K)
             assert found is not None
             assert len(found) >= K
             assert not {5, 6} & set(found)
@@ -239,7 +243,7 @@ def test_closing_does_not_wait_for_the_whole_graph() -> None:
             begun.set()
 
     graph = VectorGraph(DIM, 1.0, block)
-    graph.catch_up()
+    graph.build_behind()
     assert begun.wait(60)
     graph.close()
     assert graph.blocks == 0
