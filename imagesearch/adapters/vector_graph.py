@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from imagesearch.model import Embedding, Embeddings
 
-RECALL = 0.97  # the share of the k nearest that a graph must find to be relied on
+RECALL = 0.97  # the share of the k nearest that a graph must find
 CHECKS = 100  # of the last so many searches that were compared: their mean is 0.01 off or so
+_SURE = 0.98  # hence what it must have found to begin with
 CHECK_EVERY = 32  # searches: one of them is answered exactly, and compared
 VIEW, LARGEST_VIEW = 256, 4096  # rows in view while it is searched: more find more, and cost
 _VIEW_PER_K = 4  # so many more for each of k
@@ -41,7 +42,7 @@ class VectorGraph:
 
     A thread behind adds them, while another asks; neither waits for the other. What a graph finds
     depends on the vectors, on the queries and on how many rows are in view, so that it is compared
-    with exact answers: it is relied on while it finds RECALL of them, else gets more into view.
+    with exact answers: it is relied on while it finds RECALL of them, else keeps more in view.
     Rows stay in it for good; whoever asks knows which are gone.
 
     Memory: embedding_dim + some 300 bytes a row.
@@ -54,6 +55,7 @@ class VectorGraph:
     Attributes:
         blocks: how many it has whole.
         view: how many rows it keeps in view while it is searched, and some more for each of k.
+        is_relied_on: whether comparison showed that it finds enough.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class VectorGraph:
 
         self.blocks = 0
         self.view = VIEW
+        self.is_relied_on = False
         self._index: Any = Index(ndim=embedding_dim, metric="ip", dtype="i8", connectivity=_LINKS)
         self._largest = largest
         self._block = block
@@ -106,17 +109,20 @@ class VectorGraph:
     def is_hopeless(self) -> bool:
         """True when it misses too many, however much is in view, or could not be built."""
         misses = len(self._recalls) == CHECKS and self.recall < RECALL
-        return self._is_closed or (misses and self.view >= LARGEST_VIEW)
+        return self._is_closed or (misses and self.view == LARGEST_VIEW)
 
     def take_turn(self) -> bool:
         """Return whether this graph may answer next; else, and now and then, it is checked."""
         self._asked += 1
-        return self.recall >= RECALL and self._asked % CHECK_EVERY > 0
+        return self.is_relied_on and self._asked % CHECK_EVERY > 0
 
     def check(self, found: Collection[int], nearest: Collection[int]) -> None:
         """Note how many of the *nearest*, at least one, are among those *found*."""
         self._recalls.append(len(set(found) & set(nearest)) / len(nearest))
-        if len(self._recalls) == CHECKS and self.recall < RECALL and self.view < LARGEST_VIEW:
+        if len(self._recalls) < CHECKS:
+            return
+        self.is_relied_on = self.recall >= (RECALL if self.is_relied_on else _SURE)
+        if not self.is_relied_on and self.view < LARGEST_VIEW:
             self.view *= 2
             self._recalls.clear()
 

@@ -19,7 +19,7 @@ import numpy as np
 from numkong import cdist
 from numpy.typing import NDArray
 
-from imagesearch.adapters.vector_graph import RECALL, Piece, VectorGraph
+from imagesearch.adapters.vector_graph import Piece, VectorGraph
 from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 
@@ -122,12 +122,12 @@ class VectorIndex:
         found = self._by_graph(graph, query, len(nearest))
         if found is None:
             return
-        was_relied_on = graph.recall >= RECALL
+        was_relied_on = graph.is_relied_on
         graph.check(found, nearest)
-        if not was_relied_on and graph.recall >= RECALL:
+        if graph.is_relied_on and not was_relied_on:
             message = "a graph answers for %d embeddings now, %d rows in view: recall %.3f"
             _logger.info(message, len(self), graph.view, graph.recall)
-        elif was_relied_on and graph.recall < RECALL:
+        elif was_relied_on and not graph.is_relied_on:
             _logger.info("the scan answers for %d embeddings again: its graph misses", len(self))
 
     def _up_to_date_graph(self) -> VectorGraph | None:

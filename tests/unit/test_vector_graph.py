@@ -75,7 +75,7 @@ def index(built: VectorIndex) -> VectorIndex:
     """An index whose graph has yet to show what it finds."""
     graph = known_graph(built)
     graph._recalls.clear()
-    graph._asked, graph.view = 0, VIEW
+    graph._asked, graph.view, graph.is_relied_on = 0, VIEW, False
     return built
 
 
@@ -148,6 +148,23 @@ def test_a_graph_that_misses_gets_more_into_view_before_it_is_relied_on_again(
         f"a graph answers for {ROWS} embeddings now, {2 * VIEW} rows in view:"
         f" recall {index.recall:.3f}",
     ]
+
+
+def test_more_is_asked_of_a_graph_before_it_answers_than_after() -> None:
+    graph = VectorGraph(DIM, 1.0, lambda _: None)
+    half, whole = [1, 3], [1, 2]
+    for _ in range(CHECKS):
+        assert not graph.take_turn()
+        graph.check(half if len(graph._recalls) < 5 else whole, [1, 2])  # 5 of 200 are missed
+    assert (graph.is_relied_on, graph.view) == (False, 2 * VIEW)
+    for _ in range(CHECKS):
+        graph.check(whole, [1, 2])
+    for _ in range(6):  # of CHECKS: a recall of 0.97
+        assert graph.is_relied_on
+        graph.check(half, [1, 2])
+    assert graph.is_relied_on
+    graph.check(half, [1, 2])
+    assert (graph.is_relied_on, graph.view) == (False, 4 * VIEW)
 
 
 def test_a_graph_that_misses_with_all_in_view_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
