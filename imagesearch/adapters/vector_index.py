@@ -24,7 +24,7 @@ from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 
 GRAPH_ROWS = 500_000  # in full blocks: a scan takes some three times what encoding a query does
-_BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
+BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
 _PIECE_ROWS = 256  # added to a graph in a tenth of a second
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
@@ -39,7 +39,8 @@ class VectorIndex:
     """
     The embeddings of one model revision, by the id of their row in the file.
 
-    Memory: embedding_dim + 16 bytes a row, in blocks: nothing is copied as it grows.
+    Memory: embedding_dim + 16 bytes a row, in blocks of *block_rows*: nothing is copied as it
+    grows.
     For one thread at a time; a scan itself runs on all cores. Where full blocks hold *graph_rows*
     or more, there is a graph of them, too.
 
@@ -47,9 +48,10 @@ class VectorIndex:
         last_id: how far its owner has read the file.
     """
 
-    def __init__(self, graph_rows: int = GRAPH_ROWS) -> None:
+    def __init__(self, graph_rows: int = GRAPH_ROWS, block_rows: int = BLOCK_ROWS) -> None:
         self._threads = ThreadPoolExecutor(os.cpu_count(), "vector-index")
         self._graph_rows = graph_rows
+        self._block_rows = block_rows
         self._graph: VectorGraph | None = None
         self._changing = threading.Lock()  # the blocks, from which the graph is built
         self.clear()
@@ -83,8 +85,8 @@ class VectorIndex:
         if not self._blocks:
             # What embeddings have in common ranks none of them, and would take most of the bits.
             self._centre, self._sample = embeddings.mean(axis=0), len(row_ids)
-        for start in range(0, len(row_ids), _BLOCK_ROWS):
-            end = start + _BLOCK_ROWS
+        for start in range(0, len(row_ids), self._block_rows):
+            end = start + self._block_rows
             self._add(np.array(row_ids[start:end]), _Coded.of(embeddings[start:end] - self._centre))
 
     def drop(self, row_ids: Collection[int]) -> None:
@@ -133,7 +135,7 @@ class VectorIndex:
     def _up_to_date_graph(self) -> VectorGraph | None:
         """Return the graph, which goes on with the full blocks that it lacks."""
         full = len(self._blocks) - 1  # rows are added to the last one still
-        if self._graph is None and full * _BLOCK_ROWS >= max(self._graph_rows, 1):
+        if self._graph is None and full * self._block_rows >= max(self._graph_rows, 1):
             largest = max(block.largest for block in self._blocks)
             self._graph = VectorGraph(len(self._centre), largest, self._full_block)
         if self._graph and self._graph.is_hopeless:
@@ -192,7 +194,7 @@ class VectorIndex:
         if last:
             self._blocks[-1].add(row_ids[:last], coded.part(0, last))
         if len(row_ids) > last:
-            self._blocks.append(_Block(len(self._centre)))
+            self._blocks.append(_Block(self._block_rows, len(self._centre)))
             self._blocks[-1].add(row_ids[last:], coded.part(last, len(row_ids)))
 
     def _each(self, blocks: list[_Block], work: Callable[[_Block], _Answer]) -> list[_Answer]:
@@ -263,14 +265,14 @@ class _Bounds:
 
 
 class _Block:
-    """Room for _BLOCK_ROWS rows, of which `size` are taken. Memory is used as they are."""
+    """Room for *rows*, of which `size` are taken. Memory is used as they are."""
 
-    def __init__(self, embedding_dim: int) -> None:
+    def __init__(self, rows: int, embedding_dim: int) -> None:
         self.size = 0
-        self.row_ids: _Rows = np.empty(_BLOCK_ROWS, np.int64)
-        self._codes = np.empty((_BLOCK_ROWS, embedding_dim), np.int8)
-        self._scales = np.empty(_BLOCK_ROWS, np.float32)
-        self._errors = np.empty(_BLOCK_ROWS, np.float32)
+        self.row_ids: _Rows = np.empty(rows, np.int64)
+        self._codes = np.empty((rows, embedding_dim), np.int8)
+        self._scales = np.empty(rows, np.float32)
+        self._errors = np.empty(rows, np.float32)
 
     @property
     def room(self) -> int:

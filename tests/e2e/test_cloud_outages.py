@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import redis
 import requests
 
-from imagesearch.local.processes import HOST
+from imagesearch.local.processes import HOST, Child
 from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually, image_ids, lines
 
 QUERIES = ("a red triangle", "a blue triangle", "triangles in the snow")
@@ -128,11 +133,28 @@ def test_work_that_finds_no_firestore_comes_again(
     faulty.record(f"Firestore {how} for seconds", before, row)
 
 
+def kill_between_writes(storage: Child) -> None:
+    """Kill the emulator, which writes its index in place, when that can be read again."""
+    (told,) = (one for one in storage.command if one.startswith("--data-dir="))
+    (index,) = Path(told.partition("=")[2]).rglob(".meta")
+    assert storage.process is not None
+    while True:
+        os.kill(storage.process.pid, signal.SIGSTOP)
+        time.sleep(0.02)
+        try:
+            json.loads(index.read_bytes())
+        except ValueError:
+            os.kill(storage.process.pid, signal.SIGCONT)
+        else:
+            storage.kill()
+            return
+
+
 def test_work_that_finds_no_storage_comes_again(faulty: FaultyCloud) -> None:
     keyword = "small butterfly"
     faulty.begin(keyword)
     before = faulty.counts(keyword)
-    faulty.child("storage").kill()
+    kill_between_writes(faulty.child("storage"))
     try:
         faulty.gallery.release()
         statuses = set()

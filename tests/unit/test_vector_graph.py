@@ -23,8 +23,8 @@ from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 from tests.unit.test_vector_index import DIM, normal, unit
 
-BLOCK = 32_768  # rows in a block of an index
-ROWS = 70_000  # two full ones, and the beginning of another
+BLOCK = 2048  # rows in a block of an index
+ROWS = 5000  # two full ones, and the beginning of another
 K = 10
 
 
@@ -44,9 +44,9 @@ def nearest(query: Embedding, k: int = K, rows: int = ROWS) -> list[int]:
 
 
 def build(rows: int, graph_rows: int = GRAPH_ROWS) -> VectorIndex:
-    index = VectorIndex(graph_rows)
-    for start in range(0, rows, 4096):
-        some = IMAGES[start : min(start + 4096, rows)]
+    index = VectorIndex(graph_rows, BLOCK)
+    for start in range(0, rows, 600):
+        some = IMAGES[start : min(start + 600, rows)]
         index.extend(range(start, start + len(some)), some)
     return index
 
