@@ -23,9 +23,9 @@ from imagesearch.adapters.vector_graph import Piece, VectorGraph
 from imagesearch.errors import Bug
 from imagesearch.model import Embedding, Embeddings
 
-GRAPH_ROWS = 500_000  # in full blocks: a scan takes some three times what encoding a query does
+GRAPH_ROWS = 500_000  # in full blocks: a scan takes some two times what encoding a query does
 BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
-_PIECE_ROWS = 256  # added to a graph in a tenth of a second
+_PIECE_ROWS = 256  # added to a graph in a fifth of a second, where a million are
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
@@ -40,9 +40,8 @@ class VectorIndex:
     The embeddings of one model revision, by the id of their row in the file.
 
     Memory: embedding_dim + 16 bytes a row, in blocks of *block_rows*: nothing is copied as it
-    grows.
-    For one thread at a time; a scan itself runs on all cores. Where full blocks hold *graph_rows*
-    or more, there is a graph of them, too.
+    grows. For one thread at a time; a scan itself runs on all cores. Where full blocks hold
+    *graph_rows* or more, there is a graph of them, too.
 
     Attributes:
         last_id: how far its owner has read the file.
