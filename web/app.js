@@ -10,7 +10,7 @@ const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back
 const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 45; // above the API's longest wait plus a cold start
 const GIVE_UP_SECONDS = 300;
-const RETRY_SECONDS = 5; // when a 429 or 503 does not say
+const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
 const LONGEST_COUNTDOWN_SECONDS = 120;
 const RETRIES = 3;
 
@@ -29,6 +29,7 @@ const cards = new Map(); // image_id -> <li>, so that a picture that stays is no
 
 let config = { api: "", demo: false, demo_keywords: [] };
 let running = new AbortController();
+let shownAddress = null; // of the search whose pictures are on the page
 
 // ---------------------------------------------------------------- asking the API
 
@@ -51,7 +52,7 @@ const FAILURES = {
   503: ["The search is not available right now", "The server is starting or too busy."],
   504: ["The search took too long", "The server gave up waiting. A second try is often faster."],
 };
-const WORTH_WAITING = new Set([429, 502, 503]);
+const WORTH_WAITING = new Set([429, 502, 503, 504]);
 
 const apiBase = () => new URL(config.api ? `${config.api.replace(/\/+$/, "")}/` : "./", document.baseURI);
 
@@ -61,15 +62,24 @@ function searchUrl(search, waitSeconds) {
   return url;
 }
 
+/** Fetch *url*; *signal* ends it, and so does the time limit. */
 async function reach(url, signal) {
-  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_SECONDS * 1000);
+  // One controller for both: `AbortSignal.any` is younger than browsers that are still in use.
+  const request = new AbortController();
+  const cancel = () => request.abort();
+  let isLate = false;
+  const timer = setTimeout(() => { isLate = true; cancel(); }, REQUEST_TIMEOUT_SECONDS * 1000);
+  signal.addEventListener("abort", cancel);
+  if (signal.aborted) cancel();
   try {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, timeout]) });
+    const response = await fetch(url, { signal: request.signal });
     return { response, body: await response.text() };
   } catch (error) {
-    signal.throwIfAborted();
-    if (timeout.aborted) throw new Failure("No answer from the server", `It was silent for ${REQUEST_TIMEOUT_SECONDS} seconds.`);
+    if (isLate) throw new Failure("No answer from the server", `It was silent for ${REQUEST_TIMEOUT_SECONDS} seconds.`);
     throw new Failure("No connection to the server", "Check your network, or whether the server is running.");
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", cancel);
   }
 }
 
@@ -208,16 +218,21 @@ function showStart(search) {
   clearErrors();
   element("notice").hidden = true;
   element("examples").hidden = true;
-  element("results").classList.add("old"); // the last results stay, faded, until the new ones come
-  element("results").inert = true;
+  fadeResults(addressOf(search) !== shownAddress);
   showProgress(null, search);
   announce(`Searching ${place(search)}.`);
 }
 
+/** The pictures of another search stay, faded, until the new ones come; those of this one are its own. */
+function fadeResults(areOfAnotherSearch) {
+  element("results").classList.toggle("old", areOfAnotherSearch);
+  element("results").inert = areOfAnotherSearch;
+}
+
 function showAnswer(answer, search) {
   element("notice").hidden = true;
-  element("results").hidden = !answer.results.length;
   if (answer.results.length) showResults(answer, search);
+  else if (element("results").inert) element("results").hidden = true;
   if (isOver(answer)) element("progress").hidden = true;
   else showProgress(answer.pool, search);
 }
@@ -243,9 +258,10 @@ function showProgress(pool, search) {
 
 function showResults(answer, search) {
   const section = element("results");
-  if (section.inert) announce(`The first ${answer.results.length} pictures are here.`);
-  section.classList.remove("old");
-  section.inert = false;
+  if (shownAddress !== addressOf(search)) announce(`The first ${answer.results.length} pictures are here.`);
+  shownAddress = addressOf(search);
+  fadeResults(false);
+  section.hidden = false;
   element("results-heading").textContent = quoted(search.s_query);
   element("cut").hidden = !answer.query_truncated;
   showSummary(answer, search);
@@ -276,7 +292,7 @@ function showEnd(answer, search) {
     showNotice(...nothingFound(answer, search), { calm: true });
     showExamples();
   }
-  if (!answer.results.length) dropResults();
+  if (!answer.results.length && (answer.complete || element("results").inert)) dropResults();
   announce(element("notice").hidden ? `${answer.results.length} pictures found.` : noticeText());
 }
 
@@ -304,6 +320,7 @@ function comeBack(seconds) {
 }
 
 function dropResults() {
+  shownAddress = null;
   element("results").hidden = true;
   element("cards").replaceChildren();
   cards.clear();
@@ -375,8 +392,12 @@ function scoreLine() {
 /** The URL as text when it is http(s), else null: a javascript: link must never be made. */
 function safeUrl(value) {
   if (typeof value !== "string" || !value) return null;
-  const url = URL.canParse(value, apiBase()) ? new URL(value, apiBase()) : null;
-  return /^https?:$/.test(url?.protocol) ? url.href : null;
+  try {
+    const url = new URL(value, apiBase());
+    return /^https?:$/.test(url.protocol) ? url.href : null;
+  } catch {
+    return null;
+  }
 }
 
 function link(url, properties, ...children) {

@@ -266,25 +266,27 @@ def _scene_id(request: Request) -> int | None:
     return scene_id if 0 <= scene_id < scenes.SCENE_COUNT else None
 
 
+# A file of its own: the site's Content-Security-Policy admits no style within a page.
+_STYLE: Final = """:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem;
+  box-sizing: border-box; background: light-dark(#f4f4f7, #17181d); }
+figure { margin: 0; max-width: 640px; overflow: hidden; border-radius: 16px;
+  background: light-dark(#fff, #23252d); box-shadow: 0 8px 40px rgb(0 0 0 / 18%); }
+img { display: block; width: 100%; height: auto; }
+figcaption { padding: 1rem 1.5rem 1.5rem; }
+h1 { margin: 0 0 .5rem; font-size: 1.25rem; }
+ul { display: flex; flex-wrap: wrap; gap: .5rem; margin: 0 0 1rem; padding: 0; list-style: none; }
+li { padding: .1rem .75rem; border-radius: 1rem; background: light-dark(#ececf2, #33363f); }
+p { margin: 0; opacity: .75; }
+"""
+
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · demo gallery</title>
-<style>
-:root {{ color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }}
-body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem;
-  box-sizing: border-box; background: light-dark(#f4f4f7, #17181d); }}
-figure {{ margin: 0; max-width: 640px; overflow: hidden; border-radius: 16px;
-  background: light-dark(#fff, #23252d); box-shadow: 0 8px 40px rgb(0 0 0 / 18%); }}
-img {{ display: block; width: 100%; height: auto; }}
-figcaption {{ padding: 1rem 1.5rem 1.5rem; }}
-h1 {{ margin: 0 0 .5rem; font-size: 1.25rem; }}
-ul {{ display: flex; flex-wrap: wrap; gap: .5rem; margin: 0 0 1rem; padding: 0; list-style: none; }}
-li {{ padding: .1rem .75rem; border-radius: 1rem; background: light-dark(#ececf2, #33363f); }}
-p {{ margin: 0; opacity: .75; }}
-</style>
+<link rel="stylesheet" href="../../style.css">
 </head>
 <body>
 <figure>
@@ -350,6 +352,7 @@ def create_gallery(
         Route("/get/{name}.jpg", gallery.image),
         Route("/photo/{id:int}_150.jpg", gallery.preview),
         Route("/illustrations/{id:int}/", gallery.page),
+        Route("/style.css", lambda _: Response(_STYLE, media_type="text/css")),
     ]
     return Starlette(routes=routes, middleware=[Middleware(_Latency, seconds=latency_seconds)])
 

@@ -299,7 +299,7 @@ def test_an_error_of_the_api_stands_at_its_field(page: Page) -> None:
         (error(413, "too large"), "That is too much text", "Too large."),
         (error(422, "odd"), "The server could not read this search", "Odd."),
         (html(500), "Something broke on the server", "Your search is fine"),
-        (error(504, "no answer in 30 s"), "The search took too long", "No answer in 30 s."),
+        (html(504, **{"Retry-After": "600"}), "The search took too long", "in about 10 minutes"),
         (lambda route: route.abort(), "No connection to the server", "Check your network"),
         (html(503, **{"Retry-After": "600"}), "not available right now", "in about 10 minutes"),
     ],
@@ -323,21 +323,78 @@ def test_every_failure_has_its_words_and_a_way_on(
 
 
 def test_a_busy_server_is_asked_again_after_a_countdown(page: Page, ready_answer: Answer) -> None:
-    busy = [html(status, **{"Retry-After": "1"}) for status in (429, 503)]
+    busy = [html(status, **{"Retry-After": "1"}) for status in (429, 503, 504)]
     asked = answer_with(page, *busy, lambda route: route.continue_())
     page.clock.install()
     page.goto(address())
-    for heading in ("Too many searches just now", "The search is not available right now"):
+    for heading in (
+        "Too many searches just now",
+        "The search is not available right now",
+        "The search took too long",
+    ):
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
         sit_out_countdown(page)
     wait_for_all_results(page)
     expect(page.locator("#notice")).to_be_hidden()
-    assert len(asked) == 3
+    assert len(asked) == 4
 
 
 def sit_out_countdown(page: Page) -> None:
     expect(page.locator("#notice-wait")).to_have_text("Trying again in 1 s.")
     page.clock.fast_forward(1000)
+
+
+def test_trying_again_without_a_network_keeps_what_was_found(
+    page: Page, ready_answer: Answer
+) -> None:
+    partial = {**ready_answer, "complete": False, "pool": {**pool("failed"), "reason": "gone"}}
+    partial["results"] = ready_answer["results"][:2]
+    answer_with(
+        page,
+        lambda route: route.fulfill(json=partial),
+        lambda route: route.abort(),
+        accepted(pool("fetching")),
+        lambda route: route.continue_(),
+    )
+    page.goto(address())
+    shown = page.locator(".card img")
+    expect(shown).to_have_count(2)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="No connection to the server")).to_be_visible()
+    expect(page.locator("#results")).to_be_visible()
+    expect(page.locator("#results")).not_to_have_class(re.compile("old"))
+    expect(shown).to_have_count(2)
+    page.get_by_role("button", name="Try again").click()
+    expect(shown).to_have_count(6)
+
+
+def test_pictures_of_another_search_go_when_its_successor_fails(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.route("**/search?*", lambda route: route.abort())
+    send_query(page, READY_KEYWORD, "something else")
+    expect(page.get_by_role("heading", name="No connection to the server")).to_be_visible()
+    expect(page.locator("#results")).to_be_hidden()
+
+
+def test_a_browser_of_some_years_ago_searches_too(page: Page, ready_answer: Answer) -> None:
+    page.add_init_script(
+        "delete AbortSignal.any; delete AbortSignal.timeout; delete URL.canParse;"
+        "delete AbortSignal.prototype.throwIfAborted; delete AbortSignal.prototype.reason;"
+    )
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator(".card img")).to_have_count(6)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_demo_picture_has_a_page_with_its_style(page: Page, ready_answer: Answer) -> None:
+    page.goto(ready_answer["results"][0]["page_url"])
+    expect(page.locator("figure")).to_have_css("border-radius", "16px")
+    expect(page.locator("img")).to_have_js_property("complete", True)
+    expect(page.locator("li").first).to_have_css("list-style-type", "none")
 
 
 def test_a_server_that_stays_down_is_not_asked_for_ever(page: Page) -> None:
