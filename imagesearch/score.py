@@ -60,6 +60,11 @@ class Score:
         ended = time.perf_counter()
         return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
 
+    def forget(self) -> None:
+        """Forget the pools in this process: their catalog is gone."""
+        with self._lock:
+            self._pools.clear()
+
     @stage("encode")
     def _text(self, query: str) -> TextEmbedding:
         """Cache-aside twice: this process, then the cache that all processes share."""

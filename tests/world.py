@@ -37,6 +37,7 @@ from imagesearch.ports import TextEmbedding
 from imagesearch.score import Score
 from imagesearch.search import Search, SearchAnswer
 
+JPEG = b"\xff\xd8\xff"  # what every original begins with
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -107,7 +108,7 @@ class TwinSource:
         if image_id in self.download_errors:
             time.sleep(self.failing_seconds)
             raise self.download_errors[image_id]
-        return image_id.encode()
+        return JPEG + image_id.encode()
 
 
 @dataclass
@@ -128,7 +129,9 @@ class TwinEncoder:
     def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
         self.images += len(images)
         return [
-            RejectedImage("not an image") if data.startswith(b"<html") else self._direction(data)
+            self._direction(data.removeprefix(JPEG))
+            if data.startswith(JPEG)
+            else RejectedImage("not an image")
             for data in images
         ]
 

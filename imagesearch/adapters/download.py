@@ -17,6 +17,7 @@ from imagesearch.adapters.http_client import HttpClient, Limits, Reply, is_publi
 from imagesearch.clock import SystemClock
 from imagesearch.errors import RejectedImage, Unavailable
 from imagesearch.ports import Clock
+from imagesearch.signatures import is_image
 
 PIXABAY_HOSTS = ("pixabay.com", "*.pixabay.com")
 MAX_REDIRECTS = 3
@@ -103,7 +104,7 @@ class Downloader:
             raise Unavailable(f"the image host answered {reply.status}")
         if reply.body is None:
             raise RejectedImage(f"it is larger than {self._limits.max_bytes} bytes")
-        if reply.status == 200 and _is_image(reply.body):
+        if reply.status == 200 and is_image(reply.body):
             return reply.body
         raise RejectedImage(_why_no_image(reply.status, reply.body))
 
@@ -139,17 +140,6 @@ def _joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         raise RejectedImage("it is redirected to a URL that cannot be read") from None
-
-
-def _is_image(data: bytes) -> bool:
-    """
-    True when *data* begins as a JPEG, PNG or WebP file.
-
-    Source: ITU-T T.81 B.1.1.3, PNG specification 5.2, RFC 9649 section 2.4.
-    """
-    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (
-        data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    )
 
 
 def _why_no_image(status: int, body: bytes) -> str:

@@ -6,19 +6,26 @@ Google Cloud Storage, the same port in the cloud, has a file of its own beside t
 from __future__ import annotations
 
 import os
-import stat
+import re
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
-from imagesearch.adapters.object_names import checked_object_name
+from imagesearch.adapters.object_names import checked_object_name, is_object_name
 from imagesearch.errors import NotFound, Unavailable
+from imagesearch.signatures import HEAD_BYTES, is_image
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
+_PROBE_BYTES = 4096  # a block: a disk that is full takes an empty file
+_NAMES_AT_ONCE = 1000
 
 
 class FolderStore:
     """
-    The port `ImageStore` over *folder*, which is made when it is absent.
+    The port `ImageStore` over *folder*, which is made when it is absent, and made again when it
+    is gone.
 
     No name leads out of the folder or to a temporary file.
 
@@ -29,13 +36,11 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with _translated(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
 
     def put(self, name: str, data: bytes) -> None:
         """Store *data* as *name*, whole or not at all; it outlives a loss of power."""
-        path = self._path(name)
-        temporary = self._folder / f".{uuid.uuid4().hex}.tmp"
+        path, temporary = self._path(name), self._temporary()
         with _translated(path):
             try:
                 _write(temporary, data)
@@ -54,9 +59,59 @@ class FolderStore:
                 raise NotFound(f"no image is stored as {name}") from error
 
     def existing(self, names: Collection[str]) -> set[str]:
-        """Return those of *names* that are stored."""
+        """Return those of *names* that are stored and still begin as an image does."""
+        return {name for name in names if self.sound_path(name)}
+
+    def sound_path(self, name: str) -> Path | None:
+        """
+        Return where *name* is stored, or None when it is missing or no image any more.
+
+        A file of this folder can be emptied or written over by anybody; an object of Cloud
+        Storage comes whole, with its checksum.
+        """
+        path = self._path(name)
+        with _translated(path):
+            return path if is_image(_head(path)) else None
+
+    def check(self) -> None:
+        """Return when the folder takes a file, else raise Unavailable; it is made if it is gone."""
+        temporary = self._temporary()
+        with _translated(temporary):
+            try:
+                _write(temporary, bytes(_PROBE_BYTES))
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def sweep(self, is_unused: Callable[[Collection[str]], Collection[str]]) -> int:
+        """
+        Delete what killed processes left half written, and the files that *is_unused* names.
+
+        Nobody may write meanwhile. Files whose names are no objects' names stay.
+
+        Args:
+            is_unused: returns those of a thousand names or fewer that nobody needs.
+
+        Returns:
+            How many files went.
+        """
+        gone = 0
+        with _translated(self._folder), os.scandir(self._folder) as entries:
+            while names := [entry.name for entry in islice(entries, _NAMES_AT_ONCE)]:
+                objects = [name for name in names if is_object_name(name)]
+                unused = {*is_unused(objects), *filter(_TEMPORARY.fullmatch, names)}
+                for name in unused:
+                    (self._folder / name).unlink(missing_ok=True)
+                gone += len(unused)
+        return gone
+
+    def _temporary(self) -> Path:
+        """Return the path of a new temporary file, in a folder that is there."""
+        self._make_folder()
+        return self._folder / f".{uuid.uuid4().hex}.tmp"
+
+    def _make_folder(self) -> None:
         with _translated(self._folder):
-            return {name for name in names if _is_file(self._path(name))}
+            self._folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._folder / checked_object_name(name)
@@ -86,8 +141,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _is_file(path: Path) -> bool:
+def _head(path: Path) -> bytes:
+    """Return how the file begins; nothing when it is missing or no file."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
     except FileNotFoundError:
-        return False
+        return b""

@@ -31,6 +31,7 @@ ACK_STATUSES = frozenset({102, 200, 201, 202, 204})
 Endpoint: TypeAlias = Callable[[bytes], int]  # the body of a push request -> the HTTP status
 
 _PROJECT = "local"
+MAX_DEAD_LETTER_BYTES = 1_000_000  # some 2,000 letters
 _logger = logging.getLogger(__name__)
 
 
@@ -240,7 +241,11 @@ class _Subscription:
 
 
 class _DeadLetterFile:
-    """An append-only file of JSON lines; a line torn by a crash costs that line only."""
+    """
+    A file of JSON lines; a line torn by a crash costs that line only.
+
+    Of more than *MAX_DEAD_LETTER_BYTES* the newer half is kept.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -257,6 +262,7 @@ class _DeadLetterFile:
 
     def _write(self, line: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._shorten()
         with self._path.open("a+b") as file:
             if file.tell() > 0:
                 file.seek(-1, os.SEEK_END)
@@ -265,6 +271,14 @@ class _DeadLetterFile:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+
+    def _shorten(self) -> None:
+        if not self._path.exists() or self._path.stat().st_size <= MAX_DEAD_LETTER_BYTES:
+            return
+        newer = self._path.read_bytes()[-MAX_DEAD_LETTER_BYTES // 2 :]
+        shorter = self._path.with_suffix(".tmp")
+        shorter.write_bytes(newer.partition(b"\n")[2])
+        os.replace(shorter, self._path)
 
     def read(self) -> list[DeadLetter]:
         """Return the letters that can be read."""

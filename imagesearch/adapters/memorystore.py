@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -34,6 +35,8 @@ _LOG_SECONDS = 60.0  # at most one incident is logged in this time
 _REST_SECONDS = 1.0  # in which a cache that was waited for in vain is not asked again
 _MAGIC = b"isc1"  # imagesearch cache, version 1: another version's values are ignored
 _CONNECTIONS = 512  # opened when as many threads ask at once; redis-py would refuse the 101st
+EMBEDDED_BYTES = 64 * 2**20  # some pools in the making, with their images' bytes
+_KEY_BYTES = 500  # of Python's objects for a key and its value
 SETS_A_SWEEP = 64  # of the embedded Redis: to look at all keys each time costs more than to set
 _SEAL = struct.Struct("<4sI")  # magic, CRC-32 of what follows
 _POOL_HEAD = struct.Struct("<III")  # bytes of metadata, n, embedding_dim
@@ -145,6 +148,10 @@ class Memorystore:
         keys = [_key(bucket)]
         wait = self._ask(lambda: cast(int, self._take_token(keys=keys, args=arguments)), 0)
         return wait / 1e6
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._ask(self._client.flushdb, None)
 
     def close(self) -> None:
         """Close the connections; a later call makes new ones."""
@@ -293,21 +300,75 @@ def _trusting(authorities: str) -> ssl.SSLContext:
     return context
 
 
-def embedded_client() -> redis.Redis:
-    """Return a client of a Redis of its own inside this process."""
+def embedded_client(max_bytes: int = EMBEDDED_BYTES) -> redis.Redis:
+    """
+    Return a client of a Redis of its own inside this process.
+
+    Args:
+        max_bytes: of all values; the least recently used ones go for a new one, as they do in a
+            Memorystore that is full.
+    """
     import fakeredis
 
     class EmbeddedRedis(fakeredis.FakeRedis):
-        """A fakeredis that does not keep what has expired and is never asked for again."""
+        """A fakeredis that keeps neither what has expired nor more than *max_bytes*."""
 
-        _sets = itertools.count()
+        def __init__(self) -> None:
+            super().__init__(server=fakeredis.FakeServer())
+            self._sets = itertools.count()
+            self._sizes = _Sizes(max_bytes)
+
+        def get(self, name: Any) -> Any:
+            self._sizes.touch(name)
+            return super().get(name)
 
         def set(self, *args: Any, **options: Any) -> Any:
             if next(self._sets) % SETS_A_SWEEP == 0:
                 self.dbsize()  # counting the keys makes fakeredis sweep out the expired ones
-            return super().set(*args, **options)
+            answer = super().set(*args, **options)
+            key, value = args
+            if least_used := self._sizes.add(key, len(value)):
+                super().unlink(*least_used)
+            return answer
 
-    return EmbeddedRedis(server=fakeredis.FakeServer())
+        def unlink(self, *names: Any) -> Any:
+            self._sizes.drop(names)
+            return super().unlink(*names)
+
+    return EmbeddedRedis()
+
+
+class _Sizes:
+    """The bytes of the values of an embedded Redis, by key, the least recently used first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def touch(self, key: bytes) -> None:
+        """Note that *key* was asked for."""
+        with self._lock:
+            if key in self._sizes:
+                self._sizes.move_to_end(key)
+
+    def add(self, key: bytes, size: int) -> list[bytes]:
+        """Note that *key* has a value of *size* bytes now; return the keys that must go for it."""
+        with self._lock:
+            self._bytes += size + _KEY_BYTES - self._sizes.pop(key, 0)
+            self._sizes[key] = size + _KEY_BYTES
+            gone = []
+            while self._bytes > self._max_bytes:
+                least_used, its_size = self._sizes.popitem(last=False)
+                self._bytes -= its_size
+                gone.append(least_used)
+            return gone
+
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Note that *keys* have no value any more."""
+        with self._lock:
+            self._bytes -= sum(self._sizes.pop(key, 0) for key in keys)
 
 
 def _key(*parts: str) -> bytes:

@@ -7,16 +7,18 @@ file of its own beside this one.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from imagesearch import work
+from imagesearch.adapters.object_names import image_id_of
 from imagesearch.adapters.sqlite_rows import (
     IMAGE_COLUMNS,
     SCHEMA_VERSION,
@@ -27,8 +29,11 @@ from imagesearch.adapters.sqlite_rows import (
     embeddings_after,
     epoch_seconds,
     exact_cosines,
+    find_listed,
     find_pool,
     finish_when_done,
+    forget_embeddings,
+    forget_pool,
     id_list,
     image_of,
     images_of,
@@ -40,8 +45,10 @@ from imagesearch.adapters.sqlite_rows import (
     mark_embedded,
     mark_pending,
     mark_rejected,
-    matrix_of,
+    object_names,
     set_columns,
+    sound_matrix,
+    unused_images,
     vector_bytes,
 )
 from imagesearch.adapters.vector_index import GRAPH_ROWS, VectorIndex
@@ -57,10 +64,17 @@ from imagesearch.model import (
     PoolPolicy,
     PoolRequest,
     PoolState,
+    SourceOptions,
 )
 
 _BUSY_SECONDS = 10.0  # how long a transaction waits for another process's
+_DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_KEPT_LOG_BYTES = 64_000_000  # of the write-ahead log, once what it holds is in the file
+_NAMED = 10  # images in one line of the log
 _MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
+
+
+logger = logging.getLogger(__name__)
 
 
 class SqliteCatalog:
@@ -76,36 +90,42 @@ class SqliteCatalog:
     embedding_dim + some 300 bytes an image; it answers while it shows that it finds 97 % of the
     nearest (decision 0035).
 
+    A file that is removed or replaced while it is open is followed: the next call finds what is
+    there now, or an empty catalog. *on_new_file* is called then, as copies of what the old one
+    held are of no use; it may not call the catalog.
+
     Raises:
         Unavailable: the file cannot be opened, is no catalog or is one of another version.
     """
 
-    def __init__(self, path: Path, policy: PoolPolicy, graph_rows: int = GRAPH_ROWS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        policy: PoolPolicy,
+        graph_rows: int = GRAPH_ROWS,
+        *,
+        on_new_file: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
+        self._on_new_file = on_new_file
         self._policy = policy
         self._graph_rows = graph_rows
         self._lock = threading.Lock()
         self._indexes: dict[str, VectorIndex] = {}
         self._indexes_lock = threading.Lock()
         self._searches = threading.Semaphore(_MAX_SEARCHES)
+        self._is_closed = False
         with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-        try:
-            self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
+            self._connection = self._open()
+        self._file = self._indexed_file = _identity(path)
 
     def close(self) -> None:
         """Close the file; every later call raises Unavailable."""
         with self._lock:
+            self._is_closed = True
             self._connection.close()
         with self._indexes_lock:
-            for index in self._indexes.values():
-                index.close()
+            self._forget_indexes()
 
     def request_pool(self, key: PoolKey, now: datetime) -> PoolRequest:
         """Return the pool of *key*, created or due to be worked on: see the port."""
@@ -130,7 +150,35 @@ class SqliteCatalog:
                 " WHERE g.state NOT IN (?, ?) ORDER BY g.requested_at, pools.pool_id",
                 (PoolState.READY, PoolState.FAILED),
             ).fetchall()
-            return [known_pool(connection, pool_id) for (pool_id,) in rows]
+            pools = [find_pool(connection, pool_id) for (pool_id,) in rows]
+            return [pool for pool in pools if pool is not None]
+
+    def listed_original(self, object_name: str) -> tuple[str, SourceOptions, ListedImage] | None:
+        """Return a keyword and its options whose pool listed the original, and as what; or None."""
+        with self._reading() as connection:
+            return find_listed(connection, object_name)
+
+    def unused_originals(self) -> Callable[[Collection[str]], set[str]]:
+        """
+        Return what says which of some object names nobody needs; nothing may change meanwhile.
+
+        Those are the originals of images that were rejected, and of images that are stored under
+        another name by now. A name of which the catalog knows no image is not among them: it may
+        belong to a catalog that was moved away.
+        """
+        with self._reading() as connection:
+            unused = unused_images(connection)
+
+        def of(names: Collection[str]) -> set[str]:
+            with self._reading() as connection:
+                current = object_names(connection, [image_id_of(name) for name in names])
+            return {
+                name
+                for name in names
+                if image_id_of(name) in unused or current.get(image_id_of(name), name) != name
+            }
+
+        return of
 
     def begin_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
         """Mark the generation `fetching` when `requested` and renew its lease."""
@@ -239,7 +287,7 @@ class SqliteCatalog:
         """Return the generation's images that have an embedding, but for the rejected ones."""
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT {IMAGE_COLUMNS}, vector FROM members"
+                f"SELECT {IMAGE_COLUMNS}, embeddings.id, vector FROM members"
                 " JOIN images USING (image_id)"
                 " JOIN embeddings ON embeddings.image_id = members.image_id"
                 " AND model_revision = ?"
@@ -247,9 +295,9 @@ class SqliteCatalog:
                 " ORDER BY position",
                 (model_revision, pool_id, generation),
             ).fetchall()
-        return PackedPool(
-            tuple(image_of(row) for row in rows), matrix_of([row[-1] for row in rows])
-        )
+        sound, matrix, damaged = sound_matrix(rows)
+        self._forget_embeddings([row[-2] for row in damaged])
+        return PackedPool(tuple(image_of(row) for row in sound), matrix)
 
     def reopen(
         self, pool_id: str, generation: int, model_revision: str, now: datetime
@@ -309,18 +357,23 @@ class SqliteCatalog:
             self._searches.release()
 
     def check(self) -> None:
-        """Return when the catalog answers, else raise Unavailable."""
-        with self._reading() as connection:
+        """Return when the catalog answers and can be written, else raise Unavailable."""
+        with self._writing() as connection:
             connection.execute("SELECT 1 FROM pools LIMIT 1").fetchall()
+            # Its value stays, and yet a page is written: a full disk fails here.
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _nearest(
         self, query: Embedding, k: int, model_revision: str
     ) -> Sequence[tuple[Image, float]]:
+        if self._indexed_file != self._file:  # another one has taken its place
+            self._forget_indexes()
+            self._indexed_file = self._file
         index = self._indexes.get(model_revision)
         if index is None:
             index = self._indexes[model_revision] = VectorIndex(self._graph_rows)
         while True:
-            self._bring_up_to_date(index, model_revision)
+            self._bring_up_to_date(index, model_revision, len(query))
             likely = index.likely(query, k)
             row_ids = index.candidates(query, k) if likely is None else likely
             with self._reading() as connection:
@@ -332,11 +385,17 @@ class SqliteCatalog:
                     index.check(query, [row_id for row_id, _ in best])
                 else:
                     work.note(recall=round(index.recall, 3))
-                return [(images[image_id], cosine) for _, (image_id, cosine) in best]
+                return [
+                    (images[image_id], cosine)
+                    for _, (image_id, cosine) in best
+                    if image_id in images
+                ]
             # Some have been replaced since the index took them over; others may be nearer.
             index.drop(set(row_ids) - cosines.keys())
 
-    def _bring_up_to_date(self, index: VectorIndex, model_revision: str) -> None:
+    def _bring_up_to_date(
+        self, index: VectorIndex, model_revision: str, embedding_dim: int
+    ) -> None:
         """Take over the rows that are new; the connection is let go of after every few."""
         is_behind = True
         while is_behind:
@@ -344,13 +403,49 @@ class SqliteCatalog:
                 rows, index.last_id, is_behind = embeddings_after(
                     connection, model_revision, index.last_id
                 )
-            index.extend([row_id for row_id, _ in rows], matrix_of([vector for _, vector in rows]))
+            sound, matrix, damaged = sound_matrix(rows, embedding_dim)
+            self._forget_embeddings([row_id for row_id, _ in damaged])
+            index.extend([row_id for row_id, _ in sound], matrix)
         if index.is_outgrown:
             index.clear()
-            self._bring_up_to_date(index, model_revision)
+            self._bring_up_to_date(index, model_revision, embedding_dim)
 
-    def _prepare(self) -> None:
-        with self._writing() as connection:
+    def _forget_indexes(self) -> None:
+        for index in self._indexes.values():
+            index.close()
+        self._indexes.clear()
+
+    def _forget_embeddings(self, row_ids: Collection[int]) -> None:
+        """Delete damaged embeddings: the next search on their pool has them made anew."""
+        if not row_ids:
+            return
+        try:
+            with self._writing() as connection:
+                image_ids = forget_embeddings(connection, row_ids)
+        except Unavailable as error:  # a disk that is full: they are left out all the same
+            logger.warning("%d damaged embeddings stay where they are: %s", len(row_ids), error)
+            return
+        named = ", ".join(image_ids[:_NAMED])
+        logger.warning("%d damaged embeddings are deleted: %s", len(image_ids), named)
+
+    def _open(self) -> Connection:
+        """Return a connection to the file, which has its tables; sqlite3.Error if it cannot be."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # Bytes that are no text cost themselves, and not whoever reads beside them.
+            connection.text_factory = lambda data: data.decode("utf-8", "replace")
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: Connection) -> None:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 create_schema(connection)
@@ -359,24 +454,20 @@ class SqliteCatalog:
                     f"{self._path} has catalog schema {version}, this program needs"
                     f" {SCHEMA_VERSION}: move the file away to begin anew"
                 )
-        with _translated(self._path):
-            self._use_write_ahead_log()
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
+        _use_write_ahead_log(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG_BYTES}")
 
-    def _use_write_ahead_log(self) -> None:
-        """Have readers and a writer of other processes not wait for each other."""
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            except sqlite3.OperationalError as error:
-                # For this lock SQLite itself does not wait, and a new file may be opened twice.
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.005)
-            else:
-                return
+    def _follow_file(self) -> None:
+        """Go on with the file that is there, or a new one, when it was removed or replaced."""
+        if self._is_closed or (identity := _identity(self._path)) == self._file:
+            return
+        logger.warning("the catalog %s is another file than before, or none", self._path)
+        self._connection.close()
+        self._connection = self._open()
+        self._file = identity or _identity(self._path)
+        self._on_new_file()
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -392,10 +483,12 @@ class SqliteCatalog:
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[Connection]:
-        # The connection as a context commits, or rolls back when anything is raised.
-        with _translated(self._path), self._lock, self._connection:
-            self._connection.execute(f"BEGIN {kind}")
-            yield self._connection
+        with _translated(self._path), self._lock:
+            self._follow_file()
+            # The connection as a context commits, or rolls back when anything is raised.
+            with self._connection as connection:
+                connection.execute(f"BEGIN {kind}")
+                yield connection
 
     def _advance(self, pool_id: str, generation: int, change: Advance) -> Pool | None:
         with self._writing() as connection:
@@ -405,11 +498,12 @@ class SqliteCatalog:
         """Create the pool or what is due of it; True when the caller must publish."""
         pool = find_pool(connection, key.pool_id)
         if pool is None:
+            number = forget_pool(connection, key.pool_id)
             connection.execute(
-                "INSERT INTO pools (pool_id, keyword, options, current) VALUES (?, ?, ?, 1)",
-                (key.pool_id, key.keyword, json.dumps(asdict(key.options))),
+                "INSERT INTO pools (pool_id, keyword, options, current) VALUES (?, ?, ?, ?)",
+                (key.pool_id, key.keyword, json.dumps(asdict(key.options)), number),
             )
-            self._begin_generation(connection, key.pool_id, 1, now)
+            self._begin_generation(connection, key.pool_id, number, now)
             return True
         due = pool.due_generation(now, self._policy)
         if due is None:
@@ -437,11 +531,37 @@ class SqliteCatalog:
         return epoch_seconds(now) + self._policy.lease_seconds
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at *path* from every other, or None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _use_write_ahead_log(connection: Connection) -> None:
+    """Have readers and a writer of other processes not wait for each other."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            # For this lock SQLite itself does not wait, and a new file may be opened twice.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise Unavailable(f"the catalog {path} failed: {error}") from error
+        is_damaged = getattr(error, "sqlite_errorcode", None) in _DAMAGED_FILE
+        hint = "; move the file away to begin anew" if is_damaged else ""
+        raise Unavailable(f"the catalog {path} failed: {error}{hint}") from error
     except UnicodeEncodeError as error:  # a lone surrogate, which UTF-8 cannot hold
         raise InvalidRequest(f"text for the catalog is not Unicode: {error}") from error

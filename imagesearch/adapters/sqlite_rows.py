@@ -6,13 +6,15 @@ Transactions, threads and the port's methods are in `sqlite.py`.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from imagesearch.adapters.object_names import image_id_of
 from imagesearch.errors import Bug
 from imagesearch.model import (
     Credit,
@@ -29,8 +31,13 @@ from imagesearch.model import (
 
 Connection: TypeAlias = sqlite3.Connection
 Advance: TypeAlias = Callable[[Connection, Pool], None]
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
+_Value = TypeVar("_Value", str, int)
 
 SCHEMA_VERSION = 1
+_DAMAGE = (ArithmeticError, LookupError, OSError, TypeError, ValueError)  # of a value as it is read
+_FLOAT_BYTES = 4
+_NORM_ERROR = 1e-3  # more than float16 takes from a vector of unit norm
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 # What a source lists stays, but for its state: `pending`, then `embedded` or `rejected`;
 # `refused` is what the listing itself rejected, with no download_url when it is no image at all.
@@ -84,6 +91,7 @@ CREATE TABLE embeddings (
     UNIQUE (model_revision, image_id)
 );
 """
+_logger = logging.getLogger(__name__)
 IMAGE_COLUMNS = (
     "images.image_id, object_name, page_url, width, height, credit_user, credit_source, tags"
 )
@@ -141,13 +149,39 @@ def finish_when_done(connection: Connection, pool: Pool, now: datetime) -> None:
 
 
 def find_pool(connection: Connection, pool_id: str) -> Pool | None:
-    """Return the pool with its current and its ready generation, or None."""
+    """Return the pool, or None, also when its rows are damaged: it is then to be fetched anew."""
     row = connection.execute(
         "SELECT keyword, options, current, ready FROM pools WHERE pool_id = ?", (pool_id,)
     ).fetchone()
     if row is None:
         return None
-    keyword, options, current, ready = row
+    try:
+        return _pool(connection, pool_id, *row)
+    except _DAMAGE as error:
+        _logger.warning("pool_id=%s is damaged and will be fetched anew: %s", pool_id, error)
+        return None
+
+
+def forget_pool(connection: Connection, pool_id: str) -> int:
+    """
+    Delete what is left of a damaged pool; its images and their embeddings stay.
+
+    Returns:
+        the number of its next generation, which no cache knows: 1 where nothing was left.
+    """
+    (number,) = connection.execute(
+        "SELECT ifnull(max(number), 0) + 1 FROM generations"
+        " WHERE pool_id = ? AND typeof(number) = 'integer'",
+        (pool_id,),
+    ).fetchone()
+    for table in ("members", "generations", "pools"):  # children first, whatever they still have
+        connection.execute(f"DELETE FROM {table} WHERE pool_id = ?", (pool_id,))
+    return int(number)
+
+
+def _pool(
+    connection: Connection, pool_id: str, keyword: str, options: str, current: int, ready: int
+) -> Pool:
     return Pool(
         pool_id,
         keyword,
@@ -166,17 +200,21 @@ def known_pool(connection: Connection, pool_id: str) -> Pool:
 
 
 def _generation(connection: Connection, pool_id: str, number: int) -> Generation:
-    """Read a generation; its counts are those of its rows."""
+    """Read a generation; its counts are those of its rows. Raises one of _DAMAGE."""
     state, requested_at, lease_until, ready_at, retry_at, reason = connection.execute(
         "SELECT state, requested_at, lease_until, ready_at, retry_at, reason"
         " FROM generations WHERE pool_id = ? AND number = ?",
         (pool_id, number),
     ).fetchone()
-    images, embedded, rejected = connection.execute(
-        "SELECT COUNT(*), TOTAL(state = 'embedded'), TOTAL(state IN ('rejected', 'refused'))"
+    images, embedded, rejected, pending = connection.execute(
+        "SELECT COUNT(*), TOTAL(state = 'embedded'), TOTAL(state IN ('rejected', 'refused')),"
+        " TOTAL(state = 'pending' AND download_url IS NOT NULL)"
         " FROM members WHERE pool_id = ? AND number = ?",
         (pool_id, number),
     ).fetchone()
+    lost = images - embedded - rejected - pending
+    if lost:
+        raise ValueError(f"{lost:g} of {images} images are in no known state")
     return Generation(
         number=number,
         state=PoolState(state),
@@ -313,20 +351,67 @@ def embeddings_after(
 def exact_cosines(
     connection: Connection, row_ids: Sequence[int], query: Embedding
 ) -> dict[int, tuple[str, float]]:
-    """Return by row id the image_id and the cosine with *query*; what is gone is left out."""
+    """Return by row id the image_id and the cosine with *query*; what is gone or damaged is not."""
     cosines = {}
     found = connection.execute(
         "SELECT id, image_id, vector FROM embeddings WHERE id IN (SELECT value FROM json_each(?))",
         (json.dumps(row_ids),),
     )
     while some := found.fetchmany(_ROWS_AT_ONCE):
-        rows = matrix_of([vector for _, _, vector in some]).astype(np.float64)  # (m, d)
+        sound, matrix, _ = sound_matrix(some, len(query))
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
         # images would not tie.
-        products = (rows * query).sum(axis=1).tolist()  # (m, d) * (d,) -> (m,)
-        for (row_id, image_id, _), cosine in zip(some, products, strict=True):
+        # (m, d) * (d,) -> (m,)
+        products = (matrix.astype(np.float64) * query).sum(axis=1).tolist()
+        for (row_id, image_id, _), cosine in zip(sound, products, strict=True):
             cosines[row_id] = (image_id, cosine)
     return cosines
+
+
+def forget_embeddings(connection: Connection, row_ids: Collection[int]) -> list[str]:
+    """Delete embeddings by the ids of their rows; return the image_ids that have lost theirs."""
+    rows = connection.execute(
+        "DELETE FROM embeddings WHERE id IN (SELECT value FROM json_each(?)) RETURNING image_id",
+        (json.dumps(list(row_ids)),),
+    )
+    return [image_id for (image_id,) in rows.fetchall()]
+
+
+def find_listed(
+    connection: Connection, object_name: str
+) -> tuple[str, SourceOptions, ListedImage] | None:
+    """Return a keyword and its options whose pool listed the original, and as what; or None."""
+    row = connection.execute(
+        f"SELECT {IMAGE_COLUMNS}, download_url, keyword, options FROM members"
+        " JOIN images USING (image_id) JOIN pools USING (pool_id)"
+        " WHERE images.image_id = ? AND object_name = ? AND state IN ('pending', 'embedded')"
+        " AND download_url IS NOT NULL ORDER BY number DESC LIMIT 1",
+        (image_id_of(object_name), object_name),
+    ).fetchone()
+    if row is None:
+        return None
+    *_, download_url, keyword, options = row
+    return keyword, SourceOptions(**json.loads(options)), ListedImage(image_of(row), download_url)
+
+
+def unused_images(connection: Connection) -> set[str]:
+    """Return the images that are neither embedded, by whatever model, nor on their way to be."""
+    rows = connection.execute(
+        "SELECT image_id FROM images WHERE image_id NOT IN (SELECT image_id FROM embeddings)"
+        " AND image_id NOT IN"
+        " (SELECT image_id FROM members WHERE state IN ('pending', 'embedded'))"
+    )
+    return {image_id for (image_id,) in rows}
+
+
+def object_names(connection: Connection, image_ids: Collection[str]) -> dict[str, str]:
+    """Return by image_id under which names the images are stored; the unknown are left out."""
+    rows = connection.execute(
+        "SELECT image_id, object_name FROM images"
+        " WHERE image_id IN (SELECT value FROM json_each(?))",
+        (id_list(image_ids),),
+    )
+    return dict(rows.fetchall())
 
 
 def images_of(connection: Connection, image_ids: Collection[str]) -> dict[str, Image]:
@@ -339,10 +424,30 @@ def images_of(connection: Connection, image_ids: Collection[str]) -> dict[str, I
 
 
 def image_of(row: Sequence[Any]) -> Image:
-    """Return the image of a row that begins with IMAGE_COLUMNS."""
+    """Return the image of a row that begins with IMAGE_COLUMNS; damaged values are left empty."""
     image_id, object_name, page_url, width, height, user, source, tags = row[:8]
-    credit = Credit(user, source)
-    return Image(image_id, object_name, page_url, width, height, credit, tuple(json.loads(tags)))
+    return Image(
+        image_id,
+        _of_type(str, object_name),
+        _of_type(str, page_url),
+        _of_type(int, width),
+        _of_type(int, height),
+        Credit(_of_type(str, user), _of_type(str, source)),
+        _tags(tags),
+    )
+
+
+def _of_type(kind: type[_Value], value: object) -> _Value:
+    """Return *value* where it has the type of its column, which SQLite only prefers, or nothing."""
+    return value if isinstance(value, kind) else kind()
+
+
+def _tags(column: object) -> tuple[str, ...]:
+    try:
+        tags = json.loads(_of_type(str, column))
+    except ValueError:
+        return ()
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 
 
 def _image_row(image: Image) -> tuple[object, ...]:
@@ -363,6 +468,35 @@ def vector_bytes(image_id: str, embedding: Embedding) -> bytes:
     if embedding.ndim != 1 or not np.isfinite(embedding).all():
         raise Bug(f"the embedding of {image_id} must be one finite row, got {embedding!r:.200}")
     return embedding.astype("<f4").tobytes()
+
+
+def sound_matrix(
+    rows: Sequence[_Row], embedding_dim: int | None = None
+) -> tuple[list[_Row], Embeddings, list[_Row]]:
+    """
+    Read the embeddings that are the last column of *rows*.
+
+    A sound one is finite, of unit norm, and has *embedding_dim* numbers: unless given, as many as
+    most of the others.
+
+    Returns:
+        the n sound rows, their embeddings, (n, embedding_dim), and the damaged rows.
+    """
+    lengths = [len(row[-1]) if isinstance(row[-1], bytes) else -1 for row in rows]
+    length = max(set(lengths), key=lengths.count, default=0)
+    if embedding_dim is not None:
+        length = _FLOAT_BYTES * embedding_dim
+    if length <= 0 or length % _FLOAT_BYTES:
+        return [], matrix_of([]), list(rows)
+    whole = [row for row, bytes_ in zip(rows, lengths, strict=True) if bytes_ == length]
+    matrix = matrix_of([row[-1] for row in whole])
+    with np.errstate(all="ignore"):  # what overflows is no unit vector
+        is_unit = np.abs(np.vecdot(matrix, matrix) - 1.0) < _NORM_ERROR  # (n, d) -> (n,)
+    if len(whole) == len(rows) and is_unit.all():
+        return whole, matrix, []
+    sound = [row for row, is_sound in zip(whole, is_unit.tolist(), strict=True) if is_sound]
+    kept = {id(row) for row in sound}
+    return sound, matrix[is_unit], [row for row in rows if id(row) not in kept]
 
 
 def matrix_of(vectors: Sequence[bytes]) -> Embeddings:

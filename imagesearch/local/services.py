@@ -5,15 +5,21 @@ The use cases over them, and the cloud edition's adapters, are in `imagesearch/b
 
 from __future__ import annotations
 
+import logging
+
 from imagesearch.adapters.files import FolderStore
 from imagesearch.adapters.local_bus import LocalBus
 from imagesearch.adapters.memorystore import Memorystore
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.bootstrap import Services, cache_of_its_own, shared
 from imagesearch.config import Settings
+from imagesearch.errors import Unavailable
+from imagesearch.local.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.score import Score
 from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
+
+logger = logging.getLogger(__name__)
 
 
 class EmbeddedServices(Services):
@@ -37,7 +43,11 @@ class EmbeddedServices(Services):
     @shared
     def catalog(self) -> SqliteCatalog:
         """A SQLite file."""
-        return SqliteCatalog(self.settings.data_dir / "catalog.sqlite", self.settings.policy)
+        return SqliteCatalog(
+            self.settings.data_dir / "catalog.sqlite",
+            self.settings.policy,
+            on_new_file=self._forget_copies,
+        )
 
     @shared
     def cache(self) -> Memorystore:
@@ -58,6 +68,34 @@ class EmbeddedServices(Services):
             max_backoff_seconds=self._backoff_seconds[1],
             max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
         )
+
+    @shared
+    def originals(self) -> Originals:
+        """The stored originals, for whoever asks for one."""
+        return Originals(self.catalog, self.store, self.source)
+
+    def _forget_copies(self) -> None:
+        """Have what this process holds of a catalog that is gone asked for again."""
+        built = vars(self)  # nothing is built for this
+        if "cache" in built:
+            self.cache.clear()
+        if "score" in built:
+            self.score.forget()
+
+    def check(self) -> None:
+        """Return when a new keyword could be stored and searched, else raise Unavailable."""
+        super().check()
+        self.store.check()
+
+    def sweep(self) -> None:
+        """Delete what earlier processes left in the store and nobody needs: see `FolderStore`."""
+        try:
+            gone = self.store.sweep(self.catalog.unused_originals())
+        except Unavailable as error:  # they do no harm, and `check` tells of what does
+            logger.warning("files that nobody needs may be left: %s", error)
+        else:
+            if gone:
+                logger.info("%d files that nobody needs were deleted", gone)
 
     @property
     def scorer(self) -> Score:

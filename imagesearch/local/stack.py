@@ -24,14 +24,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from werkzeug.test import Client
 
 from imagesearch.bootstrap import Services
 from imagesearch.config import Settings
-from imagesearch.errors import Unavailable
+from imagesearch.errors import ImageSearchError, Unavailable
+from imagesearch.http_api import error_json, retry_after
 from imagesearch.local.gallery import KEYWORDS, create_gallery, running_gallery
+from imagesearch.local.originals import OriginalFiles
 from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_files
 from imagesearch.local.services import EmbeddedServices
 from imagesearch.messages import EmbedBatch, FetchJob
@@ -107,6 +108,7 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
         stack.callback(services.close)
         gallery = create_gallery(GALLERY_PATH) if settings.is_demo else None
         running = Stack(services, gallery, lock)
+        services.sweep()
         services.publisher.start()
         stack.callback(services.publisher.stop, STOP_SECONDS)
         stack.callback(services.fetch.stop)
@@ -127,7 +129,7 @@ def _own(folder: Path) -> Iterator[IO[str]]:
     """Hold the folder's lock, which ends with the process however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a+")
+        lock = (folder / "lock").open("a+", errors="replace")
     except OSError as error:
         raise Unavailable(f"DATA_DIR {folder} cannot be used: {error.strerror}") from error
     with lock:
@@ -173,7 +175,7 @@ def _site(stack: Stack, gallery: Starlette | None) -> Starlette:
     # a2wsgi's own type of a WSGI application is narrower than what Flask is.
     searches: Any = WSGIMiddleware(cast(Any, stack.query), workers=SEARCH_THREADS)
     others: Any = WSGIMiddleware(cast(Any, stack.query), workers=OTHER_THREADS)
-    images = StaticFiles(directory=stack.services.settings.data_dir / "images", check_dir=False)
+    images = OriginalFiles(stack.services.originals)
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
     routes: list[Route | Mount] = [
@@ -187,7 +189,11 @@ def _site(stack: Stack, gallery: Starlette | None) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={HTTPException: _answer_http_error, Exception: _answer_bug},
+        exception_handlers={
+            HTTPException: _answer_http_error,
+            ImageSearchError: _answer_error,
+            Exception: _answer_bug,
+        },
     )
 
 
@@ -196,6 +202,12 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
     code = "not_found" if error.status_code == 404 else "http_error"
     body = {"error": {"code": code, "message": str(error.detail)}}
     return JSONResponse(body, error.status_code, error.headers)
+
+
+def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
+    logger.warning("%s: %s", request.url.path, error)
+    return JSONResponse(error_json(error), error.status, retry_after(error))
 
 
 def _answer_bug(request: Request, error: Exception) -> Response:

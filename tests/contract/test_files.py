@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from imagesearch.adapters.files import FolderStore
 from imagesearch.errors import Unavailable
+from tests.disk import no_space
 
 WRITE_FOR_EVER = """
 import sys
@@ -56,11 +58,44 @@ def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
         FolderStore(tmp_path / "file" / "images")
 
 
-def test_a_folder_that_vanished_is_unavailable_for_a_put(tmp_path: Path) -> None:
+def test_a_folder_that_vanished_comes_back(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "deep" / "images")
+    shutil.rmtree(tmp_path / "deep")
+    assert store.existing(["a.jpg"]) == set()
+    store.check()
+    store.put("a.jpg", b"data")
+    assert store.get("a.jpg") == b"data"
+
+
+def test_a_folder_that_takes_no_file_is_told_of_by_check(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "images")
-    (tmp_path / "images").rmdir()
-    with pytest.raises(Unavailable, match=r"a\.jpg"):
-        store.put("a.jpg", b"data")
+    with no_space(), pytest.raises(Unavailable, match="image store failed"):
+        store.check()
+    assert list((tmp_path / "images").iterdir()) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 5000, b"<html>", b"RIFF....AVI "])
+def test_what_is_no_image_any_more_does_not_count_as_stored(tmp_path: Path, data: bytes) -> None:
+    store = FolderStore(tmp_path)
+    for name, head in (("a.jpg", b"\xff\xd8\xff"), ("b.png", b"\x89PNG\r\n\x1a\n")):
+        store.put(name, head + b"data")
+    store.put("c.webp", b"RIFF\x24\0\0\0WEBPVP8 ")
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert store.existing(["a.jpg", "b.png", "c.webp", "d.jpg"]) == {"b.png", "c.webp"}
+    assert store.sound_path("a.jpg") is None
+
+
+def test_a_sweep_takes_what_was_left_half_written_and_what_nobody_needs(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for number in range(2500):
+        (tmp_path / f"a-{number}.jpg").touch()
+    for name in (f".{'0f' * 16}.tmp", ".DS_Store", "notes of mine.txt"):
+        (tmp_path / name).touch()
+    gone = store.sweep(lambda names: {name for name in names if name.endswith("00.jpg")})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert gone == 1 + 24
+    assert {".DS_Store", "notes of mine.txt", "a-1.jpg"} <= left
+    assert len(left) == 2500 - 24 + 2
 
 
 def test_a_writer_killed_in_the_middle_leaves_a_whole_image(tmp_path: Path) -> None:

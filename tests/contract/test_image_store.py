@@ -10,6 +10,7 @@ import pytest
 from imagesearch.errors import InvalidRequest, NotFound
 from imagesearch.ports import ImageStore
 
+JPEG = b"\xff\xd8\xff"
 HOSTILE_NAMES = [
     "",
     ".",
@@ -46,8 +47,8 @@ def test_a_later_put_replaces_an_earlier_one(image_store: ImageStore) -> None:
 
 
 def test_existing_names_those_that_are_stored(image_store: ImageStore) -> None:
-    image_store.put("a.jpg", b"1")
-    image_store.put("b.jpg", b"")
+    image_store.put("a.jpg", JPEG + b"1")
+    image_store.put("b.jpg", JPEG)
     assert image_store.existing(["a.jpg", "b.jpg", "c.jpg", "a.jpg"]) == {"a.jpg", "b.jpg"}
     assert image_store.existing([]) == set()
 
@@ -63,7 +64,7 @@ def test_a_hostile_name_is_refused_by_every_method(image_store: ImageStore, name
 
 
 def test_the_longest_name_is_stored(image_store: ImageStore) -> None:
-    image_store.put("x" * 200, b"long")
+    image_store.put("x" * 200, JPEG)
     assert image_store.existing(["x" * 200]) == {"x" * 200}
 
 

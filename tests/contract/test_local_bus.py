@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.adapters.local_bus import Endpoint, LocalBus
+from imagesearch.adapters.local_bus import MAX_DEAD_LETTER_BYTES, Endpoint, LocalBus
 from imagesearch.errors import Bug, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, PushEnvelope
 from imagesearch.model import SourceOptions
@@ -318,3 +318,27 @@ def test_a_dead_letter_is_logged(make_bus: MakeBus, caplog: pytest.LogCaptureFix
     record = next(one for one in caplog.records if one.levelno == logging.ERROR)
     assert "fetch-jobs" in record.getMessage()
     assert "after 5 attempts, last status 503" in record.getMessage()
+
+
+def test_the_file_of_dead_letters_is_bounded_and_keeps_the_newest(
+    make_bus: MakeBus, tmp_path: Path
+) -> None:
+    path = tmp_path / "bus" / "dead.jsonl"
+    path.parent.mkdir()
+    line = (
+        '{"topic":"fetch-jobs","message_id":"%d","data":"' + "x" * 3000 + '",'
+        '"attempts":5,"last_status":503,"time":"2026-01-01T00:00:00Z"}\n'
+    )
+    path.write_text("".join(line % number for number in range(400)))
+    bus, is_over = make_bus(max_delivery_attempts=1), threading.Event()
+    bus.subscribe(FetchJob.topic, lambda _: 503)
+    bus.subscribe_dead_letters(lambda _: is_over.set() or 204)
+    bus.start()
+    bus.publish(JOB)
+    assert is_over.wait(30)
+    letters = bus.dead_letters()
+    assert path.stat().st_size < MAX_DEAD_LETTER_BYTES
+    assert letters[-2].message_id == "399"
+    assert "horse" in letters[-1].data
+    assert len(letters) > 100
+    assert list(path.parent.iterdir()) == [path]

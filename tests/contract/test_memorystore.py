@@ -526,3 +526,33 @@ def test_a_connection_that_breaks_during_a_command_is_replaced(start: Start) -> 
         assert other.client_kill_filter(_type="normal", skipme=True) == 1
         other.rpush("list", "value")
         assert answer.result(timeout=5) == (b"list", b"value")
+
+
+def test_the_embedded_cache_keeps_to_its_bytes_and_what_was_used_last() -> None:
+    client: Any = embedded_client(max_bytes=100_000)
+    cache = Memorystore(client)
+    for number in range(500):
+        cache.put_bytes(f"image-{number}", bytes(2_000))
+        cache.get_text("m", "a query that is asked again and again")
+        if number == 0:
+            text = TextEmbedding(np.zeros(8, np.float32), truncated=False)
+            cache.put_text("m", "a query that is asked again and again", text)
+    assert 10 < client.dbsize() < 50
+    assert cache.get_text("m", "a query that is asked again and again") is not None
+    assert cache.get_bytes(["image-0", "image-499"]).keys() == {"image-499"}
+
+
+def test_what_is_dropped_makes_room_in_the_embedded_cache() -> None:
+    cache = Memorystore(embedded_client(max_bytes=10_000))
+    cache.put_bytes("kept", bytes(2_000))
+    for number in range(50):
+        cache.put_bytes(f"image-{number}", bytes(2_000))
+        cache.drop_bytes([f"image-{number}"])
+    assert cache.get_bytes(["kept"]).keys() == {"kept"}
+
+
+def test_a_value_larger_than_the_embedded_cache_is_not_kept() -> None:
+    client: Any = embedded_client(max_bytes=10_000)
+    cache = Memorystore(client)
+    cache.put_bytes("large", bytes(20_000))
+    assert client.dbsize() == 0

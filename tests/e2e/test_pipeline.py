@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import shutil
 import sqlite3
 import threading
 import time
@@ -214,3 +215,25 @@ def test_ctrl_c_ends_it_and_its_data_is_there_at_the_next_start(tmp_path: Path) 
         ]
         assert again["pool"]["generation"] == 1
         assert server.log().count("FetchJob pool_id") == 1
+
+
+def test_a_data_folder_that_is_removed_comes_back_and_a_lost_original_with_it(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path / "data", POOL_SIZE="8") as server:
+        url = server.complete(t="circle", s_query="a red circle")["top_urls"][0]
+        shutil.rmtree(tmp_path / "data")
+        lost = requests.get(url, timeout=10)
+        assert (lost.status_code, lost.json()["error"]["code"]) == (404, "not_found")
+        assert requests.get(f"{server.url}/ready", timeout=10).status_code == 200
+        url = server.complete(t="circle", s_query="a red circle")["top_urls"][0]
+        original = requests.get(url, timeout=10)
+        assert original.status_code == 200
+        (tmp_path / "data" / "images" / url.rpartition("/")[2]).write_bytes(b"")
+        again = requests.get(url, timeout=10)
+        assert (again.status_code, again.content) == (200, original.content)
+        assert again.headers["Content-Type"] == "image/jpeg"
+        fresh = {"If-None-Match": again.headers["ETag"]}
+        assert requests.get(url, headers=fresh, timeout=10).status_code == 304
+        outside = requests.get(f"{server.url}/images/..%2fcatalog.sqlite", timeout=10)
+        assert outside.status_code == 404

@@ -1,0 +1,210 @@
+"""A catalog of which rows or the file itself are damaged: it costs what is damaged, for a while."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.errors import Unavailable
+from imagesearch.model import PoolPolicy
+from tests.disk import no_space
+from tests.log_lines import Log
+from tests.world import World
+
+DAMAGED_VECTORS = {
+    "empty": b"",
+    "short": np.eye(1, 15, dtype="<f4").tobytes(),
+    "cut": np.full(16, 0.25, "<f4").tobytes()[:-1],
+    "long": np.eye(1, 17, dtype="<f4").tobytes(),
+    "nan": np.full(16, np.nan, "<f4").tobytes(),
+    "huge": np.full(16, 3e38, "<f4").tobytes(),
+    "zero": bytes(64),
+    "text": "not bytes",
+}
+DAMAGED_POOLS = [
+    "UPDATE generations SET state = 'asleep'",
+    "UPDATE generations SET state = x'00ff'",
+    "UPDATE generations SET requested_at = 'yesterday'",
+    "UPDATE generations SET ready_at = 1e300",
+    "UPDATE pools SET options = '{'",
+    "UPDATE pools SET options = '[]'",
+    """UPDATE pools SET options = '{"colour": "red"}'""",
+    "UPDATE pools SET current = 7",
+    "UPDATE pools SET ready = 'one'",
+    "UPDATE members SET state = 'lost' WHERE position = 2",
+    "UPDATE members SET state = 'pending', download_url = NULL WHERE position = 2",
+    "DELETE FROM generations",
+]
+
+
+def spoil(folder: Path, statement: str, *values: object) -> None:
+    """Do to the catalog's file what no program of ours does."""
+    with sqlite3.connect(folder / "catalog.sqlite") as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(statement, values)
+    connection.close()
+
+
+@pytest.mark.parametrize("name", DAMAGED_VECTORS)
+def test_a_damaged_embedding_is_left_out_and_made_anew(
+    world: World, tmp_path: Path, log: Log, name: str
+) -> None:
+    world.ready_pool(count=5)
+    spoil(
+        tmp_path,
+        "UPDATE embeddings SET vector = ? WHERE image_id = 'twin-3'",
+        DAMAGED_VECTORS[name],
+    )
+    world.restart()
+    everything = world.ask("", scope="catalog")
+    assert everything.hits is not None
+    assert {hit.image.image_id for hit in everything.hits} == {f"twin-{n}" for n in (0, 1, 2, 4)}
+    answer = world.ask()
+    assert answer.hits is not None
+    assert len(answer.hits) == 4
+    assert not answer.complete
+    assert "twin-3" in log.stream.getvalue()
+    world.deliver_all()
+    healed = world.ask()
+    assert healed.complete
+    assert healed.hits is not None
+    assert healed.hits[0].image.image_id == "twin-3"
+
+
+def test_an_embedding_that_is_damaged_after_it_was_indexed_is_no_hit(
+    world: World, tmp_path: Path
+) -> None:
+    world.ready_pool(count=5)
+    world.ask("", scope="catalog")
+    spoil(tmp_path, "UPDATE embeddings SET vector = x'00' WHERE image_id = 'twin-3'")
+    answer = world.ask("", scope="catalog")
+    assert answer.hits is not None
+    assert len(answer.hits) == 4
+
+
+@pytest.mark.parametrize("statement", DAMAGED_POOLS)
+def test_a_damaged_pool_is_fetched_anew_and_costs_no_other(
+    world: World, tmp_path: Path, log: Log, statement: str
+) -> None:
+    pool = world.ready_pool("horse", count=5)
+    spoil(tmp_path, statement)
+    world.ready_pool("cow", count=3)
+    world.catalog.close()
+    world.catalog = SqliteCatalog(tmp_path / "catalog.sqlite", world.policy)  # a new start
+    world.restart()
+    assert world.catalog.unfinished() == []
+    assert world.ask("cow").complete
+    assert world.ask("", scope="catalog").hits
+    answer = world.ask("horse")
+    assert not answer.complete
+    assert pool.pool_id in log.stream.getvalue()
+    world.deliver_all()
+    again = world.ask("horse")
+    assert again.complete
+    assert again.hits is not None
+    assert len(again.hits) == 5
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "tags = '{'",
+        "tags = '5'",
+        "tags = x'ff'",
+        "width = 'wide'",
+        "credit_user = CAST(x'ff00fe' AS TEXT)",
+        "page_url = x'ffff'",
+        "height = x'00'",
+    ],
+)
+def test_damaged_words_about_an_image_cost_these_words(
+    world: World, tmp_path: Path, damage: str
+) -> None:
+    world.ready_pool(count=5)
+    spoil(tmp_path, f"UPDATE images SET {damage} WHERE image_id = 'twin-3'")
+    world.restart()
+    for answer in (world.ask(), world.ask("", scope="catalog")):
+        assert answer.hits is not None
+        best = answer.hits[0].image
+        assert (best.image_id, best.object_name) == ("twin-3", "twin-3.jpg")
+        assert len(answer.hits) == 5
+
+
+def test_a_hit_whose_image_is_gone_is_left_out(world: World, tmp_path: Path) -> None:
+    world.ready_pool(count=5)
+    spoil(tmp_path, "DELETE FROM images WHERE image_id = 'twin-3'")
+    answer = world.ask("", scope="catalog")
+    assert answer.hits is not None
+    assert len(answer.hits) == 4
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "emptied", "removed"])
+def test_a_damaged_original_is_downloaded_again_for_a_new_model(
+    world: World, tmp_path: Path, damage: str
+) -> None:
+    world.ready_pool(count=5)
+    path = tmp_path / "images" / "twin-3.jpg"
+    path.unlink()
+    if damage != "removed":
+        path.write_bytes(b"" if damage == "emptied" else b"some other file")
+    world.source.downloads.clear()
+    world.encoder.model_revision = "twin-2"
+    world.restart()
+    world.ask()
+    world.deliver_all()
+    assert world.source.downloads == ["twin-3"]
+    pool = world.ask().pool
+    assert pool is not None
+    assert (pool.current.embedded, pool.current.rejected) == (5, 0)
+
+
+def test_a_catalog_file_that_is_removed_is_begun_anew(world: World, tmp_path: Path) -> None:
+    world.ready_pool()
+    assert world.ask("", scope="catalog").hits
+    for path in tmp_path.glob("catalog.sqlite*"):
+        path.unlink()
+    world.catalog.check()
+    world.restart()
+    world.ready_pool("horse", count=3)
+    answer = world.ask("", scope="catalog")
+    assert answer.hits is not None
+    assert len(answer.hits) == 3
+
+
+def test_a_catalog_whose_folder_is_removed_is_begun_anew(tmp_path: Path) -> None:
+    catalog = SqliteCatalog(tmp_path / "data" / "catalog.sqlite", PoolPolicy())
+    shutil.rmtree(tmp_path / "data")
+    catalog.check()
+    assert catalog.unfinished() == []
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "data").touch()
+    with pytest.raises(Unavailable, match="the catalog"):
+        catalog.check()
+    (tmp_path / "data").unlink()
+    catalog.check()
+    catalog.close()
+
+
+def test_a_catalog_that_cannot_be_written_is_not_ready_and_is_read_all_the_same(
+    world: World,
+) -> None:
+    pool = world.ready_pool()
+    with no_space():
+        with pytest.raises(Unavailable, match="the catalog"):
+            world.catalog.check()
+        assert world.catalog.pool(pool.pool_id) == pool
+        assert world.ask().complete
+    world.catalog.check()
+
+
+@pytest.mark.parametrize("data", [b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_a_file_that_is_no_catalog_is_refused_with_what_to_do(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "catalog.sqlite").write_bytes(data)
+    with pytest.raises(Unavailable, match="move the file away to begin anew"):
+        SqliteCatalog(tmp_path / "catalog.sqlite", PoolPolicy())
+    assert (tmp_path / "catalog.sqlite").read_bytes() == data

@@ -1,0 +1,135 @@
+"""What the one-machine edition serves of stored originals, and how a lost one comes back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from imagesearch.errors import InvalidRequest, NotFound, RejectedImage, SourceRefused, Unavailable
+from imagesearch.local.originals import Originals
+from imagesearch.model import ListedImage
+from tests.world import JPEG, TwinSource, World
+
+
+class ExpiringSource(TwinSource):
+    """A source whose links hold until it is listed again."""
+
+    def download(self, image: ListedImage) -> bytes:
+        if self.listings < 2:
+            raise RejectedImage("its download link is invalid or has expired")
+        return super().download(image)
+
+
+@pytest.fixture
+def originals(world: World) -> Originals:
+    world.ready_pool(count=5)
+    world.source.downloads.clear()
+    return Originals(world.catalog, world.store, world.source)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"something else")
+
+
+@pytest.mark.parametrize("damage", [remove, empty, overwrite])
+def test_a_lost_original_is_downloaded_when_it_is_asked_for(
+    world: World, tmp_path: Path, originals: Originals, damage: Callable[[Path], None]
+) -> None:
+    stored = tmp_path / "images" / "twin-3.jpg"
+    assert originals.path("twin-3.jpg") == str(stored)
+    damage(stored)
+    for _ in range(2):
+        assert originals.path("twin-3.jpg") == str(stored)
+    assert stored.read_bytes() == JPEG + b"twin-3"
+    assert world.source.downloads == ["twin-3"]
+
+
+def test_links_that_are_over_are_asked_for_once_for_all_of_a_keyword(
+    world: World, tmp_path: Path, originals: Originals
+) -> None:
+    source = ExpiringSource(offers=world.source.offers, listings=1)
+    originals = Originals(world.catalog, world.store, source)
+    for number in range(5):
+        (tmp_path / "images" / f"twin-{number}.jpg").unlink()
+        assert originals.path(f"twin-{number}.jpg")
+    assert source.listings == 2
+
+
+@pytest.mark.parametrize(
+    "error", [RejectedImage("gone"), Unavailable("silent"), SourceRefused("a bad key")]
+)
+def test_what_cannot_be_had_is_not_found_and_not_asked_for_at_every_request(
+    world: World, tmp_path: Path, originals: Originals, error: Exception
+) -> None:
+    (tmp_path / "images" / "twin-3.jpg").unlink()
+    world.source.download_errors["twin-3"] = error
+    for _ in range(3):
+        with pytest.raises(NotFound, match=r"twin-3\.jpg"):
+            originals.path("twin-3.jpg")
+    assert len(world.source.downloads) <= 2
+    assert originals.path("twin-4.jpg")
+
+
+def test_what_no_keyword_lists_is_not_found_and_nobody_is_asked(
+    world: World, originals: Originals
+) -> None:
+    for name in ("twin-77.jpg", "twin-3.png", "other.jpg"):
+        with pytest.raises(NotFound):
+            originals.path(name)
+    for name in ("", ".", "../catalog.sqlite", ".hidden", "a/b.jpg"):
+        with pytest.raises(InvalidRequest):
+            originals.path(name)
+    assert world.source.downloads == []
+
+
+def test_only_so_many_lost_ones_are_fetched_at_a_time(world: World, tmp_path: Path) -> None:
+    world.ready_pool(count=9)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    class Slow(TwinSource):
+        def download(self, image: ListedImage) -> bytes:
+            begun.release()
+            assert go_on.wait(30)
+            return super().download(image)
+
+    originals = Originals(world.catalog, world.store, Slow(offers=world.source.offers))
+    for number in range(9):
+        (tmp_path / "images" / f"twin-{number}.jpg").unlink()
+    with ThreadPoolExecutor(8) as threads:
+        paths = [threads.submit(originals.path, f"twin-{number}.jpg") for number in range(8)]
+        for _ in range(8):
+            assert begun.acquire(timeout=30)
+        with pytest.raises(Unavailable, match="being fetched"):
+            originals.path("twin-8.jpg")
+        go_on.set()
+        assert len({path.result(30) for path in paths}) == 8
+    assert originals.path("twin-8.jpg")
+
+
+def test_rejected_and_replaced_originals_are_not_needed_and_all_others_are(
+    world: World, tmp_path: Path
+) -> None:
+    world.offer("horse", 5)
+    world.source.download = lambda image: (  # type: ignore[method-assign]
+        JPEG if image.image.image_id != "twin-2" else b"<html>"
+    )
+    world.ask()
+    world.deliver_all()
+    folder = tmp_path / "images"
+    for name in ("twin-3.png", "unknown-1.jpg"):
+        (folder / name).write_bytes(JPEG)
+    world.store.sweep(world.catalog.unused_originals())
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["twin-0.jpg", "twin-1.jpg", "twin-3.jpg", "twin-4.jpg", "unknown-1.jpg"]
