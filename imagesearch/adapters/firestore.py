@@ -13,6 +13,7 @@ The indexes and the TTL policies on `expire_at` are Terraform's.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -32,15 +33,14 @@ from imagesearch.adapters.firestore_documents import (
     finished_when_done,
     image_of,
     marks_fields,
-    matrix_of,
     members_fields,
     members_of,
     pool_fields,
     pool_of,
-    row_bytes,
     with_listing,
 )
 from imagesearch.adapters.google_errors import translated
+from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
 from imagesearch.errors import Unavailable
 from imagesearch.model import (
     Embedding,
@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # the SDK takes 0.3 s to import: it is loaded with the client
 
     _Found: TypeAlias = DocumentSnapshot[DocumentReference]
 
+_logger = logging.getLogger(__name__)
 MAX_NEAREST = 1000  # Firestore's limit; firebase.google.com/docs/firestore/vector-search
 
 _KEEP_SECONDS = 30 * 86_400.0  # how long a stale pool that nobody asks for is kept
@@ -209,7 +210,7 @@ class FirestoreCatalog:
         What comes first about an image stays. Embeddings of images that the generation never
         listed are left out, and so are *reused* images with no embedding of *model_revision*.
         """
-        rows = {image_id: row_bytes(image_id, one) for image_id, one in embeddings.items()}
+        rows = {image_id: vector_bytes(image_id, one) for image_id, one in embeddings.items()}
         stored = self._store(pool_id, generation, rows, model_revision)
         done = stored | self.embedded(reused, model_revision)
 
@@ -231,25 +232,33 @@ class FirestoreCatalog:
         members = self._members(pool_id, generation)
         images = members.usable if members else []
         ids = [image.image_id for image in images]
-        rows = {one: fields["row"] for one, fields in self._rows(ids, model_revision, ["row"])}
-        stored = [image for image in images if image.image_id in rows]
-        return PackedPool(tuple(stored), matrix_of([rows[image.image_id] for image in stored]))
+        found = {one: fields.get("row") for one, fields in self._rows(ids, model_revision, ["row"])}
+        stored = [(image, found[image.image_id]) for image in images if image.image_id in found]
+        sound, matrix, damaged = sound_matrix(stored)
+        self._forget_embeddings([image.image_id for image, _ in damaged], model_revision)
+        return PackedPool(tuple(image for image, _ in sound), matrix)
 
     def reopen(
         self, pool_id: str, generation: int, model_revision: str, now: datetime
     ) -> Pool | None:
-        """Put a ready current generation back to `embedding` when images lack an embedding."""
+        """
+        Put a ready current generation back to `embedding` when images lack an embedding.
+
+        One whose listing is damaged is put back to `requested`, to be listed anew.
+        """
         if not _is_ready(self.pool(pool_id), generation):
             return None
         members = self._members(pool_id, generation)
         ids = [image.image_id for image in members.usable] if members else []
         known = self.embedded(ids, model_revision)
-        if len(known) == len(ids):
+        if members and len(known) == len(ids):
             return None
 
         def reopened(pool: Pool | None, members: Members | None) -> _Change | None:
-            if pool is None or members is None or not _is_ready(pool, generation):
+            if pool is None or not _is_ready(pool, generation):
                 return None
+            if members is None:
+                return _Change(replace(pool, current=self._new(generation, now), ready=None))
             pending = members.lacking(known)
             current = replace(pool.current, state=PoolState.EMBEDDING, ready_at=None)
             again = replace(pool, current=current, ready=None)
@@ -297,10 +306,12 @@ class FirestoreCatalog:
             return []
         with translated("Firestore"):
             found = self._nearest_documents(query, min(k, MAX_NEAREST), model_revision)
-        images = [image_of(fields) for fields in found]
-        rows = matrix_of([fields["row"] for fields in found])
-        if not images:
+        hits = [(image, fields.get("row")) for fields in found if (image := image_of(fields))]
+        sound, rows, damaged = sound_matrix(hits, len(query))
+        self._forget_embeddings([image.image_id for image, _ in damaged], model_revision)
+        if not sound:
             return []
+        images = [image for image, _ in sound]
         # Firestore's own distance is not exact in its last bits: equal images would not tie.
         cosines = (rows.astype(np.float64) * query).sum(axis=1)  # (n, d) * (d,) -> (n,)
         best = np.lexsort(([image.image_id for image in images], -cosines))
@@ -388,7 +399,8 @@ class FirestoreCatalog:
                 change = decide(pool, members)
                 if change is None:
                     return _Outcome(pool, None)
-                if self._commit(found, pool, change, self._stamp(now, change_id)):
+                is_listed = members is not None
+                if self._commit(found, pool, change, self._stamp(now, change_id), is_listed):
                     return _Outcome(pool, change.pool)
                 _rest(attempt, deadline, pool_id)
         raise AssertionError("unreachable")
@@ -407,6 +419,7 @@ class FirestoreCatalog:
         pool: Pool | None,
         change: _Change,
         stamp: Fields,
+        is_listed: bool,
     ) -> bool:
         """Write *change* at once; False when a document that was read is another by now."""
         from google.api_core import exceptions as api
@@ -417,7 +430,6 @@ class FirestoreCatalog:
         if pool is None or pool.current.number != change.pool.current.number:
             self._begin_generation(batch, change.pool, kept)
         elif change.members is not None:
-            is_listed = "listing" in (found[1].to_dict() or {})
             fields = marks_fields if is_listed else members_fields
             self._write(batch, found[1], {**fields(change.members), **kept})
         try:
@@ -471,6 +483,18 @@ class FirestoreCatalog:
                     batch.set(ref, {**fields, "vector": vector})
                 batch.commit(**self._limits())
         return {image.image_id for image, _ in known}
+
+    def _forget_embeddings(self, image_ids: Sequence[str], model_revision: str) -> None:
+        """Delete damaged embeddings: the next search on their pool has them made anew."""
+        if not image_ids:
+            return
+        _logger.warning("%d damaged embeddings are deleted: %s", len(image_ids), image_ids[:10])
+        with translated("Firestore"):
+            for some in _chunks(image_ids, _WRITE_DOCUMENTS):
+                batch = self._client.batch()
+                for image_id in some:
+                    batch.delete(self._embedding_ref(image_id, model_revision))
+                batch.commit(**self._limits())
 
     def _rows(
         self, image_ids: Iterable[str], model_revision: str, field_paths: list[str]

@@ -13,6 +13,7 @@ limit: 500 images take tens of kilobytes. Source: firebase.google.com/docs/fires
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -25,10 +26,8 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from imagesearch.errors import Bug, InvalidRequest
+from imagesearch.errors import InvalidRequest
 from imagesearch.model import (
-    Embedding,
-    Embeddings,
     Generation,
     Image,
     ListedImage,
@@ -44,7 +43,13 @@ MAX_LISTING_BYTES = 400_000  # of a document's 1,048,576; states and reasons nee
 MAX_REASON_CHARACTERS = 300  # so that 500 reasons fit beside the listing
 _LISTING = TypeAdapter(Listing)
 _IMAGE = TypeAdapter(Image)
-_PENDING, _EMBEDDED, _REJECTED = "per"
+_GENERATION = TypeAdapter(Generation)
+_PENDING, _EMBEDDED, _REJECTED = _LETTERS = "per"
+_STATES = frozenset(_LETTERS)
+# Of a value as it is read; pydantic's ValidationError is a ValueError.
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class Members:
     @property
     def rejections(self) -> dict[str, str]:
         """The reason of each rejected image."""
-        known = {**self.listing.rejections, **self.reasons}
+        known = _reasons_of(self)
         return {image_id: known[image_id] for image_id in self.in_state(_REJECTED)}
 
     def marked(self, embedded: Collection[str], rejections: Mapping[str, str]) -> Members:
@@ -166,10 +171,28 @@ def marks_fields(members: Members) -> Fields:
 
 
 def members_of(fields: Fields | None) -> Members | None:
-    """Return the members, or None while no listing is recorded."""
+    """Return the members, or None while no listing is recorded or where it is damaged."""
     if not fields or "listing" not in fields:
         return None
-    return Members(fields["listing"], fields["states"], json.loads(fields["reasons"]))
+    try:
+        return _members(fields)
+    except _DAMAGE as error:
+        _logger.warning("a listing is damaged and will be recorded anew: %s", error)
+        return None
+
+
+def _members(fields: Fields) -> Members:
+    members = Members(fields["listing"], fields["states"], json.loads(fields["reasons"]))
+    if len(members.image_ids) != len(members.states) or set(members.states) - _STATES:
+        raise ValueError(f"{len(members.image_ids)} images with the states {members.states[:32]!r}")
+    missing = set(members.in_state(_PENDING + _EMBEDDED)).difference(members.images)
+    if missing or not set(members.in_state(_REJECTED)).issubset(_reasons_of(members)):
+        raise ValueError("an image is in a state that it cannot be in")
+    return members
+
+
+def _reasons_of(members: Members) -> Mapping[str, str]:
+    return {**members.listing.rejections, **members.reasons}
 
 
 def pool_fields(pool: Pool) -> Fields:
@@ -183,9 +206,17 @@ def pool_fields(pool: Pool) -> Fields:
 
 
 def pool_of(pool_id: str, fields: Fields | None) -> Pool | None:
-    """Return the pool of a document, or None when there is none."""
+    """Return the pool of a document, or None when there is none or it is damaged."""
     if not fields:
         return None
+    try:
+        return _pool(pool_id, fields)
+    except _DAMAGE as error:
+        _logger.warning("pool_id=%s is damaged and will be fetched anew: %r", pool_id, error)
+        return None
+
+
+def _pool(pool_id: str, fields: Fields) -> Pool:
     return Pool(
         pool_id,
         fields["keyword"],
@@ -201,7 +232,7 @@ def _generation_fields(generation: Generation) -> Fields:
 
 def _generation_of(fields: Fields) -> Generation:
     moments = {name: _moment(value) for name, value in fields.items() if _is_moment(value)}
-    return Generation(**{**fields, "state": PoolState(fields["state"]), **moments})
+    return _GENERATION.validate_python({**fields, **moments})
 
 
 def _is_moment(value: object) -> bool:
@@ -237,27 +268,13 @@ def embedding_fields(image: Image, model_revision: str, row: bytes) -> Fields:
     }
 
 
-def image_of(fields: Fields) -> Image:
-    """Return the image of an embedding's document."""
-    return _IMAGE.validate_python(fields["image"])
-
-
-def row_bytes(image_id: str, embedding: Embedding) -> bytes:
-    """Return an embedding as it is stored beside the vector: float32, little-endian."""
-    import numpy as np  # a function stores no embedding, and need not wait for it
-
-    if embedding.ndim != 1 or not np.isfinite(embedding).all():
-        raise Bug(f"the embedding of {image_id} must be one finite row, got {embedding!r:.200}")
-    return embedding.astype("<f4").tobytes()
-
-
-def matrix_of(rows: Sequence[bytes]) -> Embeddings:
-    """Return *rows* as one matrix, (0, 0) when there is none."""
-    import numpy as np
-
-    if not rows:
-        return np.empty((0, 0), np.float32)
-    return np.frombuffer(b"".join(rows), "<f4").reshape(len(rows), -1).astype(np.float32)
+def image_of(fields: Fields) -> Image | None:
+    """Return the image of an embedding's document, or None where it is damaged."""
+    try:
+        return _IMAGE.validate_python(fields["image"])
+    except _DAMAGE as error:
+        _logger.warning("an embedding's image is damaged: %s", error)
+        return None
 
 
 def document_id(text: str) -> str:

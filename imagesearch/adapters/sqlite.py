@@ -47,11 +47,10 @@ from imagesearch.adapters.sqlite_rows import (
     mark_rejected,
     object_names,
     set_columns,
-    sound_matrix,
     unused_images,
-    vector_bytes,
 )
 from imagesearch.adapters.vector_index import GRAPH_ROWS, VectorIndex
+from imagesearch.adapters.vectors import sound_matrix, vector_bytes
 from imagesearch.errors import InvalidRequest, Overloaded, Unavailable
 from imagesearch.model import (
     Embedding,

@@ -15,11 +15,11 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from imagesearch.adapters.object_names import image_id_of
+from imagesearch.adapters.vectors import sound_matrix
 from imagesearch.errors import Bug
 from imagesearch.model import (
     Credit,
     Embedding,
-    Embeddings,
     Generation,
     Image,
     ListedImage,
@@ -31,13 +31,10 @@ from imagesearch.model import (
 
 Connection: TypeAlias = sqlite3.Connection
 Advance: TypeAlias = Callable[[Connection, Pool], None]
-_Row = TypeVar("_Row", bound=tuple[Any, ...])
 _Value = TypeVar("_Value", str, int)
 
 SCHEMA_VERSION = 1
 _DAMAGE = (ArithmeticError, LookupError, OSError, TypeError, ValueError)  # of a value as it is read
-_FLOAT_BYTES = 4
-_NORM_ERROR = 1e-3  # more than float16 takes from a vector of unit norm
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 # What a source lists stays, but for its state: `pending`, then `embedded` or `rejected`;
 # `refused` is what the listing itself rejected, with no download_url when it is no image at all.
@@ -461,49 +458,6 @@ def _image_row(image: Image) -> tuple[object, ...]:
         image.credit.source,
         json.dumps(image.tags),
     )
-
-
-def vector_bytes(image_id: str, embedding: Embedding) -> bytes:
-    """Return an embedding as it is stored: float32, little-endian."""
-    if embedding.ndim != 1 or not np.isfinite(embedding).all():
-        raise Bug(f"the embedding of {image_id} must be one finite row, got {embedding!r:.200}")
-    return embedding.astype("<f4").tobytes()
-
-
-def sound_matrix(
-    rows: Sequence[_Row], embedding_dim: int | None = None
-) -> tuple[list[_Row], Embeddings, list[_Row]]:
-    """
-    Read the embeddings that are the last column of *rows*.
-
-    A sound one is finite, of unit norm, and has *embedding_dim* numbers: unless given, as many as
-    most of the others.
-
-    Returns:
-        the n sound rows, their embeddings, (n, embedding_dim), and the damaged rows.
-    """
-    lengths = [len(row[-1]) if isinstance(row[-1], bytes) else -1 for row in rows]
-    length = max(set(lengths), key=lengths.count, default=0)
-    if embedding_dim is not None:
-        length = _FLOAT_BYTES * embedding_dim
-    if length <= 0 or length % _FLOAT_BYTES:
-        return [], matrix_of([]), list(rows)
-    whole = [row for row, bytes_ in zip(rows, lengths, strict=True) if bytes_ == length]
-    matrix = matrix_of([row[-1] for row in whole])
-    with np.errstate(all="ignore"):  # what overflows is no unit vector
-        is_unit = np.abs(np.vecdot(matrix, matrix) - 1.0) < _NORM_ERROR  # (n, d) -> (n,)
-    if len(whole) == len(rows) and is_unit.all():
-        return whole, matrix, []
-    sound = [row for row, is_sound in zip(whole, is_unit.tolist(), strict=True) if is_sound]
-    kept = {id(row) for row in sound}
-    return sound, matrix[is_unit], [row for row in rows if id(row) not in kept]
-
-
-def matrix_of(vectors: Sequence[bytes]) -> Embeddings:
-    """Return *vectors* as the rows of one matrix, (0, 0) when there is none."""
-    if not vectors:
-        return np.empty((0, 0), np.float32)
-    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float32)
 
 
 def id_list(image_ids: Collection[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -15,9 +16,14 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 import numpy as np
 import pytest
+from google.cloud.firestore import DELETE_FIELD
 
 from imagesearch.adapters.firestore import FirestoreCatalog, connect
-from imagesearch.adapters.firestore_documents import MAX_LISTING_BYTES, MAX_REASON_CHARACTERS
+from imagesearch.adapters.firestore_documents import (
+    MAX_LISTING_BYTES,
+    MAX_REASON_CHARACTERS,
+    embedding_id,
+)
 from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded, Unavailable
 from imagesearch.model import (
     Credit,
@@ -466,3 +472,106 @@ def test_nearest_gives_at_most_1000(catalog: Catalog) -> None:
     begin(catalog, 1001)
     record(catalog, {f"pixabay-{n}": embedding(n, dim=4) for n in range(1001)})
     assert len(catalog.nearest(embedding(1, dim=4), 5000, MODEL)) == 1000
+
+
+# Damage
+
+
+def spoil(client: Any, path: str, fields: dict[str, Any]) -> None:
+    """Do to a document what no program of ours does."""
+    client.document(path).update(fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"current.state": "asleep"},
+        {"current.requested_at": "yesterday"},
+        {"current.embedded": "many"},
+        {"current": 5},
+        {"options": {"colour": "red"}},
+        {"options": DELETE_FIELD},
+        {"ready": "the first"},
+    ],
+    ids=str,
+)
+def test_a_damaged_pool_is_begun_anew_and_costs_no_other(
+    catalog: Catalog, firestore_clients: list[Any], fields: dict[str, Any]
+) -> None:
+    make_ready(catalog, 3)
+    other = catalog.request_pool(PoolKey.of("cow", SourceOptions()), NOW).pool
+    spoil(firestore_clients[0], f"pools/{POOL}", fields)
+    assert catalog.pool(POOL) is None
+    assert catalog.pool(other.pool_id) == other
+    assert catalog.begin_fetch(POOL, 1, NOW) is None
+    assert catalog.request_pool(KEY, NOW).created
+    assert not catalog.request_pool(KEY, NOW).created
+    make_ready(catalog, 3)
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 3
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"row": b""},
+        {"row": b"cut"},
+        {"row": DELETE_FIELD},
+        {"row": np.full(DIM, np.nan, "<f4").tobytes()},
+        {"row": np.eye(1, DIM - 1, dtype="<f4").tobytes()},
+    ],
+    ids=["empty", "cut", "gone", "nan", "short"],
+)
+def test_a_damaged_embedding_is_left_out_and_asked_for_again(
+    catalog: Catalog, firestore_clients: list[Any], fields: dict[str, Any]
+) -> None:
+    make_ready(catalog, 4)
+    for look in ("packed_pool", "nearest"):
+        name = embedding_id("pixabay-2", MODEL)
+        spoil(firestore_clients[0], f"embeddings/{name}", fields)
+        if look == "nearest":
+            images = [image.image_id for image, _ in catalog.nearest(embedding(2), 4, MODEL)]
+        else:
+            images = [image.image_id for image in catalog.packed_pool(POOL, 1, MODEL).images]
+        assert sorted(images) == ["pixabay-0", "pixabay-1", "pixabay-3"]
+        reopened = catalog.reopen(POOL, 1, MODEL, NOW)
+        assert reopened is not None
+        assert [one.image.image_id for one in catalog.pending(POOL, 1)] == ["pixabay-2"]
+        record(catalog, {"pixabay-2": embedding(2)})
+        assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 4
+
+
+def test_a_hit_whose_image_is_damaged_is_left_out(
+    catalog: Catalog, firestore_clients: list[Any]
+) -> None:
+    make_ready(catalog, 3)
+    name = embedding_id("pixabay-2", MODEL)
+    spoil(firestore_clients[0], f"embeddings/{name}", {"image": {"width": "wide"}})
+    assert len(catalog.nearest(embedding(2), 3, MODEL)) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"listing": b"no zlib"},
+        {"listing": zlib.compress(b"{")},
+        {"states": "ee"},
+        {"states": "e?e"},
+        {"states": "eer"},
+        {"states": DELETE_FIELD},
+        {"reasons": b"["},
+    ],
+    ids=str,
+)
+def test_a_damaged_listing_is_recorded_anew(
+    catalog: Catalog, firestore_clients: list[Any], fields: dict[str, Any]
+) -> None:
+    make_ready(catalog, 3)
+    spoil(firestore_clients[0], f"pools/{POOL}/generations/1", fields)
+    assert catalog.listing(POOL, 1) is None
+    assert catalog.rejections(POOL, 1) == {}
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 0
+    reopened = catalog.reopen(POOL, 1, MODEL, NOW)
+    assert reopened is not None
+    assert (reopened.current.number, reopened.current.state) == (1, PoolState.REQUESTED)
+    make_ready(catalog, 3)
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 3
