@@ -14,10 +14,10 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from imagesearch.adapters.http_client import HttpClient, Limits, Reply, is_public
+from imagesearch.adapters.signatures import is_image
 from imagesearch.clock import SystemClock
 from imagesearch.errors import RejectedImage, Unavailable
 from imagesearch.ports import Clock
-from imagesearch.signatures import is_image
 
 PIXABAY_HOSTS = ("pixabay.com", "*.pixabay.com")
 MAX_REDIRECTS = 3

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 
 from imagesearch.adapters.object_names import checked_object_name, is_object_name
+from imagesearch.adapters.signatures import HEAD_BYTES, is_image
 from imagesearch.errors import NotFound, Unavailable
-from imagesearch.signatures import HEAD_BYTES, is_image
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _PROBE_BYTES = 4096  # a block: a disk that is full takes an empty file
