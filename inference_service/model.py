@@ -21,6 +21,7 @@ from imagesearch.model import Embeddings
 from imagesearch.ports import TextEmbedding
 from inference_service.checkpoint import Config, read_tokenizer, read_weights
 from inference_service.images import Framing, Pixels, decode
+from inference_service.typed_text import straightened
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +98,7 @@ class Clip:
 
     def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
         """Return for each text its embedding, of unit L2 norm."""
-        encodings = [
-            # A lone surrogate, which JSON can carry, is no text that a tokenizer takes.
-            self.tokenizer.encode(text.encode(errors="replace").decode())
-            for text in texts
-        ]
+        encodings = [self.tokenizer.encode(straightened(text)) for text in texts]
         tokens = [self._to_the_end(encoding) for encoding in encodings]
         ends = np.array([len(one) - 1 for one in tokens], np.int32)
         ids = np.zeros((len(tokens), ends.max() + 1), np.int32)
