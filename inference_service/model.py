@@ -19,8 +19,9 @@ from tokenizers import Encoding, Tokenizer
 
 from imagesearch.model import Embeddings
 from imagesearch.ports import TextEmbedding
-from inference_service.checkpoint import Config, read_tokenizer, read_weights
+from inference_service.checkpoint import Config, Weights, read_tokenizer, read_weights
 from inference_service.images import Framing, Pixels, decode
+from inference_service.processor_config import read_framing
 from inference_service.typed_text import straightened
 
 logger = logging.getLogger(__name__)
@@ -78,10 +79,11 @@ class Clip:
             ValueError: another architecture, or a part that is missing or does not fit.
             OSError: a file is missing or unreadable.
         """
-        config, framing = Config.read(folder), Framing.read(folder)
+        config, framing = Config.read(folder), read_framing(folder)
         _check_fit(config, framing)
         tokenizer = read_tokenizer(folder, config)
-        return cls(config, _towers(folder, config, framing, device), tokenizer, framing)
+        weights = read_weights(folder)
+        return cls(config, _towers(config, weights, framing, device), tokenizer, framing)
 
     def preprocess(self, data: bytes) -> Pixels:
         """
@@ -125,17 +127,17 @@ def _check_fit(config: Config, framing: Framing) -> None:
         )
 
 
-def _towers(folder: Path, config: Config, framing: Framing, device: str) -> Towers:
+def _towers(config: Config, weights: Weights, framing: Framing, device: str) -> Towers:
     if device == "cpu" and importlib.util.find_spec("openvino"):
         from inference_service.openvino_clip import OpenVinoTowers
 
         try:
-            return OpenVinoTowers(config, read_weights(folder), framing)
+            return OpenVinoTowers(config, weights, framing)
         except RuntimeError as error:  # what OpenVINO raises
             logger.warning("OpenVINO does not take the model, torch does: %s", error)
     from inference_service.torch_clip import TorchTowers  # here: it takes seconds to import
 
-    return TorchTowers(folder, config, framing, device)
+    return TorchTowers(config, weights, framing, device)
 
 
 def fastest_device() -> str:

@@ -260,7 +260,7 @@ def test_torch_where_there_is_no_openvino_gives_the_same_embeddings(
 ) -> None:
     """On trained weights: random ones of this spread enlarge whatever is rounded."""
     clip = Clip.load(DEMO_MODEL, "cpu")
-    towers = TorchTowers(DEMO_MODEL, clip.config, clip.framing, "cpu", dtype)
+    towers = TorchTowers(clip.config, read_weights(DEMO_MODEL), clip.framing, "cpu", dtype)
     theirs = Clip(clip.config, towers, clip.tokenizer, clip.framing)
     pixels = [clip.preprocess(jpeg(seed)) for seed in range(4)]
     assert cosines(clip.embed_images(pixels), theirs.embed_images(pixels)).min() > least
@@ -270,7 +270,7 @@ def test_torch_where_there_is_no_openvino_gives_the_same_embeddings(
 
 def test_torch_gives_several_threads_at_once_their_own_embeddings() -> None:
     clip = Clip.load(DEMO_MODEL, "cpu")
-    towers = TorchTowers(DEMO_MODEL, clip.config, clip.framing, "cpu")
+    towers = TorchTowers(clip.config, read_weights(DEMO_MODEL), clip.framing, "cpu")
     batches = [np.stack([clip.preprocess(jpeg(4 * n + i)) for i in range(4)]) for n in range(4)]
     alone = [towers.embed_pixels(batch) for batch in batches]
     with ThreadPoolExecutor(4) as callers:
@@ -579,7 +579,7 @@ def test_a_process_that_was_asked_for_texts_alone_is_ready_without_images(
 def test_a_vision_tower_that_is_broken_rejects_no_image(checkpoint: Path) -> None:
     """It is the model's fault: the batch is delivered again, and the process is not ready."""
     model = CLIPModel.from_pretrained(checkpoint)
-    model.visual_projection.weight.data[:] = float("nan")
+    model.visual_projection.weight.data[:] = 0  # of length 0, and so of no direction
     model.save_pretrained(checkpoint)
     with loaded(checkpoint) as encoder:
         encoder.check()
@@ -777,6 +777,17 @@ def test_a_folder_that_is_no_whole_clip_says_what_is_wrong(
     assert f"CLIP_MODEL={checkpoint} cannot be loaded" in str(caught.value)
 
 
+def test_the_checkpoint_inside_of_a_sentence_transformers_folder_is_found(
+    checkpoint: Path, tmp_path: Path, tiny: ClipEncoder
+) -> None:
+    outer = tmp_path / "clip-ViT"
+    shutil.copytree(checkpoint, outer / "0_CLIPModel")
+    (outer / "modules.json").write_text('[{"idx": 0, "path": "0_CLIPModel"}]')
+    with loaded(outer) as encoder:
+        assert encoder.model_revision.startswith("clip-ViT-")
+        assert encoder.encode_text("horse").vector @ tiny.encode_text("horse").vector > 0.9999
+
+
 # --- the hub -------------------------------------------------------------------------------------
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -796,6 +807,7 @@ def show(model):
 
 show("someone/tiny-clip")
 show("someone/nothing")
+show("someone/inner-clip")
 sys.stdin.readline()
 show("someone/tiny-clip")
 show("someone/else")
@@ -804,28 +816,35 @@ show("someone/else")
 
 @contextmanager
 def hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve *folder* as someone/tiny-clip, as the hub does; yields the URL and what was read."""
+    """
+    Serve *folder* as someone/tiny-clip, as the hub does, and in 0_CLIPModel as someone/inner-clip.
+
+    Yields the URL and what was read.
+    """
     downloads: list[str] = []
+    address = re.compile(r"(?:/api/models)?/someone/(tiny|inner)-clip/(\w+)/(.*)")
 
     class Hub(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.do_GET()
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            files = {file.name: file.read_bytes() for file in folder.iterdir()}
-            if path.startswith("/api/models/someone/tiny-clip/revision/"):
-                self._answer(json.dumps({"id": "someone/tiny-clip", "sha": COMMIT}).encode())
-            elif path.startswith("/api/models/someone/tiny-clip/tree/"):
+            asked = address.fullmatch(self.path.partition("?")[0])
+            name, verb, path = asked.groups() if asked else ("", "", "")
+            place = "0_CLIPModel/" if name == "inner" else ""
+            files = {place + file.name: file.read_bytes() for file in folder.iterdir()}
+            if verb == "revision":
+                self._answer(json.dumps({"id": f"someone/{name}-clip", "sha": COMMIT}).encode())
+            elif verb == "tree":
                 listed = [
                     {"type": "file", "path": name, "size": len(data), "oid": f"{len(data):040x}"}
                     for name, data in files.items()
                 ]
                 self._answer(json.dumps(listed).encode())
-            elif path.startswith(f"/someone/tiny-clip/resolve/{COMMIT}/"):
-                name = path.rpartition("/")[2]
-                downloads.append(name)
-                self._answer(files[name])
+            elif verb == "resolve":
+                file = path.removeprefix(f"{COMMIT}/")
+                downloads.append(file)
+                self._answer(files[file])
             else:
                 self._answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
 
@@ -868,13 +887,15 @@ def test_a_model_of_the_hub_is_downloaded_once_and_used_without_a_network_later(
             text=True,
         )
         assert client.stdout is not None
-        online = [client.stdout.readline().strip() for _ in range(2)]
+        online = [client.stdout.readline().strip() for _ in range(3)]
     offline, errors = client.communicate("\n", timeout=120)
     assert errors == ""
     assert client.returncode == 0
     assert online[0] == "tiny-clip-0123456789ab-p2 24"
     assert online[1].startswith("CLIP_MODEL=someone/nothing cannot be loaded: ")
+    assert "there is no folder" in online[1]
+    assert online[2] == "inner-clip-0123456789ab-p2 24"
     assert offline.splitlines()[0] == online[0]
     assert offline.splitlines()[1].startswith("CLIP_MODEL=someone/else cannot be loaded: ")
     assert "model.safetensors" in downloads
-    assert not {"pytorch_model.bin", "flax_model.msgpack"} & set(downloads)
+    assert not {"pytorch_model.bin", "flax_model.msgpack"} & {Path(one).name for one in downloads}
