@@ -75,7 +75,7 @@ class ClipEncoder:
 
         Args:
             model: a folder, or a model id of the Hugging Face hub, which is downloaded once; what
-                begins with `.`, `/` or `~`, or is a folder here, is never taken for an id.
+                is a folder here, or would lie in one, is never taken for an id.
             device: where it runs; by default CUDA when there is one, else the CPU.
 
         Raises:

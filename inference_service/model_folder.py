@@ -51,7 +51,10 @@ class ModelFolder:
             return cls(_inner(outer), outer.name)
         if path.exists():
             raise ValueError("it is a file, where a folder with a config.json is needed")
-        if not _HUB_ID.fullmatch(model):
+        beside_others = (
+            len(path.parts) > 1 and path.parent.is_dir()
+        )  # models/none, beside models/demo
+        if beside_others or not _HUB_ID.fullmatch(model):
             raise FileNotFoundError(f"there is no folder {path.absolute()}")
         try:
             outer = _download(model)

@@ -363,12 +363,23 @@ def test_an_image_side_that_is_no_multiple_of_the_patch_leaves_its_edge_unseen(
 
 @pytest.mark.parametrize(
     "model",
-    ["./none", "../none", "/none/such", "~/none-such", "models/none/such", "none/", "", "."],
+    [
+        "./none",
+        "../none",
+        "/none/such",
+        "~/none-such",
+        "models/none",
+        "other/none/such",
+        "none/",
+        "",
+        ".",
+    ],
 )
 def test_what_can_only_be_a_folder_is_never_asked_of_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
     with pytest.raises(FileNotFoundError, match=r"^(there is no folder /|it has no config.json)"):
         ModelFolder.find(model)
 
