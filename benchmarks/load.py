@@ -72,8 +72,8 @@ def measure(folder: Path, tiny: bool) -> Figures:
 @contextmanager
 def running_service(model: Path) -> Iterator[tuple[Child, str]]:
     """Yield the inference service with a Redis behind it, and the revision of its model."""
-    from inference_service.checkpoint import revision_of
     from inference_service.images import PREPROCESSING_VERSION
+    from inference_service.model_folder import ModelFolder
 
     with ExitStack() as stack:
         folder = stack.enter_context(guarded_folder("benchmark-load-"))
@@ -84,7 +84,7 @@ def running_service(model: Path) -> Iterator[tuple[Child, str]]:
         for child in (redis, service):
             child.start()
         wait_until_ready([redis, service], START_SECONDS)
-        yield service, f"{revision_of(str(model), model)}-p{PREPROCESSING_VERSION}"
+        yield service, f"{ModelFolder.find(str(model)).revision}-p{PREPROCESSING_VERSION}"
 
 
 def inference_service(folder: Path, model: Path, environment: Mapping[str, str]) -> Child:

@@ -1,6 +1,6 @@
 """Puts a CLIP checkpoint into a folder while the container image is built; it runs on its own.
 
-Which of its files decide what the embeddings are says `checkpoint.py`, which reads them later.
+Which of its files decide what the embeddings are says `model_folder.py`, which finds them later.
 
 Usage: python bake_model.py MODEL REVISION FOLDER
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-# As in checkpoint.py, which cannot be imported: a change of the code must not download weights.
+# As in model_folder.py, which cannot be imported: a change of the code must not download weights.
 CONFIG_FILES = ("*.json", "merges.txt")
 SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
 PICKLES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
@@ -34,10 +34,12 @@ def bake(model: str, revision: str, folder: Path) -> None:
         revision: the hub's commit, 40 hexadecimal digits; a branch or a tag may move.
 
     Raises:
-        CannotBake: the revision is no commit, or the checkpoint has no weights.
+        CannotBake: the folder is missing, the revision is no commit, or there are no weights.
     """
     if Path(model).is_dir():
         _copy(Path(model), folder, [*CONFIG_FILES, *(_weights(Path(model)))])
+    elif model.startswith((".", "/", "~", "models/")):  # models/ is copied into the build
+        raise CannotBake(f"there is no folder {model}")
     else:
         _download(model, revision, folder)
     if not _weights(folder):

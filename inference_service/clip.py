@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -26,9 +25,9 @@ from imagesearch.errors import (
 from imagesearch.model import Embedding
 from imagesearch.ports import TextEmbedding
 from inference_service.batcher import Batcher, close, cores, go_last
-from inference_service.checkpoint import download, revision_of
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Pixels
 from inference_service.model import Clip, fastest_device
+from inference_service.model_folder import ModelFolder
 
 TEXT_BATCH = 8  # on a CPU each costs half as much as alone; of 16 no less, and others wait longer
 MAX_WAITING_TEXTS = 64
@@ -75,7 +74,8 @@ class ClipEncoder:
         Return the encoder of a CLIPModel checkpoint of `transformers`, warm for texts.
 
         Args:
-            model: a folder, or a model id of the Hugging Face hub, which is downloaded once.
+            model: a folder, or a model id of the Hugging Face hub, which is downloaded once; what
+                is a folder here, or would lie in one, is never taken for an id.
             device: where it runs; by default CUDA when there is one, else the CPU.
 
         Raises:
@@ -84,10 +84,10 @@ class ClipEncoder:
         """
         _silence_libraries()
         try:
-            folder = Path(model).resolve() if Path(model).is_dir() else download(model)
+            folder = ModelFolder.find(model)
             with ThreadPoolExecutor(1, thread_name_prefix="revision") as aside:
-                revision = aside.submit(revision_of, model, folder)  # reads the weights as we do
-                clip = Clip.load(folder, device or fastest_device())
+                revision = aside.submit(lambda: folder.revision)  # reads the weights as we do
+                clip = Clip.load(folder.path, device or fastest_device())
             encoder = cls(clip, f"{revision.result()}-p{PREPROCESSING_VERSION}")
             encoder._try_text_or_close()
         except Exception as error:

@@ -6,11 +6,8 @@ The model itself is in `clip.py`.
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,27 +109,6 @@ class Framing:
     scale: tuple[float, ...]
     offset: tuple[float, ...]
 
-    @classmethod
-    def read(cls, folder: Path) -> Framing:
-        """
-        Read processor_config.json or preprocessor_config.json of the checkpoint in *folder*.
-
-        Raises:
-            OSError: there is neither.
-            ValueError: it asks for what this class does not do.
-        """
-        told = _processor_config(folder)
-        if not (told["do_resize"] and told["do_rescale"] and told["do_normalize"]):
-            raise ValueError("its image processor does not resize, rescale and normalise")
-        std = np.array(told["image_std"], np.float64)
-        return cls(
-            _short_side(told["size"]),
-            _crop(told["crop_size"]) if told["do_center_crop"] else None,
-            Image.Resampling(told["resample"]),
-            tuple(told["rescale_factor"] / std),
-            tuple(-np.array(told["image_mean"]) / std),
-        )
-
     @property
     def shape(self) -> tuple[int, int] | None:
         """Width and height of every picture that it gives; None when they vary."""
@@ -151,8 +127,6 @@ class Framing:
             return np.asarray(resized)
         # Not with resize's own `box`, which rounds in another order than `transformers` does.
         left, top = ((side - kept) // 2 for side, kept in zip(resized.size, self.crop, strict=True))
-        if min(left, top) < 0:
-            raise ValueError(f"the crop {self.crop} is larger than the image, {resized.size}")
         return np.asarray(resized.crop((left, top, left + self.crop[0], top + self.crop[1])))
 
     def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -164,37 +138,3 @@ class Framing:
             for side in size
         )
         return width, height
-
-
-_CLIP_PROCESSOR = {
-    "do_resize": True,
-    "do_rescale": True,
-    "do_normalize": True,
-    "do_center_crop": True,
-    "size": 224,
-    "crop_size": 224,
-    "resample": Image.Resampling.BICUBIC,
-    "rescale_factor": 1 / 255,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}  # what `transformers` takes for a key that the file leaves out
-
-
-def _processor_config(folder: Path) -> dict[str, Any]:
-    whole = folder / "processor_config.json"
-    told = json.loads(whole.read_text()).get("image_processor") if whole.exists() else None
-    if told is None:
-        told = json.loads((folder / "preprocessor_config.json").read_text())
-    return _CLIP_PROCESSOR | {name: value for name, value in told.items() if value is not None}
-
-
-def _short_side(size: Any) -> int | tuple[int, int]:
-    if isinstance(size, int):  # as the oldest checkpoints have it
-        return size
-    if "shortest_edge" in size:
-        return int(size["shortest_edge"])
-    return int(size["width"]), int(size["height"])
-
-
-def _crop(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size["width"], size["height"])

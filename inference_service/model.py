@@ -19,8 +19,10 @@ from tokenizers import Encoding, Tokenizer
 
 from imagesearch.model import Embeddings
 from imagesearch.ports import TextEmbedding
-from inference_service.checkpoint import Config, read_tokenizer, read_weights
+from inference_service.checkpoint import Config, Weights, read_tokenizer, read_weights
 from inference_service.images import Framing, Pixels, decode
+from inference_service.processor_config import read_framing
+from inference_service.typed_text import straightened
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +79,11 @@ class Clip:
             ValueError: another architecture, or a part that is missing or does not fit.
             OSError: a file is missing or unreadable.
         """
-        config, framing = Config.read(folder), Framing.read(folder)
+        config, framing = Config.read(folder), read_framing(folder)
         _check_fit(config, framing)
         tokenizer = read_tokenizer(folder, config)
-        return cls(config, _towers(folder, config, framing, device), tokenizer, framing)
+        weights = read_weights(folder)
+        return cls(config, _towers(config, weights, framing, device), tokenizer, framing)
 
     def preprocess(self, data: bytes) -> Pixels:
         """
@@ -97,11 +100,7 @@ class Clip:
 
     def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
         """Return for each text its embedding, of unit L2 norm."""
-        encodings = [
-            # A lone surrogate, which JSON can carry, is no text that a tokenizer takes.
-            self.tokenizer.encode(text.encode(errors="replace").decode())
-            for text in texts
-        ]
+        encodings = [self.tokenizer.encode(straightened(text)) for text in texts]
         tokens = [self._to_the_end(encoding) for encoding in encodings]
         ends = np.array([len(one) - 1 for one in tokens], np.int32)
         ids = np.zeros((len(tokens), ends.max() + 1), np.int32)
@@ -128,17 +127,17 @@ def _check_fit(config: Config, framing: Framing) -> None:
         )
 
 
-def _towers(folder: Path, config: Config, framing: Framing, device: str) -> Towers:
+def _towers(config: Config, weights: Weights, framing: Framing, device: str) -> Towers:
     if device == "cpu" and importlib.util.find_spec("openvino"):
         from inference_service.openvino_clip import OpenVinoTowers
 
         try:
-            return OpenVinoTowers(config, read_weights(folder), framing)
+            return OpenVinoTowers(config, weights, framing)
         except RuntimeError as error:  # what OpenVINO raises
             logger.warning("OpenVINO does not take the model, torch does: %s", error)
     from inference_service.torch_clip import TorchTowers  # here: it takes seconds to import
 
-    return TorchTowers(folder, config, framing, device)
+    return TorchTowers(config, weights, framing, device)
 
 
 def fastest_device() -> str:

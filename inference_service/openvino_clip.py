@@ -25,7 +25,7 @@ from openvino import opset13 as op
 
 from imagesearch.model import Embeddings
 from inference_service.batcher import cores
-from inference_service.checkpoint import Config, Transformer, Weights
+from inference_service.checkpoint import Config, Transformer, Weights, logit_scale
 from inference_service.images import Framing
 
 _UNSEEN = np.float32(-1e9)  # added to a logit of attention, it leaves a weight of exactly 0
@@ -49,16 +49,16 @@ class OpenVinoTowers:
     def __init__(self, config: Config, weights: Weights, framing: Framing) -> None:
         """
         Raises:
-            ValueError: the weights lack a parameter, or the activation is not known here.
+            ValueError: the weights are not those of the model.
             RuntimeError: OpenVINO does not take the graph.
         """
         config.check_weights(weights)
+        self.logit_scale = logit_scale(weights)
         graph = _Graph(config, weights, framing)
         all_cores = {"PERFORMANCE_HINT": "LATENCY"}
         self._text = _request(_compiled(graph.text(), all_cores))
         self.image_threads = cores()
         self._vision = _Vision(graph.vision(), self.image_threads)
-        self.logit_scale = float(np.exp(weights["logit_scale"]))
 
     def embed_tokens(self, ids: NDArray[np.int32], ends: NDArray[np.int32]) -> Embeddings:
         """Return (B, D) of unit norm from (B, T) tokens, each text read at its place in *ends*."""
@@ -145,12 +145,14 @@ class _Graph:
 
     def vision(self) -> ov.Model:
         """Return the graph of `embed_pixels`; with each patch a row, no convolution is needed."""
-        side, patch = self.config.image_side, self.config.patch_side
-        n = side // patch
+        side, patch, n = self.config.image_side, self.config.patch_side, self.config.patches
         pixels = op.parameter(ov.PartialShape([-1, side, side, 3]), np.uint8)
+        covered = op.slice(
+            pixels, _ints(0, 0), _ints(n * patch, n * patch), _ints(1, 1), _ints(1, 2)
+        )
         patches = op.reshape(
             op.transpose(
-                op.reshape(pixels, _longs(-1, n, patch, n, patch, 3), False),
+                op.reshape(covered, _longs(-1, n, patch, n, patch, 3), False),
                 _longs(0, 1, 3, 2, 4, 5),
             ),
             _longs(0, n * n, patch * patch * 3),
@@ -206,7 +208,7 @@ class _Graph:
         attended = op.reshape(attended, _longs(0, 0, size), True)
         x = op.add(wanted, self._named(attended, f"{name}.self_attn.out_proj"))
         y = self._norm(x, f"{name}.layer_norm2", tower.epsilon)
-        y = _activation(tower.activation)(self._named(y, f"{name}.mlp.fc1"))
+        y = _ACTIVATIONS[tower.activation](self._named(y, f"{name}.mlp.fc1"))
         return op.add(x, self._named(y, f"{name}.mlp.fc2"))
 
     def _heads(self, x: Any, heads: int) -> Any:
@@ -230,12 +232,6 @@ class _Graph:
 
     def _w(self, name: str) -> Any:
         return _constant(self.weights[name])
-
-
-def _activation(name: str) -> Callable[[Any], Any]:
-    if name not in _ACTIVATIONS:
-        raise ValueError(f"its hidden_act is {name!r}, and only {list(_ACTIVATIONS)} are supported")
-    return _ACTIVATIONS[name]
 
 
 def _constant(array: NDArray[Any] | np.float32) -> Any:

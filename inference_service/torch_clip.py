@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import CLIPModel
+from transformers import CLIPConfig, CLIPModel
 from transformers.utils.logging import disable_progress_bar
 
 from imagesearch.model import Embeddings
-from inference_service.checkpoint import Config
+from inference_service.checkpoint import Config, Weights, logit_scale
 from inference_service.images import Framing
 
 
@@ -31,8 +30,8 @@ class TorchTowers:
 
     def __init__(
         self,
-        folder: Path,
         config: Config,
+        weights: Weights,
         framing: Framing,
         device: str,
         dtype: torch.dtype | None = None,
@@ -42,15 +41,15 @@ class TorchTowers:
             dtype: what it computes in; by default bfloat16 on a GPU that has it, else float32.
 
         Raises:
-            ValueError: a part is missing or does not fit.
-            OSError: a file is missing or unreadable.
+            ValueError: the weights are not those of the model.
         """
         self._device = torch.device(device)
         fast = self._on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = dtype or (torch.bfloat16 if fast else torch.float32)
         self.image_batch, self.image_threads = (64, 2) if self._on_gpu else (16, 1)
-        model = _load_model(folder, config)
-        self.logit_scale = float(model.logit_scale.detach().exp())
+        config.check_weights(weights)
+        self.logit_scale = logit_scale(weights)
+        model = _model(config, weights)
         # The bytes of a picture lie with its colours last, and so lie the weights that meet them.
         self._model = model.to(device=self._device, dtype=dtype).to(  # type: ignore[call-arg]  # its stub lost self
             memory_format=torch.channels_last
@@ -104,15 +103,36 @@ def _unit(features: torch.Tensor) -> Embeddings:
     return unit
 
 
-def _load_model(folder: Path, config: Config) -> CLIPModel:
+def _model(config: Config, weights: Weights) -> CLIPModel:
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    loaded: Any = CLIPModel.from_pretrained(
-        folder,
+    parameters = {name: torch.from_numpy(weights[name]) for name in config.parameters}
+    parameters["logit_scale"] = torch.from_numpy(weights["logit_scale"]).reshape(())
+    model: CLIPModel = CLIPModel.from_pretrained(
+        None,
+        config=_library_config(config),
+        state_dict=parameters,
         dtype=torch.float32,
         attn_implementation="sdpa",  # flash attention, where the card has it
-        output_loading_info=True,
     )
-    model: CLIPModel = loaded[0]  # in evaluation mode
-    # The library would go on with random weights in place of what is missing.
-    config.check_weights(sorted(set(model.state_dict()) - set(loaded[1]["missing_keys"])))
-    return model
+    return model  # in evaluation mode
+
+
+def _library_config(config: Config) -> CLIPConfig:
+    text, vision = (
+        {
+            "hidden_size": tower.width,
+            "intermediate_size": tower.inner,
+            "num_hidden_layers": tower.layers,
+            "num_attention_heads": tower.heads,
+            "hidden_act": tower.activation,
+            "layer_norm_eps": tower.epsilon,
+        }
+        for tower in (config.text, config.vision)
+    )
+    text |= {
+        "vocab_size": config.tokens,
+        "max_position_embeddings": config.max_tokens,
+        "eos_token_id": config.end_token,
+    }
+    vision |= {"image_size": config.image_side, "patch_size": config.patch_side}
+    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=config.embedding_dim)

@@ -14,7 +14,7 @@ import pytest
 
 from imagesearch.config import DEFAULT_MODEL
 from inference_service import bake_model
-from inference_service import checkpoint as formats
+from inference_service import model_folder as formats
 from inference_service.bake_model import CannotBake, bake
 from tests.stub_http import Request, StubServer, reply
 
@@ -66,6 +66,12 @@ def test_a_checkpoint_without_weights_ends_the_build(tmp_path: Path) -> None:
 def test_a_revision_that_may_move_ends_the_build(revision: str, tmp_path: Path) -> None:
     with pytest.raises(CannotBake, match=r"CLIP_REVISION must be a commit of laion/CLIP"):
         bake(DEFAULT_MODEL, revision, tmp_path / "model")
+
+
+@pytest.mark.parametrize("model", ["./none", "../none", "/none/such", "~/none", "models/none"])
+def test_a_folder_that_is_missing_is_never_asked_of_the_hub(model: str, tmp_path: Path) -> None:
+    with pytest.raises(CannotBake, match=f"there is no folder {model}"):
+        bake(model, COMMIT, tmp_path / "model")
 
 
 HUB_FILES: Mapping[str, bytes] = {

@@ -1,0 +1,141 @@
+"""Where a checkpoint is: a folder here, a folder inside of it, or a model id of the hub.
+
+Reading what is in it is in `checkpoint.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# The files of a checkpoint that decide what its embeddings are; weights come in either format.
+CONFIG_FILES = ("*.json", "merges.txt")
+SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
+PICKLES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
+_HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """
+    A folder in the format of `transformers`.
+
+    Attributes:
+        name: what the checkpoint is called, whatever the folder is.
+        commit: the hub's; None of a folder that was here.
+    """
+
+    path: Path
+    name: str
+    commit: str | None = None
+
+    @classmethod
+    def find(cls, model: str) -> ModelFolder:
+        """
+        Find *model*: a folder, or what is no path and no folder here, on the hub.
+
+        Raises:
+            OSError: there is none, or the hub does not have it or does not answer.
+            ValueError: it is something else, or more than one.
+        """
+        path = Path(model).expanduser()
+        if path.is_dir():
+            outer = path.resolve()
+            return cls(_inner(outer), outer.name)
+        if path.exists():
+            raise ValueError("it is a file, where a folder with a config.json is needed")
+        beside_others = (
+            len(path.parts) > 1 and path.parent.is_dir()
+        )  # models/none, beside models/demo
+        if beside_others or not _HUB_ID.fullmatch(model):
+            raise FileNotFoundError(f"there is no folder {path.absolute()}")
+        try:
+            outer = _download(model)
+        except Exception as error:
+            raise OSError(
+                f"there is no folder {path.absolute()}, and of the hub: {error}"
+            ) from error
+        return cls(_inner(outer), model.rpartition("/")[2], commit=outer.name)
+
+    @property
+    def revision(self) -> str:
+        """Its name and its weights revision; of a folder its files are read for it."""
+        digits = self.commit or _digest(self.path)
+        return f"{re.sub(r'[^A-Za-z0-9._-]', '_', self.name)[:48]}-{digits[:12]}"
+
+
+def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the files in *folder* that match the first of *patterns* that any file matches."""
+    for pattern in patterns:
+        if found := sorted(folder.glob(pattern)):
+            return found
+    return []
+
+
+def _inner(folder: Path) -> Path:
+    """
+    Return *folder*, or the one inside of it that is a checkpoint.
+
+    sentence-transformers puts one into 0_CLIPModel, the hub's cache into snapshots/COMMIT.
+    """
+    if _is_clip(folder / "config.json"):
+        return folder
+    configs = [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
+    found = sorted(config.parent for config in configs if _is_clip(config))
+    if len(found) > 1:
+        names = ", ".join(str(one.relative_to(folder)) for one in found)
+        raise ValueError(f"it holds several checkpoints, of which one must be named: {names}")
+    if found:
+        logger.info("the checkpoint in %s is %s", folder, found[0].relative_to(folder))
+        return found[0]
+    if not (folder / "config.json").exists():
+        raise FileNotFoundError(_without_config(folder))
+    return folder
+
+
+def _without_config(folder: Path) -> str:
+    needed = "a checkpoint in the format of transformers, with a config.json, is needed"
+    if next(folder.glob("open_clip*"), None):
+        return f"it is a checkpoint of open_clip, and {needed}"
+    if (folder / "modules.json").exists():
+        return f"it is a model of sentence-transformers without a CLIPModel folder, and {needed}"
+    return f"it has no config.json: {needed}"
+
+
+def _is_clip(config: Path) -> bool:
+    try:
+        return bool(json.loads(config.read_bytes())["model_type"] == "clip")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _download(model: str) -> Path:
+    """Return the snapshot of *model* in the hub's cache; its last part is the commit."""
+    from huggingface_hub import snapshot_download  # here: a folder needs none
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    outer = Path(snapshot_download(model, allow_patterns=[*CONFIG_FILES, *SAFETENSORS]))
+    inner = _inner(outer)
+    place = "" if inner == outer else f"{inner.name}/"
+    for weights in (SAFETENSORS, PICKLES):
+        if not matching(inner, SAFETENSORS):
+            files = [place + pattern for pattern in (*CONFIG_FILES, *weights)]
+            snapshot_download(model, allow_patterns=files)
+    return outer
+
+
+def _digest(folder: Path) -> str:
+    configs = [path for pattern in CONFIG_FILES for path in folder.glob(pattern)]
+    digest = hashlib.sha256()
+    for path in sorted(configs) + (matching(folder, SAFETENSORS) or matching(folder, PICKLES)):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""How a checkpoint's image processor frames its pictures, read from its JSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from inference_service.images import Framing
+from inference_service.json_part import JsonPart
+
+MOST_SIDE = 4096  # pixels; the largest CLIPs take 448
+MOST_INPUT = 20.0  # of a normalised colour, which OpenAI's mean and deviation put from -1.8 to 2.2
+_CLIP_PROCESSOR = {
+    "do_resize": True,
+    "do_rescale": True,
+    "do_normalize": True,
+    "do_center_crop": True,
+    "size": 224,
+    "crop_size": 224,
+    "resample": Image.Resampling.BICUBIC,
+    "rescale_factor": 1 / 255,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}  # what `transformers` takes for a key that the file leaves out
+
+
+def read_framing(folder: Path) -> Framing:
+    """
+    Read processor_config.json or preprocessor_config.json of the checkpoint in *folder*.
+
+    Raises:
+        OSError: there is neither.
+        ValueError: it asks for what `Framing` does not do, or for what cannot be.
+    """
+    told = _told(folder)
+    for step in ("do_resize", "do_rescale", "do_normalize"):
+        if told.values[step] is not True:
+            raise told.wrong(step, "true")
+    scale, offset = _normalisation(told)
+    framing = Framing(
+        _size(told),
+        _crop(told) if told.values["do_center_crop"] else None,
+        Image.Resampling(told.whole("resample", 0, max(Image.Resampling))),
+        tuple(scale),
+        tuple(offset),
+    )
+    sides = framing.short_side
+    shortest = (sides, sides) if isinstance(sides, int) else sides
+    crop = framing.crop or (0, 0)
+    if crop[0] > shortest[0] or crop[1] > shortest[1]:  # each picture would get a black edge
+        bound = f"no larger than what size leaves, {shortest[0]} x {shortest[1]}"
+        raise told.wrong("crop_size", bound)
+    return framing
+
+
+def _told(folder: Path) -> JsonPart:
+    whole = folder / "processor_config.json"
+    told = JsonPart.read(whole).part("image_processor") if whole.exists() else None
+    if told is None or not told.values:
+        path = folder / "preprocessor_config.json"
+        if not path.exists():
+            raise FileNotFoundError("it has no preprocessor_config.json and no image processor")
+        told = JsonPart.read(path)
+    given = {name: value for name, value in told.values.items() if value is not None}
+    return JsonPart(told.file, told.name, {**_CLIP_PROCESSOR, **given})
+
+
+def _normalisation(told: JsonPart) -> tuple[list[float], list[float]]:
+    """Return by what each colour of a pixel is multiplied, and what is added then."""
+    factor = told.number("rescale_factor", 1e-6, 1.0)
+    mean, deviation = _colours(told, "image_mean", -256.0), _colours(told, "image_std", 1e-6)
+    scale, offset = factor / deviation, -mean / deviation
+    if max(np.abs(offset).max(), np.abs(255 * scale + offset).max()) > MOST_INPUT:
+        raise ValueError(
+            f"{told.file}: rescale_factor, image_mean and image_std must leave colours from "
+            f"{-MOST_INPUT:g} to {MOST_INPUT:g}, got {offset.min():.4g} to "
+            f"{(255 * scale + offset).max():.4g}"
+        )
+    return scale.tolist(), offset.tolist()
+
+
+def _colours(told: JsonPart, name: str, least: float) -> Any:
+    given = told.values[name]
+    three = given if isinstance(given, list) else [given] * 3
+    if len(three) != 3:
+        raise told.wrong(name, "three numbers, of red, green and blue")
+    each = JsonPart(told.file, told.name, {f"{name}[{i}]": one for i, one in enumerate(three)})
+    return np.array([each.number(one, least, 256.0) for one in each.values])
+
+
+def _size(told: JsonPart) -> int | tuple[int, int]:
+    """Return what the shorter side becomes, or width and height."""
+    size = told.values["size"]
+    if not isinstance(size, dict | list):  # a number, as the oldest checkpoints have it
+        return told.whole("size", 1, MOST_SIDE)
+    if isinstance(size, dict) and "shortest_edge" in size:
+        if size.get("longest_edge") is not None:
+            raise told.wrong("size", "without a longest_edge")
+        return told.part("size").whole("shortest_edge", 1, MOST_SIDE)
+    return _both(told, "size")
+
+
+def _crop(told: JsonPart) -> tuple[int, int]:
+    if isinstance(told.values["crop_size"], dict | list):
+        return _both(told, "crop_size")
+    return (told.whole("crop_size", 1, MOST_SIDE),) * 2
+
+
+def _both(told: JsonPart, name: str) -> tuple[int, int]:
+    """Return width and height of an object, or of a list, which has the height first."""
+    given = told.values[name]
+    if isinstance(given, list) and len(given) == 2:
+        given = {"height": given[0], "width": given[1]}
+    if not isinstance(given, dict) or not {"height", "width"} <= given.keys():
+        raise told.wrong(name, "a number, or an object with height and width")
+    sides = JsonPart(told.file, f"{told.name}{name}.", given)
+    return sides.whole("width", 1, MOST_SIDE), sides.whole("height", 1, MOST_SIDE)
