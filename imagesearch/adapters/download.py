@@ -13,7 +13,8 @@ from urllib.parse import urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from imagesearch.adapters.http_client import HttpClient, Limits, Reply, is_public
+from imagesearch.adapters.addresses import is_public
+from imagesearch.adapters.http_client import HttpClient, Limits, Reply
 from imagesearch.adapters.signatures import is_image
 from imagesearch.clock import SystemClock
 from imagesearch.errors import RejectedImage, Unavailable

@@ -1,7 +1,7 @@
 """HTTP GETs bounded in time, size and connections, to addresses that a guard has seen.
 
-Which hosts images may come from, redirects and attempts are in `download.py`; the listing that is
-read over the same client is in `pixabay.py`.
+Which addresses are public is in `addresses.py`, which hosts images may come from, redirects and
+attempts are in `download.py`; the listing that is read over the same client is in `pixabay.py`.
 
 urllib3 is used without requests. Its PoolManager may be shared by threads (a requests Session is
 not documented to be), and by itself it keeps no cookies, reads no `.netrc`, and follows neither
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import ipaddress
 import socket
 import ssl
 import time
@@ -30,7 +29,6 @@ from imagesearch.errors import Unavailable
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 65_536
-_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that is given out: RFC 4291, section 2.4
 _HEADERS = {"User-Agent": "imagesearch", "Accept-Encoding": "identity"}
 
 Guard = Callable[[str, int, str], bool]  # (host, port, address) -> may it be connected to?
@@ -71,19 +69,6 @@ class Reply:
     def location(self) -> str | None:
         """Where a redirect leads, or None."""
         return self.headers.get("Location") if self.status in _REDIRECTS else None
-
-
-def is_public(address: str) -> bool:
-    """
-    True for an address of the public internet, which no server inside a network has.
-
-    Private, loopback, link-local, multicast and reserved addresses are not, nor is any IPv6
-    address that wraps an IPv4 one (mapped, compatible, NAT64, 6to4): it may wrap a private one.
-    """
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and (ip not in _GLOBAL_UNICAST or ip.sixtofour):
-        return False
-    return ip.is_global and not ip.is_multicast
 
 
 def anywhere(_host: str, _port: int, _address: str) -> bool:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from imagesearch.adapters.http_client import HttpClient, Limits, Reply, anywhere, is_public
+from imagesearch.adapters.addresses import is_public
+from imagesearch.adapters.http_client import HttpClient, Limits, Reply, anywhere
 from imagesearch.errors import Unavailable
 from tests.stub_http import Request, StubServer, reply
 
@@ -42,24 +43,6 @@ def fails(client: HttpClient, url: str, total_seconds: float = 10) -> str:
     assert isinstance(answer, Unavailable), answer
     assert time.monotonic() - started < 5
     return str(answer)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1", "127.8.9.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",
-        "100.64.0.1", "0.0.0.0", "224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.2.1",
-        "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fec0::1", "ff02::1", "2001:db8::1",
-        "::ffff:127.0.0.1", "::7f00:1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:1::",
-    ],
-)  # fmt: skip
-def test_an_address_inside_a_network_is_not_public(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "104.18.40.96", "2606:4700::6812:2860"])
-def test_an_address_of_the_internet_is_public(address: str) -> None:
-    assert is_public(address)
 
 
 def test_status_headers_and_body_come_back_whatever_the_status() -> None:
