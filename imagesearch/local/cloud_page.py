@@ -8,6 +8,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from imagesearch.adapters.object_names import checked_object_name
+from imagesearch.errors import InvalidRequest
 from imagesearch.local.page import SecurityHeaders, page_config, page_files
 
 IMAGES_PATH = "/images"
@@ -33,7 +36,12 @@ def create_site(api_url: str, bucket_url: str, demo_keywords: Sequence[str]) -> 
     """
 
     def image(request: Request) -> Response:
-        return _image(f"{bucket_url}/{request.path_params['name']}")
+        try:
+            # What a store would not take is not asked for: `..` or `?` would be another URL.
+            name = checked_object_name(request.path_params["name"])
+        except InvalidRequest:
+            return _not_found()
+        return _image(f"{bucket_url}/{name}")
 
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
     images = Mount(IMAGES_PATH, routes=[Route("/{name}", image)], middleware=any_origin)
@@ -50,6 +58,14 @@ def _image(url: str) -> Response:
             return Response(answer.read(), 200, headers, answer.headers["Content-Type"])
     except urllib.error.HTTPError as error:
         with error:
-            return PlainTextResponse(error.reason, error.code)
-    except OSError:
-        return PlainTextResponse("the storage emulator does not answer", 503)
+            return _not_found() if error.code == 404 else _no_answer()
+    except (OSError, HTTPException):
+        return _no_answer()
+
+
+def _not_found() -> Response:
+    return PlainTextResponse("Not Found", 404)
+
+
+def _no_answer() -> Response:
+    return PlainTextResponse("the storage emulator does not answer", 503)
