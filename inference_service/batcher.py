@@ -5,6 +5,7 @@ What the function computes is its owner's business: see `clip.py`.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -21,6 +22,7 @@ from inference_service import callers
 
 CLOSE_LIMIT_SECONDS = 8.0  # Cloud Run kills a container 10 seconds after it asks it to end
 BACKGROUND_NICENESS = 10  # of at most 19; the threads that the function starts inherit it
+logger = logging.getLogger(__name__)
 
 
 def cores() -> int:
@@ -200,7 +202,9 @@ class Batcher(Generic[Item, Result]):
             self._succeeded_at = time.monotonic()
             for (_, future), result in answers:
                 future.set_result(result)
-        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever is raised
+        except Exception as error:  # the thread must outlive whatever is raised
+            if not isinstance(error, Unavailable):
+                logger.exception("the %s encoder failed", self.name)
             for _, future in batch:
                 future.set_exception(error)
 
@@ -212,7 +216,9 @@ class Batcher(Generic[Item, Result]):
         except CancelledError:
             raise DeadlineExceeded(f"nobody waits for the {self.name} encoder") from None
         except Exception as error:
-            raise Unavailable(f"the {self.name} encoder failed: {error!r}") from error
+            # By its kind alone: what a library says may name folders of this machine.
+            message = f"the {self.name} encoder failed ({type(error).__name__})"
+            raise Unavailable(message) from error
 
     def _stopping(self) -> Unavailable:
         return Unavailable(f"the {self.name} encoder is stopping")

@@ -212,7 +212,7 @@ class ClipEncoder:
             if not self._is_proved:
                 embeddings = self._clip.embed_images([self._clip.preprocess(_probe())])
                 if not np.isfinite(embeddings).all():
-                    raise ValueError("the model gave an embedding that is not finite")
+                    raise Unavailable("the model gave an embedding that is not finite")
                 self._is_proved = True
 
     def _embed_decoded(

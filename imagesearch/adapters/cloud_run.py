@@ -344,7 +344,8 @@ class _Http:
         ) as error:
             raise _Passing(f"no connection to {self._name} ({type(error).__name__})") from error
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{self._name} cannot be asked: {error}") from error
+            _logger.warning("%s cannot be asked: %s", self._name, error)
+            raise Unavailable(f"{self._name} cannot be asked ({type(error).__name__})") from error
 
     def close(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ The folder of files, the same port on one machine, has a file of its own beside 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ _TRY_SECONDS = 5.0
 _CONNECTIONS = 8  # at a time, to look names up
 _KEPT_CONNECTIONS = 64  # as many as there may be download threads, see `Settings`
 _NO_BUCKET_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
+
+_logger = logging.getLogger(__name__)
 
 
 def connect(project: str, bucket: str) -> GcsStore:
@@ -129,7 +132,8 @@ def _translated(name: str) -> Iterator[None]:
         try:
             yield
         except DataCorruption as error:
-            raise Unavailable(f"Cloud Storage: {name} came damaged: {error}") from error
+            _logger.warning("%s came damaged: %s", name, error)
+            raise Unavailable(f"Cloud Storage: {name} came damaged") from error
 
 
 def _keep_connections(session: Any) -> None:

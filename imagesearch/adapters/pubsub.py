@@ -49,7 +49,7 @@ class PubsubPublisher:
             Unavailable: it was not taken, as far as is known; after a time-out it may have been.
             Bug: Pub/Sub will never take it as it is.
         """
-        with translated(f"Pub/Sub topic {message.topic} of {self._project}"):
+        with translated(f"Pub/Sub topic {message.topic}"):
             self._connected().publish(
                 request={
                     "topic": f"projects/{self._project}/topics/{message.topic}",

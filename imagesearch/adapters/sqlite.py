@@ -72,7 +72,6 @@ _KEPT_LOG_BYTES = 64_000_000  # of the write-ahead log, once what it holds is in
 _NAMED = 10  # images in one line of the log
 _MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -450,7 +449,7 @@ class SqliteCatalog:
                 create_schema(connection)
             elif version != SCHEMA_VERSION:
                 raise Unavailable(
-                    f"{self._path} has catalog schema {version}, this program needs"
+                    f"{self._path.name} has catalog schema {version}, this program needs"
                     f" {SCHEMA_VERSION}: move the file away to begin anew"
                 )
         _use_write_ahead_log(connection)
@@ -559,8 +558,10 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        logger.warning("the catalog %s failed: %s", path, error)
         is_damaged = getattr(error, "sqlite_errorcode", None) in _DAMAGED_FILE
         hint = "; move the file away to begin anew" if is_damaged else ""
-        raise Unavailable(f"the catalog {path} failed: {error}{hint}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Unavailable(f"the catalog {path.name} failed: {reason}{hint}") from error
     except UnicodeEncodeError as error:  # a lone surrogate, which UTF-8 cannot hold
         raise InvalidRequest(f"text for the catalog is not Unicode: {error}") from error

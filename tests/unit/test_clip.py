@@ -526,9 +526,9 @@ def test_more_texts_than_may_wait_are_refused_at_once(tiny_folder: Path) -> None
 def test_a_failing_model_fails_the_call_and_the_next_one_works(tiny_folder: Path) -> None:
     with moody_encoder(tiny_folder) as (moody, encoder):
         moody.errors.append(RuntimeError("CUDA error: out of memory"))
-        with pytest.raises(Unavailable, match=r"the image encoder failed: .*out of memory"):
+        with pytest.raises(Unavailable, match=r"the image encoder failed \(RuntimeError\)"):
             encoder.encode_images([jpeg()])
-        with pytest.raises(Unavailable, match=r"the text encoder failed: .*out of memory"):
+        with pytest.raises(Unavailable, match=r"the text encoder failed \(RuntimeError\)"):
             encoder.encode_text("horse")
         moody.errors.clear()
         assert len(stacked(encoder.encode_images([jpeg()]))) == 1
@@ -547,7 +547,7 @@ def test_a_call_past_its_time_limit_ends(tiny_folder: Path) -> None:
 def test_a_model_that_never_ran_or_fails_is_tried_and_told(tiny_folder: Path) -> None:
     with moody_encoder(tiny_folder) as (moody, encoder):
         moody.errors.append(RuntimeError("CUDA error"))
-        with pytest.raises(Unavailable, match="CUDA error"):
+        with pytest.raises(Unavailable, match="RuntimeError"):
             encoder.check()
         moody.errors.clear()
         encoder.check()
@@ -584,7 +584,7 @@ def test_a_vision_tower_that_is_broken_rejects_no_image(checkpoint: Path) -> Non
     with loaded(checkpoint) as encoder:
         encoder.check()
         for _ in range(2):
-            with pytest.raises(Unavailable, match=r"the image encoder failed: .*not finite"):
+            with pytest.raises(Unavailable, match="not finite"):
                 encoder.encode_images([jpeg()])
         with pytest.raises(Unavailable, match="not finite"):
             encoder.check()
