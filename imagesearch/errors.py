@@ -3,6 +3,9 @@
 Adapters translate the exceptions of their SDK into this tree and nobody else does; what a status
 means at an HTTP door and at a push door is the table of `docs/design.md` §8.
 
+A message may be shown to anyone, in an answer or as a pool's reason: it names no folder, host or
+account of ours. What it leaves out is in the log, where the adapter puts it.
+
     ImageSearchError
     ├── InvalidRequest       mend the request: it names the field, the bound and the value
     │   └── MalformedMessage mend the publisher: a retry of the same message cannot help
@@ -52,11 +55,27 @@ class MalformedMessage(InvalidRequest):
     code = "malformed_message"
 
 
+MAX_REASON_CHARACTERS = 200
+
+
 class RejectedImage(ImageSearchError):
-    """One image cannot be used; the message is the reason that is recorded on it."""
+    """
+    One image cannot be used; the message is the reason that is recorded on it.
+
+    It may quote what a stranger wrote: on one line, printable, and at most
+    `MAX_REASON_CHARACTERS` long, whoever raises it.
+    """
 
     status = 422
     code = "rejected_image"
+
+    def __init__(self, reason: str) -> None:
+        shown = "".join(
+            one if one.isprintable() else ascii(one)[1:-1]
+            for one in reason[: MAX_REASON_CHARACTERS + 1]
+        )
+        is_long = len(shown) > MAX_REASON_CHARACTERS
+        super().__init__(shown[: MAX_REASON_CHARACTERS - 1] + "…" if is_long else shown)
 
 
 class NotFound(ImageSearchError):

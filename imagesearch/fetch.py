@@ -143,9 +143,7 @@ class Fetch:
                 self._hand_over(job, held.pop(0))
         refused = [why for batch in held for why in batch.rejections.values()]
         if refused:
-            # A source that refuses every image is at fault itself: a "ready" pool with nothing
-            # in it would be remembered for a day.
-            raise Unavailable(f"not one of {len(refused)} images could be used: {refused[0]}")
+            raise _none_usable(refused)
 
     @stage("list")
     def _list(self, job: FetchJob, downloads: Downloads) -> bool:
@@ -153,6 +151,8 @@ class Fetch:
         if self.catalog.listing(job.pool_id, job.generation) is not None:
             return False
         listing = self.source.list_images(job.keyword, job.options, downloads.begin)
+        if listing.rejections and not listing.images:
+            raise _none_usable(list(listing.rejections.values()))
         now = self.clock.now()
         self._note(self.catalog.record_listing(job.pool_id, job.generation, listing, now))
         return True
@@ -269,6 +269,15 @@ class Fetch:
     def _note(self, pool: Pool | None) -> None:
         if pool is not None:
             self.cache.put_state(pool)
+
+
+def _none_usable(reasons: Sequence[str]) -> Unavailable:
+    """
+    Return the error for a source that offers images, and not one that can be used.
+
+    It is at fault itself: a "ready" pool with nothing in it would be remembered for a day.
+    """
+    return Unavailable(f"not one of {len(reasons)} images could be used: {reasons[0]}")
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
     return {
         "image_id": image.image_id,
         "url": f"{images_url}/{image.object_name}",
-        "page_url": urljoin(host_url, image.page_url) if image.page_url else "",
+        "page_url": _page_url(host_url, image.page_url),
         "width": image.width,
         "height": image.height,
         "credit": {"user": image.credit.user, "source": image.credit.source},
@@ -155,6 +155,14 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "score": round(hit.score, 6),
         "relevance": round(hit.relevance, 6),
     }
+
+
+def _page_url(host_url: str, stored: str) -> str:
+    """Return the link to an image's page; "" for what is stored and cannot be read as one."""
+    try:
+        return urljoin(host_url, stored) if stored else ""
+    except ValueError:  # an earlier version stored links as they came
+        return ""
 
 
 def pool_json(pool: Pool, now: datetime, policy: PoolPolicy) -> dict[str, Any]:

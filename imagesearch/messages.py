@@ -17,6 +17,8 @@ from imagesearch.model import SourceOptions
 MAX_QUERY_CHARACTERS = 500
 MAX_TOP_K = 200
 MAX_BATCH_IMAGES = 32
+_MAX_ID_CHARACTERS = 200  # as many as a stored image's name may have
+_MAX_GENERATION = 2**31 - 1  # what any catalog can count to
 FIRST_BATCH_IMAGES = 8  # few: they are searchable while the others are on their way
 
 
@@ -39,8 +41,8 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     topic: ClassVar[str]
     schema_version: Literal[1] = 1
-    pool_id: str = Field(min_length=1)
-    generation: int = Field(ge=1)
+    pool_id: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
+    generation: int = Field(ge=1, le=_MAX_GENERATION)
 
     def attributes(self, trace: str) -> dict[str, str]:
         """Return what travels beside the message, to be read or filtered on without decoding it."""
@@ -68,8 +70,8 @@ class BatchImage(BaseModel):
     """An image of a batch: its id and its name in the image store."""
 
     model_config = ConfigDict(frozen=True)
-    image_id: str = Field(min_length=1)
-    object_name: str = Field(min_length=1)
+    image_id: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
+    object_name: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
 
 
 class EmbedBatch(Message):

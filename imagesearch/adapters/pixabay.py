@@ -1,7 +1,7 @@
 """Pixabay behind the port `ImageSource`: its listing, its errors and its rate limit.
 
-From where images may be downloaded is in `download.py`, the limits of each request in
-`http_client.py`.
+What a hit of the listing may hold is in `pixabay_hits.py`, from where images may be downloaded in
+`download.py`, the limits of each request in `http_client.py`, how the key is kept in `api_key.py`.
 
 Source of every parameter, bound and error text: https://pixabay.com/api/docs/.
 """
@@ -9,20 +9,15 @@ Source of every parameter, bound and error text: https://pixabay.com/api/docs/.
 from __future__ import annotations
 
 import itertools
-import json
-import logging
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import urlencode
 
-from pydantic import SecretStr
-
+from imagesearch.adapters.api_key import ApiKey
 from imagesearch.adapters.download import Downloader
 from imagesearch.adapters.http_client import HttpClient, Limits, Reply, anywhere
+from imagesearch.adapters.pixabay_hits import HitReader, Page, parse_page
 from imagesearch.errors import (
     InvalidRequest,
     Overloaded,
@@ -30,7 +25,7 @@ from imagesearch.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.model import Credit, Image, ListedImage, Listing, SourceOptions
+from imagesearch.model import ListedImage, Listing, SourceOptions
 from imagesearch.ports import Clock
 
 API_URL = "https://pixabay.com/api/"
@@ -52,38 +47,6 @@ _COLORS = (
     "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black brown"
 )
 _PAST_THE_END = '"page" is out of valid range'
-_SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png", ".webp": ".webp"}
-
-_KEY_PARAMETER = re.compile(r"\bkey=[^&\s'\"]+")
-
-logger = logging.getLogger(__name__)
-
-
-class _KeyFilter(logging.Filter):
-    """
-    Hides the value of `key` in the URLs that urllib3 logs.
-
-    Pixabay takes its key as a query parameter only, and urllib3 logs at DEBUG the path and the
-    query of each request, and as a warning the URL and the text of headers it cannot parse.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        hidden = _KEY_PARAMETER.sub("key=***", text)
-        if hidden != text:
-            record.msg, record.args, record.exc_info = hidden, None, None
-        return True
-
-
-_KEY_FILTER = _KeyFilter()
-# A filter does not see what is logged below its logger, so each one that logs URLs has it.
-_LOGGERS = ("connection", "connectionpool", "poolmanager", "util.retry")
-
-
-@dataclass(frozen=True)
-class _Page:
-    total_hits: int  # how many images can be reached by paging
-    hits: list[Any]
 
 
 class Pixabay:
@@ -116,17 +79,15 @@ class Pixabay:
         credit_source: str = "Pixabay",
         limits: Limits = LISTING_LIMITS,
     ) -> None:
-        self._api_key = SecretStr(api_key)
+        self._key = ApiKey(api_key)
         self._downloader = downloader
         self._take_quota = take_quota
         self._clock = clock
         self._api_url = api_url
-        self._source = source
+        self._hits = HitReader(source, credit_source, self._key, downloader.check)
         self._credit_source = credit_source
         self._limits = limits
         self._http = HttpClient(limits=limits, connections=4, guard=anywhere)
-        for name in _LOGGERS:
-            logging.getLogger(f"urllib3.{name}").addFilter(_KEY_FILTER)
 
     def close(self) -> None:
         """Close the connections to the listing and to the images."""
@@ -159,14 +120,15 @@ class Pixabay:
         found: dict[str, ListedImage | RejectedImage] = {}
         number = 0
         while True:
-            number, before = number + 1, len(found)
+            first, number, before = number * per_page + 1, number + 1, len(found)
             page = self._page({**parameters, "page": number})
-            for image_id, one in self._read_hits(page.hits):
+            for image_id, one in self._hits.read(page.hits[:per_page], first):
                 found.setdefault(image_id, one)
             if on_page is not None:
                 new = itertools.islice(found.values(), before, options.pool_size)
                 on_page([one for one in new if isinstance(one, ListedImage)])
-            is_last = len(page.hits) < per_page or number * per_page >= page.total_hits
+            reachable = min(page.total_hits, MAX_POOL_SIZE)
+            is_last = len(page.hits) < per_page or number * per_page >= reachable
             if is_last or len(found) >= options.pool_size or len(found) == before:
                 return _listing(dict(itertools.islice(found.items(), options.pool_size)))
 
@@ -178,19 +140,27 @@ class Pixabay:
             RejectedImage: this image cannot be had.
             Unavailable: it could not be had now.
         """
-        return self._downloader.get(image.download_url)
+        try:
+            return self._downloader.get(image.download_url)
+        except (RejectedImage, Unavailable) as error:
+            # The host was told the key with the listing, and may lead to a name that holds it.
+            failure = type(error)(self._key.hidden_in(str(error)))
+        raise failure
 
-    def _page(self, parameters: Mapping[str, str | int]) -> _Page:
+    def _page(self, parameters: Mapping[str, str | int]) -> Page:
         reply = self._ask(parameters)
         if reply.status == 200:
-            if (page := _parsed(reply)) is not None:
+            if reply.body is None:
+                most = f"more than {self._limits.max_bytes} bytes"
+                raise Unavailable(f"{self._credit_source} answered with {most}")
+            if (page := parse_page(reply.body)) is not None:
                 return page
             raise Unavailable(f"{self._credit_source} answered 200, but not with a listing")
         text = self._text(reply)
         if reply.status != 400 or text.startswith("<"):
             raise Unavailable(f"{self._credit_source} answered {reply.status}")
         if _PAST_THE_END in text and parameters["page"] != 1:
-            return _Page(0, [])
+            return Page(0, [])
         raise SourceRefused(f"{self._credit_source} refused the request: {text}")
 
     def _ask(self, parameters: Mapping[str, str | int]) -> Reply:
@@ -219,8 +189,7 @@ class Pixabay:
 
     def _get(self, parameters: Mapping[str, str | int]) -> Reply | Unavailable:
         # The only place that sees the key: nothing is raised through this frame.
-        key = self._api_key.get_secret_value()
-        query = urlencode({"key": key, **parameters}, errors="replace")
+        query = urlencode({"key": self._key.reveal(), **parameters}, errors="replace")
         reply = self._http.get(f"{self._api_url}?{query}", total_seconds=self._limits.total_seconds)
         if isinstance(reply, Unavailable):
             return Unavailable(f"{self._credit_source} is not available: {reply}")
@@ -229,39 +198,7 @@ class Pixabay:
     def _text(self, reply: Reply) -> str:
         """Return the beginning of an error's plain text, without the key if it is repeated."""
         text = (reply.body or b"").decode("utf-8", "replace")
-        key = self._api_key.get_secret_value()
-        for form in {key, quote_plus(key)} - {""}:
-            text = text.replace(form, "***")
-        return " ".join(text.split())[:200]
-
-    def _read_hits(self, hits: list[Any]) -> list[tuple[str, ListedImage | RejectedImage]]:
-        """Return each hit that has an id as what can be downloaded, or why it cannot be."""
-        found: list[tuple[str, ListedImage | RejectedImage]] = []
-        for hit in hits:
-            number = hit.get("id") if isinstance(hit, dict) else None
-            if type(number) is not int or number < 0:  # True is an int to isinstance
-                logger.warning("a hit without a usable id was dropped (source=%s)", self._source)
-                continue
-            image_id = f"{self._source}-{number}"
-            found.append((image_id, self._read_hit(image_id, hit)))
-        return found
-
-    def _read_hit(self, image_id: str, hit: dict[str, Any]) -> ListedImage | RejectedImage:
-        try:
-            url = _clean(hit.get("webformatURL"))
-            self._downloader.check(url)
-            image = Image(
-                image_id=image_id,
-                object_name=image_id + _suffix(url),
-                page_url=_page_url(hit.get("pageURL")),
-                width=_pixels(hit, "webformatWidth"),
-                height=_pixels(hit, "webformatHeight"),
-                credit=Credit(_clean(hit.get("user")) or "unknown", self._credit_source),
-                tags=_tags(hit.get("tags")),
-            )
-        except RejectedImage as reason:
-            return reason
-        return ListedImage(image, url)
+        return " ".join(self._key.hidden_in(text).split())[:200]
 
 
 def _parameters(keyword: str, options: SourceOptions) -> dict[str, Any]:
@@ -308,16 +245,6 @@ def _listing(found: dict[str, ListedImage | RejectedImage]) -> Listing:
     )
 
 
-def _parsed(reply: Reply) -> _Page | None:
-    try:
-        answer = json.loads(reply.body or b"")
-        page = _Page(answer["totalHits"], answer["hits"])
-    except (ValueError, RecursionError, TypeError, KeyError):
-        return None
-    is_listing = isinstance(page.total_hits, int) and isinstance(page.hits, list)
-    return page if is_listing else None
-
-
 def _reset_seconds(reply: Reply) -> float:
     """Return the seconds until the rate limit ends, 1..60; 60 when the answer does not say."""
     try:
@@ -327,33 +254,3 @@ def _reset_seconds(reply: Reply) -> float:
     if not math.isfinite(seconds):
         return RATE_PERIOD_SECONDS
     return min(max(seconds, 1.0), RATE_PERIOD_SECONDS)
-
-
-def _clean(value: object) -> str:
-    """Return a text of the answer trimmed, with no half of a surrogate pair; "" if it is none."""
-    if not isinstance(value, str):
-        return ""
-    return value.encode("utf-8", "replace").decode().strip()
-
-
-def _pixels(hit: dict[str, Any], name: str) -> int:
-    value = hit.get(name)
-    if type(value) is not int or value < 1:  # True is an int to isinstance
-        raise RejectedImage(f"{name} must be a whole number of at least 1, got {value!r:.40}")
-    return value
-
-
-def _page_url(value: object) -> str:
-    """Return a link that a page may show; "" for `javascript:` and other schemes."""
-    url = _clean(value)
-    is_path = url.startswith("/") and not url.startswith("//")  # of the demo gallery
-    return url if is_path or url.lower().startswith(("https://", "http://")) else ""
-
-
-def _suffix(url: str) -> str:
-    return _SUFFIXES.get(PurePosixPath(urlsplit(url).path).suffix.lower(), ".jpg")
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    tags = (tag.strip() for tag in _clean(value).split(","))
-    return tuple(dict.fromkeys(tag for tag in tags if tag))

@@ -246,6 +246,26 @@ def test_a_source_that_refuses_every_image_is_at_fault_itself(world: World) -> N
     assert world.ask().complete
 
 
+def test_a_listing_of_which_no_image_can_be_used_is_no_empty_pool(world: World) -> None:
+    """The source has images for the keyword, so that "none" must not be remembered for a day."""
+    world.offer("horse", 0, **{"twin-hit-1": "id must be a whole number", "twin-2": "no URL"})
+    world.ask()
+    job = world.take()
+    assert isinstance(job, FetchJob)
+    why = "not one of 2 images could be used: id must be a whole number"
+    for last_attempt in (False, True):
+        with pytest.raises(Unavailable, match=why):
+            world.fetch(job, last_attempt=last_attempt)
+    world.give_up(job.pool_id, job.generation, "gave up")
+    with pytest.raises(Unavailable, match=why):
+        world.ask()
+    world.clock.sleep(61)
+    world.offer("horse", 2)
+    world.ask()
+    world.deliver_all()
+    assert world.ask().complete
+
+
 def test_images_refused_before_the_first_good_one_are_rejected_with_it(world: World) -> None:
     job = job_of(world, 40)
     for i in range(32):

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,10 @@ from werkzeug.test import TestResponse
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, Message
-from imagesearch.model import ListedImage, PoolState
+from imagesearch.model import ListedImage, Listing, PoolState
 from imagesearch.push import MAX_BODY_BYTES
 from tests.log_lines import PROJECT, Log
-from tests.world import World
+from tests.world import World, listed
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -108,6 +109,26 @@ def test_a_ready_pool_is_answered_in_the_shape_of_the_design(
         "reason": None,
     }
     assert set(answer["timings"]) == {"total_seconds", "encode_seconds", "score_seconds"}
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_a_link_that_was_stored_unread_costs_no_answer(
+    query: FlaskClient, world: World, scope: str
+) -> None:
+    """An earlier version stored what a source sent as the page of an image."""
+    odd = listed(1)
+    odd = replace(odd, image=replace(odd.image, page_url="https://[x/"))
+    world.source.offers["horse"] = Listing((listed(0), odd, listed(2)))
+    world.ask()
+    world.deliver_all()
+    response = query.get("/search", query_string={**SEARCH, "scope": scope, "k": "200"})
+    assert response.status_code == 200
+    links = {one["image_id"]: one["page_url"] for one in body(response)["results"]}
+    assert links == {
+        "twin-0": "https://example.com/0",
+        "twin-1": "",
+        "twin-2": "https://example.com/2",
+    }
 
 
 def test_the_catalog_scope_answers_without_a_pool(query: FlaskClient, world: World) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from imagesearch import http_api
 from imagesearch.errors import InvalidRequest, Overloaded, Unavailable
+from imagesearch.model import Credit, Image, PoolPolicy, SearchHit, SearchRequest
+from imagesearch.search import SearchAnswer
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = {"t": "horse", "s_query": "horses amidst flowers"}
 
 
@@ -76,6 +81,29 @@ def test_the_keyword_may_be_left_out_in_scope_catalog() -> None:
 def test_a_pool_id_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="pool_id must be 32 hexadecimal digits"):
         http_api.parse_pool_id(text)
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("https://[x/", ""),
+        ("http://[::1", ""),
+        ("https://exa\u2100mple.com/", ""),
+        ("", ""),
+        ("/illustrations/1/", "https://here.example/illustrations/1/"),
+        ("https://pixabay.com/photos/1/", "https://pixabay.com/photos/1/"),
+    ],
+)
+def test_a_stored_link_that_cannot_be_read_is_left_out_of_an_answer(
+    stored: str, shown: str
+) -> None:
+    image = Image("pixabay-1", "pixabay-1.jpg", stored, 640, 427, Credit("Rosa", "Pixabay"))
+    hits = (SearchHit(image, 0.3, 30.0, 1.0),)
+    answer = SearchAnswer(SearchRequest("", "x", scope="catalog"), hits, None, complete=True)
+    body = http_api.answer_json(
+        answer, host_url="https://here.example/", images_url="", now=NOW, policy=PoolPolicy()
+    )
+    assert [result["page_url"] for result in body["results"]] == [shown]
 
 
 def test_errors_carry_code_message_and_field() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -448,16 +449,46 @@ def test_a_hit_without_a_needed_key_is_rejected(name: str) -> None:
     assert list(found.rejections) == ["pixabay-2"]
 
 
-def test_hits_without_a_usable_id_are_dropped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    unusable: list[object] = [None, "7", "../../etc", -1, 1.5, True, [], {}]
-    bad = [hit(1, id=value) for value in unusable]
-    nameless = hit(1)
-    del nameless["id"]
-    with world(lambda _: listing(*bad, nameless, None, "hit", 7, [], hit(9))) as it:
-        found = it.pixabay.list_images("horse", OPTIONS)
-    assert ids(found.images) == ["pixabay-9"]
-    assert found.rejections == {}
-    assert caplog.text.count("without a usable id") == len(bad) + 5
+def test_hits_without_a_usable_id_are_rejected_by_their_place_in_the_listing() -> None:
+    def script(request: Request) -> bytes:
+        first = 200 * (int(request.query["page"]) - 1)
+        hits: list[object] = [hit(number) for number in range(first, first + 200)]
+        hits[7] = hit(1, id="7")
+        return listing(*hits, total=400)
+
+    with world(script) as it:
+        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=400))
+    assert len(found.images) == 398
+    assert list(found.rejections) == ["pixabay-hit-8", "pixabay-hit-208"]
+    assert found.rejections["pixabay-hit-8"].startswith("id must be a whole number from 0 to ")
+
+
+def test_no_more_pages_are_asked_for_than_pixabay_has() -> None:
+    """A source that repeats itself but for one hit a page would cost all of the quota."""
+
+    def script(request: Request) -> bytes:
+        return full_page(int(request.query["page"]))
+
+    with world(script) as it:
+        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=500))
+    assert len(found.images) == 202
+    assert len(it.server.requests) == 3
+
+
+def test_hits_past_those_that_were_asked_for_are_not_read() -> None:
+    hits = [hit(number) for number in range(50)]
+    with world(lambda _: listing(*hits, total=3)) as it:
+        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=3))
+    assert ids(found.images) == ["pixabay-0", "pixabay-1", "pixabay-2"]
+
+
+def test_an_answer_over_the_limit_says_so() -> None:
+    large = listing(hit(1, user="x" * 600_000))
+    with (
+        world(lambda _: large) as it,
+        pytest.raises(Unavailable, match="answered with more than 500000 bytes"),
+    ):
+        it.pixabay.list_images("horse", OPTIONS)
 
 
 def test_rejected_hits_count_towards_the_size_of_the_pool() -> None:
@@ -508,6 +539,28 @@ def test_an_image_is_downloaded_by_the_downloader() -> None:
         it.pixabay.download(replace(second, download_url="https://evil.com/a.jpg"))
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, f"{KEY} is what you sent"),
+        reply(302, Location=f"https://{KEY_START}.evil.com/"),
+        reply(302, Location=f"https://{KEY_START}.pixabay.com:99/"),
+        reply(302, Location=f"{KEY_START}://pixabay.com/"),
+    ],
+)
+def test_why_an_image_cannot_be_had_does_not_hold_the_key(answer: bytes) -> None:
+    """The host of the images may be that of the listing, which was told it."""
+    with StubServer(lambda _: answer) as gallery:
+        downloader = Downloader(allowed_origin=gallery.origin)
+        offered = hit(1, webformatURL=gallery.origin + "/get/1_640.jpg")
+        with world(lambda _: listing(offered), downloader=downloader) as it:
+            [image] = it.pixabay.list_images("horse", OPTIONS).images
+            with pytest.raises(RejectedImage) as caught:
+                it.pixabay.download(image)
+    assert KEY_START[:12] not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
 def echo(request: Request) -> bytes:
     """Send the request's own words back, as a server of another protocol may."""
     request.connection.sendall(request.target.encode() + b"\r\n\r\n")
@@ -521,11 +574,18 @@ def echo_in_a_header(request: Request) -> bytes:
     return b""
 
 
+def echo_the_key_in_a_header(request: Request) -> bytes:
+    request.connection.sendall(f"HTTP/1.1 200 OK\r\nA: b\r\n{KEY}\r\nC: d\r\n\r\n".encode())
+    return b""
+
+
 FAILURES: dict[str, Script] = {
     "time-out": lambda request: (request.connection.recv(1), b"")[1],
     "closed": lambda _: b"",
     "400": lambda _: reply(400, "[ERROR 400] Invalid or missing API key"),
     "400 that repeats the key": lambda _: reply(400, f"the key {KEY} is bad"),
+    "400 that repeats a piece of the key": lambda _: reply(400, f"{KEY[:20]}: no such key"),
+    "400 that encodes the key": lambda _: reply(400, quote(quote(KEY, safe=""))),
     "400 that repeats the URL": lambda request: reply(400, "bad: " + request.target),
     "429": lambda _: limited("60"),
     "500": lambda request: reply(500, request.target),
@@ -534,6 +594,7 @@ FAILURES: dict[str, Script] = {
     "HTML": lambda request: reply(200, f"<html>{request.target}</html>"),
     "no HTTP": echo,
     "no header": echo_in_a_header,
+    "no header, the key alone": echo_the_key_in_a_header,
 }
 
 
