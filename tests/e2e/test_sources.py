@@ -140,6 +140,47 @@ def test_a_pool_tells_why_an_image_was_rejected(tmp_path: Path, encoder: ClipEnc
     assert "404" in pool["rejections"]["demo-1"]
 
 
+def odd_hits(origin: str) -> list[object]:
+    """Return hits that each have one thing wrong with them, or one that is only shown."""
+    fine = json.loads(listing(origin, ["fine.jpg"]))["hits"][0]
+    shown = [
+        {"pageURL": "https://[x/"},
+        {"user": "x" * 1_000_000},
+        {"tags": "x, " * 100_000},
+        {"user": "\ud800\x00\x1b]52;c;eA==\x07"},
+    ]
+    wrong = [
+        {"id": int("9" * 300)},
+        {"id": "7"},
+        {"webformatURL": "https://[x/"},
+        {"webformatURL": "x" * 100_000},
+        {"webformatWidth": 10**300},
+        {"webformatHeight": -1},
+    ]
+    changes = enumerate([{}, *shown, *wrong], start=1)
+    return [None, *(fine | {"id": number} | change for number, change in changes)]
+
+
+def test_odd_hits_are_made_harmless_or_rejected_and_cost_the_others_nothing(
+    tmp_path: Path, encoder: ClipEncoder
+) -> None:
+    def script(request: Request) -> bytes:
+        if "/get/" in request.target:
+            return reply(200, odd_images()["fine.jpg"][0])
+        hits = odd_hits(server.origin)
+        return reply(200, json.dumps({"totalHits": len(hits), "hits": hits}))
+
+    with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
+        client = stack_client(stack)
+        answer = client.search({"t": "odd", "s_query": "x", "k": 200}, lambda _: None)
+        everything = client.get("/search", {"s_query": "x", "scope": "catalog", "k": 200})
+        pool = client.get(f"/pools/{answer['pool']['pool_id']}", {}).body
+    assert (pool["state"], pool["embedded"], pool["rejected"]) == ("ready", 5, 7)
+    assert all(len(reason) <= 200 for reason in pool["rejections"].values())
+    assert everything.status == 200
+    assert len(everything.body["results"]) == 5
+
+
 def no_json(_: Request) -> bytes:
     return reply(200, "<html>We are down for maintenance</html>", Content_Type="text/html")
 
