@@ -377,7 +377,7 @@ def test_a_pool_of_500_images_with_long_metadata_fits_its_documents(
 def test_a_listing_that_fits_no_document_says_so_and_changes_nothing(catalog: Catalog) -> None:
     before = catalog.request_pool(KEY, NOW).pool
     rng = np.random.default_rng(1)
-    offer = Listing(tuple(listed(n, page_url=rng.bytes(1000).hex()) for n in range(500)))
+    offer = Listing(tuple(listed(n, page_url=rng.bytes(2000).hex()) for n in range(500)))
     with pytest.raises(InvalidRequest, match=f"at most {MAX_LISTING_BYTES} bytes packed, got"):
         catalog.record_listing(POOL, 1, offer, NOW)
     assert catalog.pool(POOL) == before
