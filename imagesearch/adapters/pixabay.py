@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from imagesearch.adapters.api_key import ApiKey
 from imagesearch.adapters.download import Downloader
 from imagesearch.adapters.http_client import HttpClient, Limits, Reply, anywhere
-from imagesearch.adapters.pixabay_hits import HitReader, Page, parse_page
+from imagesearch.adapters.pixabay_hits import HitReader, Page, parse_page, plain
 from imagesearch.errors import (
     InvalidRequest,
     Overloaded,
@@ -197,8 +197,8 @@ class Pixabay:
 
     def _text(self, reply: Reply) -> str:
         """Return the beginning of an error's plain text, without the key if it is repeated."""
-        text = (reply.body or b"").decode("utf-8", "replace")
-        return " ".join(self._key.hidden_in(text).split())[:200]
+        text = (reply.body or b"")[:10_000].decode("utf-8", "replace")
+        return plain(self._key.hidden_in(text), 200)
 
 
 def _parameters(keyword: str, options: SourceOptions) -> dict[str, Any]:

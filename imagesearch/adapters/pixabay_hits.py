@@ -70,6 +70,11 @@ def _number(digits: str) -> int | str:
     return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
+def plain(text: str, most: int) -> str:
+    """Return *text* as it may be shown anywhere: one line, no controls, *most* characters."""
+    return _shortened(_visible(text, most), most)
+
+
 @dataclass(frozen=True)
 class HitReader:
     """
@@ -150,8 +155,7 @@ class HitReader:
         return url if is_path or _is_web_address(url) else ""
 
     def _user(self, value: object) -> str:
-        name = _visible(self.key.hidden_in(_unicode(value)), MAX_USER_CHARACTERS)
-        return _shortened(name, MAX_USER_CHARACTERS) or "unknown"
+        return plain(self.key.hidden_in(_unicode(value)), MAX_USER_CHARACTERS) or "unknown"
 
     def _tags(self, value: object) -> tuple[str, ...]:
         text = self.key.hidden_in(_unicode(value))

@@ -472,6 +472,18 @@ def test_a_malformed_push_is_acked_so_that_it_cannot_loop_and_recorded(
     assert len(log.stream.getvalue()) < 3000
 
 
+@pytest.mark.parametrize("changes", [{"generation": 10**300}, {"pool_id": "f" * 1_000_000}])
+def test_a_push_of_what_no_catalog_holds_is_malformed(
+    fetch: FlaskClient, world: World, log: Log, changes: dict[str, Any]
+) -> None:
+    fields = first_job(world).model_dump(mode="json") | changes
+    data = base64.b64encode(json.dumps(fields).encode()).decode()
+    assert fetch.post("/", json={"message": {"data": data}}).status_code == 204
+    entry = log.only("FetchJob")
+    assert entry["outcome"] == "malformed"
+    assert next(iter(changes)) in entry["error"]
+
+
 def test_malformed_pushes_are_counted(fetch: FlaskClient, log: Log) -> None:
     for _ in range(3):
         fetch.post("/", data=b"not json")

@@ -315,6 +315,14 @@ def test_a_refusal_says_what_pixabay_said(text: str) -> None:
     assert len(it.server.requests) == 1
 
 
+def test_a_refusal_is_one_printable_line() -> None:
+    text = "[ERROR 400]\r\n\x1b]52;c;eA==\x07 \u202e" + "x" * 100_000
+    with world(lambda _: reply(400, text)) as it, pytest.raises(SourceRefused) as caught:
+        it.pixabay.list_images("horse", OPTIONS)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
 def limited(reset: str) -> bytes:
     return reply(429, "API rate limit exceeded", X_RateLimit_Reset=reset)
 
