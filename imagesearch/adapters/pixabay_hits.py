@@ -27,11 +27,14 @@ MAX_URL_CHARACTERS = 400  # Pixabay's have some 200
 MAX_USER_CHARACTERS = 100
 MAX_TAGS, MAX_TAG_CHARACTERS, MAX_TAGS_BYTES = 30, 60, 500
 _MAX_DIGITS = 20  # of a number that is read as one: Python itself refuses those past 4,300
+_MAX_DEPTH = 20  # of lists and objects within each other, where some are too deep to be read
+_MAX_PRUNED_CHARACTERS = 1_000_000  # some 2 s of Python at the worst; a page has some 200,000
 _SHOWN_CHARACTERS = 40  # of a value in a reason
 
 _SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png", ".webp": ".webp"}
 _URL_CHARACTERS = "!#$%&'()*+,-./:;=?@[]_~"  # beside letters and digits: RFC 3986, section 2
 _URL = re.compile(rf"[A-Za-z0-9{re.escape(_URL_CHARACTERS)}]+")
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)  # of JSON: text, bracket
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
 _JOINERS = "\u200c\u200d"  # which scripts and emoji need
 
@@ -54,16 +57,40 @@ def parse_page(body: bytes) -> Page | None:
     """
     Return the page that the answer *body* is, or None when it is none.
 
-    What is wrong within one text or number of it, as bytes that are no UTF-8, control characters
-    or thousands of digits, is no fault of the page.
+    What is wrong within one value of it, as bytes that are no UTF-8, control characters, thousands
+    of digits or of brackets, is no fault of the page.
     """
     text = body.decode("utf-8-sig", "replace")
     try:
-        answer = json.loads(text, strict=False, parse_int=_number)
+        answer = _parsed(text)
         page = Page(answer["totalHits"], answer["hits"])
     except (ValueError, RecursionError, TypeError, KeyError):
         return None
     return page if type(page.total_hits) is int and isinstance(page.hits, list) else None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False, parse_int=_number)
+    except RecursionError:
+        if len(text) > _MAX_PRUNED_CHARACTERS:
+            raise
+        return json.loads(_pruned(text), strict=False, parse_int=_number)
+
+
+def _pruned(text: str) -> str:
+    """Return the JSON *text* with `null` for each list or object deeper than `_MAX_DEPTH`."""
+    kept, depth, end = [], 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("[", "{"):
+            if depth == _MAX_DEPTH:
+                kept.append(text[end : token.start()] + "null")
+            depth += 1
+        elif token[0] in ("]", "}"):
+            depth -= 1
+            if depth == _MAX_DEPTH:
+                end = token.end()
+    return "".join(kept) + text[end:]
 
 
 def _number(digits: str) -> int | str:

@@ -239,6 +239,8 @@ def test_a_tag_that_is_too_long_costs_no_other() -> None:
         b"-Infinity",
         rb'"\ud800"',
         b"[" * 90 + b"]" * 90,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a\\"]": ["}", ' * 50_000 + b"1" + b"]}" * 50_000,
     ],
     ids=lambda value: repr(value)[:20],
 )

@@ -109,10 +109,10 @@ def test_a_model_that_fails_is_told_by_the_kind_of_its_failure_alone(
 ) -> None:
     """A library's own words may name the file of the weights."""
 
-    def fail(_: object) -> list[int]:
+    def fail(_: list[int]) -> list[int]:
         raise FileNotFoundError(2, "No such file", "/srv/models/clip/model.safetensors")
 
-    batcher = Batcher("image", fail, max_batch=1, max_queue=1)
+    batcher: Batcher[int, int] = Batcher("image", fail, max_batch=1, max_queue=1)
     with pytest.raises(Unavailable, match=r"^the image encoder failed \(FileNotFoundError\)$"):
         batcher.ask([1], 10)
     batcher.stop()
