@@ -93,6 +93,7 @@ def test_the_reason_of_a_pool_names_no_folder(world: World, tmp_path: Path) -> N
     world.store = FolderStore(folder)
     world.assemble()
     folder.rmdir()
+    folder.write_bytes(b"a file in its place")
     world.offer("horse", 3)
     world.ask()
     with pytest.raises(Unavailable):
