@@ -66,7 +66,9 @@ class Settings(BaseModel):
         86_400, gt=0, description="Age at which a pool is stale; Pixabay asks for 24 hours."
     )
     lease_seconds: float = Field(
-        60, gt=0, description="Silence after which work in progress is published again."
+        60,
+        gt=0,
+        description="Time for a new pool's job to be published, before another search does it.",
     )
     retry_seconds: float = Field(
         60, gt=0, description="Rest of a failed pool before a search fetches it again."

@@ -42,8 +42,9 @@ SERVICES: tuple[Service, ...] = (
     # A search of a new keyword waits, and holds its thread, for up to 25 s: 64 of them leave 16 for
     # the searches that are answered at once, and for `/alive`.
     _function(QUERY_SERVICE, concurrency=80, ready_path="/ready"),
-    # Each job downloads and stores on `DOWNLOAD_CONNECTIONS` threads of its own.
-    _function(FETCH_SERVICE, concurrency=4, ready_path="/alive"),
+    # Four jobs are at work, each on `DOWNLOAD_CONNECTIONS` threads of its own; the others wait here
+    # for their turn, where a refusal would rest for longer, and count as a failed delivery.
+    _function(FETCH_SERVICE, concurrency=16, ready_path="/alive"),
     Service(
         INFERENCE_SERVICE,
         # Cloud Run kills it 10 s after it has asked for the end; the model's threads need some.
@@ -51,7 +52,9 @@ SERVICES: tuple[Service, ...] = (
             *("uvicorn", "--factory", "inference_service.app:create", "--no-access-log"),
             *("--timeout-graceful-shutdown", "6"),
         ),
-        concurrency=32,  # below the 40 threads that Starlette has, so that `/alive` finds one
+        # Of 160, 128 may be pushes, which wait for their turn without a thread; `app.py` keeps the
+        # rest for searches. Above 60 % of it Cloud Run starts another instance.
+        concurrency=160,
         ready_path="/ready",
     ),
 )

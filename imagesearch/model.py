@@ -84,13 +84,17 @@ class PoolPolicy:
 
     Attributes:
         max_age_seconds: a ready pool older than this is stale; Pixabay asks for 24 h.
-        lease_seconds: how long work in progress may be silent before it is published again.
+        lease_seconds: how long a pool may wait for its job to be published before another search
+            does it.
+        queue_seconds: how long work that was published may be silent before that is done again:
+            the queue delivers again by itself, and a job or a batch may wait there for long.
         retry_seconds: how long a failed pool rests before a search fetches it again.
     """
 
     max_age_seconds: float = 86_400.0
     lease_seconds: float = 60.0
     retry_seconds: float = 60.0
+    queue_seconds: float = 3600.0
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,12 @@ class Catalog(Protocol):
         Exactly one of many concurrent callers gets `created=True` and must publish a FetchJob
         for `pool.current`. That is due when the pool is absent, when its current generation is
         ready and older than the policy's age, or failed and past `retry_at` (next generation),
-        and when one in progress has lost its lease (the same generation again).
+        and when one in progress has lost its lease (the same generation again). The lease is the
+        policy's `lease_seconds`, and `queue_seconds` whenever a later step renews it.
         """
+
+    def note_published(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
+        """Renew the lease of a generation whose FetchJob is published. None as in `begin_fetch`."""
 
     def pool(self, pool_id: str) -> Pool | None:
         """Return the pool, or None."""

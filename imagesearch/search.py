@@ -133,6 +133,8 @@ class Search:
                 options=pool.options,
             )
         )
+        # It is the queue's now, which may be long: no other search need publish it meanwhile.
+        self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
 
     @stage("pool")
     def _reopen(self, pool: Pool, model_revision: str) -> Pool:

@@ -13,7 +13,13 @@ from imagesearch.messages import EmbedBatch, FetchJob
 
 FETCH_SERVICE = "fetch"  # functions/fetch
 INFERENCE_SERVICE = "inference"  # inference_service
-MAX_DELIVERY_ATTEMPTS = 5  # Pub/Sub's least
+# Whatever is nacked, and be it at once, comes again for an hour before it is a dead letter, as
+# overload passes. What fails is given up earlier, see `push.py`.
+MAX_DELIVERY_ATTEMPTS = 13
+MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5.0, 600.0
+ACK_DEADLINE_SECONDS = 600  # Pub/Sub's most
+# How long a push waits for its turn before it is nacked; the rest of its deadline is for the work.
+PATIENCE_SECONDS = 420.0
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,12 @@ def _worker(topic: str, service: str, path: str) -> PushSubscription:
         topic=topic,
         service=service,
         path=path,
-        # A pool's downloads, or a service that first has to load its model. A process that dies
-        # closes its connection, which nacks at once, so the limit costs only when one hangs.
-        ack_deadline_seconds=300,
-        # Rests of 5, 10, 20 and 40 s outlast the minute of Pixabay's rate limit.
-        min_backoff_seconds=5.0,
-        max_backoff_seconds=120.0,
+        # A wait, and then a pool's downloads, or a service that first has to load its model. A
+        # process that dies closes its connection, which nacks at once, so the limit costs only
+        # when one hangs.
+        ack_deadline_seconds=ACK_DEADLINE_SECONDS,
+        min_backoff_seconds=MIN_BACKOFF_SECONDS,
+        max_backoff_seconds=MAX_BACKOFF_SECONDS,
         dead_letter_topic=dead_letter_topic(topic),
     )
 

@@ -10,7 +10,9 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 
 from pydantic import TypeAdapter
 from starlette.applications import Starlette
@@ -29,11 +31,15 @@ from imagesearch.embed import EmbedReport
 from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded
 from imagesearch.messages import EmbedBatch, PushEnvelope, ScoreRequest
 from imagesearch.ports import ScoreReply
-from inference_service.callers import Caller, working_for
+from imagesearch.topics import PATIENCE_SECONDS
+from inference_service.callers import Caller, unless_gone, working_for
 
 EMBED_PATH = "/events/embed"
 MAX_SCORES = 128  # at a time: on two cores a second of new queries
-MAX_PUSHES = 16  # at a time: of the 32 requests that Cloud Run sends, half are left for searches
+MAX_PUSHES = (
+    128  # in hand: of the 160 requests that Cloud Run sends, the others are left for scores
+)
+PUSHES_AT_WORK = 8  # their images wait for the model, as many as it can do in its time limit
 MAX_SCORE_BYTES = 65_536  # ten times what a query of 500 characters needs, however it is escaped
 _REPLY = TypeAdapter(ScoreReply)
 _Answer = Callable[[Request, Exception], Response]
@@ -64,11 +70,18 @@ def create() -> Starlette:
     return app
 
 
-def create_app(services: Services) -> Starlette:
-    """Return the ASGI app over *services*, whose encoder is loaded."""
-    scores, pushes = _Places("scores", MAX_SCORES), _Places("batches", MAX_PUSHES)
+def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS) -> Starlette:
+    """
+    Return the ASGI app over *services*, whose encoder is loaded.
 
-    # The work is blocking and runs in the thread pool, before which no more wait than have a place.
+    Args:
+        patience_seconds: how long a push may wait for its turn before it is nacked.
+    """
+    scores, pushes = _Places("scores", MAX_SCORES), _Places("batches", MAX_PUSHES)
+    # The work is blocking: scores run in the thread pool, before which no more wait than have a
+    # place, and pushes on threads of their own, lest a score wait for one that pushes hold.
+    at_work = ThreadPoolExecutor(PUSHES_AT_WORK, thread_name_prefix="push")
+
     async def score(request: Request) -> Response:
         asked = await _score_request(request)
         work.note(pool_id=asked.pool_id, generation=asked.generation)
@@ -79,11 +92,23 @@ def create_app(services: Services) -> Starlette:
 
     async def embed(request: Request) -> Response:
         body = await _body(request, push.MAX_BODY_BYTES)
-        return Response(status_code=await run_in_threadpool(push.handle, body, EmbedBatch, do))
+        patience = push.Patience(patience_seconds)
+
+        def handle() -> int:
+            return push.handle(body, EmbedBatch, do, give_up=give_up, patience=patience)
+
+        try:
+            with pushes.one():
+                status = await _in_turn(at_work, handle, patience)
+        except Overloaded as error:
+            status = await run_in_threadpool(push.handle, body, EmbedBatch, _refusing(error))
+        return Response(status_code=status)
 
     def do(batch: EmbedBatch, _: PushEnvelope) -> EmbedReport:
-        with pushes.one():
-            return services.embed(batch)
+        return services.embed(batch)
+
+    def give_up(pool_id: str, generation: int, reason: str) -> None:
+        services.give_up(pool_id, generation, reason)
 
     async def alive(_: Request) -> Response:  # on no thread, lest it wait for one
         return JSONResponse({"status": "alive"})
@@ -124,6 +149,32 @@ async def _score_request(request: Request) -> ScoreRequest:
         limit = f"the body must have at most {MAX_SCORE_BYTES} bytes"
         raise InvalidRequest(f"{limit}, got more", field="body")
     return ScoreRequest.parse(body)
+
+
+async def _in_turn(threads: Executor, handle: Callable[[], int], patience: push.Patience) -> int:
+    """
+    Return what *handle* does on one of *threads* when its turn comes; until then it holds none.
+
+    Raises:
+        Overloaded: the patience is over, or the client gone, before its turn has come.
+    """
+    turn = threads.submit(copy_context().run, handle)
+    answer = asyncio.wrap_future(turn)
+    try:
+        with unless_gone(turn.cancel):
+            await asyncio.wait([answer], timeout=patience.left_seconds)
+        if turn.cancel():
+            raise Overloaded(f"{PUSHES_AT_WORK} batches are at work")
+        return await answer
+    finally:
+        turn.cancel()  # the service ends
+
+
+def _refusing(error: Overloaded) -> push.Do[EmbedBatch]:
+    def refuse(_: EmbedBatch, __: PushEnvelope) -> object:
+        raise error
+
+    return refuse
 
 
 class _Places:

@@ -19,7 +19,7 @@ class Caller:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_gone = False
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], object]] = []
 
     def go(self) -> None:
         """Drop what is done for this caller, now and from now on."""
@@ -29,14 +29,14 @@ class Caller:
         for drop in waiting:
             drop()
 
-    def _add(self, drop: Callable[[], None]) -> None:
+    def _add(self, drop: Callable[[], object]) -> None:
         with self._lock:
             if not self._is_gone:
                 self._waiting.append(drop)
                 return
         drop()
 
-    def _remove(self, drop: Callable[[], None]) -> None:
+    def _remove(self, drop: Callable[[], object]) -> None:
         with self._lock:
             if drop in self._waiting:
                 self._waiting.remove(drop)
@@ -53,7 +53,7 @@ def working_for(caller: Caller) -> Iterator[None]:
 
 
 @contextmanager
-def unless_gone(drop: Callable[[], None]) -> Iterator[None]:
+def unless_gone(drop: Callable[[], object]) -> Iterator[None]:
     """Call *drop* once the current caller has gone, at the latest at the end of the block."""
     caller = _current.get()
     if caller is None:

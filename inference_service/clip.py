@@ -31,9 +31,9 @@ from inference_service.model_folder import ModelFolder
 
 TEXT_BATCH = 8  # on a CPU each costs half as much as alone; of 16 no less, and others wait longer
 MAX_WAITING_TEXTS = 64
-MAX_WAITING_IMAGES = 512  # as many as the pushes hold that `app.py` takes at once
+MAX_WAITING_IMAGES = 512  # more than the pushes hold that `app.py` has at work
 TEXT_LIMIT_SECONDS = 10.0
-IMAGE_LIMIT_SECONDS = 120.0
+IMAGE_LIMIT_SECONDS = 150.0  # of the 180 that a push has left when it has waited for its turn
 CHECK_LIMIT_SECONDS = 5.0
 CHECK_AFTER_SECONDS = 60.0  # an encoder that worked within the last minute is not tried again
 

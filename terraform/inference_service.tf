@@ -55,8 +55,8 @@ resource "google_cloud_run_v2_service" "inference" {
   template {
     service_account                  = google_service_account.inference[each.key].email
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
-    timeout                          = "300s"
-    max_instance_request_concurrency = 32
+    timeout                          = "600s"
+    max_instance_request_concurrency = 160
     gpu_zonal_redundancy_disabled    = each.value.gpu ? true : null
 
     scaling {

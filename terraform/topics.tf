@@ -1,18 +1,18 @@
 # imagesearch/topics.py is the one table of topics and subscriptions; a test holds this to it.
 
 locals {
-  max_delivery_attempts = 5
+  max_delivery_attempts = 13 # over an hour of rests
 
   workers = {
     fetch-jobs = {
       service              = "fetch"
       path                 = "/"
-      ack_deadline_seconds = 300
+      ack_deadline_seconds = 600
     }
     embed-batches = {
       service              = "inference"
       path                 = "/events/embed"
-      ack_deadline_seconds = 300
+      ack_deadline_seconds = 600
     }
   }
 
@@ -63,7 +63,7 @@ resource "google_pubsub_subscription" "work" {
 
   retry_policy {
     minimum_backoff = "5s"
-    maximum_backoff = "120s"
+    maximum_backoff = "600s"
   }
 
   dead_letter_policy {

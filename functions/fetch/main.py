@@ -6,17 +6,21 @@ The HTTP status is the ack (`imagesearch/push.py`); the work is in `imagesearch/
 from __future__ import annotations
 
 import logging
+import threading
 
 import functions_framework
 from flask import Request, Response, current_app
 
 from imagesearch import bootstrap, push
-from imagesearch.errors import ImageSearchError
+from imagesearch.errors import ImageSearchError, Overloaded
 from imagesearch.fetch import FetchReport
 from imagesearch.messages import DeadLetter, FetchJob, PushEnvelope
 from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 
+JOBS_AT_ONCE = 4  # the other requests of an instance wait for their turn
+
 logger = logging.getLogger(__name__)
+_turns = threading.BoundedSemaphore(JOBS_AT_ONCE)
 
 
 @functions_framework.http
@@ -36,11 +40,20 @@ def fetch(request: Request) -> Response:
 
 
 def _fetch(body: bytes, services: bootstrap.Services) -> int:
-    def do(job: FetchJob, envelope: PushEnvelope) -> FetchReport:
-        last_attempt = (envelope.deliveryAttempt or 1) >= MAX_DELIVERY_ATTEMPTS
-        return services.fetch(job, last_attempt=last_attempt)
+    patience = push.Patience()
 
-    return push.handle(body, FetchJob, do)
+    def do(job: FetchJob, envelope: PushEnvelope) -> FetchReport:
+        if not _turns.acquire(timeout=patience.left_seconds):
+            raise Overloaded(f"{JOBS_AT_ONCE} fetches are under way")
+        try:
+            return services.fetch(job, last_attempt=push.is_final(envelope))
+        finally:
+            _turns.release()
+
+    def give_up(pool_id: str, generation: int, reason: str) -> None:
+        services.give_up(pool_id, generation, reason)
+
+    return push.handle(body, FetchJob, do, give_up=give_up, patience=patience)
 
 
 def _give_up(body: bytes, services: bootstrap.Services) -> int:

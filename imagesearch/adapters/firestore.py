@@ -138,7 +138,7 @@ class FirestoreCatalog:
             if due is None:
                 return None
             if due == pool.current.number:
-                return _Change(self._renewed(pool, now))
+                return _Change(self._leased(pool, now))
             return _Change(replace(pool, current=self._new(due, now)))
 
         outcome = self._change(key.pool_id, request, now=now)
@@ -150,6 +150,12 @@ class FirestoreCatalog:
         """Return the pool, or None."""
         with translated("Firestore"):
             return pool_of(pool_id, self._get(self._pool_ref(pool_id)).to_dict())
+
+    def note_published(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
+        """Renew the lease."""
+        return self._advance(
+            pool_id, generation, lambda pool, _: _Change(self._renewed(pool, now)), now
+        )
 
     def begin_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
         """Mark the generation `fetching` when `requested` and renew its lease."""
@@ -262,7 +268,7 @@ class FirestoreCatalog:
             pending = members.lacking(known)
             current = replace(pool.current, state=PoolState.EMBEDDING, ready_at=None)
             again = replace(pool, current=current, ready=None)
-            return _Change(with_listing(self._renewed(again, now), pending), pending)
+            return _Change(with_listing(self._leased(again, now), pending), pending)
 
         return self._change(pool_id, reopened, now=now, generation=generation).written
 
@@ -349,13 +355,17 @@ class FirestoreCatalog:
         return self._advance(pool_id, generation, step, now)
 
     def _new(self, number: int, now: datetime) -> Generation:
-        return Generation(number, PoolState.REQUESTED, now, lease_until=self._lease_until(now))
+        lease_until = now + timedelta(seconds=self._policy.lease_seconds)
+        return Generation(number, PoolState.REQUESTED, now, lease_until=lease_until)
+
+    def _leased(self, pool: Pool, now: datetime) -> Pool:
+        """Return *pool* with the lease of one whose job is still to be published."""
+        lease_until = now + timedelta(seconds=self._policy.lease_seconds)
+        return replace(pool, current=replace(pool.current, lease_until=lease_until))
 
     def _renewed(self, pool: Pool, now: datetime) -> Pool:
-        return replace(pool, current=replace(pool.current, lease_until=self._lease_until(now)))
-
-    def _lease_until(self, now: datetime) -> datetime:
-        return now + timedelta(seconds=self._policy.lease_seconds)
+        lease_until = now + timedelta(seconds=self._policy.queue_seconds)
+        return replace(pool, current=replace(pool.current, lease_until=lease_until))
 
     def _advance(
         self,

@@ -80,7 +80,8 @@ class LocalBus:
     Args:
         min_backoff_seconds, max_backoff_seconds: a nacked message rests for the first, then
             twice as long each time, up to the second.
-        max_delivery_attempts: a message nacked so often is a dead letter.
+        max_delivery_attempts: a message nacked so often is a dead letter: over an hour of rests,
+            as Pub/Sub's are (`topics.py`).
     """
 
     def __init__(
@@ -88,13 +89,13 @@ class LocalBus:
         dead_letters: Path,
         *,
         min_backoff_seconds: float = 1.0,
-        max_backoff_seconds: float = 30.0,
-        max_delivery_attempts: int = 5,
+        max_backoff_seconds: float = 120.0,
+        max_delivery_attempts: int = 40,
     ) -> None:
+        self.max_delivery_attempts = max_delivery_attempts
         self._dead_letters = _DeadLetterFile(dead_letters)
         self._min_backoff_seconds = min_backoff_seconds
         self._max_backoff_seconds = max_backoff_seconds
-        self._max_delivery_attempts = max_delivery_attempts
         self._subscriptions: dict[str, _Subscription] = {}
         self._dead_letter_endpoint: Endpoint | None = None
         self._threads: list[threading.Thread] = []
@@ -164,12 +165,13 @@ class LocalBus:
             status = _deliver(subscription.endpoint, _envelope(published))
             if status in ACK_STATUSES:
                 continue
-            if published.attempts >= self._max_delivery_attempts:
+            if published.attempts >= self.max_delivery_attempts:
                 self._give_up(published, status)
             else:
-                subscription.queue.put(published, self._backoff_seconds(published.attempts))
+                subscription.queue.put(published, self.backoff_seconds(published.attempts))
 
-    def _backoff_seconds(self, attempts: int) -> float:
+    def backoff_seconds(self, attempts: int) -> float:
+        """Return how long a message rests that was nacked so often."""
         # The exponent is bounded, as a float's is.
         doubled = self._min_backoff_seconds * 2.0 ** min(attempts - 1, 60)
         return min(self._max_backoff_seconds, doubled)

@@ -178,6 +178,12 @@ class SqliteCatalog:
 
         return of
 
+    def note_published(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
+        """Renew the lease."""
+        return self._advance(
+            pool_id, generation, lambda connection, pool: self._renew(connection, pool, now)
+        )
+
     def begin_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
         """Mark the generation `fetching` when `requested` and renew its lease."""
 
@@ -309,8 +315,13 @@ class SqliteCatalog:
                 return None
             if mark_pending(connection, pool, model_revision) == 0:
                 return None
-            set_columns(connection, pool, state=PoolState.EMBEDDING, ready_at=None)
-            self._renew(connection, pool, now)
+            set_columns(
+                connection,
+                pool,
+                state=PoolState.EMBEDDING,
+                ready_at=None,
+                lease_until=self._first_lease_until(now),
+            )
             connection.execute("UPDATE pools SET ready = NULL WHERE pool_id = ?", (pool_id,))
             return known_pool(connection, pool_id)
 
@@ -507,7 +518,7 @@ class SqliteCatalog:
         if due is None:
             return False
         if due == pool.current.number:
-            self._renew(connection, pool, now)
+            set_columns(connection, pool, lease_until=self._first_lease_until(now))
         else:
             self._begin_generation(connection, key.pool_id, due, now)
         return True
@@ -518,15 +529,20 @@ class SqliteCatalog:
         connection.execute(
             "INSERT INTO generations (pool_id, number, state, requested_at, lease_until)"
             " VALUES (?, ?, ?, ?, ?)",
-            (pool_id, number, PoolState.REQUESTED, epoch_seconds(now), self._lease_until(now)),
+            (
+                *(pool_id, number, PoolState.REQUESTED),
+                *(epoch_seconds(now), self._first_lease_until(now)),
+            ),
         )
         connection.execute("UPDATE pools SET current = ? WHERE pool_id = ?", (number, pool_id))
 
-    def _renew(self, connection: Connection, pool: Pool, now: datetime) -> None:
-        set_columns(connection, pool, lease_until=self._lease_until(now))
-
-    def _lease_until(self, now: datetime) -> float:
+    def _first_lease_until(self, now: datetime) -> float:
+        """Return when the lease of a pool ends whose job is still to be published."""
         return epoch_seconds(now) + self._policy.lease_seconds
+
+    def _renew(self, connection: Connection, pool: Pool, now: datetime) -> None:
+        lease_until = epoch_seconds(now) + self._policy.queue_seconds
+        set_columns(connection, pool, lease_until=lease_until)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -17,7 +17,6 @@ from imagesearch.errors import Unavailable
 from imagesearch.local.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.score import Score
-from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class EmbeddedServices(Services):
         settings: Settings,
         *,
         encoder: Encoder | None = None,
-        backoff_seconds: tuple[float, float] = (1.0, 30.0),
+        backoff_seconds: tuple[float, float] = (1.0, 120.0),
     ) -> None:
         super().__init__(settings, encoder=encoder)
         self._backoff_seconds = backoff_seconds
@@ -66,7 +65,6 @@ class EmbeddedServices(Services):
             self.settings.data_dir / "dead_letters.jsonl",
             min_backoff_seconds=self._backoff_seconds[0],
             max_backoff_seconds=self._backoff_seconds[1],
-            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
         )
 
     @shared

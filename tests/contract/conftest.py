@@ -79,7 +79,9 @@ def image_store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
 
 @pytest.fixture
 def policy() -> PoolPolicy:
-    return PoolPolicy(max_age_seconds=86_400.0, lease_seconds=60.0, retry_seconds=30.0)
+    return PoolPolicy(
+        max_age_seconds=86_400.0, lease_seconds=60.0, retry_seconds=30.0, queue_seconds=600.0
+    )
 
 
 OpenCatalog = Callable[[], Catalog]

@@ -193,7 +193,7 @@ def test_of_50_simultaneous_requests_of_a_lost_pool_exactly_one_creates(
     open_catalog: OpenCatalog,
 ) -> None:
     begin(open_catalog(), [1, 2])
-    requests = request_at_once([open_catalog(), open_catalog()], later(60))
+    requests = request_at_once([open_catalog(), open_catalog()], later(600))
     assert sum(one.created for one in requests) == 1
     assert {one.pool.current.number for one in requests} == {1}
 
@@ -224,14 +224,26 @@ def test_a_failed_pool_is_requested_again_once_it_has_rested(catalog: Catalog) -
 def test_work_whose_lease_is_lost_is_taken_up_again(catalog: Catalog) -> None:
     begin(catalog, [1, 2, 3])
     record(catalog, [1])
-    assert not catalog.request_pool(KEY, later(59)).created
-    again = catalog.request_pool(KEY, later(60))
+    assert not catalog.request_pool(KEY, later(599)).created
+    again = catalog.request_pool(KEY, later(600))
     assert again.created
     current = again.pool.current
     assert (current.number, current.state, current.embedded) == (1, PoolState.FETCHING, 1)
     assert current.requested_at == NOW
-    assert current.lease_until == later(120)
-    assert not catalog.request_pool(KEY, later(61)).created
+    assert current.lease_until == later(660)  # until it is published
+    assert not catalog.request_pool(KEY, later(601)).created
+
+
+def test_a_job_that_nobody_published_is_due_soon_and_one_in_the_queue_much_later(
+    catalog: Catalog,
+) -> None:
+    catalog.request_pool(KEY, NOW)
+    assert catalog.request_pool(KEY, later(60)).created
+    queued = known(catalog.note_published(POOL, 1, later(61)))
+    assert (queued.current.state, queued.current.lease_until) == (PoolState.REQUESTED, later(661))
+    assert catalog.pool(POOL) == queued
+    assert not catalog.request_pool(KEY, later(660)).created
+    assert catalog.request_pool(KEY, later(661)).created
 
 
 def test_lost_work_keeps_its_generation_however_long_ago_it_was_lost(catalog: Catalog) -> None:
@@ -261,7 +273,7 @@ def test_begin_fetch_marks_a_requested_generation_and_renews_its_lease(catalog: 
     catalog.request_pool(KEY, NOW)
     pool = known(catalog.begin_fetch(POOL, 1, later(10)))
     assert pool.current.state is PoolState.FETCHING
-    assert pool.current.lease_until == later(70)
+    assert pool.current.lease_until == later(610)
     assert catalog.pool(POOL) == pool
 
 
@@ -270,19 +282,20 @@ def test_begin_fetch_leaves_an_embedding_generation_as_it_is(catalog: Catalog) -
     catalog.finish_fetch(POOL, 1, NOW)
     pool = known(catalog.begin_fetch(POOL, 1, later(10)))
     assert pool.current.state is PoolState.EMBEDDING
-    assert pool.current.lease_until == later(70)
+    assert pool.current.lease_until == later(610)
 
 
 def test_finish_fetch_marks_a_fetching_generation(catalog: Catalog) -> None:
     begin(catalog, [1])
     pool = known(catalog.finish_fetch(POOL, 1, later(5)))
     assert pool.current.state is PoolState.EMBEDDING
-    assert pool.current.lease_until == later(65)
+    assert pool.current.lease_until == later(605)
     assert catalog.finish_fetch(POOL, 1, later(5)) == pool
 
 
 STEPS: dict[str, Callable[[Catalog, str, int], Pool | None]] = {
     "begin_fetch": lambda catalog, pool_id, n: catalog.begin_fetch(pool_id, n, later(9)),
+    "note_published": lambda catalog, pool_id, n: catalog.note_published(pool_id, n, later(9)),
     "record_listing": lambda catalog, pool_id, n: catalog.record_listing(
         pool_id, n, listing([7, 8]), later(9)
     ),
@@ -324,7 +337,7 @@ def test_a_listing_comes_back_as_it_was_recorded(catalog: Catalog) -> None:
     pool = known(catalog.record_listing(POOL, 1, recorded, later(5)))
     assert (pool.current.images, pool.current.embedded, pool.current.rejected) == (5, 0, 2)
     assert pool.current.state is PoolState.FETCHING
-    assert pool.current.lease_until == later(65)
+    assert pool.current.lease_until == later(605)
     assert catalog.listing(POOL, 1) == recorded
     assert catalog.pending(POOL, 1) == recorded.images
     record(catalog, [1], [3])
@@ -394,7 +407,7 @@ def test_a_pool_is_ready_exactly_when_nothing_is_pending(catalog: Catalog) -> No
     pool = known(record(catalog, [2], [3], now=later(5)))
     assert pool.current.state is PoolState.FETCHING
     assert (pool.current.embedded, pool.current.rejected) == (1, 1)
-    assert pool.current.lease_until == later(65)
+    assert pool.current.lease_until == later(605)
     assert ids(catalog.pending(POOL, 1)) == ["pixabay-1", "pixabay-4"]
     assert known(record(catalog, [4])).ready is None
     ready = known(record(catalog, [1], now=later(7)))
@@ -419,7 +432,7 @@ def test_a_batch_of_nothing_only_renews_the_lease(catalog: Catalog) -> None:
     before = known(catalog.pool(POOL))
     pool = known(record(catalog, now=later(5)))
     assert replace(pool.current, lease_until=before.current.lease_until) == before.current
-    assert pool.current.lease_until == later(65)
+    assert pool.current.lease_until == later(605)
 
 
 def test_recording_a_batch_twice_equals_once(catalog: Catalog) -> None:

@@ -26,11 +26,12 @@ MakeBus = Callable[..., LocalBus]
 
 @pytest.fixture
 def make_bus(tmp_path: Path) -> Iterator[MakeBus]:
-    """Make buses over one file of dead letters, with rests of milliseconds unless told."""
+    """Make buses over one file of dead letters, which give up soon unless told."""
     made: list[LocalBus] = []
 
     def make(**options: float) -> LocalBus:
         bounds = {"min_backoff_seconds": 0.001, "max_backoff_seconds": 0.002} | options
+        bounds = {"max_delivery_attempts": 5} | bounds
         made.append(LocalBus(tmp_path / "bus" / "dead.jsonl", **bounds))  # type: ignore[arg-type]  # the tests give the right ones
         return made[-1]
 
@@ -347,3 +348,11 @@ def test_the_file_of_dead_letters_is_bounded_and_keeps_the_newest(
     assert "horse" in letters[-1].data
     assert len(letters) > 100
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_by_default_a_message_is_given_up_after_more_than_an_hour_of_rests(tmp_path: Path) -> None:
+    """Even if each of its deliveries were refused at once, as by an overloaded service."""
+    bus = LocalBus(tmp_path / "dead.jsonl")
+    rests = [bus.backoff_seconds(attempt) for attempt in range(1, bus.max_delivery_attempts)]
+    assert sum(rests) >= 3600
+    assert max(rests) <= 120  # what was refused is soon tried again

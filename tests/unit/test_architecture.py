@@ -26,7 +26,12 @@ ALLOWED = {
     "imagesearch.config": {"imagesearch.errors", "imagesearch.model"},
     "imagesearch.work": {"imagesearch.errors"},
     "imagesearch.logs": {"imagesearch.work"},
-    "imagesearch.push": {"imagesearch.errors", "imagesearch.messages", "imagesearch.work"},
+    "imagesearch.push": {
+        "imagesearch.errors",
+        "imagesearch.messages",
+        "imagesearch.topics",
+        "imagesearch.work",
+    },
     "imagesearch.search": {
         "imagesearch.work",
         "imagesearch.errors",

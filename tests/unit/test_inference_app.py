@@ -25,7 +25,11 @@ TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 @pytest.fixture
 def client(world: World) -> TestClient:
     services = SimpleNamespace(
-        score=world.score, embed=world.embed, encoder=world.encoder, catalog=world.catalog
+        score=world.score,
+        embed=world.embed,
+        encoder=world.encoder,
+        catalog=world.catalog,
+        give_up=world.give_up,
     )
     return TestClient(create_app(services), raise_server_exceptions=False)  # type: ignore[arg-type]
 

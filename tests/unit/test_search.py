@@ -10,8 +10,8 @@ import pytest
 
 from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.errors import NotFound, SourceRefused, Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob, ScoreRequest
-from imagesearch.model import PoolState
+from imagesearch.messages import EmbedBatch, FetchJob, Message, ScoreRequest
+from imagesearch.model import PoolKey, PoolState
 from tests.world import World
 
 
@@ -215,10 +215,11 @@ def test_a_stale_pool_answers_at_once_while_its_next_generation_is_fetched(world
 def test_lost_work_is_published_again_when_its_lease_ends(world: World) -> None:
     world.offer("horse", 5)
     world.ask()
-    world.outbox.messages.clear()  # the winner died before it published
+    world.outbox.messages.clear()  # as a subscription that is made anew does
+    advance(world, 3599)
     world.ask()
     assert world.outbox.messages == []
-    advance(world, 61)
+    advance(world, 2)
     world.ask()
     [job] = world.outbox.messages
     assert isinstance(job, FetchJob)
@@ -238,6 +239,37 @@ def test_work_that_advances_keeps_its_lease(world: World) -> None:
         assert world.outbox.messages == []
         world.deliver(batch)
     assert world.ask().complete
+
+
+def test_a_winner_that_died_before_it_published_is_soon_made_up_for(world: World) -> None:
+    world.offer("horse", 5)
+    key = PoolKey.of("horse", world.options)
+    assert world.catalog.request_pool(key, world.clock.now()).created
+    world.ask()
+    assert world.outbox.messages == []
+    advance(world, 61)
+    world.ask()
+    assert len(world.outbox.messages) == 1
+
+
+def test_no_job_is_published_again_while_it_waits_behind_others(world: World) -> None:
+    """Each job, and then each batch, waits for many minutes, and all are searched meanwhile."""
+    keywords = [f"keyword {n}" for n in range(20)]
+    for keyword in keywords:
+        world.offer(keyword, 10)
+        world.ask(keyword)
+    published: list[Message] = []
+    while world.outbox.messages:
+        published.append(world.take())
+        advance(world, 60)
+        world.deliver(published[-1])
+        for keyword in keywords:
+            world.ask(keyword)
+    jobs = [one.pool_id for one in published if isinstance(one, FetchJob)]
+    batches = [one for one in published if isinstance(one, EmbedBatch)]
+    assert len(jobs) == len(set(jobs)) == 20
+    assert len(batches) == len({(one.pool_id, one.batch_index) for one in batches}) == 40
+    assert all(world.ask(keyword).complete for keyword in keywords)
 
 
 def test_a_failed_publish_surfaces_and_the_next_lease_tries_again(world: World) -> None:

@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
+from imagesearch.adapters.pixabay import RATE_PERIOD_SECONDS
 from imagesearch.messages import EmbedBatch, FetchJob
+from imagesearch.push import FINAL_ATTEMPT
 from imagesearch.topics import (
+    PATIENCE_SECONDS,
     PULL_SUBSCRIPTIONS,
     PUSH_SUBSCRIPTIONS,
     TOPICS,
@@ -17,13 +20,14 @@ from imagesearch.topics import (
     dead_letter_topic,
     topics_of,
 )
+from inference_service.clip import IMAGE_LIMIT_SECONDS
 
 SUBSCRIPTIONS: list[PushSubscription | PullSubscription] = [
     *PUSH_SUBSCRIPTIONS,
     *PULL_SUBSCRIPTIONS,
 ]
 WORK = [one for one in PUSH_SUBSCRIPTIONS if one.dead_letter_topic]
-PIXABAY_PERIOD_SECONDS = 60.0
+HOUR_SECONDS = 3600.0
 
 
 def test_every_kind_of_message_has_its_topic_a_worker_and_a_dead_letter_topic() -> None:
@@ -67,15 +71,36 @@ def test_a_dead_letter_is_kept_for_a_week(one: PullSubscription) -> None:
     assert one.retention_seconds == 604_800
 
 
+def rests(one: PushSubscription, deliveries: int) -> list[float]:
+    """
+    Return the rests between so many deliveries that are each nacked at once.
+
+    Source: https://cloud.google.com/pubsub/docs/handling-failures#exponential_backoff.
+    """
+    return [
+        min(one.max_backoff_seconds, one.min_backoff_seconds * 2**n) for n in range(deliveries - 1)
+    ]
+
+
 @pytest.mark.parametrize("one", WORK, ids=lambda one: one.name)
-def test_the_rests_of_a_message_outlast_the_rate_limit_of_the_source(
+def test_overload_makes_no_dead_letter_within_an_hour(one: PushSubscription) -> None:
+    assert sum(rests(one, one.max_delivery_attempts)) >= HOUR_SECONDS
+
+
+@pytest.mark.parametrize("one", WORK, ids=lambda one: one.name)
+def test_what_fails_is_given_up_once_the_rate_limit_of_the_source_is_over(
     one: PushSubscription,
 ) -> None:
-    rests = [
-        min(one.max_backoff_seconds, one.min_backoff_seconds * 2**n)
-        for n in range(one.max_delivery_attempts - 1)
-    ]
-    assert sum(rests) > PIXABAY_PERIOD_SECONDS
+    assert one.max_delivery_attempts > FINAL_ATTEMPT
+    assert RATE_PERIOD_SECONDS < sum(rests(one, FINAL_ATTEMPT)) < 2 * RATE_PERIOD_SECONDS
+
+
+@pytest.mark.parametrize("one", WORK, ids=lambda one: one.name)
+def test_a_push_waits_for_most_of_its_deadline_and_has_time_for_its_work_then(
+    one: PushSubscription,
+) -> None:
+    assert one.ack_deadline_seconds / 2 < PATIENCE_SECONDS
+    assert one.ack_deadline_seconds > PATIENCE_SECONDS + IMAGE_LIMIT_SECONDS
 
 
 def test_an_endpoint_is_a_path_of_its_service() -> None:

@@ -36,7 +36,8 @@ TRACED = f"projects/{PROJECT}/traces/{TRACE}"
 @pytest.fixture
 def query(world: World, tmp_path: Path) -> Iterator[FlaskClient]:
     """The query function, whose jobs go over a bus and whose scores over HTTP."""
-    bus = LocalBus(tmp_path / "dead.jsonl", min_backoff_seconds=0.001, max_backoff_seconds=0.001)
+    rests: Any = {"min_backoff_seconds": 0.001, "max_backoff_seconds": 0.001}
+    bus = LocalBus(tmp_path / "dead.jsonl", **rests, max_delivery_attempts=4)
     world.outbox = bus  # type: ignore[assignment]  # the real thing for its twin
     services = SimpleNamespace(
         settings=load_settings(), clock=world.clock, cache=world.cache, catalog=world.catalog
@@ -44,6 +45,7 @@ def query(world: World, tmp_path: Path) -> Iterator[FlaskClient]:
     with serving(services) as url, closing(CloudRunScorer(url, clock=SystemClock())) as scorer:
         world.assemble()
         services.score, services.fetch, services.embed = world.score, world.fetch, world.embed
+        services.give_up = world.give_up
         services.search = world.search.__class__(**{**vars(world.search), "scorer": scorer})
         fetch = mounted("fetch", services)
         bus.subscribe(FetchJob.topic, lambda body: fetch.post("/", data=body).status_code)
@@ -123,9 +125,9 @@ def test_the_trace_of_a_search_is_that_of_all_that_is_done_for_it(
 def test_a_dead_letter_is_of_the_trace_of_its_search(
     query: FlaskClient, world: World, log: Log
 ) -> None:
-    world.source.listing_errors += [Unavailable("for good")] * 5
+    world.source.listing_errors += [Unavailable("for good")] * 4
     search(query, log)
     (letter,) = wait_for(log, "DeadLetter", 1)
     assert letter["logging.googleapis.com/trace"] == TRACED
     assert letter["pool_id"] == log.only("search")["pool_id"]
-    assert [entry["delivery_attempt"] for entry in log.entries("FetchJob")] == [1, 2, 3, 4, 5]
+    assert [entry["delivery_attempt"] for entry in log.entries("FetchJob")] == [1, 2, 3, 4]

@@ -1,0 +1,56 @@
+"""Sixty new keywords at once over the real cloud edition, more than it can work on at a time."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from imagesearch.local.scenes import COLOURS, SHAPES
+from tests.e2e.cloud_counts import WAIT_SECONDS, FaultyCloud, lines
+
+KEYWORDS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES][:60]
+IMAGES = 10  # two batches; a job takes a part of a second, and sixty of them many leases
+LEASE_SECONDS = "2"
+
+
+def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready(
+    faulty: FaultyCloud,
+) -> None:
+    query = faulty.child("query")
+    with faulty.pools_of(IMAGES):
+        faulty.begin_query({**query.environment, "LEASE_SECONDS": LEASE_SECONDS})
+        before = f"{len(KEYWORDS)} keywords, a lease of {LEASE_SECONDS} s"
+        pools = search_until_complete(faulty)
+        published = [one for one in lines(query) if is_publication(one)]
+        letters = [one for one in faulty.units("DeadLetter") if one["pool_id"] in pools]
+        jobs = [one for one in faulty.units("FetchJob") if one["pool_id"] in pools]
+    faulty.record(
+        "sixty new keywords at once",
+        before,
+        f"{len(pools)} pools, {len(published)} jobs published, {len(jobs)} deliveries, "
+        f"{len(letters)} dead letters",
+    )
+    assert {pool["state"] for pool in pools.values()} == {"ready"}
+    assert {pool["generation"] for pool in pools.values()} == {1}
+    assert {pool["embedded"] for pool in pools.values()} == {IMAGES}
+    assert sorted(one["pool_id"] for one in published if one["pool_id"] in pools) == sorted(pools)
+    assert letters == []
+
+
+def search_until_complete(faulty: FaultyCloud) -> dict[str, dict[str, Any]]:
+    """Search all keywords at once, and again and again; return the pools as the last answers do."""
+    pools: dict[str, dict[str, Any]] = {}
+    left, give_up_at = list(KEYWORDS), time.monotonic() + WAIT_SECONDS
+    while left:
+        assert time.monotonic() < give_up_at, f"not complete: {left}"
+        with ThreadPoolExecutor(len(left)) as callers:
+            answers = [one.json() for one in callers.map(faulty.search, left)]
+        pools |= {one["pool"]["pool_id"]: one["pool"] for one in answers if "pool" in one}
+        left = [key for key, one in zip(left, answers, strict=True) if not one.get("complete")]
+        time.sleep(1)
+    return pools
+
+
+def is_publication(line: dict[str, Any]) -> bool:
+    return line.get("kind") == "search" and "publish" in line["stages"]
