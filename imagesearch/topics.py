@@ -15,7 +15,7 @@ FETCH_SERVICE = "fetch"  # functions/fetch
 INFERENCE_SERVICE = "inference"  # inference_service
 # Whatever is nacked, and be it at once, comes again for an hour before it is a dead letter, as
 # overload passes. What fails is given up earlier, see `push.py`.
-MAX_DELIVERY_ATTEMPTS = 13
+MAX_DELIVERY_ATTEMPTS = 15
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5.0, 600.0
 ACK_DEADLINE_SECONDS = 600  # Pub/Sub's most
 # How long a push waits for its turn before it is nacked; the rest of its deadline is for the work.

@@ -1,7 +1,7 @@
 # imagesearch/topics.py is the one table of topics and subscriptions; a test holds this to it.
 
 locals {
-  max_delivery_attempts = 13 # over an hour of rests
+  max_delivery_attempts = 15 # over an hour of rests
 
   workers = {
     fetch-jobs = {

@@ -65,12 +65,12 @@ class FaultyCloud:
         return PoolKey.of(keyword, options)
 
     @contextmanager
-    def pools_of(self, images: int) -> Iterator[None]:
+    def pools_of(self, images: int, **settings: str) -> Iterator[None]:
         """Have the query function ask for pools of so many *images* meanwhile."""
         told, pool_size = self.child("query").environment, self.pool_size
         self.pool_size = images
         try:
-            self.begin_query({**told, "POOL_SIZE": str(images)})
+            self.begin_query({**told, "POOL_SIZE": str(images), **settings})
             yield
         finally:
             self.pool_size = pool_size

@@ -599,7 +599,7 @@ def test_a_dead_letter_of_either_topic_fails_its_pool(
     pool = world.catalog.pool(job.pool_id)
     assert pool is not None
     assert pool.current.state is PoolState.FAILED
-    assert pool.current.reason == "gave up after 13 attempts"
+    assert pool.current.reason == "gave up after 15 attempts"
 
 
 def test_a_dead_letter_is_nacked_while_the_catalog_is_down(
