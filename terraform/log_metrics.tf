@@ -35,6 +35,23 @@ resource "google_logging_metric" "malformed_messages" {
   depends_on = [google_project_service.api]
 }
 
+# What failed five times, and its pool is marked failed: imagesearch/push.py.
+resource "google_logging_metric" "given_up" {
+  name   = "${local.name}_given_up"
+  filter = <<-FILTER
+    resource.type = "cloud_run_revision"
+    resource.labels.service_name = ("${local.fetch_service}" OR "${local.inference_service}")
+    jsonPayload.outcome = "given up"
+  FILTER
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+
+  depends_on = [google_project_service.api]
+}
+
 # Searches that were answered without waiting for a pool: imagesearch/work.py. A pool that is waited for
 # is looked at every 0.1 s, and the stage `wait` takes microseconds otherwise.
 resource "google_logging_metric" "ready_search_seconds" {

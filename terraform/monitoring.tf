@@ -30,7 +30,7 @@ locals {
       reducer   = "REDUCE_SUM"
       threshold = 0
       duration  = "0s"
-      then      = "A message failed ${local.max_delivery_attempts} times and its pool is marked failed. Read it in the subscription that ends in -dead-letter-kept, where it stays for 7 days."
+      then      = "A message was delivered ${local.max_delivery_attempts} times in more than an hour, nothing could give it up before, and its pool is marked failed. Read it in the subscription that ends in -dead-letter-kept, where it stays for 7 days."
     }
     oldest-unacked = {
       title     = "imagesearch: work is waiting"
@@ -111,6 +111,13 @@ locals {
       query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.pixabay_refusals.name}{monitored_resource=\"cloud_run_revision\"}[30m])) >= 5"
       duration = "0s"
       then     = "Five fetches in 30 minutes met Pixabay's rate limit, 100 requests in 60 s for a key, or were refused, as with a key that is no longer valid. A single one is tried again by itself."
+    }
+    given-up = {
+      title    = "imagesearch: keywords were given up"
+      severity = "ERROR"
+      query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.given_up.name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
+      duration = "0s"
+      then     = "A fetch or a batch failed five times, and its pool is marked failed. The log line says with what."
     }
     malformed = {
       title    = "imagesearch: a message was malformed"

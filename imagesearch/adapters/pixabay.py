@@ -33,7 +33,7 @@ MAX_KEYWORD_CHARACTERS = 100
 MAX_POOL_SIZE = 500  # Pixabay lets no query reach further
 MIN_PER_PAGE, MAX_PER_PAGE = 3, 200
 RATE_PERIOD_SECONDS = 60.0
-MAX_WAIT_SECONDS = 5.0  # a longer wait is left to the queue, which keeps no function busy
+MAX_WAIT_SECONDS = 5.0  # a longer wait is left to the push door
 ATTEMPTS = 3
 LISTING_LIMITS = Limits(total_seconds=15.0, max_bytes=5_000_000)  # 200 hits are about 200 kB
 

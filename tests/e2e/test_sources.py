@@ -19,6 +19,7 @@ from imagesearch.local.client import stack_client
 from imagesearch.local.services import EmbeddedServices
 from imagesearch.local.stack import Stack
 from inference_service.clip import ClipEncoder
+from tests.log_lines import Log
 from tests.stub_http import Request, StubServer, reply
 
 Answer = Callable[[Request], bytes]
@@ -250,12 +251,44 @@ def test_a_slow_source_gives_202_with_when_to_ask_again(
         assert get("/search", {"t": "horse", "s_query": "x", "wait": 10}).body["results"] == []
 
 
-def test_a_dead_letter_survives_the_process_and_keeps_its_reason(
-    tmp_path: Path, encoder: ClipEncoder
+def test_what_cannot_be_had_fails_its_pool_and_keeps_its_reason_past_the_process(
+    tmp_path: Path, encoder: ClipEncoder, log: Log
 ) -> None:
+    """Five deliveries, and no dead letter: those are for what nobody could give up."""
+    params = {"t": "horse", "s_query": "x"}
     with StubServer(server_error) as server:
         with stack_over(server.origin, tmp_path, encoder) as stack:
-            stack_client(stack).get("/search", {"t": "horse", "s_query": "x", "wait": 10})
-        with stack_over(server.origin, tmp_path, encoder) as stack:
-            [letter] = stack.services.publisher.dead_letters()
-    assert (letter.topic, letter.attempts, letter.last_status) == ("fetch-jobs", 5, 503)
+            stack_client(stack).get("/search", {**params, "wait": 10})
+            assert stack.services.publisher.dead_letters() == []
+        assert [job["delivery_attempt"] for job in log.entries("FetchJob")] == [1, 2, 3, 4, 5]
+        assert log.entries("FetchJob")[-1]["outcome"] == "given up"
+        with stack_over(server.origin, tmp_path, encoder, retry_seconds=60) as stack:
+            answer = stack_client(stack).get("/search", {**params, "wait": 0})
+    assert answer.status == 503
+    assert "answered 500" in answer.body["error"]["message"]
+
+
+def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready(
+    tmp_path: Path, encoder: ClipEncoder, log: Log
+) -> None:
+    """Two jobs are done at a time, and their keywords are searched again and again meanwhile."""
+    jpeg = encoded(picture(), "JPEG")
+
+    def script(request: Request) -> bytes:
+        if "/get/" in request.target:
+            return reply(200, jpeg, Content_Type="image/jpeg")
+        names = ["one.jpg", "two.jpg", "three.jpg"]
+        return reply(200, listing(server.origin, names), Content_Type="application/json")
+
+    settings = {"pool_size": 3, "lease_seconds": 0.05, "rate_limit_per_minute": 100_000}
+    with (
+        StubServer(script) as server,
+        stack_over(server.origin, tmp_path, encoder, **settings) as stack,
+    ):
+        get, left = stack_client(stack).get, [f"keyword {n}" for n in range(60)]
+        while left:
+            asked = {key: {"t": key, "s_query": "x", "wait": 0.05} for key in left}
+            left = [key for key in left if not get("/search", asked[key]).body.get("complete")]
+        assert stack.services.publisher.dead_letters() == []
+    published = [one for one in log.entries("search") if "publish" in one["stages"]]
+    assert len({one["pool_id"] for one in published}) == len(published) == 60

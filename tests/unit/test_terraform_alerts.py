@@ -15,7 +15,7 @@ from imagesearch import push
 from imagesearch.adapters.download import Downloader
 from imagesearch.adapters.pixabay import Pixabay
 from imagesearch.config import load_settings
-from imagesearch.errors import SourceRefused
+from imagesearch.errors import SourceRefused, Unavailable
 from imagesearch.messages import FetchJob
 from imagesearch.model import PoolKey, SourceOptions
 from tests.log_lines import Log
@@ -60,13 +60,13 @@ def holds(term: str, entry: Mapping[str, Any]) -> bool:
 
 
 def delivered(log: Log, body: bytes, do: push.Do[FetchJob]) -> Mapping[str, Any]:
-    push.handle(body, FetchJob, do)
+    push.handle(body, FetchJob, do, give_up=lambda *_: None)
     return log.only("FetchJob")
 
 
-def envelope(job: FetchJob) -> bytes:
+def envelope(job: FetchJob, attempt: int = 1) -> bytes:
     data = base64.b64encode(job.model_dump_json().encode()).decode()
-    return json.dumps({"message": {"data": data}}).encode()
+    return json.dumps({"message": {"data": data}, "deliveryAttempt": attempt}).encode()
 
 
 def metric(full: Applied, name: str) -> Mapping[str, Any]:
@@ -77,6 +77,17 @@ def test_a_malformed_message_is_counted(full: Applied, log: Log) -> None:
     entry = delivered(log, b"no envelope", lambda *_: None)
     assert matches(metric(full, "malformed_messages"), entry)
     assert not matches(metric(full, "pixabay_refusals"), entry)
+
+
+@pytest.mark.parametrize(("attempt", "is_over"), [(4, False), (5, True)])
+def test_what_failed_for_the_last_time_is_counted(
+    full: Applied, log: Log, attempt: int, is_over: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("the image host is down")
+
+    entry = delivered(log, envelope(JOB, attempt), fail)
+    assert matches(metric(full, "given_up"), entry) == is_over
 
 
 def test_a_fetch_that_meets_the_rate_limit_of_pixabay_is_counted(
@@ -107,6 +118,7 @@ def test_a_fetch_that_goes_well_is_not_counted(full: Applied, log: Log) -> None:
     entry = delivered(log, envelope(JOB), lambda *_: None)
     assert not matches(metric(full, "pixabay_refusals"), entry)
     assert not matches(metric(full, "malformed_messages"), entry)
+    assert not matches(metric(full, "given_up"), entry)
 
 
 # A search that is slow
@@ -192,7 +204,7 @@ def test_the_api_is_slow_by_the_searches_that_had_nothing_to_wait_for(full: Appl
 
 
 @pytest.mark.parametrize(
-    "key", ["errors", "latency", "pixabay", "malformed", "no-instance", "full"]
+    "key", ["errors", "latency", "pixabay", "malformed", "given-up", "no-instance", "full"]
 )
 def test_a_query_has_each_bracket_that_it_needs_and_one_resource_for_each_metric(
     full: Applied, key: str
