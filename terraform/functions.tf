@@ -4,7 +4,7 @@ locals {
   # concurrency as in imagesearch/deployment.py, with a thread for each request at a time.
   functions = {
     query = { concurrency = 80, memory = "512M", timeout_seconds = 120 } # a wait, and a scorer that starts
-    fetch = { concurrency = 16, memory = "1G", timeout_seconds = 600 } # a wait, and the work
+    fetch = { concurrency = 16, memory = "1G", timeout_seconds = 600 }   # a wait, and the work
   }
 
   function_settings = {

@@ -131,7 +131,7 @@ PLANTED = [
         "functions.tf",
         "THREADS = tostring(local.functions.fetch.concurrency)",
         'THREADS = "1"',
-        f'{FETCH}: service_config[0].environment_variables.THREADS: "4" → "1"',
+        f'{FETCH}: service_config[0].environment_variables.THREADS: "16" → "1"',
     ),
     (
         "functions.tf",
