@@ -102,7 +102,7 @@ def test_no_image_for_the_keyword_is_a_remembered_answer(world: World) -> None:
 
 def test_a_pool_whose_every_image_was_rejected_is_ready_and_empty(world: World) -> None:
     world.offer("horse", 2)
-    world.source.download = lambda _: b"<html>"  # type: ignore[method-assign]
+    world.source.download = lambda image: b"<html>"  # type: ignore[method-assign]
     world.ask()
     world.deliver_all()
     answer = world.ask()
