@@ -120,7 +120,7 @@ class Services(ABC):
                 take_quota=self._take_quota,
                 clock=self.clock,
             )
-        gallery_url = self._required("gallery_url").rstrip("/")
+        gallery_url = self._required("gallery_url")
         return Pixabay(
             api_url=f"{gallery_url}/api/",
             api_key=GALLERY_KEY,
@@ -294,7 +294,6 @@ class CloudServices(Services):
         from imagesearch.adapters.cloud_run import CloudRunScorer
 
         # Cloud Run speaks https; what speaks http is on this machine, and asks for no token.
-        url = url.rstrip("/")  # a token is for the URL as Cloud Run knows it
         audience = url if url.startswith("https://") else None
         return CloudRunScorer(url, clock=self.clock, audience=audience)
 

@@ -1,115 +1,147 @@
-"""`Settings` from the environment: a missing or bad key names itself.
+"""`Settings` from the environment, checked when they are read: a bad one names itself.
 
-What is built from them is in `bootstrap.py`; the table in the README is made from this file.
+What a setting may look like is in `setting_types.py`, what is built from them in `bootstrap.py`.
+The table in the README is made from this file.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagesearch.errors import InvalidRequest
 from imagesearch.model import PoolPolicy, SourceOptions
+from imagesearch.setting_types import (
+    ApiKey,
+    Bucket,
+    Category,
+    Certificates,
+    Checkpoint,
+    Colors,
+    Database,
+    Folder,
+    Host,
+    Language,
+    Lower,
+    Origins,
+    ProjectId,
+    Secret,
+    Upper,
+    Url,
+    trimmed,
+)
 
 _ROOT = Path(__file__).resolve().parents[1]
 DEMO_MODEL = _ROOT / "models" / "demo"
 DEFAULT_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 
-_SECRETS = ("_KEY", "_AUTH_STRING")
-_LANGUAGES = "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"
+_SECRETS = ("_key", "_auth_string", "_ca")  # a key may be pasted where certificates belong
+_DAY_SECONDS = 86_400
 
 
 class Settings(BaseModel):
     """Every setting is an environment variable of the field's name in capitals."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    edition: Literal["embedded", "cloud"] = Field(
+    edition: Lower[Literal["embedded", "cloud"]] = Field(
         "embedded",
         description="`embedded`: one process and no account; `cloud`: Google Cloud, or its "
         "emulators, with a process for each service.",
     )
     # Not HOST and LANGUAGE, which shells and desktops set for purposes of their own.
-    bind_address: str = Field(
+    bind_address: Host = Field(
         "127.0.0.1", description="Address that `imagesearch serve` listens on."
     )
     port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         Path(".data"), description="Folder of the embedded edition's images, catalog and bus."
     )
-    pixabay_api_key: SecretStr | None = Field(
+    pixabay_api_key: ApiKey | None = Field(
         None, description="Key of the Pixabay API; without one the demo gallery stands in."
     )
-    clip_model: str = Field(
+    clip_model: Checkpoint = Field(
         "",
         description="Hub id or folder of a CLIP checkpoint; by default "
         f"`{DEFAULT_MODEL}`, on the demo `models/demo`.",
     )
     pool_size: int = Field(200, ge=3, le=500, description="Images fetched for a keyword.")
-    keyword_language: str = Field(
+    keyword_language: Language = Field(
         "en", description="Language of the keywords, as Pixabay spells it."
     )
-    orientation: Literal["all", "horizontal", "vertical"] = Field(
+    orientation: Lower[Literal["all", "horizontal", "vertical"]] = Field(
         "all", description="Orientation of the images."
     )
-    image_category: str = Field(
+    image_category: Category = Field(
         "", description="Pixabay's category, such as `animals`; empty: all."
     )
-    image_colors: str = Field(
+    image_colors: Colors = Field(
         "", description="Pixabay's colours, comma separated, such as `red,blue`; empty: all."
     )
     safesearch: bool = Field(True, description="Only images suitable for all ages.")
     pool_max_age_seconds: float = Field(
-        86_400, gt=0, description="Age at which a pool is stale; Pixabay asks for 24 hours."
+        _DAY_SECONDS,
+        gt=0,
+        le=366 * _DAY_SECONDS,
+        description="Age at which a pool is stale; Pixabay asks for 24 hours.",
     )
     lease_seconds: float = Field(
         60,
         gt=0,
+        le=_DAY_SECONDS,
         description="Time for a new pool's job to be published, before another search does it.",
     )
     retry_seconds: float = Field(
-        60, gt=0, description="Rest of a failed pool before a search fetches it again."
+        60,
+        gt=0,
+        le=_DAY_SECONDS,
+        description="Rest of a failed pool before a search fetches it again.",
     )
     download_connections: int = Field(16, ge=1, le=64, description="Downloads at a time.")
-    max_image_bytes: int = Field(20_000_000, ge=1, description="Size limit of one download.")
-    rate_limit_per_minute: int = Field(
-        600, ge=1, description="Requests a client may make in a minute."
+    max_image_bytes: int = Field(
+        20_000_000, ge=1, le=1_000_000_000, description="Size limit of one download."
     )
-    allowed_origins: str = Field(
+    rate_limit_per_minute: int = Field(
+        600, ge=1, le=1_000_000, description="Requests a client may make in a minute."
+    )
+    allowed_origins: Origins = Field(
         "", description="Origins that may call the API from a page, comma separated, or `*`."
     )
-    image_base_url: str = Field(
+    image_base_url: Url = Field(
         "",
         description="Base URL of the stored images; empty: `/images/` of the same host, in the "
         "cloud the bucket's.",
     )
-    google_cloud_project: str = Field(
+    google_cloud_project: ProjectId = Field(
         "", description="Project id of Pub/Sub, Firestore and Cloud Storage; the cloud needs it."
     )
-    images_bucket: str = Field(
+    images_bucket: Bucket = Field(
         "", description="Cloud Storage bucket of the stored images; the cloud needs it."
     )
-    firestore_database: str = Field("(default)", description="Firestore database of the catalog.")
-    scorer_url: str = Field(
+    firestore_database: Database = Field(
+        "(default)", description="Firestore database of the catalog."
+    )
+    scorer_url: Url = Field(
         "", description="URL of the inference service that scores; the query function needs it."
     )
-    embedder_url: str = Field(
+    embedder_url: Url = Field(
         "",
         description="URL of the inference service that embeds, which a new keyword's first "
         "search wakes; empty: `SCORER_URL`.",
     )
-    redis_host: str = Field(
+    redis_host: Host = Field(
         "", description="Memorystore's address; empty: each process keeps a cache of its own."
     )
     redis_port: int = Field(6379, ge=1, le=65535, description="Its port.")
-    redis_auth_string: SecretStr | None = Field(None, description="Its AUTH string, if it asks.")
-    redis_server_ca: str = Field(
+    redis_auth_string: Secret | None = Field(None, description="Its AUTH string, if it asks.")
+    redis_server_ca: Certificates = Field(
         "", description="Its certificate authorities in PEM; given, TLS is spoken."
     )
-    gallery_url: str = Field(
+    gallery_url: Url = Field(
         "",
         description="URL of a demo gallery that stands in for Pixabay in the cloud edition; the "
         "embedded one runs its own.",
@@ -121,16 +153,9 @@ class Settings(BaseModel):
         description="Proxies that append to `X-Forwarded-For`, for the rate limit: 1 on Cloud "
         "Run, 2 behind a load balancer; 0: the header is ignored.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+    log_level: Upper[Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = Field(
         "INFO", description="How much is logged."
     )
-
-    @field_validator("keyword_language")
-    @classmethod
-    def _known_language(cls, value: str) -> str:
-        if value not in _LANGUAGES.split():
-            raise ValueError(f"must be one of {_LANGUAGES}")
-        return value
 
     @property
     def is_demo(self) -> bool:
@@ -167,7 +192,7 @@ class Settings(BaseModel):
     def images_url(self, host_url: str) -> str:
         """Return the URL that the names of stored images are appended to, after a slash."""
         if self.image_base_url:
-            return self.image_base_url.rstrip("/")
+            return self.image_base_url
         if self.edition == "cloud":
             return f"https://storage.googleapis.com/{self.images_bucket}"
         return f"{host_url.rstrip('/')}/images"
@@ -175,23 +200,31 @@ class Settings(BaseModel):
     @property
     def origins(self) -> frozenset[str]:
         """The origins of `allowed_origins`."""
-        return frozenset(one.strip() for one in self.allowed_origins.split(",") if one.strip())
+        return frozenset(filter(None, self.allowed_origins.split(",")))
 
 
 def load_settings(**overrides: object) -> Settings:
     """
-    Read the settings from the environment, where empty is not set; *overrides* win.
+    Read the settings from the environment; *overrides* win. What is empty or blank is not set.
 
     Raises:
-        InvalidRequest: the first bad setting, with its name, bound and value.
+        InvalidRequest: a line for each bad setting, with its name, bound and value.
     """
     found = {name: os.environ.get(name.upper()) for name in Settings.model_fields}
-    given = {name: value for name, value in found.items() if value}
+    typed = {name: trimmed(value) for name, value in {**found, **overrides}.items()}
     try:
-        return Settings.model_validate(given | overrides)
+        return Settings.model_validate(
+            {name: value for name, value in typed.items() if value not in (None, "")}
+        )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]).upper()
-        # A secret's value is never repeated.
-        shown = "" if name.endswith(_SECRETS) else f", got {first['input']!r}"
-        raise InvalidRequest(f"{name}: {first['msg']}{shown}", field=name) from None
+        bad = {str(one["loc"][0]): one["msg"] for one in error.errors(include_url=False)}
+        message = "\n".join(_explained(name, bound, typed[name]) for name, bound in bad.items())
+        raise InvalidRequest(message, field=next(iter(bad)).upper()) from None
+
+
+def _explained(name: str, bound: str, value: object) -> str:
+    told = f"{name.upper()}: {bound.removeprefix('Value error, ')}"
+    if name.endswith(_SECRETS):
+        return told  # a secret's value is never repeated
+    shown = re.sub(r"//[^/]*@", "//***@", repr(value))  # nor is a password in a URL
+    return f"{told}, got {shown if len(shown) <= 200 else shown[:200] + '…'}"

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from imagesearch import work
+from imagesearch.printable import printable
 
 # These print in a form of their own until they are told to leave it to the root.
 _SERVERS = ("gunicorn.error", "uvicorn", "uvicorn.error")
@@ -31,7 +32,8 @@ def configure(level: str = "INFO", project: str = "") -> None:
         project: the Google Cloud project that traces belong to.
     """
     handler = _Stderr()
-    handler.setFormatter(TextFormatter() if sys.stderr.isatty() else JsonFormatter(project))
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()  # None: it was closed
+    handler.setFormatter(TextFormatter() if on_terminal else JsonFormatter(project))
     root = logging.getLogger()
     root.handlers[:] = [handler]  # functions-framework may have put its own there
     root.setLevel(level)
@@ -76,14 +78,15 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line a record, for people at a terminal; a traceback follows below it."""
+    """A line a record, for people at a terminal; a traceback follows below it, indented."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line and the traceback."""
-        return _printable(super().format(record))
+        """Return the line and the traceback, whose text can pass for no other line."""
+        line, *below = super().format(record).split("\n")
+        return "\n".join([line, *below[:1], *(f"  {one}" for one in map(printable, below[1:]))])
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line, with the fields that its message does not say."""
@@ -94,7 +97,7 @@ class TextFormatter(logging.Formatter):
         parts += [f"{name}={value}" for name, value in fields.items()]
         parts += [f"{name}={seconds:.3f}s" for name, seconds in stages.items()]
         parts += [f"trace={work.current_trace()}"] if fields or stages else []
-        return " ".join(parts)
+        return printable(" ".join(parts))
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -119,11 +122,6 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _rfc3339(timestamp: float) -> str:
     moment = datetime.fromtimestamp(timestamp, UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _printable(text: str) -> str:
-    """Return *text* without what would move a terminal's cursor or change its colours."""
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 def _log_uncaught(

@@ -30,6 +30,20 @@ def normalise_keyword(keyword: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
+# What Pixabay has to choose from; source: https://pixabay.com/api/docs/.
+LANGUAGES = tuple(
+    "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh".split()
+)
+CATEGORIES = tuple(
+    "backgrounds fashion nature science education feelings health people religion places animals "
+    "industry computer food sports transportation travel buildings business music".split()
+)
+COLORS = tuple(
+    "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black "
+    "brown".split()
+)
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """What is asked of an image source besides the keyword; part of the pool's identity."""

@@ -25,7 +25,7 @@ from imagesearch.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.model import ListedImage, Listing, SourceOptions
+from imagesearch.model import CATEGORIES, COLORS, LANGUAGES, ListedImage, Listing, SourceOptions
 from imagesearch.ports import Clock
 
 API_URL = "https://pixabay.com/api/"
@@ -37,15 +37,7 @@ MAX_WAIT_SECONDS = 5.0  # a longer wait is left to the push door
 ATTEMPTS = 3
 LISTING_LIMITS = Limits(total_seconds=15.0, max_bytes=5_000_000)  # 200 hits are about 200 kB
 
-_LANGUAGES = "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"
-_ORIENTATIONS = "all horizontal vertical"
-_CATEGORIES = (
-    "backgrounds fashion nature science education feelings health people religion places animals "
-    "industry computer food sports transportation travel buildings business music"
-)
-_COLORS = (
-    "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black brown"
-)
+_ORIENTATIONS = ("all", "horizontal", "vertical")
 _PAST_THE_END = '"page" is out of valid range'
 
 
@@ -219,12 +211,12 @@ def _parameters(keyword: str, options: SourceOptions) -> dict[str, Any]:
 def _check(keyword: str, options: SourceOptions) -> None:
     _check_between("keyword", "characters", len(keyword), MAX_KEYWORD_CHARACTERS)
     _check_between("pool_size", "images", options.pool_size, MAX_POOL_SIZE)
-    _check_choice("language", options.language, _LANGUAGES)
+    _check_choice("language", options.language, LANGUAGES)
     _check_choice("orientation", options.orientation, _ORIENTATIONS)
     if options.category:
-        _check_choice("category", options.category, _CATEGORIES)
+        _check_choice("category", options.category, CATEGORIES)
     for color in options.colors.split(",") if options.colors else ():
-        _check_choice("colors", color, _COLORS)
+        _check_choice("colors", color, COLORS)
 
 
 def _check_between(field: str, unit: str, value: int, highest: int) -> None:
@@ -233,9 +225,10 @@ def _check_between(field: str, unit: str, value: int, highest: int) -> None:
         raise InvalidRequest(message, field=field)
 
 
-def _check_choice(field: str, value: str, choices: str) -> None:
-    if value not in choices.split():
-        raise InvalidRequest(f"{field} must be one of {choices}, got {value!r}", field=field)
+def _check_choice(field: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        message = f"{field} must be one of {' '.join(choices)}, got {value!r}"
+        raise InvalidRequest(message, field=field)
 
 
 def _listing(found: dict[str, ListedImage | RejectedImage]) -> Listing:

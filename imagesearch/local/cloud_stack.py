@@ -112,7 +112,9 @@ class CloudStack:
 
     def _common(self, settings: Settings, inference_port: int) -> dict[str, str]:
         """Return what every service is told."""
-        origins = {self.page_url, self.page_url.replace(HOST, "localhost"), *settings.origins}
+        origins = set(settings.origins)
+        if "*" not in origins:
+            origins |= {self.page_url, self.page_url.replace(HOST, "localhost")}
         inference_url = f"http://{HOST}:{inference_port}"
         return {
             **self.emulator_environment,

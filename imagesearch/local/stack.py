@@ -131,7 +131,8 @@ def _own(folder: Path) -> Iterator[IO[str]]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+", errors="replace")
     except OSError as error:
-        raise Unavailable(f"DATA_DIR {folder} cannot be used: {error.strerror}") from error
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise Unavailable(f"DATA_DIR {folder} cannot be used: {reason}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,9 +23,15 @@ ALLOWED = {
     "imagesearch.clock": set(),
     "imagesearch.topics": {"imagesearch.messages"},
     "imagesearch.deployment": {"imagesearch.topics"},
-    "imagesearch.config": {"imagesearch.errors", "imagesearch.model"},
+    "imagesearch.setting_types": {"imagesearch.model"},
+    "imagesearch.config": {
+        "imagesearch.errors",
+        "imagesearch.model",
+        "imagesearch.setting_types",
+    },
     "imagesearch.work": {"imagesearch.errors"},
-    "imagesearch.logs": {"imagesearch.work"},
+    "imagesearch.printable": set(),
+    "imagesearch.logs": {"imagesearch.printable", "imagesearch.work"},
     "imagesearch.push": {
         "imagesearch.errors",
         "imagesearch.messages",

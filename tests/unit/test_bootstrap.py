@@ -93,7 +93,8 @@ def test_a_process_builds_only_what_it_uses_and_closes_that() -> None:
 
 def test_a_bad_setting_that_an_adapter_finds_is_not_the_fault_of_a_request() -> None:
     """As the request's fault it would ack, and lose, every message."""
-    services = CloudServices(load_settings(**CLOUD, redis_host="h", redis_server_ca="no PEM"))
+    settings = load_settings(**CLOUD, redis_host="h")
+    services = CloudServices(settings.model_copy(update={"redis_server_ca": "no PEM"}))
     with pytest.raises(Unavailable, match="server_ca"):
         _ = services.fetch
 

@@ -81,12 +81,39 @@ def test_on_a_terminal_it_is_text_that_cannot_play_tricks_with_it() -> None:
     first, *traceback, last = shown.rstrip("\n").split("\n")
     assert " ERROR   it failed: 马" in first
     assert "Traceback (most recent call last):" in traceback
-    assert "FetchJob pool_id=id 204 done in 0.00" in last
+    assert "FetchJob pool_id=id 204 done in 0." in last
     assert "s generation=2 message_id=7 delivery_attempt=3 list=0.000s" in last
     assert last.endswith(f" trace={TRACE}")
     assert "{" not in last
     assert shown.count("\\x1b[31m\\ud800\\u2028{") == 2, "in the message and in the traceback"
     assert "\x1b" not in shown
+
+
+FORGED = "12:00:00 ERROR   forged"
+
+
+def test_no_text_can_pass_for_a_line_of_the_log() -> None:
+    """Neither in a message nor in the text of an exception, nor in a field."""
+    shown = run_on_terminal(f"""
+import logging
+from imagesearch import logs
+logs.configure()
+try:
+    raise ValueError("x\\n{FORGED}\\r{FORGED}")
+except ValueError as error:
+    logging.exception("%s", error, extra={{"fields": {{"excerpt": "y\\n{FORGED}\\u202e"}}}})
+""")
+    lines = shown.splitlines()
+    assert [line for line in lines if "ERROR" in line[:15]] == lines[:1]
+    assert f"x\\n{FORGED}\\r{FORGED} excerpt=y\\n{FORGED}\\u202e" in lines[0]
+    assert lines[1] == "Traceback (most recent call last):"
+    assert all(line.startswith("  ") for line in lines[2:])
+
+
+def test_a_process_without_a_stderr_logs_to_nobody() -> None:
+    code = "import sys; sys.stderr = None\nfrom imagesearch import logs\nlogs.configure()\n"
+    code += "import logging; logging.error('nobody reads it')"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_what_ends_a_process_or_a_thread_is_one_line_too() -> None:

@@ -1,0 +1,201 @@
+"""What a setting may look like: trimmed, checked and in one form, or refused with its bound.
+
+Which settings there are is in `config.py`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from imagesearch.model import CATEGORIES, COLORS, LANGUAGES
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # of a host's name
+
+Value = TypeVar("Value")
+
+
+def trimmed(value: object) -> object:
+    """Return a text without the blanks and invisible characters around it, else *value*."""
+    if not isinstance(value, str):
+        return value
+    kept = [at for at, one in enumerate(value) if not _is_blank(one)]
+    return value[kept[0] : kept[-1] + 1] if kept else ""
+
+
+def _is_blank(character: str) -> bool:
+    # Control and format characters: what a page or a file adds to what is copied from it.
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def http_url(text: str) -> str:
+    """
+    Return the base URL *text* in one form: scheme and host in small letters, no slash at its end.
+
+    Raises:
+        ValueError: it is no http or https URL of a host, or has a user, a query or a fragment.
+    """
+    bound = "must be an http:// or https:// URL in ASCII, without a user, a query or a fragment"
+    if not re.fullmatch(r"[!-~]+", text) or re.search(r"[?#@\\]", text):
+        raise ValueError(bound)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:  # brackets that are no IPv6 address, or no port
+        raise ValueError(bound) from None
+    name = parts.hostname or ""
+    if parts.scheme not in _DEFAULT_PORTS or not _is_host(name):
+        raise ValueError(bound)
+    host = f"[{name}]" if ":" in name else name
+    where = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{where}{parts.path.rstrip('/')}"
+
+
+def _host(text: str) -> str:
+    name = text.removeprefix("[").removesuffix("]")  # as in a URL
+    if not _is_host(name):
+        raise ValueError("must be an IP address or a host's name, without scheme and port")
+    return name
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.removesuffix(".").split(".")
+        is_name = len(text) <= 253 and all(map(_LABEL.fullmatch, labels))
+        return is_name and not labels[-1].isdigit()  # 256.0.0.1
+    return True
+
+
+def _origins(text: str) -> str:
+    """Return a comma list of origins as browsers send them."""
+    origins = [_origin(one) for one in map(str.strip, text.split(",")) if one]
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("`*`, for every origin, must stand alone")
+    return ",".join(origins)
+
+
+def _origin(text: str) -> str:
+    bound = (
+        "must be `*`, or origins such as https://example.com, comma separated and without a path"
+    )
+    try:
+        origin = text if text == "*" else http_url(text)
+    except ValueError:
+        raise ValueError(bound) from None
+    if urlsplit(origin).path not in ("", "*"):
+        raise ValueError(bound)
+    return origin
+
+
+def _colors(text: str) -> str:
+    # Not sorted: the list is part of what a pool is known by.
+    return ",".join(_color(one) for one in map(str.strip, text.split(",")) if one)
+
+
+def _home_expanded(text: str) -> str:
+    path = os.path.expanduser(text) if text.startswith("~") else text
+    if path.startswith("~"):
+        raise ValueError("must be in a home folder that there is")
+    return path
+
+
+def _on_one_line(text: str) -> str:
+    if any(unicodedata.category(one) == "Cc" for one in text):
+        raise ValueError("must have no line break or other control character in it")
+    return text
+
+
+def _certificates(text: str) -> str:
+    import ssl  # here: few processes are given any
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError, TypeError):  # TypeError: it is not ASCII
+        raise ValueError("must be certificates in PEM") from None
+    return text
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {' '.join(choices)}")
+        return text
+
+    return check
+
+
+def _like(pattern: str, meaning: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {meaning}")
+        return text
+
+    return check
+
+
+def _of_text(change: Callable[[str], str]) -> BeforeValidator:
+    """Have *change* done to a text, in whatever type it ends; pydantic refuses what is none."""
+    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
+
+
+_color = _one_of(COLORS)
+_LOWER = _of_text(str.lower)
+_ONE_LINE = _of_text(_on_one_line)
+
+Lower = Annotated[Value, _LOWER]
+Upper = Annotated[Value, _of_text(str.upper)]
+Language = Annotated[str, AfterValidator(_one_of(LANGUAGES)), _LOWER]
+Category = Annotated[str, AfterValidator(_one_of(CATEGORIES)), _LOWER]
+Colors = Annotated[str, AfterValidator(_colors), _LOWER]
+Host = Annotated[str, AfterValidator(_host)]
+Url = Annotated[str, AfterValidator(http_url)]
+Origins = Annotated[str, AfterValidator(_origins)]
+Checkpoint = Annotated[str, AfterValidator(_home_expanded), _ONE_LINE]
+Folder = Annotated[Path, _of_text(_home_expanded), _ONE_LINE]
+Secret = Annotated[SecretStr, _ONE_LINE]
+# Pixabay's are digits, a hyphen and hexadecimal digits; what a URL would have to escape is none.
+ApiKey = Annotated[
+    SecretStr, _of_text(_like(r"[A-Za-z0-9_-]+", "letters, digits, - and _ alone, with no quotes"))
+]
+Certificates = Annotated[str, AfterValidator(_certificates)]
+# https://cloud.google.com/resource-manager/docs/creating-managing-projects; old ones have a domain.
+ProjectId = Annotated[
+    str,
+    AfterValidator(
+        _like(
+            r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
+            "a project id: 6 to 30 small letters, digits and hyphens, the first a letter",
+        )
+    ),
+]
+# https://cloud.google.com/storage/docs/buckets#naming
+Bucket = Annotated[
+    str,
+    AfterValidator(
+        _like(
+            r"[a-z0-9]([a-z0-9._-]{0,220}[a-z0-9])?",
+            "a bucket's name without gs://: small letters, digits, -, _ and .",
+        )
+    ),
+]
+# https://cloud.google.com/firestore/docs/manage-databases
+Database = Annotated[
+    str,
+    AfterValidator(
+        _like(
+            r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]",
+            "(default), or 4 to 63 small letters, digits and hyphens, the first a letter",
+        )
+    ),
+]
