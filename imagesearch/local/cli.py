@@ -1,42 +1,37 @@
 """The command line `imagesearch`: `serve` the page and the API, or `search` from a terminal.
 
 What runs behind it is `stack.py`, or `cloud_stack.py` for `emulators`; asking again until an answer
-is complete is `client.py`.
+is complete is `client.py`; what a terminal is shown goes through `terminal.py`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from imagesearch import logs
 from imagesearch.config import Settings, load_settings
-from imagesearch.errors import ImageSearchError, InvalidRequest
+from imagesearch.errors import InvalidRequest
 from imagesearch.http_api import parse_search
-from imagesearch.local.client import (
-    SearchClient,
-    SearchFailed,
-    http_client,
-    image_bytes,
-    stack_client,
-)
+from imagesearch.local import terminal
+from imagesearch.local.client import SearchClient, http_client, stack_client
+from imagesearch.local.terminal import err, link, out, shown
+from imagesearch.printable import printable
 
 if TYPE_CHECKING:
     from imagesearch.local.cloud_stack import CloudStack
@@ -80,48 +75,48 @@ TURN_SECONDS = 120.0  # how long a search waits for another that has the data fo
 
 cli = typer.Typer(
     help="Search images by a keyword and a sentence, on this machine.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console()
-err = Console(stderr=True)
-
-DataDir = Annotated[Path | None, typer.Option(help="Folder of images and catalog [.data]")]
+# Text, which the settings of the same names read as they read the environment's.
+DataDir = Annotated[
+    str | None, typer.Option(metavar="FOLDER", help="Folder of images and catalog [.data]")
+]
 
 
 @cli.command(epilog=SERVE_EXAMPLES)
 def serve(
     host: Annotated[str | None, typer.Option(help="Address [127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8080]")] = None,
+    port: Annotated[
+        str | None, typer.Option(metavar="PORT", help="Port; 0 takes a free one [8080]")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Serve the page and the API until Ctrl-C."""
     import uvicorn  # only here: a search starts faster without it
 
-    with _told_plainly():
-        settings = _settings(bind_address=host, port=port, data_dir=data_dir)
-        _log(settings.log_level)
-        with _listening(settings) as listener:
-            url = _reachable(settings.bind_address, listener.getsockname()[1])
-            with _stack(settings) as stack:
-                stack.announce(url)
-                out.print(_greeting(settings, url))
-                config = uvicorn.Config(
-                    stack.app, log_config=None, timeout_graceful_shutdown=10, server_header=False
-                )
-                # uvicorn ends its requests, then raises the signal again: here it is heeded.
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
-                with suppress(KeyboardInterrupt):
-                    uvicorn.Server(config).run(sockets=[listener])
+    settings = _settings(bind_address=host, port=port, data_dir=data_dir)
+    logs.configure(settings.log_level)
+    with _listening(settings) as listener:
+        url = _reachable(settings.bind_address, listener.getsockname()[1])
+        with _stack(settings) as stack:
+            stack.announce(url)
+            out.print(_greeting(settings, url))
+            config = uvicorn.Config(
+                stack.app, log_config=None, timeout_graceful_shutdown=10, server_header=False
+            )
+            # uvicorn ends its requests, then raises the signal again: here it is heeded.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listener])
 
 
 @cli.command(epilog=SEARCH_EXAMPLES)
 def search(
     keyword: Annotated[str, typer.Argument(help="Whose images are searched: circle")],
     query: Annotated[str, typer.Argument(help="What the picture should show: a red circle")],
-    k: Annotated[int, typer.Option("-k", help="How many images")] = 10,
+    k: Annotated[str, typer.Option("-k", metavar="NUMBER", help="How many images")] = "10",
     as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON")] = False,
     contact_sheet: Annotated[
         Path | None, typer.Option(help="Write the images found as one PNG")
@@ -130,48 +125,61 @@ def search(
     data_dir: DataDir = None,
 ) -> None:
     """Search KEYWORD's images for QUERY and print the best."""
-    params = {"t": keyword, "s_query": query, "k": str(k)}
-    with _told_plainly(), _client(params, url, data_dir) as client:
+    terminal.check_stdout()
+    params = {"t": keyword, "s_query": query, "k": k}
+    for name, text in {"KEYWORD": keyword, "QUERY": query, "-k": k, "--url": url or ""}.items():
+        _check_decoded(name, text)
+    with _client(params, url, data_dir) as client:
         with _progress() as progress:
             task = progress.add_task("asking", total=None, count="")
             answer = client.search(params, lambda pool: progress.update(task, **_stand(pool)))
         if as_json:
-            out.print_json(json.dumps(answer))
+            terminal.print_json(answer)
         else:
-            _print_table(answer)
+            _print_table(answer, client.schemes)
         if contact_sheet:
-            _write_sheet(contact_sheet, answer)
+            _write_sheet(contact_sheet, answer, client.image)
 
 
 @cli.command(epilog=EMULATORS_EXAMPLES)
 def emulators(
     port: Annotated[
-        int | None, typer.Option(help="The API's port, the page's is the next; 0: free ones [8080]")
+        str | None,
+        typer.Option(
+            metavar="PORT", help="The API's port, the page's is the next; 0: free ones [8080]"
+        ),
     ] = None,
 ) -> None:
     """Run the cloud edition on this machine, over emulators, until Ctrl-C; it keeps nothing."""
     from imagesearch.local.cloud_stack import cloud_stack
 
-    with _told_plainly():
-        settings = _settings(port=port)
-        _log(settings.log_level)
-        with cloud_stack(settings, service_output=sys.stderr) as stack:
-            status = err.status("Starting the emulators and the services")
-            status.start()
+    settings = _settings(port=port)
+    logs.configure(settings.log_level)
+    with cloud_stack(settings, service_output=sys.stderr) as stack:
+        status = err.status("Starting the emulators and the services")
+        status.start()
 
-            def greet() -> None:
-                status.stop()
-                out.print(_cloud_greeting(settings, stack))
+        def greet() -> None:
+            status.stop()
+            out.print(_cloud_greeting(settings, stack))
 
-            try:
-                stack.run(greet)
-            finally:
-                status.stop()
+        try:
+            stack.run(greet)
+        finally:
+            status.stop()
+
+
+def _check_decoded(name: str, text: str) -> None:
+    """Refuse an argument whose bytes are no text in this terminal's encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{name} must be text in UTF-8, got {text[:100]!r}") from None
 
 
 @contextmanager
 def _client(
-    params: dict[str, str], url: str | None, data_dir: Path | None
+    params: dict[str, str], url: str | None, data_dir: str | None
 ) -> Iterator[SearchClient]:
     """Yield a client of *url*, of a stack of our own, or of the one that has the folder."""
     parse_search(params)  # a mistake is told before the model is loaded
@@ -179,7 +187,6 @@ def _client(
         yield http_client(url)
         return
     settings = _settings(data_dir=data_dir)
-    _log("CRITICAL")  # what went wrong is told by the answer
     # Nobody serves the images of a stack of our own: the answer points at the files.
     files = (settings.data_dir / "images").resolve().as_uri()
     settings = settings.model_copy(update={"image_base_url": settings.image_base_url or files})
@@ -193,9 +200,8 @@ def _client(
     except FolderInUse as busy:
         if busy.url is None:
             raise
-        err.print(
-            Text(f"Asking the imagesearch at {busy.url}, which has {settings.data_dir} open.")
-        )
+        where = printable(f"{busy.url}, which has {settings.data_dir} open")
+        err.print(Text(f"Asking the imagesearch at {where}."))
         yield http_client(busy.url)
 
 
@@ -219,7 +225,7 @@ def _stack_in_turn(settings: Settings) -> Iterator[Stack]:
 
 @contextmanager
 def _stack(settings: Settings) -> Iterator[Stack]:
-    with err.status(f"Loading the model {escape(settings.model)}") as status:
+    with err.status(f"Loading the model {escape(printable(settings.model))}") as status:
         from imagesearch.local.stack import running_stack  # takes seconds: it imports torch
 
         with running_stack(settings) as stack:
@@ -248,27 +254,15 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Turn what a person can mend into one line and exit status 1."""
-    try:
-        yield
-    except (ImageSearchError, SearchFailed, OSError) as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
-        raise typer.Exit(1) from None
-
-
 def _settings(**given: object) -> Settings:
     return load_settings(**{name: value for name, value in given.items() if value is not None})
 
 
-def _log(level: str) -> None:
-    logs.configure(level)
-
-
 def _greeting(settings: Settings, url: str) -> Panel:
-    opening = Text.assemble("Open ", _link(url, url), " in a browser; Ctrl-C ends it.")
-    where = f"model {settings.model}\ndata  {settings.data_dir.resolve()}"
+    opening = Text.assemble("Open ", link(url, url), " in a browser; Ctrl-C ends it.")
+    where = (
+        f"model {printable(settings.model)}\ndata  {printable(str(settings.data_dir.resolve()))}"
+    )
     demo = [DEMO_NOTE, ""] if settings.is_demo else []
     return Panel(
         Group(opening, "", *demo, Text(where, "dim")),
@@ -280,15 +274,15 @@ def _greeting(settings: Settings, url: str) -> Panel:
 
 def _cloud_greeting(settings: Settings, stack: CloudStack) -> Panel:
     opening = Text.assemble(
-        "Open ", _link(stack.page_url, stack.page_url), " in a browser; Ctrl-C ends it all."
+        "Open ", link(stack.page_url, stack.page_url), " in a browser; Ctrl-C ends it all."
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("what", "where", "process"):
         table.add_column(name, justify="right" if name == "process" else "left")
     for name, child in stack.children.items():
-        table.add_row(CLOUD_PARTS[name], _link(child.url, child.url), str(child.pid))
+        table.add_row(CLOUD_PARTS[name], link(child.url, child.url), str(child.pid))
     if stack.gallery_url:
-        table.add_row("demo gallery", _link(stack.gallery_url, stack.gallery_url), str(os.getpid()))
+        table.add_row("demo gallery", link(stack.gallery_url, stack.gallery_url), str(os.getpid()))
     demo = [DEMO_NOTE, ""] if settings.pixabay_api_key is None else []
     where = Text(f"The emulators' logs are in {stack.folder}", "dim")
     return Panel(
@@ -299,13 +293,12 @@ def _cloud_greeting(settings: Settings, stack: CloudStack) -> Panel:
     )
 
 
-def _link(text: str, url: str) -> Text:
-    # A style, not markup: Rich would read the brackets of an IPv6 address as markup.
-    return Text(text, Style(link=url or None))
-
-
 def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[count]}", markup=False),
+    )
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
@@ -313,67 +306,77 @@ def _stand(pool: dict[str, Any]) -> dict[str, Any]:
     done = pool["embedded"] + pool["rejected"]
     count = f"{done} of {pool['images']}" if pool["images"] else ""
     return {
-        "description": pool["state"],
+        "description": str(shown(pool["state"])),
         "total": pool["images"] or None,
         "completed": done,
         "count": count,
     }
 
 
-def _print_table(answer: dict[str, Any]) -> None:
+def _print_table(answer: dict[str, Any], schemes: tuple[str, ...]) -> None:
     if not answer["results"]:
-        out.print(f"Nothing found for {escape(repr(answer['keyword']))}.")
+        out.print(shown(f"Nothing found for {answer['keyword']!r}."))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "relevance", "score", "image", "shows", "by"):
         table.add_column(name, justify="right" if name in ("", "score") else "left")
     for rank, result in enumerate(answer["results"], start=1):
-        table.add_row(*_row(rank, result))
+        table.add_row(*_row(rank, result, schemes))
     out.print(table)
-    out.print(_summary(answer), style="dim")
+    out.print(_summary(answer))
 
 
-def _row(rank: int, result: dict[str, Any]) -> tuple[str | Text, ...]:
+def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[str | Text, ...]:
     share = result["relevance"]
-    bar = "█" * round(share * 12) or "▏"
     return (
         str(rank),
-        f"[cyan]{bar}[/cyan] {share:.0%}",
+        Text.assemble((terminal.bar(share), "cyan"), f" {share:.0%}"),
         f"{result['score']:.3f}",
-        _link(result["image_id"], result["url"]),
-        escape(", ".join(result["tags"])),
-        _link(result["credit"]["user"], result["page_url"]),
+        link(result["image_id"], result["url"], schemes),
+        shown(", ".join(result["tags"])),
+        link(result["credit"]["user"], result["page_url"]),
     )
 
 
-def _summary(answer: dict[str, Any]) -> str:
+def _summary(answer: dict[str, Any]) -> Text:
     pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
-    source = answer["results"][0]["credit"]["source"]
+    source = shown(answer["results"][0]["credit"]["source"])
     lines = [f"{pool['embedded']} images from {source} searched in {seconds * 1000:.0f} ms."]
     if not answer["complete"]:
-        missing = pool["images"] - pool["embedded"] - pool["rejected"]
-        lines.append(f"{missing} more could not be fetched: {pool['reason']}.")
+        missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
+        lines.append(
+            f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."
+        )
     if answer["query_truncated"]:
         lines.append("The query was cut to what the model reads.")
-    return escape("\n".join(lines))
+    return Text("\n".join(lines), "dim")
 
 
-def _write_sheet(path: Path, answer: dict[str, Any]) -> None:
+def _write_sheet(path: Path, answer: dict[str, Any], image: Callable[[str], bytes]) -> None:
     from imagesearch.local.contact_sheet import write_contact_sheet
 
     write_contact_sheet(
         path,
         [
-            (image_bytes(result["url"]), f"{rank}. {result['image_id']}  {result['score']:.3f}")
-            for rank, result in enumerate(answer["results"], start=1)
+            (image(one["url"]), f"{rank}. {str(shown(one['image_id']))[:40]}  {one['score']:.3f}")
+            for rank, one in enumerate(answer["results"], start=1)
         ],
     )
-    err.print(f"Wrote {escape(str(path))}")
+    err.print(Text(f"Wrote {printable(str(path))}"))
 
 
 def main() -> None:
-    """Run the command line."""
-    cli()
+    """Run the command line; whatever fails is told on one line, and by the exit status."""
+    terminal.prepare()
+    status: int | None = 1
+    try:
+        status = cli(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except Exception as error:  # noqa: BLE001 - the door: it is told, and at DEBUG with its place
+        terminal.tell(error)
+        status = getattr(error, "exit_code", 1)  # 2 for what typer cannot read
+    finally:
+        terminal.leave_stdout()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

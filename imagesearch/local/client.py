@@ -1,45 +1,128 @@
 """A client of the search API, over HTTP or to a stack in this process.
 
-It does what the page does: it asks with a short wait until the answer is complete.
+It does what the page does: it asks with a short wait until the answer is complete. What a server
+elsewhere answers is nobody's word: it is bounded, and checked before it is used.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import math
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
+import urllib3
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imagesearch.errors import InvalidRequest
+from imagesearch.messages import MAX_TOP_K
+from imagesearch.printable import printable
+from imagesearch.setting_types import http_url
 
 if TYPE_CHECKING:
     from imagesearch.local.stack import Stack
 
 POLL_WAIT_SECONDS = 2
 GIVE_UP_SECONDS = 300.0
-_TIME_LIMITS_SECONDS = (5, 40)  # to connect; to answer, which a `wait` of 25 s must fit in
+LEAST_PAUSE_SECONDS, USUAL_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.5, 1.0, 30.0
+MAX_ANSWER_BYTES = 10_000_000  # one of 200 results has some 100 kB
+MAX_IMAGE_BYTES = 50_000_000
+MAX_REDIRECTS = 5
+_TIME_LIMITS_SECONDS = (5, 40)  # to connect; of silence, which a `wait` of 25 s must fit in
+_BODY_SECONDS = 60.0  # for a whole body, however busily it comes
+_CHUNK_BYTES = 65_536
+_REASON_CHARACTERS = 500
+# Compressed, a few bytes could be very many.
+_HEADERS = {"User-Agent": "imagesearch", "Accept-Encoding": "identity"}
 
 
 class SearchFailed(Exception):
     """The API refused or could not answer; the message is for a person."""
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class _Pool(_Part):
+    state: str
+    images: Count
+    embedded: Count
+    rejected: Count
+    reason: str | None
+
+
+class _Fetching(_Part):
+    pool: _Pool
+
+
+class _Credit(_Part):
+    user: str
+    source: str
+
+
+class _Result(_Part):
+    image_id: str
+    url: str
+    page_url: str
+    credit: _Credit
+    tags: list[str]
+    score: float = Field(ge=-1.001, le=1.001)
+    relevance: float = Field(ge=0, le=1)
+
+
+class _Timings(_Part):
+    total_seconds: float = Field(ge=0, le=86_400)
+
+
+class _Found(_Part):
+    """What the command line reads of an answer."""
+
+    keyword: str
+    results: list[_Result] = Field(max_length=MAX_TOP_K)
+    complete: bool
+    query_truncated: bool
+    pool: _Pool
+    timings: _Timings
+
+
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer of the API."""
+    """One HTTP answer of the API; *body* is what its JSON says, None where there is none."""
 
     status: int
-    body: dict[str, Any]
-    retry_after_seconds: float
+    body: Any
+    retry_after_seconds: float | None
 
 
 @dataclass(frozen=True)
 class SearchClient:
-    """Searches through *get*, which takes a path and its parameters."""
+    """
+    Searches through *get*, which takes a path and its parameters.
+
+    Attributes:
+        image: returns the bytes of a result's `url`, or raises SearchFailed or OSError.
+        schemes: of the URLs that its results may have.
+        now, sleep: the seconds of a clock that never steps back, and waiting by it.
+    """
 
     get: Callable[[str, Mapping[str, Any]], Answer]
+    image: Callable[[str], bytes]
+    schemes: tuple[str, ...] = ("http", "https")
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def search(
         self, params: Mapping[str, Any], on_progress: Callable[[dict[str, Any]], None]
@@ -48,63 +131,219 @@ class SearchClient:
         Return the complete answer to *params* as JSON; *on_progress* sees each pool on the way.
 
         Raises:
-            SearchFailed: an error of the API, or no complete answer in `GIVE_UP_SECONDS`.
+            SearchFailed: an error of the API, an answer that is none of this API's, or no complete
+                one in `GIVE_UP_SECONDS`.
         """
-        give_up_at = time.monotonic() + GIVE_UP_SECONDS
-        while time.monotonic() < give_up_at:
+        give_up_at = self.now() + GIVE_UP_SECONDS
+        while True:
+            asked_at = self.now()
             answer = self.get("/search", {**params, "wait": POLL_WAIT_SECONDS})
-            if answer.status == 429:
-                time.sleep(min(answer.retry_after_seconds, 10))
-                continue
-            body = _checked(answer)
-            on_progress(body["pool"])
-            if answer.status == 200 and (body["complete"] or body["pool"]["state"] == "failed"):
-                return body
-        raise SearchFailed(f"no complete answer within {GIVE_UP_SECONDS:.0f} seconds")
+            if _asks_for_patience(answer):
+                asked_at = self.now()
+            else:
+                body = _checked(answer)
+                on_progress(body["pool"])
+                if answer.status == 200 and (body["complete"] or body["pool"]["state"] == "failed"):
+                    return body
+            # Of an answer that was waited for, the pause is over already.
+            ask_at = asked_at + (answer.retry_after_seconds or USUAL_PAUSE_SECONDS)
+            if ask_at > give_up_at:
+                raise SearchFailed(f"no complete answer within {GIVE_UP_SECONDS:.0f} seconds")
+            self.sleep(max(0.0, ask_at - self.now()))
+
+
+def _asks_for_patience(answer: Answer) -> bool:
+    is_late = answer.status == 504 and answer.retry_after_seconds is not None
+    return answer.status == 429 or is_late
 
 
 def _checked(answer: Answer) -> dict[str, Any]:
+    """Return the body, which has all that is read of it, or raise SearchFailed."""
     if answer.status not in (200, 202):
-        error = answer.body.get("error", {})
-        raise SearchFailed(f"{error.get('message', 'no reason given')} (HTTP {answer.status})")
-    return answer.body
+        raise SearchFailed(f"{_reason(answer.body)} (HTTP {answer.status})")
+    shape = _Found if answer.status == 200 else _Fetching
+    try:
+        shape.model_validate(answer.body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise SearchFailed(f"the answer is not an imagesearch's: {where}: {first['msg']}") from None
+    body: dict[str, Any] = answer.body
+    return body
+
+
+def _reason(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    text = printable(message.strip()) if isinstance(message, str) else ""
+    return text[:_REASON_CHARACTERS] or "no reason given"
 
 
 def http_client(base_url: str) -> SearchClient:
-    """Return a client of the API at *base_url*."""
-    session = requests.Session()
+    """Return a client of the API at *base_url*, or raise InvalidRequest."""
+    try:
+        base = http_url(base_url.strip())
+    except ValueError as error:
+        raise InvalidRequest(f"--url {error}, got {base_url[:200]!r}", field="url") from None
+    browser = _Browser(may_reach_this_machine=_is_this_machine(base))
 
     def get(path: str, params: Mapping[str, Any]) -> Answer:
-        url = base_url.rstrip("/") + path
-        try:
-            response = session.get(url, params=params, timeout=_TIME_LIMITS_SECONDS)
-            retry_after = float(response.headers.get("Retry-After", 1))
-            return Answer(response.status_code, response.json(), retry_after)
-        except requests.JSONDecodeError:
-            raise SearchFailed(f"{url} did not answer in JSON: is it an imagesearch?") from None
-        except requests.RequestException as error:
-            raise SearchFailed(f"{url} does not answer: {type(error).__name__}") from None
+        response, body = browser.get(base + path, MAX_ANSWER_BYTES, params)
+        answer = _json(body)
+        if answer is _NO_JSON and response.status_code in (200, 202):
+            raise SearchFailed(f"{base}{path} did not answer in JSON: is it an imagesearch?")
+        return _answer(response.status_code, answer, response.headers.get("Retry-After"))
 
-    return SearchClient(get)
+    return SearchClient(get, browser.image)
 
 
 def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClient:
     """Return a client of *stack* in this process; links in its answers begin with *base_url*."""
     function = stack.query.test_client()
+    browser = _Browser(may_reach_this_machine=True)
 
     def get(path: str, params: Mapping[str, Any]) -> Answer:
         with function.get(path, query_string=dict(params), base_url=base_url) as response:
-            retry_after = float(response.headers.get("Retry-After", 1))
-            return Answer(response.status_code, response.get_json(), retry_after)
+            retry_after = response.headers.get("Retry-After")
+            return _answer(response.status_code, _json(response.data), retry_after)
 
-    return SearchClient(get)
+    def image(url: str) -> bytes:
+        # This program wrote it: it is a file of the data folder, or where IMAGE_BASE_URL says.
+        is_file = urlsplit(url).scheme == "file"
+        return Path(unquote(urlsplit(url).path)).read_bytes() if is_file else browser.image(url)
+
+    return SearchClient(get, image, schemes=("http", "https", "file"))
 
 
-def image_bytes(url: str) -> bytes:
-    """Return the bytes of a result's *url*: a file of this machine, or over HTTP."""
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path)).read_bytes()
-    response = requests.get(url, timeout=_TIME_LIMITS_SECONDS)
-    response.raise_for_status()
-    return response.content
+_NO_JSON = object()
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _answer(status: int, body: Any, retry_after: str | None) -> Answer:
+    seconds = None if retry_after is None else retry_after_seconds(retry_after, datetime.now(UTC))
+    return Answer(status, None if body is _NO_JSON else body, seconds)
+
+
+def retry_after_seconds(header: str, now: datetime) -> float:
+    """
+    Return the pause that a `Retry-After` asks for, within the bounds of sense.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, seconds or a date.
+    """
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = _seconds_until(header, now)
+    if math.isnan(seconds):
+        return USUAL_PAUSE_SECONDS
+    return min(max(seconds, LEAST_PAUSE_SECONDS), MOST_PAUSE_SECONDS)
+
+
+def _seconds_until(date: str, now: datetime) -> float:
+    try:
+        moment = parsedate_to_datetime(date)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):  # whatever it is, it is no date
+        return math.nan
+
+
+class _Browser:
+    """
+    GETs of URLs that others wrote: http and https alone, bounded in size, time and redirects.
+
+    A proxy of the environment is asked for what is elsewhere, and never for what is on this
+    machine.
+
+    Args:
+        may_reach_this_machine: else a URL of it is refused: what is elsewhere has no business with
+            the servers that listen here.
+    """
+
+    def __init__(self, *, may_reach_this_machine: bool) -> None:
+        self._may_reach_this_machine = may_reach_this_machine
+        self._session = requests.Session()
+
+    def image(self, url: str) -> bytes:
+        """Return the bytes at *url*, or raise SearchFailed."""
+        response, body = self.get(url, MAX_IMAGE_BYTES)
+        if response.status_code != 200:
+            raise SearchFailed(f"{_shown(url)} answered HTTP {response.status_code}")
+        return body
+
+    def get(
+        self, url: str, max_bytes: int, params: Mapping[str, Any] | None = None
+    ) -> tuple[requests.Response, bytes]:
+        """Return the answer, whatever its status, with its body; or raise SearchFailed."""
+        at = url
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                with self._open(at, params) as response:
+                    if not response.is_redirect:
+                        return response, _body(response, _shown(url), max_bytes)
+                    at, params = urljoin(response.url, response.headers["Location"]), None
+        # ValueError: what was answered is no URL, or cannot be decoded.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            message = f"{_shown(url)} does not answer: {type(error).__name__}"
+            raise SearchFailed(message) from None
+        raise SearchFailed(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times")
+
+    def _open(self, url: str, params: Mapping[str, Any] | None) -> requests.Response:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise SearchFailed(f"{_shown(url)} is no http or https URL")
+        is_here = _is_this_machine(url)
+        if is_here and not self._may_reach_this_machine:
+            raise SearchFailed(f"{_shown(url)} is on this machine, and its server is not")
+        return self._session.get(
+            url,
+            params=params,
+            headers=_HEADERS,
+            timeout=_TIME_LIMITS_SECONDS,
+            proxies={"no_proxy": urlsplit(url).hostname or ""} if is_here else None,
+            stream=True,
+            allow_redirects=False,
+        )
+
+
+def _body(response: requests.Response, shown: str, max_bytes: int) -> bytes:
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise SearchFailed(f"{shown} answers compressed, which it was not asked to")
+    give_up_at = time.monotonic() + _BODY_SECONDS
+    body = bytearray()
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+        body += chunk
+        if len(body) > max_bytes:
+            raise SearchFailed(f"{shown} answers with more than {max_bytes} bytes")
+        if time.monotonic() > give_up_at:
+            raise SearchFailed(f"{shown} did not end its answer within {_BODY_SECONDS:.0f} s")
+    return bytes(body)
+
+
+def _is_this_machine(url: str) -> bool:
+    """True when the host of *url* is this machine by its name or its number."""
+    host = (urlsplit(url).hostname or "").removesuffix(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, as systems read it
+        except (OSError, ValueError):
+            return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified
+
+
+def _shown(url: str) -> str:
+    return printable(url)[:200]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ CELL = (320, 240)  # pixels of one picture
 CAPTION = 28
 GAP = 12
 INK, PAPER, FRAME = (40, 42, 54), (250, 250, 248), (228, 228, 224)
+FORMATS = ("JPEG", "PNG", "WEBP")  # those that are stored; Pillow reads others by running programs
 
 
 def write_contact_sheet(path: Path, pictures: Sequence[tuple[bytes, str]]) -> None:
@@ -23,7 +25,7 @@ def write_contact_sheet(path: Path, pictures: Sequence[tuple[bytes, str]]) -> No
     Write *pictures*, (encoded image, caption) pairs, as one PNG to *path*.
 
     Raises:
-        OSError: the file cannot be written, or a picture cannot be read.
+        OSError: the file cannot be written, or a picture, which is named, cannot be read.
     """
     columns = min(4, max(1, math.ceil(math.sqrt(len(pictures)))))
     rows = max(1, math.ceil(len(pictures) / columns))
@@ -36,8 +38,19 @@ def write_contact_sheet(path: Path, pictures: Sequence[tuple[bytes, str]]) -> No
 
 
 def _paste(sheet: Image.Image, data: bytes, caption: str, at: tuple[int, int]) -> None:
-    with Image.open(io.BytesIO(data)) as picture:
-        cell = ImageOps.pad(ImageOps.exif_transpose(picture).convert("RGB"), CELL, color=FRAME)
+    try:
+        cell = _cell(data)
+    except Exception as error:  # a broken picture makes Pillow raise what it likes
+        reason = str(error) or type(error).__name__
+        raise OSError(f"the picture of {caption} cannot be read: {reason}") from error
     sheet.paste(cell, at)
     draw = ImageDraw.Draw(sheet)
     draw.text((at[0], at[1] + CELL[1] + 6), caption, INK, ImageFont.load_default(size=15))
+
+
+def _cell(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # from 89 megapixels on
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    return ImageOps.pad(upright, CELL, color=FRAME)
