@@ -5,8 +5,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile
 CHECKOV := 3.3.30
+# True when the virtual environment $(1) runs, and from here.
+runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
+anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
 
-.PHONY: run emulators test coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help
+.PHONY: run emulators test coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -86,17 +89,19 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 clean: ## Remove the virtual environment and the data
 	rm -rf .venv .venv-checkov .venv-peers .data
 
-.venv/run: requirements.lock pyproject.toml
+anew:
+
+.venv/run: requirements.lock pyproject.toml $(call anew_unless_it_runs,.venv)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older: make run PYTHON=python3.11"; exit 1; }
+		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older or missing: make run PYTHON=python3.11"; exit 1; }
 	@echo "Setting up .venv: some minutes the first time"
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(call runs,.venv) || $(PYTHON) -m venv --clear .venv
 	@$(PIP) --requirement requirements.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@
 
 # Its own pins fight ours.
-.venv-checkov/$(CHECKOV):
+.venv-checkov/$(CHECKOV): $(call anew_unless_it_runs,.venv-checkov)
 	@$(PYTHON) -m venv --clear .venv-checkov
 	@.venv-checkov/bin/python -m pip install --quiet \
 		--disable-pip-version-check checkov==$(CHECKOV)

@@ -237,7 +237,7 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> No
     whole = png(20, 10)
     bodies = {"text": b"no", "huge": png(20_000, 10_000), "cut": whole[:40]}
     data = bodies.get(name, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(OSError, match="the picture of 2. b cannot be read"):
+    with pytest.raises(OSError, match=r"the picture of 2\. b cannot be read"):
         write_contact_sheet(tmp_path / "sheet.png", [(whole, "1. a"), (data, "2. b")])
 
 
