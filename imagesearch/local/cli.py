@@ -87,7 +87,7 @@ DataDir = Annotated[
 
 @cli.command(epilog=SERVE_EXAMPLES)
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address [127.0.0.1]")] = None,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address [127.0.0.1]")] = None,
     port: Annotated[
         str | None, typer.Option(metavar="PORT", help="Port; 0 takes a free one [8080]")
     ] = None,
@@ -121,14 +121,18 @@ def search(
     contact_sheet: Annotated[
         Path | None, typer.Option(help="Write the images found as one PNG")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Ask the imagesearch at this URL")] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask the imagesearch at this URL")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Search KEYWORD's images for QUERY and print the best."""
     terminal.check_stdout()
-    params = {"t": keyword, "s_query": query, "k": k}
-    for name, text in {"KEYWORD": keyword, "QUERY": query, "-k": k, "--url": url or ""}.items():
-        _check_decoded(name, text)
+    params = {
+        "t": _decoded("KEYWORD", keyword),
+        "s_query": _decoded("QUERY", query),
+        "k": _decoded("-k", k),
+    }
     with _client(params, url, data_dir) as client:
         with _progress() as progress:
             task = progress.add_task("asking", total=None, count="")
@@ -169,11 +173,14 @@ def emulators(
             status.stop()
 
 
-def _check_decoded(name: str, text: str) -> None:
-    """Refuse an argument whose bytes are no text in this terminal's encoding."""
-    try:
+def _decoded(name: str, text: str) -> str:
+    """Return an argument whose bytes are text in this terminal's encoding, or in UTF-8."""
+    with suppress(UnicodeEncodeError):
         text.encode()
-    except UnicodeEncodeError:
+        return text
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
         raise InvalidRequest(f"{name} must be text in UTF-8, got {text[:100]!r}") from None
 
 

@@ -19,6 +19,7 @@ import pytest
 import requests
 from PIL import Image
 
+from imagesearch.config import load_settings
 from imagesearch.deployment import SERVICES
 from imagesearch.local.cloud_stack import CloudStack
 from tests.e2e.cloud import CloudCommand, cloud_command, complete, is_alive, require_programs
@@ -308,6 +309,14 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(own_tmp: Path) -> 
             assert f"PORT {asked} is in use" in run.stderr or str(port) in run.stderr
             assert "PORT=0" in run.stderr
     assert list(own_tmp.iterdir()) == []
+
+
+def test_pages_of_every_origin_may_be_let_in(tmp_path: Path) -> None:
+    """`*` stands alone, so that the services' own check of it passes."""
+    require_programs()
+    settings = load_settings(allowed_origins="*")
+    stack = CloudStack(settings, {}, tmp_path, page_port=1, gallery_url="")
+    assert stack.children["query"].environment["ALLOWED_ORIGINS"] == "*"
 
 
 def test_a_bad_setting_is_named_before_anything_starts() -> None:

@@ -150,6 +150,14 @@ def test_a_broken_argument_is_named_on_one_line() -> None:
     assert "No such option" in failure(run("search", b"--\x1b[31m\xff", "x", "y"))
 
 
+def test_an_argument_in_utf_8_is_read_in_a_locale_that_knows_none() -> None:
+    with StubServer(lambda _: reply(200, json.dumps(FOUND))) as server:
+        asked = ("search", "köln".encode(), "x", "--url", server.origin)
+        ended = run(*asked, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+        assert ended.returncode == 0, ended.stderr
+        assert server.requests[0].query["t"] == "köln"
+
+
 def shell(redirections: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run the command with *redirections* of a shell."""
     return subprocess.run(
@@ -203,6 +211,15 @@ def test_a_failure_is_one_line_and_a_traceback_at_debug_alone() -> None:
         "Traceback (most recent call last)" in json.loads(entry)["stack_trace"]
         for entry in log[-1:]
     )
+
+
+def test_options_are_checked_as_the_settings_they_stand_for() -> None:
+    ended = run(
+        "serve", "--port", "８０８０", "--host", "localhost:80", "--data-dir", "~no-one-here"
+    )
+    assert ended.returncode == 1
+    told = ended.stderr.decode().removeprefix("error: ").splitlines()
+    assert [line.split(":")[0] for line in told] == ["BIND_ADDRESS", "PORT", "DATA_DIR"]
 
 
 def test_what_cannot_be_read_is_one_line_too() -> None:
