@@ -59,7 +59,7 @@ ADDRESSES = {
     "redis_auth_string",
     "redis_server_ca",
 }
-SECRET = "a secret"
+SECRET = "a-secret"
 OF_THE_PROCESS = {"THREADS"}  # gunicorn's, from imagesearch/deployment.py
 
 
@@ -135,11 +135,19 @@ def environment_of(service: str, applied: Applied) -> dict[str, str]:
     if service in ("query", "fetch"):
         (config,) = applied[f"google_cloudfunctions2_function.{service}"]["service_config"]
         secrets = {one["key"]: SECRET for one in config["secret_environment_variables"]}
-        return {**config["environment_variables"], **secrets}
+        return {**_with_urls(config["environment_variables"]), **secrets}
     (template,) = applied[f'google_cloud_run_v2_service.inference["{service}"]']["template"]
     (container,) = template["containers"]
     return {
         one["name"]: SECRET if one["value_source"] else one["value"] for one in container["env"]
+    }
+
+
+def _with_urls(given: dict[str, str]) -> dict[str, str]:
+    """Return *given* with URLs for the words that the mocked provider has in their place."""
+    return {
+        name: f"https://{value}.run.app" if name.endswith("_URL") and "/" not in value else value
+        for name, value in given.items()
     }
 
 
