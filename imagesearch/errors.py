@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from imagesearch.printable import printable
+
 
 class ImageSearchError(Exception):
     """
@@ -70,10 +72,7 @@ class RejectedImage(ImageSearchError):
     code = "rejected_image"
 
     def __init__(self, reason: str) -> None:
-        shown = "".join(
-            one if one.isprintable() else ascii(one)[1:-1]
-            for one in reason[: MAX_REASON_CHARACTERS + 1]
-        )
+        shown = printable(reason[: MAX_REASON_CHARACTERS + 1])
         is_long = len(shown) > MAX_REASON_CHARACTERS
         super().__init__(shown[: MAX_REASON_CHARACTERS - 1] + "…" if is_long else shown)
 
