@@ -151,6 +151,11 @@ class Pool:
         """The generation that searches are answered from: the newest ready one, if any."""
         return self.ready or self.current
 
+    @property
+    def can_answer(self) -> bool:
+        """True when there is something to answer from: embedded images, or the news of none."""
+        return self.answering.embedded > 0 or self.answering.state is PoolState.READY
+
     def is_fresh(self, now: datetime, max_age_seconds: float) -> bool:
         """True when the current generation is ready and younger than *max_age_seconds*."""
         ready_at = self.current.ready_at

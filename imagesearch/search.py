@@ -5,13 +5,15 @@ Fetching is `fetch.py`, scoring is `score.py`; both run elsewhere and are reache
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from imagesearch.errors import NotFound, Unavailable
+from imagesearch.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.messages import FetchJob, ScoreRequest
 from imagesearch.model import (
     Generation,
@@ -30,6 +32,9 @@ _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted stat
 # How often it looks at the truth: of two notes at once the older may be the one that stays.
 _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
+_MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,9 @@ class Search:
     Attributes:
         wake: starts the service that embeds, without waiting for it, so that its cold start runs
             beside the fetch.
+        patience_seconds: how long a search that has something to show waits for its pool's next
+            work to be begun, before it answers from what is there. Not 0, as an instance may
+            get no CPU between two requests.
     """
 
     catalog: Catalog
@@ -71,7 +79,9 @@ class Search:
     policy: PoolPolicy
     options: SourceOptions
     wake: Callable[[], None]
+    patience_seconds: float = 1.0
     _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
+    _asides: _Asides = field(default_factory=lambda: _Asides())
 
     def __call__(self, request: SearchRequest) -> SearchAnswer:
         """
@@ -89,8 +99,8 @@ class Search:
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
         pool = self._await(self._request_pool(key), deadline)
         reply = self._score(request, pool)
-        if reply and _lacks_embeddings(pool, reply):
-            pool = self._await(self._reopen(pool, reply.model_revision), deadline)
+        if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
+            pool = self._await(again, deadline)
             reply = self._score(request, pool)
         return self._answer(request, pool, reply, started)
 
@@ -111,14 +121,41 @@ class Search:
         noted = self.cache.get_state(key.pool_id)
         if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
             return noted
-        requested = self.catalog.request_pool(key, now)
+        pool = self._known(key.pool_id, noted)
+        if pool is None or (self._is_due(pool, now) and not pool.can_answer):
+            return self._begin(key)
+        if self._is_due(pool, now):
+            # What fails now is no reason to keep back what is there (design §5).
+            return self._aside(pool, lambda: self._begin(key)) or pool
+        if pool.is_fresh(now, self.policy.max_age_seconds):
+            # Only what is ready: a state on its way would undo a later note of the fetcher.
+            self.cache.put_state(pool)
+        return pool
+
+    def _known(self, pool_id: str, noted: Pool | None) -> Pool | None:
+        """Return the pool as the catalog has it, or as it was *noted* when that is enough."""
+        try:
+            return self.catalog.pool(pool_id)
+        except ImageSearchError as error:
+            if noted is None or not noted.can_answer:
+                raise
+            _logger.warning("pool %s is answered from its note: %s", pool_id, error)
+            return noted
+
+    def _is_due(self, pool: Pool, now: datetime) -> bool:
+        return pool.due_generation(now, self.policy) is not None
+
+    def _begin(self, key: PoolKey) -> Pool:
+        """Create the pool, or what is due of it, unless another search was first."""
+        requested = self.catalog.request_pool(key, self.clock.now())
         if requested.created:
             self.publish_job(requested.pool)
             self.wake()  # after it: a job that is not published costs the pool its lease
-        elif requested.pool.is_fresh(now, self.policy.max_age_seconds):
-            # Only what is ready: a state on its way would undo a later note of the fetcher.
-            self.cache.put_state(requested.pool)
         return requested.pool
+
+    def _aside(self, pool: Pool, begin: Callable[[], Pool]) -> Pool | None:
+        """Have a pool that can answer worked on; None when that fails or takes its time."""
+        return self._asides.run(pool.pool_id, begin, self.patience_seconds)
 
     @stage("publish")
     def publish_job(self, pool: Pool) -> None:
@@ -137,6 +174,12 @@ class Search:
         self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
 
     @stage("pool")
+    def _reopened(self, pool: Pool, reply: ScoreReply) -> Pool | None:
+        """Return the pool that is to be embedded again, or None to answer from *reply*."""
+        if reply.embedded == 0:
+            return self._reopen(pool, reply.model_revision)
+        return self._aside(pool, lambda: self._reopen(pool, reply.model_revision))
+
     def _reopen(self, pool: Pool, model_revision: str) -> Pool:
         """The model changed: have the pool embedded again from the stored originals."""
         number = pool.answering.number
@@ -217,6 +260,50 @@ class Search:
     def _seconds_to_retry(self, generation: Generation) -> float:
         retry_at = generation.retry_at or self.clock.now()
         return max(1.0, (retry_at - self.clock.now()).total_seconds())
+
+
+class _Asides:
+    """What searches that can answer already have done for their pools: one at a time for a pool."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool_ids: set[str] = set()
+
+    def run(self, pool_id: str, do: Callable[[], Pool], seconds: float) -> Pool | None:
+        """
+        Return what *do* returns within *seconds*; it is not interrupted when it takes longer.
+
+        None when it does, when it fails, which is logged, and when the pool has one on its way.
+        """
+        with self._lock:
+            if pool_id in self._pool_ids or len(self._pool_ids) >= _MAX_ASIDE:
+                return None
+            self._pool_ids.add(pool_id)
+        pools: list[Pool] = []
+        arguments = (self._do, pool_id, do, pools)
+        # With the search's trace, and no reason for the process to stay.
+        thread = threading.Thread(target=copy_context().run, args=arguments, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread to give
+            self._over(pool_id)
+            return None
+        thread.join(seconds)
+        return pools[0] if pools else None
+
+    def _do(self, pool_id: str, do: Callable[[], Pool], pools: list[Pool]) -> None:
+        try:
+            pools.append(do())
+        except ImageSearchError as error:
+            _logger.warning("pool %s is answered from what is there: %s", pool_id, error)
+        except Exception:  # nobody else would hear of it
+            _logger.exception("pool %s is answered from what is there: a bug", pool_id)
+        finally:
+            self._over(pool_id)
+
+    def _over(self, pool_id: str) -> None:
+        with self._lock:
+            self._pool_ids.discard(pool_id)
 
 
 def _is_settled(pool: Pool) -> bool:

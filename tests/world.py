@@ -208,6 +208,7 @@ class World:
             policy=self.policy,
             options=self.options,
             wake=lambda: self.woken.append(self.clock.now()),
+            patience_seconds=60.0,  # a slow machine must not change what a test sees
         )
 
     def offer(self, keyword: str, count: int, **rejections: str) -> None:
