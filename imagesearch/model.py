@@ -42,6 +42,7 @@ COLORS = tuple(
     "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black "
     "brown".split()
 )
+_SKEW_SECONDS = 1.0  # by which the clocks of two machines may differ
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,18 @@ class PoolKey:
         """32 hexadecimal digits that depend on the keyword and every option."""
         identity = json.dumps([self.keyword, asdict(self.options)], sort_keys=True)
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def is_ahead(stamp: datetime | None, now: datetime, seconds: float) -> bool:
+    """
+    Return whether *stamp*, which was set *seconds* ahead at the most, is still to come.
+
+    One that lies further ahead was set before the clock stepped back, and is over: else what it
+    holds back would wait until the clock has caught up.
+    """
+    if stamp is None:
+        return False
+    return 0 < (stamp - now).total_seconds() <= seconds + _SKEW_SECONDS
 
 
 class PoolState(enum.StrEnum):
@@ -157,11 +170,15 @@ class Pool:
         return self.answering.embedded > 0 or self.answering.state is PoolState.READY
 
     def is_fresh(self, now: datetime, max_age_seconds: float) -> bool:
-        """True when the current generation is ready and younger than *max_age_seconds*."""
+        """
+        True when the current generation is ready and younger than *max_age_seconds*.
+
+        The clock may have stepped back since, but not by more than that.
+        """
         ready_at = self.current.ready_at
         if self.current.state is not PoolState.READY or ready_at is None:
             return False
-        return now - ready_at < timedelta(seconds=max_age_seconds)
+        return abs(now - ready_at) < timedelta(seconds=max_age_seconds)
 
     def due_generation(self, now: datetime, policy: PoolPolicy) -> int | None:
         """
@@ -174,9 +191,9 @@ class Pool:
         if current.state is PoolState.READY:
             return None if self.is_fresh(now, policy.max_age_seconds) else current.number + 1
         if current.state is PoolState.FAILED:
-            is_resting = current.retry_at is not None and now < current.retry_at
+            is_resting = is_ahead(current.retry_at, now, policy.retry_seconds)
             return None if is_resting else current.number + 1
-        is_leased = current.lease_until is not None and now < current.lease_until
+        is_leased = is_ahead(current.lease_until, now, policy.lease_seconds)
         return None if is_leased else current.number
 
 

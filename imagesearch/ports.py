@@ -31,7 +31,10 @@ class Clock(Protocol):
     """The time, so that tests can set it."""
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC."""
+        """Return the time, aware, in UTC; it is what people set, and may step back."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment; two of one process tell how long something took."""
 
     def sleep(self, seconds: float) -> None:
         """Return after *seconds*."""

@@ -149,7 +149,8 @@ class Score:
         ready_at = generation.ready_at or self.clock.now()
         age_seconds = (self.clock.now() - ready_at).total_seconds()
         # A stale pool is still served while the next generation is fetched: a minute at least.
-        return max(60.0, self.policy.max_age_seconds - age_seconds)
+        # It is at most as long as a pool is fresh, should the clock have stepped back.
+        return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
 
 
 def _size_bytes(packed: PackedPool) -> int:

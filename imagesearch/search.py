@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from imagesearch.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.messages import FetchJob, ScoreRequest
@@ -24,6 +24,7 @@ from imagesearch.model import (
     SearchHit,
     SearchRequest,
     SourceOptions,
+    is_ahead,
 )
 from imagesearch.ports import Catalog, Clock, PoolCache, Publisher, Scorer, ScoreReply
 from imagesearch.work import note, stage
@@ -94,7 +95,7 @@ class Search:
         started = time.perf_counter()
         if request.scope == "catalog":
             return self._answer(request, None, self._score(request, None), started)
-        deadline = self.clock.now() + timedelta(seconds=request.wait_seconds)
+        deadline = self.clock.monotonic() + request.wait_seconds
         key = PoolKey.of(request.keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
         pool = self._await(self._request_pool(key), deadline)
@@ -190,7 +191,7 @@ class Search:
         return reopened
 
     @stage("wait")
-    def _await(self, pool: Pool, deadline: datetime) -> Pool:
+    def _await(self, pool: Pool, deadline: float) -> Pool:
         """Return the pool once it can be answered from in full, or as it is at *deadline*."""
         if _is_settled(pool) or not self._places.acquire(blocking=False):
             return pool
@@ -199,14 +200,14 @@ class Search:
         finally:
             self._places.release()
 
-    def _poll(self, pool: Pool, deadline: datetime) -> Pool:
-        looked_at = self.clock.now()
-        while not _is_settled(pool) and (now := self.clock.now()) < deadline:
-            self.clock.sleep(min(_POLL_SECONDS, (deadline - now).total_seconds()))
-            if self.clock.now() - looked_at < timedelta(seconds=_CATALOG_POLL_SECONDS):
+    def _poll(self, pool: Pool, deadline: float) -> Pool:
+        looked_at = self.clock.monotonic()
+        while not _is_settled(pool) and (now := self.clock.monotonic()) < deadline:
+            self.clock.sleep(min(_POLL_SECONDS, deadline - now))
+            if self.clock.monotonic() - looked_at < _CATALOG_POLL_SECONDS:
                 pool = self.cache.get_state(pool.pool_id) or self.pool(pool.pool_id)
             else:
-                pool, looked_at = self.pool(pool.pool_id), self.clock.now()
+                pool, looked_at = self.pool(pool.pool_id), self.clock.monotonic()
         return pool
 
     @stage("score")
@@ -258,8 +259,10 @@ class Search:
         return () if generation.state is PoolState.READY else None
 
     def _seconds_to_retry(self, generation: Generation) -> float:
-        retry_at = generation.retry_at or self.clock.now()
-        return max(1.0, (retry_at - self.clock.now()).total_seconds())
+        now, retry_at = self.clock.now(), generation.retry_at
+        if retry_at is None or not is_ahead(retry_at, now, self.policy.retry_seconds):
+            return 1.0
+        return max(1.0, (retry_at - now).total_seconds())
 
 
 class _Asides:

@@ -46,13 +46,18 @@ class SetClock:
     """A clock that moves when it is told to; sleeping moves it, and runs what waits for it."""
 
     time: datetime = START
+    elapsed_seconds: float = 0.0  # asleep, whatever was made of the time meanwhile
     during_sleep: list[object] = field(default_factory=list)
 
     def now(self) -> datetime:
         return self.time
 
+    def monotonic(self) -> float:
+        return self.elapsed_seconds
+
     def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+        self.elapsed_seconds += seconds
         if self.during_sleep:
             step = self.during_sleep.pop(0)
             assert callable(step)

@@ -155,6 +155,58 @@ def test_a_waiting_search_looks_at_the_catalog_each_second(world: World) -> None
     assert (world.clock.now() - started).total_seconds() <= 1.2
 
 
+@pytest.mark.parametrize("step_seconds", [-7200, -3600, 3600])
+def test_a_search_waits_as_long_as_it_was_told_when_the_clock_steps(
+    world: World, step_seconds: float
+) -> None:
+    world.clock.during_sleep = [lambda: None, lambda: advance(world, step_seconds)]
+    assert world.ask(wait_seconds=2.5).hits is None
+    assert world.clock.monotonic() == pytest.approx(2.5, abs=0.01)
+
+
+def test_a_waiting_search_looks_at_the_catalog_each_second_when_the_clock_steps_back(
+    world: World,
+) -> None:
+    world.offer("horse", 5)
+
+    def become_ready_unnoticed() -> None:
+        requested = world.cache.get_state(world.outbox.messages[0].pool_id)
+        assert requested is not None
+        world.deliver_all()
+        world.cache.put_state(requested)  # a note that came late
+
+    world.clock.during_sleep = [lambda: advance(world, -3600), become_ready_unnoticed]
+    assert world.ask(wait_seconds=10).complete
+    assert world.clock.monotonic() <= 1.2
+
+
+def test_a_failed_pool_says_to_come_back_soon_when_the_clock_has_stepped_back(
+    world: World,
+) -> None:
+    world.source.listing_errors += [SourceRefused("bad key"), SourceRefused("bad key")]
+    world.ask()
+    world.deliver()
+    advance(world, -3600)
+    world.ask()
+    assert len(world.outbox.messages) == 1, "it is tried again"
+    world.deliver()
+    with pytest.raises(Unavailable) as caught:
+        world.ask()
+    assert caught.value.retry_after_seconds == pytest.approx(60)
+
+
+def test_a_pool_from_before_the_clock_stepped_back_is_cached_for_a_day_at_most(
+    world: World,
+) -> None:
+    world.offer("horse", 5)
+    world.ask()
+    world.deliver_all()
+    advance(world, -7200)
+    world.ask()
+    [key] = world.cache._client.scan_iter("pool:*")
+    assert world.cache._client.ttl(key) <= 86_400
+
+
 def test_a_search_over_the_number_that_may_wait_answers_at_once(world: World) -> None:
     places = [world.search._places.acquire(blocking=False) for _ in range(64)]
     assert all(places)
