@@ -13,6 +13,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from imagesearch import clients
 from imagesearch.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.messages import FetchJob, ScoreRequest
 from imagesearch.model import (
@@ -20,6 +21,7 @@ from imagesearch.model import (
     Pool,
     PoolKey,
     PoolPolicy,
+    PoolRequest,
     PoolState,
     SearchHit,
     SearchRequest,
@@ -33,6 +35,7 @@ _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted stat
 # How often it looks at the truth: of two notes at once the older may be the one that stays.
 _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
+_TURNS = 64  # locks that the pools of a process share when they are asked for
 _MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
 
 _logger = logging.getLogger(__name__)
@@ -67,6 +70,8 @@ class Search:
     Attributes:
         wake: starts the service that embeds, without waiting for it, so that its cold start runs
             beside the fetch.
+        new_keywords_per_minute: how often a client may have a generation begun; what is there is
+            answered to anyone.
         patience_seconds: how long a search that has something to show waits for its pool's next
             work to be begun, before it answers from what is there. Not 0, as an instance may
             get no CPU between two requests.
@@ -80,17 +85,25 @@ class Search:
     policy: PoolPolicy
     options: SourceOptions
     wake: Callable[[], None]
+    new_keywords_per_minute: int
     patience_seconds: float = 1.0
+    _turns: tuple[threading.Lock, ...] = field(
+        default_factory=lambda: tuple(threading.Lock() for _ in range(_TURNS))
+    )
     _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
     _asides: _Asides = field(default_factory=lambda: _Asides())
 
-    def __call__(self, request: SearchRequest) -> SearchAnswer:
+    def __call__(self, request: SearchRequest, *, client: str | None = None) -> SearchAnswer:
         """
         Answer *request* as soon as its pool is ready, or when its wait ends.
 
+        Args:
+            client: who asks, for the limit of new keywords; without one nothing is counted.
+
         Raises:
             Unavailable: the pool failed and has nothing to show, or a port is down.
-            Overloaded, DeadlineExceeded: from the scorer.
+            Overloaded: the client's new keywords are spent, the queue is full, or the scorer is.
+            DeadlineExceeded: from the scorer.
         """
         started = time.perf_counter()
         if request.scope == "catalog":
@@ -98,7 +111,7 @@ class Search:
         deadline = self.clock.monotonic() + request.wait_seconds
         key = PoolKey.of(request.keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        pool = self._await(self._request_pool(key), deadline)
+        pool = self._await(self._request_pool(key, client), deadline)
         reply = self._score(request, pool)
         if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
             pool = self._await(again, deadline)
@@ -117,17 +130,17 @@ class Search:
         return self.catalog.rejections(pool.pool_id, pool.answering.number)
 
     @stage("pool")
-    def _request_pool(self, key: PoolKey) -> Pool:
+    def _request_pool(self, key: PoolKey, client: str | None) -> Pool:
         now = self.clock.now()
         noted = self.cache.get_state(key.pool_id)
         if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
             return noted
         pool = self._known(key.pool_id, noted)
         if pool is None or (self._is_due(pool, now) and not pool.can_answer):
-            return self._begin(key)
+            return self._begin(key, pool, client)
         if self._is_due(pool, now):
             # What fails now is no reason to keep back what is there (design §5).
-            return self._aside(pool, lambda: self._begin(key)) or pool
+            return self._aside(pool, lambda: self._begin(key, pool, client)) or pool
         if pool.is_fresh(now, self.policy.max_age_seconds):
             # Only what is ready: a state on its way would undo a later note of the fetcher.
             self.cache.put_state(pool)
@@ -146,23 +159,43 @@ class Search:
     def _is_due(self, pool: Pool, now: datetime) -> bool:
         return pool.due_generation(now, self.policy) is not None
 
-    def _begin(self, key: PoolKey) -> Pool:
-        """Create the pool, or what is due of it, unless another search was first."""
-        requested = self.catalog.request_pool(key, self.clock.now())
+    def _begin(self, key: PoolKey, known: Pool | None, client: str | None) -> Pool:
+        """Create the pool, or what is due of it as it is *known*, unless another was first."""
+        with self._turns[hash(key.pool_id) % _TURNS]:
+            requested = self._create(key, known, client)
         if requested.created:
-            self.publish_job(requested.pool)
+            self._publish(requested.pool)
             self.wake()  # after it: a job that is not published costs the pool its lease
         return requested.pool
+
+    def _create(self, key: PoolKey, known: Pool | None, client: str | None) -> PoolRequest:
+        now = self.clock.now()
+        noted = self.cache.get_state(key.pool_id)
+        if noted is not None and not self._is_due(noted, now):
+            # Of many simultaneous searches only the first is counted.
+            return PoolRequest(noted, created=False)
+        is_new = known is None or known.due_generation(now, self.policy) != known.current.number
+        if client is not None and is_new:
+            limit = self.new_keywords_per_minute
+            refusal = f"a client may ask for {limit} new keywords in a minute; known ones go on"
+            clients.spend(self.cache, "new", client, limit, refusal)
+        requested = self.catalog.request_pool(key, now)
+        if requested.created:
+            # Before the job: after it the fetcher's own notes must not be undone.
+            self.cache.put_state(requested.pool)
+        return requested
 
     def _aside(self, pool: Pool, begin: Callable[[], Pool]) -> Pool | None:
         """Have a pool that can answer worked on; None when that fails or takes its time."""
         return self._asides.run(pool.pool_id, begin, self.patience_seconds)
 
-    @stage("publish")
     def publish_job(self, pool: Pool) -> None:
         """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
-        # The state goes first: after publishing, the fetcher's own notes must not be undone.
-        self.cache.put_state(pool)
+        self.cache.put_state(pool)  # first: the fetcher's own notes must not be undone
+        self._publish(pool)
+
+    @stage("publish")
+    def _publish(self, pool: Pool) -> None:
         self.publisher.publish(
             FetchJob(
                 pool_id=pool.pool_id,

@@ -12,13 +12,12 @@ from typing import Any
 import functions_framework
 from flask import Request, Response, current_app
 
-from imagesearch import bootstrap, http_api, work
+from imagesearch import bootstrap, clients, http_api, work
 from imagesearch.errors import (
     Bug,
     ImageSearchError,
     InvalidRequest,
     NotFound,
-    Overloaded,
     Unavailable,
 )
 
@@ -75,21 +74,21 @@ def _answer(request: Request, services: bootstrap.Services) -> Response:
 def _route(request: Request, services: bootstrap.Services) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
-    _limit_rate(_client(request, services.settings.trusted_proxies), services)
+    client = _count_request(request, services)
     if request.path == "/ready":
         services.check()
         return _json({"status": "ready"})
     if request.path == "/search":
-        return _search(request, services)
+        return _search(request, services, client)
     if request.path.startswith("/pools/"):
         return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")), services)
     raise NotFound(f"there is no {request.path[:100]}; there are /search and /pools/{{pool_id}}")
 
 
-def _search(request: Request, services: bootstrap.Services) -> Response:
+def _search(request: Request, services: bootstrap.Services, client: str) -> Response:
     if not request.host:  # what werkzeug makes of a Host header that is none
         raise InvalidRequest("the Host header must name a host", field="Host")
-    answer = services.search(http_api.parse_search(request.args))
+    answer = services.search(http_api.parse_search(request.args), client=client)
     now, policy = services.clock.now(), services.settings.policy
     if answer.hits is None and answer.pool is not None:
         pool = http_api.pool_json(answer.pool, now, policy)
@@ -118,20 +117,16 @@ def _pool(pool_id: str, services: bootstrap.Services) -> Response:
     return _json({**body, "rejections": rejections})
 
 
-def _client(request: Request, trusted_proxies: int) -> str:
-    """Return who asks: what a proxy of ours saw, not what a client may claim to have been."""
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")[-trusted_proxies:]
-    seen = forwarded[0].strip() if trusted_proxies else ""
-    return seen or request.remote_addr or "unknown"
-
-
-def _limit_rate(client: str, services: bootstrap.Services) -> None:
-    limit = services.settings.rate_limit_per_minute
-    wait_seconds = services.cache.take_token(f"rate:{client}", limit=limit, period_seconds=60)
-    if wait_seconds > 0:
-        raise Overloaded(
-            f"a client may make {limit} requests in a minute", retry_after_seconds=wait_seconds
-        )
+def _count_request(request: Request, services: bootstrap.Services) -> str:
+    """Return who asks, or raise Overloaded for a client that asks too often."""
+    settings = services.settings
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    client = clients.client_of(forwarded, request.remote_addr, settings.trusted_proxies)
+    limit = settings.rate_limit_per_minute
+    refusal = f"a client may make {limit} requests in a minute"
+    clients.spend(services.cache, "rate", client, limit, refusal)
+    work.serve(clients.mark_of(client))
+    return client
 
 
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -177,7 +177,8 @@ def test_a_host_header_that_is_none_is_answered_in_json(server: Serving, host: s
 
 
 def test_health_is_told_while_more_searches_wait_than_may(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", POOL_SIZE="500") as server:
+    limits = {"NEW_KEYWORDS_PER_MINUTE": "1000"}
+    with serving(tmp_path / "data", POOL_SIZE="500", **limits) as server:
         threads = [
             threading.Thread(
                 target=server.search, kwargs={"t": f"x {n}", "s_query": "x", "wait": 25}
