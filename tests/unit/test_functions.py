@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import logging
 import queue
@@ -24,7 +25,7 @@ from imagesearch.adapters.local_bus import LocalBus
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, Message, PushEnvelope
-from imagesearch.model import ListedImage, Listing, PoolKey, PoolState
+from imagesearch.model import ListedImage, Listing, Pool, PoolKey, PoolState
 from imagesearch.push import MAX_BODY_BYTES
 from tests.log_lines import PROJECT, Log
 from tests.world import World, listed
@@ -310,14 +311,20 @@ def test_the_rate_limit_counts_a_64_and_a_mapped_address_as_one_client(world: Wo
 
 def test_many_simultaneous_searches_of_a_new_keyword_count_as_one(world: World) -> None:
     query = limited(world, 1)
-    together = threading.Barrier(30)
+    together, first = threading.Barrier(30), itertools.count()
+    read = world.catalog.pool
 
-    def search(_: int) -> int:
-        together.wait()
-        return ask(query, "horse").status_code
+    def read_together(pool_id: str) -> Pool | None:
+        found = read(pool_id)
+        if next(first) < 30:
+            together.wait(30)
+        return found
 
+    world.catalog.pool = read_together  # type: ignore[method-assign]  # all find that it is new
     with ThreadPoolExecutor(30) as threads:
-        assert list(threads.map(search, range(30))) == [202] * 30
+        codes = list(threads.map(lambda _: ask(query, "horse").status_code, range(30)))
+    assert codes == [202] * 30
+    world.catalog.pool = read  # type: ignore[method-assign]
     assert ask(query, "another").status_code == 429
     assert len(world.outbox.messages) == 1
 
