@@ -150,6 +150,12 @@ def test_the_catalog_scope_answers_without_a_pool(query: FlaskClient, world: Wor
     [
         ({"s_query": "x"}, "t"),
         ({"t": "x"}, "s_query"),
+        ({**SEARCH, "t": "\u200b"}, "t"),
+        ({**SEARCH, "t": "\ufeff \u2800\u200d"}, "t"),
+        ({**SEARCH, "t": "\u0301"}, "t"),
+        ({**SEARCH, "s_query": "\u200b\u2060"}, "s_query"),
+        ({**SEARCH, "s_query": "\x00"}, "s_query"),
+        ({**SEARCH, "s_query": "\u3164"}, "s_query"),
         ({**SEARCH, "k": "0"}, "k"),
         ({**SEARCH, "wait": "26"}, "wait"),
         ({**SEARCH, "scope": "moon"}, "scope"),
@@ -171,6 +177,20 @@ def test_bytes_that_are_no_text_are_answered_in_json(query: FlaskClient, raw: st
     response = query.get(raw)
     assert response.status_code in (202, 400)
     body(response)
+
+
+def test_a_keyword_with_something_invisible_is_the_one_that_is_seen(
+    query: FlaskClient, world: World
+) -> None:
+    pool = world.ready_pool("circle", 3)
+    answer = body(query.get("/search", query_string={**SEARCH, "t": "circle\u200b"}))
+    assert answer["pool"]["pool_id"] == pool.pool_id
+    assert len(answer["results"]) == 3
+
+
+def test_in_scope_catalog_an_invisible_keyword_is_none(query: FlaskClient) -> None:
+    params = {"scope": "catalog", "s_query": "x", "t": "\u200b"}
+    assert query.get("/search", query_string=params).status_code == 200
 
 
 def test_nonsense_in_headers_and_bodies_does_no_harm(query: FlaskClient) -> None:
