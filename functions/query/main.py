@@ -24,6 +24,9 @@ from imagesearch.errors import (
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW = ", ".join(METHODS)
+# What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
+REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
+ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
 
@@ -56,7 +59,11 @@ def _guarded(request: Request) -> Response:
 
 def _answer(request: Request, services: bootstrap.Services) -> Response:
     if request.method == "OPTIONS":
-        headers = {"Access-Control-Allow-Methods": ALLOW, "Access-Control-Max-Age": "3600"}
+        headers = {
+            "Access-Control-Allow-Methods": ALLOW,
+            "Access-Control-Allow-Headers": REQUEST_HEADERS,
+            "Access-Control-Max-Age": "3600",
+        }
         return Response(status=204, headers={"Allow": ALLOW, **headers})
     if request.method not in METHODS:
         return _refuse(405, "method_not_allowed", f"{request.method} is none of {ALLOW}")
@@ -150,7 +157,6 @@ def _allow_origin(response: Response, origin: str | None, allowed: frozenset[str
     response.headers.add("Vary", "Origin")
     if origin and ("*" in allowed or origin in allowed):
         response.headers["Access-Control-Allow-Origin"] = origin
-        exposed = "Location, Retry-After, Server-Timing"
-        response.headers["Access-Control-Expose-Headers"] = exposed
+        response.headers["Access-Control-Expose-Headers"] = ANSWER_HEADERS
         response.headers["Timing-Allow-Origin"] = origin
     return response

@@ -268,6 +268,39 @@ def test_a_preflight_is_answered(world: World) -> None:
     assert response.status_code == 204
     assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
     assert "GET" in response.headers["Access-Control-Allow-Methods"]
+    assert response.headers["Access-Control-Max-Age"] == "3600"
+
+
+def names(headers: str) -> set[str]:
+    return {one.strip().lower() for one in headers.split(",")}
+
+
+@pytest.mark.parametrize("path", ["/search", f"/pools/{'0' * 32}", "/alive", "/ready"])
+def test_an_allowed_page_may_send_what_the_api_reads_and_read_what_it_answers(
+    world: World, path: str
+) -> None:
+    client = serve("query", world, load_settings(allowed_origins="https://app.example"))
+    preflight = client.options(
+        path,
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "content-type,traceparent",
+        },
+    )
+    assert preflight.status_code == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    allowed = names(preflight.headers["Access-Control-Allow-Headers"])
+    assert {"content-type", "traceparent", "x-cloud-trace-context"} <= allowed
+    answer = client.get(path, headers={"Origin": "https://app.example"})
+    exposed = names(answer.headers["Access-Control-Expose-Headers"])
+    assert {"location", "retry-after", "server-timing"} <= exposed
+
+
+def test_a_page_of_another_origin_is_given_no_leave(world: World) -> None:
+    client = serve("query", world, load_settings(allowed_origins="https://app.example"))
+    preflight = client.options("/search", headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in preflight.headers
 
 
 def test_a_client_over_its_rate_is_told_when_to_come_back(world: World) -> None:
