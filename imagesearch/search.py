@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagesearch import clients
@@ -48,7 +48,7 @@ class SearchAnswer:
 
     Attributes:
         hits: best first; None while nothing is embedded yet.
-        pool: as it stood, None in scope `catalog`.
+        pool: as it stood when it was scored, None in scope `catalog`.
         complete: False while images of the pool are still to be embedded.
     """
 
@@ -266,6 +266,7 @@ class Search:
     ) -> SearchAnswer:
         total_seconds = time.perf_counter() - started
         complete = pool is None or _is_complete(pool, reply)
+        pool = _as_scored(pool, reply) if pool and reply else pool
         if reply is None:
             hits = self._without_embeddings(pool) if pool else ()
             return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
@@ -350,6 +351,12 @@ def _is_settled(pool: Pool) -> bool:
 def _is_complete(pool: Pool, reply: ScoreReply | None) -> bool:
     is_ready = pool.answering.state is PoolState.READY
     return is_ready and (reply is None or not _lacks_embeddings(pool, reply))
+
+
+def _as_scored(pool: Pool, reply: ScoreReply) -> Pool:
+    """Return *pool* with as many images as were scored: more may have come since it was read."""
+    generation = replace(pool.answering, embedded=reply.embedded)
+    return replace(pool, ready=generation) if pool.ready else replace(pool, current=generation)
 
 
 def _lacks_embeddings(pool: Pool, reply: ScoreReply) -> bool:

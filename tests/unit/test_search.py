@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.errors import NotFound, SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, Message, ScoreRequest
 from imagesearch.model import PoolKey, PoolState
+from imagesearch.ports import Scorer, ScoreReply
 from tests.world import World
 
 
@@ -124,6 +126,45 @@ def test_searches_are_answered_from_what_is_embedded_so_far(world: World) -> Non
     assert not answer.complete
     world.deliver(second)
     assert world.ask().complete
+
+
+@dataclass
+class WhileScoring:
+    """A scorer before whose answer something happens."""
+
+    scorer: Scorer
+    happens: Callable[[], object]
+
+    def score(self, request: ScoreRequest) -> ScoreReply:
+        self.happens()
+        return self.scorer.score(request)
+
+
+def test_the_counts_of_an_answer_are_of_the_images_that_were_scored(world: World) -> None:
+    """Though more were embedded after the pool was read: never "10 of 8 images"."""
+    world.offer("horse", 40)
+    world.ask()
+    world.deliver()
+    first, second, third = world.take(), world.take(), world.take()
+    world.deliver(first)
+    world.search = replace(
+        world.search, scorer=WhileScoring(world.score, lambda: world.deliver(second))
+    )
+    answer = world.ask(top_k=200)
+    assert answer.hits is not None
+    assert answer.pool is not None
+    shown = answer.pool.answering
+    assert isinstance(first, EmbedBatch)
+    assert isinstance(second, EmbedBatch)
+    assert len(answer.hits) == shown.embedded == len(first.images) + len(second.images)
+    assert (shown.images, answer.complete) == (40, False)
+    world.search = replace(
+        world.search, scorer=WhileScoring(world.score, lambda: world.deliver(third))
+    )
+    answer = world.ask(top_k=200)
+    assert answer.pool is not None
+    assert answer.pool.answering.embedded == len(answer.hits or ()) == 40
+    assert world.ask(top_k=200).complete
 
 
 def test_a_search_waits_for_its_pool_and_answers_as_soon_as_it_is_ready(world: World) -> None:
