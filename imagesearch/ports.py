@@ -168,6 +168,14 @@ class Catalog(Protocol):
             Overloaded: too many are searching already.
         """
 
+    def lacks(self, model_revision: str) -> bool:
+        """
+        Return whether images that another model embedded still await *model_revision*.
+
+        `nearest` does not see them. An adapter may say so of images that only seem to wait: it
+        says when.
+        """
+
     def check(self) -> None:
         """Return when the catalog answers, else raise Unavailable."""
 
@@ -318,6 +326,7 @@ class ScoreReply:
         model_revision: of the embeddings that were scored.
         query_truncated: the query had more tokens than the model reads.
         encode_seconds, score_seconds: of the text encoder, and of all else.
+        complete: in scope `catalog`, no stored image awaits the model.
     """
 
     hits: tuple[SearchHit, ...]
@@ -326,6 +335,7 @@ class ScoreReply:
     query_truncated: bool
     encode_seconds: float
     score_seconds: float
+    complete: bool = True
 
 
 class Scorer(Protocol):

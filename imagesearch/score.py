@@ -97,13 +97,16 @@ class Score:
     def _catalog(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
         revision = self.encoder.model_revision
         with stage("nearest"):
+            complete = not self.catalog.lacks(
+                revision
+            )  # before: what comes meanwhile may be missed
             found = self.catalog.nearest(text.vector, request.top_k, revision)
         cosines = np.array([cosine for _, cosine in found], np.float32)
         # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
         hits = top_k(
             [image for image, _ in found], cosines, request.top_k, self.encoder.logit_scale
         )
-        return self._reply(hits, len(found), text)
+        return replace(self._reply(hits, len(found), text), complete=complete)
 
     def _reply(self, hits: list[SearchHit], embedded: int, text: TextEmbedding) -> ScoreReply:
         return ScoreReply(

@@ -49,7 +49,7 @@ class SearchAnswer:
     Attributes:
         hits: best first; None while nothing is embedded yet.
         pool: as it stood when it was scored, None in scope `catalog`.
-        complete: False while images of the pool are still to be embedded.
+        complete: False while images of the pool, or of the catalog, are still to be embedded.
     """
 
     request: SearchRequest
@@ -265,12 +265,12 @@ class Search:
         self, request: SearchRequest, pool: Pool | None, reply: ScoreReply | None, started: float
     ) -> SearchAnswer:
         total_seconds = time.perf_counter() - started
-        complete = pool is None or _is_complete(pool, reply)
+        complete = _is_complete(pool, reply)
         pool = _as_scored(pool, reply) if pool and reply else pool
         if reply is None:
             hits = self._without_embeddings(pool) if pool else ()
             return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
-        if reply.embedded == 0 and not complete:
+        if pool and reply.embedded == 0 and not complete:
             return SearchAnswer(request, None, pool, complete, total_seconds=total_seconds)
         return SearchAnswer(
             request,
@@ -348,7 +348,9 @@ def _is_settled(pool: Pool) -> bool:
     return pool.ready is not None or not pool.current.state.in_progress
 
 
-def _is_complete(pool: Pool, reply: ScoreReply | None) -> bool:
+def _is_complete(pool: Pool | None, reply: ScoreReply | None) -> bool:
+    if pool is None:
+        return reply is None or reply.complete
     is_ready = pool.answering.state is PoolState.READY
     return is_ready and (reply is None or not _lacks_embeddings(pool, reply))
 

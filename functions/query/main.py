@@ -20,6 +20,7 @@ from imagesearch.errors import (
     NotFound,
     Unavailable,
 )
+from imagesearch.search import SearchAnswer
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
 METHODS = ("GET", "HEAD", "OPTIONS")
@@ -27,6 +28,7 @@ ALLOW = ", ".join(METHODS)
 # What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
 REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
 ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
+CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
 
@@ -110,8 +112,15 @@ def _search(request: Request, services: bootstrap.Services, client: str) -> Resp
             images_url=services.settings.images_url(request.host_url),
             now=now,
             policy=policy,
-        )
+        ),
+        headers=_when_to_ask_again(answer),
     )
+
+
+def _when_to_ask_again(answer: SearchAnswer) -> dict[str, str]:
+    # A pool is followed while it fills; the catalog waits for its pools to be searched.
+    is_behind = answer.pool is None and not answer.complete
+    return {"Retry-After": str(CATALOG_SECONDS)} if is_behind else {}
 
 
 def _pool(pool_id: str, services: bootstrap.Services) -> Response:

@@ -254,6 +254,47 @@ def test_lost_work_keeps_its_generation_however_long_ago_it_was_lost(catalog: Ca
     assert catalog.listing(POOL, 1) is not None
 
 
+# lacks
+
+
+def test_nothing_is_lacking_where_nothing_is_embedded(catalog: Catalog) -> None:
+    assert not catalog.lacks(MODEL)
+    begin(catalog, [1, 2])
+    assert not catalog.lacks(MODEL), "they are new, and never were in anybody's reach"
+
+
+def test_what_another_model_embedded_is_lacking_until_all_of_it_is_embedded_again(
+    catalog: Catalog,
+) -> None:
+    make_ready(catalog, [1, 2, 3])
+    assert not catalog.lacks(MODEL)
+    assert catalog.lacks(OTHER_MODEL)
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1, 2], model_revision=OTHER_MODEL)
+    assert catalog.lacks(OTHER_MODEL)
+    record(catalog, [3], model_revision=OTHER_MODEL)
+    assert not catalog.lacks(OTHER_MODEL)
+
+
+def test_what_the_new_model_rejects_is_not_awaited(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1], [2], model_revision=OTHER_MODEL)
+    assert not catalog.lacks(OTHER_MODEL)
+
+
+def test_one_pool_of_another_model_is_enough_to_lack_something(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    cow = PoolKey.of("cow", SourceOptions())
+    begin(catalog, [7, 8], cow)
+    record(catalog, [7, 8], pool_id=cow.pool_id, model_revision=OTHER_MODEL)
+    assert catalog.lacks(MODEL)
+    assert catalog.lacks(OTHER_MODEL)
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1, 2], model_revision=OTHER_MODEL)
+    assert not catalog.lacks(OTHER_MODEL)
+
+
 # The clock steps
 
 

@@ -143,7 +143,7 @@ def test_searching_everything_stored_needs_no_keyword(server: Serving) -> None:
 
 def test_what_a_caller_on_this_machine_says_of_a_proxy_is_not_believed(server: Serving) -> None:
     server.complete(t="circle", s_query="red", k=1)
-    params = {"t": "circle", "s_query": "red", "k": 1}
+    params = {"t": "circle", "s_query": "red", "k": "1"}
     headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     answer = requests.get(f"{server.url}/search", params=params, headers=headers, timeout=40)
     assert answer.json()["results"][0]["url"].startswith(f"{server.url}/images/")

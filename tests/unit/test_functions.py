@@ -145,6 +145,22 @@ def test_the_catalog_scope_answers_without_a_pool(query: FlaskClient, world: Wor
     assert answer["results"][0]["image_id"] == "twin-1"
 
 
+def test_the_catalog_scope_says_that_images_await_a_new_model(
+    query: FlaskClient, world: World
+) -> None:
+    world.ready_pool(count=5)
+    world.encoder.model_revision = "twin-2"
+    params = {"s_query": "twin-1", "scope": "catalog"}
+    response = query.get("/search", query_string=params)
+    assert (response.status_code, response.headers["Retry-After"]) == (200, "30")
+    assert (body(response)["results"], body(response)["complete"]) == ([], False)
+    query.get("/search", query_string=SEARCH)
+    world.deliver_all()
+    response = query.get("/search", query_string=params)
+    assert (len(body(response)["results"]), body(response)["complete"]) == (5, True)
+    assert "Retry-After" not in response.headers
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [

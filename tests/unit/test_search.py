@@ -528,6 +528,23 @@ def test_searching_the_catalog_needs_no_keyword_and_sees_every_pool(world: World
     assert len(answer.hits) == 3
 
 
+def test_searching_the_catalog_tells_that_images_await_a_new_model(world: World) -> None:
+    world.ready_pool("horse", 5)
+    world.ready_pool("star", 8)  # 0 to 4 are in both
+    world.encoder.model_revision = "twin-2"
+    world.restart()
+    answer = world.ask("", scope="catalog")
+    assert (answer.hits, answer.complete, answer.pool) == ((), False, None)
+    world.ask("horse")
+    world.deliver_all()
+    answer = world.ask("", scope="catalog", top_k=200)
+    assert (len(answer.hits or ()), answer.complete) == (5, False)
+    world.ask("star")
+    world.deliver_all()
+    answer = world.ask("", scope="catalog", top_k=200)
+    assert (len(answer.hits or ()), answer.complete) == (8, True)
+
+
 def test_searching_an_empty_catalog_finds_nothing(world: World) -> None:
     assert world.ask("", scope="catalog").hits == ()
 
