@@ -223,7 +223,8 @@ class Pool:
         if current.state is PoolState.FAILED:
             is_resting = is_ahead(current.retry_at, now, policy.retry_seconds)
             return None if is_resting else current.number + 1
-        is_leased = is_ahead(current.lease_until, now, policy.lease_seconds)
+        longest_seconds = max(policy.lease_seconds, policy.queue_seconds)
+        is_leased = is_ahead(current.lease_until, now, longest_seconds)
         return None if is_leased else current.number
 
 

@@ -416,7 +416,7 @@ def test_lost_work_is_taken_up_again_for_a_client_without_new_keywords(world: Wo
     query = limited(world, 1)
     ask(query, "horse")
     world.outbox.messages.clear()
-    world.clock.time += timedelta(seconds=61)
+    world.clock.time += timedelta(seconds=world.policy.queue_seconds + 1)
     assert ask(query, "horse").status_code == 202
     assert len(world.outbox.messages) == 1
 

@@ -58,7 +58,7 @@ def partial_pool(world: World) -> int:
     assert isinstance(batch, EmbedBatch)
     world.deliver(batch)
     world.outbox.messages.clear()
-    world.clock.time += timedelta(seconds=61)
+    world.clock.time += timedelta(seconds=world.policy.queue_seconds + 1)
     return len(batch.images)
 
 
