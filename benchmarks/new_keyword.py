@@ -170,6 +170,7 @@ def _settings(url: str, images: int, folder: str) -> Settings:
         gallery_url=url,
         pool_size=images,
         rate_limit_per_minute=1_000_000,
+        new_keywords_per_minute=10_000,
         pixabay_api_key=None,
     )
 

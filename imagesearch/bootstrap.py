@@ -214,6 +214,7 @@ class Services(ABC):
             policy=self.settings.policy,
             options=self.settings.source_options,
             wake=self.wake_embedder,
+            new_keywords_per_minute=self.settings.new_keywords_per_minute,
         )
 
     def check(self) -> None:

@@ -108,6 +108,12 @@ class Settings(BaseModel):
     rate_limit_per_minute: int = Field(
         600, ge=1, le=1_000_000, description="Requests a client may make in a minute."
     )
+    new_keywords_per_minute: int = Field(
+        60,
+        ge=1,
+        le=10_000,
+        description="New keywords a client may ask for in a minute; known ones are not counted.",
+    )
     allowed_origins: Origins = Field(
         "", description="Origins that may call the API from a page, comma separated, or `*`."
     )

@@ -20,6 +20,7 @@ from imagesearch.model import (
     PoolState,
     SearchHit,
     SearchRequest,
+    is_visible,
     normalise_keyword,
 )
 from imagesearch.search import SearchAnswer
@@ -61,7 +62,7 @@ def _scope(args: Mapping[str, str]) -> Scope:
 
 
 def _keyword(args: Mapping[str, str], *, required: bool) -> str:
-    if not required and not args.get("t", "").strip():
+    if not required and not is_visible(args.get("t", "")):
         return ""
     keyword = _text(args, "t", MAX_KEYWORD_CHARACTERS)
     # "ﷺ" is one character as typed and 18 as normalised, which is what the source is asked.
@@ -77,6 +78,9 @@ def _text(args: Mapping[str, str], name: str, longest: int) -> str:
     if not 1 <= len(value) <= longest:
         bound = f"{name} must have 1 to {longest} characters"
         raise InvalidRequest(f"{bound}, got {len(value)}", field=name)
+    if not is_visible(value):
+        bound = f"{name} must have a character that can be seen"
+        raise InvalidRequest(f"{bound}, got {value[:16]!a}", field=name)
     return value
 
 

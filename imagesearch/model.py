@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,11 +24,40 @@ Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
 Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
 
 
+# What nobody sees: control characters that are no white space, Unicode's default ignorables but
+# for the joiners below, and the anchors of annotations.
+# https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b"
+    r"\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# What nobody sees either, but shapes or joins what it stands between: Mongolian, Persian, Indic
+# and emoji, Egyptian hieroglyphs, Duployan shorthand. Of several the first is enough.
+_JOINER = r"[\u180b-\u180f\u200c\u200d\U00013430-\U0001343f\U0001bca0-\U0001bca3]"
+_JOINERS = re.compile(f"({_JOINER}){_JOINER}*")
+_JOINERS_AT_AN_END = re.compile(f"^{_JOINER}+|{_JOINER}+$")
+_BLANK = "\u2800"  # Braille without a dot, which separates words as a space does
+
+
 def normalise_keyword(keyword: str) -> str:
-    """Return *keyword* in Unicode NFKC, case-folded, trimmed, with single spaces."""
+    """
+    Return *keyword* in Unicode NFKC, case-folded, trimmed, with single spaces.
+
+    Characters that nobody sees are left out; of those that join, one within a word stays.
+    """
+    if keyword.isascii() and keyword.isprintable():  # most are, and every search comes by here
+        return " ".join(keyword.casefold().split())
+    seen = _INVISIBLE.sub("", keyword).replace(_BLANK, " ")
     # Case-folding can undo the normal form ("ǰ"), so it is normalised once more.
-    folded = unicodedata.normalize("NFKC", keyword).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
+    folded = unicodedata.normalize("NFKC", seen).casefold()
+    words = unicodedata.normalize("NFKC", _JOINERS.sub(r"\1", folded)).split()
+    return " ".join(filter(None, (_JOINERS_AT_AN_END.sub("", word) for word in words)))
+
+
+def is_visible(text: str) -> bool:
+    """Return whether there is anything to see in *text*; marks alone have nothing to stand on."""
+    return any(unicodedata.category(one)[0] not in "MZ" for one in normalise_keyword(text))
 
 
 # What Pixabay has to choose from; source: https://pixabay.com/api/docs/.
@@ -42,6 +72,7 @@ COLORS = tuple(
     "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black "
     "brown".split()
 )
+_SKEW_SECONDS = 1.0  # by which the clocks of two machines may differ
 
 
 @dataclass(frozen=True)
@@ -74,6 +105,18 @@ class PoolKey:
         """32 hexadecimal digits that depend on the keyword and every option."""
         identity = json.dumps([self.keyword, asdict(self.options)], sort_keys=True)
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def is_ahead(stamp: datetime | None, now: datetime, seconds: float) -> bool:
+    """
+    Return whether *stamp*, which was set *seconds* ahead at the most, is still to come.
+
+    One that lies further ahead was set before the clock stepped back, and is over: else what it
+    holds back would wait until the clock has caught up.
+    """
+    if stamp is None:
+        return False
+    return 0 < (stamp - now).total_seconds() <= seconds + _SKEW_SECONDS
 
 
 class PoolState(enum.StrEnum):
@@ -151,12 +194,21 @@ class Pool:
         """The generation that searches are answered from: the newest ready one, if any."""
         return self.ready or self.current
 
+    @property
+    def can_answer(self) -> bool:
+        """True when there is something to answer from: embedded images, or the news of none."""
+        return self.answering.embedded > 0 or self.answering.state is PoolState.READY
+
     def is_fresh(self, now: datetime, max_age_seconds: float) -> bool:
-        """True when the current generation is ready and younger than *max_age_seconds*."""
+        """
+        True when the current generation is ready and younger than *max_age_seconds*.
+
+        The clock may have stepped back since, but not by more than that.
+        """
         ready_at = self.current.ready_at
         if self.current.state is not PoolState.READY or ready_at is None:
             return False
-        return now - ready_at < timedelta(seconds=max_age_seconds)
+        return abs(now - ready_at) < timedelta(seconds=max_age_seconds)
 
     def due_generation(self, now: datetime, policy: PoolPolicy) -> int | None:
         """
@@ -169,9 +221,10 @@ class Pool:
         if current.state is PoolState.READY:
             return None if self.is_fresh(now, policy.max_age_seconds) else current.number + 1
         if current.state is PoolState.FAILED:
-            is_resting = current.retry_at is not None and now < current.retry_at
+            is_resting = is_ahead(current.retry_at, now, policy.retry_seconds)
             return None if is_resting else current.number + 1
-        is_leased = current.lease_until is not None and now < current.lease_until
+        longest_seconds = max(policy.lease_seconds, policy.queue_seconds)
+        is_leased = is_ahead(current.lease_until, now, longest_seconds)
         return None if is_leased else current.number
 
 

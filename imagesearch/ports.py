@@ -31,7 +31,10 @@ class Clock(Protocol):
     """The time, so that tests can set it."""
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC."""
+        """Return the time, aware, in UTC; it is what people set, and may step back."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment; two of one process tell how long something took."""
 
     def sleep(self, seconds: float) -> None:
         """Return after *seconds*."""
@@ -163,6 +166,14 @@ class Catalog(Protocol):
 
         Raises:
             Overloaded: too many are searching already.
+        """
+
+    def lacks(self, model_revision: str) -> bool:
+        """
+        Return whether images that another model embedded still await *model_revision*.
+
+        `nearest` does not see them. An adapter may say so of images that only seem to wait: it
+        says when.
         """
 
     def check(self) -> None:
@@ -315,6 +326,7 @@ class ScoreReply:
         model_revision: of the embeddings that were scored.
         query_truncated: the query had more tokens than the model reads.
         encode_seconds, score_seconds: of the text encoder, and of all else.
+        complete: in scope `catalog`, no stored image awaits the model.
     """
 
     hits: tuple[SearchHit, ...]
@@ -323,6 +335,7 @@ class ScoreReply:
     query_truncated: bool
     encode_seconds: float
     score_seconds: float
+    complete: bool = True
 
 
 class Scorer(Protocol):

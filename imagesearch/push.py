@@ -113,6 +113,7 @@ def _decode(
         raise MalformedMessage(f"the body must have at most {MAX_BODY_BYTES} bytes, got more")
     envelope = PushEnvelope.parse(body)
     unit.follow(envelope.message.attributes.get("trace"))
+    unit.client = envelope.message.attributes.get("client", "")
     unit.note(
         message_id=envelope.message.messageId or None, delivery_attempt=envelope.deliveryAttempt
     )

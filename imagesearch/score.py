@@ -97,13 +97,16 @@ class Score:
     def _catalog(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
         revision = self.encoder.model_revision
         with stage("nearest"):
+            complete = not self.catalog.lacks(
+                revision
+            )  # before: what comes meanwhile may be missed
             found = self.catalog.nearest(text.vector, request.top_k, revision)
         cosines = np.array([cosine for _, cosine in found], np.float32)
         # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
         hits = top_k(
             [image for image, _ in found], cosines, request.top_k, self.encoder.logit_scale
         )
-        return self._reply(hits, len(found), text)
+        return replace(self._reply(hits, len(found), text), complete=complete)
 
     def _reply(self, hits: list[SearchHit], embedded: int, text: TextEmbedding) -> ScoreReply:
         return ScoreReply(
@@ -149,7 +152,8 @@ class Score:
         ready_at = generation.ready_at or self.clock.now()
         age_seconds = (self.clock.now() - ready_at).total_seconds()
         # A stale pool is still served while the next generation is fetched: a minute at least.
-        return max(60.0, self.policy.max_age_seconds - age_seconds)
+        # It is at most as long as a pool is fresh, should the clock have stepped back.
+        return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
 
 
 def _size_bytes(packed: PackedPool) -> int:

@@ -5,23 +5,28 @@ Fetching is `fetch.py`, scoring is `score.py`; both run elsewhere and are reache
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from imagesearch.errors import NotFound, Unavailable
+from imagesearch import clients
+from imagesearch.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.messages import FetchJob, ScoreRequest
 from imagesearch.model import (
     Generation,
     Pool,
     PoolKey,
     PoolPolicy,
+    PoolRequest,
     PoolState,
     SearchHit,
     SearchRequest,
     SourceOptions,
+    is_ahead,
 )
 from imagesearch.ports import Catalog, Clock, PoolCache, Publisher, Scorer, ScoreReply
 from imagesearch.work import note, stage
@@ -30,6 +35,10 @@ _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted stat
 # How often it looks at the truth: of two notes at once the older may be the one that stays.
 _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
+_TURNS = 64  # locks that the pools of a process share when they are asked for
+_MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,8 @@ class SearchAnswer:
 
     Attributes:
         hits: best first; None while nothing is embedded yet.
-        pool: as it stood, None in scope `catalog`.
-        complete: False while images of the pool are still to be embedded.
+        pool: as it stood when it was scored, None in scope `catalog`.
+        complete: False while images of the pool, or of the catalog, are still to be embedded.
     """
 
     request: SearchRequest
@@ -61,6 +70,11 @@ class Search:
     Attributes:
         wake: starts the service that embeds, without waiting for it, so that its cold start runs
             beside the fetch.
+        new_keywords_per_minute: how often a client may have a generation begun; what is there is
+            answered to anyone.
+        patience_seconds: how long a search that has something to show waits for its pool's next
+            work to be begun, before it answers from what is there. Not 0, as an instance may
+            get no CPU between two requests.
     """
 
     catalog: Catalog
@@ -71,26 +85,36 @@ class Search:
     policy: PoolPolicy
     options: SourceOptions
     wake: Callable[[], None]
+    new_keywords_per_minute: int
+    patience_seconds: float = 1.0
+    _turns: tuple[threading.Lock, ...] = field(
+        default_factory=lambda: tuple(threading.Lock() for _ in range(_TURNS))
+    )
     _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
+    _asides: _Asides = field(default_factory=lambda: _Asides())
 
-    def __call__(self, request: SearchRequest) -> SearchAnswer:
+    def __call__(self, request: SearchRequest, *, client: str | None = None) -> SearchAnswer:
         """
         Answer *request* as soon as its pool is ready, or when its wait ends.
 
+        Args:
+            client: who asks, for the limit of new keywords; without one nothing is counted.
+
         Raises:
             Unavailable: the pool failed and has nothing to show, or a port is down.
-            Overloaded, DeadlineExceeded: from the scorer.
+            Overloaded: the client's new keywords are spent, the queue is full, or the scorer is.
+            DeadlineExceeded: from the scorer.
         """
         started = time.perf_counter()
         if request.scope == "catalog":
             return self._answer(request, None, self._score(request, None), started)
-        deadline = self.clock.now() + timedelta(seconds=request.wait_seconds)
+        deadline = self.clock.monotonic() + request.wait_seconds
         key = PoolKey.of(request.keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        pool = self._await(self._request_pool(key), deadline)
+        pool = self._await(self._request_pool(key, client), deadline)
         reply = self._score(request, pool)
-        if reply and _lacks_embeddings(pool, reply):
-            pool = self._await(self._reopen(pool, reply.model_revision), deadline)
+        if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
+            pool = self._await(again, deadline)
             reply = self._score(request, pool)
         return self._answer(request, pool, reply, started)
 
@@ -106,25 +130,72 @@ class Search:
         return self.catalog.rejections(pool.pool_id, pool.answering.number)
 
     @stage("pool")
-    def _request_pool(self, key: PoolKey) -> Pool:
+    def _request_pool(self, key: PoolKey, client: str | None) -> Pool:
         now = self.clock.now()
         noted = self.cache.get_state(key.pool_id)
         if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
             return noted
-        requested = self.catalog.request_pool(key, now)
-        if requested.created:
-            self.publish_job(requested.pool)
-            self.wake()  # after it: a job that is not published costs the pool its lease
-        elif requested.pool.is_fresh(now, self.policy.max_age_seconds):
+        pool = self._known(key.pool_id, noted)
+        if pool is None or (self._is_due(pool, now) and not pool.can_answer):
+            return self._begin(key, pool, client)
+        if self._is_due(pool, now):
+            # What fails now is no reason to keep back what is there (design §5).
+            return self._aside(pool, lambda: self._begin(key, pool, client)) or pool
+        if pool.is_fresh(now, self.policy.max_age_seconds):
             # Only what is ready: a state on its way would undo a later note of the fetcher.
-            self.cache.put_state(requested.pool)
+            self.cache.put_state(pool)
+        return pool
+
+    def _known(self, pool_id: str, noted: Pool | None) -> Pool | None:
+        """Return the pool as the catalog has it, or as it was *noted* when that is enough."""
+        try:
+            return self.catalog.pool(pool_id)
+        except ImageSearchError as error:
+            if noted is None or not noted.can_answer:
+                raise
+            _logger.warning("pool %s is answered from its note: %s", pool_id, error)
+            return noted
+
+    def _is_due(self, pool: Pool, now: datetime) -> bool:
+        return pool.due_generation(now, self.policy) is not None
+
+    def _begin(self, key: PoolKey, known: Pool | None, client: str | None) -> Pool:
+        """Create the pool, or what is due of it as it is *known*, unless another was first."""
+        with self._turns[hash(key.pool_id) % _TURNS]:
+            requested = self._create(key, known, client)
+        if requested.created:
+            self._publish(requested.pool)
+            self.wake()  # after it: a job that is not published costs the pool its lease
         return requested.pool
 
-    @stage("publish")
+    def _create(self, key: PoolKey, known: Pool | None, client: str | None) -> PoolRequest:
+        now = self.clock.now()
+        noted = self.cache.get_state(key.pool_id)
+        if noted is not None and not self._is_due(noted, now):
+            # Of many simultaneous searches only the first is counted.
+            return PoolRequest(noted, created=False)
+        is_new = known is None or known.due_generation(now, self.policy) != known.current.number
+        if client is not None and is_new:
+            limit = self.new_keywords_per_minute
+            refusal = f"a client may ask for {limit} new keywords in a minute; known ones go on"
+            clients.spend(self.cache, "new", client, limit, refusal)
+        requested = self.catalog.request_pool(key, now)
+        if requested.created:
+            # Before the job: after it the fetcher's own notes must not be undone.
+            self.cache.put_state(requested.pool)
+        return requested
+
+    def _aside(self, pool: Pool, begin: Callable[[], Pool]) -> Pool | None:
+        """Have a pool that can answer worked on; None when that fails or takes its time."""
+        return self._asides.run(pool.pool_id, begin, self.patience_seconds)
+
     def publish_job(self, pool: Pool) -> None:
         """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
-        # The state goes first: after publishing, the fetcher's own notes must not be undone.
-        self.cache.put_state(pool)
+        self.cache.put_state(pool)  # first: the fetcher's own notes must not be undone
+        self._publish(pool)
+
+    @stage("publish")
+    def _publish(self, pool: Pool) -> None:
         self.publisher.publish(
             FetchJob(
                 pool_id=pool.pool_id,
@@ -137,6 +208,12 @@ class Search:
         self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
 
     @stage("pool")
+    def _reopened(self, pool: Pool, reply: ScoreReply) -> Pool | None:
+        """Return the pool that is to be embedded again, or None to answer from *reply*."""
+        if reply.embedded == 0:
+            return self._reopen(pool, reply.model_revision)
+        return self._aside(pool, lambda: self._reopen(pool, reply.model_revision))
+
     def _reopen(self, pool: Pool, model_revision: str) -> Pool:
         """The model changed: have the pool embedded again from the stored originals."""
         number = pool.answering.number
@@ -147,7 +224,7 @@ class Search:
         return reopened
 
     @stage("wait")
-    def _await(self, pool: Pool, deadline: datetime) -> Pool:
+    def _await(self, pool: Pool, deadline: float) -> Pool:
         """Return the pool once it can be answered from in full, or as it is at *deadline*."""
         if _is_settled(pool) or not self._places.acquire(blocking=False):
             return pool
@@ -156,14 +233,14 @@ class Search:
         finally:
             self._places.release()
 
-    def _poll(self, pool: Pool, deadline: datetime) -> Pool:
-        looked_at = self.clock.now()
-        while not _is_settled(pool) and (now := self.clock.now()) < deadline:
-            self.clock.sleep(min(_POLL_SECONDS, (deadline - now).total_seconds()))
-            if self.clock.now() - looked_at < timedelta(seconds=_CATALOG_POLL_SECONDS):
+    def _poll(self, pool: Pool, deadline: float) -> Pool:
+        looked_at = self.clock.monotonic()
+        while not _is_settled(pool) and (now := self.clock.monotonic()) < deadline:
+            self.clock.sleep(min(_POLL_SECONDS, deadline - now))
+            if self.clock.monotonic() - looked_at < _CATALOG_POLL_SECONDS:
                 pool = self.cache.get_state(pool.pool_id) or self.pool(pool.pool_id)
             else:
-                pool, looked_at = self.pool(pool.pool_id), self.clock.now()
+                pool, looked_at = self.pool(pool.pool_id), self.clock.monotonic()
         return pool
 
     @stage("score")
@@ -188,11 +265,12 @@ class Search:
         self, request: SearchRequest, pool: Pool | None, reply: ScoreReply | None, started: float
     ) -> SearchAnswer:
         total_seconds = time.perf_counter() - started
-        complete = pool is None or _is_complete(pool, reply)
+        complete = _is_complete(pool, reply)
+        pool = _as_scored(pool, reply) if pool and reply else pool
         if reply is None:
             hits = self._without_embeddings(pool) if pool else ()
             return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
-        if reply.embedded == 0 and not complete:
+        if pool and reply.embedded == 0 and not complete:
             return SearchAnswer(request, None, pool, complete, total_seconds=total_seconds)
         return SearchAnswer(
             request,
@@ -215,8 +293,54 @@ class Search:
         return () if generation.state is PoolState.READY else None
 
     def _seconds_to_retry(self, generation: Generation) -> float:
-        retry_at = generation.retry_at or self.clock.now()
-        return max(1.0, (retry_at - self.clock.now()).total_seconds())
+        now, retry_at = self.clock.now(), generation.retry_at
+        if retry_at is None or not is_ahead(retry_at, now, self.policy.retry_seconds):
+            return 1.0
+        return max(1.0, (retry_at - now).total_seconds())
+
+
+class _Asides:
+    """What searches that can answer already have done for their pools: one at a time for a pool."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool_ids: set[str] = set()
+
+    def run(self, pool_id: str, do: Callable[[], Pool], seconds: float) -> Pool | None:
+        """
+        Return what *do* returns within *seconds*; it is not interrupted when it takes longer.
+
+        None when it does, when it fails, which is logged, and when the pool has one on its way.
+        """
+        with self._lock:
+            if pool_id in self._pool_ids or len(self._pool_ids) >= _MAX_ASIDE:
+                return None
+            self._pool_ids.add(pool_id)
+        pools: list[Pool] = []
+        arguments = (self._do, pool_id, do, pools)
+        # With the search's trace, and no reason for the process to stay.
+        thread = threading.Thread(target=copy_context().run, args=arguments, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread to give
+            self._over(pool_id)
+            return None
+        thread.join(seconds)
+        return pools[0] if pools else None
+
+    def _do(self, pool_id: str, do: Callable[[], Pool], pools: list[Pool]) -> None:
+        try:
+            pools.append(do())
+        except ImageSearchError as error:
+            _logger.warning("pool %s is answered from what is there: %s", pool_id, error)
+        except Exception:  # nobody else would hear of it
+            _logger.exception("pool %s is answered from what is there: a bug", pool_id)
+        finally:
+            self._over(pool_id)
+
+    def _over(self, pool_id: str) -> None:
+        with self._lock:
+            self._pool_ids.discard(pool_id)
 
 
 def _is_settled(pool: Pool) -> bool:
@@ -224,9 +348,17 @@ def _is_settled(pool: Pool) -> bool:
     return pool.ready is not None or not pool.current.state.in_progress
 
 
-def _is_complete(pool: Pool, reply: ScoreReply | None) -> bool:
+def _is_complete(pool: Pool | None, reply: ScoreReply | None) -> bool:
+    if pool is None:
+        return reply is None or reply.complete
     is_ready = pool.answering.state is PoolState.READY
     return is_ready and (reply is None or not _lacks_embeddings(pool, reply))
+
+
+def _as_scored(pool: Pool, reply: ScoreReply) -> Pool:
+    """Return *pool* with as many images as were scored: more may have come since it was read."""
+    generation = replace(pool.answering, embedded=reply.embedded)
+    return replace(pool, ready=generation) if pool.ready else replace(pool, current=generation)
 
 
 def _lacks_embeddings(pool: Pool, reply: ScoreReply) -> bool:

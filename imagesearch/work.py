@@ -42,6 +42,7 @@ class Work:
     Attributes:
         kind: what was to be done: `search`, `FetchJob`.
         trace: 32 hexadecimal digits that all work for one search has in common.
+        client: a mark of whom it is for, by which queues take turns; it is not in the line.
         level: of the line; None lets the status say.
         stages: seconds by name, each the sum of its turns; a stage may lie within another.
     """
@@ -49,6 +50,7 @@ class Work:
     def __init__(self, kind: str, trace: str | None = None) -> None:
         self.kind = kind
         self.trace = trace or secrets.token_hex(16)
+        self.client = ""
         self.level: int | None = None
         self.stages: dict[str, float] = {}
         self._fields: dict[str, object] = {}
@@ -166,6 +168,18 @@ def current_trace() -> str | None:
     """Return the trace of the current unit of work, if there is one."""
     work = _current.get()
     return work.trace if work else None
+
+
+def serve(client: str) -> None:
+    """Note whom the current unit of work is for."""
+    if work := _current.get():
+        work.client = client
+
+
+def current_client() -> str:
+    """Return whom the current unit of work is for; empty when nobody knows."""
+    work = _current.get()
+    return work.client if work else ""
 
 
 def trace_to_send() -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imagesearch import work
 from imagesearch.adapters.files import FolderStore
 from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
@@ -46,13 +47,18 @@ class SetClock:
     """A clock that moves when it is told to; sleeping moves it, and runs what waits for it."""
 
     time: datetime = START
+    elapsed_seconds: float = 0.0  # asleep, whatever was made of the time meanwhile
     during_sleep: list[object] = field(default_factory=list)
 
     def now(self) -> datetime:
         return self.time
 
+    def monotonic(self) -> float:
+        return self.elapsed_seconds
+
     def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+        self.elapsed_seconds += seconds
         if self.during_sleep:
             step = self.during_sleep.pop(0)
             assert callable(step)
@@ -148,11 +154,13 @@ class Outbox:
     """A publisher that keeps what it is given."""
 
     messages: list[Message] = field(default_factory=list)
+    clients: list[str] = field(default_factory=list)  # whom each message was ever published for
     errors: list[Exception] = field(default_factory=list)
 
     def publish(self, message: Message) -> None:
         if self.errors:
             raise self.errors.pop(0)
+        self.clients.append(work.current_client())
         # Through JSON, as on any wire.
         self.messages.append(type(message).model_validate_json(message.model_dump_json()))
 
@@ -171,6 +179,7 @@ class World:
         self.outbox = Outbox()
         self.woken: list[datetime] = []  # when a search had the embedder started
         self.options = SourceOptions(source="twin")
+        self.new_keywords_per_minute = 60
         self.assemble()
 
     def assemble(self) -> None:
@@ -208,6 +217,8 @@ class World:
             policy=self.policy,
             options=self.options,
             wake=lambda: self.woken.append(self.clock.now()),
+            new_keywords_per_minute=self.new_keywords_per_minute,
+            patience_seconds=60.0,  # a slow machine must not change what a test sees
         )
 
     def offer(self, keyword: str, count: int, **rejections: str) -> None:

@@ -12,19 +12,23 @@ from typing import Any
 import functions_framework
 from flask import Request, Response, current_app
 
-from imagesearch import bootstrap, http_api, work
+from imagesearch import bootstrap, clients, http_api, work
 from imagesearch.errors import (
     Bug,
     ImageSearchError,
     InvalidRequest,
     NotFound,
-    Overloaded,
     Unavailable,
 )
+from imagesearch.search import SearchAnswer
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW = ", ".join(METHODS)
+# What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
+REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
+ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
+CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
 
@@ -57,7 +61,11 @@ def _guarded(request: Request) -> Response:
 
 def _answer(request: Request, services: bootstrap.Services) -> Response:
     if request.method == "OPTIONS":
-        headers = {"Access-Control-Allow-Methods": ALLOW, "Access-Control-Max-Age": "3600"}
+        headers = {
+            "Access-Control-Allow-Methods": ALLOW,
+            "Access-Control-Allow-Headers": REQUEST_HEADERS,
+            "Access-Control-Max-Age": "3600",
+        }
         return Response(status=204, headers={"Allow": ALLOW, **headers})
     if request.method not in METHODS:
         return _refuse(405, "method_not_allowed", f"{request.method} is none of {ALLOW}")
@@ -75,21 +83,21 @@ def _answer(request: Request, services: bootstrap.Services) -> Response:
 def _route(request: Request, services: bootstrap.Services) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
-    _limit_rate(_client(request, services.settings.trusted_proxies), services)
+    client = _count_request(request, services)
     if request.path == "/ready":
         services.check()
         return _json({"status": "ready"})
     if request.path == "/search":
-        return _search(request, services)
+        return _search(request, services, client)
     if request.path.startswith("/pools/"):
         return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")), services)
     raise NotFound(f"there is no {request.path[:100]}; there are /search and /pools/{{pool_id}}")
 
 
-def _search(request: Request, services: bootstrap.Services) -> Response:
+def _search(request: Request, services: bootstrap.Services, client: str) -> Response:
     if not request.host:  # what werkzeug makes of a Host header that is none
         raise InvalidRequest("the Host header must name a host", field="Host")
-    answer = services.search(http_api.parse_search(request.args))
+    answer = services.search(http_api.parse_search(request.args), client=client)
     now, policy = services.clock.now(), services.settings.policy
     if answer.hits is None and answer.pool is not None:
         pool = http_api.pool_json(answer.pool, now, policy)
@@ -104,8 +112,15 @@ def _search(request: Request, services: bootstrap.Services) -> Response:
             images_url=services.settings.images_url(request.host_url),
             now=now,
             policy=policy,
-        )
+        ),
+        headers=_when_to_ask_again(answer),
     )
+
+
+def _when_to_ask_again(answer: SearchAnswer) -> dict[str, str]:
+    # A pool is followed while it fills; the catalog waits for its pools to be searched.
+    is_behind = answer.pool is None and not answer.complete
+    return {"Retry-After": str(CATALOG_SECONDS)} if is_behind else {}
 
 
 def _pool(pool_id: str, services: bootstrap.Services) -> Response:
@@ -118,20 +133,16 @@ def _pool(pool_id: str, services: bootstrap.Services) -> Response:
     return _json({**body, "rejections": rejections})
 
 
-def _client(request: Request, trusted_proxies: int) -> str:
-    """Return who asks: what a proxy of ours saw, not what a client may claim to have been."""
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")[-trusted_proxies:]
-    seen = forwarded[0].strip() if trusted_proxies else ""
-    return seen or request.remote_addr or "unknown"
-
-
-def _limit_rate(client: str, services: bootstrap.Services) -> None:
-    limit = services.settings.rate_limit_per_minute
-    wait_seconds = services.cache.take_token(f"rate:{client}", limit=limit, period_seconds=60)
-    if wait_seconds > 0:
-        raise Overloaded(
-            f"a client may make {limit} requests in a minute", retry_after_seconds=wait_seconds
-        )
+def _count_request(request: Request, services: bootstrap.Services) -> str:
+    """Return who asks, or raise Overloaded for a client that asks too often."""
+    settings = services.settings
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    client = clients.client_of(forwarded, request.remote_addr, settings.trusted_proxies)
+    limit = settings.rate_limit_per_minute
+    refusal = f"a client may make {limit} requests in a minute"
+    clients.spend(services.cache, "rate", client, limit, refusal)
+    work.serve(clients.mark_of(client))
+    return client
 
 
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -155,7 +166,6 @@ def _allow_origin(response: Response, origin: str | None, allowed: frozenset[str
     response.headers.add("Vary", "Origin")
     if origin and ("*" in allowed or origin in allowed):
         response.headers["Access-Control-Allow-Origin"] = origin
-        exposed = "Location, Retry-After, Server-Timing"
-        response.headers["Access-Control-Expose-Headers"] = exposed
+        response.headers["Access-Control-Expose-Headers"] = ANSWER_HEADERS
         response.headers["Timing-Allow-Origin"] = origin
     return response

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import logging
+import math
 import os
 import ssl
 import threading
@@ -43,6 +44,7 @@ _MAX_BYTES = 10_000_000  # of an answer; one of 200 hits has some 0.1 MB
 _CHUNK_BYTES = 65_536
 _RESTS_SECONDS = (0.1, 0.4)  # before the second and the third attempt
 _LONGEST_REST_SECONDS = 2.0  # a service that asks for more is reported, not waited for
+_TOKEN_LIFE_SECONDS = 3600.0  # of Google's identity tokens
 _TOKEN_MARGIN_SECONDS = 60.0  # a token is not used in the last minute before it expires
 _TOKEN_SECONDS = 2.0  # for one answer of the metadata server, which is on the same machine
 _TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/identity"  # noqa: S105 - a path
@@ -246,16 +248,18 @@ class _IdentityToken:
         self._clock = clock
         self._lock = threading.Lock()  # one thread fetches, the others wait for its token
         self._token = ""
-        self._expires = 0.0  # Unix time
+        self._expires = -math.inf  # by the monotonic clock
 
     def get(self, deadline: float) -> str:
         """Return a token that is valid for another minute; Unavailable, DeadlineExceeded."""
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise DeadlineExceeded("the metadata server did not answer in time")
         try:
-            if self._clock.now().timestamp() + _TOKEN_MARGIN_SECONDS >= self._expires:
+            if self._clock.monotonic() + _TOKEN_MARGIN_SECONDS >= self._expires:
                 self._token = self._fetch(deadline)
-                self._expires = _expiry(self._token)
+                left_seconds = _expiry(self._token) - self._clock.now().timestamp()
+                # No more than a token's life, should the clock have stepped back.
+                self._expires = self._clock.monotonic() + min(left_seconds, _TOKEN_LIFE_SECONDS)
             return self._token
         finally:
             self._lock.release()
@@ -264,7 +268,7 @@ class _IdentityToken:
         """Do not use *token* again."""
         with self._lock:
             if token == self._token:  # another thread may have fetched the next one
-                self._expires = 0.0
+                self._expires = -math.inf
 
     def _fetch(self, deadline: float) -> str:
         for rest_seconds in _RESTS_SECONDS:  # the server may come up after this process

@@ -77,6 +77,7 @@ class _Change:
 
     pool: Pool
     members: Members | None = None
+    model_revision: str | None = None  # that made it ready; None leaves what is noted
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,9 @@ class FirestoreCatalog:
             if members is None:
                 return _Change(renewed)
             marked = members.marked(done, rejections)
-            return _Change(finished_when_done(with_listing(renewed, marked), marked, now), marked)
+            finished = finished_when_done(with_listing(renewed, marked), marked, now)
+            is_ready = finished.current.state is PoolState.READY
+            return _Change(finished, marked, (model_revision or None) if is_ready else None)
 
         return self._advance(pool_id, generation, record, now, with_members=True)
 
@@ -322,6 +325,20 @@ class FirestoreCatalog:
         cosines = (rows.astype(np.float64) * query).sum(axis=1)  # (n, d) * (d,) -> (n,)
         best = np.lexsort(([image.image_id for image in images], -cosines))
         return [(images[i], float(cosines[i])) for i in best]
+
+    def lacks(self, model_revision: str) -> bool:
+        """
+        Return whether a pool that another model made ready is there still; it costs one read.
+
+        Its images may have been embedded again with another pool's, or before a model was taken
+        back: it is told to lack them until it is ready the next time.
+        """
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
+        with translated("Firestore"):
+            other = FieldFilter("model_revision", "!=", model_revision)
+            pools = self._client.collection("pools").where(filter=other).select(["keyword"])
+            return bool(list(pools.limit(1).get(**self._limits())))
 
     def check(self) -> None:
         """Return when the catalog answers, else raise Unavailable; it is asked once, for 2 s."""
@@ -435,7 +452,8 @@ class FirestoreCatalog:
         from google.api_core import exceptions as api
 
         batch = self._client.batch()
-        self._write(batch, found[0], {**pool_fields(change.pool), **stamp})
+        made_by = {"model_revision": change.model_revision} if change.model_revision else {}
+        self._write(batch, found[0], {**pool_fields(change.pool), **made_by, **stamp})
         kept = {name: value for name, value in stamp.items() if name == "expire_at"}
         if pool is None or pool.current.number != change.pool.current.number:
             self._begin_generation(batch, change.pool, kept)

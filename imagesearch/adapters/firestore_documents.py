@@ -2,7 +2,8 @@
 
 Reading, writing and the port's methods are in `firestore.py`; nothing here needs the SDK.
 
-    pools/{pool_id}                            keyword, options, current, ready: small, read often
+    pools/{pool_id}                            keyword, options, current, ready: small, read often;
+                                               model_revision that made it ready last
     pools/{pool_id}/generations/{number}       listing (packed), states, reasons
     embeddings/{model_revision}|{image_id}     vector, the same as float32 bytes, and its image
 

@@ -13,8 +13,9 @@ import logging
 import os
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -22,16 +23,19 @@ from typing import TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from imagesearch import work
-from imagesearch.errors import Bug, Unavailable
+from imagesearch.errors import Bug, Overloaded, Unavailable
 from imagesearch.messages import Message
 
 # Every other status is a nack. https://cloud.google.com/pubsub/docs/push#receive_push
 ACK_STATUSES = frozenset({102, 200, 201, 202, 204})
+MAX_WAITING = 10_000  # messages of a topic, unless it has a bound of its own
 
 Endpoint: TypeAlias = Callable[[bytes], int]  # the body of a push request -> the HTTP status
 
 _PROJECT = "local"
 MAX_DEAD_LETTER_BYTES = 1_000_000  # some 2,000 letters
+_CLIENT = "client"  # the attribute of whom a message is for
+_FULL_SECONDS = 30.0  # after which a publisher may try a full topic again
 _logger = logging.getLogger(__name__)
 
 
@@ -69,13 +73,20 @@ class _Published:
     published_at: datetime
     attempts: int = 0  # deliveries that were nacked
 
+    @property
+    def client(self) -> str:
+        """The mark of whom it is for; empty when nobody knows."""
+        return self.attributes.get(_CLIENT, "")
+
 
 class LocalBus:
     """
     The port `Publisher`: at-least-once delivery to endpoints of this process.
 
     Messages wait in memory: those of an ended process are lost, and the catalog knows what is
-    unfinished. Dead letters are kept in the file *dead_letters*, one JSON object a line.
+    unfinished. Those of different clients are delivered in turn, whoever has how many (decision
+    0044); a message has its client from the work that published it. Dead letters are kept in the
+    file *dead_letters*, one JSON object a line.
 
     Args:
         min_backoff_seconds, max_backoff_seconds: a nacked message rests for the first, then
@@ -101,13 +112,22 @@ class LocalBus:
         self._threads: list[threading.Thread] = []
         self._message_ids = itertools.count(time.time_ns())  # digits, as Pub/Sub's; no id twice
 
-    def subscribe(self, topic: str, endpoint: Endpoint, *, workers: int = 1) -> None:
-        """Have messages of *topic* delivered to *endpoint*, *workers* at a time."""
+    def subscribe(
+        self, topic: str, endpoint: Endpoint, *, workers: int = 1, max_waiting: int = MAX_WAITING
+    ) -> None:
+        """
+        Have messages of *topic* delivered to *endpoint*, *workers* at a time.
+
+        Args:
+            max_waiting: so many wait at the most; those that rest before they are delivered again
+                count, and are never refused.
+        """
         if self._threads:
             raise Bug(f"subscribe to {topic!r} before the bus is started")
         if topic in self._subscriptions:
             raise Bug(f"topic {topic!r} has a subscriber already")
-        self._subscriptions[topic] = _Subscription(topic, endpoint, workers)
+        queue = _Queue(topic, max_waiting)
+        self._subscriptions[topic] = _Subscription(topic, endpoint, workers, queue)
 
     def subscribe_dead_letters(self, endpoint: Endpoint) -> None:
         """Have each dead letter, of any topic, delivered to *endpoint* once."""
@@ -119,6 +139,7 @@ class LocalBus:
 
         Raises:
             Bug: the topic has no subscriber.
+            Overloaded: as many messages of the topic wait as may.
             Unavailable: the bus is stopped.
         """
         subscription = self._subscriptions.get(message.topic)
@@ -127,9 +148,10 @@ class LocalBus:
         message_id = str(next(self._message_ids))
         data = message.model_dump_json().encode()
         attributes = message.attributes(work.trace_to_send())
+        if client := work.current_client():
+            attributes[_CLIENT] = client
         published = _Published(message.topic, message_id, data, attributes, datetime.now(UTC))
-        if not subscription.queue.put(published):
-            raise Unavailable("the bus is stopped")
+        subscription.queue.put(published)
 
     def start(self) -> None:
         """Begin to deliver, what was published before included."""
@@ -168,7 +190,8 @@ class LocalBus:
             if published.attempts >= self.max_delivery_attempts:
                 self._give_up(published, status)
             else:
-                subscription.queue.put(published, self.backoff_seconds(published.attempts))
+                rest_seconds = self.backoff_seconds(published.attempts)
+                subscription.queue.put_back(published, rest_seconds)
 
     def backoff_seconds(self, attempts: int) -> float:
         """Return how long a message rests that was nacked so often."""
@@ -199,32 +222,50 @@ class LocalBus:
 
 
 class _Queue:
-    """Messages by the time they are due; a message that rests holds no other."""
+    """
+    Messages of *topic*, *most* of them: clients take turns, and each has its own in their order.
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, _Published]] = []
+    A message that rests holds no other; it takes its client's last place when it is due.
+    """
+
+    def __init__(self, topic: str, most: int) -> None:
+        self._topic = topic
+        self._most = most
+        self._turns: OrderedDict[str, deque[_Published]] = OrderedDict()  # none is empty
+        self._resting: list[tuple[float, int, _Published]] = []  # a heap by the time they are due
         self._order = itertools.count()  # of those due at one time, and so _Published has none
+        self._waiting = 0
         self._changed = threading.Condition()
         self._is_closed = False
 
-    def put(self, published: _Published, delay_seconds: float = 0.0) -> bool:
-        """Add *published*; False when the queue is closed."""
+    def put(self, published: _Published) -> None:
+        """Add a new message; Overloaded when as many wait as may, Unavailable when closed."""
         with self._changed:
             if self._is_closed:
-                return False
-            due = time.monotonic() + delay_seconds
-            heapq.heappush(self._heap, (due, next(self._order), published))
+                raise Unavailable("the bus is stopped")
+            if self._waiting >= self._most:
+                message = f"{self._waiting} messages of {self._topic} wait already"
+                raise Overloaded(message, retry_after_seconds=_FULL_SECONDS)
+            self._waiting += 1
+            self._take_place(published)
             self._changed.notify()
-            return True
+
+    def put_back(self, published: _Published, rest_seconds: float) -> None:
+        """Add a message that was nacked, to be delivered again after its rest."""
+        with self._changed:
+            due = time.monotonic() + rest_seconds
+            heapq.heappush(self._resting, (due, next(self._order), published))
+            self._waiting += 1
+            self._changed.notify()
 
     def take(self) -> _Published | None:
-        """Return the next message once it is due; None when the queue is closed."""
+        """Return the message whose turn it is, once there is one; None when the queue is closed."""
         with self._changed:
             while not self._is_closed:
-                left_seconds = self._heap[0][0] - time.monotonic() if self._heap else None
-                if left_seconds is not None and left_seconds <= 0:
-                    return heapq.heappop(self._heap)[2]
-                self._changed.wait(left_seconds)
+                rest_seconds = self._end_rests()
+                if self._turns:
+                    return self._next()
+                self._changed.wait(rest_seconds)
             return None
 
     def close(self) -> None:
@@ -233,13 +274,33 @@ class _Queue:
             self._is_closed = True
             self._changed.notify_all()
 
+    def _take_place(self, published: _Published) -> None:
+        self._turns.setdefault(published.client, deque()).append(published)
+
+    def _end_rests(self) -> float | None:
+        """Give what is due its place; return how long the next one rests, if one does."""
+        while self._resting:
+            rest_seconds = self._resting[0][0] - time.monotonic()
+            if rest_seconds > 0:
+                return rest_seconds
+            self._take_place(heapq.heappop(self._resting)[2])
+        return None
+
+    def _next(self) -> _Published:
+        client, own = self._turns.popitem(last=False)
+        published = own.popleft()
+        if own:
+            self._turns[client] = own  # after the others
+        self._waiting -= 1
+        return published
+
 
 @dataclass(frozen=True)
 class _Subscription:
     topic: str
     endpoint: Endpoint
     workers: int
-    queue: _Queue = field(default_factory=_Queue)
+    queue: _Queue
 
 
 class _DeadLetterFile:

@@ -44,12 +44,15 @@ _IMAGES = TypeAdapter(tuple[Image, ...])
 _POOL = TypeAdapter(Pool)
 
 # The generic cell rate algorithm (ITU-T I.371, annex A): the key holds the time, in microseconds,
-# at which the bucket is full again. %.0f, as Lua's own conversion keeps 14 digits only.
+# at which the bucket is full again: in a period at the latest, unless the clock has stepped back
+# since, and then the bucket counts as full. %.0f, as Lua's own conversion keeps 14 digits only.
 _BUCKET_SCRIPT = """
 local interval, period = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
-local full_at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '') or 0) + interval
+local full_at = tonumber(redis.call('GET', KEYS[1]) or '') or 0
+if full_at < now or full_at > now + period then full_at = now end
+full_at = full_at + interval
 local wait = full_at - now - period
 if wait > 0 then return wait end
 redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil(period / 1000))

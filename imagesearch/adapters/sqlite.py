@@ -45,7 +45,9 @@ from imagesearch.adapters.sqlite_rows import (
     mark_embedded,
     mark_pending,
     mark_rejected,
+    newest_embedding,
     object_names,
+    row_that_lacks,
     set_columns,
     unused_images,
 )
@@ -110,6 +112,10 @@ class SqliteCatalog:
         self._graph_rows = graph_rows
         self._lock = threading.Lock()
         self._indexes: dict[str, VectorIndex] = {}
+        # By file and model: the images of all rows up to this one have its embedding; and the row
+        # of one that did not.
+        self._covered: dict[tuple[object, str], int] = {}
+        self._waiting: dict[tuple[object, str], int] = {}
         self._indexes_lock = threading.Lock()
         self._searches = threading.Semaphore(_MAX_SEARCHES)
         self._is_closed = False
@@ -365,6 +371,23 @@ class SqliteCatalog:
         finally:
             self._searches.release()
 
+    def lacks(self, model_revision: str) -> bool:
+        """Return whether images that another model embedded, and this one never rejected, wait."""
+        with self._reading() as connection:
+            key = (self._file, model_revision)  # another file may have taken its place
+            waiting = self._waiting.get(key, 0)
+            if waiting and row_that_lacks(connection, model_revision, at=waiting):
+                return True
+            covered, newest = self._covered.get(key, 0), newest_embedding(connection)
+            row = None
+            if covered < newest:
+                row = row_that_lacks(connection, model_revision, after=covered)
+            if row is None:
+                self._covered[key] = newest
+                return False
+            self._waiting[key] = row
+            return True
+
     def check(self) -> None:
         """Return when the catalog answers and can be written, else raise Unavailable."""
         with self._writing() as connection:
@@ -431,6 +454,7 @@ class SqliteCatalog:
         try:
             with self._writing() as connection:
                 image_ids = forget_embeddings(connection, row_ids)
+                self._covered.clear()
         except Unavailable as error:  # a disk that is full: they are left out all the same
             logger.warning("%d damaged embeddings stay where they are: %s", len(row_ids), error)
             return

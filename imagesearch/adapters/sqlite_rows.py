@@ -341,8 +341,37 @@ def embeddings_after(
     if len(rows) == _ROWS_AT_ONCE:
         return rows, rows[-1][0], True
     # Other models' rows are not gone through again, either.
-    (newest,) = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()
-    return rows, newest, False
+    return rows, newest_embedding(connection), False
+
+
+def newest_embedding(connection: Connection) -> int:
+    """Return the id of the newest embedding of any model, 0 when there is none."""
+    newest: int = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()[0]
+    return newest
+
+
+def row_that_lacks(
+    connection: Connection, model_revision: str, *, at: int = 0, after: int = 0
+) -> int | None:
+    """
+    Return another model's embedding whose image has none of *model_revision*, or None.
+
+    An image that was rejected is not waited for. Looked at are the row *at*, else those *after*.
+    """
+    others = "e.id > :after AND e.model_revision <> :model"
+    if at:
+        others = "e.id = :at AND e.model_revision <> :model"
+    elif after == 0:  # an index without the vectors is gone through, not the table
+        others = "(e.model_revision < :model OR e.model_revision > :model)"
+    row = connection.execute(
+        f"SELECT e.id FROM embeddings AS e WHERE {others} AND NOT EXISTS"
+        " (SELECT 1 FROM embeddings AS own"
+        "  WHERE own.model_revision = :model AND own.image_id = e.image_id)"
+        " AND NOT EXISTS (SELECT 1 FROM members"
+        "  WHERE members.image_id = e.image_id AND members.state = 'rejected') LIMIT 1",
+        {"model": model_revision, "at": at, "after": after},
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def exact_cosines(

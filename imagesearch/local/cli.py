@@ -104,7 +104,12 @@ def serve(
             stack.announce(url)
             out.print(_greeting(settings, url))
             config = uvicorn.Config(
-                stack.app, log_config=None, timeout_graceful_shutdown=10, server_header=False
+                stack.app,
+                log_config=None,
+                timeout_graceful_shutdown=10,
+                server_header=False,
+                # Else uvicorn believes whoever is on this machine.
+                proxy_headers=settings.trusted_proxies > 0,
             )
             # uvicorn ends its requests, then raises the signal again: here it is heeded.
             signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -305,6 +305,8 @@ def _service(
     output: IO[str] | None,
 ) -> Child:
     listening = {"HOST": HOST, "PORT": str(port), "UVICORN_HOST": HOST, "UVICORN_PORT": str(port)}
+    # Else gunicorn and uvicorn believe whoever is on this machine; in production nobody is.
+    listening["FORWARDED_ALLOW_IPS"] = ""
     # For gunicorn's control socket, which would be one and the same for both functions.
     own = folder / f"{service.name}-run"
     own.mkdir(mode=0o700)

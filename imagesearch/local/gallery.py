@@ -86,7 +86,7 @@ class RateLimit:
         with self._lock:
             now = self.clock()
             start, used = self._windows.get(key, (now, 0))
-            if now - start >= RATE_WINDOW_SECONDS:
+            if not 0 <= now - start < RATE_WINDOW_SECONDS:  # over, or the clock has stepped back
                 start, used = now, 0
             self._windows[key] = (start, used + 1)
         left = RATE_WINDOW_SECONDS - (now - start)

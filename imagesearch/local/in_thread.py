@@ -50,6 +50,7 @@ def serving(app: ASGIApp, listener: socket.socket, name: str) -> Iterator[None]:
         log_level="warning",
         access_log=False,
         lifespan="off",
+        proxy_headers=False,  # nobody stands in front, whatever a request says
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     server = uvicorn.Server(config)

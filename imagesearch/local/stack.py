@@ -29,7 +29,7 @@ from werkzeug.test import Client
 
 from imagesearch.bootstrap import Services
 from imagesearch.config import Settings
-from imagesearch.errors import ImageSearchError, Unavailable
+from imagesearch.errors import ImageSearchError, Overloaded, Unavailable
 from imagesearch.http_api import error_json, retry_after
 from imagesearch.local.gallery import KEYWORDS, create_gallery, running_gallery
 from imagesearch.local.originals import OriginalFiles
@@ -42,6 +42,7 @@ from inference_service.clip import ClipEncoder
 GALLERY_PATH = "/demo"  # where the site has it, for people; the fetcher asks its own server
 SEARCH_THREADS = 96  # more than the searches that may wait, each of which holds its thread
 OTHER_THREADS = 8  # for `/alive` and the like, which must not queue behind searches
+MAX_JOBS = 1_000  # that may wait to be fetched: some five minutes of work, on Pixabay ten
 STOP_SECONDS = 5.0  # for deliveries in hand; what is cut off is resumed at the next start
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ class Stack:
         self.app = _site(self, gallery)
         fetch = Client(_mount("fetch", services))
         bus = services.publisher
-        bus.subscribe(FetchJob.topic, _wsgi_endpoint(fetch, "/"), workers=2)
+        fetching = _wsgi_endpoint(fetch, "/")
+        bus.subscribe(FetchJob.topic, fetching, workers=2, max_waiting=MAX_JOBS)
         # Two, so that the next batch is read and decoded while the model is at work on this one.
         bus.subscribe(
             EmbedBatch.topic, _asgi_endpoint(create_app(services), "/events/embed"), workers=2
@@ -84,7 +86,11 @@ class Stack:
         """Publish what an ended process left unfinished; its messages went with it."""
         for pool in self.services.catalog.unfinished():
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
-            self.services.search.publish_job(pool)
+            try:
+                self.services.search.publish_job(pool)
+            except Overloaded as error:  # their next searches take the others up
+                logger.warning("resuming no more pools: %s", error)
+                return
 
 
 @contextmanager

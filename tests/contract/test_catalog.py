@@ -254,6 +254,103 @@ def test_lost_work_keeps_its_generation_however_long_ago_it_was_lost(catalog: Ca
     assert catalog.listing(POOL, 1) is not None
 
 
+# lacks
+
+
+def test_nothing_is_lacking_where_nothing_is_embedded(catalog: Catalog) -> None:
+    assert not catalog.lacks(MODEL)
+    begin(catalog, [1, 2])
+    assert not catalog.lacks(MODEL), "they are new, and never were in anybody's reach"
+
+
+def test_what_another_model_embedded_is_lacking_until_all_of_it_is_embedded_again(
+    catalog: Catalog,
+) -> None:
+    make_ready(catalog, [1, 2, 3])
+    assert not catalog.lacks(MODEL)
+    assert catalog.lacks(OTHER_MODEL)
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1, 2], model_revision=OTHER_MODEL)
+    assert catalog.lacks(OTHER_MODEL)
+    record(catalog, [3], model_revision=OTHER_MODEL)
+    assert not catalog.lacks(OTHER_MODEL)
+
+
+def test_what_the_new_model_rejects_is_not_awaited(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1], [2], model_revision=OTHER_MODEL)
+    assert not catalog.lacks(OTHER_MODEL)
+
+
+def test_one_pool_of_another_model_is_enough_to_lack_something(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2])
+    cow = PoolKey.of("cow", SourceOptions())
+    begin(catalog, [7, 8], cow)
+    record(catalog, [7, 8], pool_id=cow.pool_id, model_revision=OTHER_MODEL)
+    assert catalog.lacks(MODEL)
+    assert catalog.lacks(OTHER_MODEL)
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1, 2], model_revision=OTHER_MODEL)
+    assert not catalog.lacks(OTHER_MODEL)
+
+
+# The clock steps
+
+
+@pytest.mark.parametrize("back_seconds", [2, 3600, 400 * 86_400])
+def test_a_lease_from_before_the_clock_stepped_back_is_over(
+    catalog: Catalog, back_seconds: float
+) -> None:
+    begin(catalog, [1, 2])
+    again = catalog.request_pool(KEY, later(-back_seconds))
+    assert again.created
+    assert again.pool.current.number == 1
+    assert again.pool.current.lease_until == later(60 - back_seconds)
+    assert not catalog.request_pool(KEY, later(1 - back_seconds)).created
+
+
+@pytest.mark.parametrize("back_seconds", [2, 3600, 400 * 86_400])
+def test_the_rest_of_a_pool_that_failed_before_the_clock_stepped_back_is_over(
+    catalog: Catalog, back_seconds: float
+) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.fail(POOL, 1, "the source is down", NOW)
+    again = catalog.request_pool(KEY, later(-back_seconds))
+    assert again.created
+    assert again.pool.current.number == 2
+
+
+def test_a_pool_that_became_ready_before_the_clock_stepped_back_stays_fresh_for_its_age(
+    catalog: Catalog,
+) -> None:
+    make_ready(catalog, [1, 2])
+    assert not catalog.request_pool(KEY, later(-3600)).created
+    assert not catalog.request_pool(KEY, later(-86_399)).created
+    assert catalog.request_pool(KEY, later(-86_400)).created
+
+
+def test_what_was_done_while_the_clock_was_ahead_holds_nothing_back_afterwards(
+    catalog: Catalog,
+) -> None:
+    """A year ahead work is begun, is lost, fails and is begun again; then the clock is set."""
+    ahead = 365 * 86_400.0
+    begin(catalog, [1, 2])
+    assert catalog.request_pool(KEY, later(ahead)).created
+    assert catalog.request_pool(KEY, NOW).created, "its lease"
+    catalog.fail(POOL, 1, "the source is down", later(ahead))
+    assert catalog.request_pool(KEY, NOW).created, "its rest"
+    catalog.begin_fetch(POOL, 2, NOW)
+    catalog.record_listing(POOL, 2, listing([1]), NOW)
+    record(catalog, [1], generation=2, now=later(ahead))
+    assert catalog.request_pool(KEY, NOW).created, "its age"
+
+
+def test_two_machines_whose_clocks_differ_a_little_see_one_lease(catalog: Catalog) -> None:
+    begin(catalog, [1, 2])
+    assert not catalog.request_pool(KEY, later(-0.5)).created
+
+
 def test_each_rejected_image_has_its_reason(catalog: Catalog) -> None:
     catalog.request_pool(KEY, NOW)
     catalog.begin_fetch(POOL, 1, NOW)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from imagesearch import work
 from imagesearch.adapters.local_bus import MAX_DEAD_LETTER_BYTES, Endpoint, LocalBus
-from imagesearch.errors import Bug, Unavailable
+from imagesearch.errors import Bug, Overloaded, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, PushEnvelope
 from imagesearch.model import SourceOptions
 
@@ -240,6 +241,88 @@ def test_what_was_published_before_the_start_is_delivered_in_its_order(
         bus.publish(job(n))
     bus.start()
     assert [generation(bodies.get(timeout=5)) for _ in range(50)] == list(range(1, 51))
+
+
+def publish_for(bus: LocalBus, client: str, *generations: int) -> None:
+    with work.unit("search") as unit:
+        unit.client = client
+        for n in generations:
+            bus.publish(job(n))
+        unit.note(status=202)
+
+
+def test_clients_take_turns_whoever_has_how_many_messages(make_bus: MakeBus) -> None:
+    bodies: queue.Queue[bytes] = queue.Queue()
+    bus = make_bus()
+    bus.subscribe("fetch-jobs", into(bodies))
+    publish_for(bus, "one", *range(1, 301))
+    publish_for(bus, "another", 1001, 1002)
+    publish_for(bus, "a third", 2001)
+    bus.publish(job(3001))  # for nobody who is known
+    bus.start()
+    order = [generation(bodies.get(timeout=5)) for _ in range(304)]
+    assert order[:7] == [1, 1001, 2001, 3001, 2, 1002, 3]
+    assert order[7:] == list(range(4, 301))
+
+
+def test_a_message_that_was_nacked_waits_for_its_clients_turn(make_bus: MakeBus) -> None:
+    delivered: queue.Queue[int] = queue.Queue()
+    bus = make_bus(min_backoff_seconds=0.0, max_backoff_seconds=0.0, max_delivery_attempts=3)
+
+    def endpoint(body: bytes) -> int:
+        delivered.put(generation(body))
+        return 503 if generation(body) == 1 else 204
+
+    bus.subscribe("fetch-jobs", endpoint)
+    publish_for(bus, "one", 1, 2, 3)
+    publish_for(bus, "another", 11, 12)
+    bus.start()
+    assert [delivered.get(timeout=5) for _ in range(7)] == [1, 11, 2, 12, 3, 1, 1]
+
+
+def test_whom_a_message_is_for_stays_with_it(make_bus: MakeBus) -> None:
+    bodies: queue.Queue[bytes] = queue.Queue()
+    dead: queue.Queue[bytes] = queue.Queue()
+    bus = make_bus(min_backoff_seconds=0.0, max_backoff_seconds=0.0, max_delivery_attempts=2)
+
+    def nack(body: bytes) -> int:
+        bodies.put(body)
+        return 500
+
+    bus.subscribe("fetch-jobs", nack)
+    bus.subscribe_dead_letters(into(dead))
+    publish_for(bus, "one", 1)
+    bus.start()
+    for body in (bodies.get(timeout=5), bodies.get(timeout=5), dead.get(timeout=5)):
+        assert PushEnvelope.parse(body).message.attributes["client"] == "one"
+
+
+def test_a_full_topic_refuses_what_is_new_and_keeps_what_is_delivered_again(
+    make_bus: MakeBus,
+) -> None:
+    delivered: queue.Queue[int] = queue.Queue()
+    begun, go_on = threading.Event(), threading.Event()
+    bus = make_bus(min_backoff_seconds=0.0, max_backoff_seconds=0.0)
+
+    def endpoint(body: bytes) -> int:
+        begun.set()
+        go_on.wait(5)
+        delivered.put(generation(body))
+        return 503 if delivered.qsize() == 1 else 204
+
+    bus.subscribe("fetch-jobs", endpoint, max_waiting=3)
+    bus.start()
+    bus.publish(job(1))
+    assert begun.wait(5)  # what is in hand does not wait
+    for n in (2, 3, 4):
+        bus.publish(job(n))
+    with pytest.raises(Overloaded, match="3 messages of fetch-jobs wait already") as caught:
+        bus.publish(job(5))
+    assert caught.value.retry_after_seconds == 30
+    go_on.set()
+    assert sorted(delivered.get(timeout=5) for _ in range(5)) == [1, 1, 2, 3, 4]
+    bus.publish(job(6))
+    assert delivered.get(timeout=5) == 6
 
 
 def test_stop_finishes_what_is_in_hand_and_drops_the_rest(make_bus: MakeBus) -> None:

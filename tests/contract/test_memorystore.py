@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -179,6 +179,19 @@ def test_a_bucket_with_garbage_in_it_is_a_full_one(redis_client: redis.Redis) ->
     cache = Memorystore(redis_client)
     assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
     assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) > 59.0
+
+
+@pytest.mark.parametrize("ahead_seconds", [61, 3600, 10 * 365 * 86_400])
+def test_a_bucket_from_before_the_clock_stepped_back_is_a_full_one(
+    redis_client: redis.Redis, ahead_seconds: int
+) -> None:
+    """Else nobody would get a token until the clock has caught up."""
+    cache, client = Memorystore(redis_client), cast(Any, redis_client)
+    server_seconds = client.time()[0]
+    client.set("rate:1.2.3.4", f"{(server_seconds + ahead_seconds) * 1_000_000}")
+    waits = [cache.take_token("rate:1.2.3.4", limit=3, period_seconds=60.0) for _ in range(4)]
+    assert waits[:3] == [0.0] * 3
+    assert 19.0 < waits[3] <= 20.0
 
 
 def test_a_key_of_another_type_looks_like_an_empty_cache(redis_client: redis.Redis) -> None:

@@ -243,7 +243,7 @@ def faulty(faulty_stack: FaultyCloud) -> Iterator[FaultyCloud]:
 def faulty_stack(pytestconfig: pytest.Config) -> Iterator[FaultyCloud]:
     """One running stack for all tests of faults, which each leave it whole."""
     require_programs()
-    with faulty_cloud(RATE_LIMIT_PER_MINUTE="100000") as cloud:
+    with faulty_cloud(RATE_LIMIT_PER_MINUTE="100000", NEW_KEYWORDS_PER_MINUTE="10000") as cloud:
         yield cloud
     _print(pytestconfig, cloud)
 

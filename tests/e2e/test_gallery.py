@@ -18,7 +18,13 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from imagesearch.local import drawing, scenes
-from imagesearch.local.gallery import FIRST_ID, KEYWORDS, create_gallery, running_gallery
+from imagesearch.local.gallery import (
+    FIRST_ID,
+    KEYWORDS,
+    RateLimit,
+    create_gallery,
+    running_gallery,
+)
 
 DAY = 24 * 3600
 EXPIRED = "This URL is invalid or has expired."
@@ -325,6 +331,14 @@ def test_the_101st_request_in_a_minute_is_a_429_until_the_window_ends() -> None:
         assert refused.headers["X-RateLimit-Reset"] == "42"
         clock.now += 41.5
         assert ask(client, q="zebra").headers["X-RateLimit-Remaining"] == "99"
+
+
+def test_the_window_of_the_rate_limit_ends_when_the_clock_steps_back() -> None:
+    clock = FakeClock()
+    limit = RateLimit(1, clock)
+    assert [limit.take("key")[0] for _ in range(2)] == [True, False]
+    clock.now -= 3600
+    assert [limit.take("key")[0] for _ in range(2)] == [True, False]
 
 
 def test_a_refused_parameter_counts_towards_the_limit_and_a_refused_key_does_not() -> None:

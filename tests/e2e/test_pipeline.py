@@ -141,6 +141,14 @@ def test_searching_everything_stored_needs_no_keyword(server: Serving) -> None:
     assert {"red", "circle", "blue"} <= set(answer["results"][0]["tags"])
 
 
+def test_what_a_caller_on_this_machine_says_of_a_proxy_is_not_believed(server: Serving) -> None:
+    server.complete(t="circle", s_query="red", k=1)
+    params = {"t": "circle", "s_query": "red", "k": "1"}
+    headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+    answer = requests.get(f"{server.url}/search", params=params, headers=headers, timeout=40)
+    assert answer.json()["results"][0]["url"].startswith(f"{server.url}/images/")
+
+
 def test_nonsense_in_a_request_is_answered_in_json(server: Serving) -> None:
     for path in ("/search", "/search?k=%F0%28", "/pools/../../etc/passwd", "/nothing", "/images/x"):
         response = requests.get(server.url + path, timeout=10)
@@ -177,7 +185,8 @@ def test_a_host_header_that_is_none_is_answered_in_json(server: Serving, host: s
 
 
 def test_health_is_told_while_more_searches_wait_than_may(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", POOL_SIZE="500") as server:
+    limits = {"NEW_KEYWORDS_PER_MINUTE": "1000"}
+    with serving(tmp_path / "data", POOL_SIZE="500", **limits) as server:
         threads = [
             threading.Thread(
                 target=server.search, kwargs={"t": f"x {n}", "s_query": "x", "wait": 25}

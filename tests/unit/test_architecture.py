@@ -38,7 +38,9 @@ ALLOWED = {
         "imagesearch.topics",
         "imagesearch.work",
     },
+    "imagesearch.clients": {"imagesearch.errors", "imagesearch.ports"},
     "imagesearch.search": {
+        "imagesearch.clients",
         "imagesearch.work",
         "imagesearch.errors",
         "imagesearch.messages",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
@@ -467,6 +468,32 @@ def test_one_token_for_the_audience_serves_many_requests(metadata: StubServer) -
 
 def test_a_token_is_replaced_a_minute_before_it_expires(metadata: StubServer) -> None:
     clock = SetClock()
+    with Stub(in_turn(GOOD)) as server, scorer(server.origin, clock, audience="a") as asked:
+        for seconds in (0, 3539, 1):
+            clock.sleep(seconds)
+            asked.score(REQUEST)
+    assert tokens_of(server) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("step_seconds", [-36_000, 36_000])
+def test_a_token_is_kept_for_its_hour_when_the_clock_steps(
+    metadata: StubServer, step_seconds: int
+) -> None:
+    clock = SetClock()
+    with Stub(in_turn(GOOD)) as server, scorer(server.origin, clock, audience="a") as asked:
+        asked.score(REQUEST)
+        clock.time += timedelta(seconds=step_seconds)
+        for seconds in (3539, 1):
+            clock.sleep(seconds)
+            asked.score(REQUEST)
+    assert tokens_of(server) == [0, 0, 1]
+
+
+def test_a_token_that_seems_to_be_good_for_days_is_replaced_after_its_hour(
+    metadata: StubServer,
+) -> None:
+    """The clock was behind when it was fetched."""
+    clock = SetClock(START - timedelta(days=3))
     with Stub(in_turn(GOOD)) as server, scorer(server.origin, clock, audience="a") as asked:
         for seconds in (0, 3539, 1):
             clock.sleep(seconds)

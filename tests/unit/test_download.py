@@ -29,6 +29,9 @@ class PatientClock:
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC)
 
+    def monotonic(self) -> float:
+        return sum(self.slept)
+
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import logging
+import queue
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +21,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from imagesearch.adapters.local_bus import LocalBus
 from imagesearch.config import Settings, load_settings
 from imagesearch.errors import SourceRefused, Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob, Message
-from imagesearch.model import ListedImage, Listing, PoolState
+from imagesearch.messages import EmbedBatch, FetchJob, Message, PushEnvelope
+from imagesearch.model import ListedImage, Listing, Pool, PoolKey, PoolState
 from imagesearch.push import MAX_BODY_BYTES
 from tests.log_lines import PROJECT, Log
 from tests.world import World, listed
@@ -139,11 +145,33 @@ def test_the_catalog_scope_answers_without_a_pool(query: FlaskClient, world: Wor
     assert answer["results"][0]["image_id"] == "twin-1"
 
 
+def test_the_catalog_scope_says_that_images_await_a_new_model(
+    query: FlaskClient, world: World
+) -> None:
+    world.ready_pool(count=5)
+    world.encoder.model_revision = "twin-2"
+    params = {"s_query": "twin-1", "scope": "catalog"}
+    response = query.get("/search", query_string=params)
+    assert (response.status_code, response.headers["Retry-After"]) == (200, "30")
+    assert (body(response)["results"], body(response)["complete"]) == ([], False)
+    query.get("/search", query_string=SEARCH)
+    world.deliver_all()
+    response = query.get("/search", query_string=params)
+    assert (len(body(response)["results"]), body(response)["complete"]) == (5, True)
+    assert "Retry-After" not in response.headers
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
         ({"s_query": "x"}, "t"),
         ({"t": "x"}, "s_query"),
+        ({**SEARCH, "t": "\u200b"}, "t"),
+        ({**SEARCH, "t": "\ufeff \u2800\u200d"}, "t"),
+        ({**SEARCH, "t": "\u0301"}, "t"),
+        ({**SEARCH, "s_query": "\u200b\u2060"}, "s_query"),
+        ({**SEARCH, "s_query": "\x00"}, "s_query"),
+        ({**SEARCH, "s_query": "\u3164"}, "s_query"),
         ({**SEARCH, "k": "0"}, "k"),
         ({**SEARCH, "wait": "26"}, "wait"),
         ({**SEARCH, "scope": "moon"}, "scope"),
@@ -165,6 +193,20 @@ def test_bytes_that_are_no_text_are_answered_in_json(query: FlaskClient, raw: st
     response = query.get(raw)
     assert response.status_code in (202, 400)
     body(response)
+
+
+def test_a_keyword_with_something_invisible_is_the_one_that_is_seen(
+    query: FlaskClient, world: World
+) -> None:
+    pool = world.ready_pool("circle", 3)
+    answer = body(query.get("/search", query_string={**SEARCH, "t": "circle\u200b"}))
+    assert answer["pool"]["pool_id"] == pool.pool_id
+    assert len(answer["results"]) == 3
+
+
+def test_in_scope_catalog_an_invisible_keyword_is_none(query: FlaskClient) -> None:
+    params = {"scope": "catalog", "s_query": "x", "t": "\u200b"}
+    assert query.get("/search", query_string=params).status_code == 200
 
 
 def test_nonsense_in_headers_and_bodies_does_no_harm(query: FlaskClient) -> None:
@@ -242,6 +284,39 @@ def test_a_preflight_is_answered(world: World) -> None:
     assert response.status_code == 204
     assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
     assert "GET" in response.headers["Access-Control-Allow-Methods"]
+    assert response.headers["Access-Control-Max-Age"] == "3600"
+
+
+def names(headers: str) -> set[str]:
+    return {one.strip().lower() for one in headers.split(",")}
+
+
+@pytest.mark.parametrize("path", ["/search", f"/pools/{'0' * 32}", "/alive", "/ready"])
+def test_an_allowed_page_may_send_what_the_api_reads_and_read_what_it_answers(
+    world: World, path: str
+) -> None:
+    client = serve("query", world, load_settings(allowed_origins="https://app.example"))
+    preflight = client.options(
+        path,
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "content-type,traceparent",
+        },
+    )
+    assert preflight.status_code == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    allowed = names(preflight.headers["Access-Control-Allow-Headers"])
+    assert {"content-type", "traceparent", "x-cloud-trace-context"} <= allowed
+    answer = client.get(path, headers={"Origin": "https://app.example"})
+    exposed = names(answer.headers["Access-Control-Expose-Headers"])
+    assert {"location", "retry-after", "server-timing"} <= exposed
+
+
+def test_a_page_of_another_origin_is_given_no_leave(world: World) -> None:
+    client = serve("query", world, load_settings(allowed_origins="https://app.example"))
+    preflight = client.options("/search", headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in preflight.headers
 
 
 def test_a_client_over_its_rate_is_told_when_to_come_back(world: World) -> None:
@@ -254,6 +329,138 @@ def test_a_client_over_its_rate_is_told_when_to_come_back(world: World) -> None:
     other = client.get("/search", query_string=SEARCH, environ_base={"REMOTE_ADDR": "10.0.0.9"})
     assert other.status_code == 202
     assert client.get("/alive").status_code == 200
+
+
+def ask(client: FlaskClient, keyword: str, address: str = "203.0.113.1") -> TestResponse:
+    params = {**SEARCH, "t": keyword}
+    return client.get("/search", query_string=params, environ_base={"REMOTE_ADDR": address})
+
+
+def limited(world: World, new_keywords_per_minute: int) -> FlaskClient:
+    world.new_keywords_per_minute = new_keywords_per_minute
+    world.assemble()
+    return serve("query", world, load_settings())
+
+
+def test_a_client_may_ask_for_so_many_new_keywords_and_for_all_that_are_known(
+    world: World,
+) -> None:
+    world.ready_pool("ready", 3)
+    query = limited(world, 3)
+    codes = [ask(query, f"new {n}").status_code for n in range(5)]
+    assert codes == [202, 202, 202, 429, 429]
+    refused = ask(query, "new 9")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 20
+    error = body(refused)["error"]
+    assert error["code"] == "overloaded"
+    assert "3 new keywords in a minute" in error["message"]
+    assert world.catalog.pool(pool_of("new 9", world)) is None, "nothing was begun"
+    assert [ask(query, f"new {n}").status_code for n in range(3)] == [202] * 3
+    assert ask(query, "ready").status_code == 200
+    assert ask(query, "new 9", "203.0.113.2").status_code == 202
+    assert ask(query, "new 9").status_code == 202, "it is known now"
+
+
+def pool_of(keyword: str, world: World) -> str:
+    return PoolKey.of(keyword, world.options).pool_id
+
+
+def test_a_subscriber_has_one_limit_with_all_addresses_of_its_64(world: World) -> None:
+    query = limited(world, 2)
+    addresses = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:2::3", "2001:db8:1:3::1"]
+    codes = [ask(query, f"new {n}", one).status_code for n, one in enumerate(addresses)]
+    assert codes == [202, 202, 429, 202]
+
+
+def test_the_rate_limit_counts_a_64_and_a_mapped_address_as_one_client(world: World) -> None:
+    query = serve("query", world, load_settings(rate_limit_per_minute=1))
+    addresses = ["2001:db8:1:2::1", "2001:db8:1:2::2", "::ffff:203.0.113.1", "203.0.113.1"]
+    assert [ask(query, "horse", one).status_code for one in addresses] == [202, 429, 202, 429]
+
+
+def test_many_simultaneous_searches_of_a_new_keyword_count_as_one(world: World) -> None:
+    query = limited(world, 1)
+    together, first = threading.Barrier(30), itertools.count()
+    read = world.catalog.pool
+
+    def read_together(pool_id: str) -> Pool | None:
+        found = read(pool_id)
+        if next(first) < 30:
+            together.wait(30)
+        return found
+
+    world.catalog.pool = read_together  # type: ignore[method-assign]  # all find that it is new
+    with ThreadPoolExecutor(30) as threads:
+        codes = list(threads.map(lambda _: ask(query, "horse").status_code, range(30)))
+    assert codes == [202] * 30
+    world.catalog.pool = read  # type: ignore[method-assign]
+    assert ask(query, "another").status_code == 429
+    assert len(world.outbox.messages) == 1
+
+
+def test_what_a_client_has_no_new_keywords_for_is_answered_from_what_is_there(
+    world: World,
+) -> None:
+    world.ready_pool("horse", 3)
+    query = limited(world, 1)
+    world.clock.time += timedelta(days=1, seconds=1)
+    assert ask(query, "new").status_code == 202
+    stale = ask(query, "horse")
+    assert (stale.status_code, body(stale)["pool"]["state"]) == (200, "stale")
+    assert [job.keyword for job in world.outbox.messages if isinstance(job, FetchJob)] == ["new"]
+    assert ask(query, "horse", "203.0.113.2").status_code == 200
+    assert len(world.outbox.messages) == 2, "another client's search has it fetched again"
+
+
+def test_lost_work_is_taken_up_again_for_a_client_without_new_keywords(world: World) -> None:
+    query = limited(world, 1)
+    ask(query, "horse")
+    world.outbox.messages.clear()
+    world.clock.time += timedelta(seconds=world.policy.queue_seconds + 1)
+    assert ask(query, "horse").status_code == 202
+    assert len(world.outbox.messages) == 1
+
+
+def test_a_new_keyword_is_served_soon_whoever_has_asked_for_how_many(
+    world: World, tmp_path: Path
+) -> None:
+    """300 of one client, then one of another: through the true door, and the queue behind it."""
+    served: queue.Queue[str] = queue.Queue()
+
+    def fetch(body: bytes) -> int:
+        served.put(PushEnvelope.parse(body).decode(FetchJob).keyword)
+        return 204
+
+    bus = LocalBus(tmp_path / "dead.jsonl")
+    bus.subscribe(FetchJob.topic, fetch)
+    query = limited(world, 10_000)
+    services = query.application.extensions["imagesearch"]
+    services.search = replace(world.search, publisher=bus)
+    for n in range(300):
+        ask(query, f"many {n}", f"2001:db8:1:2::{n:x}")
+    ask(query, "one", "2001:db8:9::1")
+    bus.start()
+    try:
+        assert "one" in [served.get(timeout=5) for _ in range(2)]
+    finally:
+        bus.stop(5.0)
+
+
+def test_whom_a_search_is_for_goes_with_its_work_and_nobody_can_tell_who_it_is(
+    query: FlaskClient, fetch: FlaskClient, world: World, log: Log
+) -> None:
+    world.offer("horse", 3)
+    ask(query, "horse")
+    [mark] = world.outbox.clients
+    assert re.fullmatch("[0-9a-f]{16}", mark)
+    pushed = envelope(world.take())
+    pushed["message"]["attributes"] = {"client": mark}
+    assert fetch.post("/", json=pushed).status_code == 204
+    assert world.outbox.clients == [mark, mark], "its images are embedded in the same client's turn"
+    ask(query, "star", "203.0.113.2")
+    assert world.outbox.clients[2] != mark
+    assert "203.0.113" not in log.stream.getvalue()
+    assert mark not in log.stream.getvalue()
 
 
 def test_a_function_without_services_tells_the_log_why(capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from imagesearch.model import PoolKey, SourceOptions, normalise_keyword, top_k
+from imagesearch.model import PoolKey, SourceOptions, is_visible, normalise_keyword, top_k
 from tests.world import listed
 
 IMAGES = [listed(i).image for i in range(4)]
@@ -27,6 +28,97 @@ IMAGES = [listed(i).image for i in range(4)]
 )
 def test_keywords_are_normalised(typed: str, normal: str) -> None:
     assert normalise_keyword(typed) == normal
+
+
+JOINERS = "\u200c\u200d\u180e"
+SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+# Words that one script or another writes with them.
+SCRIPTS = JOINERS + "".join(map(chr, [*range(0x13430, 0x13440), *range(0x1BCA0, 0x1BCA4)]))
+
+
+def test_no_control_or_format_character_makes_another_keyword() -> None:
+    characters = map(chr, [*range(0x3000), *range(0xA000, 0x20000), *range(0xE0000, 0xE0200)])
+    for one in characters:
+        if unicodedata.category(one) in ("Cc", "Cf") and one not in SEEN:
+            assert normalise_keyword(f"{one}circle{one}") == "circle", ascii(one)
+            if one not in SCRIPTS and not one.isspace():
+                assert normalise_keyword(f"cir{one}cle") == "circle", ascii(one)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "circle\u200b",
+        "\ufeffcircle",
+        "cir\xadcle",
+        "\u202ecircle\u202c",
+        "\u2067circle\u2069",
+        "circle\u034f",
+        "circle\ufe0f",
+        "cir\U000e0101cle",
+        "circle\U000e0063\U000e007f",
+        "circle\u3164",
+        "\uffa0circle",
+        "\u115fcircle\u1160",
+        "circle\u17b4",
+        "circle\ufff9\ufffb",
+        "\u2800circle\u2800",
+        "\u200dcircle\u200c",
+        "circle\u200b \u200d",
+        "\x00circle\x7f",
+        "\u200b  circle  \u200b",
+    ],
+    ids=ascii,
+)
+def test_what_nobody_sees_makes_no_other_keyword(typed: str) -> None:
+    assert normalise_keyword(typed) == "circle"
+
+
+@pytest.mark.parametrize(
+    ("typed", "normal"),
+    [
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
+        ("ᠠ\u180eᠠ", "ᠠ\u180eᠠ"),
+        ("می\u200c\u200c\u200dخواهم", "می\u200cخواهم"),
+        ("wild\u200d \u200dhorse", "wild horse"),
+        ("❤\ufe0f", "❤"),
+        ("⠃⠁\u2800⠃⠁", "⠃⠁ ⠃⠁"),
+        ("wild\u2028horse", "wild horse"),
+        ("e\u034f\u0301", "é"),
+        ("\u06dd", "\u06dd"),
+    ],
+    ids=ascii,
+)
+def test_what_a_script_needs_within_a_word_stays(typed: str, normal: str) -> None:
+    assert normalise_keyword(typed) == normal
+
+
+POOLS = [
+    "abf0f1e5a90ce55a513dc96064183e90",
+    "5c7de5a45fb3862cdf98c4e743b7f57a",
+    "8e725db760fb40a8b0257c1ee20ae560",
+    "af967a6fe252c473c51d467218fa8934",
+]
+
+
+def test_the_pools_of_ordinary_keywords_are_those_they_were() -> None:
+    """Else a new version would fetch and embed them all again."""
+    pools = [PoolKey.of(one, SourceOptions()).pool_id for one in ("horse", "Été", "马", "ǰ x")]
+    assert pools == POOLS
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\u200b", "\ufeff \u2800", "\u200d\u200c", "\u0301", "\u3164", "\x00\t"]
+)
+def test_there_is_nothing_to_see_in_blanks_fillers_and_marks_alone(text: str) -> None:
+    assert not is_visible(text)
+
+
+@pytest.mark.parametrize("text", ["a", "\u200ba", "!", "马", "❤\ufe0f", "ำ", "1", "\u0600", "🐎"])
+def test_whatever_else_can_be_seen(text: str) -> None:
+    assert is_visible(text)
 
 
 def test_every_option_is_part_of_the_pools_identity() -> None:

@@ -44,6 +44,9 @@ class PatientClock:
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC)
 
+    def monotonic(self) -> float:
+        return sum(self.slept)
+
     def sleep(self, seconds: float) -> None:
         if seconds:
             self.slept.append(seconds)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.errors import NotFound, SourceRefused, Unavailable
 from imagesearch.messages import EmbedBatch, FetchJob, Message, ScoreRequest
 from imagesearch.model import PoolKey, PoolState
+from imagesearch.ports import Scorer, ScoreReply
 from tests.world import World
 
 
@@ -126,6 +128,45 @@ def test_searches_are_answered_from_what_is_embedded_so_far(world: World) -> Non
     assert world.ask().complete
 
 
+@dataclass
+class WhileScoring:
+    """A scorer before whose answer something happens."""
+
+    scorer: Scorer
+    happens: Callable[[], object]
+
+    def score(self, request: ScoreRequest) -> ScoreReply:
+        self.happens()
+        return self.scorer.score(request)
+
+
+def test_the_counts_of_an_answer_are_of_the_images_that_were_scored(world: World) -> None:
+    """Though more were embedded after the pool was read: never "10 of 8 images"."""
+    world.offer("horse", 40)
+    world.ask()
+    world.deliver()
+    first, second, third = world.take(), world.take(), world.take()
+    world.deliver(first)
+    world.search = replace(
+        world.search, scorer=WhileScoring(world.score, lambda: world.deliver(second))
+    )
+    answer = world.ask(top_k=200)
+    assert answer.hits is not None
+    assert answer.pool is not None
+    shown = answer.pool.answering
+    assert isinstance(first, EmbedBatch)
+    assert isinstance(second, EmbedBatch)
+    assert len(answer.hits) == shown.embedded == len(first.images) + len(second.images)
+    assert (shown.images, answer.complete) == (40, False)
+    world.search = replace(
+        world.search, scorer=WhileScoring(world.score, lambda: world.deliver(third))
+    )
+    answer = world.ask(top_k=200)
+    assert answer.pool is not None
+    assert answer.pool.answering.embedded == len(answer.hits or ()) == 40
+    assert world.ask(top_k=200).complete
+
+
 def test_a_search_waits_for_its_pool_and_answers_as_soon_as_it_is_ready(world: World) -> None:
     world.offer("horse", 5)
     world.clock.during_sleep = [lambda: None, world.deliver_all]
@@ -153,6 +194,58 @@ def test_a_waiting_search_looks_at_the_catalog_each_second(world: World) -> None
     started = world.clock.now()
     assert world.ask(wait_seconds=10).complete
     assert (world.clock.now() - started).total_seconds() <= 1.2
+
+
+@pytest.mark.parametrize("step_seconds", [-7200, -3600, 3600])
+def test_a_search_waits_as_long_as_it_was_told_when_the_clock_steps(
+    world: World, step_seconds: float
+) -> None:
+    world.clock.during_sleep = [lambda: None, lambda: advance(world, step_seconds)]
+    assert world.ask(wait_seconds=2.5).hits is None
+    assert world.clock.monotonic() == pytest.approx(2.5, abs=0.01)
+
+
+def test_a_waiting_search_looks_at_the_catalog_each_second_when_the_clock_steps_back(
+    world: World,
+) -> None:
+    world.offer("horse", 5)
+
+    def become_ready_unnoticed() -> None:
+        requested = world.cache.get_state(world.outbox.messages[0].pool_id)
+        assert requested is not None
+        world.deliver_all()
+        world.cache.put_state(requested)  # a note that came late
+
+    world.clock.during_sleep = [lambda: advance(world, -3600), become_ready_unnoticed]
+    assert world.ask(wait_seconds=10).complete
+    assert world.clock.monotonic() <= 1.2
+
+
+def test_a_failed_pool_says_to_come_back_soon_when_the_clock_has_stepped_back(
+    world: World,
+) -> None:
+    world.source.listing_errors += [SourceRefused("bad key"), SourceRefused("bad key")]
+    world.ask()
+    world.deliver()
+    advance(world, -3600)
+    world.ask()
+    assert len(world.outbox.messages) == 1, "it is tried again"
+    world.deliver()
+    with pytest.raises(Unavailable) as caught:
+        world.ask()
+    assert caught.value.retry_after_seconds == pytest.approx(60)
+
+
+def test_a_pool_from_before_the_clock_stepped_back_is_cached_for_a_day_at_most(
+    world: World,
+) -> None:
+    world.offer("horse", 5)
+    world.ask()
+    world.deliver_all()
+    advance(world, -7200)
+    world.ask()
+    [key] = world.cache._client.scan_iter("pool:*")
+    assert world.cache._client.ttl(key) <= 86_400
 
 
 def test_a_search_over_the_number_that_may_wait_answers_at_once(world: World) -> None:
@@ -433,6 +526,23 @@ def test_searching_the_catalog_needs_no_keyword_and_sees_every_pool(world: World
     assert answer.hits is not None
     assert answer.hits[0].image.image_id == "twin-7"
     assert len(answer.hits) == 3
+
+
+def test_searching_the_catalog_tells_that_images_await_a_new_model(world: World) -> None:
+    world.ready_pool("horse", 5)
+    world.ready_pool("star", 8)  # 0 to 4 are in both
+    world.encoder.model_revision = "twin-2"
+    world.restart()
+    answer = world.ask("", scope="catalog")
+    assert (answer.hits, answer.complete, answer.pool) == ((), False, None)
+    world.ask("horse")
+    world.deliver_all()
+    answer = world.ask("", scope="catalog", top_k=200)
+    assert (len(answer.hits or ()), answer.complete) == (5, False)
+    world.ask("star")
+    world.deliver_all()
+    answer = world.ask("", scope="catalog", top_k=200)
+    assert (len(answer.hits or ()), answer.complete) == (8, True)
 
 
 def test_searching_an_empty_catalog_finds_nothing(world: World) -> None:

@@ -43,6 +43,7 @@ KEPT = {
     "pool_max_age_seconds": "Pixabay's 24 hours",
     "download_connections": "the code's own",
     "max_image_bytes": "the code's own",
+    "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
     "gallery_url": "the demo's",
