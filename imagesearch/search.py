@@ -205,7 +205,10 @@ class Search:
             )
         )
         # It is the queue's now, which may be long: no other search need publish it meanwhile.
-        self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
+        try:
+            self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
+        except ImageSearchError as error:  # the job is out; at worst it is published again
+            _logger.warning("pool %s keeps its short lease: %s", pool.pool_id, error)
 
     @stage("pool")
     def _reopened(self, pool: Pool, reply: ScoreReply) -> Pool | None:

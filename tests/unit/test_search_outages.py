@@ -254,3 +254,26 @@ def test_what_is_begun_aside_is_fetched_and_shown(world: World) -> None:
     assert isinstance(world.outbox.messages[0], EmbedBatch)
     world.deliver_all()
     assert_shows(world.ask(top_k=100), 7)
+
+
+def test_a_catalog_that_fails_once_a_job_is_published_fails_no_search(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def publish(message: Message) -> None:
+        world.catalog._connection.execute("PRAGMA query_only = 1")
+        world.outbox.publish(message)
+
+    world.offer("horse", 3)
+    world.search = replace(world.search, publisher=Publishing(publish))
+    assert world.ask().hits is None
+    world.catalog._connection.execute("PRAGMA query_only = 0")
+    assert "keeps its short lease" in caplog.text
+    world.deliver_all()
+    assert_shows(world.ask(), 3)
+
+
+@dataclass
+class Publishing:
+    """A publisher that is a function."""
+
+    publish: Callable[[Message], None]
