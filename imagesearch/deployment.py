@@ -21,7 +21,9 @@ class Service:
     Attributes:
         command: a program of the Python environment and its arguments, from the project's root.
         concurrency: requests that one instance is given at a time.
-        ready_path: answers 200 when the service can do its work.
+        ready_path: answers 200 when the service can do its work, and all that it needs for it.
+        started_path: answers 200 when the process itself can: what Cloud Run waits for before it
+            gives an instance its first request. A function has none, it waits for the port.
         environment: what the command reads besides the settings.
     """
 
@@ -29,13 +31,14 @@ class Service:
     command: tuple[str, ...]
     concurrency: int
     ready_path: str
+    started_path: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _function(name: str, *, concurrency: int, ready_path: str) -> Service:
     command = ("functions-framework", "--source", f"functions/{name}/main.py", "--target", name)
     threads = {"THREADS": str(concurrency)}  # one for each request at a time
-    return Service(name, command, concurrency, ready_path, threads)
+    return Service(name, command, concurrency, ready_path, environment=threads)
 
 
 SERVICES: tuple[Service, ...] = (
@@ -56,5 +59,6 @@ SERVICES: tuple[Service, ...] = (
         # rest for searches. Above 60 % of it Cloud Run starts another instance.
         concurrency=160,
         ready_path="/ready",
+        started_path="/started",
     ),
 )

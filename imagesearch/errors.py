@@ -14,7 +14,7 @@ account of ours. What it leaves out is in the log, where the adapter puts it.
     ├── SourceRefused        mend the configuration: the image source will never answer this
     ├── Overloaded           come back after `retry_after_seconds`
     ├── Unavailable          come back after `retry_after_seconds`: something we need is down
-    ├── DeadlineExceeded     ask again, or allow more time
+    ├── DeadlineExceeded     come back after `retry_after_seconds`: it may go faster then
     └── Bug                  report it: the program broke its own rules
 """
 
@@ -111,8 +111,8 @@ class Unavailable(_Retryable):
     code = "unavailable"
 
 
-class DeadlineExceeded(ImageSearchError):
-    """The work did not end within its time."""
+class DeadlineExceeded(_Retryable):
+    """The work did not end within its time; what was waited for may have started meanwhile."""
 
     status = 504
     code = "deadline_exceeded"

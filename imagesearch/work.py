@@ -26,7 +26,7 @@ _TRACEPARENT = re.compile(
 # https://cloud.google.com/trace/docs/trace-context#legacy-http-header
 _CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(/.*)?")
 _TRACE = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_PROBES = ("alive", "ready")  # asked every few seconds: told of only when they fail
+_PROBES = ("alive", "started", "ready")  # asked every few seconds: told of only when they fail
 _SUMMARY = ("kind", "pool_id", "status", "outcome", "seconds")  # what the message says already
 
 _logger = logging.getLogger(__name__)

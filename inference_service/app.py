@@ -1,4 +1,4 @@
-"""The inference service's HTTP doors (design §7): `/score`, `/events/embed`, `/alive`, `/ready`.
+"""The inference service's HTTP doors (design §7): `/score`, `/events/embed`, and three for probes.
 
 Each request is a unit of work with a line in the log, but for a push, whose message has its own.
 Scoring is `imagesearch/score.py`, embedding `imagesearch/embed.py`, the model `clip.py`.
@@ -113,6 +113,10 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
     async def alive(_: Request) -> Response:  # on no thread, lest it wait for one
         return JSONResponse({"status": "alive"})
 
+    def started(_: Request) -> Response:  # what is elsewhere must keep nothing from starting
+        services.encoder.check()
+        return JSONResponse({"status": "started"})
+
     def ready(_: Request) -> Response:
         services.encoder.check()
         services.catalog.check()
@@ -123,6 +127,7 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
             Route("/score", score, methods=["POST"]),
             Route(EMBED_PATH, embed, methods=["POST"]),
             Route("/alive", alive),
+            Route("/started", started),
             Route("/ready", ready),
         ],
         middleware=[Middleware(_Watch), Middleware(_Door)],
@@ -254,7 +259,7 @@ class _Door:
 
 def _kind(path: str) -> str:
     name = path.removeprefix("/")
-    return name if name in ("score", "alive", "ready") else "request"
+    return name if name in ("score", "alive", "started", "ready") else "request"
 
 
 def _answer_error(_: Request, error: Exception) -> Response:

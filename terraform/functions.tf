@@ -3,7 +3,7 @@
 locals {
   # concurrency as in imagesearch/deployment.py, with a thread for each request at a time.
   functions = {
-    query = { concurrency = 80, memory = "512M", timeout_seconds = 120 } # a wait, and a scorer that starts
+    query = { concurrency = 80, memory = "512M", timeout_seconds = 180 } # a wait, and a scorer that starts
     fetch = { concurrency = 16, memory = "1G", timeout_seconds = 600 }   # a wait, and the work
   }
 
@@ -106,7 +106,10 @@ resource "google_cloudfunctions2_function" "query" {
 
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes,
+    google_cloud_run_v2_service_iam_member.query_calls_inference,
     google_project_iam_member.build,
+    google_project_iam_member.workload_uses_catalog,
+    google_pubsub_topic_iam_member.query_publishes_fetch_jobs,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
   ]
 }
@@ -165,8 +168,11 @@ resource "google_cloudfunctions2_function" "fetch" {
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes,
     google_project_iam_member.build,
+    google_project_iam_member.workload_uses_catalog,
+    google_pubsub_topic_iam_member.fetch_publishes_embed_batches,
     google_secret_manager_secret_iam_member.fetch_reads_pixabay_key,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
+    google_storage_bucket_iam_member.fetch_writes_images,
   ]
 }
 

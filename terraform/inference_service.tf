@@ -116,10 +116,11 @@ resource "google_cloud_run_v2_service" "inference" {
         }
       }
 
+      # The model alone: were Firestore asked too, none could start while it is down, rolled back or not.
       # The port opens when the model is loaded; 240 s is the most that Cloud Run waits.
       startup_probe {
         http_get {
-          path = "/ready"
+          path = "/started"
           port = 8080
         }
         period_seconds    = 5
@@ -144,7 +145,11 @@ resource "google_cloud_run_v2_service" "inference" {
     ignore_changes = [client, client_version, scaling]
   }
 
-  depends_on = [google_secret_manager_secret_iam_member.workload_reads_redis_auth]
+  depends_on = [
+    google_project_iam_member.workload_uses_catalog,
+    google_secret_manager_secret_iam_member.workload_reads_redis_auth,
+    google_storage_bucket_iam_member.inference_reads_images,
+  ]
 }
 
 # It scores with the one and wakes the other, which may be the same.

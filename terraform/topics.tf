@@ -75,6 +75,13 @@ resource "google_pubsub_subscription" "work" {
   expiration_policy {
     ttl = ""
   }
+
+  depends_on = [
+    google_cloud_run_v2_service_iam_member.push_calls_fetch,
+    google_cloud_run_v2_service_iam_member.push_calls_inference,
+    google_pubsub_topic_iam_member.agent_publishes_dead_letters,
+    google_service_account_iam_member.agent_mints_push_tokens,
+  ]
 }
 
 # The fetch function's second door marks the pool failed. It has no dead-letter topic: it always acks.
@@ -103,6 +110,11 @@ resource "google_pubsub_subscription" "dead_letter" {
   expiration_policy {
     ttl = ""
   }
+
+  depends_on = [
+    google_cloud_run_v2_service_iam_member.push_calls_fetch,
+    google_service_account_iam_member.agent_mints_push_tokens,
+  ]
 }
 
 # The same messages for people to look at.
@@ -120,7 +132,7 @@ resource "google_pubsub_subscription" "dead_letter_kept" {
 }
 
 # A dead letter is published to its topic and acked on its subscription by Pub/Sub's own agent, which
-# the first topic of a project brings into being.
+# tools/first_deployment.sh has made: it must be there to be granted anything.
 resource "google_pubsub_topic_iam_member" "agent_publishes_dead_letters" {
   for_each = google_pubsub_topic.dead_letter
 
@@ -155,4 +167,14 @@ resource "google_service_account" "push" {
   display_name = "imagesearch: pushes of Pub/Sub"
 
   depends_on = [google_project_service.api]
+}
+
+# Pub/Sub's agent mints these tokens. An agent that is made on request is not granted what one gets that
+# Google makes by itself, and without this no push leaves; it may mint this one account's, and no other.
+# Source: cloud.google.com/iam/docs/create-service-agents, read 2026-11.
+resource "google_service_account_iam_member" "agent_mints_push_tokens" {
+  # Written out for the same reason as in deployer.tf.
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${google_service_account.push.account_id}@${var.project_id}.iam.gserviceaccount.com"
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = local.pubsub_agent
 }

@@ -25,9 +25,9 @@ variable "region" {
 }
 
 variable "inference_profile" {
-  description = "gpu: one service with an L4 embeds and scores; split: it embeds, and a service on CPUs scores; cpu: one service without a GPU."
+  description = "split: a service with an L4 embeds, and one on CPUs scores; gpu: one service with an L4 does both; cpu: one without a GPU does."
   type        = string
-  default     = "gpu"
+  default     = "split"
 
   validation {
     condition     = contains(["gpu", "split", "cpu"], var.inference_profile)
@@ -105,7 +105,7 @@ variable "instances" {
   type = object({
     query     = optional(object({ min = optional(number, 0), max = optional(number, 8) }), {})
     fetch     = optional(object({ min = optional(number, 0), max = optional(number, 4) }), {})
-    inference = optional(object({ min = optional(number, 0), max = optional(number, 1) }), {})
+    inference = optional(object({ min = optional(number, 0), max = optional(number, 3) }), {})
     scorer    = optional(object({ min = optional(number, 0), max = optional(number, 2) }), {})
   })
   default = {}

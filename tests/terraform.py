@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -103,31 +104,57 @@ def refusals(name: str) -> list[str]:
 def _messages() -> list[dict[str, Any]]:
     if shutil.which("terraform") is None:
         pytest.skip("terraform is not installed")
-    messages = _tested()
+    messages = _tested()[0]
     if messages is None:
         pytest.skip("the provider's schema cannot be had: no network")
     return messages
 
 
+def waits_for(address: str) -> set[str]:
+    """Return all that Terraform makes before the resource at *address*, itself included."""
+    found, to_see = set(), [address]
+    while to_see:
+        one = to_see.pop()
+        if one not in found:
+            found.add(one)
+            to_see += _tested()[1].get(one, ())
+    return found
+
+
 @cache
-def _tested() -> list[dict[str, Any]] | None:
-    """Return what `terraform test` reports of RUNS, each over its own state; None: no network."""
+def _tested() -> tuple[list[dict[str, Any]] | None, Mapping[str, list[str]]]:
+    """
+    Return what `terraform test` reports of RUNS, each over its own state; None: no network.
+
+    With it what `terraform graph` says: the address of each resource, without a key, and those
+    that it waits for by itself.
+    """
     with TemporaryDirectory(prefix="terraform-") as folder:
         _copy(Path(folder))
         for name, variables in RUNS.items():
             (Path(folder) / "tests" / f"{name}.tftest.hcl").write_text(_file(name, variables))
-        init = _terraform(folder, "init", "-backend=false", "-input=false")
+        init = _terraform(folder, "init", "-input=false")
         if init.returncode:
             if OFFLINE_PROVIDERS.exists():
                 pytest.fail(init.stdout + init.stderr)
-            return None
+            return None, {}
         tested = _terraform(folder, "test", "-json", "-verbose")
-        return [json.loads(line) for line in tested.stdout.splitlines()]
+        messages = [json.loads(line) for line in tested.stdout.splitlines()]
+        return messages, _edges(_terraform(folder, "graph").stdout)
+
+
+def _edges(graph: str) -> dict[str, list[str]]:
+    edges: dict[str, list[str]] = {}
+    for after, before in re.findall(r'"(\S+)" -> "(\S+)"', graph):
+        edges.setdefault(after, []).append(before)
+    assert edges, graph
+    return edges
 
 
 def _copy(folder: Path) -> None:
     for source in TERRAFORM.glob("*.tf"):
         shutil.copy(source, folder)
+    (folder / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
     shutil.copy(TERRAFORM / "tests" / "empty.zip", folder)
     (folder / "tests").mkdir()
 

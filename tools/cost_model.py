@@ -14,7 +14,7 @@ from typing import Any
 
 TABLES = Path(__file__).with_name("costs.toml")
 
-PROFILES = ("gpu", "split", "cpu")
+PROFILES = ("split", "gpu", "cpu")  # the default first
 SEARCHES = 1000
 HOUR_SECONDS = 3600.0
 MONTH_HOURS = 730.0

@@ -1,9 +1,10 @@
 """Prints what imagesearch costs on Google Cloud: a month in which nobody asks, and 1,000 searches.
 
 The formulas are in `cost_model.py`, the prices and assumptions in `costs.toml`. `docs/costs.md`
-holds what this prints, and a test compares the two.
+holds what this prints, and a test compares the two. `tools/first_deployment.sh` asks for the few
+lines about the profiles, to choose one by.
 
-Usage: python -m tools.costs [--write]
+Usage: python -m tools.costs [--write | --profiles]
 """
 
 from __future__ import annotations
@@ -112,13 +113,33 @@ def _differences(costs: Costs) -> str:
     return table(["1,000 searches within an hour", "more or less"], rows)
 
 
+def by_profile(costs: Costs) -> str:
+    """Return what each profile costs idle, for a search and for a new keyword, for a terminal."""
+    idle = {True: "a month in which nobody asks", False: "the same without Memorystore"}
+    rows: list[tuple[str, ...]] = [("US dollars, before free quotas", *PROFILES)]
+    for memorystore, said in idle.items():
+        months = (
+            costs.idle(memorystore=memorystore, domain=False, profile=profile)
+            for profile in PROFILES
+        )
+        rows.append((said, *(f"{sum(month.values()):.2f}" for month in months)))
+    for kind, said in (("warm", "a search"), ("new", "a new keyword")):
+        for apart, when in ((True, "when all is asleep"), (False, "of 1,000 within an hour")):
+            each = (costs.total(Case(profile, kind, apart)) / SEARCHES for profile in PROFILES)
+            rows.append((f"{said}, {when}", *(f"{usd:.4f}" for usd in each)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
+
+
 def _idle(costs: Costs) -> str:
     options = {
         "without Memorystore": {"memorystore": False, "domain": False},
         "as it comes": {"memorystore": True, "domain": False},
         "with a domain": {"memorystore": True, "domain": True},
     }
-    columns = [costs.idle(**option, profile="gpu") for option in options.values()]
+    columns = [costs.idle(**option, profile="split") for option in options.values()]
     rows = [[name, *(f"{one[name]:.2f}" for one in columns)] for name in columns[0]]
     rows.append(["services, topics and Firestore, asleep", *(["0.00"] * len(columns))])
     conditions = costs.value("alert_conditions")
@@ -215,12 +236,14 @@ def written(text: str, printed: str) -> str:
 def main() -> None:
     """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(prog="python -m tools.costs")
-    parser.add_argument("--write", action="store_true", help=f"write them into {PAGE.name}")
-    printed = page(load())
-    if parser.parse_args().write:
-        PAGE.write_text(written(PAGE.read_text(), printed))
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--write", action="store_true", help=f"write them into {PAGE.name}")
+    which.add_argument("--profiles", action="store_true", help="print what to choose a profile by")
+    arguments, costs = parser.parse_args(), load()
+    if arguments.write:
+        PAGE.write_text(written(PAGE.read_text(), page(costs)))
     else:
-        print(printed)
+        print(by_profile(costs) if arguments.profiles else page(costs))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Deploys to a project that has nothing yet, and applies what Cloud Build may not (decision 0020).
 # Safe to run again, after a failure too: what is there is kept, and what has not changed is not
-# built. Region and profile stay what they were; the first time, they are europe-west4 and gpu.
+# built. Region and profile stay what they were; the first time, they are europe-west4 and split.
 # Everything else but the project is in terraform/terraform.tfvars.
 #
-# Usage: tools/first_deployment.sh --project=ID [--region=REGION] [--profile=gpu|split|cpu]
+# Usage: tools/first_deployment.sh --project=ID [--region=REGION] [--profile=split|gpu|cpu]
 #                                  [--yes] [--dry-run]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ for argument in "$@"; do
   case $argument in
     --project=?*) project=${argument#*=} ;;
     --region=?*) region=${argument#*=} ;;
-    --profile=gpu | --profile=split | --profile=cpu) profile=${argument#*=} ;;
+    --profile=split | --profile=gpu | --profile=cpu) profile=${argument#*=} ;;
     --yes) approve=(-auto-approve) ;;
     --dry-run) dry_run=yes ;;
     *)
@@ -33,8 +33,9 @@ state_bucket=$project-imagesearch-state
 sources_bucket=$project-imagesearch-sources
 key_secret=imagesearch-pixabay-key
 deployer=imagesearch-deployer@$project.iam.gserviceaccount.com
-# Terraform turns on the others; it cannot turn on those that it needs to do so.
-apis="cloudresourcemanager iam serviceusage storage"
+# Terraform turns on the others; it cannot turn on those that it needs to do so, and Pub/Sub's agent
+# is made before it runs.
+apis="cloudresourcemanager iam pubsub serviceusage storage"
 
 do_it() { # prints a command that changes something, and runs it unless this is a dry run
   printf '+ %s\n' "$*"
@@ -59,6 +60,18 @@ check_tools() {
   fi
 }
 
+state_bucket_is_ours() { # by the list of our project's: anyone can make a bucket of a name that is free
+  [ -z "$dry_run" ] && [ -n "$(gcloud storage buckets list --project="$project" \
+    --filter="name=$state_bucket" --format='value(name)' 2>/dev/null)" ]
+}
+
+refuse_state_bucket() {
+  echo "gs://$state_bucket is no bucket of the project $project. If the name is taken, somebody else has" \
+    "it, who could read the passwords in Terraform's state and decide what runs: nothing is put there." \
+    "Another project has other names: --project=ID." >&2
+  exit 1
+}
+
 init() { # -reconfigure: this checkout may have been used for another project
   do_it terraform -chdir=terraform init -input=false -reconfigure \
     -backend-config="bucket=$state_bucket"
@@ -75,8 +88,9 @@ settle_place() {
   [ -z "$state_there" ] || outputs=$(terraform -chdir=terraform output -json)
   was_region=$(deployed region)
   was_profile=$(deployed inference_profile)
+  was_image=$(deployed inference_image)
   region=${region:-${was_region:-europe-west4}}
-  profile=${profile:-${was_profile:-gpu}}
+  profile=${profile:-${was_profile:-split}}
   if [ "$region" != "${was_region:-$region}" ]; then
     echo "imagesearch is deployed in $was_region; in $region all of it would be made anew, without" \
       "its data. Leave --region out, or take it down first: docs/deploy.md says how." >&2
@@ -85,6 +99,7 @@ settle_place() {
   echo "Project $project, region $region, profile $profile"
   [ "$profile" = "${was_profile:-$profile}" ] ||
     echo "The profile is $was_profile now: this changes the inference services."
+  [ "$profile" = "$was_profile" ] || python3 -m tools.costs --profiles
 }
 
 ask() { # before anything is made; what Terraform then makes of the rest, it shows and asks itself
@@ -92,19 +107,24 @@ ask() { # before anything is made; what Terraform then makes of the rest, it sho
 This makes what is not there yet, and some of it costs money:
   the APIs $apis, and those of terraform/services.tf
   the bucket $state_bucket of Terraform's state
-  the registry and the bucket of the code, the accounts of Cloud Build, the secret of the Pixabay key
-  a version of that secret, from PIXABAY_API_KEY or as you type it
+  the registry and the buckets, the database, the topics, the accounts and what each of them may do
+  the secret of the Pixabay key, and with a Memorystore that of its AUTH string
+  a version of the key's secret, from PIXABAY_API_KEY or as you type it
   the image of the inference service, which Cloud Build builds and stores
 END
   if [ -n "$dry_run" ] || [ ${#approve[@]} -gt 0 ]; then
     return
   fi
   local answer=''
-  read -rp "Go on? Type yes: " answer || true
-  [ "$answer" = yes ] || {
-    echo "nothing was made" >&2
-    exit 1
-  }
+  read -rp "Go on with the profile $profile? Type yes, or another profile: " answer || true
+  case $answer in
+    yes) ;;
+    split | gpu | cpu) profile=$answer ;;
+    *)
+      echo "nothing was made" >&2
+      exit 1
+      ;;
+  esac
 }
 
 enable_apis() {
@@ -119,7 +139,8 @@ enable_apis() {
 
 make_state_bucket() {
   do_it gcloud storage buckets create "gs://$state_bucket" --project="$project" \
-    --location="$region" --uniform-bucket-level-access --public-access-prevention
+    --location="$region" --uniform-bucket-level-access --public-access-prevention ||
+    refuse_state_bucket
 }
 
 keep_earlier_states() {
@@ -153,10 +174,12 @@ existing() { # of the files on standard input
 
 # Named for what is in it, so that a second run finds what the first one built.
 image_tag() {
-  local files
+  local files accelerator=cuda
+  [ "$profile" != cpu ] || accelerator=cpu
   files=$(git ls-files --cached --others --exclude-standard -- \
     imagesearch inference_service models .dockerignore | sort -u | existing)
-  { echo "$files" && git hash-object --stdin-paths <<<"$files"; } | git hash-object --stdin | cut -c 1-16
+  files=$({ echo "$files" && git hash-object --stdin-paths <<<"$files"; } | git hash-object --stdin)
+  echo "${files:0:16}-$accelerator"
 }
 
 image_there() {
@@ -169,18 +192,36 @@ key_there() { # a version, without which the fetch function cannot be made
 }
 
 prepare() { # what the image and the key are put into, the rights to do so, region and profile
-  # What is deployed keeps its profile until its services have another.
-  local place=''
-  [ -n "$was_region" ] || place=-target=terraform_data.deployment
-  # Terraform asks for an image even here, where nothing has one.
-  apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve ${place:+"$place"} \
-    -target=google_artifact_registry_repository_iam_member.deployer_pushes \
-    -target=google_storage_bucket_iam_member.deployer_writes_state \
-    -target=google_project_iam_member.deployer \
-    -target=google_storage_bucket_iam_member.deployer_uploads_archives \
+  local targets=(
+    -target=google_artifact_registry_repository_iam_member.deployer_pushes
+    -target=google_storage_bucket_iam_member.deployer_writes_state
+    -target=google_project_iam_member.deployer
+    -target=google_storage_bucket_iam_member.deployer_uploads_archives
     -target=google_secret_manager_secret.pixabay_key
+  )
+  # What is deployed keeps its profile until its services have another.
+  [ -n "$was_region" ] || targets+=(
+    -target=terraform_data.deployment
+  )
+  # A right takes minutes to spread, and the image about as long to be built: before the first one,
+  # whatever is built or starts after it is given its rights. To what runs, nothing is done here.
+  [ -n "$was_image" ] || targets+=(
+    -target=google_artifact_registry_repository_iam_member.build_writes
+    -target=google_project_iam_member.build
+    -target=google_project_iam_member.workload_uses_catalog
+    -target=google_pubsub_topic_iam_member.agent_publishes_dead_letters
+    -target=google_pubsub_topic_iam_member.fetch_publishes_embed_batches
+    -target=google_pubsub_topic_iam_member.query_publishes_fetch_jobs
+    -target=google_secret_manager_secret_iam_member.fetch_reads_pixabay_key
+    -target=google_secret_manager_secret_iam_member.workload_reads_redis_auth
+    -target=google_service_account_iam_member.agent_mints_push_tokens
+    -target=google_storage_bucket_iam_member.fetch_writes_images
+    -target=google_storage_bucket_iam_member.inference_reads_images
+  )
   # Google makes this account when it is asked for, and Terraform grants it rights.
   do_it gcloud beta services identity create --service=pubsub.googleapis.com --project="$project"
+  # Terraform asks for an image even here, where nothing has one.
+  apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve "${targets[@]}"
 }
 
 add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
@@ -223,19 +264,24 @@ upload_archives() {
 
 check_tools
 state_there=''
-there gcloud storage buckets describe "gs://$state_bucket" && state_there=yes
-[ -z "$state_there" ] || init
+if state_bucket_is_ours; then
+  state_there=yes
+  init
+elif there gcloud storage buckets describe "gs://$state_bucket"; then
+  refuse_state_bucket
+fi
 settle_place
 
 repository=$region-docker.pkg.dev/$project/imagesearch
 image=$repository/inference
-accelerator=cuda
-[ "$profile" != cpu ] || accelerator=cpu
-tag=$(image_tag)-$accelerator
+tag=$(image_tag)
 
 prepared=''
 image_there && key_there && prepared=yes
-[ -n "$prepared" ] || ask
+if [ -z "$prepared" ]; then
+  ask
+  tag=$(image_tag) # of the profile that was answered
+fi
 enable_apis
 if [ -z "$state_there" ]; then
   make_state_bucket

@@ -8,7 +8,7 @@
 const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
 const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
 const PAUSE_SECONDS = 0.5;
-const REQUEST_TIMEOUT_SECONDS = 45; // above the API's longest wait plus a cold start
+const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
 const GIVE_UP_SECONDS = 300;
 const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
 const LONGEST_COUNTDOWN_SECONDS = 120;

@@ -39,6 +39,8 @@ from imagesearch.ports import Clock, ScoreReply
 if TYPE_CHECKING:  # a function imports it with its first request
     import urllib3
 
+# Above the start of a service that slept, which a request waits for: Cloud Run holds it meanwhile.
+PATIENCE_SECONDS = 60.0
 _CONNECTIONS = 64  # kept open; more are opened when more threads ask at once
 _MAX_BYTES = 10_000_000  # of an answer; one of 200 hits has some 0.1 MB
 _CHUNK_BYTES = 65_536
@@ -64,8 +66,7 @@ class CloudRunScorer:
         url: of the inference service, without a path.
         audience: what the identity token is for, usually *url*; None sends no token.
         connect_seconds: for one connection, TLS handshake included.
-        total_seconds: for an answer, retries included. Cloud Run holds a request until a service
-            that starts has loaded its model, which this covers where that is quick.
+        total_seconds: for an answer, retries included.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class CloudRunScorer:
         clock: Clock,
         audience: str | None = None,
         connect_seconds: float = 2.0,
-        total_seconds: float = 30.0,
+        total_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.audience = audience
         self._clock = clock
@@ -206,7 +207,7 @@ def _error(answer: _Answer) -> ImageSearchError:
         case 503, _:
             return _Passing(message, asked_seconds)
         case 504, _:
-            return DeadlineExceeded(message)
+            return DeadlineExceeded(message, **_retry_after(asked_seconds))
         case 400, InvalidRequest.code:
             return InvalidRequest(message, field=told.field if told else None)
         case 404, NotFound.code:

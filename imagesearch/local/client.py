@@ -37,7 +37,7 @@ LEAST_PAUSE_SECONDS, USUAL_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.5, 1.0, 30.0
 MAX_ANSWER_BYTES = 10_000_000  # one of 200 results has some 100 kB
 MAX_IMAGE_BYTES = 50_000_000
 MAX_REDIRECTS = 5
-_TIME_LIMITS_SECONDS = (5, 40)  # to connect; of silence, which a `wait` of 25 s must fit in
+TIME_LIMITS_SECONDS = (5, 100)  # to connect; of silence: a `wait`, and a scorer that starts
 _BODY_SECONDS = 60.0  # for a whole body, however busily it comes
 _CHUNK_BYTES = 65_536
 _REASON_CHARACTERS = 500
@@ -307,7 +307,7 @@ class _Browser:
             url,
             params=params,
             headers=_HEADERS,
-            timeout=_TIME_LIMITS_SECONDS,
+            timeout=TIME_LIMITS_SECONDS,
             proxies={"no_proxy": urlsplit(url).hostname or ""} if is_here else None,
             stream=True,
             allow_redirects=False,

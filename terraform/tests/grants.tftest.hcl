@@ -111,7 +111,7 @@ run "the_state_is_the_deployers_to_write_and_the_planners_to_read" {
     error_message = "Only the deployer writes the state."
   }
   assert {
-    condition     = output.region == "europe-west4" && output.inference_profile == "gpu" && output.inference_image == var.inference_image
+    condition     = output.region == "europe-west4" && output.inference_profile == "split" && output.inference_image == var.inference_image
     error_message = "What is deployed, and where, is read from the state by whoever plans next."
   }
 }

@@ -58,6 +58,14 @@ run "messages" {
     error_message = "Pub/Sub's agent may ack what it moves there."
   }
   assert {
+    condition = (
+      google_service_account_iam_member.agent_mints_push_tokens.service_account_id == "projects/example-project/serviceAccounts/imagesearch-push@example-project.iam.gserviceaccount.com"
+      && google_service_account_iam_member.agent_mints_push_tokens.role == "roles/iam.serviceAccountTokenCreator"
+      && google_service_account_iam_member.agent_mints_push_tokens.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+    )
+    error_message = "Pub/Sub's agent may mint the tokens of the push account."
+  }
+  assert {
     condition = alltrue([for one in concat(values(google_pubsub_subscription.work), values(google_pubsub_subscription.dead_letter), values(google_pubsub_subscription.dead_letter_kept)) :
       one.expiration_policy[0].ttl == ""
     ])

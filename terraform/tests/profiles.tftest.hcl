@@ -11,6 +11,10 @@ variables {
 run "gpu_is_one_service_that_embeds_and_scores" {
   command = apply
 
+  variables {
+    inference_profile = "gpu"
+  }
+
   assert {
     condition     = join(",", keys(google_cloud_run_v2_service.inference)) == "inference"
     error_message = "One service, and no scorer."
@@ -50,16 +54,16 @@ run "gpu_is_one_service_that_embeds_and_scores" {
   }
 }
 
-run "split_scores_on_cpus_and_embeds_on_a_gpu" {
+run "by_default_split_scores_on_cpus_and_embeds_on_a_gpu" {
   command = apply
-
-  variables {
-    inference_profile = "split"
-  }
 
   assert {
     condition     = join(",", keys(google_cloud_run_v2_service.inference)) == "inference,scorer"
     error_message = "Two services."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.inference["inference"].template[0].scaling[0].max_instance_count == 3
+    error_message = "As many as a region is granted with its first GPU; with one, a machine that Google moves is an outage."
   }
   assert {
     condition = (
@@ -102,10 +106,10 @@ run "split_scores_on_cpus_and_embeds_on_a_gpu" {
   }
   assert {
     condition = alltrue([for one in google_cloud_run_v2_service.inference : (
-      one.template[0].containers[0].startup_probe[0].http_get[0].path == "/ready"
+      one.template[0].containers[0].startup_probe[0].http_get[0].path == "/started"
       && one.template[0].containers[0].liveness_probe[0].http_get[0].path == "/alive"
     )])
-    error_message = "Started when ready, restarted when not alive."
+    error_message = "Started when its model is, whatever else is down; restarted when not alive."
   }
   assert {
     condition = alltrue([for one in google_cloud_run_v2_service.inference : alltrue([

@@ -130,7 +130,7 @@ run "takes_the_upper_bounds" {
     images_max_age_days   = 32
     pools                 = { size = 500, orientation = "vertical", language = "zh" }
     allowed_origins       = ["*"]
-    instances             = { query = { max = 23 } } # with the others 30, half of the subnet's addresses
+    instances             = { query = { max = 21 } } # with the others 30, half of the subnet's addresses
   }
 
   # More CPUs than a new project has: a warning.
@@ -159,13 +159,22 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
 run "takes_the_defaults_within_the_quota_of_a_new_project" {
   command = plan
 
+  assert {
+    condition     = join(", ", [for name, one in local.asked_for : "${name} ${one.cpus} ${one.memory_gib}"]) == "fetch 4 4, query 8 4, scorer 4 8"
+    error_message = "CPUs and GiB of each service without a GPU."
+  }
+}
+
+run "takes_the_defaults_of_the_profile_cpu_within_it_too" {
+  command = plan
+
   variables {
-    inference_profile = "split" # the profile with the most services
+    inference_profile = "cpu"
   }
 
   assert {
-    condition     = local.most_cpus == 20 && local.most_memory_gib == 32
-    error_message = "Query 8 CPUs, fetch 4, the embedder 4, scorers 4; got ${local.most_cpus}, and ${local.most_memory_gib} GiB."
+    condition     = local.asked_for["inference"].cpus == 12 && local.asked_for["inference"].memory_gib == 24
+    error_message = "Three of 4 CPUs and 8 GiB."
   }
 }
 
@@ -173,12 +182,12 @@ run "warns_of_more_memory_than_a_new_project_has" {
   command = plan
 
   variables {
-    instances = { query = { max = 1 }, fetch = { max = 1 }, inference = { max = 3 } }
+    instances = { query = { max = 4 }, fetch = { max = 12 }, scorer = { max = 11 } }
   }
 
   assert {
-    condition     = local.most_cpus == 14 && local.most_memory_gib == 49.5
-    error_message = "One query, one fetch and three GPUs; got ${local.most_cpus} CPUs and ${local.most_memory_gib} GiB."
+    condition     = join(",", keys(local.asks_for_more)) == "scorer" && local.asks_for_more["scorer"].memory_gib == 44
+    error_message = "Eleven scorers of 4 GiB, and not the twelve fetchers."
   }
 
   expect_failures = [check.quotas]

@@ -183,7 +183,7 @@ def test_what_the_service_refuses_is_the_error_that_it_had(
     [
         (Overloaded("full", retry_after_seconds=7), Overloaded, 7),
         (Unavailable("down", retry_after_seconds=9), Unavailable, 9),
-        (DeadlineExceeded("late"), DeadlineExceeded, None),
+        (DeadlineExceeded("late", retry_after_seconds=3), DeadlineExceeded, 3),
         (Bug("a rule"), Bug, None),
         (RuntimeError("a bug"), Bug, None),
     ],
@@ -296,7 +296,8 @@ TOLD = '{"error": {"code": "%s", "message": "told", "field": "f"}}'
     [
         (reply(429, "Rate exceeded."), Overloaded, 5),
         (reply(429, TOLD % "overloaded", Retry_After="8"), Overloaded, 8),
-        (reply(504, "upstream request timeout"), DeadlineExceeded, None),
+        (reply(504, "upstream request timeout"), DeadlineExceeded, 5),
+        (reply(504, TOLD % "deadline_exceeded", Retry_After="8"), DeadlineExceeded, 8),
         (reply(400, TOLD % "invalid_request"), InvalidRequest, None),
         (reply(404, TOLD % "not_found"), NotFound, None),
         (reply(500, TOLD % "internal"), Bug, None),

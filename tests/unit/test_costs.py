@@ -233,6 +233,28 @@ def test_the_total_is_the_sum_of_the_parts_that_are_shown() -> None:
         assert f"**{COSTS.total(Case('gpu', kind)):.3f}**" in section
 
 
+def test_what_a_profile_is_chosen_by_is_what_the_page_says() -> None:
+    header, idle, without, *each = costs.by_profile(COSTS).splitlines()
+    assert header.split()[-3:] == list(PROFILES)
+    assert PROFILES[0] == applied("default").outputs["inference_profile"], "the default first"
+    page = costs.page(COSTS)
+    for month, column in ((idle, 3), (without, 2)):
+        (total,) = re.findall(r"(?m)^\| \*\*together, but for.*$", page)
+        assert month.split()[-3] == total.split("|")[column].strip(" *")
+    spread = page.partition("## By how they are spread")[2]
+    for said, line in (
+        ("on a ready pool, each finds all asleep", each[0]),
+        ("on a ready pool, within an hour", each[1]),
+        ("of a new keyword, each finds all asleep", each[2]),
+        ("of a new keyword, within an hour", each[3]),
+    ):
+        (row,) = re.findall(rf"(?m)^\| {said} \|(.*)\|$", spread)
+        thousand = [float(usd) for usd in row.split("|")]
+        assert [float(usd) for usd in line.split()[-3:]] == [
+            pytest.approx(usd / 1000, abs=1e-4) for usd in thousand
+        ]
+
+
 def test_the_page_is_where_people_look_for_it() -> None:
     for page in ("README.md", "terraform/README.md", "docs/deploy.md"):
         assert "costs.md" in Path(ROOT / page).read_text(), page

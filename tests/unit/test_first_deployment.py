@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.machine import ROOT, Machine
+from tools import costs
+from tools.cost_model import load
 
 DIGEST = "sha256:" + "ab" * 32
 REPOSITORY = "europe-west4-docker.pkg.dev/my-project-123/imagesearch"
@@ -23,9 +25,11 @@ case "$*" in
   *print-access-token*) [ ! -e "$state/no-credentials" ] ;;
   "services list"*) cat "$state/apis" 2>/dev/null || true ;;
   "services enable"*) printf '%s\\n' "${@:3}" >>"$state/apis" ;;
+  "storage buckets list --project=my-project-123 --filter=name="*)
+    [ ! -e "$state/bucket" ] || sed 's/.*=name=\\([^ ]*\\).*/\\1/' <<<"$*" ;;
   "storage buckets describe"*versioning*) cat "$state/versioning" 2>/dev/null || true ;;
-  "storage buckets describe"*) [ -e "$state/bucket" ] ;;
-  "storage buckets create"*) touch "$state/bucket" ;;
+  "storage buckets describe"*) [ -e "$state/bucket" ] || [ -e "$state/bucket-for-all-to-read" ] ;;
+  "storage buckets create"*) [ ! -e "$state/name-is-taken" ] && touch "$state/bucket" ;;
   "storage buckets update"*) echo True >"$state/versioning" ;;
   "storage objects describe"*) grep -qxF "$4" "$state/objects" 2>/dev/null ;;
   "storage cp"*) echo "$4" >>"$state/objects" ;;
@@ -42,12 +46,14 @@ case "$*" in
   *) echo "unexpected: $*" >&2; exit 64 ;;
 esac
 """
-# Keeps the outputs of what it applied, as a state does; that Terraform keeps these two of a
+# Keeps the outputs of what it applied, as a state does; that Terraform keeps two of them of a
 # targeted apply is tested in test_check_plan.py.
 TERRAFORM = """
-keep() {
-  printf '{"region": {"value": "%s"}, "inference_profile": {"value": "%s"}}' \\
-    "$(value region "$1")" "$(value inference_profile "$1")" >"$state/outputs"
+keep() { # APPLIED [IMAGE]
+  local image='' form='"%s": {"value": "%s"}'
+  [ -z "${2-}" ] || image=$(printf ", $form" inference_image "$2")
+  printf "{$form, $form%s}" region "$(value region "$1")" \\
+    inference_profile "$(value inference_profile "$1")" "$image" >"$state/outputs"
 }
 value() { sed "s/.*-var=$1=\\([^ ]*\\).*/\\1/" <<<"$2"; }
 case "$*" in
@@ -56,9 +62,12 @@ case "$*" in
     cat "$state/outputs" 2>/dev/null || echo {} ;;
   *" apply "*-target=*)
     ! grep -q -e -target=terraform_data.deployment <<<"$*" || keep "$*" ;;
-  *" apply "*) keep "$*" ;;
+  *" apply "*)
+    [ ! -e "$state/apply-fails" ] || exit 1
+    keep "$*" "$(value inference_image "$*")" ;;
 esac
 """
+PROFILES = costs.by_profile(load())
 MAKES = (" enable ", " create ", " update ", " submit ", " cp ", " add ", " apply ")
 
 
@@ -99,8 +108,8 @@ def test_an_empty_project_gets_everything_in_order(fresh: Machine) -> None:
         "gcloud services enable cloudresourcemanager",
         "gcloud storage buckets create",
         "gcloud storage buckets update",
-        "terraform -chdir terraform apply",
         "gcloud beta services identity",
+        "terraform -chdir terraform apply",
         "gcloud secrets versions add",
         "gcloud builds submit --project",
         "gcloud storage cp build",
@@ -111,6 +120,8 @@ def test_an_empty_project_gets_everything_in_order(fresh: Machine) -> None:
     assert "-target=" in before
     assert "-target=" not in after
     assert f"-var=inference_image={REPOSITORY}/inference@{DIGEST}" in after
+    assert "-var=inference_profile=split " in after
+    assert "region europe-west4, profile split" in ended.stdout
 
 
 def test_the_zips_are_uploaded_under_the_names_that_terraform_looks_for(fresh: Machine) -> None:
@@ -183,13 +194,89 @@ def test_another_region_is_refused_before_anything_is_made(fresh: Machine) -> No
     assert made(fresh.calls) == []
 
 
-def test_another_profile_is_told_and_applied(fresh: Machine) -> None:
+def test_another_profile_is_told_with_what_it_costs_and_applied(fresh: Machine) -> None:
     first_deployment(fresh)
     fresh.forget()
-    ended = first_deployment(fresh, "--profile=split")
-    assert "The profile is gpu now: this changes the inference services." in ended.stdout
-    assert "-var=inference_profile=split " in made(fresh.calls)[-1]
-    assert "The profile is" not in first_deployment(fresh, "--profile=split").stdout
+    ended = first_deployment(fresh, "--profile=gpu")
+    assert "The profile is split now: this changes the inference services." in ended.stdout
+    assert PROFILES in ended.stdout
+    assert "-var=inference_profile=gpu " in made(fresh.calls)[-1]
+    again = first_deployment(fresh, "--profile=gpu").stdout
+    assert "The profile is" not in again
+    assert PROFILES not in again
+
+
+def test_a_person_may_answer_with_another_profile(fresh: Machine) -> None:
+    ended = first_deployment(fresh, yes=False, answers="cpu")
+    assert ended.returncode == 0, ended.stderr
+    applied = [call for call in fresh.calls if " apply " in call]
+    assert ["-var=inference_profile=cpu " in call for call in applied] == [True, True]
+    assert (fresh.state / "images").read_text().endswith("-cpu\n")
+
+
+@pytest.mark.parametrize("answers", ["y", "tpu"])
+def test_any_other_answer_makes_nothing(answers: str, fresh: Machine) -> None:
+    ended = first_deployment(fresh, yes=False, answers=answers)
+    assert ended.returncode == 1
+    assert made(fresh.calls) == []
+
+
+# The state's bucket
+
+
+@pytest.mark.parametrize("mark", ["bucket-for-all-to-read", "name-is-taken"])
+def test_a_bucket_of_somebody_else_is_not_taken_for_ours(mark: str, fresh: Machine) -> None:
+    """Whoever has it could read the state and write another: whether it can be seen or not."""
+    (fresh.state / mark).touch()
+    ended = first_deployment(fresh)
+    assert ended.returncode == 1
+    name = "gs://my-project-123-imagesearch-state"
+    assert f"{name} is no bucket of the project my-project-123." in ended.stderr
+    assert not any(call.startswith("terraform ") for call in fresh.calls)
+
+
+def test_a_bucket_that_was_taken_since_is_not_taken_for_ours_either(fresh: Machine) -> None:
+    first_deployment(fresh)
+    fresh.forget()
+    (fresh.state / "bucket").unlink()
+    (fresh.state / "bucket-for-all-to-read").touch()
+    assert first_deployment(fresh).returncode == 1
+    assert made(fresh.calls) == []
+    assert not any(call.startswith("terraform ") for call in fresh.calls)
+
+
+# Rights
+
+
+def targets(call: str) -> set[str]:
+    return set(re.findall(r"-target=(\S+)", call))
+
+
+def test_rights_are_granted_before_the_first_image_is_built(fresh: Machine) -> None:
+    """What is built or starts after it needs them, and they take minutes to spread."""
+    (fresh.state / "apply-fails").touch()
+    first_deployment(fresh)
+    (before,) = [call for call in fresh.calls if "-target=" in call]
+    assert "google_project_iam_member.build" in targets(before)
+    assert fresh.calls.index(before) < next(
+        number for number, call in enumerate(fresh.calls) if "builds submit" in call
+    )
+    (fresh.state / "apply-fails").unlink()
+    (fresh.project / "imagesearch" / "new.py").write_text("NEW = True\n")
+    fresh.forget()
+    first_deployment(fresh)
+    (again,) = [call for call in fresh.calls if "-target=" in call]
+    assert targets(again) == targets(before) - {"terraform_data.deployment"}
+
+
+def test_what_runs_keeps_its_rights_while_another_image_is_built(fresh: Machine) -> None:
+    """Another profile may take an account's rights away, and the build may fail."""
+    first_deployment(fresh)
+    fresh.forget()
+    first_deployment(fresh, "--profile=cpu")
+    (before,) = [call for call in fresh.calls if "-target=" in call]
+    assert targets(before)
+    assert not {one for one in targets(before) if "deployer" not in one and "_iam_" in one}
 
 
 def test_a_state_that_cannot_be_read_is_no_first_deployment(fresh: Machine) -> None:
@@ -206,6 +293,7 @@ def test_nothing_is_made_before_a_person_has_said_yes(fresh: Machine) -> None:
     ended = first_deployment(fresh, yes=False)
     assert ended.returncode == 1
     assert made(fresh.calls) == []
+    assert PROFILES in ended.stdout
     assert "the bucket my-project-123-imagesearch-state" in ended.stdout
     assert "nothing was made" in ended.stderr
 

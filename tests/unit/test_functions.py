@@ -23,7 +23,13 @@ from werkzeug.test import TestResponse
 
 from imagesearch.adapters.local_bus import LocalBus
 from imagesearch.config import Settings, load_settings
-from imagesearch.errors import SourceRefused, Unavailable
+from imagesearch.errors import (
+    DeadlineExceeded,
+    ImageSearchError,
+    Overloaded,
+    SourceRefused,
+    Unavailable,
+)
 from imagesearch.messages import EmbedBatch, FetchJob, Message, PushEnvelope
 from imagesearch.model import ListedImage, Listing, Pool, PoolKey, PoolState
 from imagesearch.push import MAX_BODY_BYTES
@@ -259,6 +265,21 @@ def test_a_bug_is_a_json_500_without_a_trace(query: FlaskClient, world: World) -
     assert response.headers["Vary"] == "Origin", "a page of another origin must read it"
     assert "Traceback" not in response.text
     assert body(response)["error"]["code"] == "internal"
+
+
+@pytest.mark.parametrize(
+    "error", [Overloaded("full"), Unavailable("down"), DeadlineExceeded("late")]
+)
+def test_whatever_passes_by_itself_says_when_to_come_back(
+    query: FlaskClient, error: ImageSearchError
+) -> None:
+    def failing(_: object) -> None:
+        raise error
+
+    query.application.extensions["imagesearch"].search = failing
+    response = query.get("/search", query_string=SEARCH)
+    assert response.status_code == error.status
+    assert response.headers["Retry-After"] == "5"
 
 
 def test_alive_and_ready_tell_the_truth(query: FlaskClient, world: World) -> None:

@@ -221,6 +221,21 @@ def test_ready_is_only_said_when_the_model_answers(client: TestClient, world: Wo
     assert client.get("/alive").status_code == 200
 
 
+def test_it_has_started_when_the_model_answers_whatever_else_is_down(
+    client: TestClient, world: World
+) -> None:
+    """Else an outage of the catalog would keep every new instance from starting."""
+    world.catalog.close()
+    assert client.get("/ready").status_code == 503
+    assert client.get("/started").status_code == 200
+
+    def stuck() -> None:
+        raise Unavailable("the model does not answer")
+
+    world.encoder.check = stuck  # type: ignore[method-assign]  # a twin that is stuck
+    assert client.get("/started").status_code == 503
+
+
 def test_unknown_paths_and_methods_are_json(client: TestClient) -> None:
     assert client.get("/nothing").json()["error"]["code"] == "not_found"
     assert client.get("/score").json()["error"]["code"] == "method_not_allowed"

@@ -16,13 +16,17 @@ import pytest
 from starlette.routing import Route
 
 from imagesearch.adapters import firestore, firestore_documents
+from imagesearch.adapters.cloud_run import PATIENCE_SECONDS
 from imagesearch.bootstrap import CloudServices
 from imagesearch.config import Settings, load_settings
 from imagesearch.deployment import SERVICES
+from imagesearch.http_api import MAX_WAIT_SECONDS
+from imagesearch.local import client
 from imagesearch.model import Credit, Image, Listing
 from imagesearch.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
+from tools.cost_model import load as load_costs
 
 DOORS = {
     "query": "functions/query/main.py",
@@ -54,6 +58,7 @@ ADDRESSES = {
     "google_cloud_project",
     "images_bucket",
     "scorer_url",
+    "embedder_url",
     "trusted_proxies",
     "redis_host",
     "redis_port",
@@ -259,7 +264,18 @@ def test_a_service_is_run_with_the_numbers_of_the_table(full: Applied) -> None:
         (template,) = one.values["template"]
         (probe,) = template["containers"][0]["startup_probe"]
         assert template["max_instance_request_concurrency"] == inference.concurrency
-        assert probe["http_get"][0]["path"] == inference.ready_path
+        assert probe["http_get"][0]["path"] == inference.started_path
+
+
+def test_a_search_may_wait_and_then_meet_a_scorer_that_starts(full: Applied) -> None:
+    costs = load_costs()
+    assert 2 * costs.value("service_start_seconds") <= PATIENCE_SECONDS
+    (query,) = full["google_cloudfunctions2_function.query"]["service_config"]
+    longest = costs.value("function_start_seconds") + MAX_WAIT_SECONDS + PATIENCE_SECONDS
+    assert query["timeout_seconds"] >= 1.5 * longest, "the catalog and the cache take some, too"
+    for one in full.of("cloud_run_v2_service"):
+        assert seconds(one.values["template"][0]["timeout"]) > PATIENCE_SECONDS
+    assert client.TIME_LIMITS_SECONDS[1] > longest, "else the command line sees no 504"
 
 
 def test_probes_and_pushes_ask_for_paths_that_the_inference_service_has(full: Applied) -> None:

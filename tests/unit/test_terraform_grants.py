@@ -1,4 +1,4 @@
-"""Who may do what in the cloud: the whole list, of everything that `terraform/` grants."""
+"""Who may do what in the cloud: the whole list, of all that `terraform/` grants, and when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.terraform import PROJECT, PROJECT_NUMBER, Applied, applied
+from tests.terraform import (
+    PROJECT,
+    PROJECT_NUMBER,
+    ROOT,
+    Applied,
+    Resource,
+    applied,
+    waits_for,
+)
 
 AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
 CATALOG = f'resource.name == "projects/{PROJECT}/databases/(default)"'
@@ -29,6 +37,7 @@ GRANTS = {
     (AGENT, "pubsub.publisher", "embed-batches-dead-letter"),
     (AGENT, "pubsub.subscriber", "fetch-jobs"),
     (AGENT, "pubsub.subscriber", "embed-batches"),
+    (AGENT, "iam.serviceAccountTokenCreator", "push"),
     ("query", "pubsub.publisher", "fetch-jobs"),
     ("query", "run.invoker", "imagesearch-inference"),
     ("query", "run.invoker", "imagesearch-scorer"),
@@ -122,12 +131,16 @@ def known_names(applied: Applied) -> dict[str, str]:
     return names
 
 
+def granting(applied: Applied) -> list[Resource]:
+    """Return the resources that grant something."""
+    role = "google_project_iam_custom_role"
+    return [one for one in applied.resources if "_iam_" in one.type and one.type != role]
+
+
 def grants(applied: Applied) -> Iterator[tuple[str, str, str]]:
     """Yield who, the role, and what it is on."""
     names = known_names(applied)
-    for one in applied.resources:
-        if "_iam_" not in one.type or one.type == "google_project_iam_custom_role":
-            continue
+    for one in granting(applied):
         assert one.type.endswith("_iam_member"), "others would take away what is granted elsewhere"
         values = one.values
         target = next((values[name] for name in _TARGETS if values.get(name)), "the project")
@@ -171,3 +184,85 @@ def test_no_role_of_our_own_changes_anything(full: Applied) -> None:
     (role,) = full.of("project_iam_custom_role")
     for permission in role.values["permissions"]:
         assert re.match(r"get|list", permission.rpartition(".")[2]), permission
+
+
+# When
+
+
+USERS = ("cloudfunctions2_function", "cloud_run_v2_service", "pubsub_subscription")
+
+
+def without_key(address: str) -> str:
+    return address.partition("[")[0]
+
+
+def members(one: Resource, applied: Applied) -> set[str]:
+    """Return who must have been granted something before *one* is there."""
+    if one.type == "google_pubsub_subscription":
+        pushes = one.values["push_config"]
+        who = {push["oidc_token"][0]["service_account_email"] for push in pushes}
+    elif one.type == "google_cloud_run_v2_service":
+        who = {one.values["template"][0]["service_account"]}
+    else:
+        (service,), (build,) = one.values["service_config"], one.values["build_config"]
+        who = {service["service_account_email"], build["service_account"]}
+    accounts = applied.of("service_account")
+    known = {two.values[name]: two.values["member"] for two in accounts for name in ("email", "id")}
+    agent = (
+        {f"serviceAccount:{AGENT}"} if one.type == "google_pubsub_subscription" and who else set()
+    )
+    return {known[account] for account in who} | agent
+
+
+def needed_by(one: Resource, applied: Applied) -> set[str]:
+    """
+    Return the addresses of the grants that *one* needs from its first moment on.
+
+    Those are all that its accounts have, but for what is granted on something that waits for it.
+    Dead letters are pushed to one door, and have no dead letters.
+    """
+    whose, user = members(one, applied), without_key(one.address)
+    found = {without_key(two.address) for two in granting(applied) if two.values["member"] in whose}
+    if user == "google_pubsub_subscription.dead_letter":
+        found -= {
+            "google_cloud_run_v2_service_iam_member.push_calls_inference",
+            "google_pubsub_subscription_iam_member.agent_acks_dead_letters",
+            "google_pubsub_topic_iam_member.agent_publishes_dead_letters",
+        }
+    return {address for address in found if user not in waits_for(address)}
+
+
+def users(applied: Applied) -> list[Resource]:
+    return [one for one in applied.of(*USERS) if members(one, applied)]
+
+
+def test_nothing_is_built_or_starts_or_pushes_before_it_has_its_rights(full: Applied) -> None:
+    assert {one.type.removeprefix("google_") for one in users(full)} == set(USERS)
+    for one in users(full):
+        needed = needed_by(one, full)
+        assert needed, one.address
+        assert needed <= waits_for(without_key(one.address)), one.address
+
+
+def test_rights_are_among_what_is_made_before_the_first_image_is_built(full: Applied) -> None:
+    """All but those on what is made from the image, or beside it."""
+    script = (ROOT / "tools" / "first_deployment.sh").read_text()
+    before = {two for one in re.findall(r"-target=(\w+\.\w+)", script) for two in waits_for(one)}
+    later = {without_key(one.address) for one in full.of(*USERS)}
+    needed = {address for one in users(full) for address in needed_by(one, full)}
+    possible = {address for address in needed if not waits_for(address) & later}
+    assert len(possible) > 10
+    assert possible <= before
+    assert "google_firestore_database.catalog" in before
+    assert not before & later
+    assert "google_redis_instance.cache" not in before, "it takes minutes, and nothing waits for it"
+
+
+def test_only_tokens_of_the_push_account_are_minted_by_pubsub(full: Applied) -> None:
+    """Its agent, made on request, is not granted it by Google; without it no push leaves."""
+    creators = {one for one in grants(full) if "TokenCreator" in one[1] or "OpenIdToken" in one[1]}
+    assert creators == {(AGENT, "iam.serviceAccountTokenCreator", "push")}
+    for one in full.of("pubsub_subscription"):
+        if one.values["push_config"]:
+            minted = "google_service_account_iam_member.agent_mints_push_tokens"
+            assert minted in waits_for(without_key(one.address)), one.address

@@ -110,8 +110,9 @@ def test_the_status_says_how_grave_a_line_is(
     assert log.only(kind)["severity"] == severity
 
 
-def test_a_probe_that_is_answered_is_not_worth_a_line(log: Log) -> None:
-    with work.unit("alive") as unit:
+@pytest.mark.parametrize("kind", ["alive", "started", "ready"])
+def test_a_probe_that_is_answered_is_not_worth_a_line(log: Log, kind: str) -> None:
+    with work.unit(kind) as unit:
         unit.note(status=200)
     assert log.entries() == []
 
