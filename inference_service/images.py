@@ -34,6 +34,7 @@ _BYTES_A_PIXEL = {"JPEG": 8, "PNG": 8, "WEBP": 16}  # as measured, while it is d
 _BYTES_A_COEFFICIENT = 2
 _STRIP_PIXELS = 1_000_000  # Pillow composes them without letting other threads go on: 10 ms
 _CONTRAST = 16  # of 255; with less there is nothing to see
+_SAMPLE_SIDE = 256  # pixels, of what the contrast is looked for in
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
@@ -251,26 +252,28 @@ def _eight_bits(image: Image.Image, depth: int) -> Any:
 
 
 def _on_ground(image: Image.Image) -> Image.Image:
-    on_white, contrast = _composed(image, "white")
-    if contrast < _CONTRAST:
-        on_black, contrast = _composed(image, "black")
-        if contrast >= _CONTRAST:
-            return on_black
-    return on_white
+    """Lay a transparent *image* on white, or on black if it has contrast there alone."""
+    sample = image.resize(
+        [min(side, _SAMPLE_SIDE) for side in image.size], Image.Resampling.NEAREST
+    )
+    on_white, on_black = (_contrast(_composed(sample, ground)) for ground in ("white", "black"))
+    return _composed(image, "black" if on_white < _CONTRAST <= on_black else "white")
 
 
-def _composed(image: Image.Image, ground: str) -> tuple[Image.Image, int]:
-    """Lay *image* on *ground*, strip by strip; return it in mode RGB, and its contrast."""
+def _composed(image: Image.Image, ground: str) -> Image.Image:
+    """Lay *image* on *ground*, strip by strip, and return it in mode RGB."""
     composed = Image.new("RGB", image.size)
     width, rows = image.width, max(1, _STRIP_PIXELS // image.width)
-    extrema = []
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, width, min(top + rows, image.height))).convert("RGBA")
-        strip = Image.alpha_composite(Image.new("RGBA", strip.size, ground), strip).convert("RGB")
-        composed.paste(strip, (0, top))
-        extrema.append(strip.getextrema())
-    low, high = np.min(extrema, (0, 2)), np.max(extrema, (0, 2))  # (3,), of each colour
-    return composed, int((high - low).max())
+        strip = Image.alpha_composite(Image.new("RGBA", strip.size, ground), strip)
+        composed.paste(strip.convert("RGB"), (0, top))
+    return composed
+
+
+def _contrast(image: Image.Image) -> int:
+    """Return the largest difference of two pixels of *image* in one of its colours."""
+    return int(np.ptp(np.asarray(image), axis=(0, 1)).max())
 
 
 @dataclass(frozen=True)
