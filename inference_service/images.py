@@ -34,7 +34,7 @@ _BYTES_A_PIXEL = {"JPEG": 8, "PNG": 8, "WEBP": 16}  # as measured, while it is d
 _BYTES_A_COEFFICIENT = 2
 _STRIP_PIXELS = 1_000_000  # Pillow composes them without letting other threads go on: 10 ms
 _CONTRAST = 16  # of 255; with less there is nothing to see
-_SAMPLE_SIDE = 256  # pixels, of what the contrast is looked for in
+_SAMPLE_SIDE = 128  # pixels, of what the contrast is looked for in
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
@@ -252,28 +252,30 @@ def _eight_bits(image: Image.Image, depth: int) -> Any:
 
 
 def _on_ground(image: Image.Image) -> Image.Image:
-    """Lay a transparent *image* on white, or on black if it has contrast there alone."""
-    sample = image.resize(
-        [min(side, _SAMPLE_SIDE) for side in image.size], Image.Resampling.NEAREST
-    )
-    on_white, on_black = (_contrast(_composed(sample, ground)) for ground in ("white", "black"))
-    return _composed(image, "black" if on_white < _CONTRAST <= on_black else "white")
+    """Lay a transparent *image* on white, or on black if there is something to see there alone."""
+    size = min(image.width, _SAMPLE_SIDE), min(image.height, _SAMPLE_SIDE)
+    sample = image.resize(size, Image.Resampling.NEAREST)
+    is_black = not _has_contrast(sample, "white") and _has_contrast(sample, "black")
+    return _composed(image, "black" if is_black else "white")
 
 
 def _composed(image: Image.Image, ground: str) -> Image.Image:
     """Lay *image* on *ground*, strip by strip, and return it in mode RGB."""
-    composed = Image.new("RGB", image.size)
     width, rows = image.width, max(1, _STRIP_PIXELS // image.width)
+    if image.height <= rows:
+        on_ground = Image.new("RGBA", image.size, ground)
+        return Image.alpha_composite(on_ground, image.convert("RGBA")).convert("RGB")
+    composed = Image.new("RGB", image.size)
     for top in range(0, image.height, rows):
-        strip = image.crop((0, top, width, min(top + rows, image.height))).convert("RGBA")
-        strip = Image.alpha_composite(Image.new("RGBA", strip.size, ground), strip)
-        composed.paste(strip.convert("RGB"), (0, top))
+        strip = image.crop((0, top, width, min(top + rows, image.height)))
+        composed.paste(_composed(strip, ground), (0, top))
     return composed
 
 
-def _contrast(image: Image.Image) -> int:
-    """Return the largest difference of two pixels of *image* in one of its colours."""
-    return int(np.ptp(np.asarray(image), axis=(0, 1)).max())
+def _has_contrast(image: Image.Image, ground: str) -> bool:
+    """Return whether there is anything to see of *image* on *ground*."""
+    extrema: Any = _composed(image, ground).getextrema()
+    return any(high - low >= _CONTRAST for low, high in extrema)
 
 
 @dataclass(frozen=True)
