@@ -26,7 +26,7 @@ from inference_service.picture_files import PictureFile, cut_short, read, undeco
 MAX_PIXELS = 50_000_000  # once decoded; a JPEG may be decoded at a fraction of its size
 MAX_WHOLE_PIXELS = 500_000_000  # of any image; cameras and telephones make up to 400 million
 MAX_MEMORY_BYTES = 800_000_000  # what MAX_PIXELS take in the most costly format, WebP
-MAX_DECODING_SECONDS = 5.0  # of the decoding thread alone; harmless images take 2 at the most
+MAX_DECODING_SECONDS = 5.0  # of the decoding thread alone; no harmless JPEG or PNG took 3
 MIN_SIDE = 8  # pixels, a JPEG's own block: a thinner image shows nothing a caption could be about
 MAX_ASPECT = 250  # a longer and thinner image fills the memory once its short side is 224 pixels
 PREPROCESSING_VERSION = 3  # raise it whenever the same bytes come to give other arrays
