@@ -138,7 +138,7 @@ class ClipEncoder:
         self._images.check_room(len(images))
         outcomes = self._decoded(images, ends)
         pixels = [one for one in outcomes if not isinstance(one, RejectedImage)]
-        embeddings = iter(self._images.ask(pixels, ends - time.monotonic()))
+        embeddings = iter(self._images.ask(pixels, _seconds_until(ends)))
         return [one if isinstance(one, RejectedImage) else next(embeddings) for one in outcomes]
 
     def encode_text(
@@ -213,7 +213,7 @@ class ClipEncoder:
                 continue
             (large if decoding.memory_bytes > LARGE_BYTES else small)[number] = decoding
         for decoder, some in ((self._decoders, small), (self._large_decoder, large)):
-            decoded = decoder.ask(list(some.values()), ends - time.monotonic())
+            decoded = decoder.ask(list(some.values()), _seconds_until(ends))
             outcomes |= zip(some, decoded, strict=True)
         return [outcomes[number] for number in range(len(images))]
 
@@ -238,6 +238,10 @@ class ClipEncoder:
     def _embed_pixels(self, pixels: Sequence[Pixels]) -> list[Embedding | RejectedImage]:
         self._prove_vision()
         return [_finite(embedding) for embedding in self._clip.embed_images(pixels)]
+
+
+def _seconds_until(ends: float) -> float:
+    return max(0.0, ends - time.monotonic())
 
 
 def _finite(embedding: Embedding) -> Embedding | RejectedImage:

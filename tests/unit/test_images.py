@@ -369,7 +369,8 @@ def test_a_transparent_picture_is_composed_in_strips_as_it_would_be_whole() -> N
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (1500, 1100, 4), dtype=np.uint8))
     whole = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    assert np.array_equal(decode(encoded(image, "PNG", compress_level=1)), whole)
+    composed = decode(encoded(image, "PNG", compress_level=1))
+    assert np.array_equal(np.asarray(composed), np.asarray(whole))
 
 
 def test_of_an_exif_block_the_orientation_alone_is_read() -> None:
@@ -384,18 +385,18 @@ def test_of_an_exif_block_the_orientation_alone_is_read() -> None:
 # --- what a decoder may choke on, and what it may not --------------------------------------------
 
 
-def with_text(**text: bool) -> bytes:
+def with_text(*, compressed: bool) -> bytes:
     info = PngInfo()
-    info.add_itxt("XML:com.adobe.xmp", "x" * 2_000_000, **text)
-    info.add_text("Comment", "x" * 2_000_000, **text)
+    info.add_itxt("XML:com.adobe.xmp", "x" * 2_000_000, zip=compressed)
+    info.add_text("Comment", "x" * 2_000_000, zip=compressed)
     return encoded(plain("RGB", RED), "PNG", pnginfo=info)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        with_text(zip=True),
-        with_text(zip=False),
+        with_text(compressed=True),
+        with_text(compressed=False),
         encoded(plain("RGB", RED), "PNG", icc_profile=bytes(2_000_000)),
         png(8, 8, 8, 2, bytes(RED) * 64, chunk(b"tIME", b"1234567")[:-1] + b"!"),
         png(8, 8, 8, 2, bytes(RED) * 64, chunk(b"iCCP", b"no end")),
@@ -420,9 +421,9 @@ JPEGS = {
 def test_a_jpeg_may_lack_its_end_marker_and_nothing_else(
     data: bytes, draft_side: int | None
 ) -> None:
-    whole = decode(data, draft_side=draft_side)
+    whole = decode(data, draft_side=draft_side).tobytes()
     for unended in (data[:-2], data[:-1], data[:-2] + bytes(99)):
-        assert np.array_equal(decode(unended, draft_side=draft_side), whole)
+        assert decode(unended, draft_side=draft_side).tobytes() == whole
     for length in (len(data) // 2, len(data) // 3, 700, 300):
         with pytest.raises(RejectedImage, match="JPEG is truncated: it was cut short"):
             decode(data[:length], draft_side=draft_side)
