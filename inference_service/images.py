@@ -112,21 +112,19 @@ class Decoding:
             raise
         except OSError as error:
             if "truncated" in str(error):
-                raise cut_short(self.file.format, len(self.file.data)) from error
+                raise cut_short(self.file.format, self.file.length) from error
             raise undecodable(error) from error
         except Exception as error:  # what hostile bytes raise in Pillow is open-ended
             raise undecodable(error) from error
 
     def _load(self, clock: Callable[[], float]) -> Image.Image:
-        ends = clock() + MAX_DECODING_SECONDS
+        ends, data = clock() + MAX_DECODING_SECONDS, b"".join(self.file.parts)
         if not self.file.is_unended:
-            return self._loaded(_Paced(self.file.data, clock, ends))
+            return self._loaded(_Paced(data, clock, ends))
         # Where pixels are missing, they depend on what follows in their stead.
-        image, other = (
-            self._loaded(_Paced(self.file.data + rest, clock, ends)) for rest in _JPEG_ENDS
-        )
+        image, other = (self._loaded(_Paced(data + rest, clock, ends)) for rest in _JPEG_ENDS)
         if ImageChops.difference(image, other).getbbox() is not None:
-            raise cut_short("JPEG", len(self.file.data))
+            raise cut_short("JPEG", self.file.length)
         return image
 
     def _loaded(self, file: _Paced) -> Image.Image:

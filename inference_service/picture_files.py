@@ -32,7 +32,8 @@ class PictureFile:
     What a decoder has to know of a picture; of an animation, its first frame.
 
     Attributes:
-        data: a file of the same format that has the same pixels and little else.
+        parts: of a file of the same format that has the same pixels and little else.
+        length: of the file that it was read from, in bytes.
         size: width and height in pixels, before it is turned upright.
         orientation: EXIF's, 1 to 8; 1 is upright.
         coefficients: of a JPEG that comes in several scans, how many have to be kept until the
@@ -42,7 +43,8 @@ class PictureFile:
     """
 
     format: Format
-    data: bytes
+    parts: tuple[bytes | memoryview, ...]
+    length: int
     size: tuple[int, int]
     orientation: int = 1
     coefficients: int = 0
@@ -167,10 +169,11 @@ class _Jpeg:
         in_scan = self._data[first_scan + 4]
         in_one_scan = not self._is_progressive and in_scan == number
         # At the end of an unended file there may be the first half of a marker.
-        pixels = self._data[first_scan:end] if end else self._data[first_scan:].rstrip(b"\xff")
+        last = len(self._data.rstrip(b"\xff")) if end is None else end + 2
         return PictureFile(
             "JPEG",
-            b"".join([*self._kept, pixels]) + (b"\xff\xd9" if end else b""),
+            (*self._kept, memoryview(self._data)[first_scan:last]),
+            len(self._data),
             (width, height),
             self._orientation,
             0 if in_one_scan else _coefficients(width, height, factors),
@@ -208,7 +211,7 @@ def _png(data: bytes) -> PictureFile:
     if b"IDAT" not in seen:
         raise cut_short("PNG", len(data))
     width, height, depth = struct.unpack_from(">IIB", data, 16)
-    return PictureFile("PNG", b"".join(kept), (width, height), orientation, depth=depth)
+    return PictureFile("PNG", tuple(kept), len(data), (width, height), orientation, depth=depth)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -228,8 +231,8 @@ _KEPT_FLAGS = 0x12  # of VP8X: an animation, transparency
 
 
 def _webp(data: bytes) -> PictureFile:
-    kept: dict[bytes, bytes] = {}
-    orientation = 1
+    whole, orientation = memoryview(data), 1
+    kept: dict[bytes, bytes | memoryview] = {}
     for number, (kind, start, end) in enumerate(_riff_chunks(data)):
         if number >= MAX_CHUNKS:
             _too_many(MAX_CHUNKS, "chunks in a WebP")
@@ -237,18 +240,18 @@ def _webp(data: bytes) -> PictureFile:
         if kind in _WEBP_KEPT and not is_after_picture and kind not in kept:
             if end > len(data):
                 raise cut_short("WebP", len(data))
-            kept[kind] = data[start:end] + bytes((end - start) % 2)
+            kept[kind] = whole[start:end]
         elif kind == b"EXIF":
             orientation = _orientation(data[start + 8 : end])
             break
     if not any(picture in kept for picture in _PICTURES):
         raise cut_short("WebP", len(data))
     if b"VP8X" in kept:
-        head = kept[b"VP8X"]
+        head = bytes(kept[b"VP8X"])
         kept[b"VP8X"] = head[:8] + bytes([head[8] & _KEPT_FLAGS]) + head[9:]
-    chunks = b"WEBP" + b"".join(kept.values())
-    file = b"RIFF" + struct.pack("<I", len(chunks)) + chunks
-    return PictureFile("WEBP", file, _webp_size(kept), orientation)
+    parts = [part for chunk in kept.values() for part in (chunk, bytes(len(chunk) % 2))]
+    header = b"RIFF" + struct.pack("<I", 4 + sum(map(len, parts))) + b"WEBP"
+    return PictureFile("WEBP", (header, *parts), len(data), _webp_size(kept), orientation)
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -260,7 +263,7 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         place += 8 + length + length % 2
 
 
-def _webp_size(kept: dict[bytes, bytes]) -> tuple[int, int]:
+def _webp_size(kept: dict[bytes, bytes | memoryview]) -> tuple[int, int]:
     """Source: RFC 9649, sections 2.5 to 2.7 and 3.4."""
     if head := kept.get(b"VP8X"):
         width, height = (int.from_bytes(head[place : place + 3], "little") for place in (12, 15))
