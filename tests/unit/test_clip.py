@@ -962,7 +962,7 @@ def test_a_model_of_the_hub_is_downloaded_once_and_used_without_a_network_later(
     assert online[0] == "tiny-clip-0123456789ab-p3 24"
     assert online[1].startswith("CLIP_MODEL=someone/nothing cannot be loaded: ")
     assert "there is no folder" in online[1]
-    assert online[2] == "inner-clip-0123456789ab-p2 24"
+    assert online[2] == "inner-clip-0123456789ab-p3 24"
     assert offline.splitlines()[0] == online[0]
     assert offline.splitlines()[1].startswith("CLIP_MODEL=someone/else cannot be loaded: ")
     assert "model.safetensors" in downloads
