@@ -9,23 +9,23 @@ from __future__ import annotations
 import io
 import logging
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import PIL.Image
 
 from imagesearch.errors import (
     DeadlineExceeded,
-    ImageSearchError,
     Overloaded,
     RejectedImage,
     Unavailable,
 )
 from imagesearch.model import Embedding
 from imagesearch.ports import TextEmbedding
-from inference_service.batcher import Batcher, close, cores, go_last
-from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Pixels
+from inference_service.batcher import Batcher, close, cores
+from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Decoding, Pixels
 from inference_service.model import Clip, fastest_device
 from inference_service.model_folder import ModelFolder
 
@@ -34,6 +34,7 @@ MAX_WAITING_TEXTS = 64
 MAX_WAITING_IMAGES = 512  # more than the pushes hold that `app.py` has at work
 TEXT_LIMIT_SECONDS = 10.0
 IMAGE_LIMIT_SECONDS = 150.0  # of the 180 that a push has left when it has waited for its turn
+LARGE_BYTES = 64_000_000  # of memory to decode an image; one of 640 x 427 pixels takes 2 million
 CHECK_LIMIT_SECONDS = 5.0
 CHECK_AFTER_SECONDS = 60.0  # an encoder that worked within the last minute is not tried again
 
@@ -43,30 +44,39 @@ class ClipEncoder:
     The port `Encoder` over a CLIP model in this process; any number of threads may call it.
 
     Texts and images have a queue and threads each, so a search never queues behind a batch of
-    images, and on Linux it goes first where they share cores. A pool of threads decodes images
-    while the model works on the batch before. The vision tower is loaded by the first images.
+    images, and on Linux it goes first where they share cores. Images are decoded by threads of
+    their own, before they queue for the model: what is slow to decode keeps it from nothing. Large
+    ones are decoded one at a time, beside the others, so that all take little more memory than the
+    largest alone. The vision tower is loaded by the first images.
     """
 
     def __init__(self, clip: Clip, model_revision: str) -> None:
         self._clip = clip
         self._model_revision = model_revision
-        self._decoders = ThreadPoolExecutor(
-            cores(), thread_name_prefix="decoder", initializer=go_last
-        )
         self._texts = Batcher(
             "text", clip.embed_texts, max_batch=TEXT_BATCH, max_queue=MAX_WAITING_TEXTS
         )
         self._images = Batcher(
             "image",
-            self._embed_decoded,
+            self._embed_pixels,
             max_batch=clip.towers.image_batch,
             max_queue=MAX_WAITING_IMAGES,
             threads=clip.towers.image_threads,
             background=True,
         )
+        self._decoders, self._large_decoder = (
+            Batcher(
+                name,
+                self._decode,
+                max_batch=1,
+                max_queue=MAX_WAITING_IMAGES,
+                threads=threads,
+                background=True,
+            )
+            for name, threads in (("image", cores()), ("large image", 1))
+        )
         self._proving = threading.Lock()
         self._is_proved = False
-        self._is_closing = False
 
     @classmethod
     def load(cls, model: str, device: str | None = None) -> ClipEncoder:
@@ -124,14 +134,12 @@ class ClipEncoder:
             DeadlineExceeded: the time limit passed.
             Unavailable: the model failed, or the encoder is closed.
         """
+        ends = time.monotonic() + time_limit_seconds
         self._images.check_room(len(images))
-        decoding = self._start_decoding(images)
-        try:
-            return self._images.ask(decoding, time_limit_seconds)
-        except ImageSearchError:
-            for future in decoding:
-                future.cancel()
-            raise
+        outcomes = self._decoded(images, ends)
+        pixels = [one for one in outcomes if not isinstance(one, RejectedImage)]
+        embeddings = iter(self._images.ask(pixels, _seconds_until(ends)))
+        return [one if isinstance(one, RejectedImage) else next(embeddings) for one in outcomes]
 
     def encode_text(
         self, text: str, time_limit_seconds: float = TEXT_LIMIT_SECONDS
@@ -178,9 +186,7 @@ class ClipEncoder:
 
     def close(self) -> None:
         """Fail what waits with Unavailable, and stop the threads."""
-        self._is_closing = True
-        self._decoders.shutdown(wait=False, cancel_futures=True)
-        close(self._texts, self._images)
+        close(self._texts, self._decoders, self._large_decoder, self._images)
 
     def _try_text_or_close(self) -> None:
         try:
@@ -190,19 +196,33 @@ class ClipEncoder:
             raise
 
     def _encode_probe(self, time_limit_seconds: float) -> None:
-        outcome = self.encode_images([_probe()], time_limit_seconds)[0]
+        """Run the model on an image that waits for no other to be decoded."""
+        outcome = self._images.ask([self._clip.preprocess(_probe())], time_limit_seconds)[0]
         if isinstance(outcome, RejectedImage):
             raise Unavailable(f"the model rejects a plain black image: {outcome}")
 
-    def _start_decoding(self, images: Sequence[bytes]) -> list[Future[Pixels | RejectedImage]]:
-        try:
-            return [self._decoders.submit(self._decode, data) for data in images]
-        except RuntimeError as error:  # the pool is shut down
-            raise Unavailable("the image encoder is stopping") from error
+    def _decoded(self, images: Sequence[bytes], ends: float) -> list[Pixels | RejectedImage]:
+        """Return for each image its pixels or why there are none, by *ends* of monotonic time."""
+        outcomes: dict[int, Pixels | RejectedImage] = {}
+        small, large = dict[int, Decoding](), dict[int, Decoding]()
+        for number, data in enumerate(images):
+            try:
+                decoding = self._clip.plan(data)
+            except RejectedImage as rejection:
+                outcomes[number] = rejection
+                continue
+            (large if decoding.memory_bytes > LARGE_BYTES else small)[number] = decoding
+        for decoder, some in ((self._decoders, small), (self._large_decoder, large)):
+            decoded = decoder.ask(list(some.values()), _seconds_until(ends))
+            outcomes |= zip(some, decoded, strict=True)
+        return [outcomes[number] for number in range(len(images))]
 
-    def _decode(self, data: bytes) -> Pixels | RejectedImage:
+    def _decode(self, decodings: Sequence[Decoding]) -> list[Pixels | RejectedImage]:
+        return [self._pixels(decoding) for decoding in decodings]
+
+    def _pixels(self, decoding: Decoding) -> Pixels | RejectedImage:
         try:
-            return self._clip.preprocess(data)
+            return self._clip.framed(decoding)
         except RejectedImage as rejection:
             return rejection
 
@@ -215,24 +235,13 @@ class ClipEncoder:
                     raise Unavailable("the model gave an embedding that is not finite")
                 self._is_proved = True
 
-    def _embed_decoded(
-        self, decoding: Sequence[Future[Pixels | RejectedImage]]
-    ) -> list[Embedding | RejectedImage]:
+    def _embed_pixels(self, pixels: Sequence[Pixels]) -> list[Embedding | RejectedImage]:
         self._prove_vision()
-        decoded = [self._decoded(future) for future in decoding]
-        pixels = [one for one in decoded if not isinstance(one, RejectedImage)]
-        embeddings = iter(self._clip.embed_images(pixels) if pixels else ())
-        return [
-            one if isinstance(one, RejectedImage) else _finite(next(embeddings)) for one in decoded
-        ]
+        return [_finite(embedding) for embedding in self._clip.embed_images(pixels)]
 
-    def _decoded(self, future: Future[Pixels | RejectedImage]) -> Pixels | RejectedImage:
-        try:
-            return future.result()
-        except CancelledError:
-            if self._is_closing:
-                raise Unavailable("the image encoder is stopping") from None
-            return RejectedImage("nobody waits for it")  # others of the batch have a caller still
+
+def _seconds_until(ends: float) -> float:
+    return max(0.0, ends - time.monotonic())
 
 
 def _finite(embedding: Embedding) -> Embedding | RejectedImage:

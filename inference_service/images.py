@@ -1,95 +1,279 @@
 """Encoded bytes of an image to the pixels that a model takes, or to the reason why there are none.
 
-The model itself is in `clip.py`.
+What the bytes are is read in `picture_files.py`; the model itself is in `clip.py`.
 """
 
 from __future__ import annotations
 
 import io
+import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from imagesearch.errors import RejectedImage
+from inference_service.picture_files import PictureFile, cut_short, read, undecodable
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 50_000_000  # 150 MB once decoded; Pillow's own bound of 89 million is above it
+MAX_PIXELS = 50_000_000  # once decoded; a JPEG may be decoded at a fraction of its size
+MAX_WHOLE_PIXELS = 500_000_000  # of any image; cameras and telephones make up to 400 million
+MAX_MEMORY_BYTES = 800_000_000  # what MAX_PIXELS take in the most costly format, WebP
+MAX_DECODING_SECONDS = 5.0  # of the decoding thread alone; no harmless JPEG or PNG took 3
 MIN_SIDE = 8  # pixels, a JPEG's own block: a thinner image shows nothing a caption could be about
 MAX_ASPECT = 250  # a longer and thinner image fills the memory once its short side is 224 pixels
-PREPROCESSING_VERSION = 2  # raise it whenever the same bytes come to give other arrays
+PREPROCESSING_VERSION = 3  # raise it whenever the same bytes come to give other arrays
+_BYTES_A_PIXEL = {"JPEG": 8, "PNG": 8, "WEBP": 16}  # as measured, while it is decoded and made RGB
+_BYTES_A_COEFFICIENT = 2
+_STRIP_PIXELS = 1_000_000  # Pillow composes them without letting other threads go on: 10 ms
+_CONTRAST = 16  # of 255; with less there is nothing to see
+_SAMPLE_SIDE = 128  # pixels, of what the contrast is looked for in
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
+Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
-# Pillow only warns up to twice its pixel bound, and its other warnings are about metadata that
-# is not used here.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")  # they are about metadata, not used here
+
+
+@dataclass(frozen=True)
+class Picture:
+    """
+    A decoded picture, upright and in mode RGB.
+
+    Attributes:
+        size: width and height of the whole, of which *image* may be a fraction.
+        box: what of *image* it fills; a drafted JPEG has a part of a pixel too much.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    box: Box
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What decoding a picture will take; `plan` makes one."""
+
+    file: PictureFile
+    draft_side: int | None
+    scale: int  # the picture is decoded at 1 / scale of its size
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory it takes."""
+        pixels = self._decoded_pixels * _BYTES_A_PIXEL[self.file.format]
+        coefficients = self.file.coefficients * _BYTES_A_COEFFICIENT
+        return (pixels + coefficients) * (2 if self.file.is_unended else 1)
+
+    @property
+    def _decoded_pixels(self) -> int:
+        width, height = self.file.size
+        return -(-width // self.scale) * -(-height // self.scale)
+
+    def check(self, max_pixels: int) -> None:
+        """Raise RejectedImage when it would take too much, or gives too thin a picture."""
+        width, height = self.file.size
+        size = f"{width} x {height}"
+        for pixels, limit in (
+            (self._decoded_pixels, max_pixels),
+            (width * height, MAX_WHOLE_PIXELS),
+        ):
+            if pixels > limit:
+                raise RejectedImage(f"the image has more than {limit} pixels: {size}")
+        if min(width, height) < MIN_SIDE:
+            raise RejectedImage(f"the image has a side under {MIN_SIDE} pixels: {size}")
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise RejectedImage(f"the image is too long and thin: {size}")
+        if self.memory_bytes > MAX_MEMORY_BYTES:
+            takes = f"{self.memory_bytes} bytes of memory, of at most {MAX_MEMORY_BYTES}"
+            raise RejectedImage(f"decoding a {self.file.format} of {size} pixels takes {takes}")
+
+    def picture(self, clock: Callable[[], float] = time.thread_time) -> Picture:
+        """
+        Decode it.
+
+        Args:
+            clock: seconds that this thread has worked. Time in which others have the cores does
+                not count, so that a harmless picture is not rejected by a busy machine.
+
+        Raises:
+            RejectedImage: it is damaged, or takes more than MAX_DECODING_SECONDS.
+        """
+        try:
+            return self._upright(_rgb(self._load(clock), self.file.depth))
+        except RejectedImage:
+            raise
+        except OSError as error:
+            if "truncated" in str(error):
+                raise cut_short(self.file.format, self.file.length) from error
+            raise undecodable(error) from error
+        except Exception as error:  # what hostile bytes raise in Pillow is open-ended
+            raise undecodable(error) from error
+
+    def _load(self, clock: Callable[[], float]) -> Image.Image:
+        ends, data = clock() + MAX_DECODING_SECONDS, b"".join(self.file.parts)
+        if not self.file.is_unended:
+            return self._loaded(_Paced(data, clock, ends))
+        # Where pixels are missing, they depend on what follows in their stead.
+        image, other = (self._loaded(_Paced(data + rest, clock, ends)) for rest in _JPEG_ENDS)
+        if ImageChops.difference(image, other).getbbox() is not None:
+            raise cut_short("JPEG", self.file.length)
+        return image
+
+    def _loaded(self, file: _Paced) -> Image.Image:
+        image = _FORMATS[self.file.format](file)
+        if self.scale > 1:
+            image.draft(None, (self.draft_side or 0, self.draft_side or 0))
+        image.load()
+        return image
+
+    def _upright(self, image: Image.Image) -> Picture:
+        width, height = (side / self.scale for side in self.file.size)
+        method, edges = _TURNS[self.file.orientation]
+        # How far the picture is from each edge of what was decoded, before and after turning.
+        gaps = (0.0, 0.0, image.width - width, image.height - height)
+        left, top, right, bottom = (gaps[edge] for edge in edges)
+        if method is not None:
+            image = image.transpose(method)
+        size = self.file.size if self.file.orientation < 5 else self.file.size[::-1]
+        return Picture(image, size, (left, top, image.width - right, image.height - bottom))
+
+
+class _Paced(io.BytesIO):
+    """A file that Pillow reads in blocks, and that ends the reading when it takes too long."""
+
+    def __init__(self, data: bytes, clock: Callable[[], float], ends: float) -> None:
+        super().__init__(data)
+        self._clock = clock
+        self._ends = ends
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._clock() > self._ends:
+            limit = f"{MAX_DECODING_SECONDS:g} seconds"
+            raise RejectedImage(f"decoding the image takes more than {limit}")
+        return super().read(size)
+
+
+_FORMATS: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+}
+_JPEG_ENDS = (b"\xff\xd9", bytes(range(0x55, 0xFF)) * 4 + b"\xff\xd9")
+_TURNS: dict[int, tuple[Image.Transpose | None, tuple[int, int, int, int]]] = {
+    1: (None, (0, 1, 2, 3)),
+    2: (Image.Transpose.FLIP_LEFT_RIGHT, (2, 1, 0, 3)),
+    3: (Image.Transpose.ROTATE_180, (2, 3, 0, 1)),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM, (0, 3, 2, 1)),
+    5: (Image.Transpose.TRANSPOSE, (1, 0, 3, 2)),
+    6: (Image.Transpose.ROTATE_270, (3, 0, 1, 2)),
+    7: (Image.Transpose.TRANSVERSE, (3, 2, 1, 0)),
+    8: (Image.Transpose.ROTATE_90, (1, 2, 3, 0)),
+}  # of EXIF's orientations: how to turn it, and which edges come to be left, top, right and bottom
+
+
+def plan(data: bytes, max_pixels: int = MAX_PIXELS, draft_side: int | None = None) -> Decoding:
+    """
+    Return how *data* can be decoded, having decoded none of it; arguments as in `decode`.
+
+    Raises:
+        RejectedImage: it cannot, by what its header says.
+    """
+    file = read(data)
+    scale = _draft_scale(file.size, draft_side) if draft_side and file.format == "JPEG" else 1
+    decoding = Decoding(file, draft_side, scale)
+    decoding.check(max_pixels)
+    return decoding
+
+
+def _draft_scale(size: tuple[int, int], side: int) -> int:
+    return next((scale for scale in (8, 4, 2) if min(size) // side >= scale), 1)
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS, draft_side: int | None = None) -> Image.Image:
     """
     Return the picture in *data* in mode RGB, turned upright as its EXIF tag says.
 
-    Of an animation it is the first frame. Transparent parts are laid on white and CMYK is
-    converted as `transformers`' CLIPImageProcessor does; 16-bit grey keeps its high byte, where
-    Pillow's own conversion would clip it to white.
+    Of an animation it is the first frame. Transparent parts are laid on white, unless there is
+    nothing to see then: a white drawing is laid on black. CMYK is converted as `transformers`'
+    CLIPImageProcessor does; 16-bit grey keeps its high byte, where Pillow's own conversion would
+    clip it to white.
 
     Args:
         data: the bytes of a JPEG, PNG or WebP file.
-        max_pixels: width x height above which nothing is decoded; at most Pillow's 89 million.
+        max_pixels: width x height, of what is decoded, above which nothing is.
         draft_side: a JPEG comes at 1/2, 1/4 or 1/8 of its size if its shorter side, in pixels,
             is no less than this then; it is decoded several times faster.
 
     Raises:
-        RejectedImage: anything else, cut short, above *max_pixels*, or with a side
-            under MIN_SIDE or over MAX_ASPECT times the other.
+        RejectedImage: anything else, cut short, above *max_pixels* or another limit of this file
+            and of `picture_files.py`; a JPEG may lack its end marker.
     """
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        _check_size(image, max_pixels)
-        if draft_side is not None:
-            image.draft(None, (draft_side, draft_side))  # does nothing but to a JPEG
-        image.load()
-        return _rgb(_upright(image))
-    except RejectedImage:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise RejectedImage(f"the image has more than {max_pixels} pixels") from error
-    except UnidentifiedImageError as error:
-        raise RejectedImage(f"{len(data)} bytes that are no JPEG, PNG or WebP image") from error
-    except Exception as error:  # what hostile bytes raise in Pillow is open-ended
-        raise RejectedImage(f"the image cannot be decoded: {error}") from error
+    return plan(data, max_pixels, draft_side).picture().image
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise RejectedImage(f"the image has more than {max_pixels} pixels: {width} x {height}")
-    if min(width, height) < MIN_SIDE:
-        raise RejectedImage(f"the image has a side under {MIN_SIDE} pixels: {width} x {height}")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise RejectedImage(f"the image is too long and thin: {width} x {height}")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # noqa: BLE001 - a corrupt EXIF block may raise anything; the pixels are fine
-        return image
-    return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, depth: int) -> Image.Image:
     if image.mode.startswith("I;16"):
-        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)  # (H, W)
-        return Image.fromarray(high_bytes).convert("RGB")
+        image = _high_bytes(image)
+    elif "transparency" in image.info:
+        image.info["transparency"] = _eight_bits(image, depth)
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
+        return _on_ground(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _high_bytes(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey in mode L, or LA where a grey is transparent."""
+    values = np.asarray(image)  # (H, W)
+    grey = Image.fromarray((values >> 8).astype(np.uint8))
+    key = image.info.get("transparency")
+    if key is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(((values != key) * 255).astype(np.uint8))))
+
+
+def _eight_bits(image: Image.Image, depth: int) -> Any:
+    """Return the transparent colour scaled as the samples are, which Pillow leaves to us."""
+    key = image.info["transparency"]
+    if image.mode == "L" and depth < 8:
+        return key % 2**depth * (255 // (2**depth - 1))
+    if image.mode == "RGB" and depth == 16:
+        return tuple(value >> 8 for value in key)
+    return key
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    """Lay a transparent *image* on white, or on black if there is something to see there alone."""
+    size = min(image.width, _SAMPLE_SIDE), min(image.height, _SAMPLE_SIDE)
+    sample = image.resize(size, Image.Resampling.NEAREST)
+    is_black = not _has_contrast(sample, "white") and _has_contrast(sample, "black")
+    return _composed(image, "black" if is_black else "white")
+
+
+def _composed(image: Image.Image, ground: str) -> Image.Image:
+    """Lay *image* on *ground*, strip by strip, and return it in mode RGB."""
+    width, rows = image.width, max(1, _STRIP_PIXELS // image.width)
+    if image.height <= rows:
+        on_ground = Image.new("RGBA", image.size, ground)
+        return Image.alpha_composite(on_ground, image.convert("RGBA")).convert("RGB")
+    composed = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, width, min(top + rows, image.height)))
+        composed.paste(_composed(strip, ground), (0, top))
+    return composed
+
+
+def _has_contrast(image: Image.Image, ground: str) -> bool:
+    """Return whether there is anything to see of *image* on *ground*."""
+    extrema: Any = _composed(image, ground).getextrema()
+    return any(high - low >= _CONTRAST for low, high in extrema)
 
 
 @dataclass(frozen=True)
@@ -120,9 +304,10 @@ class Framing:
         side = self.short_side if isinstance(self.short_side, int) else max(self.short_side)
         return 2 * side
 
-    def frame(self, image: Image.Image) -> Pixels:
-        """Return *image*, in mode RGB, resized and cropped: (height, width, 3)."""
-        resized = image.resize(self._resized(image.size), self.resample)
+    def frame(self, picture: Picture) -> Pixels:
+        """Return *picture* resized and cropped: (height, width, 3)."""
+        size = self._resized(picture.size)
+        resized = picture.image.resize(size, self.resample, picture.box)
         if self.crop is None:
             return np.asarray(resized)
         # Not with resize's own `box`, which rounds in another order than `transformers` does.

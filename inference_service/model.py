@@ -20,7 +20,7 @@ from tokenizers import Encoding, Tokenizer
 from imagesearch.model import Embeddings
 from imagesearch.ports import TextEmbedding
 from inference_service.checkpoint import Config, Weights, read_tokenizer, read_weights
-from inference_service.images import Framing, Pixels, decode
+from inference_service.images import Decoding, Framing, Pixels, plan
 from inference_service.processor_config import read_framing
 from inference_service.typed_text import straightened
 
@@ -92,7 +92,15 @@ class Clip:
         Raises:
             RejectedImage: as in `images.decode`.
         """
-        return self.framing.frame(decode(data, draft_side=self.framing.draft_side))
+        return self.framed(self.plan(data))
+
+    def plan(self, data: bytes) -> Decoding:
+        """Return how *data* can be decoded, or raise RejectedImage; nothing is decoded yet."""
+        return plan(data, draft_side=self.framing.draft_side)
+
+    def framed(self, decoding: Decoding) -> Pixels:
+        """Decode what was planned, resized and cropped; raise RejectedImage where it is damaged."""
+        return self.framing.frame(decoding.picture())
 
     def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
         """Return (len(images), embedding_dim), rows of unit L2 norm."""
