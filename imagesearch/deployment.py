@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE
 
 QUERY_SERVICE = "query"  # functions/query
+# A search of a new keyword waits, and holds its thread, for up to 25 s: 64 of them leave 16 for the
+# searches that are answered at once, and for `/alive`.
+QUERY_CONCURRENCY = 80
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,7 @@ def _function(name: str, *, concurrency: int, ready_path: str) -> Service:
 
 
 SERVICES: tuple[Service, ...] = (
-    # A search of a new keyword waits, and holds its thread, for up to 25 s: 64 of them leave 16 for
-    # the searches that are answered at once, and for `/alive`.
-    _function(QUERY_SERVICE, concurrency=80, ready_path="/ready"),
+    _function(QUERY_SERVICE, concurrency=QUERY_CONCURRENCY, ready_path="/ready"),
     # Four jobs are at work, each on `DOWNLOAD_CONNECTIONS` threads of its own; the others wait here
     # for their turn, where a refusal would rest for longer, and count as a failed delivery.
     _function(FETCH_SERVICE, concurrency=16, ready_path="/alive"),
@@ -53,7 +54,12 @@ SERVICES: tuple[Service, ...] = (
         # Cloud Run kills it 10 s after it has asked for the end; the model's threads need some.
         (
             *("uvicorn", "--factory", "inference_service.app:create", "--no-access-log"),
-            *("--timeout-graceful-shutdown", "6"),
+            *(
+                "--timeout-graceful-shutdown",
+                "6",
+                "--http",
+                "imagesearch.uvicorn_protocol:Protocol",
+            ),
         ),
         # Of 160, 128 may be pushes, which wait for their turn without a thread; `app.py` keeps the
         # rest for searches. Above 60 % of it Cloud Run starts another instance.

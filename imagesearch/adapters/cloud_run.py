@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import ssl
 import threading
 import time
@@ -24,6 +25,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from imagesearch import work
+from imagesearch.deployment import QUERY_CONCURRENCY
 from imagesearch.errors import (
     Bug,
     DeadlineExceeded,
@@ -41,7 +43,6 @@ if TYPE_CHECKING:  # a function imports it with its first request
 
 # Above the start of a service that slept, which a request waits for: Cloud Run holds it meanwhile.
 PATIENCE_SECONDS = 60.0
-_CONNECTIONS = 64  # kept open; more are opened when more threads ask at once
 _MAX_BYTES = 10_000_000  # of an answer; one of 200 hits has some 0.1 MB
 _CHUNK_BYTES = 65_536
 _RESTS_SECONDS = (0.1, 0.4)  # before the second and the third attempt
@@ -173,9 +174,9 @@ class _Answer:
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """The seconds of Retry-After; None without one, or with a date."""
+        """The seconds of Retry-After; None without one, with a date, or with more than a day."""
         value = self.headers.get("Retry-After", "")
-        return float(value) if value.isascii() and value.isdecimal() else None
+        return float(value) if re.fullmatch(r"[0-9]{1,5}", value) else None
 
 
 class _ErrorDetail(BaseModel):
@@ -362,9 +363,10 @@ class _Http:
 
         with self._lock:
             if self._pools is None:
+                # A connection is kept for each thread that may ask.
                 # One context for all connections: reading the authorities takes some 30 ms.
                 context = ssl.create_default_context() if self._url.startswith("https:") else None
-                self._pools = urllib3.PoolManager(maxsize=_CONNECTIONS, ssl_context=context)
+                self._pools = urllib3.PoolManager(maxsize=QUERY_CONCURRENCY, ssl_context=context)
             return self._pools
 
     def _timeout(self, deadline: float) -> urllib3.Timeout:
