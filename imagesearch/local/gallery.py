@@ -13,6 +13,7 @@ import hmac
 import html
 import io
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from typing import Any, Final
 
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -238,16 +240,11 @@ class Gallery:
 
     def preview(self, request: Request) -> Response:
         """Answer `GET /photo/{id}_150.jpg`, which never expires."""
-        scene_id = _scene_id(request)
-        if scene_id is None:
-            return PlainTextResponse("Not Found", 404)
-        return _jpeg_response(scene_id, _PREVIEW_BOX)
+        return _jpeg_response(_scene_id(request), _PREVIEW_BOX)
 
     def page(self, request: Request) -> Response:
         """Answer `GET /illustrations/{id}/` with the picture's own page."""
         scene_id = _scene_id(request)
-        if scene_id is None:
-            return PlainTextResponse("Not Found", 404)
         address = f"../../get/{self.tickets.issue(scene_id)}_640.jpg"
         return HTMLResponse(_page(scenes.scene(scene_id), address))
 
@@ -261,9 +258,14 @@ def _refusal(text: str, headers: Mapping[str, str] | None = None) -> Response:
     return PlainTextResponse(text, 400, headers)
 
 
-def _scene_id(request: Request) -> int | None:
-    scene_id = int(request.path_params["id"]) - FIRST_ID
-    return scene_id if 0 <= scene_id < scenes.SCENE_COUNT else None
+def _scene_id(request: Request) -> int:
+    """Return which picture the path names, or raise HTTPException."""
+    text = str(request.path_params["id"])
+    if re.fullmatch(r"[0-9]{1,10}", text):  # int() refuses what has thousands of digits
+        scene_id = int(text) - FIRST_ID
+        if 0 <= scene_id < scenes.SCENE_COUNT:
+            return scene_id
+    raise HTTPException(404)
 
 
 # A file of its own: the site's Content-Security-Policy admits no style within a page.
@@ -350,8 +352,8 @@ def create_gallery(
     routes = [
         Route("/api/", gallery.api),
         Route("/get/{name}.jpg", gallery.image),
-        Route("/photo/{id:int}_150.jpg", gallery.preview),
-        Route("/illustrations/{id:int}/", gallery.page),
+        Route("/photo/{id}_150.jpg", gallery.preview),
+        Route("/illustrations/{id}/", gallery.page),
         Route("/style.css", lambda _: Response(_STYLE, media_type="text/css")),
     ]
     return Starlette(routes=routes, middleware=[Middleware(_Latency, seconds=latency_seconds)])
