@@ -115,7 +115,9 @@ class Settings(BaseModel):
         description="New keywords a client may ask for in a minute; known ones are not counted.",
     )
     allowed_origins: Origins = Field(
-        "", description="Origins that may call the API from a page, comma separated, or `*`."
+        "",
+        description="Origins that may call the API from a page, comma separated, or `*`; on a "
+        "loopback address their hosts are answered, too.",
     )
     image_base_url: Url = Field(
         "",

@@ -20,15 +20,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagesearch import bootstrap, http_api, push, work
+from imagesearch.asgi_door import AlwaysAnswered, BoundedBodies
 from imagesearch.bootstrap import CloudServices, Services
 from imagesearch.embed import EmbedReport
-from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded
+from imagesearch.errors import Bug, ImageSearchError, Overloaded
 from imagesearch.messages import EmbedBatch, PushEnvelope, ScoreRequest
 from imagesearch.ports import ScoreReply
 from imagesearch.topics import PATIENCE_SECONDS
@@ -83,7 +84,7 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
     at_work = ThreadPoolExecutor(PUSHES_AT_WORK, thread_name_prefix="push")
 
     async def score(request: Request) -> Response:
-        asked = await _score_request(request)
+        asked = ScoreRequest.parse(await request.body())
         work.note(pool_id=asked.pool_id, generation=asked.generation)
         with scores.one():
             reply = await run_in_threadpool(services.score.score, asked)
@@ -91,7 +92,7 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
         return Response(_REPLY.dump_json(reply), media_type="application/json")
 
     async def embed(request: Request) -> Response:
-        body = await _body(request, push.MAX_BODY_BYTES)
+        body = await request.body()
         patience = push.Patience(patience_seconds)
 
         def handle() -> int:
@@ -130,30 +131,18 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
             Route("/started", started),
             Route("/ready", ready),
         ],
-        middleware=[Middleware(_Watch), Middleware(_Door)],
+        middleware=[
+            Middleware(AlwaysAnswered),
+            Middleware(
+                BoundedBodies,
+                most_bytes=MAX_SCORE_BYTES,
+                larger={EMBED_PATH: push.MAX_BODY_BYTES},
+            ),
+            Middleware(_Watch),
+            Middleware(_Door),
+        ],
         exception_handlers={kind: _on_the_loop(answer) for kind, answer in _ANSWERS.items()},
     )
-
-
-async def _body(request: Request, most_bytes: int) -> bytes:
-    """Return the body, or of one that is larger than *most_bytes* enough to tell."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most_bytes:
-                break
-    except ClientDisconnect as error:
-        raise InvalidRequest("the client hung up before its body had come") from error
-    return bytes(body)
-
-
-async def _score_request(request: Request) -> ScoreRequest:
-    body = await _body(request, MAX_SCORE_BYTES)
-    if len(body) > MAX_SCORE_BYTES:
-        limit = f"the body must have at most {MAX_SCORE_BYTES} bytes"
-        raise InvalidRequest(f"{limit}, got more", field="body")
-    return ScoreRequest.parse(body)
 
 
 async def _in_turn(threads: Executor, handle: Callable[[], int], patience: push.Patience) -> int:

@@ -11,16 +11,18 @@ import threading
 import functions_framework
 from flask import Request, Response, current_app
 
-from imagesearch import bootstrap, push
+from imagesearch import bootstrap, push, wsgi_door
 from imagesearch.errors import ImageSearchError, Overloaded
 from imagesearch.fetch import FetchReport
 from imagesearch.messages import DeadLetter, FetchJob, PushEnvelope
 from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
 
 JOBS_AT_ONCE = 4  # the other requests of an instance wait for their turn
+WAITING = 8  # threads that wait for a body, of the 16 of `imagesearch/deployment.py`
 
 logger = logging.getLogger(__name__)
 _turns = threading.BoundedSemaphore(JOBS_AT_ONCE)
+wsgi_door.guard(most_bytes=push.MAX_BODY_BYTES, waiting=WAITING)
 
 
 @functions_framework.http
@@ -33,7 +35,7 @@ def fetch(request: Request) -> Response:
     except ImageSearchError as error:  # nacked, whatever it is: it is there when this is mended
         logger.error("%s", error)
         return Response(status=error.status)
-    body = request.stream.read(push.MAX_BODY_BYTES + 1)
+    body = request.get_data()
     if request.path == "/dead-letter":
         return Response(status=_give_up(body, services))
     return Response(status=_fetch(body, services))

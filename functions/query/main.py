@@ -12,7 +12,7 @@ from typing import Any
 import functions_framework
 from flask import Request, Response, current_app
 
-from imagesearch import bootstrap, clients, http_api, work
+from imagesearch import bootstrap, clients, http_api, work, wsgi_door
 from imagesearch.errors import (
     Bug,
     ImageSearchError,
@@ -23,6 +23,7 @@ from imagesearch.errors import (
 from imagesearch.search import SearchAnswer
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
+WAITING = 16  # threads that wait for a body, of the 80 of `imagesearch/deployment.py`
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW = ", ".join(METHODS)
 # What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
@@ -31,6 +32,7 @@ ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
+wsgi_door.guard(most_bytes=MAX_BODY_BYTES, waiting=WAITING)
 
 
 @functions_framework.http
@@ -69,11 +71,6 @@ def _answer(request: Request, services: bootstrap.Services) -> Response:
         return Response(status=204, headers={"Allow": ALLOW, **headers})
     if request.method not in METHODS:
         return _refuse(405, "method_not_allowed", f"{request.method} is none of {ALLOW}")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        got = f"got {request.content_length}"
-        return _refuse(
-            413, "too_large", f"the body must have at most {MAX_BODY_BYTES} bytes, {got}"
-        )
     try:
         return _route(request, services)
     except ImageSearchError as error:

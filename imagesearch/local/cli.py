@@ -94,8 +94,11 @@ def serve(
     data_dir: DataDir = None,
 ) -> None:
     """Serve the page and the API until Ctrl-C."""
-    import uvicorn  # only here: a search starts faster without it
+    # Only here, as they import uvicorn: a search starts faster without it.
+    from imagesearch.local.server import Server, known_hosts, server_config
+    from imagesearch.uvicorn_protocol import raise_descriptor_limit
 
+    raise_descriptor_limit()
     settings = _settings(bind_address=host, port=port, data_dir=data_dir)
     logs.configure(settings.log_level)
     with _listening(settings) as listener:
@@ -103,18 +106,17 @@ def serve(
         with _stack(settings) as stack:
             stack.announce(url)
             out.print(_greeting(settings, url))
-            config = uvicorn.Config(
+            config = server_config(
                 stack.app,
-                log_config=None,
+                known_hosts(settings),
                 timeout_graceful_shutdown=10,
-                server_header=False,
                 # Else uvicorn believes whoever is on this machine.
                 proxy_headers=settings.trusted_proxies > 0,
             )
             # uvicorn ends its requests, then raises the signal again: here it is heeded.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with suppress(KeyboardInterrupt):
-                uvicorn.Server(config).run(sockets=[listener])
+                Server(config).run(sockets=[listener])
 
 
 @cli.command(epilog=SEARCH_EXAMPLES)

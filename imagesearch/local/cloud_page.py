@@ -16,8 +16,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from imagesearch.adapters.object_names import checked_object_name
+from imagesearch.asgi_door import JsonErrors
 from imagesearch.errors import InvalidRequest
 from imagesearch.local.page import SecurityHeaders, page_config, page_files
 
@@ -26,7 +28,7 @@ _IMAGE_SECONDS = 10.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
 
 
-def create_site(api_url: str, bucket_url: str, demo_keywords: Sequence[str]) -> Starlette:
+def create_site(api_url: str, bucket_url: str, demo_keywords: Sequence[str]) -> ASGIApp:
     """
     Return the site of the page, which asks the API at *api_url*.
 
@@ -46,9 +48,10 @@ def create_site(api_url: str, bucket_url: str, demo_keywords: Sequence[str]) -> 
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
     images = Mount(IMAGES_PATH, routes=[Route("/{name}", image)], middleware=any_origin)
     config = Route("/config.json", page_config(api_url, demo_keywords))
-    return Starlette(
+    site = Starlette(
         routes=[config, images, Mount("/", page_files())], middleware=[Middleware(SecurityHeaders)]
     )
+    return JsonErrors(site)
 
 
 def _image(url: str) -> Response:

@@ -11,8 +11,17 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from imagesearch.local.server import Server, server_config
+from imagesearch.uvicorn_protocol import Protocol
+
 START_SECONDS = 10.0
 STOP_SECONDS = 2  # for answers in hand
+
+
+class BesideProtocol(Protocol):
+    """The HTTP of a server that most people do not ask."""
+
+    share = 0.125
 
 
 def listen(port: int = 0, address: str = "127.0.0.1") -> socket.socket:
@@ -37,23 +46,28 @@ def listen(port: int = 0, address: str = "127.0.0.1") -> socket.socket:
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket.socket, name: str) -> Iterator[None]:
+def serving(
+    app: ASGIApp,
+    listener: socket.socket,
+    name: str,
+    protocol: type[Protocol] = BesideProtocol,
+) -> Iterator[None]:
     """
-    Serve *app* on *listener* until the end of the context.
+    Serve *app* on *listener*, to this machine alone, until the end of the context.
 
     Raises:
         RuntimeError: it did not start within `START_SECONDS`.
     """
-    config = uvicorn.Config(
+    config = server_config(
         app,
-        log_config=None,
+        frozenset(),
+        protocol=protocol,
         log_level="warning",
         access_log=False,
-        lifespan="off",
         proxy_headers=False,  # nobody stands in front, whatever a request says
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name=name, daemon=True
     )

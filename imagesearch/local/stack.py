@@ -18,7 +18,6 @@ import httpx
 from a2wsgi import WSGIMiddleware
 from flask import Flask
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -27,6 +26,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 from werkzeug.test import Client
 
+from imagesearch.asgi_door import JsonErrors
 from imagesearch.bootstrap import Services
 from imagesearch.config import Settings
 from imagesearch.errors import ImageSearchError, Overloaded, Unavailable
@@ -178,7 +178,7 @@ def _asgi_endpoint(app: ASGIApp, path: str) -> Callable[[bytes], int]:
     return lambda body: asyncio.run(post(body))
 
 
-def _site(stack: Stack, gallery: Starlette | None) -> Starlette:
+def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
     # a2wsgi's own type of a WSGI application is narrower than what Flask is.
     searches: Any = WSGIMiddleware(cast(Any, stack.query), workers=SEARCH_THREADS)
     others: Any = WSGIMiddleware(cast(Any, stack.query), workers=OTHER_THREADS)
@@ -193,31 +193,15 @@ def _site(stack: Stack, gallery: Starlette | None) -> Starlette:
         *([Mount(GALLERY_PATH, gallery)] if gallery else []),
         Mount("/", page_files()),
     ]
-    return Starlette(
+    site = Starlette(
         routes=routes,
         middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={
-            HTTPException: _answer_http_error,
-            ImageSearchError: _answer_error,
-            Exception: _answer_bug,
-        },
+        exception_handlers={ImageSearchError: _answer_error},
     )
-
-
-def _answer_http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - how Starlette types a handler
-    code = "not_found" if error.status_code == 404 else "http_error"
-    body = {"error": {"code": code, "message": str(error.detail)}}
-    return JSONResponse(body, error.status_code, error.headers)
+    return JsonErrors(site)
 
 
 def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
     logger.warning("%s: %s", request.url.path, error)
     return JSONResponse(error_json(error), error.status, retry_after(error))
-
-
-def _answer_bug(request: Request, error: Exception) -> Response:
-    logger.error("%s: a bug", request.url.path, exc_info=error)
-    message = "something went wrong in here; it is logged"
-    return JSONResponse({"error": {"code": "internal", "message": message}}, 500)

@@ -382,6 +382,8 @@ def test_the_page_of_a_picture_shows_it_with_title_tags_and_credit(client: httpx
         "/illustrations/0/",
         "/photo/7_150.jpg",
         "/illustrations/x/",
+        f"/illustrations/{'9' * 5000}/",
+        f"/photo/{'9' * 5000}_150.jpg",
         "/",
     ],
 )

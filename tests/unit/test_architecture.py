@@ -39,6 +39,10 @@ ALLOWED = {
         "imagesearch.work",
     },
     "imagesearch.clients": {"imagesearch.errors", "imagesearch.ports"},
+    "imagesearch.bodies": {"imagesearch.work"},
+    "imagesearch.wsgi_door": {"imagesearch.bodies"},
+    "imagesearch.asgi_door": {"imagesearch.bodies"},
+    "imagesearch.uvicorn_protocol": {"imagesearch.bodies"},
     "imagesearch.search": {
         "imagesearch.clients",
         "imagesearch.work",
@@ -57,6 +61,7 @@ ALLOWED["imagesearch.adapters"] = {
     "imagesearch.adapters",
     "imagesearch.work",
     "imagesearch.clock",
+    "imagesearch.deployment",
     "imagesearch.topics",
     "imagesearch.errors",
     "imagesearch.messages",

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from imagesearch.local.cloud_page import create_site
 from tests.stub_http import Request, Script, StubServer, reply
@@ -67,4 +68,11 @@ def test_an_emulator_that_fails_is_told_in_our_own_words(upstream: bytes, status
 
     answer, _ = asked(script, "pixabay-1.jpg")
     assert answer.status_code == status
-    assert answer.text in ("Not Found", "the storage emulator does not answer")
+    message = answer.json()["error"]["message"]
+    assert message in ("Not Found", "the storage emulator does not answer")
+
+
+def test_what_the_site_does_not_have_is_told_in_json_too() -> None:
+    site = TestClient(create_site("", "http://127.0.0.1:9/bucket", ()))
+    for path in ("/nothing", "/images/x/y"):
+        assert site.get(path).json()["error"]["code"] == "not_found"

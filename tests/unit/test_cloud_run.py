@@ -24,6 +24,7 @@ import trustme
 import uvicorn
 
 from imagesearch.adapters.cloud_run import CloudRunScorer
+from imagesearch.deployment import QUERY_CONCURRENCY
 from imagesearch.errors import (
     Bug,
     DeadlineExceeded,
@@ -224,6 +225,31 @@ def test_one_connection_serves_one_request_after_the_other() -> None:
     with Stub(in_turn(GOOD)) as server, scorer(server.origin + "/") as asked:
         assert [asked.score(REQUEST) for _ in range(10)] == [EMPTY] * 10
     assert server.connections == 1
+
+
+def test_a_connection_is_kept_for_each_thread_of_the_query_function() -> None:
+    together = threading.Barrier(QUERY_CONCURRENCY, timeout=30)
+
+    def script(_: Request) -> bytes:
+        together.wait()  # so that each thread needs a connection of its own
+        return GOOD
+
+    with (
+        Stub(script) as server,
+        scorer(server.origin) as asked,
+        ThreadPoolExecutor(QUERY_CONCURRENCY) as threads,
+    ):
+        for _ in range(2):
+            list(threads.map(asked.score, [REQUEST] * QUERY_CONCURRENCY))
+    assert server.connections == QUERY_CONCURRENCY
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "１", "1_0"])
+def test_a_retry_after_that_is_no_number_of_seconds_counts_for_none(value: str) -> None:
+    with Stub(in_turn(reply(429, Retry_After=value.encode().decode("latin-1")))) as server:
+        error = error_of(server.origin)
+    assert isinstance(error, Overloaded)
+    assert error.retry_after_seconds == 5.0
     assert {request.target for request in server.requests} == {"/score"}
 
 

@@ -683,7 +683,6 @@ MALFORMED = [
     b'{"message": {"data": "e30=", "attributes": ["trace"]}}',
     b'{"message": {"data": "e30="}, "deliveryAttempt": "often"}',
     b'{"message": {"data": "e30="}, "deliveryAttempt": ' + b"9" * 5000 + b"}",
-    b'{"message": {"data": "' + b"A" * MAX_BODY_BYTES + b'"}}',
 ]
 
 
@@ -710,6 +709,16 @@ def test_a_push_of_what_no_catalog_holds_is_malformed(
     entry = log.only("FetchJob")
     assert entry["outcome"] == "malformed"
     assert next(iter(changes)) in entry["error"]
+
+
+@pytest.mark.parametrize("path", ["/", "/dead-letter", "/alive"])
+def test_a_push_larger_than_any_of_pubsub_is_refused_unread(
+    fetch: FlaskClient, path: str, log: Log
+) -> None:
+    response = fetch.post(path, data=b"x" * (MAX_BODY_BYTES + 1))
+    assert (response.status_code, response.headers["Connection"]) == (413, "close")
+    assert body(response)["error"]["code"] == "too_large"
+    assert log.only("request")["outcome"] == "too_large"
 
 
 def test_malformed_pushes_are_counted(fetch: FlaskClient, log: Log) -> None:

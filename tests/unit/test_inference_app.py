@@ -78,10 +78,16 @@ def test_a_body_that_is_no_json_object_is_a_400(client: TestClient, body: bytes)
     assert response.json()["error"]["code"] == "invalid_request"
 
 
-def test_a_body_larger_than_any_query_is_a_400(client: TestClient) -> None:
-    response = client.post("/score", content=b" " * (MAX_SCORE_BYTES + 1))
-    assert response.status_code == 400
+@pytest.mark.parametrize("path", ["/score", "/alive", "/nothing"])
+def test_a_body_larger_than_any_query_is_a_413(client: TestClient, path: str) -> None:
+    response = client.post(path, content=b" " * (MAX_SCORE_BYTES + 1))
+    assert (response.status_code, response.headers["Connection"]) == (413, "close")
     assert str(MAX_SCORE_BYTES) in response.json()["error"]["message"]
+
+
+def test_a_push_larger_than_any_of_pubsub_is_a_413(client: TestClient) -> None:
+    response = client.post("/events/embed", content=b"x" * (MAX_BODY_BYTES + 1))
+    assert response.json()["error"]["code"] == "too_large"
 
 
 def test_a_value_out_of_bounds_is_named_with_its_bound(client: TestClient) -> None:
@@ -107,9 +113,10 @@ def test_a_client_that_hangs_up_in_mid_body_is_no_bug(world: World, log: Log) ->
     async def send(_: Message) -> None:
         return
 
-    scope = {"type": "http", "method": "POST", "path": "/score", "headers": []}
+    headers = [(b"content-length", b"2")]
+    scope = {"type": "http", "method": "POST", "path": "/score", "headers": headers}
     asyncio.run(app({**scope, "query_string": b""}, receive, send))
-    entry = log.only("score")
+    entry = log.only("request")
     assert (entry["status"], entry["outcome"]) == (400, "invalid_request")
     assert entry["severity"] == "INFO"
 
@@ -149,7 +156,7 @@ def test_a_pushed_batch_is_embedded_and_acked(client: TestClient, world: World) 
     assert world.ask().complete
 
 
-@pytest.mark.parametrize("body", [b"nonsense", b"x" * (MAX_BODY_BYTES + 1)])
+@pytest.mark.parametrize("body", [b"nonsense", b"x" * (MAX_SCORE_BYTES + 1)])
 def test_a_malformed_push_is_acked_and_recorded(client: TestClient, body: bytes, log: Log) -> None:
     assert client.post("/events/embed", content=body).status_code == 204
     entry = log.only("EmbedBatch")
