@@ -273,7 +273,7 @@ def test_a_bug_is_a_json_500_without_a_trace(query: FlaskClient, world: World) -
 def test_whatever_passes_by_itself_says_when_to_come_back(
     query: FlaskClient, error: ImageSearchError
 ) -> None:
-    def failing(_: object) -> None:
+    def failing(_: object, *, client: str | None = None) -> None:
         raise error
 
     query.application.extensions["imagesearch"].search = failing
