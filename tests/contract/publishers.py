@@ -23,6 +23,7 @@ from imagesearch.ports import Publisher
 from imagesearch.topics import (
     FETCH_SERVICE,
     INFERENCE_SERVICE,
+    MAX_DELIVERY_ATTEMPTS,
     PUSH_SUBSCRIPTIONS,
     PushSubscription,
     dead_letter_topic,
@@ -37,7 +38,8 @@ class Bench:
 
     Attributes:
         open: makes a publisher that pushes to the endpoint of each topic, and dead letters to
-            another; a nacked message is a dead letter after 5 attempts.
+            another.
+        max_delivery_attempts: a message that is nacked so often is a dead letter.
         quiet_seconds: a nacked message is there again in less.
         counts_attempts: the envelope has a deliveryAttempt, which Google's emulator leaves out.
         misjudged: statuses that Google's emulator (0.8.20) takes for each other: it acks 203 and
@@ -47,6 +49,7 @@ class Bench:
     open: Callable[[Mapping[str, Endpoint], Endpoint], Publisher]
     quiet_seconds: float
     counts_attempts: bool
+    max_delivery_attempts: int
     misjudged: frozenset[int] = frozenset()
 
 
@@ -78,7 +81,12 @@ def pubsub_host() -> Iterator[str]:
 
 def _local_bench(dead_letters: Path, opened: ExitStack) -> Bench:
     def open_one(endpoints: Mapping[str, Endpoint], dead: Endpoint) -> Publisher:
-        bus = LocalBus(dead_letters, min_backoff_seconds=0.002, max_backoff_seconds=0.01)
+        bus = LocalBus(
+            dead_letters,
+            min_backoff_seconds=0.002,
+            max_backoff_seconds=0.01,
+            max_delivery_attempts=5,
+        )
         for topic, endpoint in endpoints.items():
             bus.subscribe(topic, endpoint)
         bus.subscribe_dead_letters(dead)
@@ -86,7 +94,7 @@ def _local_bench(dead_letters: Path, opened: ExitStack) -> Bench:
         opened.callback(bus.stop, 5.0)
         return bus
 
-    return Bench(open_one, quiet_seconds=0.05, counts_attempts=True)
+    return Bench(open_one, quiet_seconds=0.05, counts_attempts=True, max_delivery_attempts=5)
 
 
 def _pubsub_bench(opened: ExitStack) -> Bench:
@@ -100,7 +108,11 @@ def _pubsub_bench(opened: ExitStack) -> Bench:
 
     # On the emulator a nacked message comes again in a second.
     return Bench(
-        open_one, quiet_seconds=1.5, counts_attempts=False, misjudged=frozenset({202, 203})
+        open_one,
+        quiet_seconds=1.5,
+        counts_attempts=False,
+        max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
+        misjudged=frozenset({202, 203}),
     )
 
 

@@ -180,7 +180,8 @@ def test_a_host_header_that_is_none_is_answered_in_json(server: Serving, host: s
     connection.putheader("Host", host)
     connection.endheaders()
     answer = connection.getresponse()
-    assert answer.status == 400
+    assert answer.status == 421
+    assert set(json.loads(answer.read())) == {"error"}
     connection.close()
 
 

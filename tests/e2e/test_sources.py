@@ -190,10 +190,6 @@ def server_error(_: Request) -> bytes:
     return reply(500, "oops")
 
 
-def rate_limited(_: Request) -> bytes:
-    return reply(429, "API rate limit exceeded", X_RateLimit_Reset="60")
-
-
 def bad_key(_: Request) -> bytes:
     return reply(400, "[ERROR 400] Invalid or missing API key (https://pixabay.com/api/docs/).")
 
@@ -202,7 +198,7 @@ def hung_up(_: Request) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("script", [no_json, server_error, rate_limited, bad_key, hung_up])
+@pytest.mark.parametrize("script", [no_json, server_error, bad_key, hung_up])
 def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tries_again(
     tmp_path: Path, encoder: ClipEncoder, script: Answer
 ) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_a_fetch_that_meets_the_rate_limit_of_pixabay_is_counted(
 ) -> None:
     pixabay = Pixabay(
         api_key="key",
-        downloader=cast(Downloader, None),  # nothing is listed that could be downloaded
+        downloader=Downloader(),
         take_quota=lambda: 3600.0,
         clock=world.clock,
     )
