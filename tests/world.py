@@ -38,8 +38,13 @@ from imagesearch.ports import TextEmbedding
 from imagesearch.score import Score
 from imagesearch.search import Search, SearchAnswer
 
-JPEG = b"\xff\xd8\xff"  # what every original begins with
+_JPEG, _END = b"\xff\xd8\xff", b"\xff\xd9"  # what every original begins and ends with
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def original(text: str) -> bytes:
+    """Return the bytes of an image that the twins tell from others by *text*."""
+    return _JPEG + text.encode() + _END
 
 
 @dataclass
@@ -114,7 +119,7 @@ class TwinSource:
         if image_id in self.download_errors:
             time.sleep(self.failing_seconds)
             raise self.download_errors[image_id]
-        return JPEG + image_id.encode()
+        return original(image_id)
 
 
 @dataclass
@@ -135,8 +140,8 @@ class TwinEncoder:
     def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
         self.images += len(images)
         return [
-            self._direction(data.removeprefix(JPEG))
-            if data.startswith(JPEG)
+            self._direction(data.removeprefix(_JPEG).removesuffix(_END))
+            if data.startswith(_JPEG)
             else RejectedImage("not an image")
             for data in images
         ]

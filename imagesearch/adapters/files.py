@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from imagesearch.adapters.object_names import checked_object_name, is_object_name
-from imagesearch.adapters.signatures import HEAD_BYTES, is_image
+from imagesearch.adapters.signatures import HEAD_BYTES, TAIL_BYTES, is_image, is_whole
 from imagesearch.errors import NotFound, Unavailable
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
@@ -59,19 +59,25 @@ class FolderStore:
                 raise NotFound(f"no image is stored as {name}") from error
 
     def existing(self, names: Collection[str]) -> set[str]:
-        """Return those of *names* that are stored and still begin as an image does."""
-        return {name for name in names if self.sound_path(name)}
+        """Return those of *names* that are stored, as whole images."""
+        return {name for name in names if self.is_sound(name)}
 
-    def sound_path(self, name: str) -> Path | None:
+    def is_sound(self, name: str) -> bool:
         """
-        Return where *name* is stored, or None when it is missing or no image any more.
+        Return whether *name* is stored, and is an image from its beginning to its end.
 
-        A file of this folder can be emptied or written over by anybody; an object of Cloud
+        A file of this folder can be emptied, cut or written over by anybody; an object of Cloud
         Storage comes whole, with its checksum.
         """
         path = self._path(name)
         with _translated(path):
-            return path if is_image(_head(path)) else None
+            return is_whole(*_ends(path))
+
+    def path(self, name: str) -> Path | None:
+        """Return where *name* is stored, or None when it is missing or no image."""
+        path = self._path(name)
+        with _translated(path):
+            return path if is_image(_ends(path)[0]) else None
 
     def check(self) -> None:
         """Return when the folder takes a file, else raise Unavailable; it is made if it is gone."""
@@ -141,12 +147,15 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _head(path: Path) -> bytes:
-    """Return how the file begins; nothing when it is missing or no file."""
+def _ends(path: Path) -> tuple[bytes, bytes, int]:
+    """Return how the file begins and ends, and its size; nothing when it is missing or no file."""
     try:
         if not path.is_file():
-            return b""
+            return b"", b"", 0
         with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            return head, file.read(), size
     except FileNotFoundError:
-        return b""
+        return b"", b"", 0

@@ -50,7 +50,15 @@ _GENERATION = TypeAdapter(Generation)
 _PENDING, _EMBEDDED, _REJECTED = _LETTERS = "per"
 _STATES = frozenset(_LETTERS)
 # Of a value as it is read; pydantic's ValidationError is a ValueError.
-_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
 
 _logger = logging.getLogger(__name__)
 

@@ -34,6 +34,7 @@ from imagesearch.adapters.sqlite_rows import (
     finish_when_done,
     forget_embeddings,
     forget_pool,
+    has_lost_images,
     id_list,
     image_of,
     images_of,
@@ -43,6 +44,7 @@ from imagesearch.adapters.sqlite_rows import (
     known_pool,
     listed_images,
     mark_embedded,
+    mark_lost,
     mark_pending,
     mark_rejected,
     newest_embedding,
@@ -91,8 +93,8 @@ class SqliteCatalog:
     nearest (decision 0035).
 
     A file that is removed or replaced while it is open is followed: the next call finds what is
-    there now, or an empty catalog. *on_new_file* is called then, as copies of what the old one
-    held are of no use; it may not call the catalog.
+    there now, or an empty catalog. *on_new_file* is called before, as copies of what the old one
+    held are of no use; it may not call the catalog, and what it raises keeps the old file in use.
 
     Raises:
         Unavailable: the file cannot be opened, is no catalog or is one of another version.
@@ -305,6 +307,9 @@ class SqliteCatalog:
                 " ORDER BY position",
                 (model_revision, pool_id, generation),
             ).fetchall()
+            is_torn = has_lost_images(connection, pool_id, generation)
+        if is_torn:
+            self._have_fetched_anew(pool_id, generation)
         sound, matrix, damaged = sound_matrix(rows)
         self._forget_embeddings([row[-2] for row in damaged])
         return PackedPool(tuple(image_of(row) for row in sound), matrix)
@@ -447,6 +452,14 @@ class SqliteCatalog:
             index.close()
         self._indexes.clear()
 
+    def _have_fetched_anew(self, pool_id: str, generation: int) -> None:
+        """Have a pool that lists images of which nothing is known count as damaged."""
+        try:
+            with self._writing() as connection:
+                mark_lost(connection, pool_id, generation)
+        except Unavailable as error:
+            logger.warning("pool_id=%s stays as it is: %s", pool_id, error)
+
     def _forget_embeddings(self, row_ids: Collection[int]) -> None:
         """Delete damaged embeddings: the next search on their pool has them made anew."""
         if not row_ids:
@@ -497,10 +510,10 @@ class SqliteCatalog:
         if self._is_closed or (identity := _identity(self._path)) == self._file:
             return
         logger.warning("the catalog %s is another file than before, or none", self._path)
-        self._connection.close()
-        self._connection = self._open()
-        self._file = identity or _identity(self._path)
         self._on_new_file()
+        opened = self._open()  # when it cannot be, the old one may come back
+        self._connection.close()
+        self._connection, self._file = opened, identity or _identity(self._path)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

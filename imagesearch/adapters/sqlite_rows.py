@@ -34,7 +34,8 @@ Advance: TypeAlias = Callable[[Connection, Pool], None]
 _Value = TypeVar("_Value", str, int)
 
 SCHEMA_VERSION = 1
-_DAMAGE = (ArithmeticError, LookupError, OSError, TypeError, ValueError)  # of a value as it is read
+# Of a value as it is read; JSON that is nested too deeply is a RecursionError.
+_DAMAGE = (ArithmeticError, LookupError, OSError, RecursionError, TypeError, ValueError)
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 # What a source lists stays, but for its state: `pending`, then `embedded` or `rejected`;
 # `refused` is what the listing itself rejected, with no download_url when it is no image at all.
@@ -179,6 +180,8 @@ def forget_pool(connection: Connection, pool_id: str) -> int:
 def _pool(
     connection: Connection, pool_id: str, keyword: str, options: str, current: int, ready: int
 ) -> Pool:
+    if not isinstance(keyword, str):
+        raise TypeError(f"its keyword is no text: {keyword!r:.50}")
     return Pool(
         pool_id,
         keyword,
@@ -203,15 +206,16 @@ def _generation(connection: Connection, pool_id: str, number: int) -> Generation
         " FROM generations WHERE pool_id = ? AND number = ?",
         (pool_id, number),
     ).fetchone()
-    images, embedded, rejected, pending = connection.execute(
+    images, embedded, rejected, pending, linkless = connection.execute(
         "SELECT COUNT(*), TOTAL(state = 'embedded'), TOTAL(state IN ('rejected', 'refused')),"
-        " TOTAL(state = 'pending' AND download_url IS NOT NULL)"
+        " TOTAL(state = 'pending'),"
+        " TOTAL(state IN ('pending', 'embedded') AND download_url IS NULL)"
         " FROM members WHERE pool_id = ? AND number = ?",
         (pool_id, number),
     ).fetchone()
-    lost = images - embedded - rejected - pending
+    lost = images - embedded - rejected - pending + linkless
     if lost:
-        raise ValueError(f"{lost:g} of {images} images are in no known state")
+        raise ValueError(f"{lost:g} of {images} images are in no state that can be")
     return Generation(
         number=number,
         state=PoolState(state),
@@ -222,7 +226,7 @@ def _generation(connection: Connection, pool_id: str, number: int) -> Generation
         lease_until=_moment(lease_until),
         ready_at=_moment(ready_at),
         retry_at=_moment(retry_at),
-        reason=reason,
+        reason=reason if isinstance(reason, str) else None,
     )
 
 
@@ -313,6 +317,27 @@ def mark_rejected(connection: Connection, pool: Pool, rejections: Mapping[str, s
     )
 
 
+def has_lost_images(connection: Connection, pool_id: str, number: int) -> bool:
+    """True when images of the generation are listed of which there is no row."""
+    row = connection.execute(
+        "SELECT 1 FROM members WHERE pool_id = ? AND number = ?"
+        " AND state IN ('pending', 'embedded') AND NOT EXISTS"
+        " (SELECT 1 FROM images WHERE images.image_id = members.image_id)",
+        (pool_id, number),
+    ).fetchone()
+    return row is not None
+
+
+def mark_lost(connection: Connection, pool_id: str, number: int) -> None:
+    """Give listed images of which there is no row a state that cannot be: see `find_pool`."""
+    connection.execute(
+        "UPDATE members SET state = 'lost' WHERE pool_id = ? AND number = ?"
+        " AND state IN ('pending', 'embedded') AND NOT EXISTS"
+        " (SELECT 1 FROM images WHERE images.image_id = members.image_id)",
+        (pool_id, number),
+    )
+
+
 def mark_pending(connection: Connection, pool: Pool, model_revision: str) -> int:
     """Return how many embedded images lack *model_revision* and so are pending again."""
     return connection.execute(
@@ -380,7 +405,8 @@ def exact_cosines(
     """Return by row id the image_id and the cosine with *query*; what is gone or damaged is not."""
     cosines = {}
     found = connection.execute(
-        "SELECT id, image_id, vector FROM embeddings WHERE id IN (SELECT value FROM json_each(?))",
+        "SELECT id, image_id, vector FROM embeddings"
+        " WHERE id IN (SELECT value FROM json_each(?)) AND typeof(image_id) = 'text'",
         (json.dumps(row_ids),),
     )
     while some := found.fetchmany(_ROWS_AT_ONCE):
@@ -417,7 +443,11 @@ def find_listed(
     if row is None:
         return None
     *_, download_url, keyword, options = row
-    return keyword, SourceOptions(**json.loads(options)), ListedImage(image_of(row), download_url)
+    try:
+        source_options = SourceOptions(**json.loads(options))
+    except _DAMAGE:  # the next search on the keyword begins it anew
+        return None
+    return keyword, source_options, ListedImage(image_of(row), download_url)
 
 
 def unused_images(connection: Connection) -> set[str]:
@@ -471,7 +501,7 @@ def _of_type(kind: type[_Value], value: object) -> _Value:
 def _tags(column: object) -> tuple[str, ...]:
     try:
         tags = json.loads(_of_type(str, column))
-    except ValueError:
+    except _DAMAGE:
         return ()
     return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 

@@ -59,14 +59,15 @@ class Originals:
             NotFound: it is not stored, and cannot be had again now.
             Unavailable: the folder cannot be read, or many lost ones are asked for at once.
         """
-        path = self._store.sound_path(name)
-        if path is None:
+        if self._store.is_sound(name):
+            with self._lock:
+                self._given_up.pop(name, None)  # a fetch has stored it since
+        else:
             self._restore(name)
-            path = self._store.sound_path(name)
+        # What comes without its end from the source itself is shown as it is.
+        path = self._store.path(name)
         if path is None:
             raise NotFound(f"no image is stored as {name}")
-        with self._lock:
-            self._given_up.pop(name, None)  # a fetch has stored it since
         return str(path)
 
     def _restore(self, name: str) -> None:
@@ -83,6 +84,9 @@ class Originals:
                 self._given_up[name] = True
         else:
             _logger.info("the lost original %s was downloaded again", name)
+            if not self._store.is_sound(name):
+                with self._lock:
+                    self._given_up[name] = True
         finally:
             self._places.release()
 

@@ -6,6 +6,7 @@ The use cases over them, and the cloud edition's adapters, are in `imagesearch/b
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from imagesearch.adapters.files import FolderStore
 from imagesearch.adapters.local_bus import LocalBus
@@ -27,6 +28,8 @@ class EmbeddedServices(Services):
 
     Args:
         backoff_seconds: the rest of a nacked message, at first and at most.
+        on_new_folder: called before a data folder that was removed is used again; what it raises
+            keeps it from being used.
     """
 
     def __init__(
@@ -35,9 +38,11 @@ class EmbeddedServices(Services):
         *,
         encoder: Encoder | None = None,
         backoff_seconds: tuple[float, float] = (1.0, 120.0),
+        on_new_folder: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(settings, encoder=encoder)
         self._backoff_seconds = backoff_seconds
+        self._on_new_folder = on_new_folder
 
     @shared
     def catalog(self) -> SqliteCatalog:
@@ -74,6 +79,7 @@ class EmbeddedServices(Services):
 
     def _forget_copies(self) -> None:
         """Have what this process holds of a catalog that is gone asked for again."""
+        self._on_new_folder()
         built = vars(self)  # nothing is built for this
         if "cache" in built:
             self.cache.clear()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -59,7 +60,7 @@ class Stack:
     """
 
     def __init__(
-        self, services: EmbeddedServices, gallery: Starlette | None, lock: IO[str] | None = None
+        self, services: EmbeddedServices, gallery: Starlette | None, lock: FolderLock | None = None
     ) -> None:
         self.services = services
         self._lock = lock
@@ -79,8 +80,7 @@ class Stack:
     def announce(self, url: str) -> None:
         """Tell others who want the same data folder that they can ask at *url*."""
         if self._lock is not None:
-            self._lock.write(url)
-            self._lock.flush()
+            self._lock.announce(url)
 
     def resume(self) -> None:
         """Publish what an ended process left unfinished; its messages went with it."""
@@ -104,13 +104,13 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
             cannot be opened.
     """
     with ExitStack() as stack:
-        lock = stack.enter_context(_own(settings.data_dir))
+        lock = stack.enter_context(closing(FolderLock(settings.data_dir)))
         if settings.is_demo:
             gallery_url = stack.enter_context(running_gallery(GALLERY_PATH))
             settings = settings.model_copy(update={"gallery_url": gallery_url})
         encoder = ClipEncoder.load(settings.model)
         stack.callback(encoder.close)
-        services = EmbeddedServices(settings, encoder=encoder)
+        services = EmbeddedServices(settings, encoder=encoder, on_new_folder=lock.renew)
         stack.callback(services.close)
         gallery = create_gallery(GALLERY_PATH) if settings.is_demo else None
         running = Stack(services, gallery, lock)
@@ -130,22 +130,60 @@ class FolderInUse(Unavailable):
         self.url = url
 
 
-@contextmanager
-def _own(folder: Path) -> Iterator[IO[str]]:
-    """Hold the folder's lock, which ends with the process however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a+", errors="replace")
-    except OSError as error:
-        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
-        raise Unavailable(f"DATA_DIR {folder} cannot be used: {reason}") from error
-    with lock:
+class FolderLock:
+    """
+    The lock on the data *folder*, which ends with the process however it ends.
+
+    Raises:
+        FolderInUse: another process has it.
+        Unavailable: the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._url = ""
+        self._lock = self._take()
+
+    def announce(self, url: str) -> None:
+        """Tell others who want the folder that they can ask at *url*."""
+        self._url = url
+        self._lock.truncate(0)
+        self._lock.write(url)
+        self._lock.flush()
+
+    def renew(self) -> None:
+        """Take the lock of the folder that is there, if the one that was taken is gone."""
+        if self._is_there():
+            return
+        lock = self._take()
+        self._lock.close()
+        self._lock = lock
+        self.announce(self._url)
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        self._lock.close()
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat((self._folder / "lock").stat(), os.fstat(self._lock.fileno()))
+        except OSError:
+            return False
+
+    def _take(self) -> IO[str]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / "lock").open("a+", errors="replace")
+        except OSError as error:
+            reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise Unavailable(f"DATA_DIR {self._folder} cannot be used: {reason}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FolderInUse(folder, _read_url(lock)) from None
+            with lock:
+                raise FolderInUse(self._folder, _read_url(lock)) from None
         lock.truncate(0)
-        yield lock
+        return lock
 
 
 def _read_url(lock: IO[str]) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from imagesearch.errors import InvalidRequest, NotFound
 from imagesearch.ports import ImageStore
 
-JPEG = b"\xff\xd8\xff"
+JPEG = b"\xff\xd8\xff\xff\xd9"
 HOSTILE_NAMES = [
     "",
     ".",
@@ -47,7 +47,7 @@ def test_a_later_put_replaces_an_earlier_one(image_store: ImageStore) -> None:
 
 
 def test_existing_names_those_that_are_stored(image_store: ImageStore) -> None:
-    image_store.put("a.jpg", JPEG + b"1")
+    image_store.put("a.jpg", JPEG[:-2] + b"1" + JPEG[-2:])
     image_store.put("b.jpg", JPEG)
     assert image_store.existing(["a.jpg", "b.jpg", "c.jpg", "a.jpg"]) == {"a.jpg", "b.jpg"}
     assert image_store.existing([]) == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.errors import Unavailable
+from imagesearch.local.stack import FolderInUse, FolderLock
 from imagesearch.model import PoolPolicy
 from tests.disk import no_space
 from tests.log_lines import Log
@@ -38,6 +40,9 @@ DAMAGED_POOLS = [
     "UPDATE pools SET ready = 'one'",
     "UPDATE members SET state = 'lost' WHERE position = 2",
     "UPDATE members SET state = 'pending', download_url = NULL WHERE position = 2",
+    "UPDATE members SET download_url = NULL WHERE position = 2",
+    f"UPDATE pools SET options = '{'[' * 100_000}'",
+    "UPDATE pools SET keyword = x'ff'",
     "DELETE FROM generations",
 ]
 
@@ -87,7 +92,7 @@ def test_an_embedding_that_is_damaged_after_it_was_indexed_is_no_hit(
     assert len(answer.hits) == 4
 
 
-@pytest.mark.parametrize("statement", DAMAGED_POOLS)
+@pytest.mark.parametrize("statement", DAMAGED_POOLS, ids=lambda statement: statement[:60])
 def test_a_damaged_pool_is_fetched_anew_and_costs_no_other(
     world: World, tmp_path: Path, log: Log, statement: str
 ) -> None:
@@ -116,11 +121,13 @@ def test_a_damaged_pool_is_fetched_anew_and_costs_no_other(
         "tags = '{'",
         "tags = '5'",
         "tags = x'ff'",
+        f"tags = '{'[' * 100_000}'",
         "width = 'wide'",
         "credit_user = CAST(x'ff00fe' AS TEXT)",
         "page_url = x'ffff'",
         "height = x'00'",
     ],
+    ids=lambda damage: damage[:30],
 )
 def test_damaged_words_about_an_image_cost_these_words(
     world: World, tmp_path: Path, damage: str
@@ -208,3 +215,83 @@ def test_a_file_that_is_no_catalog_is_refused_with_what_to_do(tmp_path: Path, da
     with pytest.raises(Unavailable, match="move the file away to begin anew"):
         SqliteCatalog(tmp_path / "catalog.sqlite", PoolPolicy())
     assert (tmp_path / "catalog.sqlite").read_bytes() == data
+
+
+def test_a_reason_that_is_no_text_is_none(world: World, tmp_path: Path) -> None:
+    pool = world.ready_pool(count=3)
+    spoil(tmp_path, "UPDATE generations SET reason = x'ff'")
+    assert world.catalog.pool(pool.pool_id) == pool
+
+
+def test_an_embedding_of_an_image_without_a_name_is_no_hit(world: World, tmp_path: Path) -> None:
+    world.ready_pool(count=5)
+    spoil(tmp_path, "UPDATE embeddings SET image_id = x'ff' WHERE image_id = 'twin-3'")
+    answer = world.ask("", scope="catalog")
+    assert answer.hits is not None
+    assert len(answer.hits) == 4
+
+
+def test_a_pool_that_lists_an_image_of_which_nothing_is_known_is_fetched_anew(
+    world: World, tmp_path: Path
+) -> None:
+    world.ready_pool(count=5)
+    spoil(tmp_path, "DELETE FROM images WHERE image_id = 'twin-3'")
+    world.restart()
+    assert not world.ask().complete
+    world.restart()  # its note is over
+    world.ask()
+    world.deliver_all()
+    healed = world.ask()
+    assert healed.complete
+    assert healed.hits is not None
+    assert len(healed.hits) == 5
+
+
+def test_an_original_of_a_damaged_pool_is_listed_nowhere(world: World, tmp_path: Path) -> None:
+    world.ready_pool(count=3)
+    spoil(tmp_path, "UPDATE pools SET options = '{'")
+    assert world.catalog.listed_original("twin-1.jpg") is None
+
+
+def test_a_catalog_that_could_not_be_opened_for_a_while_is_opened_when_it_can(
+    tmp_path: Path,
+) -> None:
+    data, aside = tmp_path / "data", tmp_path / "aside"
+    catalog = SqliteCatalog(data / "catalog.sqlite", PoolPolicy())
+    data.rename(aside)
+    data.touch()
+    with pytest.raises(Unavailable, match="the catalog"):
+        catalog.check()
+    data.unlink()
+    aside.rename(data)
+    catalog.check()
+    (data / "catalog.sqlite").rename(data / "aside")
+    (data / "catalog.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(Unavailable, match="move the file away"):
+        catalog.check()
+    (data / "aside").rename(data / "catalog.sqlite")
+    catalog.check()
+    catalog.close()
+
+
+def test_a_data_folder_that_comes_back_is_locked_again(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    lock = FolderLock(folder)
+    lock.announce("http://127.0.0.1:1")
+    catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy(), on_new_file=lock.renew)
+    (folder / "catalog.sqlite").unlink()
+    catalog.check()
+    with pytest.raises(FolderInUse) as busy:
+        FolderLock(folder)
+    assert busy.value.url == "http://127.0.0.1:1"
+    shutil.rmtree(folder)
+    catalog.check()
+    with pytest.raises(FolderInUse) as busy:
+        FolderLock(folder)
+    assert busy.value.url == "http://127.0.0.1:1"
+    shutil.rmtree(folder)
+    with closing(FolderLock(folder)), pytest.raises(FolderInUse):
+        catalog.check()  # another process has it now
+    catalog.check()
+    catalog.close()
+    lock.close()

@@ -15,7 +15,7 @@ from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.downloads import DownloadFailed, Downloads
 from imagesearch.errors import RejectedImage, Unavailable
 from imagesearch.model import ListedImage
-from tests.world import JPEG, TwinSource, listed
+from tests.world import TwinSource, listed, original
 
 IMAGES = [listed(number) for number in range(60)]
 
@@ -81,14 +81,14 @@ def downloads(
 
 
 def test_an_image_is_downloaded_and_stored_unless_it_is_stored(store: WatchedStore) -> None:
-    store.put("twin-1.jpg", JPEG + b"an image of another keyword")
+    store.put("twin-1.jpg", original("an image of another keyword"))
     source = BusySource()
     with downloads(source, store) as (begun, _):
         outcomes = [future.result(5) for future in begun.begin(IMAGES[:3])]
     assert outcomes == [True, False, True]
     assert sorted(source.downloads) == ["twin-0", "twin-2"]
-    assert store.get("twin-1.jpg") == JPEG + b"an image of another keyword"
-    assert store.get("twin-2.jpg") == JPEG + b"twin-2"
+    assert store.get("twin-1.jpg") == original("an image of another keyword")
+    assert store.get("twin-2.jpg") == original("twin-2")
 
 
 def test_what_has_begun_is_not_begun_or_looked_up_again(store: WatchedStore) -> None:

@@ -11,7 +11,7 @@ import pytest
 from imagesearch.errors import InvalidRequest, Overloaded, RejectedImage, SourceRefused, Unavailable
 from imagesearch.messages import BatchImage, EmbedBatch, FetchJob
 from imagesearch.model import ListedImage, Listing, PoolState
-from tests.world import JPEG, TwinSource, World, listed
+from tests.world import TwinSource, World, listed, original
 
 
 def job_of(world: World, count: int) -> FetchJob:
@@ -32,7 +32,7 @@ def test_a_fetch_stores_every_image_and_then_waits_for_the_embeddings(world: Wor
     job = job_of(world, 5)
     report = world.fetch(job)
     assert (report.stored, report.reused, report.rejected) == (5, 0, 0)
-    assert world.store.get("twin-4.jpg") == JPEG + b"twin-4"
+    assert world.store.get("twin-4.jpg") == original("twin-4")
     assert state(world, job) is PoolState.EMBEDDING
 
 

@@ -12,7 +12,7 @@ import pytest
 from imagesearch.errors import InvalidRequest, NotFound, RejectedImage, SourceRefused, Unavailable
 from imagesearch.local.originals import Originals
 from imagesearch.model import ListedImage
-from tests.world import JPEG, TwinSource, World
+from tests.world import TwinSource, World, original
 
 
 class ExpiringSource(TwinSource):
@@ -43,7 +43,11 @@ def overwrite(path: Path) -> None:
     path.write_bytes(b"something else")
 
 
-@pytest.mark.parametrize("damage", [remove, empty, overwrite])
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("damage", [remove, empty, overwrite, cut])
 def test_a_lost_original_is_downloaded_when_it_is_asked_for(
     world: World, tmp_path: Path, originals: Originals, damage: Callable[[Path], None]
 ) -> None:
@@ -52,7 +56,7 @@ def test_a_lost_original_is_downloaded_when_it_is_asked_for(
     damage(stored)
     for _ in range(2):
         assert originals.path("twin-3.jpg") == str(stored)
-    assert stored.read_bytes() == JPEG + b"twin-3"
+    assert stored.read_bytes() == original("twin-3")
     assert world.source.downloads == ["twin-3"]
 
 
@@ -123,13 +127,30 @@ def test_rejected_and_replaced_originals_are_not_needed_and_all_others_are(
 ) -> None:
     world.offer("horse", 5)
     world.source.download = lambda image: (  # type: ignore[method-assign]
-        JPEG if image.image.image_id != "twin-2" else b"<html>"
+        original("x") if image.image.image_id != "twin-2" else b"<html>"
     )
     world.ask()
     world.deliver_all()
     folder = tmp_path / "images"
     for name in ("twin-3.png", "unknown-1.jpg"):
-        (folder / name).write_bytes(JPEG)
+        (folder / name).write_bytes(original(""))
     world.store.sweep(world.catalog.unused_originals())
     left = sorted(path.name for path in folder.iterdir())
     assert left == ["twin-0.jpg", "twin-1.jpg", "twin-3.jpg", "twin-4.jpg", "unknown-1.jpg"]
+
+
+def test_an_original_that_its_source_sends_without_its_end_is_shown_and_asked_for_once(
+    world: World, tmp_path: Path, originals: Originals
+) -> None:
+    asked = []
+
+    def download(image: ListedImage) -> bytes:
+        asked.append(image)
+        return original("x")[:-2]
+
+    world.source.download = download  # type: ignore[method-assign]
+    stored = tmp_path / "images" / "twin-3.jpg"
+    cut(stored)
+    for _ in range(3):
+        assert originals.path("twin-3.jpg") == str(stored)
+    assert len(asked) == 1
