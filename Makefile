@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile
+PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 CHECKOV := 3.3.30
 # True when the virtual environment $(1) runs, and from here.
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
