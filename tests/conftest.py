@@ -25,8 +25,8 @@ for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
 
 
-# The files that take longest, which `--no-loadscope-reorder` begins with: one of them left to the end
-# would be waited for by the other workers.
+# The files that take longest, which `--no-loadscope-reorder` begins with: one of them left to the
+# end would be waited for by the other workers.
 _FIRST = (
     "test_emulators.py",
     "test_packaged_functions.py",
