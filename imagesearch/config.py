@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from imagesearch.errors import InvalidRequest
 from imagesearch.model import PoolPolicy, SourceOptions
@@ -32,6 +32,7 @@ from imagesearch.setting_types import (
     Secret,
     Upper,
     Url,
+    readable,
     trimmed,
 )
 
@@ -85,25 +86,25 @@ class Settings(BaseModel):
     safesearch: bool = Field(True, description="Only images suitable for all ages.")
     pool_max_age_seconds: float = Field(
         _DAY_SECONDS,
-        gt=0,
+        ge=1,
         le=366 * _DAY_SECONDS,
         description="Age at which a pool is stale; Pixabay asks for 24 hours.",
     )
     lease_seconds: float = Field(
         60,
-        gt=0,
+        ge=1,
         le=_DAY_SECONDS,
         description="Time for a new pool's job to be published, before another search does it.",
     )
     retry_seconds: float = Field(
         60,
-        gt=0,
+        ge=1,
         le=_DAY_SECONDS,
         description="Rest of a failed pool before a search fetches it again.",
     )
     download_connections: int = Field(16, ge=1, le=64, description="Downloads at a time.")
     max_image_bytes: int = Field(
-        20_000_000, ge=1, le=1_000_000_000, description="Size limit of one download."
+        20_000_000, ge=100_000, le=1_000_000_000, description="Size limit of one download."
     )
     rate_limit_per_minute: int = Field(
         600, ge=1, le=1_000_000, description="Requests a client may make in a minute."
@@ -164,6 +165,11 @@ class Settings(BaseModel):
     log_level: Upper[Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = Field(
         "INFO", description="How much is logged."
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_readable(cls, value: object) -> object:
+        return readable(value)
 
     @property
     def is_demo(self) -> bool:

@@ -21,6 +21,8 @@ from imagesearch.model import CATEGORIES, COLORS, LANGUAGES
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # of a host's name
 
+_QUOTES = tuple("\"'`\u00ab\u2018\u2019\u201a\u201c\u201d\u201e")
+
 Value = TypeVar("Value")
 
 
@@ -32,9 +34,30 @@ def trimmed(value: object) -> object:
     return value[kept[0] : kept[-1] + 1] if kept else ""
 
 
+def readable(value: Value) -> Value:
+    """
+    Return *value*.
+
+    Raises:
+        ValueError: it is a text with what is no character, or with a control character other than
+            a tab or a line break.
+    """
+    for one in value if isinstance(value, str) else "":
+        if unicodedata.category(one) == "Cs":  # so the system's bytes are read that are none
+            raise ValueError("must be UTF-8")
+        if _is_control(one):
+            raise ValueError("must have no control character in it")
+    return value
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc" and character not in "\t\n\v\f\r"
+
+
 def _is_blank(character: str) -> bool:
-    # Control and format characters: what a page or a file adds to what is copied from it.
-    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+    # With format characters: what a page or a file adds to what is copied from it.
+    is_blank = character.isspace() or unicodedata.category(character) == "Cf"
+    return is_blank and not _is_control(character)
 
 
 def http_url(text: str) -> str:
@@ -55,9 +78,17 @@ def http_url(text: str) -> str:
     name = parts.hostname or ""
     if parts.scheme not in _DEFAULT_PORTS or not _is_host(name):
         raise ValueError(bound)
-    host = f"[{name}]" if ":" in name else name
+    host = _bracketed(name) if ":" in name else name
     where = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{where}{parts.path.rstrip('/')}"
+
+
+def _bracketed(name: str) -> str:
+    # As browsers write it; Python does not in every version, where an IPv4 address is inside.
+    address = ipaddress.IPv6Address(name)
+    if mapped := address.ipv4_mapped:
+        return f"[::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}]"
+    return f"[{address.compressed}]"
 
 
 def _host(text: str) -> str:
@@ -93,7 +124,7 @@ def _origin(text: str) -> str:
         origin = text if text == "*" else http_url(text)
     except ValueError:
         raise ValueError(bound) from None
-    if urlsplit(origin).path not in ("", "*"):
+    if urlsplit(origin).path not in ("", "*") or "%" in origin:  # an IPv6 address' zone
         raise ValueError(bound)
     return origin
 
@@ -101,6 +132,17 @@ def _origin(text: str) -> str:
 def _colors(text: str) -> str:
     # Not sorted: the list is part of what a pool is known by.
     return ",".join(_color(one) for one in map(str.strip, text.split(",")) if one)
+
+
+def _not_for_a_shell(text: str) -> str:
+    """Return the path *text*, which nothing else than this program reads."""
+    if text[:1] in _QUOTES:
+        raise ValueError("must be without quotes")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise ValueError("must be a path, and no URL")
+    if re.search(r"\$[A-Za-z_{(]", text):
+        raise ValueError("must be without variables such as $HOME, which are not expanded; ~ is")
+    return text
 
 
 def _home_expanded(text: str) -> str:
@@ -112,7 +154,7 @@ def _home_expanded(text: str) -> str:
 
 def _on_one_line(text: str) -> str:
     if any(unicodedata.category(one) == "Cc" for one in text):
-        raise ValueError("must have no line break or other control character in it")
+        raise ValueError("must have no tab or line break in it")
     return text
 
 
@@ -152,6 +194,7 @@ def _of_text(change: Callable[[str], str]) -> BeforeValidator:
 _color = _one_of(COLORS)
 _LOWER = _of_text(str.lower)
 _ONE_LINE = _of_text(_on_one_line)
+_PATH = _of_text(_not_for_a_shell)
 
 Lower = Annotated[Value, _LOWER]
 Upper = Annotated[Value, _of_text(str.upper)]
@@ -161,8 +204,8 @@ Colors = Annotated[str, AfterValidator(_colors), _LOWER]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(http_url)]
 Origins = Annotated[str, AfterValidator(_origins)]
-Checkpoint = Annotated[str, AfterValidator(_home_expanded), _ONE_LINE]
-Folder = Annotated[Path, _of_text(_home_expanded), _ONE_LINE]
+Checkpoint = Annotated[str, AfterValidator(_home_expanded), _PATH, _ONE_LINE]
+Folder = Annotated[Path, _of_text(_home_expanded), _PATH, _ONE_LINE]
 Secret = Annotated[SecretStr, _ONE_LINE]
 # Pixabay's are digits, a hyphen and hexadecimal digits; what a URL would have to escape is none.
 ApiKey = Annotated[

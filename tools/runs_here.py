@@ -16,9 +16,10 @@ def main() -> int:
     pip = Path(sys.prefix, "bin", "pip")
     if importlib.util.find_spec("pip") is None or not pip.is_file():
         return 1
-    # Its first line names the Python after `#!`; the second in quotes, if there are blanks in it.
-    python = f"{sys.prefix}/bin/python"
-    return 0 if any(before + python in pip.read_text() for before in '!"') else 1
+    # Its first line names the Python after `#!`. If the kernel would not run that, the second line
+    # does after `exec`: in quotes if there are blanks in it, bare if it is long.
+    python, text = f"{sys.prefix}/bin/python", pip.read_text()
+    return 0 if any(before + python in text for before in ("!", '"', "exec' ")) else 1
 
 
 if __name__ == "__main__":

@@ -6,17 +6,21 @@ elsewhere answers is nobody's word: it is bounded, and checked before it is used
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import math
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -38,7 +42,7 @@ MAX_ANSWER_BYTES = 10_000_000  # one of 200 results has some 100 kB
 MAX_IMAGE_BYTES = 50_000_000
 MAX_REDIRECTS = 5
 TIME_LIMITS_SECONDS = (5, 100)  # to connect; of silence: a `wait`, and a scorer that starts
-_BODY_SECONDS = 60.0  # for a whole body, however busily it comes
+EXCHANGE_SECONDS = 120.0  # from a question to the end of its answer, however busily that comes
 _CHUNK_BYTES = 65_536
 _REASON_CHARACTERS = 500
 # Compressed, a few bytes could be very many.
@@ -179,13 +183,32 @@ def _reason(body: Any) -> str:
     return text[:_REASON_CHARACTERS] or "no reason given"
 
 
-def http_client(base_url: str) -> SearchClient:
-    """Return a client of the API at *base_url*, or raise InvalidRequest."""
+def _addresses(host: str) -> list[str]:
+    """Return the addresses of *host* as the system knows them; none if it knows none."""
+    try:
+        return [str(found[-1][0]) for found in socket.getaddrinfo(host, None)]
+    except (OSError, ValueError):  # ValueError: no name could be so
+        return []
+
+
+def http_client(
+    base_url: str,
+    *,
+    exchange_seconds: float = EXCHANGE_SECONDS,
+    addresses: Callable[[str], list[str]] = _addresses,
+) -> SearchClient:
+    """
+    Return a client of the API at *base_url*, or raise InvalidRequest.
+
+    Args:
+        exchange_seconds: for one answer with its redirects, then it is given up.
+        addresses: of the host of that name.
+    """
     try:
         base = http_url(base_url.strip())
     except ValueError as error:
         raise InvalidRequest(f"--url {error}, got {base_url[:200]!r}", field="url") from None
-    browser = _Browser(may_reach_this_machine=_is_this_machine(base))
+    browser = _Browser(base, exchange_seconds, addresses)
 
     def get(path: str, params: Mapping[str, Any]) -> Answer:
         response, body = browser.get(base + path, MAX_ANSWER_BYTES, params)
@@ -200,7 +223,7 @@ def http_client(base_url: str) -> SearchClient:
 def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClient:
     """Return a client of *stack* in this process; links in its answers begin with *base_url*."""
     function = stack.query.test_client()
-    browser = _Browser(may_reach_this_machine=True)
+    browser = _Browser("http://localhost", EXCHANGE_SECONDS, _addresses)
 
     def get(path: str, params: Mapping[str, Any]) -> Answer:
         with function.get(path, query_string=dict(params), base_url=base_url) as response:
@@ -257,20 +280,28 @@ def _seconds_until(date: str, now: datetime) -> float:
         return math.nan
 
 
+class _Place(IntEnum):
+    ELSEWHERE, LINK_LOCAL, ON_THIS_MACHINE = range(3)
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+
 class _Browser:
     """
     GETs of URLs that others wrote: http and https alone, bounded in size, time and redirects.
 
     A proxy of the environment is asked for what is elsewhere, and never for what is on this
-    machine.
-
-    Args:
-        may_reach_this_machine: else a URL of it is refused: what is elsewhere has no business with
-            the servers that listen here.
+    machine or its network link. What is nearer than the server is refused: a server elsewhere has
+    no business with those that listen here.
     """
 
-    def __init__(self, *, may_reach_this_machine: bool) -> None:
-        self._may_reach_this_machine = may_reach_this_machine
+    def __init__(
+        self, server: str, exchange_seconds: float, addresses: Callable[[str], list[str]]
+    ) -> None:
+        self._server = server
+        self._exchange_seconds = exchange_seconds
+        self._addresses = functools.cache(addresses)
         self._session = requests.Session()
 
     def image(self, url: str) -> bytes:
@@ -284,6 +315,15 @@ class _Browser:
         self, url: str, max_bytes: int, params: Mapping[str, Any] | None = None
     ) -> tuple[requests.Response, bytes]:
         """Return the answer, whatever its status, with its body; or raise SearchFailed."""
+        try:
+            return _within(self._exchange_seconds, lambda: self._get(url, max_bytes, params))
+        except TimeoutError:
+            seconds = f"{self._exchange_seconds:g} s"
+            raise SearchFailed(f"{_shown(url)} did not end its answer within {seconds}") from None
+
+    def _get(
+        self, url: str, max_bytes: int, params: Mapping[str, Any] | None
+    ) -> tuple[requests.Response, bytes]:
         at = url
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -300,49 +340,68 @@ class _Browser:
     def _open(self, url: str, params: Mapping[str, Any] | None) -> requests.Response:
         if urlsplit(url).scheme not in ("http", "https"):
             raise SearchFailed(f"{_shown(url)} is no http or https URL")
-        is_here = _is_this_machine(url)
-        if is_here and not self._may_reach_this_machine:
-            raise SearchFailed(f"{_shown(url)} is on this machine, and its server is not")
+        # What is judged is what is asked: requests reads `\\@` otherwise than urlsplit does.
+        asked = requests.Request("GET", url, params=params).prepare().url or ""
+        place = max(self._places(asked))
+        if place > min(self._places(self._server)):
+            raise SearchFailed(f"{_shown(url)} is {place!s}, and its server is not")
         return self._session.get(
-            url,
-            params=params,
+            asked,
             headers=_HEADERS,
             timeout=TIME_LIMITS_SECONDS,
-            proxies={"no_proxy": urlsplit(url).hostname or ""} if is_here else None,
+            proxies={"no_proxy": urlsplit(asked).hostname or ""} if place else None,
             stream=True,
             allow_redirects=False,
         )
+
+    def _places(self, url: str) -> list[_Place]:
+        """Return where the host of *url* is, by each of its addresses."""
+        host = (urlsplit(url).hostname or "").partition("%")[0].removesuffix(".")  # no IPv6 zone
+        if host == socket.gethostname().lower() or f".{host}".endswith(".localhost"):
+            return [_Place.ON_THIS_MACHINE]
+        return [_place(one) for one in self._addresses(host)] or [_Place.ELSEWHERE]
+
+
+T = TypeVar("T")
+
+
+def _within(seconds: float, work: Callable[[], T]) -> T:
+    """
+    Return what *work* returns, or raise TimeoutError when it takes longer.
+
+    A socket's own time limit begins again with every byte, and the system's resolver has none. So
+    another thread waits, which is left behind, and does not keep the program from its end.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result(seconds)
 
 
 def _body(response: requests.Response, shown: str, max_bytes: int) -> bytes:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise SearchFailed(f"{shown} answers compressed, which it was not asked to")
-    give_up_at = time.monotonic() + _BODY_SECONDS
     body = bytearray()
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
         body += chunk
         if len(body) > max_bytes:
             raise SearchFailed(f"{shown} answers with more than {max_bytes} bytes")
-        if time.monotonic() > give_up_at:
-            raise SearchFailed(f"{shown} did not end its answer within {_BODY_SECONDS:.0f} s")
     return bytes(body)
 
 
-def _is_this_machine(url: str) -> bool:
-    """True when the host of *url* is this machine by its name or its number."""
-    host = (urlsplit(url).hostname or "").removesuffix(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, as systems read it
-        except (OSError, ValueError):
-            return False
+def _place(text: str) -> _Place:
+    address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    return address.is_loopback or address.is_unspecified
+    if address.is_loopback or address.is_unspecified:
+        return _Place.ON_THIS_MACHINE
+    return _Place.LINK_LOCAL if address.is_link_local else _Place.ELSEWHERE
 
 
 def _shown(url: str) -> str:

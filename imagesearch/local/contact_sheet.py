@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 CELL = (320, 240)  # pixels of one picture
 CAPTION = 28
@@ -41,11 +41,19 @@ def _paste(sheet: Image.Image, data: bytes, caption: str, at: tuple[int, int]) -
     try:
         cell = _cell(data)
     except Exception as error:  # a broken picture makes Pillow raise what it likes
-        reason = str(error) or type(error).__name__
-        raise OSError(f"the picture of {caption} cannot be read: {reason}") from error
+        raise OSError(f"the picture of {caption} cannot be read: {_reason(error)}") from error
     sheet.paste(cell, at)
     draw = ImageDraw.Draw(sheet)
     draw.text((at[0], at[1] + CELL[1] + 6), caption, INK, ImageFont.load_default(size=15))
+
+
+def _reason(error: Exception) -> str:
+    # Pillow's own words are of objects in memory and of attacks.
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no whole JPEG, PNG or WebP image"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"it has more than {Image.MAX_IMAGE_PIXELS} pixels"
+    return "it is damaged"
 
 
 def _cell(data: bytes) -> Image.Image:

@@ -35,7 +35,8 @@ def encoder() -> Iterator[ClipEncoder]:
 @contextmanager
 def stack_over(origin: str, folder: Path, encoder: ClipEncoder, **changes: Any) -> Iterator[Stack]:
     """Yield a stack whose Pixabay is at *origin*, with attempts that follow at once."""
-    settings: Settings = load_settings(data_dir=folder, gallery_url=origin, **changes)
+    settings: Settings = load_settings(data_dir=folder, gallery_url=origin)
+    settings = settings.model_copy(update=changes)  # to less than an operator may set
     services = EmbeddedServices(settings, encoder=encoder, backoff_seconds=(0.01, 0.05))
     stack = Stack(services, None)
     services.publisher.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -227,6 +228,23 @@ def test_a_body_that_is_cut_short_is_no_answer() -> None:
         http_client(server.origin).search(PARAMS, lambda _: None)
 
 
+@pytest.mark.parametrize(
+    "dripped",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
+        reply(200, "x" * 1_000, X_Long="y" * 1_000),
+        reply(302, Location="/" + "y" * 1_000),
+    ],
+    ids=["to be continued", "head", "redirect"],
+)
+def test_an_answer_that_drips_is_given_up(dripped: bytes) -> None:
+    with StubServer(lambda one: server.trickle(one, dripped, seconds=0.02)) as server:
+        client = http_client(server.origin, exchange_seconds=0.2)
+        for ask in (lambda: client.search(PARAMS, print), lambda: client.image(server.origin)):
+            with pytest.raises(SearchFailed, match=r"did not end its answer within 0\.2 s"):
+                ask()
+
+
 def test_redirects_are_followed_to_their_end_and_no_further() -> None:
     def script(request: Request) -> bytes:
         path = request.target.partition("?")[0]
@@ -266,11 +284,51 @@ def test_an_image_is_read_over_http_alone(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "a.localhost", "127.1", "[::1]", "0.0.0.0", "2130706433"]
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "LocalHost.",
+        "a.localhost",
+        "127.1",
+        "[::1]",
+        "[::1%25lo]",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "2130706433",
+        "127.0.0.1\\@search.example",
+        "inside.example",
+        "both.example",
+        socket.gethostname(),
+    ],
 )
 def test_a_server_elsewhere_has_no_images_on_this_machine(host: str) -> None:
-    with pytest.raises(SearchFailed, match="is on this machine, and its server is not"):
-        http_client("https://search.example").image(f"http://{host}:9/1.jpg")
+    for server in ("search.example", "both.example", "169.254.1.1"):
+        with pytest.raises(SearchFailed, match="is on this machine, and its server is not"):
+            client(f"https://{server}").image(f"http://{host}:9/1.jpg")
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1%25eth0]", "link.example"])
+def test_a_server_elsewhere_has_no_images_on_the_network_link(host: str) -> None:
+    with pytest.raises(SearchFailed, match="is link local, and its server is not"):
+        client("https://search.example").image(f"http://{host}:9/1.jpg")
+
+
+HOSTS = {
+    "search.example": ["203.0.113.9"],
+    "inside.example": ["127.0.0.1"],
+    "both.example": ["203.0.113.9", "::1"],
+    "link.example": ["fe80::1%eth0"],
+}
+
+
+def client(url: str) -> SearchClient:
+    """Return a client for which the names of HOSTS, and all that are numbers, have addresses."""
+
+    def addresses(host: str) -> list[str]:
+        return HOSTS.get(host) or [str(one[-1][0]) for one in socket.getaddrinfo(host, None)]
+
+    return http_client(url, addresses=addresses)
 
 
 PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
@@ -293,15 +351,17 @@ def test_what_is_on_this_machine_is_asked_without_a_proxy(proxy: StubServer) -> 
 
     with StubServer(script) as server:
         for host in ("127.0.0.1", "localhost"):
-            client = http_client(f"http://{host}:{server.port}")
-            assert client.search(PARAMS, lambda _: None) == FOUND
-            client.image(f"http://{host}:{server.port}/1.jpg")
+            asked = client(f"http://{host}:{server.port}")
+            assert asked.search(PARAMS, lambda _: None) == FOUND
+            asked.image(f"http://{host}:{server.port}/1.jpg")
         assert len(server.requests) == 4
+        with pytest.raises(SearchFailed, match=r"inside\.example"):  # which only HOSTS knows
+            client("http://inside.example:9").image("http://inside.example:9/1.jpg")
     assert proxy.requests == []
 
 
 def test_what_is_elsewhere_is_asked_through_the_proxy(proxy: StubServer) -> None:
-    assert http_client("http://search.example").search(PARAMS, lambda _: None) == FOUND
+    assert client("http://search.example").search(PARAMS, lambda _: None) == FOUND
     assert proxy.requests[0].target.startswith("http://search.example/search?")
 
 

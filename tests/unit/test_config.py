@@ -50,7 +50,10 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("SAFESEARCH", "perhaps", "valid boolean"),
         ("KEYWORD_LANGUAGE", "xx", "must be one of"),
         ("ORIENTATION", "diagonal", "'all', 'horizontal' or 'vertical'"),
-        ("LEASE_SECONDS", "0", "greater than 0"),
+        ("LEASE_SECONDS", "0.9", "greater than or equal to 1"),
+        ("RETRY_SECONDS", "1e-9", "greater than or equal to 1"),
+        ("POOL_MAX_AGE_SECONDS", "0.001", "greater than or equal to 1"),
+        ("MAX_IMAGE_BYTES", "99999", "greater than or equal to 100000"),
         ("LEASE_SECONDS", "86401", "less than or equal to 86400"),
         ("RETRY_SECONDS", "inf", "finite number"),
         ("POOL_MAX_AGE_SECONDS", "nan", "finite number"),
@@ -69,6 +72,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("ALLOWED_ORIGINS", "https://app.example/page", "without a path"),
         ("ALLOWED_ORIGINS", "https://*.example", "origins such as https://example.com"),
         ("ALLOWED_ORIGINS", "https://bücher.example", "origins such as https://example.com"),
+        ("ALLOWED_ORIGINS", "http://[fe80::1%eth0]", "origins such as https://example.com"),
         ("ALLOWED_ORIGINS", "*, https://app.example", "must stand alone"),
         ("IMAGE_BASE_URL", "ftp://cdn.example", "http:// or https:// URL"),
         ("SCORER_URL", "https://scorer.example/?x=1", "without a user, a query"),
@@ -78,6 +82,13 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("IMAGES_BUCKET", "gs://images", "without gs://"),
         ("FIRESTORE_DATABASE", "default)", "(default), or 4 to 63"),
         ("DATA_DIR", "~nobody-of-that-name/data", "a home folder that there is"),
+        ("DATA_DIR", '"/srv/data"', "without quotes"),
+        ("DATA_DIR", "\u201c/srv/data\u201d", "without quotes"),
+        ("DATA_DIR", "file:///srv/data", "no URL"),
+        ("DATA_DIR", "gs://images/data", "no URL"),
+        ("DATA_DIR", "$HOME/data", "variables such as $HOME"),
+        ("CLIP_MODEL", "/srv/${MODEL}", "variables such as $HOME"),
+        ("CLIP_MODEL", "https://huggingface.co/laion/CLIP", "no URL"),
     ],
 )
 def test_a_bad_setting_names_itself_its_bound_and_its_value(
@@ -105,6 +116,8 @@ AS_MEANT = [
     ("ALLOWED_ORIGINS", "*", "origins", {"*"}),
     ("ALLOWED_ORIGINS", "HTTPS://App.Example:443/", "origins", {"https://app.example"}),
     ("ALLOWED_ORIGINS", "http://[::1]:3000", "origins", {"http://[::1]:3000"}),
+    ("ALLOWED_ORIGINS", "https://[2001:DB8:0::0:1]:443", "origins", {"https://[2001:db8::1]"}),
+    ("ALLOWED_ORIGINS", "http://[::ffff:10.0.0.1]", "origins", {"http://[::ffff:a00:1]"}),
     ("SCORER_URL", "HTTPS://Scorer.run.app/", "scorer_url", "https://scorer.run.app"),
     (
         "IMAGE_BASE_URL",
@@ -142,9 +155,7 @@ def test_what_was_pasted_along_with_a_key_is_no_part_of_it(
     assert load_settings().is_demo, "nothing but blanks is not set"
 
 
-@pytest.mark.parametrize(
-    "key", ["12 34", '"123-abc"', "123\nabc", "ключ", "a%0Ab", "1&q=x", "a\udc80"]
-)
+@pytest.mark.parametrize("key", ["12 34", '"123-abc"', "123\nabc", "ключ", "a%0Ab", "1&q=x"])
 def test_a_key_that_is_none_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
@@ -153,6 +164,14 @@ def test_a_key_that_is_none_is_refused_and_not_repeated(
     assert str(caught.value) == (
         "PIXABAY_API_KEY: must be letters, digits, - and _ alone, with no quotes"
     )
+
+
+@pytest.mark.parametrize("odd", ["a\udcff", "\x1b[200~a", "a\x9b", "\x1ca", "fe80::1%\udc80"])
+def test_what_nobody_types_is_no_part_of_a_setting_and_not_trimmed_either(odd: str) -> None:
+    for name in Settings.model_fields:
+        told = explained(name, odd) or ""
+        bound = "be UTF-8" if max(odd) >= "\udc80" else "have no control character in it"
+        assert told.startswith(f"{name.upper()}: must {bound}")
 
 
 @pytest.mark.parametrize("name", ["REDIS_SERVER_CA", "SCORER_URL", "ALLOWED_ORIGINS"])

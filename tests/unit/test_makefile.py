@@ -55,6 +55,13 @@ def test_what_runs_is_not_made_again(clone: Path) -> None:
     assert run(clone) == 1
 
 
+def test_a_path_too_long_for_a_first_line_is_known(clone: Path) -> None:
+    """Past 127 characters pip names the Python on the second line, and without quotes."""
+    python = clone.resolve() / ".venv" / "bin" / "python3"
+    (python.parent / "pip").write_text(f"#!/bin/sh\n'''exec' {python} \"$0\" \"$@\"\n' '''\n")
+    assert run(clone) == 1
+
+
 @pytest.mark.parametrize("move", [shutil.move, shutil.copytree], ids=["moved", "copied"])
 def test_a_folder_elsewhere_makes_its_own(clone: Path, move: Callable[..., object]) -> None:
     """Also where the end of its path is the same."""

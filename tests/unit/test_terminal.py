@@ -249,16 +249,37 @@ def test_a_contact_sheet_is_of_pictures_that_were_had_over_http(tmp_path: Path, 
         assert not sheet.exists()
 
 
-@pytest.mark.parametrize("name", ["text", "huge", "cut", "postscript"])
-def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("text", "it is no whole JPEG, PNG or WebP image"),
+        ("huge", "it has more than 89478485 pixels"),
+        ("cut in its head", "it is no whole JPEG, PNG or WebP image"),
+        ("cut", "it is damaged"),
+        ("postscript", "it is no whole JPEG, PNG or WebP image"),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_named_with_the_reason(
+    tmp_path: Path, name: str, reason: str
+) -> None:
     whole = png(20, 10)
-    bodies = {"text": b"no", "huge": png(20_000, 10_000), "cut": whole[:40]}
+    bodies = {
+        "text": b"no",
+        "huge": png(20_000, 10_000),
+        "cut in its head": whole[:40],
+        "cut": encoded(Image.effect_noise((64, 64), 50))[:2_000],
+    }
     data = bodies.get(name, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(OSError, match=r"the picture of 2\. b cannot be read"):
+    with pytest.raises(OSError, match="the picture of") as caught:
         write_contact_sheet(tmp_path / "sheet.png", [(whole, "1. a"), (data, "2. b")])
+    assert str(caught.value) == f"the picture of 2. b cannot be read: {reason}"
 
 
 def png(width: int, height: int) -> bytes:
+    return encoded(Image.new("1", (width, height)))
+
+
+def encoded(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    Image.new("1", (width, height)).save(file, "PNG")
+    image.save(file, "PNG")
     return file.getvalue()
