@@ -160,7 +160,8 @@ class Settings(BaseModel):
         ge=0,
         le=10,
         description="Proxies that append to `X-Forwarded-For`, for the rate limit: 1 on Cloud "
-        "Run, 2 behind a load balancer; 0: the header is ignored.",
+        "Run, 2 behind a load balancer; 0: that header is ignored, and `X-Forwarded-Proto` and "
+        "`X-Forwarded-Host` are, too, so that links behind a proxy that ends TLS need it set.",
     )
     log_level: Upper[Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = Field(
         "INFO", description="How much is logged."

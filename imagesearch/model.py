@@ -24,11 +24,12 @@ Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
 Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
 
 
-# What nobody sees: control characters that are no white space, Unicode's default ignorables but
-# for the joiners below, and the anchors of annotations.
+# What nobody sees: control characters that are no white space, separators of
+# records among them, Unicode's default ignorables but for the joiners below, and the anchors of
+# annotations.
 # https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b"
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b"
     r"\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
@@ -160,6 +161,7 @@ class Generation:
     One fetch of a pool.
 
     Attributes:
+        requested_at: when its first lease was begun last, until whose end the job is published.
         images: images listed by the source, 0 until the listing is recorded.
         embedded, rejected: how many of them are done; ready when the two add up to `images`.
         lease_until: while in progress, when the work counts as lost and is published again.
@@ -177,6 +179,18 @@ class Generation:
     ready_at: datetime | None = None
     retry_at: datetime | None = None
     reason: str | None = None
+
+    def lease_seconds(self, policy: PoolPolicy) -> float:
+        """
+        Return how long its lease was when it began.
+
+        The first one ends so long after `requested_at`; a step that renews it ends it elsewhere.
+        """
+        if self.lease_until is None:
+            return 0.0
+        ends_after_seconds = (self.lease_until - self.requested_at).total_seconds()
+        is_first = abs(ends_after_seconds - policy.lease_seconds) <= _SKEW_SECONDS
+        return policy.lease_seconds if is_first else policy.queue_seconds
 
 
 @dataclass(frozen=True)
@@ -223,8 +237,7 @@ class Pool:
         if current.state is PoolState.FAILED:
             is_resting = is_ahead(current.retry_at, now, policy.retry_seconds)
             return None if is_resting else current.number + 1
-        longest_seconds = max(policy.lease_seconds, policy.queue_seconds)
-        is_leased = is_ahead(current.lease_until, now, longest_seconds)
+        is_leased = is_ahead(current.lease_until, now, current.lease_seconds(policy))
         return None if is_leased else current.number
 
 

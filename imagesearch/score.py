@@ -97,9 +97,8 @@ class Score:
     def _catalog(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
         revision = self.encoder.model_revision
         with stage("nearest"):
-            complete = not self.catalog.lacks(
-                revision
-            )  # before: what comes meanwhile may be missed
+            # Asked before: what comes meanwhile may be missed.
+            complete = not self.catalog.lacks(revision)
             found = self.catalog.nearest(text.vector, request.top_k, revision)
         cosines = np.array([cosine for _, cosine in found], np.float32)
         # Relevance is the softmax over the hits: no store returns the whole catalog's scores.

@@ -91,7 +91,8 @@ def _dead_letter_door(topic: str) -> PushSubscription:
         topic=dead_letter_topic(topic),
         service=FETCH_SERVICE,
         path="/dead-letter",
-        ack_deadline_seconds=60,
+        # It is done at once, but may come when jobs that wait for their turn hold all threads.
+        ack_deadline_seconds=ACK_DEADLINE_SECONDS,
         min_backoff_seconds=10.0,
         max_backoff_seconds=600.0,
     )

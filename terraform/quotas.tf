@@ -8,8 +8,6 @@ locals {
 
   function_memory_gib = { "512M" = 0.5, "1G" = 1 }
 
-  # Not of a service with a GPU: three of them ask for 48 GiB, which a project may have that was granted
-  # three GPUs. Where it may not, the refusal names the max that fits.
   asked_for = merge(
     { for name, one in local.functions : name => {
       cpus       = var.instances[name].max
@@ -18,7 +16,7 @@ locals {
     { for name, one in local.inference_services : name => {
       cpus       = var.instances[name].max * tonumber(one.limits.cpu)
       memory_gib = var.instances[name].max * tonumber(trimsuffix(one.limits.memory, "Gi"))
-    } if !one.gpu },
+    } },
   )
   asks_for_more = { for name, one in local.asked_for : name => one
     if one.cpus > local.usual_quota.cpus || one.memory_gib > local.usual_quota.memory_gib

@@ -91,7 +91,7 @@ resource "google_pubsub_subscription" "dead_letter" {
   name  = "${each.key}-dead-letter"
   topic = google_pubsub_topic.dead_letter[each.key].id
 
-  ack_deadline_seconds       = 60
+  ack_deadline_seconds       = 600 # jobs that wait for their turn may hold all threads of the function
   message_retention_duration = "604800s"
 
   push_config {

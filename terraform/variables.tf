@@ -105,7 +105,7 @@ variable "instances" {
   type = object({
     query     = optional(object({ min = optional(number, 0), max = optional(number, 8) }), {})
     fetch     = optional(object({ min = optional(number, 0), max = optional(number, 4) }), {})
-    inference = optional(object({ min = optional(number, 0), max = optional(number, 3) }), {})
+    inference = optional(object({ min = optional(number, 0), max = optional(number, 2) }), {})
     scorer    = optional(object({ min = optional(number, 0), max = optional(number, 2) }), {})
   })
   default = {}

@@ -60,9 +60,23 @@ check_tools() {
   fi
 }
 
-state_bucket_is_ours() { # by the list of our project's: anyone can make a bucket of a name that is free
-  [ -z "$dry_run" ] && [ -n "$(gcloud storage buckets list --project="$project" \
-    --filter="name=$state_bucket" --format='value(name)' 2>/dev/null)" ]
+storage_is_off() {
+  local enabled
+  enabled=$(gcloud services list --enabled --project="$project" --format='value(config.name)') &&
+    ! grep -qx storage.googleapis.com <<<"$enabled"
+}
+
+find_state_bucket() { # by the list of our project's: anyone can make a bucket of a name that is free
+  # Not asked with `there`: a failure to list says nothing of whose it is. A new project may not have
+  # the API to do so, which gcloud would offer to turn on.
+  local listed=''
+  [ -n "$dry_run" ] || listed=$(gcloud storage buckets list --project="$project" \
+    --filter="name=$state_bucket" --format='value(name)' --quiet) || storage_is_off || {
+    echo "The buckets of the project $project could not be listed, for what is said above:" \
+      "whether gs://$state_bucket is its own is not known, and nothing was made." >&2
+    exit 1
+  }
+  state_there=${listed:+yes}
 }
 
 refuse_state_bucket() {
@@ -264,8 +278,8 @@ upload_archives() {
 
 check_tools
 state_there=''
-if state_bucket_is_ours; then
-  state_there=yes
+find_state_bucket
+if [ -n "$state_there" ]; then
   init
 elif there gcloud storage buckets describe "gs://$state_bucket"; then
   refuse_state_bucket

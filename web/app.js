@@ -153,21 +153,22 @@ async function run(search, { moveFocus }) {
 }
 
 async function follow(search, signal, moveFocus) {
-  const deadline = Date.now() + GIVE_UP_SECONDS * 1000;
+  const deadline = performance.now() + GIVE_UP_SECONDS * 1000; // a clock that nobody sets
   let wait = FIRST_WAIT_SECONDS;
   let answer;
   do {
     answer = await askPatiently(search, wait, signal);
     showAnswer(answer, search);
     if (moveFocus && answer.results.length) moveFocus = focusHeading();
-    if (isOver(answer)) return showEnd(answer, search);
+    if (isOver(answer, search)) return showEnd(answer, search);
     await sleep(answer.pauseSeconds, signal);
     wait = NEXT_WAIT_SECONDS;
-  } while (Date.now() < deadline);
+  } while (performance.now() < deadline);
   throw new Failure("Still not finished", `After ${GIVE_UP_SECONDS / 60} minutes some images are not ready. Try again to go on from here.`);
 }
 
-const isOver = (answer) => answer.complete || answer.pool?.state === "failed";
+/** A search of everything is: what awaits a new model does so until a person searches its keyword. */
+const isOver = (answer, search) => Boolean(search.scope) || answer.complete || answer.pool?.state === "failed";
 
 function sleep(seconds, signal) {
   return new Promise((resolve, reject) => {
@@ -233,7 +234,7 @@ function showAnswer(answer, search) {
   element("notice").hidden = true;
   if (answer.results.length) showResults(answer, search);
   else if (element("results").inert) element("results").hidden = true;
-  if (isOver(answer)) element("progress").hidden = true;
+  if (isOver(answer, search)) element("progress").hidden = true;
   else showProgress(answer.pool, search);
 }
 
@@ -264,6 +265,7 @@ function showResults(answer, search) {
   section.hidden = false;
   element("results-heading").textContent = quoted(search.s_query);
   element("cut").hidden = !answer.query_truncated;
+  setText("awaiting", awaiting(answer, search));
   showSummary(answer, search);
   showCards(answer);
 }
@@ -272,9 +274,13 @@ function showSummary(answer, search) {
   const shown = whole.format(answer.results.length);
   const { pool, timings } = answer;
   const compared = pool ? `${shown} of ${whole.format(pool.embedded)} images` : `${shown} images`;
-  const soFar = answer.complete ? "" : " so far";
+  const soFar = isOver(answer, search) ? "" : " so far";
   const time = timings ? `, ${duration(timings.total_seconds)}` : "";
   setText("summary", `${compared} from ${place(search)}${soFar}${time}`);
+}
+
+function awaiting({ complete }, { scope }) {
+  return scope && !complete ? "Some stored pictures wait for a new model and were not compared: it looks at them when their keyword is searched." : "";
 }
 
 function duration(seconds) {
@@ -293,12 +299,14 @@ function showEnd(answer, search) {
     showExamples();
   }
   if (!answer.results.length && (answer.complete || element("results").inert)) dropResults();
-  announce(element("notice").hidden ? `${answer.results.length} pictures found.` : noticeText());
+  const found = `${answer.results.length} pictures found. ${awaiting(answer, search)}`.trim();
+  announce(element("notice").hidden ? found : noticeText());
 }
 
 const noticeText = () => `${element("notice-title").textContent}. ${element("notice-text").textContent}`;
 
-function nothingFound({ pool }, search) {
+function nothingFound({ pool, complete }, search) {
+  if (search.scope && !complete) return ["No pictures yet", awaiting({ complete }, search)];
   if (search.scope) return ["Nothing is stored yet", "Search with a keyword first; its images are kept."];
   if (pool?.images) return ["No usable picture", `${whole.format(pool.images)} images came for ${quoted(search.t)}, but none of them could be read.`];
   return [`No pictures for ${quoted(search.t)}`, "Try another keyword: a single, general word finds the most. The details belong in the description."];

@@ -378,7 +378,8 @@ class FirestoreCatalog:
     def _leased(self, pool: Pool, now: datetime) -> Pool:
         """Return *pool* with the lease of one whose job is still to be published."""
         lease_until = now + timedelta(seconds=self._policy.lease_seconds)
-        return replace(pool, current=replace(pool.current, lease_until=lease_until))
+        current = replace(pool.current, requested_at=now, lease_until=lease_until)
+        return replace(pool, current=current)
 
     def _renewed(self, pool: Pool, now: datetime) -> Pool:
         lease_until = now + timedelta(seconds=self._policy.queue_seconds)

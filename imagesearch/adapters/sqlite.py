@@ -331,7 +331,7 @@ class SqliteCatalog:
                 pool,
                 state=PoolState.EMBEDDING,
                 ready_at=None,
-                lease_until=self._first_lease_until(now),
+                **self._first_lease(now),
             )
             connection.execute("UPDATE pools SET ready = NULL WHERE pool_id = ?", (pool_id,))
             return known_pool(connection, pool_id)
@@ -555,7 +555,7 @@ class SqliteCatalog:
         if due is None:
             return False
         if due == pool.current.number:
-            set_columns(connection, pool, lease_until=self._first_lease_until(now))
+            set_columns(connection, pool, **self._first_lease(now))
         else:
             self._begin_generation(connection, key.pool_id, due, now)
         return True
@@ -565,17 +565,18 @@ class SqliteCatalog:
     ) -> None:
         connection.execute(
             "INSERT INTO generations (pool_id, number, state, requested_at, lease_until)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                *(pool_id, number, PoolState.REQUESTED),
-                *(epoch_seconds(now), self._first_lease_until(now)),
-            ),
+            " VALUES (:pool_id, :number, :state, :requested_at, :lease_until)",
+            {
+                **{"pool_id": pool_id, "number": number, "state": PoolState.REQUESTED},
+                **self._first_lease(now),
+            },
         )
         connection.execute("UPDATE pools SET current = ? WHERE pool_id = ?", (number, pool_id))
 
-    def _first_lease_until(self, now: datetime) -> float:
-        """Return when the lease of a pool ends whose job is still to be published."""
-        return epoch_seconds(now) + self._policy.lease_seconds
+    def _first_lease(self, now: datetime) -> dict[str, float]:
+        """Return the columns of the lease of a pool whose job is still to be published."""
+        begun = epoch_seconds(now)
+        return {"requested_at": begun, "lease_until": begun + self._policy.lease_seconds}
 
     def _renew(self, connection: Connection, pool: Pool, now: datetime) -> None:
         lease_until = epoch_seconds(now) + self._policy.queue_seconds

@@ -45,7 +45,7 @@ def create_site(api_url: str, bucket_url: str, demo_keywords: Sequence[str]) -> 
             return _not_found()
         return _image(f"{bucket_url}/{name}")
 
-    any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
+    any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
     images = Mount(IMAGES_PATH, routes=[Route("/{name}", image)], middleware=any_origin)
     config = Route("/config.json", page_config(api_url, demo_keywords))
     site = Starlette(

@@ -222,7 +222,7 @@ def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
     others: Any = WSGIMiddleware(cast(Any, stack.query), workers=OTHER_THREADS)
     images = OriginalFiles(stack.services.originals)
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
-    any_origin = [Middleware(CORSMiddleware, allow_origins=["*"])]
+    any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
     routes: list[Route | Mount] = [
         Route("/search", searches),
         *(Route(path, others) for path in ("/pools/{pool_id}", "/alive", "/ready")),

@@ -62,8 +62,8 @@ run "by_default_split_scores_on_cpus_and_embeds_on_a_gpu" {
     error_message = "Two services."
   }
   assert {
-    condition     = google_cloud_run_v2_service.inference["inference"].template[0].scaling[0].max_instance_count == 3
-    error_message = "As many as a region is granted with its first GPU; with one, a machine that Google moves is an outage."
+    condition     = google_cloud_run_v2_service.inference["inference"].template[0].scaling[0].max_instance_count == 2
+    error_message = "As many as a new project's memory holds; with one, a machine that Google moves is an outage."
   }
   assert {
     condition = (

@@ -130,7 +130,7 @@ run "takes_the_upper_bounds" {
     images_max_age_days   = 32
     pools                 = { size = 500, orientation = "vertical", language = "zh" }
     allowed_origins       = ["*"]
-    instances             = { query = { max = 21 } } # with the others 30, half of the subnet's addresses
+    instances             = { query = { max = 22 } } # with the others 30, half of the subnet's addresses
   }
 
   # More CPUs than a new project has: a warning.
@@ -160,8 +160,8 @@ run "takes_the_defaults_within_the_quota_of_a_new_project" {
   command = plan
 
   assert {
-    condition     = join(", ", [for name, one in local.asked_for : "${name} ${one.cpus} ${one.memory_gib}"]) == "fetch 4 4, query 8 4, scorer 4 8"
-    error_message = "CPUs and GiB of each service without a GPU."
+    condition     = join(", ", [for name, one in local.asked_for : "${name} ${one.cpus} ${one.memory_gib}"]) == "fetch 4 4, inference 8 32, query 8 4, scorer 4 8"
+    error_message = "CPUs and GiB of each service, with a GPU or without."
   }
 }
 
@@ -173,8 +173,8 @@ run "takes_the_defaults_of_the_profile_cpu_within_it_too" {
   }
 
   assert {
-    condition     = local.asked_for["inference"].cpus == 12 && local.asked_for["inference"].memory_gib == 24
-    error_message = "Three of 4 CPUs and 8 GiB."
+    condition     = local.asked_for["inference"].cpus == 8 && local.asked_for["inference"].memory_gib == 16
+    error_message = "Two of 4 CPUs and 8 GiB."
   }
 }
 
@@ -188,6 +188,21 @@ run "warns_of_more_memory_than_a_new_project_has" {
   assert {
     condition     = join(",", keys(local.asks_for_more)) == "scorer" && local.asks_for_more["scorer"].memory_gib == 44
     error_message = "Eleven scorers of 4 GiB, and not the twelve fetchers."
+  }
+
+  expect_failures = [check.quotas]
+}
+
+run "warns_of_the_memory_of_three_gpus" {
+  command = plan
+
+  variables {
+    instances = { inference = { max = 3 } }
+  }
+
+  assert {
+    condition     = join(",", keys(local.asks_for_more)) == "inference" && local.asks_for_more["inference"].memory_gib == 48
+    error_message = "Each GPU comes with 16 GiB."
   }
 
   expect_failures = [check.quotas]

@@ -229,8 +229,7 @@ def test_work_whose_lease_is_lost_is_taken_up_again(catalog: Catalog) -> None:
     assert again.created
     current = again.pool.current
     assert (current.number, current.state, current.embedded) == (1, PoolState.FETCHING, 1)
-    assert current.requested_at == NOW
-    assert current.lease_until == later(660)  # until it is published
+    assert (current.requested_at, current.lease_until) == (later(600), later(660))
     assert not catalog.request_pool(KEY, later(601)).created
 
 
@@ -308,6 +307,17 @@ def test_a_lease_from_before_the_clock_stepped_back_is_over(
     assert again.pool.current.number == 1
     assert again.pool.current.lease_until == later(60 - back_seconds)
     assert not catalog.request_pool(KEY, later(1 - back_seconds)).created
+
+
+def test_work_taken_up_again_and_not_published_is_not_held_back_by_a_clock_that_steps_back(
+    catalog: Catalog,
+) -> None:
+    """Whoever took it up may have died: a minute is made up for, and not ten."""
+    begin(catalog, [1, 2])
+    assert catalog.request_pool(KEY, later(600)).created
+    assert catalog.request_pool(KEY, later(300)).created
+    catalog.note_published(POOL, 1, later(600))
+    assert not catalog.request_pool(KEY, later(601)).created, "published work has longer"
 
 
 @pytest.mark.parametrize("back_seconds", [2, 3600, 400 * 86_400])

@@ -235,6 +235,24 @@ def test_everything_stored_is_searched_without_a_keyword(page: Page, ready_answe
     assert "scope=catalog" in page.url
 
 
+def test_a_search_of_everything_ends_though_pictures_wait_for_a_new_model(
+    page: Page, ready_answer: Answer
+) -> None:
+    """Nobody may search for their keywords for weeks."""
+    incomplete = {**ready_answer, "scope": "catalog", "pool": None, "complete": False}
+    answers = [incomplete, {**incomplete, "results": [], "top_scores": []}]
+    asked = answer_with(page, *(lambda route, one=one: route.fulfill(json=one) for one in answers))
+    page.goto(f"/?{urlencode({'scope': 'catalog', 's_query': QUERY})}")
+    expect(page.locator("#awaiting")).to_contain_text("Some stored pictures wait for a new model")
+    wait_for_all_results(page)
+    expect(page.locator(".card")).to_have_count(6)
+    page.get_by_label("What should be in the picture").fill("another")
+    page.get_by_role("button", name="Send Query").click()
+    expect(page.locator("#notice")).to_contain_text("Some stored pictures wait for a new model")
+    expect(page.locator("#progress")).to_be_hidden()
+    assert len(asked) == 2
+
+
 def test_a_query_that_was_cut_says_so(page: Page, ready_answer: Answer) -> None:
     page.goto(address(query="red circle " * 42))
     wait_for_all_results(page)

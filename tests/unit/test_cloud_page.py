@@ -72,6 +72,18 @@ def test_an_emulator_that_fails_is_told_in_our_own_words(upstream: bytes, status
     assert message in ("Not Found", "the storage emulator does not answer")
 
 
+def test_a_page_elsewhere_may_ask_for_an_image_with_the_headers_that_the_api_allows() -> None:
+    site = TestClient(create_site("", "http://127.0.0.1:9/bucket", ()))
+    preflight = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "traceparent, content-type",
+    }
+    answer = site.options("/images/x.jpg", headers=preflight)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+    assert "traceparent" in answer.headers["access-control-allow-headers"]
+
+
 def test_what_the_site_does_not_have_is_told_in_json_too() -> None:
     site = TestClient(create_site("", "http://127.0.0.1:9/bucket", ()))
     for path in ("/nothing", "/images/x/y"):

@@ -26,6 +26,7 @@ case "$*" in
   "services list"*) cat "$state/apis" 2>/dev/null || true ;;
   "services enable"*) printf '%s\\n' "${@:3}" >>"$state/apis" ;;
   "storage buckets list --project=my-project-123 --filter=name="*)
+    [ ! -e "$state/unlistable" ] || { echo "ERROR: storage.buckets.list denied" >&2; exit 1; }
     [ ! -e "$state/bucket" ] || sed 's/.*=name=\\([^ ]*\\).*/\\1/' <<<"$*" ;;
   "storage buckets describe"*versioning*) cat "$state/versioning" 2>/dev/null || true ;;
   "storage buckets describe"*) [ -e "$state/bucket" ] || [ -e "$state/bucket-for-all-to-read" ] ;;
@@ -233,6 +234,27 @@ def test_a_bucket_of_somebody_else_is_not_taken_for_ours(mark: str, fresh: Machi
     name = "gs://my-project-123-imagesearch-state"
     assert f"{name} is no bucket of the project my-project-123." in ended.stderr
     assert not any(call.startswith("terraform ") for call in fresh.calls)
+
+
+@pytest.mark.parametrize("mark", ["bucket", "bucket-for-all-to-read", "nothing"])
+def test_buckets_that_cannot_be_listed_are_told_as_that_and_with_the_reason(
+    mark: str, fresh: Machine
+) -> None:
+    """The bucket may be ours, and only the right to list lost, or Google out of reach."""
+    for each in (mark, "unlistable"):
+        (fresh.state / each).touch()
+    (fresh.state / "apis").write_text("storage.googleapis.com\n")
+    ended = first_deployment(fresh)
+    assert ended.returncode == 1
+    assert "ERROR: storage.buckets.list denied" in ended.stderr
+    assert "buckets of the project my-project-123 could not be listed" in ended.stderr
+    assert "is no bucket of the project" not in ended.stderr
+    assert made(fresh.calls) == []
+
+
+def test_a_new_project_without_the_api_to_list_buckets_has_none(fresh: Machine) -> None:
+    (fresh.state / "unlistable").touch()
+    assert first_deployment(fresh).returncode == 0
 
 
 def test_a_bucket_that_was_taken_since_is_not_taken_for_ours_either(fresh: Machine) -> None:

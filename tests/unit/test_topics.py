@@ -103,6 +103,11 @@ def test_a_push_waits_for_most_of_its_deadline_and_has_time_for_its_work_then(
     assert one.ack_deadline_seconds > PATIENCE_SECONDS + IMAGE_LIMIT_SECONDS
 
 
+def test_a_dead_letter_has_time_to_come_after_jobs_that_wait_for_their_turn() -> None:
+    doors = [one for one in PUSH_SUBSCRIPTIONS if one not in WORK]
+    assert all(one.ack_deadline_seconds > PATIENCE_SECONDS for one in doors)
+
+
 def test_an_endpoint_is_a_path_of_its_service() -> None:
     batches = next(one for one in WORK if one.topic == EmbedBatch.topic)
     for url in ("https://inference.run.app", "https://inference.run.app/"):
