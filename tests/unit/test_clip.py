@@ -595,9 +595,9 @@ def test_a_vision_tower_that_is_broken_rejects_no_image(checkpoint: Path) -> Non
     """It is the model's fault: the batch is delivered again, and the process is not ready."""
     model = CLIPModel.from_pretrained(checkpoint)
     norm = model.vision_model.post_layernorm
-    norm.weight.data[:] = norm.bias.data[1:] = 0
-    norm.bias.data[0] = 1
-    model.visual_projection.weight.data[:, 0] = 0  # all of length 0, and so of no direction
+    norm.weight.data[:] = model.visual_projection.weight.data[:] = 0
+    norm.bias.data[:2] = 1
+    model.visual_projection.weight.data[:, :2] = torch.tensor([1.0, -1.0])  # all of length 0
     model.save_pretrained(checkpoint)
     with loaded(checkpoint) as encoder:
         encoder.check()
