@@ -165,9 +165,11 @@ class KnownHosts:
 def is_loopback(address: str) -> bool:
     """Say whether *address* is an IP address that never leaves this machine."""
     try:
-        return ipaddress.ip_address(address).is_loopback
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return False
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 class AlwaysAnswered:

@@ -33,8 +33,8 @@ class Downloads:
 
     Args:
         connections: how many images are downloaded at a time. When so many in a row could not be
-            had the host is down, and the others would only wait for their time limits: no
-            further download begins.
+            had from a host it is down, and the others would only wait for their time limits: no
+            further download from it begins. Other hosts are not to blame.
         stopping: set when no download may begin any more.
     """
 
@@ -49,8 +49,9 @@ class Downloads:
     ) -> None:
         self._source, self._store, self._cache = source, store, cache
         self._connections = threading.Semaphore(connections)
-        self._patience = self._most_failures = connections  # failures until it is given up
-        self._patience_lock = threading.Lock()
+        self._most_failures = connections
+        self._failures: dict[str, int] = {}  # in a row, by host
+        self._failures_lock = threading.Lock()
         self._stopping = stopping
         self._lookups = ThreadPoolExecutor(1, thread_name_prefix="lookup")
         self._threads = ThreadPoolExecutor(2 * connections, thread_name_prefix="download")
@@ -107,7 +108,8 @@ class Downloads:
 
     def _download(self, listed: ListedImage) -> bytes:
         with self._connections:
-            if self._patience == 0 or self._stopping.is_set():
+            host = _host(listed.download_url)
+            if self._is_given_up(host) or self._stopping.is_set():
                 raise DownloadFailed("not tried after others failed")
             failed = False
             try:
@@ -116,12 +118,19 @@ class Downloads:
                 failed = True
                 raise DownloadFailed(str(error)) from error
             finally:
-                self._count(failed)
+                self._count(host, failed)
 
-    def _count(self, failed: bool) -> None:
-        with self._patience_lock:
-            if self._patience > 0:
-                self._patience = self._patience - 1 if failed else self._most_failures
+    def _is_given_up(self, host: str) -> bool:
+        return self._failures.get(host, 0) >= self._most_failures
+
+    def _count(self, host: str, failed: bool) -> None:
+        with self._failures_lock:
+            if not self._is_given_up(host):
+                self._failures[host] = self._failures.get(host, 0) + 1 if failed else 0
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].lower()
 
 
 def _submit(

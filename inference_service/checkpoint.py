@@ -51,19 +51,32 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Number:
-    """How a type of safetensors is read, and the bits that are all 1 where it is not finite."""
+    """
+    How a type of safetensors is read.
+
+    Attributes:
+        exponent: the bits of a number's exponent.
+        most: the value of these bits from which on a number is not below `MOST_WEIGHT`.
+    """
 
     numpy: str
     bits: str
     exponent: int
+    most: int
 
 
+MOST_WEIGHT = 65_536  # where half precision ends; trained weights stay below some 100
 _NUMBERS = {
-    "F64": _Number("<f8", "<u8", 0x7FF0_0000_0000_0000),
-    "F32": _Number("<f4", "<u4", 0x7F80_0000),
-    "F16": _Number("<f2", "<u2", 0x7C00),
-    "BF16": _Number("<u2", "<u2", 0x7F80),
+    "F64": _Number("<f8", "<u8", 0x7FF0_0000_0000_0000, (1023 + 16) << 52),
+    "F32": _Number("<f4", "<u4", 0x7F80_0000, (127 + 16) << 23),
+    "F16": _Number("<f2", "<u2", 0x7C00, 0x7C00),
+    "BF16": _Number("<u2", "<u2", 0x7F80, (127 + 16) << 7),
 }
+_LEAST_OUTPUT = 1e-12  # the square of less is no number of float32
+_LAST = (  # of each tower: its layer norm, and the projection
+    ("text_model.final_layer_norm", "text_projection.weight"),
+    ("vision_model.post_layernorm", "visual_projection.weight"),
+)
 _BLOCK = 1 << 18  # numbers that are looked at together: they fit in a core's cache
 
 
@@ -180,7 +193,11 @@ class Config:
         return dict(self._shapes())
 
     def check_weights(self, weights: Weights) -> None:
-        """Raise ValueError when *weights* are not those of this model, in names or shapes."""
+        """
+        Raise ValueError when *weights* are not those of this model, in names or shapes.
+
+        Those that leave nothing of any text or picture are those of no model.
+        """
         shapes = self.parameters
         if missing := sorted(shapes.keys() - weights.keys()):
             raise ValueError(f"its weights lack {len(missing)} parameters, among them {missing[0]}")
@@ -199,6 +216,12 @@ class Config:
                     f"config.json: num_hidden_layers of the {tower.name} must be "
                     f"{max(numbers) + 1} as in the weights, got {tower.layers}"
                 )
+
+        for norm, projection in _LAST:
+            # What leaves a layer norm is its weight times numbers around 1, and its bias.
+            most = np.abs(weights[f"{norm}.weight"]) + np.abs(weights[f"{norm}.bias"])  # (width,)
+            if (np.abs(weights[projection]) @ most).max() < _LEAST_OUTPUT:
+                raise ValueError(f"its weights: {norm} and {projection} leave nothing but zeros")
 
     def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         text, vision, side = self.text.width, self.vision.width, self.patch_side
@@ -261,7 +284,7 @@ def read_weights(folder: Path) -> Weights:
 
     Raises:
         OSError: there are none, or they are unreadable.
-        ValueError: a file is not what its name says, or has numbers that are not finite.
+        ValueError: a file is not what its name says, or has numbers that no weight is.
     """
     tensors: dict[str, tuple[str, NDArray[Any]]] = {}
     if paths := matching(folder, SAFETENSORS):
@@ -299,22 +322,27 @@ def _mapped(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
         number = _NUMBERS.get(told["dtype"])  # others are no parameters of a CLIP
         view = np.asarray(file)[begin:end]
         if number is not None:
-            _check_finite(path, name, number, begin, end)
+            _check_numbers(path, name, number, begin, end)
             view = view.view(number.numpy).reshape(told["shape"])
         tensors[name] = (told["dtype"], view)
     return tensors
 
 
-def _check_finite(path: Path, name: str, number: _Number, begin: int, end: int) -> None:
-    """Raise ValueError when a number is not finite; read, not mapped, to hold none of them."""
+def _check_numbers(path: Path, name: str, number: _Number, begin: int, end: int) -> None:
+    """Raise ValueError for a number that no weight is; read, not mapped, to hold none of them."""
     bits = np.dtype(number.bits)
     exponent = bits.type(number.exponent)
     with path.open("rb") as file:
         file.seek(begin)
         for left in range((end - begin) // bits.itemsize, 0, -_BLOCK):
             block = np.fromfile(file, bits, min(left, _BLOCK))
-            if (block & exponent).max() == exponent:
-                raise ValueError(f"{path.name}: {name} has numbers that are not finite")
+            if (largest := (block & exponent).max()) >= number.most:
+                raise _no_weight(path, name, is_finite=bool(largest < exponent))
+
+
+def _no_weight(path: Path, name: str, *, is_finite: bool) -> ValueError:
+    why = f"of {MOST_WEIGHT} and more, which no trained weight is" if is_finite else "not finite"
+    return ValueError(f"{path.name}: {name} has numbers that are {why}")
 
 
 def _unpickled(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
@@ -325,8 +353,9 @@ def _unpickled(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
     for name, tensor in loaded.items():
         if not isinstance(tensor, torch.Tensor):
             raise ValueError(f"{path.name}: {name} must be a tensor, got {type(tensor).__name__}")
-        if not tensor.isfinite().all():
-            raise ValueError(f"{path.name}: {name} has numbers that are not finite")
+        is_finite = bool(tensor.isfinite().all())
+        if not is_finite or (tensor >= MOST_WEIGHT).any() or (tensor <= -MOST_WEIGHT).any():
+            raise _no_weight(path, name, is_finite=is_finite)
         tensors[name] = ("F32", tensor.float().numpy())
     return tensors
 

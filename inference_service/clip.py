@@ -36,6 +36,8 @@ TEXT_LIMIT_SECONDS = 10.0
 IMAGE_LIMIT_SECONDS = 150.0  # of the 180 that a push has left when it has waited for its turn
 LARGE_BYTES = 64_000_000  # of memory to decode an image; one of 640 x 427 pixels takes 2 million
 CHECK_LIMIT_SECONDS = 5.0
+NORM_ERROR = 1e-3
+_NO_UNIT = "the model gave an embedding that is not finite and of length 1"
 CHECK_AFTER_SECONDS = 60.0  # an encoder that worked within the last minute is not tried again
 
 
@@ -153,8 +155,8 @@ class ClipEncoder:
         Source: Radford et al. 2021, figure 3.
         """
         embedding = self._texts.ask([text], time_limit_seconds)[0]
-        if not np.isfinite(embedding.vector).all():
-            raise Unavailable("the model gave an embedding that is not finite")
+        if not _is_unit(embedding.vector):
+            raise Unavailable(_NO_UNIT)
         return embedding
 
     def check(self, time_limit_seconds: float = CHECK_LIMIT_SECONDS) -> None:
@@ -230,24 +232,27 @@ class ClipEncoder:
         """Run the vision tower once before it is used: if it is broken, no image is to blame."""
         with self._proving:
             if not self._is_proved:
-                embeddings = self._clip.embed_images([self._clip.preprocess(_probe())])
-                if not np.isfinite(embeddings).all():
-                    raise Unavailable("the model gave an embedding that is not finite")
+                [embedding] = self._clip.embed_images([self._clip.preprocess(_probe())])
+                if not _is_unit(embedding):
+                    raise Unavailable(_NO_UNIT)
                 self._is_proved = True
 
     def _embed_pixels(self, pixels: Sequence[Pixels]) -> list[Embedding | RejectedImage]:
         self._prove_vision()
-        return [_finite(embedding) for embedding in self._clip.embed_images(pixels)]
+        return [
+            embedding if _is_unit(embedding) else RejectedImage(_NO_UNIT)
+            for embedding in self._clip.embed_images(pixels)
+        ]
 
 
 def _seconds_until(ends: float) -> float:
     return max(0.0, ends - time.monotonic())
 
 
-def _finite(embedding: Embedding) -> Embedding | RejectedImage:
-    if np.isfinite(embedding).all():
-        return embedding
-    return RejectedImage("the model gave an embedding that is not finite")
+def _is_unit(embedding: Embedding) -> bool:
+    """Say whether it is what a catalog stores, see `vectors.py`; no direction has no cosine."""
+    with np.errstate(all="ignore"):  # what overflows is no unit vector
+        return bool(abs(np.linalg.norm(embedding) - 1.0) < NORM_ERROR)
 
 
 def _probe() -> bytes:

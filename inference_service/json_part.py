@@ -31,6 +31,8 @@ class JsonPart:
             values = json.loads(path.read_bytes())
         except ValueError as error:
             raise ValueError(f"{path.name} is no JSON: {error}") from error
+        except RecursionError as error:
+            raise ValueError(f"{path.name} has lists or objects too deep in each other") from error
         if not isinstance(values, dict):
             raise ValueError(f"{path.name} must be a JSON object, got {_shown(values)}")
         return cls(path.name, "", values)
@@ -53,6 +55,13 @@ class JsonPart:
             raise self.wrong(name, f"a whole number from {least} to {most}")
         return int(value)
 
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        value = self.values[name]
+        if not isinstance(value, bool):
+            raise self.wrong(name, "true or false")
+        return value
+
     def number(self, name: str, least: float, most: float) -> float:
         """Return a number within its bounds."""
         value = self.values[name]
@@ -73,5 +82,8 @@ def _is_number(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    shown = json.dumps(value)
+    try:
+        shown = json.dumps(value)
+    except RecursionError:  # it is a few levels deeper than what could just be read
+        return "what is too deep to be shown"
     return shown if len(shown) <= 60 else shown[:60] + "…"

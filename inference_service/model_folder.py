@@ -48,7 +48,8 @@ class ModelFolder:
         path = Path(model).expanduser()
         if path.is_dir():
             outer = path.resolve()
-            return cls(_inner(outer), outer.name)
+            inner = _inner(outer)
+            return cls(inner, _name(inner))
         if path.exists():
             raise ValueError("it is a file, where a folder with a config.json is needed")
         beside_others = (
@@ -100,6 +101,15 @@ def _inner(folder: Path) -> Path:
     return folder
 
 
+def _name(folder: Path) -> str:
+    """Return what a checkpoint here is called, whichever folder around it was named."""
+    if (folder.parent / "modules.json").exists():
+        return folder.parent.name
+    if folder.parent.name == "snapshots":
+        return folder.parent.parent.name
+    return folder.name
+
+
 def _without_config(folder: Path) -> str:
     needed = "a checkpoint in the format of transformers, with a config.json, is needed"
     if next(folder.glob("open_clip*"), None):
@@ -112,7 +122,7 @@ def _without_config(folder: Path) -> str:
 def _is_clip(config: Path) -> bool:
     try:
         return bool(json.loads(config.read_bytes())["model_type"] == "clip")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

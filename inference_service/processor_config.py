@@ -42,7 +42,7 @@ def read_framing(folder: Path) -> Framing:
     scale, offset = _normalisation(told)
     framing = Framing(
         _size(told),
-        _crop(told) if told.values["do_center_crop"] else None,
+        _crop(told) if told.flag("do_center_crop") else None,
         Image.Resampling(told.whole("resample", 0, max(Image.Resampling))),
         tuple(scale),
         tuple(offset),

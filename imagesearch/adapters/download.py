@@ -7,6 +7,7 @@ is found out where they are decoded.
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from urllib.parse import urljoin
 
@@ -24,6 +25,10 @@ PIXABAY_HOSTS = ("pixabay.com", "*.pixabay.com")
 MAX_REDIRECTS = 3
 BACKOFF_SECONDS = (0.5, 1.0)  # the pauses before the second and the third attempt
 EXPIRED = b"This URL is invalid or has expired"  # what Pixabay answers 24 hours after the listing
+
+# RFC 1123, section 2.1: what resolvers take, and with it every host that can be connected to.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 
 _SYSTEM_CLOCK = SystemClock()
 
@@ -75,7 +80,11 @@ class Downloader:
         if parsed.auth is not None or parsed.port not in (None, 443):
             raise RejectedImage("its download URL must have no user and no port")
         if not self._is_allowed(parsed.host or ""):
-            raise RejectedImage(f"its host must be one of {self._hosts}, got {parsed.host!r}")
+            hosts = " ".join(self._hosts)
+            raise RejectedImage(f"its host must be one of {hosts}, got {parsed.host!r}")
+        if not _HOST_NAME.fullmatch(parsed.host or ""):
+            bound = "labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all"
+            raise RejectedImage(f"its host must be {bound}, got {parsed.host!r}")
 
     def close(self) -> None:
         """Close the connections that are kept for later downloads."""

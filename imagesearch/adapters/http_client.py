@@ -147,8 +147,11 @@ class _Connection(HTTPConnection):
     def _resolve(self) -> list[str]:
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise _NoConnection(f"{self.host} cannot be resolved: {error}") from error
+        except UnicodeError as error:
+            raise _NoConnection(f"{self.host} cannot be resolved: it is no host name") from error
+        except OSError as error:
+            reason = _in_words(error)
+            raise _NoConnection(f"{self.host} cannot be resolved: {reason}") from error
         return [str(address[0]) for *_, address in found]
 
     def _connect(self, addresses: list[str]) -> socket.socket:
@@ -158,7 +161,7 @@ class _Connection(HTTPConnection):
             try:
                 sock = socket.create_connection((address, self.port), timeout=_left(deadline))
             except OSError as error:
-                reason = str(error)
+                reason = _in_words(error)
             else:
                 sock.settimeout(_left(deadline))  # for the TLS handshake
                 return sock
@@ -242,6 +245,10 @@ class HttpClient:
             if len(body) > self._limits.max_bytes:
                 return None
         return bytes(body)
+
+
+def _in_words(error: OSError) -> str:
+    return str(error.strerror or error).lower()
 
 
 def _trusting_context() -> ssl.SSLContext:

@@ -190,7 +190,7 @@ class Pixabay:
     def _text(self, reply: Reply) -> str:
         """Return the beginning of an error's plain text, without the key if it is repeated."""
         text = (reply.body or b"")[:10_000].decode("utf-8", "replace")
-        return plain(self._key.hidden_in(text), 200)
+        return plain(text, 200, self._key)
 
 
 def _parameters(keyword: str, options: SourceOptions) -> dict[str, Any]:

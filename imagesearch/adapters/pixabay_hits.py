@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from imagesearch.adapters.api_key import ApiKey
 from imagesearch.errors import RejectedImage
-from imagesearch.model import Credit, Image, ListedImage
+from imagesearch.model import Credit, Image, ListedImage, is_visible
 
 # 500 images at all bounds make a listing that one document of Firestore holds.
 MAX_ID = 10**18 - 1  # Pixabay's have 8 digits
@@ -97,9 +97,10 @@ def _number(digits: str) -> int | str:
     return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
-def plain(text: str, most: int) -> str:
-    """Return *text* as it may be shown anywhere: one line, no controls, *most* characters."""
-    return _shortened(_visible(text, most), most)
+def plain(text: str, most: int, key: ApiKey) -> str:
+    """Return *text* as it may be shown: one line, no controls, no *key*, *most* characters."""
+    # Hidden last, as what is dropped may have stood between the characters of the key.
+    return _shortened(key.hidden_in(_visible(text, most)), most)
 
 
 @dataclass(frozen=True)
@@ -182,14 +183,15 @@ class HitReader:
         return url if is_path or _is_web_address(url) else ""
 
     def _user(self, value: object) -> str:
-        return plain(self.key.hidden_in(_unicode(value)), MAX_USER_CHARACTERS) or "unknown"
+        user = plain(_unicode(value), MAX_USER_CHARACTERS, self.key)
+        return user if is_visible(user) else "unknown"
 
     def _tags(self, value: object) -> tuple[str, ...]:
-        text = self.key.hidden_in(_unicode(value))
-        tags = _visible(text, MAX_TAGS * MAX_TAG_CHARACTERS).split(",")
+        text = _visible(_unicode(value), MAX_TAGS * MAX_TAG_CHARACTERS)
+        tags = self.key.hidden_in(text).split(",")
         kept: dict[str, None] = {}
         left_bytes = MAX_TAGS_BYTES
-        for tag in filter(None, map(str.strip, tags)):
+        for tag in filter(is_visible, map(str.strip, tags)):
             size = len(tag.encode())
             fits = len(tag) <= MAX_TAG_CHARACTERS and size <= left_bytes and len(kept) < MAX_TAGS
             if fits and tag not in kept:
@@ -202,7 +204,8 @@ class HitReader:
         if isinstance(value, list | dict):  # which may be large, and nested deeper than repr goes
             return "a list" if isinstance(value, list) else "an object"
         if isinstance(value, str):
-            value = _shortened(self.key.hidden_in(value), _SHOWN_CHARACTERS)
+            value = self.key.hidden_in(value[: 4 * _SHOWN_CHARACTERS])
+            value = _shortened(value, _SHOWN_CHARACTERS)
         return repr(value)
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from cachetools import TTLCache
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from imagesearch.adapters.files import FolderStore
 from imagesearch.errors import (
@@ -118,6 +119,11 @@ class OriginalFiles(StaticFiles):
     def __init__(self, originals: Originals) -> None:
         super().__init__()
         self._originals = originals
+
+    def get_path(self, scope: Scope) -> str:
+        """Return what stands behind the route, as it was asked for: `a.jpg/` is no name."""
+        path: str = scope["path"]
+        return path.removeprefix(scope.get("root_path", "")).removeprefix("/")
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """Return the file's path and status; this runs in a thread."""

@@ -143,7 +143,7 @@ async def fine(scope: Scope, receive: Receive, send: Send) -> None:
     "host",
     [
         *("localhost", "localhost:8080", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9:80"),
-        *("[::1]", "[::1]:8080", "app.example", "APP.example:1"),
+        *("[::1]", "[::1]:8080", "[::ffff:127.0.0.1]:80", "app.example", "APP.example:1"),
     ],
 )
 def test_this_machines_own_names_and_the_configured_are_answered(host: str) -> None:
@@ -154,7 +154,17 @@ def test_this_machines_own_names_and_the_configured_are_answered(host: str) -> N
     "host",
     [
         *("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evillocalhost"),
-        *("10.0.0.1", "[::2]", "", ":80", "localhost:x", "app.example@evil", "\xff", "a, b"),
+        *(
+            "10.0.0.1",
+            "[::2]",
+            "[::ffff:10.0.0.1]",
+            "",
+            ":80",
+            "localhost:x",
+            "app.example@evil",
+            "\xff",
+            "a, b",
+        ),
     ],
 )
 def test_another_host_is_refused_with_a_hint(host: str) -> None:

@@ -85,11 +85,13 @@ def test_a_value_of_config_json_out_of_its_bounds_is_named_with_them(
     assert str(caught.value) == f"config.json: {name} must be {reason}"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "<html>", '{"model_type": '])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "<html>", '{"model_type": ', '{"a": ' + "[" * 100_000]
+)
 def test_a_config_that_is_no_json_object_is_named(checkpoint: Path, content: str) -> None:
     (checkpoint / "config.json").write_text(content)
     with pytest.raises(ValueError, match=r"^config.json "):
-        Config.read(checkpoint)
+        Config.read(ModelFolder.find(str(checkpoint)).path)
 
 
 # --- the image processor -------------------------------------------------------------------------
@@ -101,6 +103,7 @@ def test_a_config_that_is_no_json_object_is_named(checkpoint: Path, content: str
         ("do_resize", False, "do_resize must be true, got false"),
         ("do_rescale", False, "do_rescale must be true, got false"),
         ("do_normalize", False, "do_normalize must be true, got false"),
+        ("do_center_crop", "no", 'do_center_crop must be true or false, got "no"'),
         ("size", {"shortest_edge": 30}, "crop_size must be no larger than what size leaves, 30 x"),
         ("size", {"height": 32, "width": 31}, "no larger than what size leaves, 31 x 32"),
         ("size", {"longest_edge": 32}, "size must be a number, or an object with height and width"),
@@ -223,6 +226,7 @@ def with_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], objec
 
 
 VISUAL = "visual_projection.weight"
+NORM = "vision_model.post_layernorm.weight"
 LAYER = "vision_model.encoder.layers.1.mlp.fc1.weight"
 
 
@@ -262,6 +266,18 @@ LAYER = "vision_model.encoder.layers.1.mlp.fc1.weight"
             lambda state: state.update({"logit_scale": torch.tensor(2e4)}),
             "from 0 to 6.91, got 2000",
         ),
+        (lambda state: state[VISUAL].mul_(1e30), f"{VISUAL} has numbers that are of 65536 and mo"),
+        (
+            lambda state: state.update({NORM: state[NORM].double() * -1e30}),
+            f"{NORM} has numbers that are of 65536 and more, which no trained weight is",
+        ),
+        (lambda state: state[VISUAL].zero_(), f"post_layernorm and {VISUAL} leave nothing but z"),
+        (lambda state: state[VISUAL].mul_(1e-38), "leave nothing but zeros"),
+        (
+            lambda state: (state[NORM].zero_(), state[NORM.replace("weight", "bias")].zero_()),
+            "leave nothing but zeros",
+        ),
+        (lambda state: state["text_projection.weight"].zero_(), "text_projection.weight leave n"),
     ],
 )
 @pytest.mark.parametrize("device", ["cpu", "torch"])
@@ -410,6 +426,11 @@ def test_a_checkpoint_inside_of_the_folder_is_found(tiny: Path, tmp_path: Path, 
     found = ModelFolder.find(str(tmp_path / "outer"))
     assert found.path == tmp_path / "outer" / inner
     assert found.name == "outer"
+    assert found.revision == ModelFolder.find(str(found.path)).revision
+
+
+def test_a_folder_around_a_checkpoint_gives_no_other_revision(tiny: Path) -> None:
+    assert ModelFolder.find(str(tiny.parent)).revision == ModelFolder.find(str(tiny)).revision
 
 
 def test_one_of_several_checkpoints_must_be_named(tiny: Path, tmp_path: Path) -> None:

@@ -470,13 +470,12 @@ class Moody(Clip):
     image_gate: threading.Event = field(default_factory=open_gate)
     text_gate: threading.Event = field(default_factory=open_gate)
     errors: list[Exception] = field(default_factory=list)
-    blind_to_white: bool = False
+    white: float = 1.0  # by which the embedding of what is white is multiplied
 
     def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
         self._pass(self.image_gate)
         embeddings = super().embed_images(images)
-        if self.blind_to_white:
-            embeddings[[image.min() == 255 for image in images], 3] = np.nan
+        embeddings[[image.min() == 255 for image in images]] *= self.white
         return embeddings
 
     def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
@@ -502,9 +501,12 @@ def moody_encoder(folder: Path, **mood: Any) -> Iterator[tuple[Moody, ClipEncode
         encoder.close()
 
 
-def test_an_embedding_that_is_not_finite_rejects_its_image_alone(tiny_folder: Path) -> None:
+@pytest.mark.parametrize("factor", [np.nan, np.inf, 0.0, 0.99, 1e30])
+def test_an_embedding_that_is_no_unit_vector_rejects_its_image_alone(
+    tiny_folder: Path, factor: float
+) -> None:
     white = encoded(Image.new("RGB", (32, 32), "white"))
-    with moody_encoder(tiny_folder, blind_to_white=True) as (_, encoder):
+    with moody_encoder(tiny_folder, white=factor) as (_, encoder):
         outcomes = encoder.encode_images([jpeg(1), white, jpeg(2)])
     assert "not finite" in str(outcomes[1])
     assert np.isfinite(stacked([outcomes[0], outcomes[2]])).all()
@@ -592,7 +594,10 @@ def test_a_process_that_was_asked_for_texts_alone_is_ready_without_images(
 def test_a_vision_tower_that_is_broken_rejects_no_image(checkpoint: Path) -> None:
     """It is the model's fault: the batch is delivered again, and the process is not ready."""
     model = CLIPModel.from_pretrained(checkpoint)
-    model.visual_projection.weight.data[:] = 0  # of length 0, and so of no direction
+    norm = model.vision_model.post_layernorm
+    norm.weight.data[:] = model.visual_projection.weight.data[:] = 0
+    norm.bias.data[:2] = 1
+    model.visual_projection.weight.data[:, :2] = torch.tensor([1.0, -1.0])  # all of length 0
     model.save_pretrained(checkpoint)
     with loaded(checkpoint) as encoder:
         encoder.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +160,14 @@ def test_a_host_that_refuses_or_gives_images_in_between_is_not_given_up(
         for listed_image in IMAGES:  # one by one: their order is what is looked at
             begun.begin([listed_image])[0].exception(5)
     assert len(source.downloads) == 60
+
+
+def test_hosts_that_are_down_do_not_hold_up_those_that_are_not(store: WatchedStore) -> None:
+    odd = [replace(one, download_url=f"https://{one.image.image_id}.example/") for one in IMAGES]
+    source = BusySource(download_errors={f"twin-{i}": Unavailable("no name") for i in range(50)})
+    with downloads(source, store) as (begun, _):
+        outcomes = begun.begin(odd[:50] + IMAGES[50:])
+        assert [future.result(5) for future in outcomes[50:]] == [True] * 10
 
 
 def test_once_the_process_is_to_end_no_download_begins(store: WatchedStore) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from imagesearch.errors import InvalidRequest, NotFound, RejectedImage, SourceRefused, Unavailable
-from imagesearch.local.originals import Originals
+from imagesearch.local.originals import OriginalFiles, Originals
 from imagesearch.model import ListedImage
 from tests.world import TwinSource, World, original
 
@@ -58,6 +62,19 @@ def test_a_lost_original_is_downloaded_when_it_is_asked_for(
         assert originals.path("twin-3.jpg") == str(stored)
     assert stored.read_bytes() == original("twin-3")
     assert world.source.downloads == ["twin-3"]
+
+
+@pytest.mark.parametrize("path", ["/{}/", "//{}", "/%2E/{}", "/x/%2E%2E/{}", "/"])
+def test_an_original_has_one_path_alone(originals: Originals, path: str) -> None:
+    site = Starlette(routes=[Mount("/images", OriginalFiles(originals))])
+
+    async def status(url: str) -> int:
+        transport = httpx.ASGITransport(site)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return (await client.get(url)).status_code
+
+    assert asyncio.run(status("/images/twin-3.jpg")) == 200
+    assert asyncio.run(status("/images" + path.format("twin-3.jpg"))) == 404
 
 
 def test_links_that_are_over_are_asked_for_once_for_all_of_a_keyword(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import random
+import re
+import unicodedata
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
 
 import pytest
 
@@ -22,7 +25,7 @@ from imagesearch.adapters.pixabay_hits import (
     parse_page,
 )
 from imagesearch.errors import MAX_REASON_CHARACTERS, RejectedImage
-from imagesearch.model import Image, ListedImage, Listing
+from imagesearch.model import Image, ListedImage, Listing, is_visible
 from tests.unit.test_pixabay import KEY, hit
 
 READER = HitReader("pixabay", "Pixabay", ApiKey(KEY), Downloader().check)
@@ -194,6 +197,9 @@ def test_a_page_link_holds_nothing_but_the_characters_of_a_url(url: str, link: s
         ("\x00", "unknown"),
         (7, "unknown"),
         (["Rosa"], "unknown"),
+        ("\u3164", "unknown"),
+        ("\u115f\u2800\u00ad", "unknown"),
+        ("\u0301\u0302", "unknown"),
     ],
     ids=lambda value: repr(value)[:20],
 )
@@ -212,6 +218,7 @@ def test_a_photographers_name_is_printable_and_short_and_costs_no_image(
         ", ".join(["马" * 60] * 5 + ["花" * 60]),
         "a\x1b[2J, b\u202e, \ud800",
         "," * 1_000_000,
+        "\u3164, \u0301",
     ],
     ids=lambda value: repr(value)[:20],
 )
@@ -219,7 +226,7 @@ def test_tags_are_bounded_in_number_and_length_and_cost_no_image(tags: str) -> N
     kept = read_one(tags=tags).tags
     assert len(kept) <= 30
     assert sum(len(tag.encode()) for tag in kept) <= MAX_TAGS_BYTES
-    assert all(tag.isprintable() and 0 < len(tag) <= 60 for tag in kept)
+    assert all(tag.isprintable() and 0 < len(tag) <= 60 and is_visible(tag) for tag in kept)
 
 
 def test_a_tag_that_is_too_long_costs_no_other() -> None:
@@ -284,6 +291,32 @@ def test_what_repeats_the_key_shows_it_nowhere(field: str, value: str, echo: str
     assert "31415926" not in shown
     assert quote(KEY[:12], safe="").casefold() not in shown
     assert "%33%31%34" not in shown.replace("%25", "%")
+
+
+def hidings(key: str) -> list[str]:
+    entities = "".join(f"&#{ord(one)};" for one in key)
+    invisible = ("\u200b", "\u00ad", "\u034f", "\ufe0f", "\u2800", "\u3164", "\x00", " ", "&shy;")
+    return [
+        *(one.join(key) for one in invisible),
+        f"&#{ord(key[0])};{key[1:]}",
+        f"&amp;#x{ord(key[0]):x};{key[1:]}",
+        entities,
+        entities.replace("&", "&amp;amp;"),
+        quote(entities),
+        "".join(chr(ord(one) + 0xFEE0) for one in key),  # full width
+    ]
+
+
+@pytest.mark.parametrize("echo", hidings(KEY))
+@pytest.mark.parametrize("field", ["user", "tags", "id", "pageURL"])
+def test_a_key_that_is_hidden_in_what_nobody_sees_is_shown_nowhere(field: str, echo: str) -> None:
+    value = f"https://pixabay.com/{echo}" if field == "pageURL" else echo
+    images, reasons = read(hit(1, **{field: value}))
+    shown = str([(one.credit.user, one.tags, one.page_url) for one in images]) + str(reasons)
+    for _ in range(4):
+        shown = unquote(html.unescape(shown))
+    letters = "".join(re.findall("[0-9a-z-]", unicodedata.normalize("NFKC", shown)))
+    assert KEY[:12].lower() not in letters.lower()
 
 
 def test_a_key_that_is_a_word_of_the_pictures_hides_no_word() -> None:
