@@ -320,6 +320,12 @@ def test_a_picture_that_keeps_its_decoder_too_long_is_rejected(format_name: str)
     assert plan(data).picture(clock=lambda: 7e9).image.size == (640, 480)
 
 
+def test_the_clock_is_asked_for_each_four_kilobytes_of_a_jpeg() -> None:
+    data, asked = jpeg(0, 1_600, 1_200), itertools.count()
+    plan(data).picture(clock=lambda: 0.0 * next(asked))
+    assert next(asked) > len(data) / 4_096 > 30
+
+
 @pytest.mark.parametrize("size", [(9_504, 6_336), (12_000, 9_000), (16_320, 12_240)])
 def test_a_large_jpeg_of_a_camera_is_held_against_the_size_at_which_it_is_decoded(
     size: tuple[int, int],
