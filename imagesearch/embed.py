@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from imagesearch.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.messages import BatchImage, EmbedBatch
-from imagesearch.model import Embedding
+from imagesearch.model import Embedding, Pool
 from imagesearch.ports import Catalog, Clock, Encoder, ImageStore, PoolCache
 from imagesearch.work import stage
 
@@ -45,6 +45,8 @@ class Embed:
         """
         Do *batch*; an image that cannot be used is rejected and costs the others nothing.
 
+        What is done when the encoder has to give up is recorded, and not done again.
+
         Raises:
             Overloaded, Unavailable, DeadlineExceeded: deliver the batch again later.
         """
@@ -54,19 +56,20 @@ class Embed:
         if not pool.current.state.in_progress:
             return EmbedReport(outcome="nothing to do")
         try:
-            return self._embed(batch)
+            return self._embed(batch, pool)
         except ImageSearchError as error:
             self.catalog.record_error(batch.pool_id, batch.generation, str(error))
             raise
 
-    def _embed(self, batch: EmbedBatch) -> EmbedReport:
+    def _embed(self, batch: EmbedBatch, pool: Pool) -> EmbedReport:
         revision = self.encoder.model_revision
         ids = [image.image_id for image in batch.images]
         known = self.catalog.embedded(ids, revision)
-        todo = [image for image in batch.images if image.image_id not in known]
-        embeddings, rejections = self._encode(todo)
+        over = known | self._rejected(pool)
+        todo = [image for image in batch.images if image.image_id not in over]
+        embeddings, rejections, undone = self._encode(todo)
         with stage("record"):
-            pool = self.catalog.record_batch(
+            recorded = self.catalog.record_batch(
                 batch.pool_id,
                 batch.generation,
                 model_revision=revision,
@@ -75,22 +78,35 @@ class Embed:
                 reused=known,
                 now=self.clock.now(),
             )
-        if pool is not None:
-            self.cache.put_state(pool)
-        self.cache.drop_bytes(ids)
+        if recorded is not None:
+            self.cache.put_state(recorded)
+        self.cache.drop_bytes([one for one in ids if one not in undone])
+        for error in undone.values():
+            raise error
         return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
 
-    def _encode(self, images: Sequence[BatchImage]) -> tuple[dict[str, Embedding], dict[str, str]]:
+    def _rejected(self, pool: Pool) -> set[str]:
+        if not pool.current.rejected:  # which spares the catalog a read for nearly every batch
+            return set()
+        return set(self.catalog.rejections(pool.pool_id, pool.current.number))
+
+    def _encode(
+        self, images: Sequence[BatchImage]
+    ) -> tuple[dict[str, Embedding], dict[str, str], dict[str, ImageSearchError]]:
+        """Return embeddings, reasons of rejections, and the errors of what was not done."""
         originals, rejections = self._originals(images)
         embeddings: dict[str, Embedding] = {}
+        undone: dict[str, ImageSearchError] = {}
         with stage("encode"):
             outcomes = self.encoder.encode_images(list(originals.values())) if originals else []
         for image_id, outcome in zip(originals, outcomes, strict=True):
             if isinstance(outcome, RejectedImage):
                 rejections[image_id] = str(outcome)
+            elif isinstance(outcome, ImageSearchError):
+                undone[image_id] = outcome
             else:
                 embeddings[image_id] = outcome
-        return embeddings, rejections
+        return embeddings, rejections, undone
 
     @stage("read")
     def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:

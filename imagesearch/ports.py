@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from imagesearch.errors import RejectedImage
+from imagesearch.errors import ImageSearchError
 from imagesearch.messages import Message, ScoreRequest
 from imagesearch.model import (
     Embedding,
@@ -292,15 +292,16 @@ class Encoder(Protocol):
     def logit_scale(self) -> float:
         """What a cosine is multiplied by to become a logit."""
 
-    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
+    def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
         """
         Embed encoded images (JPEG, PNG or WebP bytes), each one on its own merits.
 
         Returns:
-            For each image its embedding, or the RejectedImage that says why there is none.
+            For each image its embedding, the RejectedImage that says why there is none, or the
+            error for which it was not done; what is done is to be kept, then that one raised.
 
         Raises:
-            Overloaded: the queue is full.
+            Overloaded, Unavailable, DeadlineExceeded: come back later; none is done.
         """
 
     def encode_text(self, text: str) -> TextEmbedding:

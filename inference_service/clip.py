@@ -10,7 +10,7 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,6 +18,7 @@ import PIL.Image
 
 from imagesearch.errors import (
     DeadlineExceeded,
+    ImageSearchError,
     Overloaded,
     RejectedImage,
     Unavailable,
@@ -35,6 +36,7 @@ MAX_WAITING_IMAGES = 512  # more than the pushes hold that `app.py` has at work
 TEXT_LIMIT_SECONDS = 10.0
 IMAGE_LIMIT_SECONDS = 150.0  # of the 180 that a push has left when it has waited for its turn
 LARGE_BYTES = 64_000_000  # of memory to decode an image; one of 640 x 427 pixels takes 2 million
+LARGE_WORK = 200_000_000  # coefficients that a JPEG's scans go over: 0.2 s; of 12 megapixels 180
 CHECK_LIMIT_SECONDS = 5.0
 NORM_ERROR = 1e-3
 _NO_UNIT = "the model gave an embedding that is not finite and of length 1"
@@ -48,8 +50,8 @@ class ClipEncoder:
     Texts and images have a queue and threads each, so a search never queues behind a batch of
     images, and on Linux it goes first where they share cores. Images are decoded by threads of
     their own, before they queue for the model: what is slow to decode keeps it from nothing. Large
-    ones are decoded one at a time, beside the others, so that all take little more memory than the
-    largest alone. The vision tower is loaded by the first images.
+    or slow ones are decoded one at a time, beside the others, so that all take little more memory
+    than the largest alone. The vision tower is loaded by the first images.
     """
 
     def __init__(self, clip: Clip, model_revision: str) -> None:
@@ -123,13 +125,17 @@ class ClipEncoder:
 
     def encode_images(
         self, images: Sequence[bytes], time_limit_seconds: float = IMAGE_LIMIT_SECONDS
-    ) -> list[Embedding | RejectedImage]:
+    ) -> list[Embedding | ImageSearchError]:
         """
         Embed encoded images (JPEG, PNG or WebP bytes), each one on its own merits.
 
+        Those that are large or slow to decode come last and one by one, so that what is done
+        when the time is over is kept, and several batches of them take turns.
+
         Returns:
-            For each image its (embedding_dim,) embedding, or the RejectedImage that says why
-            there is none. What shares its batch does not change it (cosine > 0.999).
+            For each image its (embedding_dim,) embedding, the RejectedImage that says why there
+            is none, or, where it was not done before one of the errors below, that error. What
+            shares its batch does not change it (cosine > 0.999).
 
         Raises:
             Overloaded: the queue is full.
@@ -138,10 +144,18 @@ class ClipEncoder:
         """
         ends = time.monotonic() + time_limit_seconds
         self._images.check_room(len(images))
-        outcomes = self._decoded(images, ends)
-        pixels = [one for one in outcomes if not isinstance(one, RejectedImage)]
-        embeddings = iter(self._images.ask(pixels, _seconds_until(ends)))
-        return [one if isinstance(one, RejectedImage) else next(embeddings) for one in outcomes]
+        outcomes: dict[int, Embedding | ImageSearchError] = {}
+        small, large = dict[int, Decoding](), dict[int, Decoding]()
+        for number, data in enumerate(images):
+            try:
+                decoding = self._clip.plan(data)
+            except RejectedImage as rejection:
+                outcomes[number] = rejection
+                continue
+            (large if _is_large(decoding) else small)[number] = decoding
+        outcomes |= zip(small, self._embedded(self._decoders, [*small.values()], ends), strict=True)
+        outcomes |= zip(large, self._one_by_one([*large.values()], ends), strict=True)
+        return [outcomes[number] for number in range(len(images))]
 
     def encode_text(
         self, text: str, time_limit_seconds: float = TEXT_LIMIT_SECONDS
@@ -203,21 +217,28 @@ class ClipEncoder:
         if isinstance(outcome, RejectedImage):
             raise Unavailable(f"the model rejects a plain black image: {outcome}")
 
-    def _decoded(self, images: Sequence[bytes], ends: float) -> list[Pixels | RejectedImage]:
-        """Return for each image its pixels or why there are none, by *ends* of monotonic time."""
-        outcomes: dict[int, Pixels | RejectedImage] = {}
-        small, large = dict[int, Decoding](), dict[int, Decoding]()
-        for number, data in enumerate(images):
-            try:
-                decoding = self._clip.plan(data)
-            except RejectedImage as rejection:
-                outcomes[number] = rejection
-                continue
-            (large if decoding.memory_bytes > LARGE_BYTES else small)[number] = decoding
-        for decoder, some in ((self._decoders, small), (self._large_decoder, large)):
-            decoded = decoder.ask(list(some.values()), _seconds_until(ends))
-            outcomes |= zip(some, decoded, strict=True)
-        return [outcomes[number] for number in range(len(images))]
+    def _one_by_one(
+        self, decodings: Sequence[Decoding], ends: float
+    ) -> Iterator[Embedding | ImageSearchError]:
+        """Yield the outcome of each; from the first that is not done on, the error."""
+        late: ImageSearchError | None = None
+        for decoding in decodings:
+            if late is None:
+                try:
+                    yield from self._embedded(self._large_decoder, [decoding], ends)
+                    continue
+                except (DeadlineExceeded, Overloaded, Unavailable) as error:
+                    late = error
+            yield late
+
+    def _embedded(
+        self, decoder: Batcher[Decoding, Pixels | RejectedImage], some: list[Decoding], ends: float
+    ) -> list[Embedding | RejectedImage]:
+        """Return for each its embedding or why there is none, by *ends* of monotonic time."""
+        outcomes = decoder.ask(some, _seconds_until(ends))
+        pixels = [one for one in outcomes if not isinstance(one, RejectedImage)]
+        embeddings = iter(self._images.ask(pixels, _seconds_until(ends)))
+        return [one if isinstance(one, RejectedImage) else next(embeddings) for one in outcomes]
 
     def _decode(self, decodings: Sequence[Decoding]) -> list[Pixels | RejectedImage]:
         return [self._pixels(decoding) for decoding in decodings]
@@ -243,6 +264,10 @@ class ClipEncoder:
             embedding if _is_unit(embedding) else RejectedImage(_NO_UNIT)
             for embedding in self._clip.embed_images(pixels)
         ]
+
+
+def _is_large(decoding: Decoding) -> bool:
+    return decoding.memory_bytes > LARGE_BYTES or decoding.work > LARGE_WORK
 
 
 def _seconds_until(ends: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,14 +27,15 @@ MAX_PIXELS = 50_000_000  # once decoded; a JPEG may be decoded at a fraction of 
 MAX_WHOLE_PIXELS = 500_000_000  # of any image; cameras and telephones make up to 400 million
 MAX_MEMORY_BYTES = 800_000_000  # what MAX_PIXELS take in the most costly format, WebP
 MAX_DECODING_SECONDS = 5.0  # of the decoding thread alone; no harmless JPEG or PNG took 3
+MAX_WORK = 5_000_000_000  # coefficients that a JPEG's scans go over; some 5 seconds
 MIN_SIDE = 8  # pixels, a JPEG's own block: a thinner image shows nothing a caption could be about
 MAX_ASPECT = 250  # a longer and thinner image fills the memory once its short side is 224 pixels
 PREPROCESSING_VERSION = 3  # raise it whenever the same bytes come to give other arrays
 _BYTES_A_PIXEL = {"JPEG": 8, "PNG": 8, "WEBP": 16}  # as measured, while it is decoded and made RGB
 _BYTES_A_COEFFICIENT = 2
+_JPEG_BLOCK_BYTES = 4_096  # one of Pillow's 65,536 can hold a file that takes half a minute
 _STRIP_PIXELS = 1_000_000  # Pillow composes them without letting other threads go on: 10 ms
 _CONTRAST = 16  # of 255; with less there is nothing to see
-_SAMPLE_SIDE = 128  # pixels, of what the contrast is looked for in
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
@@ -73,6 +74,11 @@ class Decoding:
         return (pixels + coefficients) * (2 if self.file.is_unended else 1)
 
     @property
+    def work(self) -> int:
+        """How many coefficients the scans of a JPEG go over; see `PictureFile.work`."""
+        return self.file.work * (2 if self.file.is_unended else 1)
+
+    @property
     def _decoded_pixels(self) -> int:
         width, height = self.file.size
         return -(-width // self.scale) * -(-height // self.scale)
@@ -94,6 +100,9 @@ class Decoding:
         if self.memory_bytes > MAX_MEMORY_BYTES:
             takes = f"{self.memory_bytes} bytes of memory, of at most {MAX_MEMORY_BYTES}"
             raise RejectedImage(f"decoding a {self.file.format} of {size} pixels takes {takes}")
+        if self.work > MAX_WORK:
+            goes = f"goes over {self.work} coefficients, of at most {MAX_WORK}"
+            raise RejectedImage(f"decoding a {self.file.format} of {size} pixels {goes}")
 
     def picture(self, clock: Callable[[], float] = time.thread_time) -> Picture:
         """
@@ -129,6 +138,8 @@ class Decoding:
 
     def _loaded(self, file: _Paced) -> Image.Image:
         image = _FORMATS[self.file.format](file)
+        if self.file.format == "JPEG":
+            image.decodermaxblock = _JPEG_BLOCK_BYTES
         if self.scale > 1:
             image.draft(None, (self.draft_side or 0, self.draft_side or 0))
         image.load()
@@ -221,8 +232,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, draft_side: int | None = N
 
 def _rgb(image: Image.Image, depth: int) -> Image.Image:
     if image.mode.startswith("I;16"):
-        image = _high_bytes(image)
-    elif "transparency" in image.info:
+        return _on_ground(image)
+    if "transparency" in image.info:
         image.info["transparency"] = _eight_bits(image, depth)
     if image.has_transparency_data:
         return _on_ground(image)
@@ -236,7 +247,8 @@ def _high_bytes(image: Image.Image) -> Image.Image:
     key = image.info.get("transparency")
     if key is None:
         return grey
-    return Image.merge("LA", (grey, Image.fromarray(((values != key) * 255).astype(np.uint8))))
+    alpha = np.where(values == key, np.uint8(0), np.uint8(255))
+    return Image.merge("LA", (grey, Image.fromarray(alpha)))
 
 
 def _eight_bits(image: Image.Image, depth: int) -> Any:
@@ -251,29 +263,45 @@ def _eight_bits(image: Image.Image, depth: int) -> Any:
 
 def _on_ground(image: Image.Image) -> Image.Image:
     """Lay a transparent *image* on white, or on black if there is something to see there alone."""
-    size = min(image.width, _SAMPLE_SIDE), min(image.height, _SAMPLE_SIDE)
-    sample = image.resize(size, Image.Resampling.NEAREST)
-    is_black = not _has_contrast(sample, "white") and _has_contrast(sample, "black")
-    return _composed(image, "black" if is_black else "white")
+    on_white = _composed(image, "white")
+    if _is_flat([on_white]) and not _is_flat(_strips(image, "black")):
+        del on_white
+        return _composed(image, "black")
+    return on_white
 
 
 def _composed(image: Image.Image, ground: str) -> Image.Image:
-    """Lay *image* on *ground*, strip by strip, and return it in mode RGB."""
-    width, rows = image.width, max(1, _STRIP_PIXELS // image.width)
-    if image.height <= rows:
-        on_ground = Image.new("RGBA", image.size, ground)
-        return Image.alpha_composite(on_ground, image.convert("RGBA")).convert("RGB")
-    composed = Image.new("RGB", image.size)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, width, min(top + rows, image.height)))
-        composed.paste(_composed(strip, ground), (0, top))
+    """Lay *image* on *ground* and return it in mode RGB."""
+    composed, top = Image.new("RGB", image.size), 0
+    for strip in _strips(image, ground):
+        composed.paste(strip, (0, top))
+        top += strip.height
     return composed
 
 
-def _has_contrast(image: Image.Image, ground: str) -> bool:
-    """Return whether there is anything to see of *image* on *ground*."""
-    extrema: Any = _composed(image, ground).getextrema()
-    return any(high - low >= _CONTRAST for low, high in extrema)
+def _strips(image: Image.Image, ground: str) -> Iterator[Image.Image]:
+    """Yield what *image* is on *ground* in mode RGB, some rows at a time; 16 bits become 8."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if strip.mode.startswith("I;16"):
+            strip = _high_bytes(strip)
+        if strip.has_transparency_data:
+            below = Image.new("RGBA", strip.size, ground)
+            strip = Image.alpha_composite(below, strip.convert("RGBA"))
+        yield strip.convert("RGB")
+
+
+def _is_flat(strips: Iterable[Image.Image]) -> bool:
+    """Return whether there is nothing to see in a picture of *strips*."""
+    lowest, highest = [255] * 3, [0] * 3
+    for strip in strips:
+        extrema: Any = strip.getextrema()
+        lowest = [min(low, one) for low, (one, _) in zip(lowest, extrema, strict=True)]
+        highest = [max(high, one) for high, (_, one) in zip(highest, extrema, strict=True)]
+        if any(high - low >= _CONTRAST for low, high in zip(lowest, highest, strict=True)):
+            return False
+    return True
 
 
 @dataclass(frozen=True)

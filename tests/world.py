@@ -20,7 +20,7 @@ from imagesearch.adapters.files import FolderStore
 from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.embed import Embed
-from imagesearch.errors import RejectedImage
+from imagesearch.errors import ImageSearchError, RejectedImage
 from imagesearch.fetch import Fetch, GiveUp
 from imagesearch.messages import EmbedBatch, FetchJob, Message
 from imagesearch.model import (
@@ -137,7 +137,7 @@ class TwinEncoder:
         unit: Embedding = vector / np.linalg.norm(vector)
         return unit
 
-    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
+    def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
         self.images += len(images)
         return [
             self._direction(data.removeprefix(_JPEG).removesuffix(_END))

@@ -31,16 +31,29 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
 
-from imagesearch.errors import DeadlineExceeded, Overloaded, RejectedImage, Unavailable
+from imagesearch.errors import (
+    DeadlineExceeded,
+    ImageSearchError,
+    Overloaded,
+    RejectedImage,
+    Unavailable,
+)
 from imagesearch.local import drawing, scenes
 from imagesearch.model import Embedding, Embeddings
 from imagesearch.ports import Encoder, TextEmbedding
 from inference_service.batcher import cores
 from inference_service.callers import Caller, working_for
 from inference_service.checkpoint import read_weights
-from inference_service.clip import LARGE_BYTES, MAX_WAITING_TEXTS, TEXT_BATCH, ClipEncoder
+from inference_service.clip import (
+    LARGE_BYTES,
+    LARGE_WORK,
+    MAX_WAITING_TEXTS,
+    TEXT_BATCH,
+    ClipEncoder,
+)
 from inference_service.images import Decoding, Pixels
 from inference_service.model import Clip
+from inference_service.picture_files import MAX_SCANS
 from inference_service.torch_clip import TorchTowers
 from inference_service.typed_text import straightened
 from tests.checkpoints import (
@@ -48,6 +61,7 @@ from tests.checkpoints import (
     age,
     encoded,
     jpeg,
+    run_jpeg,
     save_full_size,
     save_tiny,
 )
@@ -156,8 +170,8 @@ def expected(reference: Reference, photos: list[bytes]) -> Embeddings:
     return reference.images(photos)
 
 
-def stacked(outcomes: Sequence[Embedding | RejectedImage]) -> Embeddings:
-    return np.stack([outcome for outcome in outcomes if not isinstance(outcome, RejectedImage)])
+def stacked(outcomes: Sequence[Embedding | ImageSearchError]) -> Embeddings:
+    return np.stack([outcome for outcome in outcomes if not isinstance(outcome, ImageSearchError)])
 
 
 def cosines(ours: Embeddings, theirs: Embeddings) -> Embedding:
@@ -668,19 +682,42 @@ def test_images_that_are_slow_to_decode_do_not_keep_the_model_from_working(
         assert len(stacked(slow.result())) == 40
 
 
-def test_large_images_are_decoded_one_at_a_time_and_smaller_ones_meanwhile(
-    tiny_folder: Path,
+@pytest.mark.parametrize(
+    ("size", "large"),
+    [
+        ((3_000, 3_000), encoded(Image.new("L", (3_000, 3_000)), "PNG")),
+        ((1_800, 1_800), run_jpeg(1_800, MAX_SCANS)),
+    ],
+    ids=["large", "slow"],
+)
+def test_large_or_slow_images_are_decoded_one_at_a_time_and_others_meanwhile(
+    tiny_folder: Path, size: tuple[int, int], large: bytes
 ) -> None:
-    size = (3_000, 3_000)
-    large = encoded(Image.new("L", size), "PNG")
     with slow_encoder(tiny_folder, size) as (clip, encoder), ThreadPoolExecutor() as callers:
-        assert clip.plan(large).memory_bytes > LARGE_BYTES
+        decoding = clip.plan(large)
+        assert (decoding.memory_bytes > LARGE_BYTES) != (decoding.work > LARGE_WORK)
         answers = [callers.submit(encoder.encode_images, [large, jpeg()]) for _ in range(3)]
         until(lambda: encoder._large_decoder.waiting == 2)
         assert len(stacked(encoder.encode_images([jpeg()] * 8))) == 8
         assert len(clip.entered) == 1
         clip.gate.set()
         assert all(len(stacked(answer.result())) == 2 for answer in answers)
+
+
+def test_what_is_embedded_when_the_encoder_gives_up_is_returned_with_the_errors_of_the_rest(
+    tiny_folder: Path,
+) -> None:
+    size = (3_000, 3_000)
+    large, slow = (encoded(Image.new("L", (3_000, side)), "PNG") for side in (2_900, 3_000))
+    with slow_encoder(tiny_folder, size) as (clip, encoder), ThreadPoolExecutor() as callers:
+        answer = callers.submit(encoder.encode_images, [slow, large, large, b"", jpeg()])
+        until(lambda: len(clip.entered) == 1)
+        encoder._large_decoder.stop()
+        clip.gate.set()
+        done, *late, bad, ordinary = answer.result()
+        assert len(stacked([done, ordinary])) == 2
+        assert isinstance(bad, RejectedImage)
+        assert [type(one) for one in late] == [Unavailable] * 2
 
 
 def test_a_closed_encoder_is_unavailable(tiny_folder: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from imagesearch.adapters.files import FolderStore
+from imagesearch.errors import DeadlineExceeded, ImageSearchError, RejectedImage
 from imagesearch.messages import EmbedBatch
-from imagesearch.model import PoolState
-from tests.world import World
+from imagesearch.model import Embedding, PoolState
+from tests.world import TwinEncoder, World
 
 
 def batches_of(world: World, count: int) -> list[EmbedBatch]:
@@ -39,6 +44,31 @@ def test_an_image_that_cannot_be_decoded_is_rejected_alone(world: World) -> None
     report = world.embed(batch)
     assert (report.embedded, report.rejected) == (4, 1)
     assert world.ask().complete
+
+
+def test_what_the_encoder_has_done_when_it_gives_up_is_recorded_and_not_done_again(
+    world: World,
+) -> None:
+    class Hasty(TwinEncoder):
+        def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
+            bad, good, *late = images
+            error = DeadlineExceeded("too slow")
+            return [
+                RejectedImage(f"{len(bad)}"),
+                *super().encode_images([good]),
+                *[error] * len(late),
+            ]
+
+    [batch] = batches_of(world, 5)
+    hasty = dataclasses.replace(world.embed, encoder=Hasty())
+    with pytest.raises(DeadlineExceeded, match="too slow"):
+        hasty(batch)
+    report = world.embed(batch)
+    assert (report.embedded, report.reused, world.encoder.images) == (3, 1, 3)
+    pool = world.ask().pool
+    assert pool is not None
+    assert pool.current.state is PoolState.READY
+    assert (pool.current.embedded, pool.current.rejected) == (4, 1)
 
 
 def test_the_hot_bytes_spare_the_store(world: World) -> None:

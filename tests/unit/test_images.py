@@ -20,13 +20,14 @@ from inference_service.images import (
     MAX_ASPECT,
     MAX_DECODING_SECONDS,
     MAX_MEMORY_BYTES,
+    MAX_WORK,
     MIN_SIDE,
     Framing,
     decode,
     plan,
 )
-from inference_service.picture_files import MAX_CHUNKS, MAX_SCANS, MAX_SEGMENTS
-from tests.checkpoints import encoded, jpeg, picture
+from inference_service.picture_files import MAX_CHUNKS, MAX_SCANS, MAX_SEGMENTS, undecodable
+from tests.checkpoints import encoded, jpeg, picture, run_jpeg, segment
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -62,11 +63,6 @@ def png(
 def huge_png(width: int, height: int) -> bytes:
     """Return a PNG whose header promises *width* x *height* pixels and that holds none."""
     return png(width, height, 8, 2, b"")
-
-
-def segment(code: int, body: bytes = b"") -> bytes:
-    """Return a segment of a JPEG."""
-    return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
 
 
 def flat_jpeg(
@@ -302,14 +298,32 @@ def test_what_is_hidden_behind_a_picture_does_not_count() -> None:
     assert decode(whole).size == (64, 48)
 
 
+def test_scans_that_go_over_more_coefficients_than_five_seconds_allow_are_rejected() -> None:
+    """They are some bytes each, and would take half a minute within one block of the file."""
+    data = run_jpeg(19_300, MAX_SCANS)
+    assert len(data) < 65_536
+    with pytest.raises(RejectedImage, match=f"23839360000 coefficients, of at most {MAX_WORK}"):
+        plan(data, draft_side=448)
+    with pytest.raises(RejectedImage, match=f"6195200000 coefficients, of at most {MAX_WORK}"):
+        plan(run_jpeg(8_800, 40)[:-2], draft_side=448)  # unended, so decoded twice
+    assert plan(run_jpeg(19_300, 12), draft_side=448).work == 12 * 19_300**2
+
+
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG"])
 def test_a_picture_that_keeps_its_decoder_too_long_is_rejected(format_name: str) -> None:
-    data = encoded(picture(0, 640, 480), format_name, quality=95)
-    assert len(data) > 2 * 65_536, "it is read in several blocks"
+    data = encoded(picture(0, 640, 480), format_name, quality=50)
+    block = {"JPEG": 4_096, "PNG": 65_536}[format_name]
+    assert len(data) > 2 * block, "it is read in several blocks"
     seconds = itertools.count(0, MAX_DECODING_SECONDS)
     with pytest.raises(RejectedImage, match="takes more than 5 seconds"):
         plan(data).picture(clock=lambda: float(next(seconds)))
     assert plan(data).picture(clock=lambda: 7e9).image.size == (640, 480)
+
+
+def test_the_clock_is_asked_for_each_four_kilobytes_of_a_jpeg() -> None:
+    data, asked = jpeg(0, 1_600, 1_200), itertools.count()
+    plan(data).picture(clock=lambda: 0.0 * next(asked))
+    assert next(asked) > len(data) / 4_096 > 30
 
 
 @pytest.mark.parametrize("size", [(9_504, 6_336), (12_000, 9_000), (16_320, 12_240)])
@@ -347,8 +361,11 @@ def peak():
 
 data = sys.stdin.buffer.read()
 decode(data)
-image = Image.new("RGBA", (3000, 3000), (255, 0, 0, 128))
-image.save(buffer := io.BytesIO(), "PNG", compress_level=1)
+image, key = {
+    "RGBA": (Image.new("RGBA", (3000, 3000), (255, 0, 0, 128)), None),
+    "I;16": (Image.new("I;16", (3000, 3000), 7), 7),
+}[sys.argv[1]]
+image.save(buffer := io.BytesIO(), "PNG", compress_level=1, transparency=key)
 del image
 before = peak()
 decode(buffer.getvalue())
@@ -357,10 +374,13 @@ print((peak() - before) / 9e6)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_a_transparent_picture_takes_the_memory_of_itself_and_of_its_copy_on_white() -> None:
-    """Twice 4 bytes a pixel, of which the one that was made for the test had 4."""
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_a_transparent_picture_takes_the_memory_of_itself_and_of_its_copy_on_white(
+    mode: str,
+) -> None:
+    """Twice 4 bytes a pixel, or 2 and 4, of which the one made for the test had as many."""
     environment = {"PATH": os.environ["PATH"]}
-    command = [sys.executable, "-c", PEAK]
+    command = [sys.executable, "-c", PEAK, mode]
     said = subprocess.check_output(command, input=jpeg(), env=environment)
     assert float(said) < 6
 
@@ -518,6 +538,49 @@ def test_a_drawing_that_nothing_can_be_seen_of_on_white_is_laid_on_black(
     image = plain("RGBA", (0, 0, 0, 0), 64)
     image.paste(drawing, (16, 16, 48, 48))
     assert pixel(decode(encoded(image, format_name, lossless=True))) == ground
+
+
+def test_a_thin_white_line_is_seen() -> None:
+    image = plain("RGBA", (0, 0, 0, 0), 600)
+    image.paste((255, 255, 255, 255), (0, 301, 600, 302))
+    assert pixel(decode(encoded(image, "PNG"))) == (0, 0, 0)
+
+
+PALETTE = chunk(b"PLTE", bytes((9, 9, 9, 200, 200, 200)))
+
+
+@pytest.mark.parametrize(
+    ("colour", "chunks", "seen"),
+    [
+        (0, [chunk(b"tRNS", b"\0")], (0, 0, 0)),
+        (0, [chunk(b"tRNS", bytes(4))], (0, 0, 0)),
+        (0, [chunk(b"tRNS"), chunk(b"tRNS", bytes(2))], WHITE),
+        (2, [chunk(b"tRNS", bytes(2))], (0, 0, 0)),
+        (2, [chunk(b"tRNS", bytes(6))], WHITE),
+        (3, [PALETTE, chunk(b"tRNS", bytes(3))], (9, 9, 9)),
+        (3, [PALETTE, chunk(b"tRNS", bytes(300))], (9, 9, 9)),
+        (3, [PALETTE, chunk(b"tRNS")], (9, 9, 9)),
+        (3, [chunk(b"tRNS", b"\0"), PALETTE], (9, 9, 9)),
+        (3, [PALETTE, chunk(b"tRNS", b"\0")], WHITE),
+    ],
+)
+def test_transparency_that_does_not_fit_its_png_is_left_out(
+    colour: int, chunks: list[bytes], seen: tuple[int, ...]
+) -> None:
+    rows = bytes(16 * 16 * (3 if colour == 2 else 1))
+    whole = png(16, 16, 8, colour, rows, *chunks)
+    assert pixel(decode(whole)) == seen
+    without_checksum = whole[: -len(chunk(b"IEND")) - 4]
+    assert pixel(decode(without_checksum)) == seen
+
+
+def test_a_png_that_lacks_its_palette_is_rejected_with_the_reason() -> None:
+    with pytest.raises(RejectedImage, match="cannot be decoded: the PNG has colours of a palette"):
+        decode(png(16, 16, 8, 3, bytes(256)))
+
+
+def test_a_rejection_has_a_reason_where_the_decoder_gives_none() -> None:
+    assert str(undecodable(EOFError())) == "the image cannot be decoded: EOFError"
 
 
 def test_white_paper_with_an_opaque_alpha_channel_stays_white() -> None:

@@ -20,7 +20,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from imagesearch.errors import RejectedImage
+from imagesearch.errors import ImageSearchError
 from imagesearch.messages import EmbedBatch
 from imagesearch.model import Embedding, Pool
 from imagesearch.ports import TextEmbedding
@@ -50,7 +50,7 @@ class QueuedEncoder(TwinEncoder):
     def encode_text(self, text: str) -> TextEmbedding:
         return self.text_queue.ask([text], LONG)[0]
 
-    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
+    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | ImageSearchError]:
         with self.counting:
             self.begun += 1
         return self.image_queue.ask(images, LONG)
@@ -63,9 +63,9 @@ class QueuedEncoder(TwinEncoder):
     def _texts(self, texts: list[str]) -> list[TextEmbedding]:
         return [super(QueuedEncoder, self).encode_text(text) for text in self._let_in(texts)]
 
-    def _images(self, images: list[bytes]) -> list[Embedding | RejectedImage]:
+    def _images(self, images: list[bytes]) -> list[Embedding | ImageSearchError]:
         assert self.image_gate.wait(LONG)
-        return super().encode_images(self._let_in(images))
+        return list(super().encode_images(self._let_in(images)))
 
     def _let_in(self, items: list[Any]) -> list[Any]:
         self.done += items
