@@ -40,7 +40,8 @@ def clone(tmp_path: Path) -> Path:
 def run(folder: Path) -> int:
     """Run `make run` in *folder* to its end; return how often an environment was made there."""
     ended = subprocess.run(
-        ["make", "run", "PYTHON=./python", "PIP=:"],
+        # Within another make, as in CI, it would name the folders that it enters and leaves.
+        ["make", "--no-print-directory", "run", "PYTHON=./python", "PIP=:"],
         capture_output=True,
         text=True,
         cwd=folder,
