@@ -12,17 +12,8 @@ import numpy as np
 
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.clock import SystemClock
-from imagesearch.model import (
-    Credit,
-    Embedding,
-    Embeddings,
-    Image,
-    ListedImage,
-    Listing,
-    PoolKey,
-    PoolPolicy,
-    SourceOptions,
-)
+from imagesearch.domain.images import Credit, Embedding, Embeddings, Image, ListedImage, Listing
+from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
 
 DIM = 512
 K = 10

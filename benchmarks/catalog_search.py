@@ -35,7 +35,7 @@ from benchmarks.catalog_indexes import (
 )
 from benchmarks.common import TURN_PAUSE_SECONDS, Bars, Benchmark, Column, Figures, Goal, Row
 from imagesearch.adapters.vector_graph import CHECKS, RECALL
-from imagesearch.model import Embedding, Embeddings
+from imagesearch.domain.images import Embedding, Embeddings
 
 QUERIES = 40
 

@@ -27,16 +27,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Row, pixabay_image
-from imagesearch.adapters.memorystore import Memorystore, connect
-from imagesearch.adapters.pubsub import declare
-from imagesearch.config import load_settings
-from imagesearch.local import emulators
-from imagesearch.local.processes import HOST, Child, end_all, free_port, guarded_folder
-from imagesearch.local.processes import wait_until_ready as wait
-from imagesearch.messages import FetchJob
-from imagesearch.model import Generation, Pool, PoolKey, PoolState, SearchHit, SourceOptions
+from imagesearch.adapters.buses.pubsub import declare
+from imagesearch.adapters.caches.memorystore import Memorystore, connect
+from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
+from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
+from imagesearch.domain.ranking import SearchHit
+from imagesearch.local.emulated import emulators
+from imagesearch.local.emulated.processes import HOST, Child, end_all, free_port, guarded_folder
+from imagesearch.local.emulated.processes import wait_until_ready as wait
 from imagesearch.ports import ScoreReply
-from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
+from imagesearch.settings import load_settings
+from imagesearch.wire.messages import FetchJob
 from tools.package_function import FUNCTIONS, package
 
 PROJECT = "test-project"
@@ -48,8 +49,8 @@ GIVE_UP_SECONDS = 60.0
 STAGES = {
     "functions-framework (Flask, werkzeug)": "import functions_framework",
     "functions/query and its settings": "import main; main.bootstrap.cloud_settings()",
-    "Redis client": "import imagesearch.adapters.memorystore",
-    "scorer's HTTP client": "import imagesearch.adapters.cloud_run, urllib3",
+    "Redis client": "import imagesearch.adapters.caches.memorystore",
+    "scorer's HTTP client": "import imagesearch.adapters.scorers.cloud_run, urllib3",
     "Firestore client": "import imagesearch.adapters.firestore, google.cloud.firestore",
     "Pub/Sub client": "import google.pubsub_v1",
     "Cloud Storage client": "import google.cloud.storage",

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from imagesearch.model import Credit, Image
+from imagesearch.domain.images import Credit, Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (

@@ -21,10 +21,11 @@ from benchmarks.common import (
     checkpoint,
     pixabay_image,
 )
-from imagesearch.adapters.memorystore import Memorystore, connect
-from imagesearch.deployment import SERVICES
-from imagesearch.local import emulators
-from imagesearch.local.processes import (
+from imagesearch.adapters.caches.memorystore import Memorystore, connect
+from imagesearch.deployment.services import SERVICES
+from imagesearch.deployment.topics import INFERENCE_SERVICE
+from imagesearch.local.emulated import emulators
+from imagesearch.local.emulated.processes import (
     HOST,
     Child,
     end_all,
@@ -32,8 +33,7 @@ from imagesearch.local.processes import (
     guarded_folder,
     wait_until_ready,
 )
-from imagesearch.messages import ScoreRequest
-from imagesearch.topics import INFERENCE_SERVICE
+from imagesearch.wire.scoring import ScoreRequest
 
 CLIENTS = (1, 16, 64)
 SECONDS = 5.0
@@ -121,7 +121,7 @@ def inference_service(folder: Path, model: Path, environment: Mapping[str, str])
 def _put_pool(service: Child, revision: str, embedding_dim: int) -> None:
     import numpy as np
 
-    from imagesearch.model import PackedPool
+    from imagesearch.domain.images import PackedPool
 
     rows = np.random.default_rng(0).standard_normal((POOL_SIZE, embedding_dim), np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)

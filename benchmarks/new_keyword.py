@@ -20,18 +20,18 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, in_turns, medians, timed
-from imagesearch.adapters.download import Downloader
-from imagesearch.bootstrap import GALLERY_KEY
-from imagesearch.config import DEMO_MODEL, Settings, load_settings
-from imagesearch.errors import Bug
-from imagesearch.local.client import stack_client
-from imagesearch.local.gallery import create_gallery
+from imagesearch.cli.client import stack_client
+from imagesearch.compose.bootstrap import GALLERY_KEY
+from imagesearch.demo.gallery import create_gallery
+from imagesearch.domain.errors import Bug
+from imagesearch.domain.pools import PoolKey
+from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.in_thread import listen, serving
-from imagesearch.local.services import EmbeddedServices
-from imagesearch.local.stack import Stack
-from imagesearch.messages import EmbedBatch, FetchJob
-from imagesearch.model import PoolKey
 from imagesearch.ports import Encoder
+from imagesearch.settings import DEMO_MODEL, Settings, load_settings
+from imagesearch.sources.download import Downloader
+from imagesearch.wire.messages import EmbedBatch, FetchJob
 
 IMAGES = 200
 LATENCY_SECONDS = 0.05

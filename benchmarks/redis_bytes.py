@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, photos, pixabay_image
-from imagesearch.adapters.memorystore import Memorystore, connect
-from imagesearch.local import emulators
-from imagesearch.local.processes import HOST, end_all, guarded_folder, wait_until_ready
-from imagesearch.model import PackedPool
+from imagesearch.adapters.caches.memorystore import Memorystore, connect
+from imagesearch.domain.images import PackedPool
+from imagesearch.local.emulated import emulators
+from imagesearch.local.emulated.processes import HOST, end_all, guarded_folder, wait_until_ready
 from imagesearch.ports import TextEmbedding
 
 POOL_SIZES = (30, 200, 500)

@@ -16,23 +16,16 @@ from typing import Any, cast
 import numpy as np
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, pixabay_image
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.bootstrap import Services
 from imagesearch.clock import SystemClock
-from imagesearch.errors import RejectedImage
-from imagesearch.messages import ScoreRequest
-from imagesearch.model import (
-    Embedding,
-    Embeddings,
-    ListedImage,
-    Listing,
-    PoolKey,
-    PoolPolicy,
-    SourceOptions,
-)
+from imagesearch.compose.bootstrap import Services
+from imagesearch.domain.errors import RejectedImage
+from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listing
+from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
 from imagesearch.ports import ScoreReply, TextEmbedding
-from imagesearch.score import Score
+from imagesearch.usecases.score import Score
+from imagesearch.wire.scoring import ScoreRequest
 from inference_service.app import create_app
 
 POOL_SIZES = (30, 200, 500)

@@ -23,8 +23,14 @@ from benchmarks.common import (
     timed,
 )
 from benchmarks.load import inference_service
-from imagesearch.local import emulators
-from imagesearch.local.processes import HOST, Child, end_all, guarded_folder, wait_until_ready
+from imagesearch.local.emulated import emulators
+from imagesearch.local.emulated.processes import (
+    HOST,
+    Child,
+    end_all,
+    guarded_folder,
+    wait_until_ready,
+)
 
 ROUNDS = 3
 GIVE_UP_SECONDS = 120.0

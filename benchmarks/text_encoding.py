@@ -29,8 +29,8 @@ from benchmarks.common import (
     photos,
     timed,
 )
-from imagesearch.errors import DeadlineExceeded
-from imagesearch.model import Embedding
+from imagesearch.domain.errors import DeadlineExceeded
+from imagesearch.domain.images import Embedding
 
 if TYPE_CHECKING:
     from inference_service.clip import ClipEncoder

@@ -24,7 +24,8 @@ from benchmarks.common import (
     query,
     timed,
 )
-from imagesearch.model import Credit, Image, ListedImage, Listing, Pool, PoolKey, SourceOptions
+from imagesearch.domain.images import Credit, Image, ListedImage, Listing
+from imagesearch.domain.pools import Pool, PoolKey, SourceOptions
 from imagesearch.ports import ScoreReply
 
 ROUNDS = {30: 5, 200: 5, 500: 1}  # of each pool: the first version takes a minute for 500
@@ -59,13 +60,13 @@ class Ours:
     """The use cases `embed` and `score` over the embedded adapters."""
 
     def __init__(self, checkpoint: Path, folder: Path) -> None:
-        from imagesearch.adapters.files import FolderStore
-        from imagesearch.adapters.memorystore import Memorystore, embedded_client
+        from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
         from imagesearch.adapters.sqlite import SqliteCatalog
+        from imagesearch.adapters.stores.files import FolderStore
         from imagesearch.clock import SystemClock
-        from imagesearch.embed import Embed
-        from imagesearch.model import PoolPolicy
-        from imagesearch.score import Score
+        from imagesearch.domain.pools import PoolPolicy
+        from imagesearch.usecases.embed import Embed
+        from imagesearch.usecases.score import Score
         from inference_service.clip import ClipEncoder
 
         self.encoder = ClipEncoder.load(str(checkpoint))
@@ -97,7 +98,7 @@ class Ours:
 
     def _embed_pool(self, pool: Pool) -> None:
         """Embed *pool* in batches as the fetcher cuts them."""
-        from imagesearch.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch
+        from imagesearch.wire.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch
 
         pending = self.catalog.pending(pool.pool_id, 1)
         for start in range(0, len(pending), MAX_BATCH_IMAGES):
@@ -112,7 +113,8 @@ class Ours:
 
     def search(self, pool: Pool, query: str, top_k: int = TOP_K) -> ScoreReply:
         """Score *pool* against *query*."""
-        from imagesearch.messages import MAX_TOP_K, ScoreRequest
+        from imagesearch.domain.queries import MAX_TOP_K
+        from imagesearch.wire.scoring import ScoreRequest
 
         top_k = min(top_k, MAX_TOP_K)
         request = ScoreRequest(pool_id=pool.pool_id, generation=1, query=query, top_k=top_k)

@@ -1,6 +1,6 @@
 """How a process writes its log: JSON lines as Google Cloud Logging reads them, text on a terminal.
 
-What the line of a unit of work says is in `work.py`.
+What the line of a unit of work says is in `telemetry.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from imagesearch import work
-from imagesearch.printable import printable
+from imagesearch import telemetry
+from imagesearch.domain.printable import printable
 
 # These print in a form of their own until they are told to leave it to the root.
 _SERVERS = ("gunicorn.error", "uvicorn", "uvicorn.error")
@@ -69,7 +69,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "time": _rfc3339(record.created),
         }
-        if trace := work.current_trace():
+        if trace := telemetry.current_trace():
             entry[_TRACE_FIELD] = self._prefix + trace
         entry |= _fields(record) or {"logger": record.name}
         if record.exc_info:
@@ -96,7 +96,7 @@ class TextFormatter(logging.Formatter):
         parts = [super().formatMessage(record)]
         parts += [f"{name}={value}" for name, value in fields.items()]
         parts += [f"{name}={seconds:.3f}s" for name, seconds in stages.items()]
-        parts += [f"trace={work.current_trace()}"] if fields or stages else []
+        parts += [f"trace={telemetry.current_trace()}"] if fields or stages else []
         return printable(" ".join(parts))
 
 

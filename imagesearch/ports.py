@@ -11,20 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from imagesearch.errors import ImageSearchError
-from imagesearch.messages import Message, ScoreRequest
-from imagesearch.model import (
-    Embedding,
-    Image,
-    ListedImage,
-    Listing,
-    PackedPool,
-    Pool,
-    PoolKey,
-    PoolRequest,
-    SearchHit,
-    SourceOptions,
-)
+from imagesearch.domain.errors import ImageSearchError
+from imagesearch.domain.images import Embedding, Image, ListedImage, Listing, PackedPool
+from imagesearch.domain.pools import Pool, PoolKey, PoolRequest, SourceOptions
+from imagesearch.domain.ranking import SearchHit
+from imagesearch.wire.messages import Message
+from imagesearch.wire.scoring import ScoreRequest
 
 
 class Clock(Protocol):

@@ -1,6 +1,6 @@
 """What a setting may look like: trimmed, checked and in one form, or refused with its bound.
 
-Which settings there are is in `config.py`.
+Which settings there are is in `settings.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-from imagesearch.model import CATEGORIES, COLORS, LANGUAGES
+from imagesearch.domain.pools import CATEGORIES, COLORS, LANGUAGES
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # of a host's name

@@ -1,7 +1,8 @@
 """The inference service's HTTP doors (design §7): `/score`, `/events/embed`, and three for probes.
 
 Each request is a unit of work with a line in the log, but for a push, whose message has its own.
-Scoring is `imagesearch/score.py`, embedding `imagesearch/embed.py`, the model `clip.py`.
+Scoring is `imagesearch/usecases/score.py`, embedding `imagesearch/usecases/embed.py`, the model
+`clip.py`.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imagesearch import bootstrap, http_api, push, work
-from imagesearch.asgi_door import AlwaysAnswered, BoundedBodies
-from imagesearch.bootstrap import CloudServices, Services
-from imagesearch.embed import EmbedReport
-from imagesearch.errors import Bug, ImageSearchError, Overloaded
-from imagesearch.messages import EmbedBatch, PushEnvelope, ScoreRequest
+from imagesearch import telemetry
+from imagesearch.compose import bootstrap
+from imagesearch.compose.bootstrap import CloudServices, Services
+from imagesearch.deployment.topics import PATIENCE_SECONDS
+from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded
+from imagesearch.doors import http_api, push
+from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies
 from imagesearch.ports import ScoreReply
-from imagesearch.topics import PATIENCE_SECONDS
+from imagesearch.usecases.embed import EmbedReport
+from imagesearch.wire.envelope import PushEnvelope
+from imagesearch.wire.messages import EmbedBatch
+from imagesearch.wire.scoring import ScoreRequest
 from inference_service.callers import Caller, unless_gone, working_for
 
 EMBED_PATH = "/events/embed"
@@ -85,10 +90,10 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
 
     async def score(request: Request) -> Response:
         asked = ScoreRequest.parse(await request.body())
-        work.note(pool_id=asked.pool_id, generation=asked.generation)
+        telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
         with scores.one():
             reply = await run_in_threadpool(services.score.score, asked)
-        work.note(hits=len(reply.hits))
+        telemetry.note(hits=len(reply.hits))
         return Response(_REPLY.dump_json(reply), media_type="application/json")
 
     async def embed(request: Request) -> Response:
@@ -231,7 +236,9 @@ class _Door:
         if scope["type"] != "http" or scope["path"] == EMBED_PATH:
             await self._app(scope, receive, send)
             return
-        with work.unit(_kind(scope["path"]), work.trace_of(Headers(scope=scope).get)) as unit:
+        with telemetry.unit(
+            _kind(scope["path"]), telemetry.trace_of(Headers(scope=scope).get)
+        ) as unit:
 
             async def send_timed(message: Message) -> None:
                 if message["type"] == "http.response.start":
@@ -253,7 +260,7 @@ def _kind(path: str) -> str:
 
 def _answer_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
-    work.note_error(error)
+    telemetry.note_error(error)
     return JSONResponse(http_api.error_json(error), error.status, http_api.retry_after(error))
 
 
@@ -263,7 +270,7 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
         error.status_code, "http_error"
     )
     body = {"error": {"code": code, "message": str(error.detail)}}
-    work.note(outcome=code)
+    telemetry.note(outcome=code)
     return JSONResponse(body, error.status_code, dict(error.headers or {}))
 
 

@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from imagesearch.errors import DeadlineExceeded, Overloaded, Unavailable
+from imagesearch.domain.errors import DeadlineExceeded, Overloaded, Unavailable
 from inference_service import callers
 
 CLOSE_LIMIT_SECONDS = 8.0  # Cloud Run kills a container 10 seconds after it asks it to end

@@ -16,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import PIL.Image
 
-from imagesearch.errors import (
+from imagesearch.domain.errors import (
     DeadlineExceeded,
     ImageSearchError,
     Overloaded,
     RejectedImage,
     Unavailable,
 )
-from imagesearch.model import Embedding
+from imagesearch.domain.images import Embedding
 from imagesearch.ports import TextEmbedding
 from inference_service.batcher import Batcher, close, cores
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Decoding, Pixels

@@ -20,7 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from imagesearch.errors import RejectedImage
+from imagesearch.domain.errors import RejectedImage
 from inference_service.picture_files import PictureFile, cut_short, read, undecodable
 
 MAX_PIXELS = 50_000_000  # once decoded; a JPEG may be decoded at a fraction of its size

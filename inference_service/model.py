@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from imagesearch.model import Embeddings
+from imagesearch.domain.images import Embeddings
 from imagesearch.ports import TextEmbedding
 from inference_service.checkpoint import Config, Weights, read_tokenizer, read_weights
 from inference_service.images import Decoding, Framing, Pixels, plan

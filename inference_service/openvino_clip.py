@@ -23,7 +23,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov
 from openvino import opset13 as op
 
-from imagesearch.model import Embeddings
+from imagesearch.domain.images import Embeddings
 from inference_service.batcher import cores
 from inference_service.checkpoint import Config, Transformer, Weights, logit_scale
 from inference_service.images import Framing

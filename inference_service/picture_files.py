@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from imagesearch.errors import RejectedImage
+from imagesearch.domain.errors import RejectedImage
 
 # Of some 1,800 harmless pictures none had more than 12 scans, and 290 segments or chunks.
 MAX_SCANS = 64

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transformers import CLIPConfig, CLIPModel
 from transformers.utils.logging import disable_progress_bar
 
-from imagesearch.model import Embeddings
+from imagesearch.domain.images import Embeddings
 from inference_service.checkpoint import Config, Weights, logit_scale
 from inference_service.images import Framing
 

@@ -1,7 +1,7 @@
 # The two functions: query is the one public door, fetch is called by Pub/Sub alone.
 
 locals {
-  # concurrency as in imagesearch/deployment.py, with a thread for each request at a time.
+  # concurrency as in imagesearch/deployment/services.py, with a thread for each request at a time.
   functions = {
     query = { concurrency = 80, memory = "512M", timeout_seconds = 180 } # a wait, and a scorer that starts
     fetch = { concurrency = 16, memory = "1G", timeout_seconds = 600 }   # a wait, and the work

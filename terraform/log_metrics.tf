@@ -1,7 +1,7 @@
 # What is counted in the log, for monitoring.tf: words of ours, which a test compares with what the code
 # logs, and one of Cloud Run's.
 
-# What a push door logs of each message: imagesearch/push.py.
+# What a push door logs of each message: imagesearch/doors/push.py.
 resource "google_logging_metric" "pixabay_refusals" {
   name   = "${local.name}_pixabay_refusals"
   filter = <<-FILTER
@@ -35,7 +35,7 @@ resource "google_logging_metric" "malformed_messages" {
   depends_on = [google_project_service.api]
 }
 
-# What failed five times, and its pool is marked failed: imagesearch/push.py.
+# What failed five times, and its pool is marked failed: imagesearch/doors/push.py.
 resource "google_logging_metric" "given_up" {
   name   = "${local.name}_given_up"
   filter = <<-FILTER
@@ -52,7 +52,7 @@ resource "google_logging_metric" "given_up" {
   depends_on = [google_project_service.api]
 }
 
-# Searches that were answered without waiting for a pool: imagesearch/work.py. A pool that is waited for
+# Searches that were answered without waiting for a pool: imagesearch/telemetry.py. A pool that is waited for
 # is looked at every 0.1 s, and the stage `wait` takes microseconds otherwise.
 resource "google_logging_metric" "ready_search_seconds" {
   name            = "${local.name}_ready_search_seconds"

@@ -17,7 +17,7 @@ locals {
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))
 
-  # What every process reads (imagesearch/config.py); the rest of a service is beside the service.
+  # What every process reads (imagesearch/settings.py); the rest of a service is beside the service.
   settings = merge(
     {
       EDITION              = "cloud"

@@ -1,4 +1,4 @@
-# imagesearch/topics.py is the one table of topics and subscriptions; a test holds this to it.
+# imagesearch/deployment/topics.py is the one table of topics and subscriptions; a test holds this to it.
 
 locals {
   max_delivery_attempts = 15 # over an hour of rests

@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from imagesearch.config import Settings
+from imagesearch.settings import Settings
 from tests.log_lines import log, logging_as_it_was  # noqa: F401 - fixtures
 from tests.world import World
 

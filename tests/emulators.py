@@ -1,7 +1,7 @@
 """One emulator or server at a time as a child process on a free port, for the contract tests.
 
-The programs are those of `imagesearch/local/emulators.py`. Which fixture needs which, and what
-happens when one is missing, is in `contract/conftest.py`.
+The programs are those of `imagesearch/local/emulated/emulators.py`. Which fixture needs which, and
+what happens when one is missing, is in `contract/conftest.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from imagesearch.local import emulators
-from imagesearch.local.emulators import MissingProgram
-from imagesearch.local.processes import (
+from imagesearch.local.emulated import emulators
+from imagesearch.local.emulated.emulators import MissingProgram
+from imagesearch.local.emulated.processes import (
     HOST,
     Child,
     end_all,

@@ -15,28 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from imagesearch import work
-from imagesearch.adapters.files import FolderStore
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch import telemetry
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.embed import Embed
-from imagesearch.errors import ImageSearchError, RejectedImage
-from imagesearch.fetch import Fetch, GiveUp
-from imagesearch.messages import EmbedBatch, FetchJob, Message
-from imagesearch.model import (
-    Credit,
-    Embedding,
-    Image,
-    ListedImage,
-    Listing,
-    Pool,
-    PoolPolicy,
-    SearchRequest,
-    SourceOptions,
-)
+from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.domain.errors import ImageSearchError, RejectedImage
+from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
+from imagesearch.domain.queries import SearchRequest
 from imagesearch.ports import TextEmbedding
-from imagesearch.score import Score
-from imagesearch.search import Search, SearchAnswer
+from imagesearch.usecases.embed import Embed
+from imagesearch.usecases.fetch import Fetch, GiveUp
+from imagesearch.usecases.score import Score
+from imagesearch.usecases.search import Search, SearchAnswer
+from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 
 _JPEG, _END = b"\xff\xd8\xff", b"\xff\xd9"  # what every original begins and ends with
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -165,7 +157,7 @@ class Outbox:
     def publish(self, message: Message) -> None:
         if self.errors:
             raise self.errors.pop(0)
-        self.clients.append(work.current_client())
+        self.clients.append(telemetry.current_client())
         # Through JSON, as on any wire.
         self.messages.append(type(message).model_validate_json(message.model_dump_json()))
 

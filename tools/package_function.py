@@ -24,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = ("query", "fetch")
 PACKAGE = "imagesearch"
-NEVER = f"{PACKAGE}.local"  # the one-machine edition, which mounts the functions
+# The one-machine edition, which mounts the functions, and what only that has.
+NEVER = tuple(f"{PACKAGE}.{room}." for room in ("local", "cli", "demo"))
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
@@ -107,7 +108,7 @@ def reached(function: str, root: Path = ROOT) -> Reached:
             if name.partition(".")[0] != PACKAGE:
                 imports.add(name)
                 continue
-            if f"{name}.".startswith(f"{NEVER}."):
+            if f"{name}.".startswith(NEVER):
                 raise CannotPackage(f"{path.relative_to(root)} imports {name}, of one machine only")
             for found in _files_of(name, root):
                 inside = found.relative_to(root).as_posix()

@@ -1,7 +1,7 @@
 """
 Trains the demo's CLIP on captions of the demo's scenes and measures it; writes `models/demo/`.
 
-The scenes themselves are `imagesearch.local.scenes`; running a CLIP in the product is
+The scenes themselves are `imagesearch.demo.scenes`; running a CLIP in the product is
 `inference_service`. Usage: `python tools/train_demo_model.py` (or `--eval-only`).
 """
 
@@ -37,8 +37,8 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from imagesearch.local import drawing, scenes
-from imagesearch.local.scenes import Scene
+from imagesearch.demo import drawing, scenes
+from imagesearch.demo.scenes import Scene
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "models" / "demo"
 IMAGE_SIZE: Final = 64

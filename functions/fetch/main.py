@@ -1,6 +1,7 @@
 """The push function: fetch jobs at `/`, dead letters at `/dead-letter`.
 
-The HTTP status is the ack (`imagesearch/push.py`); the work is in `imagesearch/fetch.py`.
+The HTTP status is the ack (`imagesearch/doors/push.py`); the work is in
+`imagesearch/usecases/fetch.py`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import threading
 import functions_framework
 from flask import Request, Response, current_app
 
-from imagesearch import bootstrap, push, wsgi_door
-from imagesearch.errors import ImageSearchError, Overloaded
-from imagesearch.fetch import FetchReport
-from imagesearch.messages import DeadLetter, FetchJob, PushEnvelope
-from imagesearch.topics import MAX_DELIVERY_ATTEMPTS
+from imagesearch.compose import bootstrap
+from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS
+from imagesearch.domain.errors import ImageSearchError, Overloaded
+from imagesearch.doors import push, wsgi
+from imagesearch.usecases.fetch import FetchReport
+from imagesearch.wire.envelope import PushEnvelope
+from imagesearch.wire.messages import DeadLetter, FetchJob
 
 JOBS_AT_ONCE = 4  # the other requests of an instance wait for their turn
-WAITING = 8  # threads that wait for a body, of the 16 of `imagesearch/deployment.py`
+WAITING = 8  # threads that wait for a body, of the 16 of `imagesearch/deployment/services.py`
 
 logger = logging.getLogger(__name__)
 _turns = threading.BoundedSemaphore(JOBS_AT_ONCE)
-wsgi_door.guard(most_bytes=push.MAX_BODY_BYTES, waiting=WAITING)
+wsgi.guard(most_bytes=push.MAX_BODY_BYTES, waiting=WAITING)
 
 
 @functions_framework.http

@@ -1,6 +1,7 @@
 """The public HTTP function: parse, call the use case `search`, answer in JSON.
 
-The parameters and bodies are in `imagesearch/http_api.py`, the work in `imagesearch/search.py`.
+The parameters and bodies are in `imagesearch/doors/http_api.py`, the work in
+`imagesearch/usecases/search.py`.
 """
 
 from __future__ import annotations
@@ -12,18 +13,15 @@ from typing import Any
 import functions_framework
 from flask import Request, Response, current_app
 
-from imagesearch import bootstrap, clients, http_api, work, wsgi_door
-from imagesearch.errors import (
-    Bug,
-    ImageSearchError,
-    InvalidRequest,
-    NotFound,
-    Unavailable,
-)
-from imagesearch.search import SearchAnswer
+from imagesearch import telemetry
+from imagesearch.compose import bootstrap
+from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Unavailable
+from imagesearch.doors import http_api, wsgi
+from imagesearch.usecases import clients
+from imagesearch.usecases.search import SearchAnswer
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
-WAITING = 16  # threads that wait for a body, of the 80 of `imagesearch/deployment.py`
+WAITING = 16  # threads that wait for a body, of the 80 of `imagesearch/deployment/services.py`
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW = ", ".join(METHODS)
 # What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
@@ -32,7 +30,7 @@ ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
-wsgi_door.guard(most_bytes=MAX_BODY_BYTES, waiting=WAITING)
+wsgi.guard(most_bytes=MAX_BODY_BYTES, waiting=WAITING)
 
 
 @functions_framework.http
@@ -40,7 +38,7 @@ def query(request: Request) -> Response:
     """Answer `/search`, `/pools/{pool_id}`, `/alive` and `/ready`."""
     first = request.path.strip("/").partition("/")[0]
     kind = first if first in KINDS else "request"
-    with work.unit(kind, work.trace_of(request.headers.get)) as unit:
+    with telemetry.unit(kind, telemetry.trace_of(request.headers.get)) as unit:
         response = _guarded(request)
         unit.note(status=response.status_code)
         response.headers["Server-Timing"] = unit.server_timing()
@@ -99,9 +97,11 @@ def _search(request: Request, services: bootstrap.Services, client: str) -> Resp
     if answer.hits is None and answer.pool is not None:
         pool = http_api.pool_json(answer.pool, now, policy)
         headers = {"Retry-After": "1", "Location": f"/pools/{answer.pool.pool_id}"}
-        work.note(outcome="fetching")
+        telemetry.note(outcome="fetching")
         return _json({"status": "fetching", "pool": pool}, 202, headers)
-    work.note(outcome="complete" if answer.complete else "partial", hits=len(answer.hits or ()))
+    telemetry.note(
+        outcome="complete" if answer.complete else "partial", hits=len(answer.hits or ())
+    )
     return _json(
         http_api.answer_json(
             answer,
@@ -121,12 +121,12 @@ def _when_to_ask_again(answer: SearchAnswer) -> dict[str, str]:
 
 
 def _pool(pool_id: str, services: bootstrap.Services) -> Response:
-    work.note(pool_id=pool_id)
-    with work.stage("pool"):
+    telemetry.note(pool_id=pool_id)
+    with telemetry.stage("pool"):
         pool = services.search.pool(pool_id)
         rejections = dict(services.search.rejections(pool))
     body = http_api.pool_json(pool, services.clock.now(), services.settings.policy)
-    work.note(generation=body["generation"], outcome=body["state"])
+    telemetry.note(generation=body["generation"], outcome=body["state"])
     return _json({**body, "rejections": rejections})
 
 
@@ -138,7 +138,7 @@ def _count_request(request: Request, services: bootstrap.Services) -> str:
     limit = settings.rate_limit_per_minute
     refusal = f"a client may make {limit} requests in a minute"
     clients.spend(services.cache, "rate", client, limit, refusal)
-    work.serve(clients.mark_of(client))
+    telemetry.serve(clients.mark_of(client))
     return client
 
 
@@ -149,13 +149,13 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 
 
 def _error(error: ImageSearchError) -> Response:
-    work.note_error(error)
+    telemetry.note_error(error)
     return _json(http_api.error_json(error), error.status, http_api.retry_after(error))
 
 
 def _refuse(status: int, code: str, message: str) -> Response:
     headers = {"Allow": ALLOW} if status == 405 else {}
-    work.note(outcome=code)
+    telemetry.note(outcome=code)
     return _json({"error": {"code": code, "message": message}}, status, headers)
 
 

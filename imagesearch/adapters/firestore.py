@@ -41,14 +41,10 @@ from imagesearch.adapters.firestore_documents import (
 )
 from imagesearch.adapters.google_errors import translated
 from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
-from imagesearch.errors import Unavailable
-from imagesearch.model import (
-    Embedding,
+from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.images import Embedding, Image, ListedImage, Listing, PackedPool
+from imagesearch.domain.pools import (
     Generation,
-    Image,
-    ListedImage,
-    Listing,
-    PackedPool,
     Pool,
     PoolKey,
     PoolPolicy,

@@ -28,16 +28,9 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from imagesearch.errors import InvalidRequest
-from imagesearch.model import (
-    Generation,
-    Image,
-    ListedImage,
-    Listing,
-    Pool,
-    PoolState,
-    SourceOptions,
-)
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.images import Image, ListedImage, Listing
+from imagesearch.domain.pools import Generation, Pool, PoolState, SourceOptions
 
 Fields: TypeAlias = dict[str, Any]
 

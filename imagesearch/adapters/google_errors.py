@@ -10,7 +10,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded, Unavailable
+from imagesearch.domain.errors import (
+    Bug,
+    ImageSearchError,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
+)
 
 _logger = logging.getLogger(__name__)
 

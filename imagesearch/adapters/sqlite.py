@@ -17,8 +17,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from imagesearch import work
-from imagesearch.adapters.object_names import image_id_of
+from imagesearch import telemetry
 from imagesearch.adapters.sqlite_rows import (
     IMAGE_COLUMNS,
     SCHEMA_VERSION,
@@ -55,13 +54,10 @@ from imagesearch.adapters.sqlite_rows import (
 )
 from imagesearch.adapters.vector_index import GRAPH_ROWS, VectorIndex
 from imagesearch.adapters.vectors import sound_matrix, vector_bytes
-from imagesearch.errors import InvalidRequest, Overloaded, Unavailable
-from imagesearch.model import (
-    Embedding,
-    Image,
-    ListedImage,
-    Listing,
-    PackedPool,
+from imagesearch.domain.errors import InvalidRequest, Overloaded, Unavailable
+from imagesearch.domain.images import Embedding, Image, ListedImage, Listing, PackedPool
+from imagesearch.domain.object_names import image_id_of
+from imagesearch.domain.pools import (
     Pool,
     PoolKey,
     PoolPolicy,
@@ -421,7 +417,7 @@ class SqliteCatalog:
                 if likely is None:
                     index.check(query, [row_id for row_id, _ in best])
                 else:
-                    work.note(recall=round(index.recall, 3))
+                    telemetry.note(recall=round(index.recall, 3))
                 return [
                     (images[image_id], cosine)
                     for _, (image_id, cosine) in best

@@ -14,20 +14,11 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from imagesearch.adapters.object_names import image_id_of
 from imagesearch.adapters.vectors import sound_matrix
-from imagesearch.errors import Bug
-from imagesearch.model import (
-    Credit,
-    Embedding,
-    Generation,
-    Image,
-    ListedImage,
-    Listing,
-    Pool,
-    PoolState,
-    SourceOptions,
-)
+from imagesearch.domain.errors import Bug
+from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.object_names import image_id_of
+from imagesearch.domain.pools import Generation, Pool, PoolState, SourceOptions
 
 Connection: TypeAlias = sqlite3.Connection
 Advance: TypeAlias = Callable[[Connection, Pool], None]

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesearch.model import Embedding, Embeddings
+from imagesearch.domain.images import Embedding, Embeddings
 
 RECALL = 0.97  # the share of the k nearest that a graph must find
 CHECKS = 100  # of the last so many searches that were compared: their mean is 0.01 off or so

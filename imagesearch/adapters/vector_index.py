@@ -20,8 +20,8 @@ from numkong import cdist
 from numpy.typing import NDArray
 
 from imagesearch.adapters.vector_graph import Piece, VectorGraph
-from imagesearch.errors import Bug
-from imagesearch.model import Embedding, Embeddings
+from imagesearch.domain.errors import Bug
+from imagesearch.domain.images import Embedding, Embeddings
 
 GRAPH_ROWS = 500_000  # in full blocks: a scan takes some two times what encoding a query does
 BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from imagesearch.errors import Bug
-from imagesearch.model import Embedding, Embeddings
+from imagesearch.domain.errors import Bug
+from imagesearch.domain.images import Embedding, Embeddings
 
 _FLOAT_BYTES = 4
 _NORM_ERROR = 1e-3  # of the square; float32 is off by less than a thousandth of it

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from imagesearch.doors.uvicorn_protocol import Protocol
 from imagesearch.local.server import Server, server_config
-from imagesearch.uvicorn_protocol import Protocol
 
 START_SECONDS = 10.0
 STOP_SECONDS = 2  # for answers in hand

@@ -1,6 +1,6 @@
 """How the servers of one machine are set up: the site, the demo gallery, the page of `emulators`.
 
-What each part does is in `imagesearch/asgi_door.py` and `imagesearch/uvicorn_protocol.py`.
+What each part does is in `imagesearch/doors/asgi.py` and `imagesearch/doors/uvicorn_protocol.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.types import ASGIApp
 
-from imagesearch.asgi_door import AlwaysAnswered, BoundedBodies, KnownHosts, is_loopback
-from imagesearch.config import Settings
-from imagesearch.uvicorn_protocol import Protocol
+from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies, KnownHosts, is_loopback
+from imagesearch.doors.uvicorn_protocol import Protocol
+from imagesearch.settings import Settings
 
 MAX_BODY_BYTES = 65_536  # nothing that is served here has a use for a body
 # asyncio's backlog is also how many connections it accepts in one go, and each is some turns of the

@@ -1,4 +1,4 @@
-# Topics and subscriptions; that they equal imagesearch/topics.py is in tests/unit/test_terraform.py.
+# Topics and subscriptions; that they equal imagesearch/deployment/topics.py is in tests/unit/test_terraform.py.
 
 mock_provider "google" {}
 

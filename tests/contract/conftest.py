@@ -21,12 +21,12 @@ import pytest
 import redis
 import requests
 
-from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.firestore import FirestoreCatalog
-from imagesearch.adapters.gcs import GcsStore
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.model import PoolPolicy
+from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.adapters.stores.gcs import GcsStore
+from imagesearch.domain.pools import PoolPolicy
 from imagesearch.ports import Catalog, ImageStore, PoolCache
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
 

@@ -1,7 +1,7 @@
 """The publishers that `test_publisher.py` runs over, each with its delivery to endpoints.
 
 The emulator is started in `tests/emulators.py`, and set up from the table of
-`imagesearch/topics.py`.
+`imagesearch/deployment/topics.py`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.adapters.local_bus import Endpoint, LocalBus
-from imagesearch.adapters.pubsub import EMULATOR_VARIABLE, PubsubPublisher, declare
-from imagesearch.ports import Publisher
-from imagesearch.topics import (
+from imagesearch.adapters.buses.local_bus import Endpoint, LocalBus
+from imagesearch.adapters.buses.pubsub import EMULATOR_VARIABLE, PubsubPublisher, declare
+from imagesearch.deployment.topics import (
     FETCH_SERVICE,
     INFERENCE_SERVICE,
     MAX_DELIVERY_ATTEMPTS,
@@ -28,6 +27,7 @@ from imagesearch.topics import (
     PushSubscription,
     dead_letter_topic,
 )
+from imagesearch.ports import Publisher
 from tests.emulators import MissingProgram, pubsub_emulator
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import redis
 
-from imagesearch.adapters.memorystore import Memorystore
-from imagesearch.messages import EmbedBatch
+from imagesearch.adapters.caches.memorystore import Memorystore
+from imagesearch.wire.messages import EmbedBatch
 from tests.world import World
 
 MODEL = "twin-1"
@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import redis
 
-from imagesearch.adapters.memorystore import Memorystore
+from imagesearch.adapters.caches.memorystore import Memorystore
 
 def take(_):
     return cache.take_token("quota:pixabay", limit=100, period_seconds=6000.0)

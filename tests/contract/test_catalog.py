@@ -12,13 +12,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from imagesearch.errors import Bug, InvalidRequest
-from imagesearch.model import (
-    Credit,
-    Embedding,
-    Image,
-    ListedImage,
-    Listing,
+from imagesearch.domain.errors import Bug, InvalidRequest
+from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pools import (
     Pool,
     PoolKey,
     PoolPolicy,

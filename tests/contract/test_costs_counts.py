@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.firestore import FirestoreCatalog
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
-from imagesearch.messages import Message
+from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.ports import Catalog
+from imagesearch.wire.messages import Message
 from tests.contract.test_firestore import client_of
 from tests.grpc_proxy import GrpcProxy
 from tests.world import World

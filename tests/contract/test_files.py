@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.adapters.files import FolderStore
-from imagesearch.errors import Unavailable
+from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.domain.errors import Unavailable
 from tests.disk import no_space
 
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.stores.files import FolderStore
 store = FolderStore(Path(sys.argv[1]))
 versions = [bytes([n]) * 3_000_000 for n in range(2)]
 store.put("one.jpg", versions[0])

@@ -24,19 +24,15 @@ from imagesearch.adapters.firestore_documents import (
     MAX_REASON_CHARACTERS,
     embedding_id,
 )
-from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded, Unavailable
-from imagesearch.model import (
-    Credit,
-    Embedding,
-    Image,
-    ListedImage,
-    Listing,
-    Pool,
-    PoolKey,
-    PoolPolicy,
-    PoolState,
-    SourceOptions,
+from imagesearch.domain.errors import (
+    Bug,
+    ImageSearchError,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
 )
+from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pools import Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.ports import Catalog
 from tests.grpc_proxy import GrpcProxy
 

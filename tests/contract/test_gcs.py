@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.adapters.gcs import GcsStore, connect
-from imagesearch.errors import Bug, ImageSearchError, NotFound, Overloaded, Unavailable
+from imagesearch.adapters.stores.gcs import GcsStore, connect
+from imagesearch.domain.errors import Bug, ImageSearchError, NotFound, Overloaded, Unavailable
 from tests.emulators import free_port
 from tests.stub_http import Request, StubServer, reply
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from imagesearch.errors import InvalidRequest, NotFound
+from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.ports import ImageStore
 
 JPEG = b"\xff\xd8\xff\xff\xd9"

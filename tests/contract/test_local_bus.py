@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch import work
-from imagesearch.adapters.local_bus import MAX_DEAD_LETTER_BYTES, Endpoint, LocalBus
-from imagesearch.errors import Bug, Overloaded, Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob, PushEnvelope
-from imagesearch.model import SourceOptions
+from imagesearch import telemetry
+from imagesearch.adapters.buses.local_bus import MAX_DEAD_LETTER_BYTES, Endpoint, LocalBus
+from imagesearch.domain.errors import Bug, Overloaded, Unavailable
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.wire.envelope import PushEnvelope
+from imagesearch.wire.messages import EmbedBatch, FetchJob
 
 JOB = FetchJob(pool_id="id", generation=1, keyword="horse", options=SourceOptions())
 MakeBus = Callable[..., LocalBus]
@@ -244,7 +245,7 @@ def test_what_was_published_before_the_start_is_delivered_in_its_order(
 
 
 def publish_for(bus: LocalBus, client: str, *generations: int) -> None:
-    with work.unit("search") as unit:
+    with telemetry.unit("search") as unit:
         unit.client = client
         for n in generations:
             bus.publish(job(n))

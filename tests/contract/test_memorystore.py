@@ -27,17 +27,15 @@ import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from imagesearch.adapters.memorystore import SETS_A_SWEEP, Memorystore, connect, embedded_client
-from imagesearch.errors import InvalidRequest
-from imagesearch.model import (
-    Credit,
-    Generation,
-    Image,
-    PackedPool,
-    Pool,
-    PoolState,
-    SourceOptions,
+from imagesearch.adapters.caches.memorystore import (
+    SETS_A_SWEEP,
+    Memorystore,
+    connect,
+    embedded_client,
 )
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.images import Credit, Image, PackedPool
+from imagesearch.domain.pools import Generation, Pool, PoolState, SourceOptions
 from imagesearch.ports import TextEmbedding
 from tests.emulators import free_port, running
 

@@ -10,16 +10,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from imagesearch.errors import Bug
-from imagesearch.model import (
-    Credit,
-    Generation,
-    Image,
-    PackedPool,
-    Pool,
-    PoolState,
-    SourceOptions,
-)
+from imagesearch.domain.errors import Bug
+from imagesearch.domain.images import Credit, Image, PackedPool
+from imagesearch.domain.pools import Generation, Pool, PoolState, SourceOptions
 from imagesearch.ports import PoolCache, TextEmbedding
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)

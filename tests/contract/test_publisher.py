@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imagesearch import work
-from imagesearch.messages import BatchImage, EmbedBatch, FetchJob, Message, PushEnvelope
-from imagesearch.model import SourceOptions
+from imagesearch import telemetry
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.wire.envelope import PushEnvelope
+from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, Message
 
 if TYPE_CHECKING:
     from tests.contract.publishers import Bench
@@ -105,7 +106,7 @@ def test_the_trace_of_the_work_that_published_it_stays_with_a_message(bench: Ben
     """With a delivery, with those that follow a nack, and with the dead letter."""
     door, dead = Door(lambda generation, _: 500), Door()
     publisher = bench.open({"fetch-jobs": door}, dead)
-    with work.unit("search", TRACE) as unit:
+    with telemetry.unit("search", TRACE) as unit:
         publisher.publish(JOB)
         unit.note(status=202)
     publisher.publish(job(2))  # by nobody's work: it begins a trace of its own

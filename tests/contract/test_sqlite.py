@@ -18,22 +18,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imagesearch import work
+from imagesearch import telemetry
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.adapters.sqlite_rows import embeddings_after
 from imagesearch.adapters.vector_graph import CHECKS, RECALL
-from imagesearch.errors import Overloaded, Unavailable
-from imagesearch.model import (
-    Credit,
-    Embedding,
-    Image,
-    ListedImage,
-    Listing,
-    PoolKey,
-    PoolPolicy,
-    PoolState,
-    SourceOptions,
-)
+from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from tests.log_lines import Log
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
@@ -241,7 +232,7 @@ def test_searches_of_very_many_go_through_a_graph_and_say_what_it_finds(
     queries = rows[:: len(rows) // 200] + np.float32(0.2) * _directions(200, seed=3)
 
     def nearest(query: Embedding) -> list[str]:
-        with work.unit("search") as unit:
+        with telemetry.unit("search") as unit:
             found = catalog.nearest(query, 10, "m")
             unit.note(status=200)
         return [image.image_id for image, _ in found]

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.config import load_settings
-from imagesearch.local.cloud_stack import CloudStack, cloud_stack
-from imagesearch.local.emulators import MissingProgram, check_programs
+from imagesearch.local.emulated.cloud_stack import CloudStack, cloud_stack
+from imagesearch.local.emulated.emulators import MissingProgram, check_programs
+from imagesearch.settings import load_settings
 
 START_SECONDS = 120.0
 READY_SECONDS = 120.0
@@ -120,7 +120,7 @@ class CloudCommand:
 @contextmanager
 def cloud_command(log: Path, **environment: str) -> Iterator[CloudCommand]:
     """Yield the command, which is starting; it is killed at the end, and its children with it."""
-    arguments = [sys.executable, "-m", "imagesearch.local.cli", "emulators"]
+    arguments = [sys.executable, "-m", "imagesearch.cli.main", "emulators"]
     settings: Mapping[str, str] = {**CLEAN, "PORT": "0", "COLUMNS": "200", **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(arguments, env=settings, stdout=output, stderr=output)

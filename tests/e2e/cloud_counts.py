@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.bootstrap import CloudServices
-from imagesearch.config import load_settings
-from imagesearch.local.cloud_stack import BUCKET, PROJECT, CloudStack, cloud_stack
-from imagesearch.local.environment import environment_of
-from imagesearch.local.processes import HOST, Child
-from imagesearch.messages import Message
-from imagesearch.model import Pool, PoolKey
+from imagesearch.compose.bootstrap import CloudServices
+from imagesearch.domain.pools import Pool, PoolKey
+from imagesearch.local.emulated.cloud_stack import BUCKET, PROJECT, CloudStack, cloud_stack
+from imagesearch.local.emulated.environment import environment_of
+from imagesearch.local.emulated.processes import HOST, Child
+from imagesearch.settings import load_settings
+from imagesearch.wire.messages import Message
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
 

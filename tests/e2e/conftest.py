@@ -43,7 +43,7 @@ class Serving:
         log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "imagesearch.local.cli", "serve", "--port", "0"],
+                [sys.executable, "-m", "imagesearch.cli.main", "serve", "--port", "0"],
                 env={**clean, "DATA_DIR": str(self.data_dir), "COLUMNS": "200", **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -15,9 +15,9 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imagesearch.local.gallery import create_gallery
+from imagesearch.demo.gallery import create_gallery
+from imagesearch.local.emulated.processes import HOST, free_port
 from imagesearch.local.in_thread import listen, serving
-from imagesearch.local.processes import HOST, free_port
 
 _HELD_SECONDS = 0.02
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from imagesearch.local.processes import Child
+from imagesearch.local.emulated.processes import Child
 from tests.e2e.cloud_counts import EMBEDDED_IMAGES, SMALL_POOL, FaultyCloud, eventually
 
 END_SECONDS = 60.0

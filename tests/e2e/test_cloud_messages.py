@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.adapters.pubsub import _connect
-from imagesearch.local.cloud_stack import PROJECT
-from imagesearch.local.environment import environment_of
-from imagesearch.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
-from imagesearch.model import ListedImage, Listing, PoolKey, PoolState
-from imagesearch.topics import MAX_DELIVERY_ATTEMPTS, dead_letter_topic
+from imagesearch.adapters.buses.pubsub import _connect
+from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS, dead_letter_topic
+from imagesearch.domain.images import ListedImage, Listing
+from imagesearch.domain.pools import PoolKey, PoolState
+from imagesearch.local.emulated.cloud_stack import PROJECT
+from imagesearch.local.emulated.environment import environment_of
+from imagesearch.wire.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
 from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually, image_ids
 
 REDELIVERY_SECONDS = 3.0  # the emulator delivers a nacked message again after one

@@ -15,7 +15,7 @@ import pytest
 import redis
 import requests
 
-from imagesearch.local.processes import HOST, Child
+from imagesearch.local.emulated.processes import HOST, Child
 from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually, image_ids, lines
 
 QUERIES = ("a red triangle", "a blue triangle", "triangles in the snow")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from imagesearch.local.scenes import COLOURS, SHAPES
+from imagesearch.demo.scenes import COLOURS, SHAPES
 from tests.e2e.cloud_counts import WAIT_SECONDS, FaultyCloud, lines
 
 KEYWORDS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES][:60]

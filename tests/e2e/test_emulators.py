@@ -19,9 +19,9 @@ import pytest
 import requests
 from PIL import Image
 
-from imagesearch.config import load_settings
-from imagesearch.deployment import SERVICES
-from imagesearch.local.cloud_stack import CloudStack
+from imagesearch.deployment.services import SERVICES
+from imagesearch.local.emulated.cloud_stack import CloudStack
+from imagesearch.settings import load_settings
 from tests.e2e.cloud import CloudCommand, cloud_command, complete, is_alive, require_programs
 
 CHILDREN = {"query", "fetch", "inference", "pubsub", "firestore", "storage", "redis"}
@@ -281,7 +281,7 @@ def test_children_do_not_outlive_a_launcher_that_was_killed(starting: CloudComma
 
 def emulators(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "imagesearch.local.cli", "emulators"],
+        [sys.executable, "-m", "imagesearch.cli.main", "emulators"],
         env={**os.environ, "PORT": "0", "COLUMNS": "400", **environment},
         capture_output=True,
         text=True,

@@ -17,8 +17,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from imagesearch.local import drawing, scenes
-from imagesearch.local.gallery import (
+from imagesearch.demo import drawing, scenes
+from imagesearch.demo.gallery import (
     FIRST_ID,
     KEYWORDS,
     RateLimit,

@@ -16,8 +16,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from imagesearch.deployment import SERVICES
-from imagesearch.local.processes import Child, end_all, free_port, guarded_folder, wait_until_ready
+from imagesearch.deployment.services import SERVICES
+from imagesearch.local.emulated.processes import (
+    Child,
+    end_all,
+    free_port,
+    guarded_folder,
+    wait_until_ready,
+)
 from tests.e2e.conftest import Serving
 from tests.raw_http import HOST, Answer, ask, connect, hostile_requests, read, silent
 

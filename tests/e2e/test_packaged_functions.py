@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from imagesearch.adapters.pubsub import declare
-from imagesearch.messages import FetchJob
-from imagesearch.model import SourceOptions
-from imagesearch.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
+from imagesearch.adapters.buses.pubsub import declare
+from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.wire.messages import FetchJob
 from tests.contract.conftest import missing_backend
 from tests.emulators import MissingProgram, firestore_emulator, free_port, pubsub_emulator, running
 from tools.package_function import FUNCTIONS, package

@@ -17,7 +17,7 @@ import pytest
 import requests
 from PIL import Image
 
-from imagesearch.local.gallery import KEYWORDS
+from imagesearch.demo.gallery import KEYWORDS
 from tests.e2e.conftest import Serving, serving
 
 

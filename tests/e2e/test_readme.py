@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.local.cloud_stack import CloudStack
+from imagesearch.local.emulated.cloud_stack import CloudStack
 from tests.e2e.cloud import complete
 from tests.e2e.conftest import Serving
 from tests.e2e.test_cli import imagesearch

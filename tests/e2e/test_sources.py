@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagesearch.config import Settings, load_settings
-from imagesearch.local.client import stack_client
-from imagesearch.local.services import EmbeddedServices
-from imagesearch.local.stack import Stack
+from imagesearch.cli.client import stack_client
+from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.local.embedded.stack import Stack
+from imagesearch.settings import Settings, load_settings
 from inference_service.clip import ClipEncoder
 from tests.log_lines import Log
 from tests.stub_http import Request, StubServer, reply

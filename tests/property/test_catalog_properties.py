@@ -14,17 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.model import (
-    Credit,
-    Generation,
-    Image,
-    ListedImage,
-    Listing,
-    PoolKey,
-    PoolPolicy,
-    PoolState,
-    SourceOptions,
-)
+from imagesearch.domain.images import Credit, Image, ListedImage, Listing
+from imagesearch.domain.pools import Generation, PoolKey, PoolPolicy, PoolState, SourceOptions
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 IMAGES = 6

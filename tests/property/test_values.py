@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagesearch.errors import MalformedMessage
-from imagesearch.messages import BatchImage, EmbedBatch, FetchJob, Message, PushEnvelope
-from imagesearch.model import SourceOptions, normalise_keyword, top_k
+from imagesearch.domain.errors import MalformedMessage
+from imagesearch.domain.keywords import normalise_keyword
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.domain.ranking import top_k
+from imagesearch.wire.envelope import PushEnvelope
+from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, Message
 from tests.world import listed
 
 NAMES = st.text(min_size=1, max_size=40).filter(

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from imagesearch.adapters.addresses import is_public
+from imagesearch.sources.addresses import is_public
 
 # The registries as of November 2025, their smaller entries within larger ones left out.
 # https://www.iana.org/assignments/iana-ipv4-special-registry/

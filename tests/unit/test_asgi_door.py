@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from imagesearch.asgi_door import (
+from imagesearch.doors.asgi import (
     AlwaysAnswered,
     App,
     BoundedBodies,
@@ -27,8 +27,8 @@ from imagesearch.asgi_door import (
     Scope,
     Send,
 )
-from imagesearch.config import load_settings
 from imagesearch.local.server import known_hosts
+from imagesearch.settings import load_settings
 from tests.log_lines import Log
 
 SECONDS = 0.05

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.config import DEFAULT_MODEL
+from imagesearch.settings import DEFAULT_MODEL
 from inference_service import bake_model
 from inference_service import model_folder as formats
 from inference_service.bake_model import CannotBake, bake

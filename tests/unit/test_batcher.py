@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from imagesearch.errors import DeadlineExceeded, Overloaded, Unavailable
+from imagesearch.domain.errors import DeadlineExceeded, Overloaded, Unavailable
 from inference_service.batcher import Batcher, close
 from inference_service.callers import Caller, working_for
 

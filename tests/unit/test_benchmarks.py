@@ -15,7 +15,7 @@ import pytest
 from benchmarks import common, costs, image_embedding, report
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row
 from benchmarks.suite import BENCHMARKS
-from imagesearch.local.emulators import MissingProgram
+from imagesearch.local.emulated.emulators import MissingProgram
 
 RESULTS = report.load()
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.bootstrap import CloudServices, cloud_settings, shared
-from imagesearch.config import load_settings
-from imagesearch.errors import Unavailable
-from imagesearch.local.services import EmbeddedServices
+from imagesearch.compose.bootstrap import CloudServices, cloud_settings, shared
+from imagesearch.domain.errors import Unavailable
+from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.settings import load_settings
 from tests.world import TwinEncoder
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from imagesearch.errors import InvalidRequest
-from imagesearch.local.client import (
+from imagesearch.cli.client import (
     GIVE_UP_SECONDS,
     MAX_ANSWER_BYTES,
     Answer,
@@ -23,6 +22,7 @@ from imagesearch.local.client import (
     http_client,
     retry_after_seconds,
 )
+from imagesearch.domain.errors import InvalidRequest
 from tests.stub_http import Request, StubServer, reply
 
 PARAMS = {"t": "horse", "s_query": "a horse"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
-from imagesearch.clients import client_of, mark_of, spend
-from imagesearch.errors import Overloaded
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.domain.errors import Overloaded
+from imagesearch.usecases.clients import client_of, mark_of, spend
 
 
 @pytest.mark.parametrize(

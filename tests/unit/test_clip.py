@@ -31,15 +31,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
 
-from imagesearch.errors import (
+from imagesearch.demo import drawing, scenes
+from imagesearch.domain.errors import (
     DeadlineExceeded,
     ImageSearchError,
     Overloaded,
     RejectedImage,
     Unavailable,
 )
-from imagesearch.local import drawing, scenes
-from imagesearch.model import Embedding, Embeddings
+from imagesearch.domain.images import Embedding, Embeddings
 from imagesearch.ports import Encoder, TextEmbedding
 from inference_service.batcher import cores
 from inference_service.callers import Caller, working_for
@@ -903,7 +903,7 @@ def test_the_checkpoint_inside_of_a_sentence_transformers_folder_is_found(
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB_CLIENT = """
 import sys
-from imagesearch.errors import Unavailable
+from imagesearch.domain.errors import Unavailable
 from inference_service.clip import ClipEncoder
 
 def show(model):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from imagesearch.local.cloud_page import create_site
+from imagesearch.local.emulated.cloud_page import create_site
 from tests.stub_http import Request, Script, StubServer, reply
 
 

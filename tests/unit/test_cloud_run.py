@@ -23,9 +23,9 @@ import pytest
 import trustme
 import uvicorn
 
-from imagesearch.adapters.cloud_run import CloudRunScorer
-from imagesearch.deployment import QUERY_CONCURRENCY
-from imagesearch.errors import (
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
+from imagesearch.deployment.services import QUERY_CONCURRENCY
+from imagesearch.domain.errors import (
     Bug,
     DeadlineExceeded,
     ImageSearchError,
@@ -34,8 +34,8 @@ from imagesearch.errors import (
     Overloaded,
     Unavailable,
 )
-from imagesearch.messages import ScoreRequest
 from imagesearch.ports import ScoreReply, TextEmbedding
+from imagesearch.wire.scoring import ScoreRequest
 from inference_service.app import create_app
 from tests.stub_http import Request, Script, StubServer, reply
 from tests.world import START, SetClock, TwinEncoder, World

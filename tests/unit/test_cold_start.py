@@ -75,8 +75,8 @@ def test_the_first_answer_waits_for_no_client_of_another_service(function: str) 
 
 
 SEARCH = """
-from imagesearch.bootstrap import CloudServices
-from imagesearch.config import load_settings
+from imagesearch.compose.bootstrap import CloudServices
+from imagesearch.settings import load_settings
 services = CloudServices(load_settings(
     google_cloud_project="test-project",
     scorer_url="http://127.0.0.1:9",

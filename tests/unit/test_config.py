@@ -10,11 +10,11 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.config import DEFAULT_MODEL, DEMO_MODEL, Settings, load_settings
-from imagesearch.errors import InvalidRequest
-from imagesearch.model import PoolKey, SourceOptions
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.pools import PoolKey, SourceOptions
+from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL, Settings, load_settings
 
 
 def test_without_a_key_the_demo_runs() -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from imagesearch import http_api
-from imagesearch.config import load_settings
-from imagesearch.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
-from imagesearch.model import SourceOptions
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.doors import http_api
+from imagesearch.settings import load_settings
+from imagesearch.wire.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
 from tests.terraform import ROOT, TERRAFORM, applied
 from tools import costs
 from tools.cost_model import MONTH_HOURS, PROFILES, Case, Costs, load

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.errors import Unavailable
-from imagesearch.local.stack import FolderInUse, FolderLock
-from imagesearch.model import PoolPolicy
+from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.pools import PoolPolicy
+from imagesearch.local.embedded.stack import FolderInUse, FolderLock
 from tests.disk import no_space
 from tests.log_lines import Log
 from tests.world import World

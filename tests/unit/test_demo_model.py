@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
-from imagesearch.local import gallery_query, scenes
+from imagesearch.demo import gallery_query, scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "models" / "demo"

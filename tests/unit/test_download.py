@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imagesearch.adapters.download import BACKOFF_SECONDS, Downloader
-from imagesearch.errors import RejectedImage, Unavailable
+from imagesearch.domain.errors import RejectedImage, Unavailable
+from imagesearch.sources.download import BACKOFF_SECONDS, Downloader
 from tests.stub_http import Request, Script, StubServer, reply
 
 JPEG = b"\xff\xd8\xff\xe0 and so on"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.adapters.files import FolderStore
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
-from imagesearch.downloads import DownloadFailed, Downloads
-from imagesearch.errors import RejectedImage, Unavailable
-from imagesearch.model import ListedImage
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.domain.errors import RejectedImage, Unavailable
+from imagesearch.domain.images import ListedImage
+from imagesearch.usecases.downloads import DownloadFailed, Downloads
 from tests.world import TwinSource, listed, original
 
 IMAGES = [listed(number) for number in range(60)]

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.adapters.files import FolderStore
-from imagesearch.errors import DeadlineExceeded, ImageSearchError, RejectedImage
-from imagesearch.messages import EmbedBatch
-from imagesearch.model import Embedding, PoolState
+from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.domain.errors import DeadlineExceeded, ImageSearchError, RejectedImage
+from imagesearch.domain.images import Embedding
+from imagesearch.domain.pools import PoolState
+from imagesearch.wire.messages import EmbedBatch
 from tests.world import TwinEncoder, World
 
 

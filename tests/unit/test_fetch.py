@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from imagesearch.errors import InvalidRequest, Overloaded, RejectedImage, SourceRefused, Unavailable
-from imagesearch.messages import BatchImage, EmbedBatch, FetchJob
-from imagesearch.model import ListedImage, Listing, PoolState
+from imagesearch.domain.errors import (
+    InvalidRequest,
+    Overloaded,
+    RejectedImage,
+    SourceRefused,
+    Unavailable,
+)
+from imagesearch.domain.images import ListedImage, Listing
+from imagesearch.domain.pools import PoolState
+from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob
 from tests.world import TwinSource, World, listed, original
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from imagesearch.deployment import SERVICES, Service
-from imagesearch.local import cloud_stack, in_thread
+from imagesearch.deployment.services import SERVICES, Service
+from imagesearch.local import in_thread
+from imagesearch.local.emulated import cloud_stack
 
 CLAIMS = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
 

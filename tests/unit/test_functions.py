@@ -21,18 +21,20 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from imagesearch.adapters.local_bus import LocalBus
-from imagesearch.config import Settings, load_settings
-from imagesearch.errors import (
+from imagesearch.adapters.buses.local_bus import LocalBus
+from imagesearch.domain.errors import (
     DeadlineExceeded,
     ImageSearchError,
     Overloaded,
     SourceRefused,
     Unavailable,
 )
-from imagesearch.messages import EmbedBatch, FetchJob, Message, PushEnvelope
-from imagesearch.model import ListedImage, Listing, Pool, PoolKey, PoolState
-from imagesearch.push import MAX_BODY_BYTES
+from imagesearch.domain.images import ListedImage, Listing
+from imagesearch.domain.pools import Pool, PoolKey, PoolState
+from imagesearch.doors.push import MAX_BODY_BYTES
+from imagesearch.settings import Settings, load_settings
+from imagesearch.wire.envelope import PushEnvelope
+from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from tests.log_lines import PROJECT, Log
 from tests.world import World, listed
 

@@ -14,7 +14,13 @@ from google.cloud.storage import retry as storage_retry  # type: ignore[import-u
 from google.cloud.storage.exceptions import InvalidResponse  # type: ignore[import-untyped]
 
 from imagesearch.adapters.google_errors import translate, translated
-from imagesearch.errors import Bug, ImageSearchError, InvalidRequest, Overloaded, Unavailable
+from imagesearch.domain.errors import (
+    Bug,
+    ImageSearchError,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
+)
 
 # Design §8: what may pass or can be mended nacks as Unavailable, a quota as Overloaded, and what
 # we must never have sent is a Bug.

@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imagesearch import http_api
-from imagesearch.errors import InvalidRequest, Overloaded, Unavailable
-from imagesearch.model import Credit, Image, PoolPolicy, SearchHit, SearchRequest
-from imagesearch.search import SearchAnswer
+from imagesearch.domain.errors import InvalidRequest, Overloaded, Unavailable
+from imagesearch.domain.images import Credit, Image
+from imagesearch.domain.pools import PoolPolicy
+from imagesearch.domain.queries import SearchRequest
+from imagesearch.domain.ranking import SearchHit
+from imagesearch.doors import http_api
+from imagesearch.usecases.search import SearchAnswer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = {"t": "horse", "s_query": "horses amidst flowers"}

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from imagesearch.adapters.addresses import is_public
-from imagesearch.adapters.http_client import HttpClient, Limits, Reply, anywhere
-from imagesearch.errors import Unavailable
+from imagesearch.domain.errors import Unavailable
+from imagesearch.sources.addresses import is_public
+from imagesearch.sources.http_client import HttpClient, Limits, Reply, anywhere
 from tests.stub_http import Request, StubServer, reply
 
 # Each test of a limit shortens that one alone, and what it cuts would last ten seconds.

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagesearch.errors import RejectedImage
+from imagesearch.domain.errors import RejectedImage
 from inference_service.images import (
     MAX_ASPECT,
     MAX_DECODING_SECONDS,

@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from imagesearch.errors import Overloaded, Unavailable
-from imagesearch.messages import EmbedBatch
-from imagesearch.push import MAX_BODY_BYTES
+from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.doors.push import MAX_BODY_BYTES
+from imagesearch.wire.messages import EmbedBatch
 from inference_service.app import MAX_SCORE_BYTES, create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.config import Settings
+from imagesearch.settings import Settings
 from tests.log_lines import PROJECT, Log
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,7 +141,7 @@ raise RuntimeError("the model cannot be loaded")
 def test_the_level_is_the_settings_and_a_bad_setting_is_logged_in_the_same_form() -> None:
     code = """
 import logging
-from imagesearch import bootstrap
+from imagesearch.compose import bootstrap
 try:
     bootstrap.cloud_settings()
 except Exception as error:
@@ -225,7 +225,7 @@ def test_the_first_push_that_cannot_be_read_is_logged_and_counted(tmp_path: Path
 
 SERVICE = """
 from types import SimpleNamespace
-from imagesearch import bootstrap
+from imagesearch.compose import bootstrap
 from inference_service.app import create_app
 
 def create():

@@ -9,17 +9,16 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from imagesearch.model import (
+from imagesearch.domain.keywords import is_visible, normalise_keyword
+from imagesearch.domain.pools import (
     Generation,
     Pool,
     PoolKey,
     PoolPolicy,
     PoolState,
     SourceOptions,
-    is_visible,
-    normalise_keyword,
-    top_k,
 )
+from imagesearch.domain.ranking import top_k
 from tests.world import listed
 
 IMAGES = [listed(i).image for i in range(4)]

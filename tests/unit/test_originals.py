@@ -13,9 +13,15 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from imagesearch.errors import InvalidRequest, NotFound, RejectedImage, SourceRefused, Unavailable
-from imagesearch.local.originals import OriginalFiles, Originals
-from imagesearch.model import ListedImage
+from imagesearch.domain.errors import (
+    InvalidRequest,
+    NotFound,
+    RejectedImage,
+    SourceRefused,
+    Unavailable,
+)
+from imagesearch.domain.images import ListedImage
+from imagesearch.local.embedded.originals import OriginalFiles, Originals
 from tests.world import TwinSource, World, original
 
 

@@ -20,10 +20,11 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from imagesearch.errors import ImageSearchError
-from imagesearch.messages import EmbedBatch
-from imagesearch.model import Embedding, Pool
+from imagesearch.domain.errors import ImageSearchError
+from imagesearch.domain.images import Embedding
+from imagesearch.domain.pools import Pool
 from imagesearch.ports import TextEmbedding
+from imagesearch.wire.messages import EmbedBatch
 from inference_service.app import MAX_PUSHES, MAX_SCORES, PUSHES_AT_WORK, create_app
 from inference_service.batcher import Batcher, close
 from tests.unit.test_batcher import until

@@ -50,7 +50,7 @@ def test_a_zip_holds_the_function_its_pins_and_what_its_imports_reach(function: 
     folder = ROOT / "functions" / function
     assert files.pop("main.py") == (folder / "main.py").read_bytes()
     assert files.pop("requirements.txt") == (folder / "requirements.txt").read_bytes()
-    assert {"imagesearch/__init__.py", "imagesearch/bootstrap.py"} < set(files)
+    assert {"imagesearch/__init__.py", "imagesearch/compose/bootstrap.py"} < set(files)
     for name, data in files.items():
         assert data == (ROOT / name).read_bytes()
         assert name.startswith("imagesearch/")
@@ -217,7 +217,7 @@ def project(tmp_path: Path) -> Path:
         ),
         "imagesearch/typed.py": "",
         "imagesearch/local/__init__.py": "",
-        "imagesearch/local/stack.py": "",
+        "imagesearch/local/embedded/stack.py": "",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

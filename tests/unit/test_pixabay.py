@@ -14,10 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from imagesearch.adapters.download import Downloader
-from imagesearch.adapters.http_client import Limits
-from imagesearch.adapters.pixabay import Pixabay
-from imagesearch.errors import (
+from imagesearch.domain.errors import (
     ImageSearchError,
     InvalidRequest,
     Overloaded,
@@ -25,7 +22,11 @@ from imagesearch.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.model import Credit, Image, ListedImage, SourceOptions
+from imagesearch.domain.images import Credit, Image, ListedImage
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.sources.download import Downloader
+from imagesearch.sources.http_client import Limits
+from imagesearch.sources.pixabay import Pixabay
 from tests.stub_http import Request, Script, StubServer, reply
 
 KEY = "31415926-s3cret+key/with&odd=signs"

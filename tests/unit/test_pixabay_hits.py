@@ -12,10 +12,13 @@ from urllib.parse import quote, unquote, urljoin
 
 import pytest
 
-from imagesearch.adapters.api_key import ApiKey
-from imagesearch.adapters.download import Downloader
 from imagesearch.adapters.firestore_documents import Members
-from imagesearch.adapters.pixabay_hits import (
+from imagesearch.domain.errors import MAX_REASON_CHARACTERS, RejectedImage
+from imagesearch.domain.images import Image, ListedImage, Listing
+from imagesearch.domain.keywords import is_visible
+from imagesearch.sources.api_key import ApiKey
+from imagesearch.sources.download import Downloader
+from imagesearch.sources.pixabay_hits import (
     MAX_ID,
     MAX_SIDE_PIXELS,
     MAX_TAGS_BYTES,
@@ -24,8 +27,6 @@ from imagesearch.adapters.pixabay_hits import (
     HitReader,
     parse_page,
 )
-from imagesearch.errors import MAX_REASON_CHARACTERS, RejectedImage
-from imagesearch.model import Image, ListedImage, Listing, is_visible
 from tests.unit.test_pixabay import KEY, hit
 
 READER = HitReader("pixabay", "Pixabay", ApiKey(KEY), Downloader().check)

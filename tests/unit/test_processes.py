@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.local.emulators import MissingProgram, check_programs, firestore_emulator
-from imagesearch.local.environment import passed_on, reached_here
-from imagesearch.local.processes import (
+from imagesearch.local.emulated.emulators import MissingProgram, check_programs, firestore_emulator
+from imagesearch.local.emulated.environment import passed_on, reached_here
+from imagesearch.local.emulated.processes import (
     Child,
     ChildEnded,
     StopRequested,
@@ -179,7 +179,7 @@ def test_the_guard_kills_the_children_of_a_process_that_was_killed(tmp_path: Pat
     code = """
 import sys, time
 from pathlib import Path
-from imagesearch.local.processes import Child, guarded_folder
+from imagesearch.local.emulated.processes import Child, guarded_folder
 with guarded_folder("test-") as folder:
     child = Child("sleeper", ["sleep", "600"], 1, folder)
     child.start()

@@ -12,14 +12,14 @@ import functions_framework
 import pytest
 from flask.testing import FlaskClient
 
-from imagesearch.adapters.cloud_run import CloudRunScorer
-from imagesearch.adapters.files import FolderStore
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
+from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
-from imagesearch.config import load_settings
-from imagesearch.errors import ImageSearchError, Unavailable
-from imagesearch.local.services import EmbeddedServices
-from imagesearch.messages import ScoreRequest
-from imagesearch.model import PoolKey, SourceOptions
+from imagesearch.domain.errors import ImageSearchError, Unavailable
+from imagesearch.domain.pools import PoolKey, SourceOptions
+from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.settings import load_settings
+from imagesearch.wire.scoring import ScoreRequest
 from inference_service.batcher import Batcher
 from tests.world import TwinEncoder, World
 

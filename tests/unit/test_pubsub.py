@@ -21,11 +21,11 @@ import grpc  # type: ignore[import-untyped]  # it has no py.typed
 import pytest
 from google.pubsub_v1 import PublishRequest, PublishResponse
 
-from imagesearch.adapters.pubsub import EMULATOR_VARIABLE, PubsubPublisher, declare
-from imagesearch.errors import Bug, ImageSearchError, Overloaded, Unavailable
-from imagesearch.messages import FetchJob
-from imagesearch.model import SourceOptions
-from imagesearch.topics import PUSH_SUBSCRIPTIONS
+from imagesearch.adapters.buses.pubsub import EMULATOR_VARIABLE, PubsubPublisher, declare
+from imagesearch.deployment.topics import PUSH_SUBSCRIPTIONS
+from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.wire.messages import FetchJob
 
 JOB = FetchJob(pool_id="id", generation=1, keyword="馬", options=SourceOptions())
 Code = grpc.StatusCode
@@ -182,7 +182,7 @@ def test_many_threads_share_one_publisher(service: Service) -> None:
 
 def test_a_process_that_has_published_ends_at_once_and_in_silence(service: Service) -> None:
     code = (
-        "from imagesearch.adapters.pubsub import PubsubPublisher\n"
+        "from imagesearch.adapters.buses.pubsub import PubsubPublisher\n"
         "from imagesearch.messages import FetchJob\n"
         f"PubsubPublisher('project').publish(FetchJob.model_validate_json({JOB.model_dump_json()!r}))\n"
         "import threading; print([one.name for one in threading.enumerate()])"

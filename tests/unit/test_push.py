@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagesearch import push
-from imagesearch.errors import (
+from imagesearch.deployment.topics import PATIENCE_SECONDS
+from imagesearch.domain.errors import (
     Bug,
     DeadlineExceeded,
     ImageSearchError,
@@ -18,9 +18,10 @@ from imagesearch.errors import (
     Overloaded,
     Unavailable,
 )
-from imagesearch.messages import FetchJob, PushEnvelope
-from imagesearch.model import SourceOptions
-from imagesearch.topics import PATIENCE_SECONDS
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.doors import push
+from imagesearch.wire.envelope import PushEnvelope
+from imagesearch.wire.messages import FetchJob
 from tests.log_lines import Log
 
 JOB = FetchJob(pool_id="p", generation=3, keyword="horse", options=SourceOptions())

@@ -11,8 +11,8 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from imagesearch.local import drawing, gallery, scenes
-from imagesearch.local.scenes import Scene, scene
+from imagesearch.demo import drawing, gallery, scenes
+from imagesearch.demo.scenes import Scene, scene
 
 ALL = [scene(scene_id) for scene_id in range(scenes.SCENE_COUNT)]
 

@@ -9,11 +9,12 @@ from datetime import timedelta
 
 import pytest
 
-from imagesearch.adapters.memorystore import Memorystore, embedded_client
-from imagesearch.errors import NotFound, SourceRefused, Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob, Message, ScoreRequest
-from imagesearch.model import PoolKey, PoolState
+from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.domain.errors import NotFound, SourceRefused, Unavailable
+from imagesearch.domain.pools import PoolKey, PoolState
 from imagesearch.ports import Scorer, ScoreReply
+from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
+from imagesearch.wire.scoring import ScoreRequest
 from tests.world import World
 
 

@@ -12,10 +12,10 @@ from datetime import timedelta
 
 import pytest
 
-from imagesearch.errors import Bug, ImageSearchError, Overloaded, Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob, Message
-from imagesearch.model import Pool
-from imagesearch.search import SearchAnswer
+from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
+from imagesearch.domain.pools import Pool
+from imagesearch.usecases.search import SearchAnswer
+from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from tests.world import World
 
 DAY = timedelta(days=1, seconds=1)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagesearch.local.contact_sheet import write_contact_sheet
+from imagesearch.cli.contact_sheet import write_contact_sheet
 from tests.stub_http import Request, StubServer, reply
 from tests.unit.test_client import FOUND, RESULT, changed
 
@@ -42,7 +42,7 @@ NOTHING_FOUND = {**FOUND, "results": [], "keyword": HOSTILE}
 
 
 def command(*arguments: str | bytes) -> list[str | bytes]:
-    return [sys.executable, "-m", "imagesearch.local.cli", *arguments]
+    return [sys.executable, "-m", "imagesearch.cli.main", *arguments]
 
 
 def environment(**changes: str) -> dict[str, str]:

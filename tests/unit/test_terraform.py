@@ -16,14 +16,14 @@ import pytest
 from starlette.routing import Route
 
 from imagesearch.adapters import firestore, firestore_documents
-from imagesearch.adapters.cloud_run import PATIENCE_SECONDS
-from imagesearch.bootstrap import CloudServices
-from imagesearch.config import Settings, load_settings
-from imagesearch.deployment import SERVICES
-from imagesearch.http_api import MAX_WAIT_SECONDS
-from imagesearch.local import client
-from imagesearch.model import Credit, Image, Listing
-from imagesearch.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
+from imagesearch.adapters.scorers.cloud_run import PATIENCE_SECONDS
+from imagesearch.cli import client
+from imagesearch.compose.bootstrap import CloudServices
+from imagesearch.deployment.services import SERVICES
+from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
+from imagesearch.domain.images import Credit, Image, Listing
+from imagesearch.doors.http_api import MAX_WAIT_SECONDS
+from imagesearch.settings import Settings, load_settings
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
 from tools.cost_model import load as load_costs
@@ -66,7 +66,7 @@ ADDRESSES = {
     "redis_server_ca",
 }
 SECRET = "a-secret"
-OF_THE_PROCESS = {"THREADS"}  # gunicorn's, from imagesearch/deployment.py
+OF_THE_PROCESS = {"THREADS"}  # gunicorn's, from imagesearch/deployment/services.py
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def settings_of(service: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
         getattr(services, name)
     services.close()
     door = names_read_by(ROOT / DOORS[service])
-    start = names_read_by(ROOT / "imagesearch" / "bootstrap.py", "cloud_settings")
+    start = names_read_by(ROOT / "imagesearch" / "compose" / "bootstrap.py", "cloud_settings")
     for name in door | start:
         value = getattr(noted, name)
         if callable(value):

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from imagesearch import push
-from imagesearch.adapters.download import Downloader
-from imagesearch.adapters.pixabay import Pixabay
-from imagesearch.config import load_settings
-from imagesearch.errors import SourceRefused, Unavailable
-from imagesearch.messages import FetchJob
-from imagesearch.model import PoolKey, SourceOptions
+from imagesearch.domain.errors import SourceRefused, Unavailable
+from imagesearch.domain.pools import PoolKey, SourceOptions
+from imagesearch.doors import push
+from imagesearch.settings import load_settings
+from imagesearch.sources.download import Downloader
+from imagesearch.sources.pixabay import Pixabay
+from imagesearch.wire.messages import FetchJob
 from tests.log_lines import Log
 from tests.terraform import Applied, applied
 from tests.unit.test_functions import SEARCH, serve

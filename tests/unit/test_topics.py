@@ -7,10 +7,7 @@ import sys
 
 import pytest
 
-from imagesearch.adapters.pixabay import RATE_PERIOD_SECONDS
-from imagesearch.messages import EmbedBatch, FetchJob
-from imagesearch.push import FINAL_ATTEMPT
-from imagesearch.topics import (
+from imagesearch.deployment.topics import (
     PATIENCE_SECONDS,
     PULL_SUBSCRIPTIONS,
     PUSH_SUBSCRIPTIONS,
@@ -20,6 +17,9 @@ from imagesearch.topics import (
     dead_letter_topic,
     topics_of,
 )
+from imagesearch.doors.push import FINAL_ATTEMPT
+from imagesearch.sources.pixabay import RATE_PERIOD_SECONDS
+from imagesearch.wire.messages import EmbedBatch, FetchJob
 from inference_service.clip import IMAGE_LIMIT_SECONDS
 
 SUBSCRIPTIONS: list[PushSubscription | PullSubscription] = [
@@ -121,7 +121,11 @@ def test_the_topics_of_a_part_of_the_table_include_its_dead_letter_topics() -> N
 
 @pytest.mark.parametrize(
     "module",
-    ["imagesearch.topics", "imagesearch.adapters.pubsub", "imagesearch.adapters.cloud_run"],
+    [
+        "imagesearch.deployment.topics",
+        "imagesearch.adapters.buses.pubsub",
+        "imagesearch.adapters.scorers.cloud_run",
+    ],
 )
 def test_importing_it_loads_no_sdk_and_no_http_client(module: str) -> None:
     """Proved in a clean process: a function loads them with the first message or request."""

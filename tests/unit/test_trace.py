@@ -18,12 +18,12 @@ import requests
 import uvicorn
 from flask.testing import FlaskClient
 
-from imagesearch.adapters.cloud_run import CloudRunScorer
-from imagesearch.adapters.local_bus import LocalBus
+from imagesearch.adapters.buses.local_bus import LocalBus
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
 from imagesearch.clock import SystemClock
-from imagesearch.config import load_settings
-from imagesearch.errors import Unavailable
-from imagesearch.messages import EmbedBatch, FetchJob
+from imagesearch.domain.errors import Unavailable
+from imagesearch.settings import load_settings
+from imagesearch.wire.messages import EmbedBatch, FetchJob
 from inference_service.app import create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from imagesearch.doors.uvicorn_protocol import MOST_DESCRIPTORS, RESERVED, Protocol, _descriptors
 from imagesearch.local.in_thread import listen, serving
-from imagesearch.uvicorn_protocol import MOST_DESCRIPTORS, RESERVED, Protocol, _descriptors
 from tests.raw_http import HOST, ask, connect, read
 
 FINE = b"GET /fine HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -165,7 +165,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from imagesearch.local.in_thread import listen, serving
-from imagesearch.uvicorn_protocol import Protocol, raise_descriptor_limit
+from imagesearch.doors.uvicorn_protocol import Protocol, raise_descriptor_limit
 logging.basicConfig()
 raise_descriptor_limit()
 Protocol.head_seconds = 600

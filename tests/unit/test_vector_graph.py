@@ -19,8 +19,8 @@ from imagesearch.adapters.vector_graph import (
     VectorGraph,
 )
 from imagesearch.adapters.vector_index import GRAPH_ROWS, VectorIndex
-from imagesearch.errors import Bug
-from imagesearch.model import Embedding, Embeddings
+from imagesearch.domain.errors import Bug
+from imagesearch.domain.images import Embedding, Embeddings
 from tests.unit.test_vector_index import DIM, normal, unit
 
 BLOCK = 2048  # rows in a block of an index

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imagesearch.adapters.vector_index import VectorIndex
-from imagesearch.errors import Bug
-from imagesearch.model import Embeddings
+from imagesearch.domain.errors import Bug
+from imagesearch.domain.images import Embeddings
 
 DIM = 32
 

@@ -10,8 +10,8 @@ from contextvars import copy_context
 
 import pytest
 
-from imagesearch import work
-from imagesearch.errors import InvalidRequest, Unavailable
+from imagesearch import telemetry
+from imagesearch.domain.errors import InvalidRequest, Unavailable
 from tests.log_lines import PROJECT, Log
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -44,29 +44,29 @@ TRACE_FIELD = "logging.googleapis.com/trace"
 def test_a_trace_is_read_from_either_header_or_not_at_all(
     headers: dict[str, str], trace: str | None
 ) -> None:
-    assert work.trace_of(headers.get) == trace
+    assert telemetry.trace_of(headers.get) == trace
 
 
 def test_outside_of_a_unit_of_work_nothing_is_noted_and_a_trace_begins_with_what_is_sent(
     log: Log,
 ) -> None:
-    with work.stage("list"):
-        work.note(pool_id="id")
-    work.note_error(Unavailable("down"))
-    assert list(work.waiting("download", [1, 2])) == [1, 2]
-    assert work.trace_headers() == {}
-    assert work.current_trace() is None
-    first, second = work.trace_to_send(), work.trace_to_send()
+    with telemetry.stage("list"):
+        telemetry.note(pool_id="id")
+    telemetry.note_error(Unavailable("down"))
+    assert list(telemetry.waiting("download", [1, 2])) == [1, 2]
+    assert telemetry.trace_headers() == {}
+    assert telemetry.current_trace() is None
+    first, second = telemetry.trace_to_send(), telemetry.trace_to_send()
     assert first != second
     assert re.fullmatch("[0-9a-f]{32}", first)
     assert log.entries() == []
 
 
 def test_a_unit_of_work_is_one_line_with_all_that_was_noted(log: Log) -> None:
-    with work.unit("FetchJob", TRACE) as unit:
-        with work.stage("list"):
+    with telemetry.unit("FetchJob", TRACE) as unit:
+        with telemetry.stage("list"):
             time.sleep(0.02)
-        work.note(pool_id="id", generation=2, message_id="7", delivery_attempt=None, stored=0)
+        telemetry.note(pool_id="id", generation=2, message_id="7", delivery_attempt=None, stored=0)
         unit.note(status=204, outcome="fetched")
     entry = log.only("FetchJob")
     assert entry["seconds"] >= entry["stages"]["list"] >= 0.02
@@ -105,30 +105,30 @@ def test_a_unit_of_work_is_one_line_with_all_that_was_noted(log: Log) -> None:
 def test_the_status_says_how_grave_a_line_is(
     log: Log, kind: str, status: int, severity: str
 ) -> None:
-    with work.unit(kind) as unit:
+    with telemetry.unit(kind) as unit:
         unit.note(status=status)
     assert log.only(kind)["severity"] == severity
 
 
 @pytest.mark.parametrize("kind", ["alive", "started", "ready"])
 def test_a_probe_that_is_answered_is_not_worth_a_line(log: Log, kind: str) -> None:
-    with work.unit(kind) as unit:
+    with telemetry.unit(kind) as unit:
         unit.note(status=200)
     assert log.entries() == []
 
 
 def test_a_unit_that_ends_without_a_status_was_interrupted(log: Log) -> None:
-    with pytest.raises(SystemExit), work.unit("search"):
+    with pytest.raises(SystemExit), telemetry.unit("search"):
         raise SystemExit(1)
     entry = log.only("search")
     assert (entry["outcome"], entry["severity"]) == ("interrupted", "ERROR")
-    assert work.current_trace() is None
+    assert telemetry.current_trace() is None
 
 
 def test_the_message_of_an_error_is_logged_unless_it_may_quote_its_caller(log: Log) -> None:
     for error in (Unavailable("Firestore is down"), InvalidRequest("got 'my secret wish'")):
-        with work.unit("score") as unit:
-            work.note_error(error)
+        with telemetry.unit("score") as unit:
+            telemetry.note_error(error)
             unit.note(status=error.status)
     ours, theirs = log.entries("score")
     assert (ours["outcome"], ours["error"]) == ("unavailable", "Firestore is down")
@@ -139,14 +139,14 @@ def test_the_message_of_an_error_is_logged_unless_it_may_quote_its_caller(log: L
 def test_a_stage_adds_up_its_turns_those_that_fail_and_those_of_other_threads_included(
     log: Log,
 ) -> None:
-    with work.unit("EmbedBatch") as unit:
+    with telemetry.unit("EmbedBatch") as unit:
 
-        @work.stage("read")
+        @telemetry.stage("read")
         def read() -> None:
             time.sleep(0.01)
 
         def fail() -> None:
-            with work.stage("read"):
+            with telemetry.stage("read"):
                 time.sleep(0.01)
                 raise ValueError
 
@@ -168,8 +168,8 @@ def test_waiting_counts_the_time_of_the_items_and_not_of_what_is_done_with_them(
             time.sleep(0.01)
             yield
 
-    with work.unit("FetchJob") as unit:
-        for _ in work.waiting("download", slow()):
+    with telemetry.unit("FetchJob") as unit:
+        for _ in telemetry.waiting("download", slow()):
             time.sleep(0.05)
         unit.note(status=204)
     entry = log.only("FetchJob")
@@ -177,7 +177,7 @@ def test_waiting_counts_the_time_of_the_items_and_not_of_what_is_done_with_them(
 
 
 def test_server_timing_gives_stages_and_total_in_milliseconds() -> None:
-    with work.unit("search") as unit:
+    with telemetry.unit("search") as unit:
         unit.add("pool", 0.0012)
         unit.add("score", 0.00404)
         time.sleep(0.01)
@@ -192,9 +192,9 @@ def test_units_of_work_at_once_keep_their_traces_apart(log: Log) -> None:
     together = threading.Barrier(8)
 
     def do(number: int) -> None:
-        with work.unit("search", f"{number:032x}") as unit:
+        with telemetry.unit("search", f"{number:032x}") as unit:
             together.wait(5)
-            work.note(pool_id=str(number))
+            telemetry.note(pool_id=str(number))
             together.wait(5)
             unit.note(status=200)
 
@@ -208,17 +208,17 @@ def test_units_of_work_at_once_keep_their_traces_apart(log: Log) -> None:
 
 
 def test_a_request_to_another_service_brings_the_trace_in_the_form_of_the_w3c() -> None:
-    with work.unit("search", TRACE) as unit:
-        first, second = work.trace_headers(), work.trace_headers()
+    with telemetry.unit("search", TRACE) as unit:
+        first, second = telemetry.trace_headers(), telemetry.trace_headers()
         unit.note(status=200)
     assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-00", first["traceparent"])
     assert first != second, "each request is a span of its own"
-    assert work.trace_of(first.get) == TRACE
+    assert telemetry.trace_of(first.get) == TRACE
 
 
 @pytest.mark.parametrize("trace", [None, "", "x", "0" * 32, TRACE.upper(), TRACE + "\n"])
 def test_what_is_no_trace_is_not_followed(trace: str | None) -> None:
-    with work.unit("FetchJob", TRACE) as unit:
+    with telemetry.unit("FetchJob", TRACE) as unit:
         unit.follow(trace)
-        assert work.current_trace() == TRACE
+        assert telemetry.current_trace() == TRACE
         unit.note(status=204)

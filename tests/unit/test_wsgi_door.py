@@ -13,8 +13,8 @@ from gunicorn import http
 from gunicorn.config import Config
 from gunicorn.http import wsgi
 
-from imagesearch.bodies import Refused, announced_bytes
-from imagesearch.wsgi_door import BoundedBodies
+from imagesearch.doors.bodies import Refused, announced_bytes
+from imagesearch.doors.wsgi import BoundedBodies
 from tests.log_lines import Log
 from tests.raw_http import HOST, Answer, read
 

@@ -1,0 +1,1 @@
+"""The port `Publisher`, a file a vendor."""

@@ -1,0 +1,1 @@
+"""The port `PoolCache`, a file a vendor."""

@@ -1,0 +1,1 @@
+"""The port `Scorer`, a file a vendor."""

@@ -1,0 +1,1 @@
+"""The port `ImageStore`, a file a vendor."""

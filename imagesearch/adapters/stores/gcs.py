@@ -1,0 +1,156 @@
+"""The image store of the cloud edition: one bucket of Google Cloud Storage.
+
+The folder of files, the same port on one machine, has a file of its own beside this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+
+from imagesearch.adapters.google_errors import translated
+from imagesearch.domain.errors import NotFound, Unavailable
+from imagesearch.domain.object_names import checked_object_name
+
+_CONTENT_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+_CACHE_CONTROL = "public, max-age=86400"  # an image keeps its name for life; see Pixabay's 24 h
+_TRY_SECONDS = 5.0
+_CONNECTIONS = 8  # at a time, to look names up
+_KEPT_CONNECTIONS = 64  # as many as there may be download threads, see `Settings`
+_NO_BUCKET_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
+
+_logger = logging.getLogger(__name__)
+
+
+def connect(project: str, bucket: str) -> GcsStore:
+    """
+    Return the store in *bucket*; STORAGE_EMULATOR_HOST names an emulator.
+
+    Raises:
+        Unavailable: there are no credentials.
+    """
+    with translated("Cloud Storage"):
+        from google.cloud.storage import Client  # type: ignore[import-untyped]  # no py.typed
+
+        return GcsStore(Client(project=project).bucket(bucket))
+
+
+class GcsStore:
+    """
+    The port `ImageStore` over *bucket*, a `google.cloud.storage.Bucket`.
+
+    An object is one upload with its checksum: it is whole or not there.
+
+    Args:
+        total_seconds: how long a call may go on trying again; a single try waits as long, but
+            5 s at most, for the connection and for each part of the answer.
+
+    Raises:
+        InvalidRequest: a name is none, see `checked_object_name`; from every method.
+        Overloaded: a quota is used up; from every method.
+        Unavailable: the bucket does not answer, is not there or refuses us; from every method.
+    """
+
+    def __init__(self, bucket: Any, *, total_seconds: float = 15.0) -> None:
+        # The SDK would ask for the bucket's metadata, for traces, in a thread that nobody waits
+        # for and with a right that this program does not have.
+        os.environ.setdefault(_NO_BUCKET_METADATA, "true")
+        _keep_connections(bucket.client._http)  # the SDK has no public way to its session
+        self._bucket = bucket
+        self._total_seconds = total_seconds
+
+    def close(self) -> None:
+        """Close the connections that are kept for later requests."""
+        self._bucket.client.close()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store *data* as *name*, whole or not at all, for anyone's cache to keep a day."""
+        blob = self._blob(name)
+        blob.cache_control = _CACHE_CONTROL
+        content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+        with _translated(name):
+            # Trying again is safe without a generation: the same bytes replace themselves.
+            blob.upload_from_string(data, content_type=content_type, **self._limits())
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes of *name*, checked by their checksum; NotFound when there is none."""
+        from google.api_core import exceptions as api
+
+        blob = self._blob(name)
+        with _translated(name):
+            try:
+                data: bytes = blob.download_as_bytes(**self._limits())
+            except api.NotFound as error:
+                self._check_bucket()
+                raise NotFound(f"no image is stored as {name}") from error
+        return data
+
+    def existing(self, names: Collection[str]) -> set[str]:
+        """Return those of *names* that are stored: 8 are asked about at a time."""
+        blobs = [self._blob(name) for name in sorted(set(names))]
+        if not blobs:
+            return set()
+        with translated("Cloud Storage"), ThreadPoolExecutor(_CONNECTIONS) as threads:
+            found = threads.map(lambda blob: blob.exists(**self._limits()), blobs)
+            stored = {blob.name for blob, exists in zip(blobs, found, strict=True) if exists}
+            if not stored:
+                self._check_bucket()
+        return stored
+
+    def _check_bucket(self) -> None:
+        """Raise the SDK's NotFound for a missing bucket, which answers like a missing object."""
+        for _ in self._bucket.list_blobs(max_results=1, **self._limits()):
+            return
+
+    def _blob(self, name: str) -> Any:
+        return self._bucket.blob(checked_object_name(name))
+
+    def _limits(self) -> dict[str, Any]:
+        from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+
+        retry = DEFAULT_RETRY.with_delay(initial=0.1, maximum=1.0, multiplier=2.0)
+        limit = self._total_seconds
+        return {"retry": retry.with_timeout(limit), "timeout": min(limit, _TRY_SECONDS)}
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Translate what the SDK raises about the object *name*, its failed checksum too."""
+    from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]
+
+    with translated("Cloud Storage"):
+        try:
+            yield
+        except DataCorruption as error:
+            _logger.warning("%s came damaged: %s", name, error)
+            raise Unavailable(f"Cloud Storage: {name} came damaged") from error
+
+
+def _keep_connections(session: Any) -> None:
+    """Have *session* keep a connection for each download thread, also after a refusal."""
+    from requests.adapters import HTTPAdapter
+
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_KEPT_CONNECTIONS))
+    session.hooks["response"] = [_read_refusal]
+
+
+def _read_refusal(response: Any, **_: Any) -> None:
+    """
+    Read an answer that is no success to its end.
+
+    The SDK leaves those of a download that it tries again unread, and their connections open
+    until the garbage collector comes; read, the connection serves the next try.
+    """
+    if not response.ok:
+        _ = response.content

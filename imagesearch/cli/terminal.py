@@ -1,0 +1,129 @@
+"""What the command line shows, on streams that may be closed, broken or of few characters.
+
+Text of others is printed by way of `shown`, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+
+import typer
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.style import Style
+from rich.text import Text
+
+from imagesearch import logs
+from imagesearch.cli.client import SearchFailed
+from imagesearch.domain.errors import ImageSearchError
+from imagesearch.domain.printable import printable
+from imagesearch.setting_types import trimmed
+
+LONGEST = 200  # characters of one value in a table or a line
+_URL = re.compile(r"([a-z]+)://[!-~]+")
+# typer brings a click of its own; this is its error of a command that cannot be read.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_TOLD_AS_THEY_ARE = (ImageSearchError, SearchFailed, OSError, _UsageError)
+
+logger = logging.getLogger(__name__)
+
+
+class _Notes(Console):
+    """What stands beside the answer: who reads it no longer does not end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from now on."""
+        self.quiet = True
+
+
+out = Console()
+err = _Notes(stderr=True)
+
+
+def prepare() -> None:
+    """
+    Make this process's streams fit for any text, and its log silent but for DEBUG.
+
+    A stream that was closed is /dev/null from now on: else the next file that is opened, a
+    database perhaps, would take its place and be printed into.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    logs.configure("DEBUG" if is_debug() else "CRITICAL")
+
+
+def is_debug() -> bool:
+    """True when the log is to say everything, whatever the other settings are."""
+    return str(trimmed(os.environ.get("LOG_LEVEL", ""))).upper() == "DEBUG"
+
+
+def check_stdout() -> None:
+    """Raise OSError when there is nowhere to print an answer to."""
+    if sys.__stdout__ is None:
+        raise OSError("stdout is closed: there is nowhere to print to")
+
+
+def leave_stdout() -> None:
+    """Give up what stdout does not take: Python would try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tell(error: BaseException) -> None:
+    """Print *error* on a line of its own; where it was raised is logged at DEBUG."""
+    logger.debug("the command failed", exc_info=error)
+    lines = "\n".join(printable(line) for line in _message(error).split("\n"))
+    with suppress(OSError):
+        err.print(Text.assemble(("error:", "red"), " ", lines), soft_wrap=True)
+
+
+def _message(error: BaseException) -> str:
+    # What typer cannot read it tells in two forms, of which this one names the parameter.
+    message = getattr(error, "format_message", error.__str__)() or type(error).__name__
+    if isinstance(error, _TOLD_AS_THEY_ARE):
+        return message
+    return f"{type(error).__name__}: {message[:LONGEST]}; LOG_LEVEL=DEBUG shows where"
+
+
+def shown(text: str, style: str | Style = "") -> Text:
+    """Return *text* of whatever origin, on one line and not too long, for a console to print."""
+    clean = printable(text)
+    return Text(clean if len(clean) <= LONGEST else f"{clean[:LONGEST]}…", style)
+
+
+def link(text: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> Text:
+    """Return *text* as a link to *url*, or as it is when that is no such URL."""
+    match = _URL.fullmatch(url)
+    # A style, not markup: Rich would read the brackets of an IPv6 address as markup.
+    return shown(text, Style(link=url) if match and match[1] in schemes else "")
+
+
+def print_json(value: object) -> None:
+    """Print *value* as JSON in which nothing but line breaks is unprintable."""
+    text = json.dumps(value, indent=2, ensure_ascii=out.options.ascii_only)
+    # Within strings alone, where JSON escapes what it likes.
+    clean = "".join(
+        one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
+    )
+    out.print(JSONHighlighter()(clean), soft_wrap=True)
+
+
+def bar(share: float) -> str:
+    """Return *share*, 0..1, as a bar of up to 12 characters."""
+    full, least = ("#", "|") if out.options.ascii_only else ("█", "▏")
+    return full * round(share * 12) or least

@@ -1,0 +1,1 @@
+"""A drawn Pixabay: pictures that need no network."""

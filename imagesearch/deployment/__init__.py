@@ -1,0 +1,1 @@
+"""The tables that Terraform is held to."""

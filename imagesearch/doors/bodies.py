@@ -1,0 +1,106 @@
+"""What is refused before a framework sees it: in which words, and what a body may be.
+
+A framework reads all of a body, whatever its size and however long it takes to come. The doors that
+stand before it are `doors/wsgi.py` and `doors/asgi.py`, and `uvicorn_protocol.py` before that.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from imagesearch import telemetry
+
+BODY_SECONDS = 5.0  # for all of a body: 15 MB at 3 MB/s
+# A client that still sends is heard for so long after the answer: a connection that is closed with
+# bytes unread is reset, and the answer may be lost with it.
+LINGER_SECONDS = 0.5
+ENCODE = "in a URL, spaces and letters outside ASCII are percent-encoded: ü is %C3%BC, a space %20"
+_CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "too_large",
+    414: "too_large",
+    421: "unknown_host",
+    431: "too_large",
+    500: "internal",
+    503: "unavailable",
+}
+
+
+class Refused(Exception):
+    """
+    A request that gets this answer instead of a use case's.
+
+    Attributes:
+        status: the HTTP status.
+        code: the machine-readable word for `error.code`.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = HTTPStatus(status)
+        self.code = _CODES.get(status, "http_error")
+
+    @property
+    def body(self) -> bytes:
+        """The JSON of the answer."""
+        return json.dumps({"error": {"code": self.code, "message": str(self)}}).encode()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The headers of the answer, after which the connection is closed."""
+        retry = [("Retry-After", "1")] if self.status == HTTPStatus.SERVICE_UNAVAILABLE else []
+        return [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(self.body))),
+            ("Cache-Control", "no-store"),
+            ("Connection", "close"),
+            *retry,
+        ]
+
+    @property
+    def is_still_sent(self) -> bool:
+        """True of a body that its client may still be sending."""
+        return self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def log(self) -> None:
+        """Write the line of the request."""
+        with telemetry.unit("request") as unit:
+            unit.note(status=int(self.status), outcome=self.code)
+
+
+def cut_off() -> Refused:
+    """Return the refusal of a body that is not what its headers announce."""
+    return Refused(400, "the body ended early, or is not framed as its headers say")
+
+
+def too_large(most_bytes: int) -> Refused:
+    """Return the refusal of a body of more than *most_bytes*."""
+    return Refused(413, f"the body must have at most {most_bytes} bytes, got more")
+
+
+def too_slow(seconds: float) -> Refused:
+    """Return the refusal of a body that did not come within *seconds*."""
+    return Refused(408, f"the body must come within {seconds:g} seconds")
+
+
+def announced_bytes(content_length: str, *, is_chunked: bool, most_bytes: int) -> int:
+    """
+    Return how many bytes to read: of a body of unknown length, one more than *most_bytes*.
+
+    Raises:
+        Refused: a Content-Length that is none, or is too large.
+    """
+    if is_chunked:
+        return most_bytes + 1
+    text = content_length.strip() or "0"
+    # Python alone would take "+5", "1_0" and digits of every script.
+    if not (text.isascii() and text.isdecimal()):
+        raise Refused(400, f"Content-Length must be a whole number, got {text[:64]!r}")
+    digits = text.lstrip("0") or "0"
+    if len(digits) > len(str(most_bytes)) or int(digits) > most_bytes:
+        raise too_large(most_bytes)
+    return int(digits)

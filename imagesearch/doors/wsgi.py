@@ -1,0 +1,230 @@
+"""The door before a function of functions-framework: bodies bounded and timed, every error JSON.
+
+functions-framework reads the whole body of a request after the function has answered it, in
+whatever size and time it comes, on a thread that answers nobody else meanwhile.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, current_app, has_app_context
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from imagesearch.doors import bodies
+from imagesearch.doors.bodies import Refused
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_PLACE_SECONDS = 0.2  # many times what a body takes that comes with its head
+_READ_BYTES = 65_536
+
+
+def guard(*, most_bytes: int, waiting: int) -> None:
+    """
+    Set up the door of the function that is being loaded: called by its module, at its top level.
+
+    Args:
+        most_bytes: of a body.
+        waiting: threads that may wait for a body at a time.
+    """
+    if not has_app_context():  # imported by something else than functions-framework
+        return
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+    app.wsgi_app = BoundedBodies(  # type: ignore[method-assign]  # as Flask's documentation does
+        app.wsgi_app, most_bytes=most_bytes, waiting=waiting
+    )
+    app.register_error_handler(HTTPException, _answer_http_error)
+    # By name: functions-framework has set a handler of its own for the number.
+    app.register_error_handler(InternalServerError, _answer_http_error)
+    _have_gunicorn_answer_in_json()
+
+
+class BoundedBodies:
+    """
+    Reads the body of each request before *app* sees it, or refuses the request.
+
+    gunicorn's socket is in the environ. Any other server must have the whole body already.
+
+    Args:
+        most_bytes: of a body.
+        waiting: threads that may wait for a body at a time; one more body is refused, so that
+            bodies that never come leave threads for what needs none.
+        seconds: for all of a body, however its bytes are spread.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        most_bytes: int,
+        waiting: int,
+        seconds: float = bodies.BODY_SECONDS,
+    ) -> None:
+        self._app = app
+        self._most_bytes = most_bytes
+        self._seconds = seconds
+        self._waiting = threading.BoundedSemaphore(waiting)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        try:
+            body = self._body(environ)
+        except Refused as refused:
+            refused.log()
+            return _refuse(refused, environ, start_response)
+        environ["wsgi.input"] = BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        answer = self._app(environ, start_response)
+        if _is_last(environ):
+            return _LastAnswer(answer, environ.get("gunicorn.socket"))
+        return answer
+
+    def _body(self, environ: WSGIEnvironment) -> bytes:
+        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
+        length = bodies.announced_bytes(
+            environ.get("CONTENT_LENGTH", ""), is_chunked=is_chunked, most_bytes=self._most_bytes
+        )
+        if not length:
+            return b""
+        connection: socket.socket | None = environ.get("gunicorn.socket")
+        if connection is None:
+            body: bytes = environ["wsgi.input"].read(length)
+        else:
+            body = self._wait_for(environ["wsgi.input"], length, connection)
+        if len(body) > self._most_bytes:
+            raise bodies.too_large(self._most_bytes)
+        if not is_chunked and len(body) < length:
+            raise bodies.cut_off()
+        return body
+
+    def _wait_for(self, stream: Any, length: int, connection: socket.socket) -> bytes:
+        if not self._waiting.acquire(timeout=_PLACE_SECONDS):
+            raise Refused(503, "too many bodies are waited for")
+        try:
+            with _ending(connection, self._seconds) as ended:
+                try:
+                    body: bytes = stream.read(length)
+                except Exception as error:
+                    # The server's own: of a connection that is lost, or of a malformed chunk.
+                    raise self._failed(ended) from error
+            if ended.is_set() and len(body) < length:
+                raise self._failed(ended)
+            return body
+        finally:
+            self._waiting.release()
+
+    def _failed(self, ended: threading.Event) -> Refused:
+        return bodies.too_slow(self._seconds) if ended.is_set() else bodies.cut_off()
+
+
+@contextmanager
+def _ending(connection: socket.socket, seconds: float) -> Iterator[threading.Event]:
+    """
+    Let reads of *connection* in the block end after *seconds* in all; yield what tells whether.
+
+    A time-out of the socket would be for each read, of which a byte each second makes many.
+    """
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)  # which wakes who reads
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield ended
+    finally:
+        timer.cancel()
+
+
+def _refuse(
+    refused: Refused, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    # gunicorn writes a `Connection` of its own, and asks for it nothing of an application but this.
+    response = getattr(start_response, "__self__", None)
+    if force_close := getattr(response, "force_close", None):
+        force_close()
+    start_response(f"{refused.status.value} {refused.status.phrase}", refused.headers)
+    parts = [] if environ["REQUEST_METHOD"] == "HEAD" else [refused.body]
+    linger_seconds = bodies.LINGER_SECONDS if refused.is_still_sent else 0.0
+    return _LastAnswer(parts, environ.get("gunicorn.socket"), linger_seconds)
+
+
+def _is_last(environ: WSGIEnvironment) -> bool:
+    """Say whether the client has asked for the connection to be ended after the answer."""
+    protocol: str = environ["SERVER_PROTOCOL"]
+    asked: str = environ.get("HTTP_CONNECTION", "").strip().lower()
+    return asked == "close" or (protocol == "HTTP/1.0" and asked != "keep-alive")
+
+
+class _LastAnswer:
+    """
+    The parts of an answer with which the *connection* ends, on the thread of its request.
+
+    gunicorn would wait for the client to end it, on the one thread that accepts connections.
+    """
+
+    def __init__(
+        self, parts: Iterable[bytes], connection: socket.socket | None, linger_seconds: float = 0.0
+    ) -> None:
+        self._parts = parts
+        self._connection = connection
+        self._linger_seconds = linger_seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._parts
+
+    def close(self) -> None:
+        """End the connection; called when the answer is written."""
+        getattr(self._parts, "close", lambda: None)()
+        if self._connection is not None:
+            _end(self._connection, self._linger_seconds)
+
+
+def _end(connection: socket.socket, linger_seconds: float) -> None:
+    """End a connection so that nobody who closes it later waits for its client."""
+    give_up_at = time.monotonic() + linger_seconds
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while (left_seconds := give_up_at - time.monotonic()) > 0:
+            connection.settimeout(left_seconds)
+            if not connection.recv(_READ_BYTES):
+                break
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RD)
+
+
+def _answer_http_error(error: Exception) -> Response:
+    """Answer in JSON what Flask, or functions-framework, would answer in HTML."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - how Flask types a handler
+    status = error.code or 500
+    refused = Refused(status, HTTPStatus(status).phrase)
+    return Response(refused.body, status, mimetype="application/json")
+
+
+def _have_gunicorn_answer_in_json() -> None:
+    """Give gunicorn our words for what it refuses itself, of which no application hears."""
+    from gunicorn import util
+
+    def write_error(connection: socket.socket, status: int, reason: str, message: str) -> None:
+        hint = f"; {bodies.ENCODE}" if "Request Line" in message else ""
+        refused = Refused(status, f"{(message or reason)[:200]}{hint}")
+        lines = [f"{name}: {value}\r\n" for name, value in refused.headers]
+        head = f"HTTP/1.1 {status} {reason}\r\n{''.join(lines)}\r\n"
+        connection.sendall(head.encode("latin-1") + refused.body)
+        _end(connection, bodies.LINGER_SECONDS)
+
+    util.write_error = write_error

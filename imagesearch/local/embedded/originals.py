@@ -1,0 +1,135 @@
+"""The stored originals as one machine serves them: a lost one comes back when it is asked for.
+
+In the cloud a bucket keeps them, and serves them by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import Protocol
+
+from cachetools import TTLCache
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.domain.errors import (
+    ImageSearchError,
+    InvalidRequest,
+    NotFound,
+    RejectedImage,
+    Unavailable,
+)
+from imagesearch.domain.images import ListedImage
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.ports import ImageSource
+
+_DOWNLOADS = 8  # at a time: each holds a thread that serves files
+_REST_SECONDS = 60.0  # in which what could not be had is not asked for again
+_LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for
+_logger = logging.getLogger(__name__)
+
+_Links = dict[str, ListedImage]
+
+
+class ListedOriginals(Protocol):
+    """The part of the catalog that knows where an original came from."""
+
+    def listed_original(self, object_name: str) -> tuple[str, SourceOptions, ListedImage] | None:
+        """Return a keyword and its options whose pool listed the original, and as what; or None."""
+
+
+class Originals:
+    """The originals of *store*; *source* is asked again for one that is missing or damaged."""
+
+    def __init__(self, catalog: ListedOriginals, store: FolderStore, source: ImageSource) -> None:
+        self._catalog, self._store, self._source = catalog, store, source
+        self._places = threading.Semaphore(_DOWNLOADS)
+        self._given_up: TTLCache[str, bool] = TTLCache(10_000, _REST_SECONDS)
+        self._links: TTLCache[tuple[str, SourceOptions], _Links] = TTLCache(100, _LINK_SECONDS)
+        self._listing = threading.Lock()  # a listing costs the source's quota, and has all links
+        self._lock = threading.Lock()
+
+    def path(self, name: str) -> str:
+        """
+        Return the path of the file that holds the original *name*.
+
+        Raises:
+            InvalidRequest: *name* is none, see `checked_object_name`.
+            NotFound: it is not stored, and cannot be had again now.
+            Unavailable: the folder cannot be read, or many lost ones are asked for at once.
+        """
+        if self._store.is_sound(name):
+            with self._lock:
+                self._given_up.pop(name, None)  # a fetch has stored it since
+        else:
+            self._restore(name)
+        # What comes without its end from the source itself is shown as it is.
+        path = self._store.path(name)
+        if path is None:
+            raise NotFound(f"no image is stored as {name}")
+        return str(path)
+
+    def _restore(self, name: str) -> None:
+        with self._lock:
+            if name in self._given_up:
+                return
+        if not self._places.acquire(blocking=False):
+            raise Unavailable(f"{_DOWNLOADS} lost images are being fetched", retry_after_seconds=1)
+        try:
+            self._store.put(name, self._download(name))
+        except ImageSearchError as error:
+            _logger.warning("the lost original %s cannot be had: %s", name, error)
+            with self._lock:
+                self._given_up[name] = True
+        else:
+            _logger.info("the lost original %s was downloaded again", name)
+            if not self._store.is_sound(name):
+                with self._lock:
+                    self._given_up[name] = True
+        finally:
+            self._places.release()
+
+    def _download(self, name: str) -> bytes:
+        listed = self._catalog.listed_original(name)
+        if listed is None:
+            raise NotFound("no keyword's images have it now")
+        keyword, options, image = listed
+        try:
+            return self._source.download(image)
+        except (RejectedImage, Unavailable):  # its link is over, perhaps
+            return self._source.download(self._listed_anew(keyword, options, image))
+
+    def _listed_anew(self, keyword: str, options: SourceOptions, image: ListedImage) -> ListedImage:
+        with self._listing:
+            links = self._links.get((keyword, options))
+            if links is None:
+                listing = self._source.list_images(keyword, options)
+                links = {one.image.object_name: one for one in listing.images}
+                self._links[keyword, options] = links
+        if image.image.object_name not in links:
+            raise NotFound("its source offers it no more")
+        return links[image.image.object_name]
+
+
+class OriginalFiles(StaticFiles):
+    """The door to *originals*: one name is one file, and all else is not found."""
+
+    def __init__(self, originals: Originals) -> None:
+        super().__init__()
+        self._originals = originals
+
+    def get_path(self, scope: Scope) -> str:
+        """Return what stands behind the route, as it was asked for: `a.jpg/` is no name."""
+        path: str = scope["path"]
+        return path.removeprefix(scope.get("root_path", "")).removeprefix("/")
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Return the file's path and status; this runs in a thread."""
+        try:
+            full_path = self._originals.path(path)
+            return full_path, os.stat(full_path)
+        except (InvalidRequest, NotFound, FileNotFoundError):
+            return "", None

@@ -1,0 +1,246 @@
+"""The one-machine edition: the true function, fetcher and service in one process.
+
+What a person types is in `cli/main.py`; the adapters in use are chosen in
+`imagesearch/compose/bootstrap.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import functions_framework
+import httpx
+from a2wsgi import WSGIMiddleware
+from flask import Flask
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+from werkzeug.test import Client
+
+from imagesearch.compose.bootstrap import Services
+from imagesearch.demo.gallery import KEYWORDS, create_gallery, running_gallery
+from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
+from imagesearch.doors.asgi import JsonErrors
+from imagesearch.doors.http_api import error_json, retry_after
+from imagesearch.local.embedded.originals import OriginalFiles
+from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_files
+from imagesearch.settings import Settings
+from imagesearch.wire.messages import EmbedBatch, FetchJob
+from inference_service.app import create_app
+from inference_service.clip import ClipEncoder
+
+GALLERY_PATH = "/demo"  # where the site has it, for people; the fetcher asks its own server
+SEARCH_THREADS = 96  # more than the searches that may wait, each of which holds its thread
+OTHER_THREADS = 8  # for `/alive` and the like, which must not queue behind searches
+MAX_JOBS = 1_000  # that may wait to be fetched: some five minutes of work, on Pixabay ten
+STOP_SECONDS = 5.0  # for deliveries in hand; what is cut off is resumed at the next start
+logger = logging.getLogger(__name__)
+
+
+class Stack:
+    """
+    Everything that answers a search on one machine.
+
+    Attributes:
+        services: the ports and use cases.
+        query: the public function, as the Flask app of functions-framework.
+        app: what `imagesearch serve` serves: the page, the images and the query function.
+        demo_keywords: those that the demo gallery has pictures of; none with a Pixabay key.
+    """
+
+    def __init__(
+        self, services: EmbeddedServices, gallery: Starlette | None, lock: FolderLock | None = None
+    ) -> None:
+        self.services = services
+        self._lock = lock
+        self.demo_keywords = KEYWORDS if services.settings.is_demo else ()
+        self.query = _mount("query", services)
+        self.app = _site(self, gallery)
+        fetch = Client(_mount("fetch", services))
+        bus = services.publisher
+        fetching = _wsgi_endpoint(fetch, "/")
+        bus.subscribe(FetchJob.topic, fetching, workers=2, max_waiting=MAX_JOBS)
+        # Two, so that the next batch is read and decoded while the model is at work on this one.
+        bus.subscribe(
+            EmbedBatch.topic, _asgi_endpoint(create_app(services), "/events/embed"), workers=2
+        )
+        bus.subscribe_dead_letters(_wsgi_endpoint(fetch, "/dead-letter"))
+
+    def announce(self, url: str) -> None:
+        """Tell others who want the same data folder that they can ask at *url*."""
+        if self._lock is not None:
+            self._lock.announce(url)
+
+    def resume(self) -> None:
+        """Publish what an ended process left unfinished; its messages went with it."""
+        for pool in self.services.catalog.unfinished():
+            logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
+            try:
+                self.services.search.publish_job(pool)
+            except Overloaded as error:  # their next searches take the others up
+                logger.warning("resuming no more pools: %s", error)
+                return
+
+
+@contextmanager
+def running_stack(settings: Settings) -> Iterator[Stack]:
+    """
+    Yield a stack at work on `settings.data_dir`; one process at a time may have it.
+
+    Raises:
+        FolderInUse: another process works on that folder.
+        Unavailable: the folder cannot be used, the model cannot be loaded, or the catalog
+            cannot be opened.
+    """
+    with ExitStack() as stack:
+        lock = stack.enter_context(closing(FolderLock(settings.data_dir)))
+        if settings.is_demo:
+            gallery_url = stack.enter_context(running_gallery(GALLERY_PATH))
+            settings = settings.model_copy(update={"gallery_url": gallery_url})
+        encoder = ClipEncoder.load(settings.model)
+        stack.callback(encoder.close)
+        services = EmbeddedServices(settings, encoder=encoder, on_new_folder=lock.renew)
+        stack.callback(services.close)
+        gallery = create_gallery(GALLERY_PATH) if settings.is_demo else None
+        running = Stack(services, gallery, lock)
+        services.sweep()
+        services.publisher.start()
+        stack.callback(services.publisher.stop, STOP_SECONDS)
+        stack.callback(services.fetch.stop)
+        running.resume()
+        yield running
+
+
+class FolderInUse(Unavailable):
+    """Another process works on the data folder; *url* is its HTTP door, if it has one yet."""
+
+    def __init__(self, folder: Path, url: str | None) -> None:
+        super().__init__(f"DATA_DIR {folder} is in use by the imagesearch at {url or 'no address'}")
+        self.url = url
+
+
+class FolderLock:
+    """
+    The lock on the data *folder*, which ends with the process however it ends.
+
+    Raises:
+        FolderInUse: another process has it.
+        Unavailable: the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._url = ""
+        self._lock = self._take()
+
+    def announce(self, url: str) -> None:
+        """Tell others who want the folder that they can ask at *url*."""
+        self._url = url
+        self._lock.truncate(0)
+        self._lock.write(url)
+        self._lock.flush()
+
+    def renew(self) -> None:
+        """Take the lock of the folder that is there, if the one that was taken is gone."""
+        if self._is_there():
+            return
+        lock = self._take()
+        self._lock.close()
+        self._lock = lock
+        self.announce(self._url)
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        self._lock.close()
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat((self._folder / "lock").stat(), os.fstat(self._lock.fileno()))
+        except OSError:
+            return False
+
+    def _take(self) -> IO[str]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / "lock").open("a+", errors="replace")
+        except OSError as error:
+            reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise Unavailable(f"DATA_DIR {self._folder} cannot be used: {reason}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with lock:
+                raise FolderInUse(self._folder, _read_url(lock)) from None
+        lock.truncate(0)
+        return lock
+
+
+def _read_url(lock: IO[str]) -> str | None:
+    lock.seek(0)
+    return lock.read().strip() or None
+
+
+def _mount(name: str, services: Services) -> Flask:
+    source = ROOT / "functions" / name / "main.py"
+    app: Flask = functions_framework.create_app(name, str(source), "http")  # type: ignore[no-untyped-call]  # the framework has no types
+    app.extensions["imagesearch"] = services
+    return app
+
+
+def _wsgi_endpoint(client: Client, path: str) -> Callable[[bytes], int]:
+    def post(body: bytes) -> int:
+        with client.post(path, data=body, content_type="application/json") as response:
+            return int(response.status_code)
+
+    return post
+
+
+def _asgi_endpoint(app: ASGIApp, path: str) -> Callable[[bytes], int]:
+    async def post(body: bytes) -> int:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            headers = {"Content-Type": "application/json"}
+            return (await client.post(path, content=body, headers=headers)).status_code
+
+    return lambda body: asyncio.run(post(body))
+
+
+def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
+    # a2wsgi's own type of a WSGI application is narrower than what Flask is.
+    searches: Any = WSGIMiddleware(cast(Any, stack.query), workers=SEARCH_THREADS)
+    others: Any = WSGIMiddleware(cast(Any, stack.query), workers=OTHER_THREADS)
+    images = OriginalFiles(stack.services.originals)
+    # A canvas of another origin may draw the stored images, as from the cloud's bucket.
+    any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
+    routes: list[Route | Mount] = [
+        Route("/search", searches),
+        *(Route(path, others) for path in ("/pools/{pool_id}", "/alive", "/ready")),
+        Route("/config.json", page_config("", stack.demo_keywords)),
+        Mount("/images", images, middleware=any_origin),
+        *([Mount(GALLERY_PATH, gallery)] if gallery else []),
+        Mount("/", page_files()),
+    ]
+    site = Starlette(
+        routes=routes,
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={ImageSearchError: _answer_error},
+    )
+    return JsonErrors(site)
+
+
+def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
+    logger.warning("%s: %s", request.url.path, error)
+    return JSONResponse(error_json(error), error.status, retry_after(error))

@@ -1,0 +1,1 @@
+"""The cloud edition on one machine, over emulators."""

@@ -1,0 +1,160 @@
+"""The guarded downloader: images over https from an allow-list of hosts, and nothing else.
+
+The limits and the check of each address are in `http_client.py`; whether bytes are a sound image
+is found out where they are decoded.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from urllib.parse import urljoin
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from imagesearch.clock import SystemClock
+from imagesearch.domain.errors import RejectedImage, Unavailable
+from imagesearch.domain.signatures import is_image
+from imagesearch.ports import Clock
+from imagesearch.sources.addresses import is_public
+from imagesearch.sources.http_client import HttpClient, Limits, Reply
+
+PIXABAY_HOSTS = ("pixabay.com", "*.pixabay.com")
+MAX_REDIRECTS = 3
+BACKOFF_SECONDS = (0.5, 1.0)  # the pauses before the second and the third attempt
+EXPIRED = b"This URL is invalid or has expired"  # what Pixabay answers 24 hours after the listing
+
+# RFC 1123, section 2.1: what resolvers take, and with it every host that can be connected to.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
+
+_SYSTEM_CLOCK = SystemClock()
+
+
+class Downloader:
+    """
+    Downloads images over https from an allow-list of hosts, for many threads at once.
+
+    Args:
+        hosts: names that may be asked, on port 443; `*.pixabay.com` is every name below it.
+        allowed_origin: the one origin that may also be plain http, on any port and on loopback:
+            the demo's own server, `http://127.0.0.1:43211`.
+        connections: at a time to one host; further threads wait for their turn.
+        connect_seconds, read_seconds, max_bytes: see `Limits`.
+        total_seconds: for one image with all its redirects and attempts.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: tuple[str, ...] = PIXABAY_HOSTS,
+        allowed_origin: str | None = None,
+        connections: int = 16,
+        connect_seconds: float = Limits.connect_seconds,
+        read_seconds: float = Limits.read_seconds,
+        total_seconds: float = Limits.total_seconds,
+        max_bytes: int = Limits.max_bytes,
+        clock: Clock = _SYSTEM_CLOCK,
+    ) -> None:
+        self._hosts = hosts
+        self._origin = None if allowed_origin is None else _origin(parse_url(allowed_origin))
+        self._limits = Limits(connect_seconds, read_seconds, total_seconds, max_bytes)
+        self._clock = clock
+        self._http = HttpClient(
+            limits=self._limits, connections=connections, guard=self._may_connect
+        )
+
+    def check(self, url: str) -> None:
+        """Return when *url* may be downloaded from, else raise RejectedImage with the reason."""
+        try:
+            # The parser that the connection is made with too: two parsers might disagree.
+            parsed = parse_url(url)
+        except LocationParseError:
+            raise RejectedImage("its download URL cannot be read") from None
+        if self._origin is not None and _origin(parsed) == self._origin and parsed.auth is None:
+            return
+        if parsed.scheme != "https":
+            raise RejectedImage(f"its download URL must be https, got {parsed.scheme!r}")
+        if parsed.auth is not None or parsed.port not in (None, 443):
+            raise RejectedImage("its download URL must have no user and no port")
+        if not self._is_allowed(parsed.host or ""):
+            hosts = " ".join(self._hosts)
+            raise RejectedImage(f"its host must be one of {hosts}, got {parsed.host!r}")
+        if not _HOST_NAME.fullmatch(parsed.host or ""):
+            bound = "labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all"
+            raise RejectedImage(f"its host must be {bound}, got {parsed.host!r}")
+
+    def close(self) -> None:
+        """Close the connections that are kept for later downloads."""
+        self._http.close()
+
+    def get(self, url: str) -> bytes:
+        """
+        Return the bytes of the JPEG, PNG or WebP image at *url*.
+
+        Raises:
+            RejectedImage: wrong host, gone, expired, too large, or no such image.
+            Unavailable: time-out, connection, 408, 429 or 5xx, still so after two more attempts.
+        """
+        deadline = time.monotonic() + self._limits.total_seconds
+        for pause_seconds in BACKOFF_SECONDS:
+            try:
+                return self._image(url, deadline)
+            except Unavailable:
+                if time.monotonic() + pause_seconds >= deadline:
+                    raise
+            self._clock.sleep(pause_seconds)
+        return self._image(url, deadline)
+
+    def _image(self, url: str, deadline: float) -> bytes:
+        reply = self._follow(url, deadline)
+        if reply.status in (408, 429) or reply.status >= 500:
+            raise Unavailable(f"the image host answered {reply.status}")
+        if reply.body is None:
+            raise RejectedImage(f"it is larger than {self._limits.max_bytes} bytes")
+        if reply.status == 200 and is_image(reply.body):
+            return reply.body
+        raise RejectedImage(_why_no_image(reply.status, reply.body))
+
+    def _follow(self, url: str, deadline: float) -> Reply:
+        for _ in range(MAX_REDIRECTS + 1):
+            self.check(url)
+            reply = self._http.get(url, total_seconds=deadline - time.monotonic())
+            if isinstance(reply, Unavailable):
+                raise reply
+            if reply.location is None:
+                return reply
+            url = _joined(url, reply.location)
+        raise RejectedImage(f"more than {MAX_REDIRECTS} redirects")
+
+    def _is_allowed(self, host: str) -> bool:
+        return any(
+            host.endswith(one[1:]) if one.startswith("*.") else host == one for one in self._hosts
+        )
+
+    def _may_connect(self, host: str, port: int, address: str) -> bool:
+        if self._origin is not None and (host, port) == self._origin[1:]:
+            return is_public(address) or ipaddress.ip_address(address).is_loopback
+        return is_public(address)
+
+
+def _origin(url: Url) -> tuple[str | None, str, int | None]:
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme or "")
+    return url.scheme, (url.host or "").strip("[]"), port
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise RejectedImage("it is redirected to a URL that cannot be read") from None
+
+
+def _why_no_image(status: int, body: bytes) -> str:
+    if EXPIRED in body:
+        return "its download link is invalid or has expired"
+    if status != 200:
+        return f"the image host answered {status}"
+    return f"it is not a JPEG, PNG or WebP image: it begins with {body[:16]!r}"

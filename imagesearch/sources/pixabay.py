@@ -1,0 +1,250 @@
+"""Pixabay behind the port `ImageSource`: its listing, its errors and its rate limit.
+
+What a hit of the listing may hold is in `pixabay_hits.py`, from where images may be downloaded in
+`download.py`, the limits of each request in `http_client.py`, how the key is kept in `api_key.py`.
+
+Source of every parameter, bound and error text: https://pixabay.com/api/docs/.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from imagesearch.domain.errors import (
+    InvalidRequest,
+    Overloaded,
+    RejectedImage,
+    SourceRefused,
+    Unavailable,
+)
+from imagesearch.domain.images import ListedImage, Listing
+from imagesearch.domain.pools import CATEGORIES, COLORS, LANGUAGES, SourceOptions
+from imagesearch.ports import Clock
+from imagesearch.sources.api_key import ApiKey
+from imagesearch.sources.download import Downloader
+from imagesearch.sources.http_client import HttpClient, Limits, Reply, anywhere
+from imagesearch.sources.pixabay_hits import HitReader, Page, parse_page, plain
+
+API_URL = "https://pixabay.com/api/"
+MAX_KEYWORD_CHARACTERS = 100
+MAX_POOL_SIZE = 500  # Pixabay lets no query reach further
+MIN_PER_PAGE, MAX_PER_PAGE = 3, 200
+RATE_PERIOD_SECONDS = 60.0
+MAX_WAIT_SECONDS = 5.0  # a longer wait is left to the push door
+ATTEMPTS = 3
+LISTING_LIMITS = Limits(total_seconds=15.0, max_bytes=5_000_000)  # 200 hits are about 200 kB
+
+_ORIENTATIONS = ("all", "horizontal", "vertical")
+_PAST_THE_END = '"page" is out of valid range'
+
+
+class Pixabay:
+    """
+    The images of Pixabay, or of a server that answers like it; for many threads at once.
+
+    It asks for `image_type=all`: what kind of picture is meant ("a drawing of a horse") is for the
+    semantic query to say. It uses no proxy of the environment, see `http_client.py`.
+
+    Args:
+        api_key: sent with each request and shown nowhere else.
+        downloader: gets the images, and says which URLs it would get.
+        take_quota: called before each request; 0.0 allows it, else the seconds until one may be.
+        clock: what short waits are slept by.
+        api_url: where the listing is.
+        source: the first part of each image_id.
+        credit_source: how the source is called beside an image.
+        limits: of one request for a page of the listing.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        downloader: Downloader,
+        take_quota: Callable[[], float],
+        clock: Clock,
+        api_url: str = API_URL,
+        source: str = "pixabay",
+        credit_source: str = "Pixabay",
+        limits: Limits = LISTING_LIMITS,
+    ) -> None:
+        self._key = ApiKey(api_key)
+        self._downloader = downloader
+        self._take_quota = take_quota
+        self._clock = clock
+        self._api_url = api_url
+        self._hits = HitReader(source, credit_source, self._key, downloader.check)
+        self._credit_source = credit_source
+        self._limits = limits
+        self._http = HttpClient(limits=limits, connections=4, guard=anywhere)
+
+    def close(self) -> None:
+        """Close the connections to the listing and to the images."""
+        self._http.close()
+        self._downloader.close()
+
+    def list_images(
+        self,
+        keyword: str,
+        options: SourceOptions,
+        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
+    ) -> Listing:
+        """
+        Return up to `options.pool_size` images for *keyword*, the most popular first.
+
+        An image that was rejected counts too, so that a pool never costs more requests than its
+        size calls for. An image that a later page repeats is listed once.
+
+        Args:
+            on_page: is given the images of each page, of at most 200, as soon as that is read.
+
+        Raises:
+            InvalidRequest: keyword or an option is outside of Pixabay's bounds.
+            SourceRefused: Pixabay answered 400: a bad key or parameter.
+            Overloaded: the rate limit is reached for longer than MAX_WAIT_SECONDS.
+            Unavailable: Pixabay is down, slow or answers nonsense.
+        """
+        parameters = _parameters(keyword, options)
+        per_page = parameters["per_page"]
+        found: dict[str, ListedImage | RejectedImage] = {}
+        number = 0
+        while True:
+            first, number, before = number * per_page + 1, number + 1, len(found)
+            page = self._page({**parameters, "page": number})
+            for image_id, one in self._hits.read(page.hits[:per_page], first):
+                found.setdefault(image_id, one)
+            if on_page is not None:
+                new = itertools.islice(found.values(), before, options.pool_size)
+                on_page([one for one in new if isinstance(one, ListedImage)])
+            reachable = min(page.total_hits, MAX_POOL_SIZE)
+            is_last = len(page.hits) < per_page or number * per_page >= reachable
+            if is_last or len(found) >= options.pool_size or len(found) == before:
+                return _listing(dict(itertools.islice(found.items(), options.pool_size)))
+
+    def download(self, image: ListedImage) -> bytes:
+        """
+        Return the bytes of *image*.
+
+        Raises:
+            RejectedImage: this image cannot be had.
+            Unavailable: it could not be had now.
+        """
+        try:
+            return self._downloader.get(image.download_url)
+        except (RejectedImage, Unavailable) as error:
+            # The host was told the key with the listing, and may lead to a name that holds it.
+            failure = type(error)(self._key.hidden_in(str(error)))
+        raise failure
+
+    def _page(self, parameters: Mapping[str, str | int]) -> Page:
+        reply = self._ask(parameters)
+        if reply.status == 200:
+            if reply.body is None:
+                most = f"more than {self._limits.max_bytes} bytes"
+                raise Unavailable(f"{self._credit_source} answered with {most}")
+            if (page := parse_page(reply.body)) is not None:
+                return page
+            raise Unavailable(f"{self._credit_source} answered 200, but not with a listing")
+        text = self._text(reply)
+        if reply.status != 400 or text.startswith("<"):
+            raise Unavailable(f"{self._credit_source} answered {reply.status}")
+        if _PAST_THE_END in text and parameters["page"] != 1:
+            return Page(0, [])
+        raise SourceRefused(f"{self._credit_source} refused the request: {text}")
+
+    def _ask(self, parameters: Mapping[str, str | int]) -> Reply:
+        """Return the answer, whatever its status, asking again after a short wait for quota."""
+        wait_seconds = 0.0
+        for _ in range(ATTEMPTS):
+            self._clock.sleep(wait_seconds)
+            answer = self._ask_once(parameters)
+            if isinstance(answer, Reply):
+                return answer
+            wait_seconds = answer
+            if wait_seconds > MAX_WAIT_SECONDS:
+                break
+        message = f"the rate limit of {self._credit_source} is reached"
+        raise Overloaded(message, retry_after_seconds=wait_seconds)
+
+    def _ask_once(self, parameters: Mapping[str, str | int]) -> Reply | float:
+        """Return the answer, or the seconds until the rate limit lets another request through."""
+        wait_seconds = self._take_quota()
+        if wait_seconds > 0.0:
+            return wait_seconds
+        reply = self._get(parameters)
+        if isinstance(reply, Unavailable):
+            raise reply
+        return _reset_seconds(reply) if reply.status == 429 else reply
+
+    def _get(self, parameters: Mapping[str, str | int]) -> Reply | Unavailable:
+        # The only place that sees the key: nothing is raised through this frame.
+        query = urlencode({"key": self._key.reveal(), **parameters}, errors="replace")
+        reply = self._http.get(f"{self._api_url}?{query}", total_seconds=self._limits.total_seconds)
+        if isinstance(reply, Unavailable):
+            return Unavailable(f"{self._credit_source} is not available: {reply}")
+        return reply
+
+    def _text(self, reply: Reply) -> str:
+        """Return the beginning of an error's plain text, without the key if it is repeated."""
+        text = (reply.body or b"")[:10_000].decode("utf-8", "replace")
+        return plain(text, 200, self._key)
+
+
+def _parameters(keyword: str, options: SourceOptions) -> dict[str, Any]:
+    _check(keyword, options)
+    optional = {"category": options.category, "colors": options.colors}
+    return {
+        "q": keyword,
+        "lang": options.language,
+        "image_type": "all",
+        "orientation": options.orientation,
+        "safesearch": "true" if options.safesearch else "false",
+        "order": "popular",
+        "per_page": min(max(options.pool_size, MIN_PER_PAGE), MAX_PER_PAGE),
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def _check(keyword: str, options: SourceOptions) -> None:
+    _check_between("keyword", "characters", len(keyword), MAX_KEYWORD_CHARACTERS)
+    _check_between("pool_size", "images", options.pool_size, MAX_POOL_SIZE)
+    _check_choice("language", options.language, LANGUAGES)
+    _check_choice("orientation", options.orientation, _ORIENTATIONS)
+    if options.category:
+        _check_choice("category", options.category, CATEGORIES)
+    for color in options.colors.split(",") if options.colors else ():
+        _check_choice("colors", color, COLORS)
+
+
+def _check_between(field: str, unit: str, value: int, highest: int) -> None:
+    if not 1 <= value <= highest:
+        message = f"{field} must have between 1 and {highest} {unit}, got {value}"
+        raise InvalidRequest(message, field=field)
+
+
+def _check_choice(field: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        message = f"{field} must be one of {' '.join(choices)}, got {value!r}"
+        raise InvalidRequest(message, field=field)
+
+
+def _listing(found: dict[str, ListedImage | RejectedImage]) -> Listing:
+    return Listing(
+        tuple(one for one in found.values() if isinstance(one, ListedImage)),
+        {key: str(one) for key, one in found.items() if isinstance(one, RejectedImage)},
+    )
+
+
+def _reset_seconds(reply: Reply) -> float:
+    """Return the seconds until the rate limit ends, 1..60; 60 when the answer does not say."""
+    try:
+        seconds = float(reply.headers.get("X-RateLimit-Reset", ""))
+    except ValueError:
+        return RATE_PERIOD_SECONDS
+    if not math.isfinite(seconds):
+        return RATE_PERIOD_SECONDS
+    return min(max(seconds, 1.0), RATE_PERIOD_SECONDS)

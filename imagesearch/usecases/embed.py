@@ -1,0 +1,130 @@
+"""The use case `embed`: a batch of stored images into embeddings in the catalog.
+
+The model is behind `Encoder`; scoring what is embedded is `score.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
+from imagesearch.domain.images import Embedding
+from imagesearch.domain.pools import Pool
+from imagesearch.ports import Catalog, Clock, Encoder, ImageStore, PoolCache
+from imagesearch.telemetry import stage
+from imagesearch.wire.messages import BatchImage, EmbedBatch
+
+_READERS = 16  # of originals at a time, for all batches; most bytes come from the cache at once
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What one run did: how many images it embedded, had embedded already, and rejected."""
+
+    outcome: str = "embedded"
+    embedded: int = 0
+    reused: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Embed a batch; running it twice, at once or after a crash gives the same state."""
+
+    catalog: Catalog
+    cache: PoolCache
+    store: ImageStore
+    encoder: Encoder
+    clock: Clock
+    _readers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+    )
+
+    def __call__(self, batch: EmbedBatch) -> EmbedReport:
+        """
+        Do *batch*; an image that cannot be used is rejected and costs the others nothing.
+
+        What is done when the encoder has to give up is recorded, and not done again.
+
+        Raises:
+            Overloaded, Unavailable, DeadlineExceeded: deliver the batch again later.
+        """
+        pool = self.catalog.pool(batch.pool_id)
+        if pool is None or pool.current.number != batch.generation:
+            return EmbedReport(outcome="nothing to do")
+        if not pool.current.state.in_progress:
+            return EmbedReport(outcome="nothing to do")
+        try:
+            return self._embed(batch, pool)
+        except ImageSearchError as error:
+            self.catalog.record_error(batch.pool_id, batch.generation, str(error))
+            raise
+
+    def _embed(self, batch: EmbedBatch, pool: Pool) -> EmbedReport:
+        revision = self.encoder.model_revision
+        ids = [image.image_id for image in batch.images]
+        known = self.catalog.embedded(ids, revision)
+        over = known | self._rejected(pool)
+        todo = [image for image in batch.images if image.image_id not in over]
+        embeddings, rejections, undone = self._encode(todo)
+        with stage("record"):
+            recorded = self.catalog.record_batch(
+                batch.pool_id,
+                batch.generation,
+                model_revision=revision,
+                embeddings=embeddings,
+                rejections=rejections,
+                reused=known,
+                now=self.clock.now(),
+            )
+        if recorded is not None:
+            self.cache.put_state(recorded)
+        self.cache.drop_bytes([one for one in ids if one not in undone])
+        for error in undone.values():
+            raise error
+        return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
+
+    def _rejected(self, pool: Pool) -> set[str]:
+        if not pool.current.rejected:  # which spares the catalog a read for nearly every batch
+            return set()
+        return set(self.catalog.rejections(pool.pool_id, pool.current.number))
+
+    def _encode(
+        self, images: Sequence[BatchImage]
+    ) -> tuple[dict[str, Embedding], dict[str, str], dict[str, ImageSearchError]]:
+        """Return embeddings, reasons of rejections, and the errors of what was not done."""
+        originals, rejections = self._originals(images)
+        embeddings: dict[str, Embedding] = {}
+        undone: dict[str, ImageSearchError] = {}
+        with stage("encode"):
+            outcomes = self.encoder.encode_images(list(originals.values())) if originals else []
+        for image_id, outcome in zip(originals, outcomes, strict=True):
+            if isinstance(outcome, RejectedImage):
+                rejections[image_id] = str(outcome)
+            elif isinstance(outcome, ImageSearchError):
+                undone[image_id] = outcome
+            else:
+                embeddings[image_id] = outcome
+        return embeddings, rejections, undone
+
+    @stage("read")
+    def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
+        """Return the bytes of *images* and, for those that are gone, the reasons."""
+        found = self.cache.get_bytes([image.image_id for image in images])
+        missing = [image for image in images if image.image_id not in found]
+        for image, data in zip(missing, self._readers.map(self._stored, missing), strict=True):
+            if data is not None:
+                found[image.image_id] = data
+        gone = [image for image in missing if image.image_id not in found]
+        rejections = {
+            image.image_id: f"its original {image.object_name} is not stored" for image in gone
+        }
+        return found, rejections
+
+    def _stored(self, image: BatchImage) -> bytes | None:
+        try:
+            return self.store.get(image.object_name)
+        except NotFound:
+            return None

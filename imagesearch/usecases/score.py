@@ -1,0 +1,168 @@
+"""The use case `score`: one text encoding and one matrix product over a pool.
+
+Waiting for a pool and asking for a fetch is `search.py`; the model is behind `Encoder`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from cachetools import LRUCache
+
+from imagesearch.domain.errors import InvalidRequest, NotFound
+from imagesearch.domain.images import PackedPool
+from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
+from imagesearch.domain.ranking import SearchHit, top_k
+from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
+from imagesearch.telemetry import stage
+from imagesearch.wire.scoring import ScoreRequest
+
+_TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
+_POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
+_IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
+
+
+@dataclass(frozen=True)
+class Score:
+    """Answers score requests; it is the port `Scorer` in process, and the service's `/score`."""
+
+    catalog: Catalog
+    cache: PoolCache
+    encoder: Encoder
+    clock: Clock
+    policy: PoolPolicy
+    _pools: LRUCache[tuple[str, int, str], PackedPool] = field(
+        default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
+    )
+    _texts: LRUCache[tuple[str, str], TextEmbedding] = field(
+        default_factory=lambda: LRUCache(_TEXTS_IN_PROCESS)
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def score(self, request: ScoreRequest) -> ScoreReply:
+        """
+        Score what is embedded so far.
+
+        Raises:
+            InvalidRequest: scope `pool` without a pool.
+            NotFound: there is no such pool or generation.
+            Overloaded, Unavailable, DeadlineExceeded: come back later.
+        """
+        started = time.perf_counter()
+        text = self._text(request.query)
+        encoded = time.perf_counter()
+        reply = (
+            self._catalog(request, text)
+            if request.scope == "catalog"
+            else self._pool(request, text)
+        )
+        ended = time.perf_counter()
+        return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
+
+    def forget(self) -> None:
+        """Forget the pools in this process: their catalog is gone."""
+        with self._lock:
+            self._pools.clear()
+
+    @stage("encode")
+    def _text(self, query: str) -> TextEmbedding:
+        """Cache-aside twice: this process, then the cache that all processes share."""
+        key = (self.encoder.model_revision, query)
+        with self._lock:
+            known = self._texts.get(key)
+        if known is not None:
+            return known
+        text = self.cache.get_text(*key)
+        if text is None:
+            text = self.encoder.encode_text(query)
+            self.cache.put_text(*key, text)
+        with self._lock:
+            self._texts[key] = text
+        return text
+
+    def _pool(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
+        if request.pool_id is None or request.generation is None:
+            raise InvalidRequest("pool_id and generation are needed in scope pool", field="pool_id")
+        packed = self._packed(request.pool_id, request.generation)
+        if not packed.images:
+            return self._reply([], 0, text)
+        with stage("rank"):
+            # Each row by itself: a matrix product's last bits depend on a row's place, and equal
+            # images would not tie.
+            cosines = np.vecdot(packed.embeddings, text.vector)  # (n, d), (d,) -> (n,)
+            hits = top_k(packed.images, cosines, request.top_k, self.encoder.logit_scale)
+        return self._reply(hits, len(packed.images), text)
+
+    def _catalog(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
+        revision = self.encoder.model_revision
+        with stage("nearest"):
+            # Asked before: what comes meanwhile may be missed.
+            complete = not self.catalog.lacks(revision)
+            found = self.catalog.nearest(text.vector, request.top_k, revision)
+        cosines = np.array([cosine for _, cosine in found], np.float32)
+        # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
+        hits = top_k(
+            [image for image, _ in found], cosines, request.top_k, self.encoder.logit_scale
+        )
+        return replace(self._reply(hits, len(found), text), complete=complete)
+
+    def _reply(self, hits: list[SearchHit], embedded: int, text: TextEmbedding) -> ScoreReply:
+        return ScoreReply(
+            tuple(hits), embedded, self.encoder.model_revision, text.truncated, 0.0, 0.0
+        )
+
+    @stage("load")
+    def _packed(self, pool_id: str, generation: int) -> PackedPool:
+        """Cache-aside twice: this process, the cache, then the catalog."""
+        key = (pool_id, generation, self.encoder.model_revision)
+        with self._lock:
+            packed = self._pools.get(key)
+        if packed is None:
+            packed = self.cache.get_pool(*key)
+            complete = packed is not None
+            if packed is None:
+                packed, complete = self._from_catalog(*key)
+            if complete:
+                with self._lock:
+                    self._pools[key] = packed
+        return packed
+
+    def _from_catalog(
+        self, pool_id: str, number: int, model_revision: str
+    ) -> tuple[PackedPool, bool]:
+        """Return the packed pool, and whether it is complete and so never changes again."""
+        # Read before the rows, so that a pool that becomes ready in between is not kept.
+        generation = _generation(self.catalog.pool(pool_id), number)
+        packed = self.catalog.packed_pool(pool_id, number, model_revision)
+        if generation is None:
+            # The search may name a generation whose successor became ready a moment ago.
+            if not packed.images:
+                raise NotFound(f"there is no generation {number} of pool {pool_id}")
+            return packed, False
+        is_ready = generation.state is PoolState.READY
+        complete = is_ready and len(packed.images) == generation.embedded
+        if complete:
+            ttl_seconds = self._seconds_left(generation)
+            self.cache.put_pool(pool_id, number, model_revision, packed, ttl_seconds)
+        return packed, complete
+
+    def _seconds_left(self, generation: Generation) -> float:
+        ready_at = generation.ready_at or self.clock.now()
+        age_seconds = (self.clock.now() - ready_at).total_seconds()
+        # A stale pool is still served while the next generation is fetched: a minute at least.
+        # It is at most as long as a pool is fresh, should the clock have stepped back.
+        return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
+
+
+def _size_bytes(packed: PackedPool) -> int:
+    return packed.embeddings.nbytes + _IMAGE_BYTES * len(packed.images)
+
+
+def _generation(pool: Pool | None, number: int) -> Generation | None:
+    if pool is None:
+        return None
+    known = [pool.current] + ([pool.ready] if pool.ready else [])
+    return next((generation for generation in known if generation.number == number), None)

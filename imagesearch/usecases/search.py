@@ -1,0 +1,371 @@
+"""The use case `search`: find or ask for the keyword's pool, wait a little, have it scored.
+
+Fetching is `fetch.py`, scoring is `score.py`; both run elsewhere and are reached through ports.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
+from imagesearch.domain.pools import (
+    Generation,
+    Pool,
+    PoolKey,
+    PoolPolicy,
+    PoolRequest,
+    PoolState,
+    SourceOptions,
+    is_ahead,
+)
+from imagesearch.domain.queries import SearchRequest
+from imagesearch.domain.ranking import SearchHit
+from imagesearch.ports import Catalog, Clock, PoolCache, Publisher, Scorer, ScoreReply
+from imagesearch.telemetry import note, stage
+from imagesearch.usecases import clients
+from imagesearch.wire.messages import FetchJob
+from imagesearch.wire.scoring import ScoreRequest
+
+_POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state
+# How often it looks at the truth: of two notes at once the older may be the one that stays.
+_CATALOG_POLL_SECONDS = 1.0
+_MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
+_TURNS = 64  # locks that the pools of a process share when they are asked for
+_MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SearchAnswer:
+    """
+    What a search found.
+
+    Attributes:
+        hits: best first; None while nothing is embedded yet.
+        pool: as it stood when it was scored, None in scope `catalog`.
+        complete: False while images of the pool, or of the catalog, are still to be embedded.
+    """
+
+    request: SearchRequest
+    hits: tuple[SearchHit, ...] | None
+    pool: Pool | None
+    complete: bool
+    query_truncated: bool = False
+    total_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    score_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Search:
+    """
+    Answers searches. A thousand simultaneous first searches for a keyword make one fetch.
+
+    Attributes:
+        wake: starts the service that embeds, without waiting for it, so that its cold start runs
+            beside the fetch.
+        new_keywords_per_minute: how often a client may have a generation begun; what is there is
+            answered to anyone.
+        patience_seconds: how long a search that has something to show waits for its pool's next
+            work to be begun, before it answers from what is there. Not 0, as an instance may
+            get no CPU between two requests.
+    """
+
+    catalog: Catalog
+    cache: PoolCache
+    publisher: Publisher
+    scorer: Scorer
+    clock: Clock
+    policy: PoolPolicy
+    options: SourceOptions
+    wake: Callable[[], None]
+    new_keywords_per_minute: int
+    patience_seconds: float = 1.0
+    _turns: tuple[threading.Lock, ...] = field(
+        default_factory=lambda: tuple(threading.Lock() for _ in range(_TURNS))
+    )
+    _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
+    _asides: _Asides = field(default_factory=lambda: _Asides())
+
+    def __call__(self, request: SearchRequest, *, client: str | None = None) -> SearchAnswer:
+        """
+        Answer *request* as soon as its pool is ready, or when its wait ends.
+
+        Args:
+            client: who asks, for the limit of new keywords; without one nothing is counted.
+
+        Raises:
+            Unavailable: the pool failed and has nothing to show, or a port is down.
+            Overloaded: the client's new keywords are spent, the queue is full, or the scorer is.
+            DeadlineExceeded: from the scorer.
+        """
+        started = time.perf_counter()
+        if request.scope == "catalog":
+            return self._answer(request, None, self._score(request, None), started)
+        deadline = self.clock.monotonic() + request.wait_seconds
+        key = PoolKey.of(request.keyword, self.options)
+        note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
+        pool = self._await(self._request_pool(key, client), deadline)
+        reply = self._score(request, pool)
+        if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
+            pool = self._await(again, deadline)
+            reply = self._score(request, pool)
+        return self._answer(request, pool, reply, started)
+
+    def pool(self, pool_id: str) -> Pool:
+        """Return the pool as it stands; NotFound when there is none."""
+        pool = self.catalog.pool(pool_id)
+        if pool is None:
+            raise NotFound(f"there is no pool {pool_id}")
+        return pool
+
+    def rejections(self, pool: Pool) -> Mapping[str, str]:
+        """Return why images of the pool were rejected, by image_id."""
+        return self.catalog.rejections(pool.pool_id, pool.answering.number)
+
+    @stage("pool")
+    def _request_pool(self, key: PoolKey, client: str | None) -> Pool:
+        now = self.clock.now()
+        noted = self.cache.get_state(key.pool_id)
+        if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
+            return noted
+        pool = self._known(key.pool_id, noted)
+        if pool is None or (self._is_due(pool, now) and not pool.can_answer):
+            return self._begin(key, pool, client)
+        if self._is_due(pool, now):
+            # What fails now is no reason to keep back what is there (design §5).
+            return self._aside(pool, lambda: self._begin(key, pool, client)) or pool
+        if pool.is_fresh(now, self.policy.max_age_seconds):
+            # Only what is ready: a state on its way would undo a later note of the fetcher.
+            self.cache.put_state(pool)
+        return pool
+
+    def _known(self, pool_id: str, noted: Pool | None) -> Pool | None:
+        """Return the pool as the catalog has it, or as it was *noted* when that is enough."""
+        try:
+            return self.catalog.pool(pool_id)
+        except ImageSearchError as error:
+            if noted is None or not noted.can_answer:
+                raise
+            _logger.warning("pool %s is answered from its note: %s", pool_id, error)
+            return noted
+
+    def _is_due(self, pool: Pool, now: datetime) -> bool:
+        return pool.due_generation(now, self.policy) is not None
+
+    def _begin(self, key: PoolKey, known: Pool | None, client: str | None) -> Pool:
+        """Create the pool, or what is due of it as it is *known*, unless another was first."""
+        with self._turns[hash(key.pool_id) % _TURNS]:
+            requested = self._create(key, known, client)
+        if requested.created:
+            self._publish(requested.pool)
+            self.wake()  # after it: a job that is not published costs the pool its lease
+        return requested.pool
+
+    def _create(self, key: PoolKey, known: Pool | None, client: str | None) -> PoolRequest:
+        now = self.clock.now()
+        noted = self.cache.get_state(key.pool_id)
+        if noted is not None and not self._is_due(noted, now):
+            # Of many simultaneous searches only the first is counted.
+            return PoolRequest(noted, created=False)
+        is_new = known is None or known.due_generation(now, self.policy) != known.current.number
+        if client is not None and is_new:
+            limit = self.new_keywords_per_minute
+            refusal = f"a client may ask for {limit} new keywords in a minute; known ones go on"
+            clients.spend(self.cache, "new", client, limit, refusal)
+        requested = self.catalog.request_pool(key, now)
+        if requested.created:
+            # Before the job: after it the fetcher's own notes must not be undone.
+            self.cache.put_state(requested.pool)
+        return requested
+
+    def _aside(self, pool: Pool, begin: Callable[[], Pool]) -> Pool | None:
+        """Have a pool that can answer worked on; None when that fails or takes its time."""
+        return self._asides.run(pool.pool_id, begin, self.patience_seconds)
+
+    def publish_job(self, pool: Pool) -> None:
+        """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
+        self.cache.put_state(pool)  # first: the fetcher's own notes must not be undone
+        self._publish(pool)
+
+    @stage("publish")
+    def _publish(self, pool: Pool) -> None:
+        self.publisher.publish(
+            FetchJob(
+                pool_id=pool.pool_id,
+                generation=pool.current.number,
+                keyword=pool.keyword,
+                options=pool.options,
+            )
+        )
+        # It is the queue's now, which may be long: no other search need publish it meanwhile.
+        try:
+            self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
+        except ImageSearchError as error:  # the job is out; at worst it is published again
+            _logger.warning("pool %s keeps its short lease: %s", pool.pool_id, error)
+
+    @stage("pool")
+    def _reopened(self, pool: Pool, reply: ScoreReply) -> Pool | None:
+        """Return the pool that is to be embedded again, or None to answer from *reply*."""
+        if reply.embedded == 0:
+            return self._reopen(pool, reply.model_revision)
+        return self._aside(pool, lambda: self._reopen(pool, reply.model_revision))
+
+    def _reopen(self, pool: Pool, model_revision: str) -> Pool:
+        """The model changed: have the pool embedded again from the stored originals."""
+        number = pool.answering.number
+        reopened = self.catalog.reopen(pool.pool_id, number, model_revision, self.clock.now())
+        if reopened is None:  # another search was first, or the next generation is on its way
+            return self.catalog.pool(pool.pool_id) or pool
+        self.publish_job(reopened)
+        return reopened
+
+    @stage("wait")
+    def _await(self, pool: Pool, deadline: float) -> Pool:
+        """Return the pool once it can be answered from in full, or as it is at *deadline*."""
+        if _is_settled(pool) or not self._places.acquire(blocking=False):
+            return pool
+        try:
+            return self._poll(pool, deadline)
+        finally:
+            self._places.release()
+
+    def _poll(self, pool: Pool, deadline: float) -> Pool:
+        looked_at = self.clock.monotonic()
+        while not _is_settled(pool) and (now := self.clock.monotonic()) < deadline:
+            self.clock.sleep(min(_POLL_SECONDS, deadline - now))
+            if self.clock.monotonic() - looked_at < _CATALOG_POLL_SECONDS:
+                pool = self.cache.get_state(pool.pool_id) or self.pool(pool.pool_id)
+            else:
+                pool, looked_at = self.pool(pool.pool_id), self.clock.monotonic()
+        return pool
+
+    @stage("score")
+    def _score(self, request: SearchRequest, pool: Pool | None) -> ScoreReply | None:
+        note(generation=pool.answering.number if pool else None)
+        if pool is None:
+            return self.scorer.score(
+                ScoreRequest(scope="catalog", query=request.query, top_k=request.top_k)
+            )
+        if pool.answering.embedded == 0:
+            return None
+        return self.scorer.score(
+            ScoreRequest(
+                pool_id=pool.pool_id,
+                generation=pool.answering.number,
+                query=request.query,
+                top_k=request.top_k,
+            )
+        )
+
+    def _answer(
+        self, request: SearchRequest, pool: Pool | None, reply: ScoreReply | None, started: float
+    ) -> SearchAnswer:
+        total_seconds = time.perf_counter() - started
+        complete = _is_complete(pool, reply)
+        pool = _as_scored(pool, reply) if pool and reply else pool
+        if reply is None:
+            hits = self._without_embeddings(pool) if pool else ()
+            return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
+        if pool and reply.embedded == 0 and not complete:
+            return SearchAnswer(request, None, pool, complete, total_seconds=total_seconds)
+        return SearchAnswer(
+            request,
+            reply.hits,
+            pool,
+            complete,
+            reply.query_truncated,
+            total_seconds,
+            reply.encode_seconds,
+            reply.score_seconds,
+        )
+
+    def _without_embeddings(self, pool: Pool) -> tuple[SearchHit, ...] | None:
+        generation = pool.answering
+        if generation.state is PoolState.FAILED:
+            raise Unavailable(
+                f"the keyword's images could not be fetched: {generation.reason}",
+                retry_after_seconds=self._seconds_to_retry(generation),
+            )
+        return () if generation.state is PoolState.READY else None
+
+    def _seconds_to_retry(self, generation: Generation) -> float:
+        now, retry_at = self.clock.now(), generation.retry_at
+        if retry_at is None or not is_ahead(retry_at, now, self.policy.retry_seconds):
+            return 1.0
+        return max(1.0, (retry_at - now).total_seconds())
+
+
+class _Asides:
+    """What searches that can answer already have done for their pools: one at a time for a pool."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool_ids: set[str] = set()
+
+    def run(self, pool_id: str, do: Callable[[], Pool], seconds: float) -> Pool | None:
+        """
+        Return what *do* returns within *seconds*; it is not interrupted when it takes longer.
+
+        None when it does, when it fails, which is logged, and when the pool has one on its way.
+        """
+        with self._lock:
+            if pool_id in self._pool_ids or len(self._pool_ids) >= _MAX_ASIDE:
+                return None
+            self._pool_ids.add(pool_id)
+        pools: list[Pool] = []
+        arguments = (self._do, pool_id, do, pools)
+        # With the search's trace, and no reason for the process to stay.
+        thread = threading.Thread(target=copy_context().run, args=arguments, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread to give
+            self._over(pool_id)
+            return None
+        thread.join(seconds)
+        return pools[0] if pools else None
+
+    def _do(self, pool_id: str, do: Callable[[], Pool], pools: list[Pool]) -> None:
+        try:
+            pools.append(do())
+        except ImageSearchError as error:
+            _logger.warning("pool %s is answered from what is there: %s", pool_id, error)
+        except Exception:  # nobody else would hear of it
+            _logger.exception("pool %s is answered from what is there: a bug", pool_id)
+        finally:
+            self._over(pool_id)
+
+    def _over(self, pool_id: str) -> None:
+        with self._lock:
+            self._pool_ids.discard(pool_id)
+
+
+def _is_settled(pool: Pool) -> bool:
+    """True when waiting brings nothing: it has a ready generation, or the only one failed."""
+    return pool.ready is not None or not pool.current.state.in_progress
+
+
+def _is_complete(pool: Pool | None, reply: ScoreReply | None) -> bool:
+    if pool is None:
+        return reply is None or reply.complete
+    is_ready = pool.answering.state is PoolState.READY
+    return is_ready and (reply is None or not _lacks_embeddings(pool, reply))
+
+
+def _as_scored(pool: Pool, reply: ScoreReply) -> Pool:
+    """Return *pool* with as many images as were scored: more may have come since it was read."""
+    generation = replace(pool.answering, embedded=reply.embedded)
+    return replace(pool, ready=generation) if pool.ready else replace(pool, current=generation)
+
+
+def _lacks_embeddings(pool: Pool, reply: ScoreReply) -> bool:
+    """True when a ready generation was embedded by another model than the one that scored."""
+    generation = pool.answering
+    return generation.state is PoolState.READY and reply.embedded < generation.embedded

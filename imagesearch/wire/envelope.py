@@ -1,0 +1,65 @@
+"""Pub/Sub's push envelope, and the message inside."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from imagesearch.domain.errors import MalformedMessage
+from imagesearch.wire.messages import Message
+from imagesearch.wire.validation import first_error
+
+
+def _or_none(attributes: object) -> object:
+    """Take JSON's null for no attributes."""
+    return {} if attributes is None else attributes
+
+
+class PubsubMessage(BaseModel):
+    """The message inside a push envelope; *data* is base64."""
+
+    data: str
+    messageId: str = ""  # noqa: N815 - Pub/Sub's own spelling
+    publishTime: str = ""  # noqa: N815 - Pub/Sub's own spelling
+    attributes: Annotated[dict[str, str], BeforeValidator(_or_none)] = Field(default_factory=dict)
+
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+class PushEnvelope(BaseModel):
+    """
+    The body of a Pub/Sub push request.
+
+    Source: https://cloud.google.com/pubsub/docs/push#receive_push
+    """
+
+    message: PubsubMessage
+    subscription: str = ""
+    deliveryAttempt: int | None = None  # noqa: N815 - Pub/Sub's own spelling
+
+    @classmethod
+    def parse(cls, body: bytes) -> PushEnvelope:
+        """Read the *body* of a push request, or raise MalformedMessage saying what is wrong."""
+        return _validated(cls, body)
+
+    def decode(self, kind: type[AnyMessage]) -> AnyMessage:
+        """Return the message inside as a *kind*, or raise MalformedMessage."""
+        try:
+            data = base64.b64decode(self.message.data, validate=True)
+        except ValueError as error:  # binascii.Error is one, and what is not ASCII gets another
+            raise MalformedMessage(f"message.data is not base64: {error}") from error
+        return _validated(kind, data)
+
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def _validated(kind: type[AnyModel], data: bytes) -> AnyModel:
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        field, why, _ = first_error(error)
+        raise MalformedMessage(f"{kind.__name__}: {field}: {why}", field=field) from error
