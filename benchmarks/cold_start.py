@@ -29,6 +29,7 @@ from pydantic import TypeAdapter
 from benchmarks.common import Bars, Benchmark, Column, Figures, Row, pixabay_image
 from imagesearch.adapters.buses.pubsub import declare
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
+from imagesearch.cache_slots import STATE
 from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.domain.ranking import SearchHit
@@ -183,7 +184,8 @@ def _note_ready_pool(redis: Child) -> None:
     ready = Generation(1, PoolState.READY, now, images=200, embedded=200, ready_at=now)
     key = PoolKey.of(KEYWORD, options)
     client = connect(HOST, redis.port)
-    Memorystore(client).put_state(Pool(key.pool_id, KEYWORD, options, ready, ready))
+    pool = Pool(key.pool_id, KEYWORD, options, ready, ready)
+    Memorystore(client).put(STATE, pool.pool_id, pool)
     client.close()
 
 

@@ -22,6 +22,7 @@ from benchmarks.common import (
     pixabay_image,
 )
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
+from imagesearch.cache_slots import POOL
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import INFERENCE_SERVICE
 from imagesearch.local.emulated import emulators
@@ -127,7 +128,7 @@ def _put_pool(service: Child, revision: str, embedding_dim: int) -> None:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     images = tuple(pixabay_image(number) for number in range(POOL_SIZE))
     client = connect(HOST, int(service.environment["REDIS_PORT"]))
-    Memorystore(client).put_pool(POOL_ID, 1, revision, PackedPool(images, rows), 3600.0)
+    Memorystore(client).put(POOL, (POOL_ID, 1, revision), PackedPool(images, rows))
     client.close()
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, pixabay_image
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.clock import SystemClock
 from imagesearch.compose.bootstrap import Services
@@ -176,7 +176,7 @@ async def _measure(folder: Path, rounds: int) -> list[Row]:
     catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy())
     score = Score(
         catalog=catalog,
-        cache=Memorystore(embedded_client()),
+        cache=InProcessCache(),
         encoder=ReadyEncoder(unit_vectors(1, seed=1)[0]),
         clock=SystemClock(),
         policy=PoolPolicy(),

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from imagesearch import telemetry
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import SearchRequest
-from imagesearch.ports import TextEmbedding
+from imagesearch.ports import Cache, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.score import Score
@@ -169,7 +169,8 @@ class World:
         self.policy = PoolPolicy()
         self.clock = SetClock()
         self.catalog = SqliteCatalog(folder / "catalog.sqlite", self.policy)
-        self.cache = Memorystore(embedded_client())
+        self.cache: Cache = InProcessCache()
+        self.limiter: RateLimiter = InProcessLimiter()
         self.store = FolderStore(folder / "images")
         self.source = TwinSource()
         self.encoder = TwinEncoder()
@@ -208,6 +209,7 @@ class World:
         self.search = Search(
             catalog=self.catalog,
             cache=self.cache,
+            limiter=self.limiter,
             publisher=self.outbox,
             scorer=self.score,
             clock=self.clock,
@@ -255,6 +257,6 @@ class World:
 
     def restart(self) -> None:
         """Lose what a process has in memory: cached copies and waiting messages."""
-        self.cache = Memorystore(embedded_client())
+        self.cache, self.limiter = InProcessCache(), InProcessLimiter()
         self.outbox.messages.clear()
         self.assemble()

@@ -137,7 +137,7 @@ def _count_request(request: Request, services: bootstrap.Services) -> str:
     client = clients.client_of(forwarded, request.remote_addr, settings.trusted_proxies)
     limit = settings.rate_limit_per_minute
     refusal = f"a client may make {limit} requests in a minute"
-    clients.spend(services.cache, "rate", client, limit, refusal)
+    clients.spend(services.limiter, "rate", client, limit, refusal)
     telemetry.serve(clients.mark_of(client))
     return client
 

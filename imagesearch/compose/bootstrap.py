@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from imagesearch import logs
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import InvalidRequest, Unavailable
-from imagesearch.ports import Catalog, Encoder, ImageStore, Publisher, Scorer
+from imagesearch.ports import Cache, Catalog, Encoder, ImageStore, Publisher, RateLimiter, Scorer
 from imagesearch.settings import Settings, load_settings
 
 # A use case or an adapter is imported where it is built: a function that answers its first
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
-_PORTS = ("source", "publisher", "scorer", "embedder", "store", "cache", "catalog")
+_PORTS = ("source", "publisher", "scorer", "embedder", "store", "memorystore", "catalog")
 
 Built = TypeVar("Built", covariant=True)
 _BUILDING = threading.RLock()
@@ -79,8 +79,13 @@ class Services(ABC):
 
     @property
     @abstractmethod
-    def cache(self) -> Memorystore:
+    def cache(self) -> Cache:
         """Hot copies."""
+
+    @property
+    @abstractmethod
+    def limiter(self) -> RateLimiter:
+        """The quota of the source and the limits of the clients."""
 
     @property
     @abstractmethod
@@ -148,7 +153,7 @@ class Services(ABC):
         )
 
     def _take_quota(self) -> float:
-        return self.cache.take_token(
+        return self.limiter.take_token(
             "quota:pixabay", limit=PIXABAY_LIMIT, period_seconds=PIXABAY_PERIOD_SECONDS
         )
 
@@ -208,6 +213,7 @@ class Services(ABC):
         return Search(
             catalog=self.catalog,
             cache=self.cache,
+            limiter=self.limiter,
             publisher=self.publisher,
             scorer=self.scorer,
             clock=self.clock,
@@ -246,10 +252,28 @@ class CloudServices(Services):
         )
 
     @shared
-    def cache(self) -> Memorystore:
-        """Memorystore, or a Redis of this process alone where there is none."""
+    def cache(self) -> Cache:
+        """Memorystore, or a cache of this process alone where there is none."""
+        if self.memorystore is not None:
+            return self.memorystore
+        from imagesearch.adapters.caches.in_process import InProcessCache
+
+        return InProcessCache()
+
+    @shared
+    def limiter(self) -> RateLimiter:
+        """Memorystore, or a limiter of this process alone where there is none."""
+        if self.memorystore is not None:
+            return self.memorystore
+        from imagesearch.adapters.caches.in_process import InProcessLimiter
+
+        return InProcessLimiter()
+
+    @shared
+    def memorystore(self) -> Memorystore | None:
+        """The Redis that all processes share, where there is one."""
         if not self.settings.redis_host:
-            return cache_of_its_own()
+            return None
         from imagesearch.adapters.caches.memorystore import Memorystore, connect
 
         auth_string = self.settings.redis_auth_string
@@ -297,13 +321,6 @@ class CloudServices(Services):
         # Cloud Run speaks https; what speaks http is on this machine, and asks for no token.
         audience = url if url.startswith("https://") else None
         return CloudRunScorer(url, clock=self.clock, audience=audience)
-
-
-def cache_of_its_own() -> Memorystore:
-    """Return a cache in this process."""
-    from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
-
-    return Memorystore(embedded_client())
 
 
 _of_this_process: CloudServices | None = None

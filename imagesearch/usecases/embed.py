@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from imagesearch.cache_slots import BYTES, STATE
 from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
-from imagesearch.ports import Catalog, Clock, Encoder, ImageStore, PoolCache
+from imagesearch.ports import Cache, Catalog, Clock, Encoder, ImageStore
 from imagesearch.telemetry import stage
 from imagesearch.wire.messages import BatchImage, EmbedBatch
 
@@ -34,7 +35,7 @@ class Embed:
     """Embed a batch; running it twice, at once or after a crash gives the same state."""
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
     store: ImageStore
     encoder: Encoder
     clock: Clock
@@ -80,8 +81,8 @@ class Embed:
                 now=self.clock.now(),
             )
         if recorded is not None:
-            self.cache.put_state(recorded)
-        self.cache.drop_bytes([one for one in ids if one not in undone])
+            self.cache.put(STATE, recorded.pool_id, recorded)
+        self.cache.drop(BYTES, [one for one in ids if one not in undone])
         for error in undone.values():
             raise error
         return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
@@ -112,7 +113,7 @@ class Embed:
     @stage("read")
     def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return the bytes of *images* and, for those that are gone, the reasons."""
-        found = self.cache.get_bytes([image.image_id for image in images])
+        found = self.cache.get_many(BYTES, [image.image_id for image in images])
         missing = [image for image in images if image.image_id not in found]
         for image, data in zip(missing, self._readers.map(self._stored, missing), strict=True):
             if data is not None:

@@ -12,6 +12,7 @@ from concurrent.futures import Future, as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
+from imagesearch.cache_slots import STATE
 from imagesearch.domain.errors import (
     ImageSearchError,
     InvalidRequest,
@@ -21,7 +22,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import ListedImage
 from imagesearch.domain.pools import Pool
-from imagesearch.ports import Catalog, Clock, ImageSource, ImageStore, PoolCache, Publisher
+from imagesearch.ports import Cache, Catalog, Clock, ImageSource, ImageStore, Publisher
 from imagesearch.telemetry import stage, waiting
 from imagesearch.usecases.downloads import DownloadFailed, Downloads
 from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, batch_slices
@@ -74,7 +75,7 @@ class Fetch:
     """
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
     store: ImageStore
     source: ImageSource
     publisher: Publisher
@@ -92,7 +93,7 @@ class Fetch:
         pool = self.catalog.begin_fetch(job.pool_id, job.generation, self.clock.now())
         if pool is None:
             return FetchReport(outcome="nothing to do")
-        self.cache.put_state(pool)
+        self.cache.put(STATE, pool.pool_id, pool)
         try:
             return self._fetch(job, last_attempt)
         except (SourceRefused, InvalidRequest) as error:  # no retry can help
@@ -269,7 +270,7 @@ class Fetch:
 
     def _note(self, pool: Pool | None) -> None:
         if pool is not None:
-            self.cache.put_state(pool)
+            self.cache.put(STATE, pool.pool_id, pool)
 
 
 def _none_usable(reasons: Sequence[str]) -> Unavailable:
@@ -286,7 +287,7 @@ class GiveUp:
     """Mark a generation failed whose message ended in the dead-letter topic."""
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
     clock: Clock
 
     def __call__(self, pool_id: str, generation: int, reason: str) -> None:
@@ -298,4 +299,4 @@ class GiveUp:
         """
         pool = self.catalog.fail(pool_id, generation, reason, self.clock.now())
         if pool is not None:
-            self.cache.put_state(pool)
+            self.cache.put(STATE, pool.pool_id, pool)

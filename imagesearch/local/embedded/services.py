@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable
 
 from imagesearch.adapters.buses.local_bus import LocalBus
-from imagesearch.adapters.caches.memorystore import Memorystore
+from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.adapters.stores.files import FolderStore
-from imagesearch.compose.bootstrap import Services, cache_of_its_own, shared
+from imagesearch.compose.bootstrap import Services, shared
 from imagesearch.domain.errors import Unavailable
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
@@ -55,9 +55,14 @@ class EmbeddedServices(Services):
         )
 
     @shared
-    def cache(self) -> Memorystore:
-        """The Redis adapter, over a Redis in this process."""
-        return cache_of_its_own()
+    def cache(self) -> InProcessCache:
+        """The memory of this process."""
+        return InProcessCache()
+
+    @shared
+    def limiter(self) -> InProcessLimiter:
+        """The memory of this process."""
+        return InProcessLimiter()
 
     @shared
     def store(self) -> FolderStore:
