@@ -165,7 +165,8 @@ class VectorIndex:
         all_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
         spread = np.linspace(0, len(all_ids) - 1, _SAMPLED, dtype=np.int64)
         newest = np.arange(len(all_ids))[-_SAMPLED:]
-        return np.unique(all_ids[np.union1d(spread, newest)] if len(all_ids) else all_ids).tolist()
+        rows = np.union1d(spread, newest) if len(all_ids) else newest
+        return [int(row_id) for row_id in all_ids[rows]]
 
     def stands_for(self, row_ids: Sequence[int], embeddings: Embeddings) -> bool:
         """Return whether the copies of these rows are *embeddings*, within their errors."""
