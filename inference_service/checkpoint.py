@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 from inference_service.json_part import JsonPart
 from inference_service.model_folder import PICKLES, SAFETENSORS, matching
+from inference_service.torch_extra import torch_needed
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 MOST_SCALE = 1000.0  # CLIP's training holds it at 100: a cosine must not outweigh all others
@@ -346,7 +347,8 @@ def _no_weight(path: Path, name: str, *, is_finite: bool) -> ValueError:
 
 
 def _unpickled(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
-    import torch  # here: it takes a second, and newer checkpoints do not need it
+    with torch_needed(f"{path.name} is a pickle, which torch reads"):
+        import torch  # here: it takes a second, and newer checkpoints do not need it
 
     tensors: dict[str, tuple[str, NDArray[Any]]] = {}
     loaded: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
@@ -403,7 +405,8 @@ def _tokenizer(folder: Path) -> Tokenizer:
     for name in ("vocab.json", "merges.txt"):
         if not (folder / name).exists():
             raise FileNotFoundError(f"it has no tokenizer.json, and no {name}")
-    from transformers import AutoTokenizer  # here: it takes seconds; it puts the old layouts right
+    with torch_needed("it has no tokenizer.json, and older tokenizers are read by transformers"):
+        from transformers import AutoTokenizer  # here: it takes seconds
 
     tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
     return tokenizer

@@ -22,6 +22,7 @@ from imagesearch.ports import TextEmbedding
 from inference_service.checkpoint import Config, Weights, read_tokenizer, read_weights
 from inference_service.images import Decoding, Framing, Pixels, plan
 from inference_service.processor_config import read_framing
+from inference_service.torch_extra import INSTALL, torch_needed
 from inference_service.typed_text import straightened
 
 logger = logging.getLogger(__name__)
@@ -136,22 +137,33 @@ def _check_fit(config: Config, framing: Framing) -> None:
 
 
 def _towers(config: Config, weights: Weights, framing: Framing, device: str) -> Towers:
-    if device == "cpu" and importlib.util.find_spec("openvino"):
-        from inference_service.openvino_clip import OpenVinoTowers
+    why_torch = "CUDA is asked for, which torch drives"
+    if device == "cpu":
+        why_torch = "OpenVINO is not installed, and without it torch computes the model"
+        if importlib.util.find_spec("openvino"):
+            from inference_service.openvino_clip import OpenVinoTowers
 
-        try:
-            return OpenVinoTowers(config, weights, framing)
-        except RuntimeError as error:  # what OpenVINO raises
-            logger.warning("OpenVINO does not take the model, torch does: %s", error)
-    from inference_service.torch_clip import TorchTowers  # here: it takes seconds to import
+            try:
+                return OpenVinoTowers(config, weights, framing)
+            except RuntimeError as error:  # what OpenVINO raises
+                logger.warning("OpenVINO does not take the model, torch does: %s", error)
+                why_torch = "OpenVINO does not take the model, and torch might"
+    with torch_needed(why_torch):
+        from inference_service.torch_clip import TorchTowers  # here: it takes seconds to import
 
     return TorchTowers(config, weights, framing, device)
 
 
 def fastest_device() -> str:
     """Return cuda when there is a GPU for it; torch, which takes long to import, knows for sure."""
-    if sys.platform == "linux" and not Path("/dev/nvidiactl").exists():
+    has_no_cuda = sys.platform == "darwin" or (
+        sys.platform == "linux" and not Path("/dev/nvidiactl").exists()
+    )
+    if has_no_cuda:
         return "cpu"
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:
+        logger.info("the CPU computes; a GPU for CUDA needs torch: %s", INSTALL)
+        return "cpu"
     return "cuda" if torch.cuda.is_available() else "cpu"
