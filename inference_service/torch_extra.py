@@ -1,4 +1,4 @@
-"""The extra `torch`, which a CPU with OpenVINO does without; what needs it says so in a sentence."""
+"""The extra `torch`, which a CPU with OpenVINO does without: what needs it says so."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 INSTALL = 'pip install "imagesearch[torch]"'
-_PACKAGES = ("torch", "transformers")
 
 
 @contextmanager
 def torch_needed(reason: str) -> Iterator[None]:
     """
-    Import torch or `transformers` in the block.
+    Import torch in the block.
 
     Args:
-        reason: why they are needed, a clause in front of the command that installs them.
+        reason: why it is needed, a clause in front of the command that installs it.
 
     Raises:
-        ModuleNotFoundError: they are not installed.
+        ModuleNotFoundError: it is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _PACKAGES:
+        if error.name != "torch":
             raise
         raise ModuleNotFoundError(f"{reason}: {INSTALL}", name=error.name) from error

@@ -1,13 +1,12 @@
-"""Without torch and `transformers` a CPU with OpenVINO does all; what needs them names the command.
+"""Without torch a CPU with OpenVINO does all; what needs it names the command that installs it.
 
-Each test runs in a process of its own, in which the packages cannot be imported.
+Each test runs in a process of its own, in which packages cannot be imported.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,17 +26,17 @@ sys.modules.update(dict.fromkeys(hidden))  # None: there is no such module
 EMBED = """
 import sys
 from pathlib import Path
-from inference_service.clip import ClipEncoder
-encoder = ClipEncoder.load(sys.argv[2])
+from inference_service.encoder import ModelEncoder
+encoder = ModelEncoder.load(sys.argv[2])
 print(encoder.encode_text("a red circle").vector.shape, *encoder.encode_images(
     [Path(sys.argv[3]).read_bytes()])[0].shape)
 encoder.close()
 """
 LOAD = """
 from imagesearch.domain.errors import Unavailable
-from inference_service.clip import ClipEncoder
+from inference_service.encoder import ModelEncoder
 try:
-    ClipEncoder.load(sys.argv[2], sys.argv[3] or None)
+    ModelEncoder.load(sys.argv[2], sys.argv[3] or None)
 except Unavailable as error:
     print(error)
 """
@@ -65,13 +64,6 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
-def old_tokenizer(folder: Path) -> None:
-    weights = shutil.copy(folder / "model.safetensors", folder.parent / "weights")
-    age(folder)
-    (folder / "pytorch_model.bin").unlink()
-    shutil.move(weights, folder / "model.safetensors")
-
-
 def test_texts_and_images_are_embedded(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(jpeg())
     hidden = process(
@@ -97,13 +89,12 @@ def test_the_demo_searches(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "hidden", "device", "reason"),
     [
-        (age, "torch,transformers", "", "older tokenizers are read by transformers"),
-        (old_tokenizer, "transformers", "", "older tokenizers are read by transformers"),
+        (age, "torch", "", "pytorch_model.bin is a pickle, which torch reads"),
         (None, "torch,openvino", "cpu", "OpenVINO is not installed, and without it torch computes"),
         (None, "torch", "cuda", "CUDA is asked for, which torch drives"),
     ],
 )
-def test_what_needs_them_names_the_command(
+def test_what_needs_it_names_the_command(
     checkpoint: Path, spoil: object, hidden: str, device: str, reason: str
 ) -> None:
     if callable(spoil):
@@ -116,9 +107,7 @@ def test_what_needs_them_names_the_command(
 
 
 def test_the_command_line_says_so_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
-    tokenizer = (checkpoint / "tokenizer.json").read_bytes()
     age(checkpoint)
-    (checkpoint / "tokenizer.json").write_bytes(tokenizer)
     arguments = ("search", "circle", "a red circle", "--data-dir", str(tmp_path / "data"))
     shown = process(
         HIDDEN + COMMAND_LINE,
