@@ -173,7 +173,7 @@ def _towers(parts: Parts, device: str) -> Towers:
             try:
                 return OpenVinoTowers(parts.family, parts.weights, parts.framing)
             except RuntimeError as error:  # what OpenVINO raises
-                logger.warning("OpenVINO does not take the model, torch does: %s", error)
+                logger.warning("OpenVINO does not take the model, torch is tried: %s", error)
                 why_torch = "OpenVINO does not take the model, and torch might"
     with torch_needed(why_torch):
         from inference_service.runtimes.torch import TorchTowers  # here: it takes seconds to import

@@ -23,6 +23,7 @@ from inference_service.families.clip import Clip
 from inference_service.model import Model, Parts, read_family
 from inference_service.model_folder import ModelFolder
 from inference_service.processor_config import read_framing
+from inference_service.runtimes.layers import ACTIVATIONS
 from inference_service.runtimes.torch import TorchTowers
 from tests.checkpoints import age, byte_tokenizer, jpeg, save, save_tiny, tiny_config
 
@@ -376,6 +377,23 @@ def test_an_image_side_that_is_no_multiple_of_the_patch_leaves_its_edge_unseen(
     assert (ours * theirs).sum(axis=1).min() > 0.999
     blank = [np.pad(one[:32, :32], ((0, 5), (0, 5), (0, 0))) for one in pixels]
     assert (ours * openvino.embed_images(blank)).sum(axis=1).min() > 0.9999
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_each_activation_is_computed_as_transformers_does(tmp_path: Path, activation: str) -> None:
+    config: Any = tiny_config()
+    config.text_config.hidden_act = config.vision_config.hidden_act = activation
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32)
+    save(tmp_path, config, byte_tokenizer(), processor)
+    library = CLIPModel.from_pretrained(tmp_path)
+    for model in (load(tmp_path, "cpu"), load(tmp_path, "torch")):
+        pixels = [model.preprocess(jpeg(seed)) for seed in range(3)]
+        normal = np.stack(pixels) * model.framing.scale + model.framing.offset
+        with torch.inference_mode():
+            inputs = torch.from_numpy(normal).float().permute(0, 3, 1, 2)
+            theirs = np.asarray(library.get_image_features(inputs).pooler_output)
+        cosines = (model.embed_images(pixels) * theirs).sum(axis=1) / np.linalg.norm(theirs, axis=1)
+        assert cosines.min() > 0.999
 
 
 # --- where it is ---------------------------------------------------------------------------------
