@@ -10,7 +10,7 @@ CHECKOV := 3.3.30
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
 anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
 
-.PHONY: run emulators check test coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -22,10 +22,17 @@ run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at POR
 emulators: .venv/dev ## Run the cloud edition over emulators, its API at PORT, the page at the next
 	@$(BIN)/imagesearch emulators
 
-check: lint ## Lint, type-check and run the fast tests, which need nothing but .venv
+# mypy works on one core; the tests take what it leaves.
+check: .venv/dev ## Lint, type-check and run the fast tests, which need nothing but .venv
+	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
+
+test: .venv/dev ## Lint, type-check and run all tests: what CI runs
+	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
+
+fast-tests: .venv/dev
 	$(PYTEST) --numprocesses=2 -m "not slow"
 
-test: lint ## Lint, type-check and run all tests: what CI runs
+all-tests: .venv/dev
 	$(PYTEST) --numprocesses=3 --durations=10
 
 # Not in `test`: tracing every line takes half as long again.

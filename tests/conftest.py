@@ -44,8 +44,8 @@ GROUPS = {
 _GROUP_OF = {file: name for name, files in GROUPS.items() for file in files}
 _ORDER = list(_GROUP_OF)
 
-# What `make check` leaves to `make test`, unread: each starts Terraform, packages, a browser, a
-# model of full size or a copy of the project.
+# What `make check` leaves to `make test`, unread: each starts Terraform, installs or packages,
+# imports torch, or starts a process for nearly every test.
 SLOW = {
     "test_benchmarks.py",
     "test_check_plan.py",
@@ -54,12 +54,15 @@ SLOW = {
     "test_demo_model.py",
     "test_first_deployment.py",
     "test_makefile.py",
+    "test_overload.py",
     "test_package_function.py",
+    "test_terminal.py",
     "test_terraform.py",
     "test_terraform_alerts.py",
     "test_terraform_grants.py",
     "test_typed_text.py",
 }
+FAST = "not slow"  # what `make check` gives as -m
 _SLOW_FOLDERS = {"e2e"}
 # Fixtures that start a server: all tests that have one are slow.
 _SERVERS = {"firestore_host", "pubsub_host", "redis_server", "storage_url"}
@@ -72,7 +75,7 @@ def is_slow(path: Path) -> bool:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave slow files unread where nothing of them is wanted: some import torch."""
-    return True if config.option.markexpr == "not slow" and is_slow(collection_path) else None
+    return True if config.option.markexpr == FAST and is_slow(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups

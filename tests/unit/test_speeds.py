@@ -34,6 +34,11 @@ def test_the_files_that_are_named_are_there_and_in_one_group() -> None:
     assert len(grouped) == len(set(grouped))
 
 
+def test_the_fast_tests_are_asked_for_in_the_words_that_leave_slow_files_unread() -> None:
+    makefile = (TESTS.parent / "Makefile").read_text()
+    assert f'-m "{conftest.FAST}"' in makefile
+
+
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(SHARED, str(tmp_path))
