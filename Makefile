@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# Groups and their order: tests/conftest.py.
+PYTEST := $(BIN)/pytest --dist=loadgroup --no-loadscope-reorder
 CHECKOV := 3.3.30
 # True when the virtual environment $(1) runs, and from here.
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
 anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
 
-.PHONY: run emulators test coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -21,15 +22,22 @@ run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at POR
 emulators: .venv/dev ## Run the cloud edition over emulators, its API at PORT, the page at the next
 	@$(BIN)/imagesearch emulators
 
-test: .venv/dev ## Lint, type-check and test: what CI runs
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYTEST) --durations=10
+# mypy works on one core; the tests take what it leaves.
+check: .venv/dev ## Lint, type-check and run the fast tests, which need nothing but .venv
+	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
+
+test: .venv/dev ## Lint, type-check and run all tests: what CI runs
+	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
+
+fast-tests: .venv/dev
+	$(PYTEST) --numprocesses=2 -m "not slow"
+
+all-tests: .venv/dev
+	$(PYTEST) --numprocesses=3 --durations=10
 
 # Not in `test`: tracing every line takes half as long again.
 coverage: .venv/dev ## Test, and tell which lines no test reached
-	$(PYTEST) --cov --cov-report=term:skip-covered
+	$(PYTEST) --numprocesses=3 --cov --cov-report=term:skip-covered
 
 # In a copy: what `init` writes would stand in the way of a real deployment's own.
 terraform-test: ## Check terraform/ against a mocked Google; needs terraform and a network, no account
@@ -47,7 +55,9 @@ first-deployment: ## Deploy to the Google Cloud project PROJECT: docs/deploy.md
 	tools/first_deployment.sh --project=$(PROJECT)
 
 lint: .venv/dev ## Lint and type-check only
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/dev ## Format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

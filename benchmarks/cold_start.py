@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -231,8 +232,13 @@ def _hit(number: int) -> SearchHit:
 def unpack(function: str, folder: Path) -> Path:
     """Unpack the zip of *function* into a new folder in *folder*, without any bytecode."""
     target = Path(tempfile.mkdtemp(dir=folder))
-    zipfile.ZipFile(io.BytesIO(package(function))).extractall(target)
+    zipfile.ZipFile(io.BytesIO(_archive(function))).extractall(target)
     return target
+
+
+@cache  # packaging reads and parses all that the function imports
+def _archive(function: str) -> bytes:
+    return package(function)
 
 
 def measure(folder: Path, tiny: bool) -> Figures:

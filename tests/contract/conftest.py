@@ -70,7 +70,7 @@ def bucket(storage_url: str) -> Iterator[Any]:
         yield client.bucket(BUCKET)
 
 
-@pytest.fixture(params=["folder", "gcs"])
+@pytest.fixture(params=["folder", pytest.param("gcs", marks=pytest.mark.slow)])
 def image_store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
     if request.param == "folder":
         return FolderStore(tmp_path / "images")
@@ -123,7 +123,7 @@ def open_sqlite(tmp_path: Path, policy: PoolPolicy) -> Iterator[OpenCatalog]:
         yield lambda: opened.enter_context(closing(SqliteCatalog(path, policy)))
 
 
-@pytest.fixture(params=["sqlite", "firestore"])
+@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.slow)])
 def open_catalog(request: pytest.FixtureRequest) -> OpenCatalog:
     """Open a further client of the one catalog of this test."""
     opening: OpenCatalog = request.getfixturevalue(f"open_{request.param}")
@@ -166,7 +166,7 @@ def _wait_for_redis(socket: str) -> None:
                 return
 
 
-@pytest.fixture(params=["fakeredis", "redis-server"])
+@pytest.fixture(params=["fakeredis", pytest.param("redis-server", marks=pytest.mark.slow)])
 def redis_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
     """An empty Redis: in process, or a real server."""
     if request.param == "fakeredis":

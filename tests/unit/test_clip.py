@@ -56,15 +56,8 @@ from inference_service.model import Model, Parts
 from inference_service.picture_files import MAX_SCANS
 from inference_service.runtimes.torch import TorchTowers
 from inference_service.typed_text import straightened
-from tests.checkpoints import (
-    NoVocabulary,
-    age,
-    encoded,
-    jpeg,
-    run_jpeg,
-    save_full_size,
-    save_tiny,
-)
+from tests.checkpoints import NoVocabulary, age, save_full_size, save_tiny
+from tests.pictures import encoded, jpeg, run_jpeg
 from tests.unit.test_batcher import until
 
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
