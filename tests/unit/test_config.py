@@ -14,7 +14,8 @@ from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolKey, SourceOptions
-from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL, Settings, load_settings
+from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL, AllSettings, load_settings
+from imagesearch.sources.pixabay import PixabaySettings
 
 
 def test_without_a_key_the_demo_runs() -> None:
@@ -150,6 +151,7 @@ def test_what_was_pasted_along_with_a_key_is_no_part_of_it(
     for name in ("PIXABAY_API_KEY", "REDIS_AUTH_STRING"):
         monkeypatch.setenv(name, f"{around}123-abc{around}")
     settings = load_settings()
+    assert isinstance(settings, PixabaySettings)
     assert settings.pixabay_api_key == settings.redis_auth_string == SecretStr("123-abc")
     monkeypatch.setenv("PIXABAY_API_KEY", around)
     assert load_settings().is_demo, "nothing but blanks is not set"
@@ -168,7 +170,7 @@ def test_a_key_that_is_none_is_refused_and_not_repeated(
 
 @pytest.mark.parametrize("odd", ["a\udcff", "\x1b[200~a", "a\x9b", "\x1ca", "fe80::1%\udc80"])
 def test_what_nobody_types_is_no_part_of_a_setting_and_not_trimmed_either(odd: str) -> None:
-    for name in Settings.model_fields:
+    for name in AllSettings.model_fields:
         told = explained(name, odd) or ""
         bound = "be UTF-8" if max(odd) >= "\udc80" else "have no control character in it"
         assert told.startswith(f"{name.upper()}: must {bound}")
@@ -211,7 +213,7 @@ def explained(name: str, value: str) -> str | None:
 
 @pytest.mark.parametrize("value", NASTY, ids=range(len(NASTY)))
 def test_any_text_is_a_setting_or_refused_in_printable_words(value: str) -> None:
-    for name in Settings.model_fields:
+    for name in AllSettings.model_fields:
         refused = explained(name, value)
         if refused is not None:
             assert refused.startswith(f"{name.upper()}: ")
@@ -283,7 +285,7 @@ def test_origins_are_a_comma_list() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(field.description for field in AllSettings.model_fields.values())
 
 
 def test_the_readme_table_is_the_settings() -> None:
@@ -294,7 +296,7 @@ def test_the_readme_table_is_the_settings() -> None:
 
 def settings_table() -> list[str]:
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in AllSettings.model_fields.items():
         default = field.default
         text = str(default).lower() if isinstance(default, bool) else str(default)
         shown = "" if default in (None, "") else f"`{text}`"

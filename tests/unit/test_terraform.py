@@ -23,7 +23,7 @@ from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
 from imagesearch.domain.images import Credit, Image, Listing
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
-from imagesearch.settings import Settings, load_settings
+from imagesearch.settings import AllSettings, Settings, load_settings
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
 from tools.cost_model import load as load_costs
@@ -85,7 +85,7 @@ class Noted:
         self.read: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
-        if name in Settings.model_fields:
+        if name in AllSettings.model_fields:
             self.read.add(name)
             return getattr(self.settings, name)
         # A property or a method, which reads the fields through us.
@@ -186,7 +186,7 @@ def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
         monkeypatch.setenv(name, value)
     given = load_settings()
     for name in given.model_fields_set - ADDRESSES:
-        assert getattr(given, name) == Settings.model_fields[name].default, name
+        assert getattr(given, name) == AllSettings.model_fields[name].default, name
 
 
 # Topics
