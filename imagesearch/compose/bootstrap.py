@@ -112,7 +112,7 @@ class Services(ABC):
         source = self.settings.image_source
         for name in source.needs:
             self._required(name)
-        return source.connect(self.settings, Tools(self._downloader, self._take_quota, self.clock))
+        return source.connect(self.settings, Tools(self._downloader, self.take_quota, self.clock))
 
     def _required(self, name: str) -> Any:
         """Return a setting that this process cannot do without; Unavailable when it is empty."""
@@ -133,7 +133,8 @@ class Services(ABC):
             connections=self.settings.download_connections,
         )
 
-    def _take_quota(self) -> float:
+    def take_quota(self) -> float:
+        """Take a request of the source's quota; return 0.0, or the seconds until there is one."""
         source = self.settings.image_source
         return self.cache.take_token(
             f"quota:{source.name}",

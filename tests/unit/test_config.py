@@ -34,6 +34,23 @@ def test_with_a_key_pixabay_and_the_full_model_are_used(monkeypatch: pytest.Monk
     assert "secret-key" not in str(settings.model_dump())
 
 
+def test_a_source_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXABAY_API_KEY", "secret-key")
+    demo = load_settings(source=" Demo ")
+    assert demo.is_demo
+    assert (demo.model, demo.source_options.source) == (str(DEMO_MODEL), "demo")
+    assert demo.source_secrets == {}
+    cloud = {"edition": "cloud", "gallery_url": "http://127.0.0.1:9"}
+    pixabay = load_settings(source="pixabay", **cloud)
+    assert (pixabay.is_demo, pixabay.source_options.source) == (False, "pixabay")
+    assert pixabay.source_secrets == {"PIXABAY_API_KEY": "secret-key"}
+
+
+def test_the_source_says_how_old_a_pool_may_be_if_nobody_else_does() -> None:
+    assert load_settings().policy.max_age_seconds == 86_400
+    assert load_settings(pool_max_age_seconds=60).policy.max_age_seconds == 60
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXABAY_API_KEY", "")
     monkeypatch.setenv("PORT", "")
@@ -49,6 +66,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("POOL_SIZE", "2", "greater than or equal to 3"),
         ("POOL_SIZE", "501", "less than or equal to 500"),
         ("SAFESEARCH", "perhaps", "valid boolean"),
+        ("SOURCE", "elsewhere", "must be one of demo pixabay"),
         ("KEYWORD_LANGUAGE", "xx", "must be one of"),
         ("ORIENTATION", "diagonal", "'all', 'horizontal' or 'vertical'"),
         ("LEASE_SECONDS", "0.9", "greater than or equal to 1"),

@@ -24,6 +24,7 @@ from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS
 from imagesearch.domain.images import Credit, Image, Listing
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
 from imagesearch.settings import AllSettings, Settings, load_settings
+from imagesearch.sources.pixabay import LANGUAGES
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
 from tools.cost_model import load as load_costs
@@ -50,6 +51,7 @@ KEPT = {
     "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
+    "source": "Pixabay",
     "gallery_url": "the demo's",
 }
 # Where things are, and who stands in front: no default fits every project.
@@ -187,6 +189,11 @@ def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
     given = load_settings()
     for name in given.model_fields_set - ADDRESSES:
         assert getattr(given, name) == AllSettings.model_fields[name].default, name
+
+
+def test_a_plan_takes_the_languages_that_the_source_has() -> None:
+    text = (ROOT / "terraform" / "variables.tf").read_text()
+    assert f'split(" ", "{" ".join(LANGUAGES)}")' in text
 
 
 # Topics
