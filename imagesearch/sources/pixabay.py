@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from imagesearch.domain.errors import (
     InvalidRequest,
@@ -75,6 +75,8 @@ Key = Annotated[
 
 class PixabaySettings(BaseModel):
     """The key, and what is asked of Pixabay besides the keyword."""
+
+    model_config = ConfigDict(defer_build=True)  # it is a part of `AllSettings`, and built there
 
     pixabay_api_key: Key | None = Field(
         None, description="Key of the Pixabay API; without one the demo gallery stands in."
