@@ -1,12 +1,10 @@
-"""Where images come from, a file a source. To add one: its file, and its line here."""
+"""Where images come from, a file a source. To add one: its file, and the line that imports it here."""
 
 from imagesearch.sources.declaration import Declaration
-from imagesearch.sources.demo import DEMO
-from imagesearch.sources.pixabay import PIXABAY
+from imagesearch.sources.demo import DEMO as DEMO
+from imagesearch.sources.pixabay import PIXABAY as PIXABAY
 
-_DECLARED = (
-    DEMO,
-    PIXABAY,
-)
-SOURCES: dict[str, Declaration] = {source.name: source for source in _DECLARED}
-"""By name; of those that the settings mean by default, the first."""
+SOURCES: dict[str, Declaration] = {
+    source.name: source for source in tuple(vars().values()) if isinstance(source, Declaration)
+}
+"""What is imported above, by name; of those that the settings mean by default, the first counts."""
