@@ -1,4 +1,4 @@
-"""Where images come from, a file a source. To add one: its file, and the line that imports it here."""
+"""Where images come from, a file a source. To add one: its file, and its import here."""
 
 from imagesearch.sources.declaration import Declaration
 from imagesearch.sources.demo import DEMO as DEMO
