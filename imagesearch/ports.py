@@ -6,7 +6,7 @@ what an adapter raises is in `errors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -237,17 +237,11 @@ class Publisher(Protocol):
 class ImageSource(Protocol):
     """Where images come from."""
 
-    def list_images(
-        self,
-        keyword: str,
-        options: SourceOptions,
-        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
-    ) -> Listing:
+    def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         """
-        Return up to `options.pool_size` images for *keyword*.
+        Yield what is offered for *keyword*, page by page, each as soon as it is read.
 
-        Args:
-            on_page: is given the images of each page of the listing as soon as that is read.
+        No image is on two pages, and there are `options.pool_size` of them in all at the most.
 
         Raises:
             SourceRefused: it will never answer this request.

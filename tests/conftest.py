@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from imagesearch.settings import Settings
+from imagesearch.settings import AllSettings
 from tests.log_lines import log, logging_as_it_was  # noqa: F401 - fixtures
 from tests.once import SHARED
 from tests.world import World
@@ -23,7 +23,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("shared")
 
 # A developer's own settings are nothing that a test should see, nor its child processes.
-for name in Settings.model_fields:
+for name in AllSettings.model_fields:
     os.environ.pop(name.upper(), None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,20 +89,12 @@ class TwinSource:
     downloads: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def list_images(
-        self,
-        keyword: str,
-        options: SourceOptions,
-        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
-    ) -> Listing:
+    def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         with self.lock:
             self.listings += 1
         if self.listing_errors:
             raise self.listing_errors.pop(0)
-        listing = self.offers.get(keyword, Listing(()))
-        if on_page is not None:
-            on_page(listing.images)
-        return listing
+        yield self.offers.get(keyword, Listing(()))
 
     def download(self, image: ListedImage) -> bytes:
         image_id = image.image.image_id

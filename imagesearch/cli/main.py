@@ -172,7 +172,7 @@ def emulators(
 
         def greet() -> None:
             status.stop()
-            out.print(_cloud_greeting(settings, stack))
+            out.print(_cloud_greeting(stack))
 
         try:
             stack.run(greet)
@@ -286,7 +286,7 @@ def _greeting(settings: Settings, url: str) -> Panel:
     )
 
 
-def _cloud_greeting(settings: Settings, stack: CloudStack) -> Panel:
+def _cloud_greeting(stack: CloudStack) -> Panel:
     opening = Text.assemble(
         "Open ", link(stack.page_url, stack.page_url), " in a browser; Ctrl-C ends it all."
     )
@@ -297,7 +297,7 @@ def _cloud_greeting(settings: Settings, stack: CloudStack) -> Panel:
         table.add_row(CLOUD_PARTS[name], link(child.url, child.url), str(child.pid))
     if stack.gallery_url:
         table.add_row("demo gallery", link(stack.gallery_url, stack.gallery_url), str(os.getpid()))
-    demo = [DEMO_NOTE, ""] if settings.pixabay_api_key is None else []
+    demo = [DEMO_NOTE, ""] if stack.gallery_url else []
     where = Text(f"The emulators' logs are in {stack.folder}", "dim")
     return Panel(
         Group(opening, "", *demo, table, "", where),

@@ -19,7 +19,7 @@ from imagesearch.domain.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.domain.images import ListedImage
+from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import Pool
 from imagesearch.ports import Catalog, Clock, ImageSource, ImageStore, PoolCache, Publisher
 from imagesearch.telemetry import stage, waiting
@@ -151,7 +151,11 @@ class Fetch:
         """Have a listing recorded and its images on their way; False when an earlier run did it."""
         if self.catalog.listing(job.pool_id, job.generation) is not None:
             return False
-        listing = self.source.list_images(job.keyword, job.options, downloads.begin)
+        pages = []
+        for page in self.source.pages(job.keyword, job.options):
+            downloads.begin(page.images)
+            pages.append(page)
+        listing = Listing.joined(pages)
         if listing.rejections and not listing.images:
             raise _none_usable(list(listing.rejections.values()))
         now = self.clock.now()
@@ -178,7 +182,7 @@ class Fetch:
         """Ask the source again where missing images are: links end, the demo's with its process."""
         if downloads.are_stored([listed for batch in batches for listed in batch.todo]):
             return
-        listing = self.source.list_images(job.keyword, job.options)
+        listing = Listing.joined(self.source.pages(job.keyword, job.options))
         links = {listed.image.image_id: listed.download_url for listed in listing.images}
         for batch in batches:
             batch.todo = [

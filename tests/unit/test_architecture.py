@@ -25,13 +25,13 @@ ALLOWED: dict[str, set[str]] = {
     "telemetry": {"domain"},
     "logs": {"domain", "telemetry"},
     "deployment": {"wire"},
-    "setting_types": {"domain"},
-    "settings": {"domain", "setting_types"},
+    "setting_types": set(),
+    "settings": {"domain", "setting_types", "sources"},
     "usecases": {"domain", "ports", "telemetry", "wire"},
-    "sources": {"clock", "domain", "ports", "telemetry"},
+    "sources": {"domain", "ports", "setting_types"},
     "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
     "doors": {"deployment", "domain", "telemetry", "usecases", "wire"},
-    "demo": {"domain", "local"},
+    "demo": {"sources"},
     "compose": {
         *("adapters", "clock", "deployment", "domain", "logs", "ports"),
         *("settings", "sources", "usecases"),
@@ -122,6 +122,14 @@ def test_importing_loads_neither_torch_nor_a_cloud_sdk(module: str) -> None:
     loaded = run.stdout.split()
     assert "imagesearch.domain.pools" in loaded
     assert [name for name in loaded if name.startswith(HEAVY)] == []
+
+
+def test_what_the_sources_say_of_themselves_loads_no_http_client() -> None:
+    """Every process reads it with the settings, and one alone asks a source."""
+    code = "import sys, imagesearch.settings; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "imagesearch.sources.pixabay" in run.stdout.split()
+    assert not {"urllib3", "certifi", "requests"} & set(run.stdout.split())
 
 
 def test_importing_every_module_of_the_package_but_the_local_edition_stays_light() -> None:

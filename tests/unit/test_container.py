@@ -25,7 +25,7 @@ import pytest
 
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import INFERENCE_SERVICE
-from imagesearch.settings import DEFAULT_MODEL, Settings
+from imagesearch.settings import DEFAULT_MODEL, AllSettings
 from tests.unit.test_package_function import distribution_of
 from tools.package_function import Reached, reached
 
@@ -370,7 +370,7 @@ def test_the_service_runs_as_nobody_who_may_change_it() -> None:
 
 
 def test_what_the_image_sets_is_read_by_someone() -> None:
-    ours = {name.upper() for name in Settings.model_fields}
+    ours = {name.upper() for name in AllSettings.model_fields}
     libraries = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "HF_HUB_OFFLINE"}
     assert set(environment()) - ours == {*libraries, "HOME"}
     assert environment()["EDITION"] == "cloud"

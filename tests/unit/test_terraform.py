@@ -23,7 +23,8 @@ from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
 from imagesearch.domain.images import Credit, Image, Listing
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
-from imagesearch.settings import Settings, load_settings
+from imagesearch.settings import AllSettings, Settings, load_settings
+from imagesearch.sources.pixabay import LANGUAGES
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
 from tools.cost_model import load as load_costs
@@ -50,6 +51,7 @@ KEPT = {
     "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
+    "source": "Pixabay",
     "gallery_url": "the demo's",
 }
 # Where things are, and who stands in front: no default fits every project.
@@ -85,7 +87,7 @@ class Noted:
         self.read: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
-        if name in Settings.model_fields:
+        if name in AllSettings.model_fields:
             self.read.add(name)
             return getattr(self.settings, name)
         # A property or a method, which reads the fields through us.
@@ -186,7 +188,12 @@ def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
         monkeypatch.setenv(name, value)
     given = load_settings()
     for name in given.model_fields_set - ADDRESSES:
-        assert getattr(given, name) == Settings.model_fields[name].default, name
+        assert getattr(given, name) == AllSettings.model_fields[name].default, name
+
+
+def test_a_plan_takes_the_languages_that_the_source_has() -> None:
+    text = (ROOT / "terraform" / "variables.tf").read_text()
+    assert f'split(" ", "{" ".join(LANGUAGES)}")' in text
 
 
 # Topics

@@ -22,7 +22,7 @@ from imagesearch.domain.errors import (
     RejectedImage,
     Unavailable,
 )
-from imagesearch.domain.images import ListedImage
+from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.ports import ImageSource
 
@@ -106,7 +106,7 @@ class Originals:
         with self._listing:
             links = self._links.get((keyword, options))
             if links is None:
-                listing = self._source.list_images(keyword, options)
+                listing = Listing.joined(self._source.pages(keyword, options))
                 links = {one.image.object_name: one for one in listing.images}
                 self._links[keyword, options] = links
         if image.image.object_name not in links:

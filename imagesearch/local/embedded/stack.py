@@ -29,12 +29,13 @@ from starlette.types import ASGIApp
 from werkzeug.test import Client
 
 from imagesearch.compose.bootstrap import Services
-from imagesearch.demo.gallery import KEYWORDS, create_gallery, running_gallery
+from imagesearch.demo.gallery import KEYWORDS, create_gallery
 from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
 from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.http_api import error_json, retry_after
 from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.local.gallery_server import running_gallery
 from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_files
 from imagesearch.settings import Settings
 from imagesearch.wire.messages import EmbedBatch, FetchJob
@@ -107,7 +108,8 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
     with ExitStack() as stack:
         lock = stack.enter_context(closing(FolderLock(settings.data_dir)))
         if settings.is_demo:
-            gallery_url = stack.enter_context(running_gallery(GALLERY_PATH))
+            server = running_gallery(lambda _: create_gallery(GALLERY_PATH))
+            gallery_url = stack.enter_context(server)
             settings = settings.model_copy(update={"gallery_url": gallery_url})
         encoder = ModelEncoder.load(settings.model)
         stack.callback(encoder.close)
