@@ -28,6 +28,7 @@ from imagesearch.deployment.topics import (
     PUSH_SUBSCRIPTIONS,
 )
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.installation import ROOT
 from imagesearch.local import in_thread
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.cloud_page import IMAGES_PATH, create_site
@@ -42,7 +43,6 @@ from imagesearch.local.emulated.processes import (
     is_free,
     wait_until_ready,
 )
-from imagesearch.local.page import ROOT
 from imagesearch.settings import Settings
 
 PROJECT = "demo-imagesearch"
