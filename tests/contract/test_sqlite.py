@@ -36,7 +36,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 import numpy as np
 from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.model import *
+from imagesearch.domain.images import *
+from imagesearch.domain.pools import *
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 catalog = SqliteCatalog(Path(sys.argv[1]), PoolPolicy())
