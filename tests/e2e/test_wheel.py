@@ -113,6 +113,10 @@ def installation(
     return Installation(python.parent, place / "empty", place / "home")
 
 
+# The source distribution is built into a wheel, too: that it holds the same is enough to see once.
+of_the_wheel = pytest.mark.parametrize("installation", ["wheel"], indirect=True)
+
+
 @pytest.fixture
 def server(installation: Installation, tmp_path: Path) -> Iterator[Serving]:
     serving = Serving(
@@ -152,12 +156,14 @@ def test_a_search_leaves_its_data_with_the_user_and_nothing_where_it_ran(
     assert list(installation.folder.iterdir()) == []
 
 
+@of_the_wheel
 def test_it_runs_as_a_module(installation: Installation) -> None:
     text = installation.run("python", "-m", "imagesearch", "--help")
     assert "Usage: python -m imagesearch [OPTIONS] COMMAND [ARGS]..." in text
     assert str(installation.home) not in text
 
 
+@of_the_wheel
 def test_the_page_its_files_and_a_search_are_served(
     installation: Installation, server: Serving
 ) -> None:
