@@ -1,7 +1,7 @@
 # Every target sets up what it needs in .venv; Python >= 3.11 and make are all it asks for.
 PYTHON ?= python3
 BIN := .venv/bin
-# One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
+# The tests need torch: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Groups and their order: tests/conftest.py.
 PYTEST := $(BIN)/pytest --dist=loadgroup --no-loadscope-reorder
@@ -72,10 +72,11 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(PIP) pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 		--no-emit-find-links --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra dev --extra cloud \
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --allow-unsafe \
+		--extra torch --extra dev --extra cloud \
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock  # installs everywhere
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-dev.lock  # installs everywhere
 	for folder in functions/query functions/fetch inference_service; do \
 		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 			--no-emit-find-links --constraint requirements-dev.lock --generate-hashes \
@@ -85,7 +86,6 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra bench \
 		--no-emit-find-links --constraint requirements-dev.lock \
 		--output-file requirements-bench.lock pyproject.toml
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-bench.lock
 	$(PIP) uv
 	for torch in cuda cpu; do \
 		$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url \
@@ -104,9 +104,10 @@ anew:
 .venv/run: requirements.lock pyproject.toml $(call anew_unless_it_runs,.venv)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older or missing: make run PYTHON=python3.11"; exit 1; }
-	@echo "Setting up .venv: some minutes the first time"
+	@echo "Setting up .venv: the first time it downloads some 150 MB"
 	@$(call runs,.venv) || $(PYTHON) -m venv --clear .venv
-	@$(PIP) --requirement requirements.lock
+	@# Compiled when it is first imported: to compile all of it takes longer than that, and 60 MB.
+	@$(PIP) --no-compile --requirement requirements.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from pydantic import (
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolPolicy, SourceOptions
+from imagesearch.installation import ROOT, default_data_dir
 from imagesearch.setting_types import (
     Bucket,
     Certificates,
@@ -46,9 +47,9 @@ from imagesearch.sources import SOURCES
 from imagesearch.sources.declaration import Declaration
 from imagesearch.sources.demo import DEMO
 
-_ROOT = Path(__file__).resolve().parents[1]
-DEMO_MODEL = _ROOT / "models" / "demo"
+DEMO_MODEL = ROOT / "models" / "demo"
 DEFAULT_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+DEFAULT_DATA_DIR = default_data_dir()
 
 _SECRETS = ("_key", "_auth_string", "_ca")  # a key may be pasted where certificates belong
 _DAY_SECONDS = 86_400
@@ -74,7 +75,10 @@ class Settings(BaseModel):
     )
     port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
     data_dir: Folder = Field(
-        Path(".data"), description="Folder of the embedded edition's images, catalog and bus."
+        cast("Path", DEFAULT_DATA_DIR),  # a text: its ~ is expanded as a person's is
+        validate_default=True,
+        description="Folder of the embedded edition's images, catalog and bus; where pip installed "
+        "the program, the user's own by default, such as `~/.local/share/imagesearch`.",
     )
     source: Annotated[str, AfterValidator(one_of(tuple(SOURCES))), lower] = Field(
         "",

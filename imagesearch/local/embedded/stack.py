@@ -1,6 +1,6 @@
 """The one-machine edition: the true function, fetcher and service in one process.
 
-What a person types is in `cli/main.py`; the adapters in use are chosen in
+What a person types is in `cli/`; the adapters in use are chosen in
 `imagesearch/compose/bootstrap.py`.
 """
 
@@ -33,10 +33,11 @@ from imagesearch.demo.gallery import KEYWORDS, create_gallery
 from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
 from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.http_api import error_json, retry_after
+from imagesearch.installation import ROOT
 from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.gallery_server import running_gallery
-from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_files
+from imagesearch.local.page import SecurityHeaders, page_config, page_files
 from imagesearch.settings import Settings
 from imagesearch.wire.messages import EmbedBatch, FetchJob
 from inference_service.app import create_app

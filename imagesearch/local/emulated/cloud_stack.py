@@ -28,6 +28,7 @@ from imagesearch.deployment.topics import (
     PUSH_SUBSCRIPTIONS,
 )
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.installation import ROOT
 from imagesearch.local import in_thread
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.cloud_page import IMAGES_PATH, create_site
@@ -43,7 +44,6 @@ from imagesearch.local.emulated.processes import (
     wait_until_ready,
 )
 from imagesearch.local.gallery_server import running_gallery
-from imagesearch.local.page import ROOT
 from imagesearch.settings import Settings
 from imagesearch.sources import SOURCES
 
