@@ -15,7 +15,6 @@ from rich.text import Text
 from imagesearch import logs
 from imagesearch.cli.options import DEMO_NOTE, settings_with
 from imagesearch.cli.terminal import err, link, out
-from imagesearch.settings import Settings
 
 if TYPE_CHECKING:
     from imagesearch.local.emulated.cloud_stack import CloudStack
@@ -56,7 +55,7 @@ def emulators(
 
         def greet() -> None:
             status.stop()
-            out.print(_greeting(settings, stack))
+            out.print(_greeting(stack))
 
         try:
             stack.run(greet)
@@ -64,7 +63,7 @@ def emulators(
             status.stop()
 
 
-def _greeting(settings: Settings, stack: CloudStack) -> Panel:
+def _greeting(stack: CloudStack) -> Panel:
     opening = Text.assemble(
         "Open ", link(stack.page_url, stack.page_url), " in a browser; Ctrl-C ends it all."
     )
