@@ -255,10 +255,10 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is s
     on the same cores, so that its fetch is given alone, too. The best hits are checked to have the
     logits of the other. Medians.
     """
-    from inference_service.clip import ClipEncoder
+    from inference_service.encoder import ModelEncoder
 
     images, rounds = (12, 1) if tiny else (IMAGES, ROUNDS)
-    encoder = ClipEncoder.load(str(DEMO_MODEL), "cpu")
+    encoder = ModelEncoder.load(str(DEMO_MODEL), "cpu")
     try:
         with far_gallery(LATENCY_SECONDS / 10 if tiny else LATENCY_SECONDS) as url:
             hits = _listed(url, images)

@@ -67,9 +67,9 @@ class Ours:
         from imagesearch.domain.pools import PoolPolicy
         from imagesearch.usecases.embed import Embed
         from imagesearch.usecases.score import Score
-        from inference_service.clip import ClipEncoder
+        from inference_service.encoder import ModelEncoder
 
-        self.encoder = ClipEncoder.load(str(checkpoint))
+        self.encoder = ModelEncoder.load(str(checkpoint))
         self.clock = SystemClock()
         self.catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy())
         self._store = FolderStore(folder / "images")

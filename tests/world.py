@@ -22,7 +22,7 @@ from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
-from imagesearch.domain.queries import SearchRequest
+from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.ports import TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
@@ -225,7 +225,8 @@ class World:
     def ask(self, keyword: str = "horse", **changes: object) -> SearchAnswer:
         """Search *keyword* without waiting, unless told otherwise."""
         request = {"query": "twin-3", "top_k": 5, "wait_seconds": 0.0, **changes}
-        return self.search(SearchRequest(keyword, **request))  # type: ignore[arg-type]
+        query = Query.of_text(str(request.pop("query")))
+        return self.search(SearchRequest(keyword, query, **request))  # type: ignore[arg-type]
 
     def take(self) -> Message:
         """Take the oldest message out of the outbox."""

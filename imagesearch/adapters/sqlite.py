@@ -12,12 +12,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from imagesearch import telemetry
 from imagesearch.adapters.sqlite_rows import (
     IMAGE_COLUMNS,
     SCHEMA_VERSION,
@@ -26,6 +25,7 @@ from imagesearch.adapters.sqlite_rows import (
     advance,
     create_schema,
     embeddings_after,
+    embeddings_of,
     epoch_seconds,
     exact_cosines,
     find_listed,
@@ -41,18 +41,21 @@ from imagesearch.adapters.sqlite_rows import (
     insert_listing,
     is_listed,
     known_pool,
+    last_embedding_ever,
     listed_images,
     mark_embedded,
     mark_lost,
     mark_pending,
     mark_rejected,
+    model_revisions,
     newest_embedding,
     object_names,
     row_that_lacks,
     set_columns,
     unused_images,
 )
-from imagesearch.adapters.vector_index import GRAPH_ROWS, VectorIndex
+from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
+from imagesearch.adapters.vector_index import VectorIndex
 from imagesearch.adapters.vectors import sound_matrix, vector_bytes
 from imagesearch.domain.errors import InvalidRequest, Overloaded, Unavailable
 from imagesearch.domain.images import Embedding, Image, ListedImage, Listing, PackedPool
@@ -81,12 +84,10 @@ class SqliteCatalog:
 
     Threads share one connection, in turn; processes share the file. Killing a process leaves
     whole transactions; a loss of power may take the last of them, which leaves unfinished work
-    that is published again. The embeddings of a revision are also kept in memory once they
-    have been searched, as integers: embedding_dim + 16 bytes an image.
+    that is published again.
 
-    Search is exact by a scan. Of *graph_rows* embeddings or more a graph is built, too, with
-    embedding_dim + some 300 bytes an image; it answers while it shows that it finds 97 % of the
-    nearest (decision 0035).
+    Search is exact, by a scan of integers that lie on disk beside the file, for the process that
+    was the first to search; others have a copy in memory (decisions 0035 and 0055).
 
     A file that is removed or replaced while it is open is followed: the next call finds what is
     there now, or an empty catalog. *on_new_file* is called before, as copies of what the old one
@@ -100,14 +101,12 @@ class SqliteCatalog:
         self,
         path: Path,
         policy: PoolPolicy,
-        graph_rows: int = GRAPH_ROWS,
         *,
         on_new_file: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
         self._on_new_file = on_new_file
         self._policy = policy
-        self._graph_rows = graph_rows
         self._lock = threading.Lock()
         self._indexes: dict[str, VectorIndex] = {}
         # By file and model: the images of all rows up to this one have its embedding; and the row
@@ -404,27 +403,29 @@ class SqliteCatalog:
             self._indexed_file = self._file
         index = self._indexes.get(model_revision)
         if index is None:
-            index = self._indexes[model_revision] = VectorIndex(self._graph_rows)
+            index = self._indexes[model_revision] = self._opened_index(model_revision)
         while True:
-            self._bring_up_to_date(index, model_revision, len(query))
-            likely = index.likely(query, k)
-            row_ids = index.candidates(query, k) if likely is None else likely
+            try:
+                self._bring_up_to_date(index, model_revision, len(query))
+            except OSError as error:
+                index = self._index_in_memory(index, model_revision, error)
+                continue
+            row_ids = index.candidates(query, k)
             with self._reading() as connection:
                 cosines = exact_cosines(connection, row_ids, query)
                 best = sorted(cosines.items(), key=lambda one: (-one[1][1], one[1][0]))[:k]
                 images = images_of(connection, [image_id for _, (image_id, _) in best])
             if len(cosines) == len(row_ids):
-                if likely is None:
-                    index.check(query, [row_id for row_id, _ in best])
-                else:
-                    telemetry.note(recall=round(index.recall, 3))
                 return [
                     (images[image_id], cosine)
                     for _, (image_id, cosine) in best
                     if image_id in images
                 ]
             # Some have been replaced since the index took them over; others may be nearer.
-            index.drop(set(row_ids) - cosines.keys())
+            try:
+                index.drop(set(row_ids) - cosines.keys())
+            except OSError as error:
+                index = self._index_in_memory(index, model_revision, error)
 
     def _bring_up_to_date(
         self, index: VectorIndex, model_revision: str, embedding_dim: int
@@ -433,15 +434,62 @@ class SqliteCatalog:
         is_behind = True
         while is_behind:
             with self._reading() as connection:
-                rows, index.last_id, is_behind = embeddings_after(
+                rows, last_id, is_behind = embeddings_after(
                     connection, model_revision, index.last_id
                 )
             sound, matrix, damaged = sound_matrix(rows, embedding_dim)
             self._forget_embeddings([row_id for row_id, _ in damaged])
-            index.extend([row_id for row_id, _ in sound], matrix)
+            index.extend([row_id for row_id, _ in sound], matrix, last_id)
         if index.is_outgrown:
             index.clear()
             self._bring_up_to_date(index, model_revision, embedding_dim)
+
+    def _opened_index(self, model_revision: str) -> VectorIndex:
+        """Return the copy on disk, made anew where it is damaged, or one in memory."""
+        path = path_of(self._path, model_revision)
+        try:
+            forget_others(self._path, [*self._model_revisions(), model_revision])
+            try:
+                blocks = FileBlocks(path)
+            except DamagedFile as error:
+                logger.warning("%s is made anew: %s", path.name, error)
+                blocks = FileBlocks(path)
+            index = VectorIndex(blocks, blocks.head)
+            if not self._is_in_step(index, model_revision):
+                logger.warning("%s is made anew: its rows are not those of the catalog", path.name)
+                index.clear()
+        except OSError as error:  # another process has it, or the folder cannot be written to
+            logger.info("%s cannot be used, memory is: %s", path.name, error)
+            return VectorIndex()
+        return index
+
+    def _is_in_step(self, index: VectorIndex, model_revision: str) -> bool:
+        """Compare some of the copies with what the catalog has of them; the rest are new to it."""
+        ids = index.sampled_ids()
+        with self._reading() as connection:
+            if index.last_id > last_embedding_ever(connection):
+                return False
+            rows = embeddings_of(connection, ids, model_revision)
+        sound, matrix, _ = sound_matrix(rows)
+        if not sound:
+            return not ids
+        return index.stands_for([row_id for row_id, _ in sound], matrix)
+
+    def _index_in_memory(
+        self, index: VectorIndex, model_revision: str, error: OSError
+    ) -> VectorIndex:
+        """Return an index in memory in place of one whose file cannot be written to."""
+        path = path_of(self._path, model_revision)
+        logger.warning("%s cannot be written to, memory is used: %s", path.name, error)
+        index.close()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        self._indexes[model_revision] = VectorIndex()
+        return self._indexes[model_revision]
+
+    def _model_revisions(self) -> list[str]:
+        with self._reading() as connection:
+            return model_revisions(connection)
 
     def _forget_indexes(self) -> None:
         for index in self._indexes.values():

@@ -360,6 +360,34 @@ def embeddings_after(
     return rows, newest_embedding(connection), False
 
 
+def embeddings_of(
+    connection: Connection, row_ids: Collection[int], model_revision: str
+) -> list[tuple[int, bytes]]:
+    """Return (id, vector) of those rows that are there and of the model."""
+    return connection.execute(
+        "SELECT id, vector FROM embeddings WHERE id IN (SELECT value FROM json_each(?))"
+        " AND +model_revision = ?",
+        (json.dumps(list(row_ids)), model_revision),
+    ).fetchall()
+
+
+def last_embedding_ever(connection: Connection) -> int:
+    """Return the largest id that an embedding ever had, 0 when there was none."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def model_revisions(connection: Connection) -> list[str]:
+    """Return the models that embeddings are of, each found by one step through the index."""
+    rows = connection.execute(
+        "WITH RECURSIVE model(revision) AS (SELECT min(model_revision) FROM embeddings UNION ALL"
+        " SELECT (SELECT min(model_revision) FROM embeddings WHERE model_revision > revision)"
+        "  FROM model WHERE revision IS NOT NULL)"
+        " SELECT revision FROM model WHERE revision IS NOT NULL"
+    )
+    return [revision for (revision,) in rows if isinstance(revision, str)]
+
+
 def newest_embedding(connection: Connection) -> int:
     """Return the id of the newest embedding of any model, 0 when there is none."""
     newest: int = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()[0]

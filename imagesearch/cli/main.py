@@ -240,9 +240,7 @@ def _stack_in_turn(settings: Settings) -> Iterator[Stack]:
 @contextmanager
 def _stack(settings: Settings) -> Iterator[Stack]:
     with err.status(f"Loading the model {escape(printable(settings.model))}") as status:
-        from imagesearch.local.embedded.stack import (
-            running_stack,  # takes seconds: it imports torch
-        )
+        from imagesearch.local.embedded.stack import running_stack  # it imports the model's code
 
         with running_stack(settings) as stack:
             status.stop()

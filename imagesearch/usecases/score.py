@@ -15,7 +15,8 @@ from cachetools import LRUCache
 from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.images import PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
-from imagesearch.domain.ranking import SearchHit, top_k
+from imagesearch.domain.queries import Query
+from imagesearch.domain.ranking import SearchHit, direction, top_k
 from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
 from imagesearch.telemetry import stage
 from imagesearch.wire.scoring import ScoreRequest
@@ -52,7 +53,7 @@ class Score:
             Overloaded, Unavailable, DeadlineExceeded: come back later.
         """
         started = time.perf_counter()
-        text = self._text(request.query)
+        text = self._aim(Query.of_text(request.query))
         encoded = time.perf_counter()
         reply = (
             self._catalog(request, text)
@@ -66,6 +67,15 @@ class Score:
         """Forget the pools in this process: their catalog is gone."""
         with self._lock:
             self._pools.clear()
+
+    def _aim(self, query: Query) -> TextEmbedding:
+        """Return the direction of *query*; truncated when any of its parts was."""
+        texts = [self._text(part.text) for part in query.parts]
+        weights = [part.weight for part in query.parts]
+        vector = direction(
+            [(text.vector, weight) for text, weight in zip(texts, weights, strict=True)]
+        )
+        return TextEmbedding(vector, any(text.truncated for text in texts))
 
     @stage("encode")
     def _text(self, query: str) -> TextEmbedding:

@@ -252,7 +252,7 @@ class Search:
         note(generation=pool.answering.number if pool else None)
         if pool is None:
             return self.scorer.score(
-                ScoreRequest(scope="catalog", query=request.query, top_k=request.top_k)
+                ScoreRequest(scope="catalog", query=request.query.text, top_k=request.top_k)
             )
         if pool.answering.embedded == 0:
             return None
@@ -260,7 +260,7 @@ class Search:
             ScoreRequest(
                 pool_id=pool.pool_id,
                 generation=pool.answering.number,
-                query=request.query,
+                query=request.query.text,
                 top_k=request.top_k,
             )
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -18,14 +20,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imagesearch import telemetry
 from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.adapters.sqlite_rows import embeddings_after
-from imagesearch.adapters.vector_graph import CHECKS, RECALL
+from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
-from tests.log_lines import Log
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())
@@ -224,41 +224,148 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
             assert [image.image_id for image, _ in found] == [keys[n] for n in best[:k]]
 
 
-def test_searches_of_very_many_go_through_a_graph_and_say_what_it_finds(
-    path: Path, log: Log
+def _copies(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("catalog.sqlite.*.int8"))
+
+
+def _nearest(path: Path, query: Embedding, k: int = 10) -> list[str]:
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        return [image.image_id for image, _ in catalog.nearest(query, k, "m")]
+
+
+def _ranked(vectors: NDArray[np.float32], query: Embedding, k: int = 10) -> list[str]:
+    return [f"i-{n}" for n in np.argsort(-(vectors.astype(np.float64) @ query))[:k]]
+
+
+def _stored(path: Path, vectors: NDArray[np.float32]) -> None:
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        _store(catalog, {f"i-{n}": vector for n, vector in enumerate(vectors)})
+
+
+def test_the_next_process_takes_the_copy_on_disk_over_and_adds_what_is_new(
+    path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kinds, spread = _directions(100, seed=1), _directions(34_000, seed=2)
-    rows = kinds[np.arange(len(spread)) % 100] + np.float32(0.8) * spread
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    queries = rows[:: len(rows) // 200] + np.float32(0.2) * _directions(200, seed=3)
+    vectors, query = _directions(600, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors[:500])
+    assert _nearest(path, query) == _ranked(vectors[:500], query)
+    (copy,) = _copies(path)
+    size = copy.stat().st_size
+    with closing(sqlite3.connect(path)) as raw, raw:  # what it has is not read again
+        taken = raw.execute("SELECT max(id) FROM embeddings").fetchone()[0]
+    with closing(FileBlocks(copy)) as blocks:
+        assert blocks.head.last_id == taken
+        assert sum(len(blocks.part(n)) for n in range(len(blocks))) == 500
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        _store(catalog, {f"i-{n}": vectors[n] for n in range(500, 600)}, "flower")
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert copy.stat().st_size == size, "blocks are made whole"
+    assert caplog.records == []
 
-    def nearest(query: Embedding) -> list[str]:
-        with telemetry.unit("search") as unit:
-            found = catalog.nearest(query, 10, "m")
-            unit.note(status=200)
-        return [image.image_id for image, _ in found]
 
-    with closing(SqliteCatalog(path, PoolPolicy(), graph_rows=1)) as catalog:
-        _store(catalog, {f"i-{n}": row for n, row in enumerate(rows)})
-        nearest(queries[0])
-        index = catalog._indexes["m"]
-        assert index._graph is not None
-        index._graph.join()
-        for query in queries[:CHECKS]:
-            nearest(query)
-        right = 0
-        for query in queries[CHECKS:]:
-            best = [f"i-{n}" for n in np.argsort(-(rows @ query))[:10]]
-            right += len(set(best) & set(nearest(query)))
-        assert right / (10 * len(queries[CHECKS:])) >= RECALL
-        said = [entry["recall"] for entry in log.entries("search") if "recall" in entry]
-        assert len(said) >= 90
-        assert min(said) >= RECALL
-        assert nearest(queries[0])[0] == "i-0"
-        with closing(sqlite3.connect(path)) as raw, raw:
-            raw.execute("DELETE FROM embeddings WHERE image_id = 'i-0'")
-        assert "i-0" not in nearest(queries[0])
-        assert len(nearest(queries[0])) == 10
+def _flip(copy: Path, at: int) -> None:
+    data = bytearray(copy.read_bytes())
+    data[at] ^= 1
+    copy.write_bytes(data)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a flipped byte of the head": lambda copy: _flip(copy, 20),
+    "a flipped byte of the centre": lambda copy: _flip(copy, 70),
+    "a flipped byte of a block's head": lambda copy: _flip(copy, 65_536),
+    "a flipped byte of an id": lambda copy: _flip(copy, 2 * 65_536 + 3),
+    "a flipped byte of a code": lambda copy: _flip(copy, 2 * 65_536 + 16 * 32_768 + 99),
+    "cut off": lambda copy: os.truncate(copy, 70_000),
+    "cut to its head": lambda copy: os.truncate(copy, 10),
+    "something else": lambda copy: copy.write_bytes(b"not a copy" * 9000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_copy_is_made_anew_and_told_of_once(
+    path: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors, query = _directions(300, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    assert _nearest(path, query) == _ranked(vectors, query)
+    (copy,) = _copies(path)
+    damage(copy)
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "made anew" in caplog.text
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert len(caplog.records) == 1
+
+
+def test_the_copy_of_another_catalog_is_made_anew(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the catalog is put back as it was, and goes on otherwise from there."""
+    vectors, query = _directions(200, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    _nearest(path, query)
+    for other in (_directions(200, seed=7), _directions(50, seed=8), _directions(300, seed=9)):
+        path.unlink()
+        _stored(path, other)
+        caplog.clear()
+        assert _nearest(path, query) == _ranked(other, query)
+        assert "its rows are not those of the catalog" in caplog.text
+
+
+def test_a_second_process_searches_from_memory(path: Path) -> None:
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors[:90])
+    with closing(SqliteCatalog(path, PoolPolicy())) as first:
+        first.nearest(query, 1, "m")
+        with closing(SqliteCatalog(path, PoolPolicy())) as second:
+            _store(second, {f"i-{n}": vectors[n] for n in range(90, 100)}, "flower")
+            for catalog in (second, first):
+                found = catalog.nearest(query, 10, "m")
+                assert [image.image_id for image, _ in found] == _ranked(vectors, query)
+
+
+def test_where_no_copy_can_be_kept_memory_is_searched(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    path_of(path, "m").mkdir()
+    with caplog.at_level(logging.INFO):
+        assert _nearest(path, query) == _ranked(vectors, query)
+    assert "cannot be used, memory is" in caplog.text
+
+
+def test_a_full_disk_costs_the_copy_and_no_answer(path: Path) -> None:
+    """In a process of its own, whose files may be no larger than the catalog is."""
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    code = """
+import resource, signal, sys
+import numpy as np
+from pathlib import Path
+from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.domain.pools import PoolPolicy
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+catalog = SqliteCatalog(Path(sys.argv[1]), PoolPolicy())
+query = np.array(eval(sys.argv[2]), np.float32)
+print(*(image.image_id for image, _ in catalog.nearest(query, 10, "m")))
+"""
+    arguments = [sys.executable, "-c", code, str(path), repr(query.tolist())]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == _ranked(vectors, query)
+    assert "cannot be written to, memory is used" in run.stderr
+    assert _copies(path) == []
+
+
+def test_the_copies_of_models_that_are_gone_are_removed(path: Path) -> None:
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    _nearest(path, query)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE embeddings SET model_revision = 'n'")
+    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        assert len(catalog.nearest(query, 10, "n")) == 10
+    assert _copies(path) == [path_of(path, "n")]
 
 
 def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None:
@@ -279,8 +386,10 @@ def _directions(number: int, seed: int) -> NDArray[np.float32]:
     return unit
 
 
-def _store(catalog: SqliteCatalog, embeddings: Mapping[str, Embedding]) -> None:
-    key = PoolKey.of("horse", SourceOptions())
+def _store(
+    catalog: SqliteCatalog, embeddings: Mapping[str, Embedding], keyword: str = "horse"
+) -> None:
+    key = PoolKey.of(keyword, SourceOptions())
     images = (Image(name, name, "", 1, 1, Credit("", "")) for name in embeddings)
     catalog.request_pool(key, NOW)
     catalog.begin_fetch(key.pool_id, 1, NOW)

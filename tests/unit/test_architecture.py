@@ -90,6 +90,28 @@ def test_only_the_stack_of_the_local_edition_mounts_the_services() -> None:
     assert mounting == ["stack.py"]
 
 
+def test_a_family_of_models_is_imported_by_the_table_of_families_alone() -> None:
+    table = {"inference_service.families", "inference_service.families.FAMILIES"}
+    for path in modules("inference_service"):
+        if path.parent.name != "families":
+            families = {name for name in imports(path) if "inference_service.families" in name}
+            assert families <= table, path
+
+
+def test_a_runtime_is_imported_by_its_own_file() -> None:
+    importing = {
+        (name, str(path.relative_to(ROOT / "inference_service")))
+        for path in modules("inference_service")
+        for name in imports(path) & {"openvino", "torch", "transformers"}
+    }
+    assert importing == {
+        ("openvino", "runtimes/openvino.py"),
+        ("torch", "runtimes/torch.py"),
+        ("torch", "checkpoint.py"),  # which reads pickles with it
+        ("torch", "model.py"),  # which asks it for CUDA
+    }
+
+
 @pytest.mark.parametrize(
     "module", ["imagesearch.compose.bootstrap", "imagesearch.cli.main", "functions.query.main"]
 )

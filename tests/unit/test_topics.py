@@ -20,7 +20,7 @@ from imagesearch.deployment.topics import (
 from imagesearch.doors.push import FINAL_ATTEMPT
 from imagesearch.sources.pixabay import RATE_PERIOD_SECONDS
 from imagesearch.wire.messages import EmbedBatch, FetchJob
-from inference_service.clip import IMAGE_LIMIT_SECONDS
+from inference_service.encoder import IMAGE_LIMIT_SECONDS
 
 SUBSCRIPTIONS: list[PushSubscription | PullSubscription] = [
     *PUSH_SUBSCRIPTIONS,

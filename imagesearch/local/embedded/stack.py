@@ -39,7 +39,7 @@ from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_file
 from imagesearch.settings import Settings
 from imagesearch.wire.messages import EmbedBatch, FetchJob
 from inference_service.app import create_app
-from inference_service.clip import ClipEncoder
+from inference_service.encoder import ModelEncoder
 
 GALLERY_PATH = "/demo"  # where the site has it, for people; the fetcher asks its own server
 SEARCH_THREADS = 96  # more than the searches that may wait, each of which holds its thread
@@ -109,7 +109,7 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
         if settings.is_demo:
             gallery_url = stack.enter_context(running_gallery(GALLERY_PATH))
             settings = settings.model_copy(update={"gallery_url": gallery_url})
-        encoder = ClipEncoder.load(settings.model)
+        encoder = ModelEncoder.load(settings.model)
         stack.callback(encoder.close)
         services = EmbeddedServices(settings, encoder=encoder, on_new_folder=lock.renew)
         stack.callback(services.close)
