@@ -65,6 +65,7 @@ SLOW = {
     "test_terraform.py",
     "test_terraform_alerts.py",
     "test_terraform_grants.py",
+    "test_torch_extra.py",
     "test_typed_text.py",
 }
 FAST = "not slow"  # what `make check` gives as -m

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import age, jpeg, save_tiny
+from tests.checkpoints import age, save_tiny
+from tests.pictures import jpeg
 
 COMMAND = 'pip install "imagesearch[torch]"'
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
