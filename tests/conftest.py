@@ -35,6 +35,7 @@ GROUPS = {
     "emulators": ("test_emulators.py", "test_readme.py"),
     "messages": ("test_cloud_messages.py", "test_cloud_pools.py"),
     "packages": ("test_packaged_functions.py",),
+    "wheel": ("test_wheel.py",),
     "clip": ("test_clip.py",),
     "benchmarks": ("test_benchmarks.py",),
     "firestore": ("test_firestore.py", "test_catalog.py", "test_costs_counts.py"),
