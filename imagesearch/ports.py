@@ -12,7 +12,15 @@ from datetime import datetime
 from typing import Protocol
 
 from imagesearch.domain.errors import ImageSearchError
-from imagesearch.domain.images import Embedding, Image, ListedImage, Listing, PackedPool
+from imagesearch.domain.images import (
+    Embedding,
+    Embeddings,
+    Image,
+    ListedImage,
+    Listing,
+    PackedPool,
+)
+from imagesearch.domain.pool_life import Members, Record
 from imagesearch.domain.pools import Pool, PoolKey, PoolRequest, SourceOptions
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.wire.messages import Message
@@ -170,6 +178,120 @@ class Catalog(Protocol):
 
     def check(self) -> None:
         """Return when the catalog answers, else raise Unavailable."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A pool as it was found, and as it was left: None where there was none, or nothing to do."""
+
+    before: Pool | None
+    after: Pool | None
+
+
+class Pools(Protocol):
+    """The records of pools, and the listings of their generations.
+
+    Each method raises Unavailable when they do not answer. The pool is then as it was, or as it
+    would have become; doing it again is right in each case.
+    """
+
+    def get(self, pool_id: str) -> Pool | None:
+        """Return the pool, or None: also when its record is damaged, to be requested anew."""
+
+    def change(
+        self,
+        pool_id: str,
+        decide: Callable[[Record | None], Record | None],
+        *,
+        marks_of: int | None = None,
+    ) -> Change:
+        """
+        Keep what *decide* makes of the record; of many changes at once each sees the one before.
+
+        Args:
+            decide: a pure function of the record, of None where there is none or it is damaged;
+                it may be called again. What it returns replaces the record, unless None.
+            marks_of: the generation whose marks it needs; without, the record comes without.
+
+        Raises:
+            InvalidRequest: the listing takes more than is kept, or a text is no Unicode.
+        """
+
+    def members(self, pool_id: str, generation: int) -> Members | None:
+        """
+        Return what the generation's listing has, and what became of it.
+
+        None while none is recorded, or where it is damaged. Those of the generation that was
+        ready before the current one can be read until that is ready, too.
+        """
+
+    def unfinished(self) -> Sequence[Pool]:
+        """Return the pools whose current generation is in progress, requested first first."""
+
+    def check(self) -> None:
+        """Return when they answer, else raise Unavailable."""
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+class Library(Protocol):
+    """Images, and their embeddings by image and model.
+
+    Each method raises Unavailable when it does not answer; some of what was to be stored may be.
+    """
+
+    def put(
+        self, images: Sequence[Image], embeddings: Mapping[str, Embedding], model_revision: str
+    ) -> set[str]:
+        """
+        Store *images*, and the embeddings of *model_revision* of those that are in *embeddings*.
+
+        What is there of an image, or of it and the model, is replaced. An image of which no
+        embedding is stored may be left out.
+
+        Returns:
+            those of *images* that have an embedding of *model_revision* now.
+
+        Raises:
+            Bug: an embedding is not one finite row; nothing is stored.
+        """
+
+    def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
+        """Return those of *image_ids* that have an embedding of *model_revision*."""
+
+    def vectors(
+        self, image_ids: Sequence[str], model_revision: str
+    ) -> tuple[list[str], Embeddings]:
+        """
+        Return those of *image_ids* that have a sound embedding, in order, and a row for each.
+
+        Damaged ones are deleted: they are to be made anew.
+        """
+
+    def nearest(
+        self, query: Embedding, k: int, model_revision: str
+    ) -> Sequence[tuple[Image, float]]:
+        """
+        Return the *k*, at most 1000, images nearest to *query*, with their cosines.
+
+        Best first, ties by image_id; only embeddings of *model_revision* are looked at. Of very
+        many, an adapter may miss some: it says from when on, and how many at the most.
+
+        Raises:
+            Overloaded: too many are searching already.
+        """
+
+    def lacks(self, model_revision: str) -> bool:
+        """
+        Return whether images that another model embedded still await *model_revision*.
+
+        `nearest` does not see them. An adapter may say so of images that only seem to wait: it
+        says when.
+        """
+
+    def close(self) -> None:
+        """Close what is open."""
 
 
 class PoolCache(Protocol):
