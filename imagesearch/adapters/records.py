@@ -57,18 +57,23 @@ def record_fields(record: Record) -> Fields:
     return {**fields, "model_revision": record.model_revision}
 
 
-def record_of(pool_id: str, fields: Fields | None) -> Record | None:
-    """Return the record of *fields*, without marks; None when there is none or it is damaged."""
+def record_of(pool_id: str, fields: Fields | str | None) -> Record | None:
+    """
+    Return the record of *fields*, or of their JSON, without marks.
+
+    None when there is none, or when it is damaged.
+    """
     if not fields:
         return None
     try:
+        words: Fields = json.loads(fields) if isinstance(fields, str) else fields
         # Word by word: pydantic would drop a word that is unknown.
-        options = SourceOptions(**fields["options"])
-        pool = _POOL.validate_python({**fields, "pool_id": pool_id, "options": options})
+        options = SourceOptions(**words["options"])
+        pool = _POOL.validate_python({**words, "pool_id": pool_id, "options": options})
+        return Record(pool, model_revision=words.get("model_revision"))
     except DAMAGE as error:
         _logger.warning("pool_id=%s is damaged and will be fetched anew: %r", pool_id, error)
         return None
-    return Record(pool, model_revision=fields.get("model_revision"))
 
 
 def packed(listing: Listing) -> bytes:
@@ -76,9 +81,12 @@ def packed(listing: Listing) -> bytes:
     Return *listing* as it is stored beside the marks; it never changes.
 
     Raises:
-        InvalidRequest: it takes more than MAX_LISTING_BYTES.
+        InvalidRequest: it takes more than MAX_LISTING_BYTES, or is no Unicode.
     """
-    data = zlib.compress(_LISTING.dump_json(listing))
+    try:
+        data = zlib.compress(_LISTING.dump_json(listing))
+    except ValueError as error:  # a lone surrogate, which UTF-8 cannot hold
+        raise InvalidRequest(f"text of a listing is not Unicode: {error}") from error
     if len(data) > MAX_LISTING_BYTES:
         raise InvalidRequest(
             f"a listing must take at most {MAX_LISTING_BYTES} bytes packed, got {len(data)}",
@@ -90,7 +98,7 @@ def packed(listing: Listing) -> bytes:
 def marks_fields(marks: Marks) -> Fields:
     """Return the fields of a generation that a batch changes."""
     reasons = json.dumps(dict(marks.reasons), ensure_ascii=False)
-    return {"states": marks.states, "reasons": reasons.encode()}
+    return {"states": marks.states, "reasons": reasons.encode(errors="replace")}
 
 
 def members_of(pool_id: str, fields: Fields | None) -> Members | None:

@@ -75,6 +75,11 @@ class Members:
     listing: Listing
     marks: Marks
 
+    @classmethod
+    def of(cls, listing: Listing) -> Members:
+        """Return the members of a new listing."""
+        return cls(listing, Marks.of(listing))
+
     @cached_property
     def images(self) -> Mapping[str, ListedImage]:
         """The listed images by image_id, in their order."""

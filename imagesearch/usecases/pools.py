@@ -118,7 +118,7 @@ class Catalog:
         once. Embeddings are stored even when the generation is over (they are keyed by image and
         model), and before the pool that counts them.
         """
-        members = self.members(pool_id, generation)
+        members = self.members(pool_id, generation) if embeddings or reused else None
         listed = members.images if members else {}
         ids = [each for each in dict.fromkeys([*embeddings, *reused]) if each in listed]
         embedded: set[str] = set()

@@ -27,11 +27,11 @@ TRACED = {"logging.googleapis.com/trace": f"projects/{PROJECT}/traces/{TRACE}"}
 HOSTILE = "马\n\x1b[31m\ud800\u2028{"
 A_UNIT = f"""
 import logging
-from imagesearch import logs, work
+from imagesearch import logs, telemetry
 logs.configure("INFO", {PROJECT!r})
 logs.configure("INFO", {PROJECT!r})  # a second time, as a process does
-with work.unit("FetchJob", {TRACE!r}) as unit:
-    with work.stage("list"):
+with telemetry.unit("FetchJob", {TRACE!r}) as unit:
+    with telemetry.stage("list"):
         unit.note(pool_id="id", generation=2, message_id="7", delivery_attempt=3, status=204)
     try:
         raise ValueError({HOSTILE!r})

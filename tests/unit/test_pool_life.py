@@ -147,6 +147,15 @@ def test_a_record_comes_back_as_it_was_stored() -> None:
         assert (read.pool, read.model_revision) == (record.pool, record.model_revision)
 
 
+def test_moments_may_be_stored_as_moments() -> None:
+    """As Firestore's documents of an earlier version have them."""
+    fields = record_fields(requested())
+    fields["current"] |= {"requested_at": NOW, "lease_until": later(60)}
+    read = record_of(KEY.pool_id, fields)
+    assert read is not None
+    assert read.pool == requested().pool
+
+
 def test_members_come_back_as_they_were_stored() -> None:
     listing = offer(3, **{"twin-1": "refused", "twin-9": "no image"})
     members = Members(listing, Marks.of(listing).done(["twin-0"], {"twin-2": "bad"}))
@@ -189,6 +198,11 @@ def test_damaged_members_are_none_and_logged(damage: Callable[[Fields], object],
 def test_a_damaged_record_is_none_and_logged(fields: Fields, log: Log) -> None:
     assert record_of(KEY.pool_id, {**record_fields(with_listing()), **fields}) is None
     assert KEY.pool_id in log.stream.getvalue()
+
+
+def test_a_listing_that_is_no_unicode_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="not Unicode"):
+        packed(Listing((), {"twin-1": "\ud800"}))
 
 
 def test_a_listing_that_is_too_big_says_so() -> None:

@@ -183,7 +183,7 @@ def test_many_threads_share_one_publisher(service: Service) -> None:
 def test_a_process_that_has_published_ends_at_once_and_in_silence(service: Service) -> None:
     code = (
         "from imagesearch.adapters.buses.pubsub import PubsubPublisher\n"
-        "from imagesearch.messages import FetchJob\n"
+        "from imagesearch.wire.messages import FetchJob\n"
         f"PubsubPublisher('project').publish(FetchJob.model_validate_json({JOB.model_dump_json()!r}))\n"
         "import threading; print([one.name for one in threading.enumerate()])"
     )

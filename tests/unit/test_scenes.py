@@ -128,7 +128,7 @@ def test_each_round_shows_every_shape_colour_and_background_together_once() -> N
 
 def test_rendering_needs_no_torch() -> None:
     code = (
-        "import sys; from imagesearch.local import drawing, scenes;"
+        "import sys; from imagesearch.demo import drawing, scenes;"
         " drawing.jpeg(scenes.scene(0)); print(*sys.modules)"
     )
     loaded = subprocess.run(
