@@ -9,10 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.libraries.sqlite import SqliteLibrary
+from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.clock import SystemClock
 from imagesearch.domain.images import Credit, Embedding, Embeddings, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
+from imagesearch.usecases.pools import Catalog
 
 DIM = 512
 K = 10
@@ -28,17 +31,19 @@ Graph: TypeAlias = Callable[[Embeddings, Sequence[int]], Searches]
 
 def ours(rows: Embeddings, folder: Path) -> Searches:
     """Store *rows* as a catalog's embeddings; the first search reads them."""
-    catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy())
+    file = SqliteFile(folder / "catalog.sqlite")
+    library = SqliteLibrary(file)
+    catalog = Catalog(SqlitePools(file), library, PoolPolicy())
     for start in range(0, len(rows), POOL_SIZE):
         _add_pool(catalog, start, rows[start : start + POOL_SIZE])
 
     def search(query: Embedding) -> list[int]:
-        return [int(image.image_id) for image, _ in catalog.nearest(query, K, MODEL)]
+        return [int(image.image_id) for image, _ in library.nearest(query, K, MODEL)]
 
     return {OURS: search}
 
 
-def _add_pool(catalog: SqliteCatalog, start: int, rows: Embeddings) -> None:
+def _add_pool(catalog: Catalog, start: int, rows: Embeddings) -> None:
     now = SystemClock().now()
     names = [str(start + number) for number in range(len(rows))]
     images = (Image(name, f"{name}.jpg", "", 640, 427, Credit("", "benchmark")) for name in names)

@@ -186,7 +186,7 @@ def _ratio(seconds: dict[str, list[float]], name: str) -> float | None:
 
 def measure(folder: Path, tiny: bool) -> Figures:
     """
-    One search over the whole catalog: ours (`SqliteCatalog.nearest`: the int8 scan, the float32
+    One search over the whole catalog: ours (`SqliteLibrary.nearest`: the int8 scan, the float32
     vectors of what is left from the file, the images' rows) beside a float32 matrix product with
     numpy and faiss flat, which are exact, too, and at 10,000 beside the graphs (HNSW) of faiss,
     usearch and hnswlib at their usual settings, M 16 or 32 and 64 neighbours looked at. Graphs over

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,15 +17,17 @@ import numpy as np
 
 from imagesearch import telemetry
 from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, SearchRequest
+from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
+from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.usecases.search import Search, SearchAnswer
 from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
@@ -154,13 +156,19 @@ class Outbox:
         self.messages.append(type(message).model_validate_json(message.model_dump_json()))
 
 
+def catalog_at(path: Path, *, on_new_file: Callable[[], None] = lambda: None) -> Catalog:
+    """Return the catalog in the file *path*."""
+    return sqlite_catalog(SqliteFile(path, on_new_file=on_new_file), PoolPolicy())
+
+
 class World:
     """One imagesearch whose time and messages are in a test's hands."""
 
     def __init__(self, folder: Path) -> None:
         self.policy = PoolPolicy()
         self.clock = SetClock()
-        self.catalog = SqliteCatalog(folder / "catalog.sqlite", self.policy)
+        self.file = SqliteFile(folder / "catalog.sqlite")
+        self.catalog = sqlite_catalog(self.file, self.policy)
         self.cache = Memorystore(embedded_client())
         self.store = FolderStore(folder / "images")
         self.source = TwinSource()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from imagesearch import logs
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import InvalidRequest, Unavailable
-from imagesearch.ports import Catalog, Encoder, ImageSource, ImageStore, Publisher, Scorer
+from imagesearch.ports import Encoder, ImageSource, ImageStore, Publisher, Scorer
 from imagesearch.settings import Settings, load_settings
 from imagesearch.sources.declaration import Tools
 
@@ -24,12 +24,14 @@ from imagesearch.sources.declaration import Tools
 if TYPE_CHECKING:
     from imagesearch.adapters.buses.pubsub import PubsubPublisher
     from imagesearch.adapters.caches.memorystore import Memorystore
-    from imagesearch.adapters.firestore import FirestoreCatalog
+    from imagesearch.adapters.firestore import Firestore
     from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
     from imagesearch.adapters.stores.gcs import GcsStore
+    from imagesearch.domain.pools import PoolPolicy
     from imagesearch.sources.download import Downloader
     from imagesearch.usecases.embed import Embed
     from imagesearch.usecases.fetch import Fetch, GiveUp
+    from imagesearch.usecases.pools import Catalog
     from imagesearch.usecases.score import Score
     from imagesearch.usecases.search import Search
 
@@ -225,15 +227,13 @@ class CloudServices(Services):
     """The services of a process of the cloud edition, on Google Cloud or on its emulators."""
 
     @shared
-    def catalog(self) -> FirestoreCatalog:
+    def catalog(self) -> Catalog:
         """Firestore."""
         from imagesearch.adapters import firestore
 
-        return firestore.connect(
-            self._required("google_cloud_project"),
-            self.settings.policy,
-            database=self.settings.firestore_database,
-        )
+        project = self._required("google_cloud_project")
+        database = firestore.connect(project, database=self.settings.firestore_database)
+        return firestore_catalog(database, self.settings.policy)
 
     @shared
     def cache(self) -> Memorystore:
@@ -287,6 +287,15 @@ class CloudServices(Services):
         # Cloud Run speaks https; what speaks http is on this machine, and asks for no token.
         audience = url if url.startswith("https://") else None
         return CloudRunScorer(url, clock=self.clock, audience=audience)
+
+
+def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
+    """Return the catalog in *database*, which it closes."""
+    from imagesearch.adapters.libraries.firestore import FirestoreLibrary
+    from imagesearch.adapters.pools.firestore import FirestorePools
+    from imagesearch.usecases.pools import Catalog
+
+    return Catalog(FirestorePools(database, policy), FirestoreLibrary(database), policy)
 
 
 def cache_of_its_own() -> Memorystore:

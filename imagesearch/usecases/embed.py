@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
-from imagesearch.ports import Catalog, Clock, Encoder, ImageStore, PoolCache
+from imagesearch.ports import Clock, Encoder, ImageStore, PoolCache
 from imagesearch.telemetry import stage
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import BatchImage, EmbedBatch
 
 _READERS = 16  # of originals at a time, for all batches; most bytes come from the cache at once
@@ -65,7 +66,7 @@ class Embed:
     def _embed(self, batch: EmbedBatch, pool: Pool) -> EmbedReport:
         revision = self.encoder.model_revision
         ids = [image.image_id for image in batch.images]
-        known = self.catalog.embedded(ids, revision)
+        known = self.catalog.library.embedded(ids, revision)
         over = known | self._rejected(pool)
         todo = [image for image in batch.images if image.image_id not in over]
         embeddings, rejections, undone = self._encode(todo)
@@ -89,7 +90,8 @@ class Embed:
     def _rejected(self, pool: Pool) -> set[str]:
         if not pool.current.rejected:  # which spares the catalog a read for nearly every batch
             return set()
-        return set(self.catalog.rejections(pool.pool_id, pool.current.number))
+        members = self.catalog.members(pool.pool_id, pool.current.number)
+        return set(members.rejections) if members else set()
 
     def _encode(
         self, images: Sequence[BatchImage]

@@ -17,8 +17,9 @@ from imagesearch.domain.images import PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import Query
 from imagesearch.domain.ranking import SearchHit, direction, top_k
-from imagesearch.ports import Catalog, Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
+from imagesearch.ports import Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
 from imagesearch.telemetry import stage
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.scoring import ScoreRequest
 
 _TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
@@ -110,8 +111,8 @@ class Score:
         revision = self.encoder.model_revision
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
-            complete = not self.catalog.lacks(revision)
-            found = self.catalog.nearest(text.vector, request.top_k, revision)
+            complete = not self.catalog.library.lacks(revision)
+            found = self.catalog.library.nearest(text.vector, request.top_k, revision)
         cosines = np.array([cosine for _, cosine in found], np.float32)
         # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
         hits = top_k(

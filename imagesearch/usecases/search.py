@@ -26,9 +26,10 @@ from imagesearch.domain.pools import (
 )
 from imagesearch.domain.queries import SearchRequest
 from imagesearch.domain.ranking import SearchHit
-from imagesearch.ports import Catalog, Clock, PoolCache, Publisher, Scorer, ScoreReply
+from imagesearch.ports import Clock, PoolCache, Publisher, Scorer, ScoreReply
 from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import FetchJob
 from imagesearch.wire.scoring import ScoreRequest
 
@@ -128,7 +129,8 @@ class Search:
 
     def rejections(self, pool: Pool) -> Mapping[str, str]:
         """Return why images of the pool were rejected, by image_id."""
-        return self.catalog.rejections(pool.pool_id, pool.answering.number)
+        members = self.catalog.members(pool.pool_id, pool.answering.number)
+        return members.rejections if members else {}
 
     @stage("pool")
     def _request_pool(self, key: PoolKey, client: str | None) -> Pool:
@@ -207,7 +209,7 @@ class Search:
         )
         # It is the queue's now, which may be long: no other search need publish it meanwhile.
         try:
-            self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
+            self.catalog.renew_lease(pool.pool_id, pool.current.number, self.clock.now())
         except ImageSearchError as error:  # the job is out; at worst it is published again
             _logger.warning("pool %s keeps its short lease: %s", pool.pool_id, error)
 

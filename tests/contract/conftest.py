@@ -22,12 +22,15 @@ import redis
 import requests
 
 from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
-from imagesearch.adapters.firestore import FirestoreCatalog
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.firestore import Firestore
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
+from imagesearch.compose.bootstrap import firestore_catalog
 from imagesearch.domain.pools import PoolPolicy
-from imagesearch.ports import Catalog, ImageStore, PoolCache
+from imagesearch.local.embedded.services import sqlite_catalog
+from imagesearch.ports import ImageStore, PoolCache
+from imagesearch.usecases.pools import Catalog
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
 
 BUCKET = "images"
@@ -112,7 +115,7 @@ def open_firestore(
     everything = "emulator/v1/projects/test/databases/(default)/documents"
     requests.delete(f"http://{firestore_host}/{everything}", timeout=10).raise_for_status()
     clients = itertools.cycle(firestore_clients)
-    return lambda: FirestoreCatalog(lambda: next(clients), policy)
+    return lambda: firestore_catalog(Firestore(lambda: next(clients)), policy)
 
 
 @pytest.fixture
@@ -120,7 +123,7 @@ def open_sqlite(tmp_path: Path, policy: PoolPolicy) -> Iterator[OpenCatalog]:
     """Open a further client of one file."""
     with ExitStack() as opened:
         path = tmp_path / "catalog.sqlite"
-        yield lambda: opened.enter_context(closing(SqliteCatalog(path, policy)))
+        yield lambda: opened.enter_context(closing(sqlite_catalog(SqliteFile(path), policy)))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.slow)])

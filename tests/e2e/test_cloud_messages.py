@@ -84,12 +84,12 @@ def test_what_comes_after_the_pool_is_ready_changes_nothing(faulty: FaultyCloud)
     keyword = "small triangle"
     answer = faulty.complete(keyword)
     key = faulty.key(keyword)
-    listing = faulty.services.catalog.listing(key.pool_id, 1)
-    assert listing is not None
+    members = faulty.services.catalog.members(key.pool_id, 1)
+    assert members is not None
     before, pool = faulty.counts(keyword), faulty.pool(keyword)
     downloads = faulty.gallery.images.total()
     faulty.publish(job_of(key))
-    faulty.publish(batches_of(key, listing.images)[1])
+    faulty.publish(batches_of(key, members.listing.images)[1])
     late: dict[str, Any] = {"outcome": "nothing to do", "status": 204}
     eventually("the job is acked", lambda: faulty.units("FetchJob", keyword, **late))
     eventually("the batch is acked", lambda: faulty.units("EmbedBatch", keyword, **late))

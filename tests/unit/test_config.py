@@ -11,9 +11,10 @@ import trustme
 from pydantic import SecretStr
 
 from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolKey, SourceOptions
+from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL, AllSettings, load_settings
 from imagesearch.sources.pixabay import PixabaySettings
 
@@ -251,7 +252,9 @@ def test_the_largest_durations_and_rates_are_worked_with(tmp_path: Path) -> None
     """Python's dates and Redis' integers end somewhere."""
     settings = load_settings(**LARGEST)
     now = datetime.now(UTC)
-    with closing(SqliteCatalog(tmp_path / "catalog.sqlite", settings.policy)) as catalog:
+    with closing(
+        sqlite_catalog(SqliteFile(tmp_path / "catalog.sqlite"), settings.policy)
+    ) as catalog:
         pool = catalog.request_pool(PoolKey.of("horse", settings.source_options), now).pool
         catalog.fail(pool.pool_id, pool.current.number, "why", now)
         failed = catalog.pool(pool.pool_id)

@@ -38,9 +38,9 @@ class Silent:
 @contextmanager
 def without_writes(world: World) -> Iterator[None]:
     """Have SQLite refuse every write, as it does on a full disk, and answer every read."""
-    world.catalog._connection.execute("PRAGMA query_only = 1")
+    world.file._connection.execute("PRAGMA query_only = 1")
     yield
-    world.catalog._connection.execute("PRAGMA query_only = 0")
+    world.file._connection.execute("PRAGMA query_only = 0")
 
 
 def stale_pool(world: World) -> Pool:
@@ -186,7 +186,7 @@ def known(pool: Pool | None) -> Pool:
 
 
 def fail_the_write(world: World) -> None:
-    world.catalog._connection.execute("PRAGMA query_only = 1")
+    world.file._connection.execute("PRAGMA query_only = 1")
 
 
 def fail_the_publish(world: World) -> None:
@@ -260,13 +260,13 @@ def test_a_catalog_that_fails_once_a_job_is_published_fails_no_search(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     def publish(message: Message) -> None:
-        world.catalog._connection.execute("PRAGMA query_only = 1")
+        world.file._connection.execute("PRAGMA query_only = 1")
         world.outbox.publish(message)
 
     world.offer("horse", 3)
     world.search = replace(world.search, publisher=Publishing(publish))
     assert world.ask().hits is None
-    world.catalog._connection.execute("PRAGMA query_only = 0")
+    world.file._connection.execute("PRAGMA query_only = 0")
     assert "keeps its short lease" in caplog.text
     world.deliver_all()
     assert_shows(world.ask(), 3)

@@ -87,7 +87,7 @@ class Stack:
 
     def resume(self) -> None:
         """Publish what an ended process left unfinished; its messages went with it."""
-        for pool in self.services.catalog.unfinished():
+        for pool in self.services.catalog.pools.unfinished():
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
             try:
                 self.services.search.publish_job(pool)
