@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
 from typing import Any
@@ -30,7 +31,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS
-from imagesearch.domain.pools import Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
+from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
 from tests.contract.test_catalog import listing_of, pending, rejections
 from tests.grpc_proxy import GrpcProxy
@@ -41,6 +42,8 @@ POOL = KEY.pool_id
 MODEL = "laion/CLIP-ViT-B-32@abc/pre1"
 OTHER_MODEL = "laion/CLIP-ViT-B-32@def/pre1"
 DIM = 512
+MOMENTS = ("_at", "_until")
+UNSET = ("model_revision",)  # not written while there was none
 
 # Design §8; the rows of the exceptions themselves are in `unit/test_google_errors.py`.
 STATUSES: dict[grpc.StatusCode, type[ImageSearchError]] = {
@@ -470,6 +473,68 @@ def test_nearest_gives_at_most_1000(catalog: Catalog) -> None:
     begin(catalog, 1001)
     record(catalog, {f"pixabay-{n}": embedding(n, dim=4) for n in range(1001)})
     assert len(catalog.library.nearest(embedding(1, dim=4), 5000, MODEL)) == 1000
+
+
+# Documents of the version before
+
+
+def as_the_version_before_wrote_it(client: Any) -> None:
+    """Make the pool's moments Firestore's own, and leave out what had no value."""
+    reference = client.collection("pools").document(POOL)
+    fields = reference.get().to_dict()
+    for name in ("current", "ready"):
+        fields[name] = fields[name] and {
+            each: datetime.fromisoformat(value) if value and each.endswith(MOMENTS) else value
+            for each, value in fields[name].items()
+        }
+    reference.set({name: value for name, value in fields.items() if name not in UNSET or value})
+
+
+def steps_of_a_life(catalog: Catalog) -> Iterator[str]:
+    """Do all of a pool's life, and stop wherever a version may end and the next begin."""
+    begin(catalog, 3)
+    yield "listed"
+    record(catalog, {"pixabay-0": embedding(0)})
+    yield "in part embedded"
+    catalog.record_batch(
+        POOL,
+        1,
+        model_revision=MODEL,
+        embeddings={"pixabay-1": embedding(1)},
+        rejections={"pixabay-2": "broken"},
+        now=NOW,
+    )
+    yield "ready"
+    later = NOW + timedelta(days=2)
+    assert catalog.request_pool(KEY, later).created
+    yield "requested again"
+    catalog.fail(POOL, 2, "over", later)
+    yield "failed"
+
+
+def test_what_the_version_before_wrote_is_read_and_goes_on(
+    catalog: Catalog, firestore_clients: list[Any]
+) -> None:
+    for state in steps_of_a_life(catalog):
+        before = catalog.pool(POOL)
+        assert before is not None
+        unfinished = catalog.pools.unfinished()
+        as_the_version_before_wrote_it(firestore_clients[0])
+        assert catalog.pool(POOL) == before, state
+        assert catalog.pools.unfinished() == unfinished, state
+        asked = catalog.request_pool(KEY, before.current.requested_at).pool
+        for pool in (asked, catalog.pool(POOL), *catalog.pools.unfinished()):
+            assert pool is not None
+            for generation in filter(None, (pool.current, pool.ready)):
+                # Not a class of the SDK's, which looks equal.
+                assert {type(moment) for moment in moments_of(generation)} == {datetime}, state
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 2
+    assert not catalog.library.lacks(MODEL)
+
+
+def moments_of(generation: Generation) -> list[datetime]:
+    moments = (getattr(generation, each.name) for each in fields_of(generation))
+    return [moment for moment in moments if isinstance(moment, datetime)]
 
 
 # Damage

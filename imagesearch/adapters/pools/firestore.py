@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -48,7 +48,7 @@ class FirestorePools:
         """Return the pool, or None: also when its record is damaged, to be requested anew."""
         with translated("Firestore"):
             document = self._database.pool(pool_id).get(**self._database.limits())
-            record = record_of(pool_id, document.to_dict())
+            record = record_of(pool_id, _fields(document))
         return record.pool if record else None
 
     def change(
@@ -91,7 +91,7 @@ class FirestorePools:
             pools = self._database.client.collection("pools")
             query = pools.where(filter=FieldFilter("current.state", "in", states))
             documents = query.get(**self._database.limits())
-        records = [record_of(document.id, document.to_dict()) for document in documents]
+        records = [record_of(document.id, _fields(document)) for document in documents]
         in_progress = [record.pool for record in records if record]
         return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
 
@@ -148,9 +148,24 @@ class FirestorePools:
 
 
 def _record(pool_id: str, documents: list[Any]) -> Record | None:
-    record = record_of(pool_id, documents[0].to_dict())
+    record = record_of(pool_id, _fields(documents[0]))
     members = members_of(pool_id, documents[1].to_dict()) if record and documents[1:] else None
     return replace(record, marks=members.marks) if record and members else record
+
+
+def _fields(document: Any) -> Fields | None:
+    """Return a pool's fields; moments of the version before are a class of the SDK: as text."""
+    fields: Fields | None = document.to_dict()
+    return fields and {name: _with_text(value) for name, value in fields.items()}
+
+
+def _with_text(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: each.isoformat() if isinstance(each, datetime) else each
+        for name, each in value.items()
+    }
 
 
 def _rest(attempt: int, deadline: float, pool_id: str) -> None:
