@@ -47,7 +47,8 @@ def emulators(
     """Run the cloud edition on this machine, over emulators, until Ctrl-C; it keeps nothing."""
     from imagesearch.local.emulated.cloud_stack import cloud_stack
 
-    settings = settings_with(port=port)
+    # The stack tells its services EDITION=cloud; without a key the demo stands in for Pixabay.
+    settings = settings_with(port=port, edition="embedded")
     logs.configure(settings.log_level)
     with cloud_stack(settings, service_output=sys.stderr) as stack:
         status = err.status("Starting the emulators and the services")
