@@ -307,12 +307,12 @@ def test_a_second_process_searches_from_memory(path: Path) -> None:
     vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
     _stored(path, vectors[:90])
     with closing(catalog_at(path)) as first:
-        first.nearest(query, 1, "m")
+        first.library.nearest(query, 1, "m")
         with closing(catalog_at(path)) as second:
             _store(second, {f"i-{n}": vectors[n] for n in range(90, 100)}, "flower")
             for catalog in (second, first):
-                found = catalog.library.nearest(query, 10, "m")
-                assert [image.image_id for image, _ in found] == _ranked(vectors, query)
+                hits = catalog.library.nearest(query, 10, "m")
+                assert [image.image_id for image, _ in hits] == _ranked(vectors, query)
 
 
 def test_where_no_copy_can_be_kept_memory_is_searched(
