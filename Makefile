@@ -1,15 +1,16 @@
 # Every target sets up what it needs in .venv; Python >= 3.11 and make are all it asks for.
 PYTHON ?= python3
 BIN := .venv/bin
-# One wheel of torch for every machine: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
+# The tests need torch: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# Groups and their order: tests/conftest.py.
+PYTEST := $(BIN)/pytest --dist=loadgroup --no-loadscope-reorder
 CHECKOV := 3.3.30
 # True when the virtual environment $(1) runs, and from here.
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
 anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
 
-.PHONY: run emulators test coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -21,15 +22,22 @@ run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at POR
 emulators: .venv/dev ## Run the cloud edition over emulators, its API at PORT, the page at the next
 	@$(BIN)/imagesearch emulators
 
-test: .venv/dev ## Lint, type-check and test: what CI runs
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYTEST) --durations=10
+# mypy works on one core; the tests take what it leaves.
+check: .venv/dev ## Lint, type-check and run the fast tests, which need nothing but .venv
+	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
+
+test: .venv/dev ## Lint, type-check and run all tests: what CI runs
+	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
+
+fast-tests: .venv/dev
+	$(PYTEST) --numprocesses=2 -m "not slow"
+
+all-tests: .venv/dev
+	$(PYTEST) --numprocesses=3 --durations=10
 
 # Not in `test`: tracing every line takes half as long again.
 coverage: .venv/dev ## Test, and tell which lines no test reached
-	$(PYTEST) --cov --cov-report=term:skip-covered
+	$(PYTEST) --numprocesses=3 --cov --cov-report=term:skip-covered
 
 # In a copy: what `init` writes would stand in the way of a real deployment's own.
 terraform-test: ## Check terraform/ against a mocked Google; needs terraform and a network, no account
@@ -47,7 +55,9 @@ first-deployment: ## Deploy to the Google Cloud project PROJECT: docs/deploy.md
 	tools/first_deployment.sh --project=$(PROJECT)
 
 lint: .venv/dev ## Lint and type-check only
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/dev ## Format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -62,10 +72,11 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(PIP) pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 		--no-emit-find-links --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra dev --extra cloud \
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --allow-unsafe \
+		--extra torch --extra dev --extra cloud \
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock  # installs everywhere
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-dev.lock  # installs everywhere
 	for folder in functions/query functions/fetch inference_service; do \
 		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 			--no-emit-find-links --constraint requirements-dev.lock --generate-hashes \
@@ -75,7 +86,6 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra bench \
 		--no-emit-find-links --constraint requirements-dev.lock \
 		--output-file requirements-bench.lock pyproject.toml
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-bench.lock
 	$(PIP) uv
 	for torch in cuda cpu; do \
 		$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url \
@@ -94,9 +104,10 @@ anew:
 .venv/run: requirements.lock pyproject.toml $(call anew_unless_it_runs,.venv)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older or missing: make run PYTHON=python3.11"; exit 1; }
-	@echo "Setting up .venv: some minutes the first time"
+	@echo "Setting up .venv: the first time it downloads some 150 MB"
 	@$(call runs,.venv) || $(PYTHON) -m venv --clear .venv
-	@$(PIP) --requirement requirements.lock
+	@# Compiled when it is first imported: to compile all of it takes longer than that, and 60 MB.
+	@$(PIP) --no-compile --requirement requirements.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.libraries.sqlite import SqliteLibrary
+from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.clock import SystemClock
 from imagesearch.domain.images import Credit, Embedding, Embeddings, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
+from imagesearch.usecases.pools import Catalog
 
 DIM = 512
 K = 10
 MODEL = "benchmark@1"
 POOL_SIZE = 10_000
-OURS, OUR_GRAPH, NUMPY = "ours", "ours, by its graph", "numpy float32"
+OURS, NUMPY = "ours", "numpy float32"
 FLAT, SHARDS = "faiss flat", "faiss flat, a shard a core"
 
 Search: TypeAlias = Callable[[Embedding], list[int]]  # the positions of the K nearest
@@ -28,42 +30,20 @@ Graph: TypeAlias = Callable[[Embeddings, Sequence[int]], Searches]
 
 
 def ours(rows: Embeddings, folder: Path) -> Searches:
-    """Store *rows* as a catalog's embeddings, without a graph; the first search reads them."""
-    catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy(), graph_rows=sys.maxsize)
+    """Store *rows* as a catalog's embeddings; the first search reads them."""
+    file = SqliteFile(folder / "catalog.sqlite")
+    library = SqliteLibrary(file)
+    catalog = Catalog(SqlitePools(file), library, PoolPolicy())
     for start in range(0, len(rows), POOL_SIZE):
         _add_pool(catalog, start, rows[start : start + POOL_SIZE])
 
     def search(query: Embedding) -> list[int]:
-        return [int(image.image_id) for image, _ in catalog.nearest(query, K, MODEL)]
+        return [int(image.image_id) for image, _ in library.nearest(query, K, MODEL)]
 
     return {OURS: search}
 
 
-def our_graph(folder: Path, queries: Embeddings) -> Searches:
-    """
-    Open the catalog of *folder* again, whatever its size with a graph, and wait for that.
-
-    *queries* show what the graph finds: before, it answers none. One of 32 answers is exact.
-    """
-    catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy(), graph_rows=1)
-    catalog.nearest(queries[0], K, MODEL)
-    index = catalog._indexes[MODEL]
-    assert index._graph is not None, "one block is not full"
-    index._graph.join()
-    for _ in range(6):  # each time with twice as many rows in view
-        for query in queries:
-            catalog.nearest(query, K, MODEL)
-        if index._graph.is_relied_on:
-            break
-    assert index._graph.is_relied_on, f"recall {index.recall}"
-    return {
-        OUR_GRAPH: lambda query: [
-            int(image.image_id) for image, _ in catalog.nearest(query, K, MODEL)
-        ]
-    }
-
-
-def _add_pool(catalog: SqliteCatalog, start: int, rows: Embeddings) -> None:
+def _add_pool(catalog: Catalog, start: int, rows: Embeddings) -> None:
     now = SystemClock().now()
     names = [str(start + number) for number in range(len(rows))]
     images = (Image(name, f"{name}.jpg", "", 640, 427, Credit("", "benchmark")) for name in names)

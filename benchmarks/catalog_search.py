@@ -23,18 +23,15 @@ from benchmarks.catalog_indexes import (
     FLAT,
     GRAPHS,
     NUMPY,
-    OUR_GRAPH,
     OURS,
     SHARDS,
     Graph,
     K,
     Search,
     Searches,
-    our_graph,
     ours,
 )
 from benchmarks.common import TURN_PAUSE_SECONDS, Bars, Benchmark, Column, Figures, Goal, Row
-from imagesearch.adapters.vector_graph import CHECKS, RECALL
 from imagesearch.domain.images import Embedding, Embeddings
 
 QUERIES = 40
@@ -48,7 +45,6 @@ class Case:
 
     vectors: str
     size: int
-    our_graph: bool = False
     graphs: tuple[tuple[str, Graph], ...] = ()
     looked_at: tuple[int, ...] = (64,)  # neighbours that a graph keeps in view while it searches
 
@@ -136,8 +132,6 @@ def rows_of(case: Case, queries: int, folder: Path) -> list[Row]:
     images, texts = KINDS[case.vectors]
     rows, asked = images(case.size, 3), texts(queries, 7)
     makers = [partial(ours, rows, folder)]
-    if case.our_graph:
-        makers.append(partial(our_graph, folder, texts(CHECKS, 11)))
     makers += [partial(make, rows) for module, make in EXACT if _is_installed(module)]
     makers += [
         partial(make, rows, case.looked_at) for module, make in case.graphs if _is_installed(module)
@@ -192,7 +186,7 @@ def _ratio(seconds: dict[str, list[float]], name: str) -> float | None:
 
 def measure(folder: Path, tiny: bool) -> Figures:
     """
-    One search over the whole catalog: ours (`SqliteCatalog.nearest`: the int8 scan, the float32
+    One search over the whole catalog: ours (`SqliteLibrary.nearest`: the int8 scan, the float32
     vectors of what is left from the file, the images' rows) beside a float32 matrix product with
     numpy and faiss flat, which are exact, too, and at 10,000 beside the graphs (HNSW) of faiss,
     usearch and hnswlib at their usual settings, M 16 or 32 and 64 neighbours looked at. Graphs over
@@ -219,30 +213,27 @@ def measure(folder: Path, tiny: bool) -> Figures:
 
 def measure_graphs(folder: Path, tiny: bool) -> Figures:
     """
-    The same over 100,000 vectors with graphs: ours, which the catalog would build from half a
-    million on, and those of faiss and of usearch, which look at 64 neighbours and at 256: what they
-    gain in time and what they miss. It takes minutes.
+    The same over 100,000 vectors beside the graphs of faiss and of usearch, which look at 64
+    neighbours and at 256: what they gain in time and what they miss. It takes minutes.
 
     Fair as above: the same vectors and queries, turns with pauses within one run, all in memory. A
-    graph of the peers is built once, on all cores, and searched in both ways; its memory and the
-    time of its building stand in both rows. Ours is built by one thread behind the searches, from
-    the file; its time and memory are those of the scan, too, which goes on beside it.
+    graph is built once, on all cores, and searched in both ways; its memory and the time of its
+    building stand in both rows.
     """
-    case = Case("clip-like", 2000 if tiny else 100_000, not tiny, GRAPHS[:2], (64, 256))
+    case = Case("clip-like", 2000 if tiny else 100_000, GRAPHS[:2], (64, 256))
     return _measure(folder, [case], 3 if tiny else QUERIES)
 
 
 def measure_million(folder: Path, tiny: bool) -> Figures:
     """
-    The same at a million, where memory is what limits an exact search: ours by its scan, as it
-    answers until its graph is built, and by its graph. It needs 11 GB of memory and 5 GB of disk,
-    and a quarter of an hour, which one thread takes to build the graph. Other graphs are left out.
+    The same at a million, where memory is what limits an exact search. It needs 11 GB of memory
+    and 5 GB of disk. Graphs are left out.
 
     Fair as above: all have the same vectors, in memory, and the same queries one at a time, and
     take turns with pauses within one run. numpy, our scan and faiss with a shard a core use every
     core; the ratio is to the faster of faiss's two ways.
     """
-    case = Case("clip-like", 2000 if tiny else 1_000_000, not tiny)
+    case = Case("clip-like", 2000 if tiny else 1_000_000)
     return _measure(folder, [case], 3 if tiny else QUERIES)
 
 
@@ -261,7 +252,7 @@ def _found_by_graphs(rows: list[Row]) -> list[str]:
     """Say for each kind and size what the graphs find of the ten nearest."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        if row["index"] == OUR_GRAPH or "looked at" in row["index"]:
+        if "looked at" in row["index"]:
             found.setdefault(row["group"], []).append(f"{row['index']}: {row['recall']:.3f}")
     return [f"Recall@10 of graphs, {group}: {'; '.join(of)}." for group, of in found.items()]
 
@@ -272,20 +263,6 @@ def _of_flat(rows: list[Row]) -> float | None:
 
 def _recall(rows: list[Row]) -> float | None:
     return min((r["recall"] for r in rows if r["index"] == OURS), default=None)
-
-
-def _recall_of_our_graph(rows: list[Row]) -> float | None:
-    return next((r["recall"] for r in rows if r["index"] == OUR_GRAPH), None)
-
-
-def _goal_of_our_graph(size: str) -> Goal:
-    return Goal(
-        f"whole catalog, {size}, by our graph (HNSW): recall@10",
-        f"≥ {RECALL}",
-        _recall_of_our_graph,
-        lambda recall: recall >= RECALL,
-        "{:.3f}",
-    )
 
 
 MILLISECONDS = Column("seconds", "ms a search", 1e3, 2)
@@ -328,7 +305,6 @@ GRAPHS_BESIDE = Benchmark(
     title="Search over 100,000 embeddings beside graphs",
     measure=measure_graphs,
     columns=COLUMNS,
-    goals=(_goal_of_our_graph("100,000"),),
     plots=(Bars("One search over 100,000 embeddings", MILLISECONDS, label="index", group="group"),),
     in_full_only=True,
 )
@@ -345,7 +321,6 @@ MILLION = Benchmark(
             lambda ratio: ratio <= 1.5,
             "{:.2f} ×",
         ),
-        _goal_of_our_graph("1,000,000"),
     ),
     plots=(
         Bars("One search over a million embeddings", MILLISECONDS, label="index", group="group"),

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from pydantic import TypeAdapter
 from benchmarks.common import Bars, Benchmark, Column, Figures, Row, pixabay_image
 from imagesearch.adapters.buses.pubsub import declare
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
-from imagesearch.cache_slots import STATE
 from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.domain.ranking import SearchHit
@@ -38,6 +38,7 @@ from imagesearch.local.emulated.processes import HOST, Child, end_all, free_port
 from imagesearch.local.emulated.processes import wait_until_ready as wait
 from imagesearch.ports import ScoreReply
 from imagesearch.settings import load_settings
+from imagesearch.usecases.cache_slots import STATE
 from imagesearch.wire.messages import FetchJob
 from tools.package_function import FUNCTIONS, package
 
@@ -233,8 +234,13 @@ def _hit(number: int) -> SearchHit:
 def unpack(function: str, folder: Path) -> Path:
     """Unpack the zip of *function* into a new folder in *folder*, without any bytecode."""
     target = Path(tempfile.mkdtemp(dir=folder))
-    zipfile.ZipFile(io.BytesIO(package(function))).extractall(target)
+    zipfile.ZipFile(io.BytesIO(_archive(function))).extractall(target)
     return target
+
+
+@cache  # packaging reads and parses all that the function imports
+def _archive(function: str) -> bytes:
+    return package(function)
 
 
 def measure(folder: Path, tiny: bool) -> Figures:

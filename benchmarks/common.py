@@ -107,7 +107,7 @@ def checkpoint(folder: Path, tiny: bool) -> Path:
 
 def photos(number: int, tiny: bool) -> list[bytes]:
     """Return JPEGs of 640 x 427, the size of Pixabay's `webformatURL`, each another picture."""
-    from tests.checkpoints import jpeg
+    from tests.pictures import jpeg
 
     width, height = (96, 64) if tiny else (640, 427)
     return [jpeg(seed, width, height) for seed in range(number)]
@@ -139,13 +139,17 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 def in_turns(
     ways: Mapping[str, Callable[[], float]], rounds: int, pause_seconds: float = 0.0
 ) -> dict[str, list[float]]:
-    """Return what each way gave in *rounds*, in which they take turns; the first does not count."""
+    """
+    Return what each way gave in *rounds*, in which they take turns.
+
+    A first turn, which warms up, does not count; of a single round it is that round, and does.
+    """
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
+    for turn in range(rounds + 1 if rounds > 1 else 1):
         for name, way in ways.items():
             time.sleep(pause_seconds)
             given = way()
-            if turn:
+            if turn or rounds == 1:
                 taken[name].append(given)
     return taken
 

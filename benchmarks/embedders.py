@@ -38,9 +38,9 @@ Embed: TypeAlias = Callable[[Sequence[bytes]], Vectors]
 
 def ours(checkpoint: Path, device: str) -> Embed:
     """Return the service's own encoder, asked as pushes ask it: a batch each, several at a time."""
-    from inference_service.clip import ClipEncoder
+    from inference_service.encoder import ModelEncoder
 
-    encoder = ClipEncoder.load(str(checkpoint), device)
+    encoder = ModelEncoder.load(str(checkpoint), device)
     pushes = ThreadPoolExecutor(PUSHES[device])
 
     def embed(photos: Sequence[bytes]) -> Vectors:
@@ -56,9 +56,9 @@ def model_alone(checkpoint: Path, device: str) -> Embed:
     threads, which have their priority.
     """
     from inference_service.batcher import go_last
-    from inference_service.model import Clip
+    from inference_service.model import Model
 
-    clip = Clip.load(checkpoint, device)
+    clip = Model.load(checkpoint, device)
     threads = ThreadPoolExecutor(clip.towers.image_threads, initializer=go_last)
     decoded: list[Any] = []
 

@@ -22,7 +22,6 @@ from benchmarks.common import (
     pixabay_image,
 )
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
-from imagesearch.cache_slots import POOL
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import INFERENCE_SERVICE
 from imagesearch.local.emulated import emulators
@@ -34,6 +33,7 @@ from imagesearch.local.emulated.processes import (
     guarded_folder,
     wait_until_ready,
 )
+from imagesearch.usecases.cache_slots import POOL
 from imagesearch.wire.scoring import ScoreRequest
 
 CLIENTS = (1, 16, 64)

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, in_turns, medians, timed
 from imagesearch.cli.client import stack_client
-from imagesearch.compose.bootstrap import GALLERY_KEY
+from imagesearch.clock import SystemClock
 from imagesearch.demo.gallery import create_gallery
 from imagesearch.domain.errors import Bug
 from imagesearch.domain.pools import PoolKey
@@ -30,6 +30,7 @@ from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.in_thread import listen, serving
 from imagesearch.ports import Encoder
 from imagesearch.settings import DEMO_MODEL, Settings, load_settings
+from imagesearch.sources.demo import GALLERY_KEY
 from imagesearch.sources.download import Downloader
 from imagesearch.wire.messages import EmbedBatch, FetchJob
 
@@ -255,10 +256,10 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is s
     on the same cores, so that its fetch is given alone, too. The best hits are checked to have the
     logits of the other. Medians.
     """
-    from inference_service.clip import ClipEncoder
+    from inference_service.encoder import ModelEncoder
 
     images, rounds = (12, 1) if tiny else (IMAGES, ROUNDS)
-    encoder = ClipEncoder.load(str(DEMO_MODEL), "cpu")
+    encoder = ModelEncoder.load(str(DEMO_MODEL), "cpu")
     try:
         with far_gallery(LATENCY_SECONDS / 10 if tiny else LATENCY_SECONDS) as url:
             hits = _listed(url, images)
@@ -330,7 +331,7 @@ def _variants(url: str, hits: Sequence[dict[str, Any]], rounds: int) -> list[str
 def _downloaded(url: str, links: Sequence[str]) -> int:
     """Download *links* over as many connections as the fetcher; return the bytes."""
     connections = load_settings().download_connections
-    downloader = Downloader(allowed_origin=url, connections=connections)
+    downloader = Downloader((), clock=SystemClock(), allowed_origin=url, connections=connections)
     with ThreadPoolExecutor(connections) as threads:
         found = sum(len(one) for one in threads.map(downloader.get, links))
     downloader.close()

@@ -12,11 +12,11 @@ import numpy as np
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, photos, pixabay_image
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
-from imagesearch.cache_slots import POOL, TEXT
 from imagesearch.domain.images import PackedPool
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.processes import HOST, end_all, guarded_folder, wait_until_ready
 from imagesearch.ports import TextEmbedding
+from imagesearch.usecases.cache_slots import POOL, TEXT
 
 POOL_SIZES = (30, 200, 500)
 EMBEDDING_DIM = 512

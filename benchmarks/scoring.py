@@ -17,13 +17,15 @@ import numpy as np
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, pixabay_image
 from imagesearch.adapters.caches.in_process import InProcessCache
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.clock import SystemClock
 from imagesearch.compose.bootstrap import Services
 from imagesearch.domain.errors import RejectedImage
 from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
+from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import ScoreReply, TextEmbedding
+from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.wire.scoring import ScoreRequest
 from inference_service.app import create_app
@@ -65,7 +67,7 @@ def unit_vectors(number: int, seed: int) -> Embeddings:
     return rows
 
 
-def add_pool(catalog: SqliteCatalog, size: int) -> str:
+def add_pool(catalog: Catalog, size: int) -> str:
     """Store a ready pool of *size* images and return its id."""
     now = SystemClock().now()
     key = PoolKey.of(f"pool of {size}", SourceOptions(pool_size=size))
@@ -173,7 +175,7 @@ def measure(folder: Path, tiny: bool) -> Figures:
 
 
 async def _measure(folder: Path, rounds: int) -> list[Row]:
-    catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy())
+    catalog = sqlite_catalog(SqliteFile(folder / "catalog.sqlite"), PoolPolicy())
     score = Score(
         catalog=catalog,
         cache=InProcessCache(),

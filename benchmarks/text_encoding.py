@@ -33,7 +33,7 @@ from imagesearch.domain.errors import DeadlineExceeded
 from imagesearch.domain.images import Embedding
 
 if TYPE_CHECKING:
-    from inference_service.clip import ClipEncoder
+    from inference_service.encoder import ModelEncoder
 
 LENGTHS = (3, 10, 77)  # tokens with the two marks around them: one word, a sentence, the most
 ROUNDS = 9
@@ -72,10 +72,10 @@ def measure(folder: Path, tiny: bool) -> Figures:
     any machine, and with that which they have on Cloud Run, where they get what is left: there by
     queries alone, here by whatever else runs, too.
     """
-    from inference_service.clip import ClipEncoder
+    from inference_service.encoder import ModelEncoder
 
     model = checkpoint(folder, tiny)
-    encoder = ClipEncoder.load(str(model), "cpu")
+    encoder = ModelEncoder.load(str(model), "cpu")
     try:
         ways = {OURS: lambda text: encoder.encode_text(text).vector, **_transformers(model)}
         lengths = (3, 10, 20) if tiny else LENGTHS
@@ -154,10 +154,10 @@ def _beside_images(model: Path, tiny: bool) -> Figures:
 
 
 def _row_beside(way: str, model: Path, batch: list[bytes], pushes: int, tiny: bool) -> Row:
-    from inference_service.clip import ClipEncoder
+    from inference_service.encoder import ModelEncoder
 
     with (
-        closing(ClipEncoder.load(str(model), "cpu")) as encoder,
+        closing(ModelEncoder.load(str(model), "cpu")) as encoder,
         _pushing(encoder, batch, pushes) as ended,
     ):
         seconds = _searches(encoder, 20 if tiny else SEARCHES)
@@ -184,7 +184,7 @@ def _with_environment(name: str, value: str) -> Iterator[None]:
 
 
 @contextmanager
-def _pushing(encoder: ClipEncoder, batch: list[bytes], pushes: int) -> Iterator[list[float]]:
+def _pushing(encoder: ModelEncoder, batch: list[bytes], pushes: int) -> Iterator[list[float]]:
     """Have *batch* embedded by so many threads all the time; yield when each push ended."""
     ended: list[float] = []
     is_over = threading.Event()
@@ -206,7 +206,7 @@ def _pushing(encoder: ClipEncoder, batch: list[bytes], pushes: int) -> Iterator[
         one.result()  # raises what failed
 
 
-def _searches(encoder: ClipEncoder, number: int) -> list[float]:
+def _searches(encoder: ModelEncoder, number: int) -> list[float]:
     """Return the seconds of each of *number* queries; before them one that does not count."""
     asked = queries(10)
     encoder.encode_text(next(asked))

@@ -61,17 +61,18 @@ class Ours:
 
     def __init__(self, checkpoint: Path, folder: Path) -> None:
         from imagesearch.adapters.caches.in_process import InProcessCache
-        from imagesearch.adapters.sqlite import SqliteCatalog
+        from imagesearch.adapters.sqlite import SqliteFile
         from imagesearch.adapters.stores.files import FolderStore
         from imagesearch.clock import SystemClock
         from imagesearch.domain.pools import PoolPolicy
+        from imagesearch.local.embedded.services import sqlite_catalog
         from imagesearch.usecases.embed import Embed
         from imagesearch.usecases.score import Score
-        from inference_service.clip import ClipEncoder
+        from inference_service.encoder import ModelEncoder
 
-        self.encoder = ClipEncoder.load(str(checkpoint))
+        self.encoder = ModelEncoder.load(str(checkpoint))
         self.clock = SystemClock()
-        self.catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy())
+        self.catalog = sqlite_catalog(SqliteFile(folder / "catalog.sqlite"), PoolPolicy())
         self._store = FolderStore(folder / "images")
         shared: dict[str, Any] = {
             "catalog": self.catalog,
@@ -100,7 +101,8 @@ class Ours:
         """Embed *pool* in batches as the fetcher cuts them."""
         from imagesearch.wire.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch
 
-        pending = self.catalog.pending(pool.pool_id, 1)
+        members = self.catalog.members(pool.pool_id, 1)
+        pending = members.pending if members else ()
         for start in range(0, len(pending), MAX_BATCH_IMAGES):
             images = tuple(
                 BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)

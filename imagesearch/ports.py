@@ -6,14 +6,21 @@ what an adapter raises is in `errors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from imagesearch.domain.errors import ImageSearchError
-from imagesearch.domain.images import Embedding, Image, ListedImage, Listing, PackedPool
-from imagesearch.domain.pools import Pool, PoolKey, PoolRequest, SourceOptions
+from imagesearch.domain.images import (
+    Embedding,
+    Embeddings,
+    Image,
+    ListedImage,
+    Listing,
+)
+from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pools import Pool, SourceOptions
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.wire.messages import Message
 from imagesearch.wire.scoring import ScoreRequest
@@ -48,113 +55,100 @@ class ImageStore(Protocol):
         """Return those of *names* that are stored."""
 
 
-class Catalog(Protocol):
-    """Pools, images and embeddings: the truth. Losing the cache loses nothing held here.
+@dataclass(frozen=True)
+class Change:
+    """A pool as it was found, and as it was left: None where there was none, or nothing to do."""
 
-    Every method raises Unavailable when the catalog does not answer. The pool is then as it was,
-    or as it would have become; embeddings may be stored. Doing it again is right in each case.
-    A *generation* that is not the pool's current one, or is over, is never changed.
+    before: Pool | None
+    after: Pool | None
+
+
+class Pools(Protocol):
+    """The records of pools, and the listings of their generations.
+
+    Each method raises Unavailable when they do not answer. The pool is then as it was, or as it
+    would have become; doing it again is right in each case.
     """
 
-    def request_pool(self, key: PoolKey, now: datetime) -> PoolRequest:
-        """
-        Return the pool of *key*, creating it or its next generation when that is due.
+    def get(self, pool_id: str) -> Pool | None:
+        """Return the pool, or None: also when its record is damaged, to be requested anew."""
 
-        Exactly one of many concurrent callers gets `created=True` and must publish a FetchJob
-        for `pool.current`. That is due when the pool is absent, when its current generation is
-        ready and older than the policy's age, or failed and past `retry_at` (next generation),
-        and when one in progress has lost its lease (the same generation again). The lease is the
-        policy's `lease_seconds`, and `queue_seconds` whenever a later step renews it.
-        """
-
-    def note_published(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
-        """Renew the lease of a generation whose FetchJob is published. None as in `begin_fetch`."""
-
-    def pool(self, pool_id: str) -> Pool | None:
-        """Return the pool, or None."""
-
-    def begin_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
-        """
-        Mark the generation `fetching` when `requested`, renew its lease and return the pool.
-
-        None when there is nothing to do: unknown pool, another generation, ready or failed.
-        """
-
-    def record_listing(
-        self, pool_id: str, generation: int, listing: Listing, now: datetime
-    ) -> Pool | None:
-        """
-        Record what the source offers; the first listing of a generation stays.
-
-        An empty listing makes the pool ready with 0 images. None as in `begin_fetch`.
-        """
-
-    def listing(self, pool_id: str, generation: int) -> Listing | None:
-        """Return the recorded listing in its order, or None when none is recorded yet."""
-
-    def pending(self, pool_id: str, generation: int) -> Sequence[ListedImage]:
-        """Return the listed images that are neither embedded nor rejected, in listing order."""
-
-    def rejections(self, pool_id: str, generation: int) -> Mapping[str, str]:
-        """Return the reason of each rejected image of the generation, by image_id."""
-
-    def finish_fetch(self, pool_id: str, generation: int, now: datetime) -> Pool | None:
-        """Mark a `fetching` generation `embedding`: all it needs is stored. None as above."""
-
-    def record_batch(
+    def change(
         self,
         pool_id: str,
-        generation: int,
+        decide: Callable[[Record | None], Record | None],
         *,
-        model_revision: str,
-        embeddings: Mapping[str, Embedding],
-        rejections: Mapping[str, str],
-        reused: Collection[str] = (),
-        now: datetime,
-    ) -> Pool | None:
+        marks_of: int | None = None,
+    ) -> Change:
         """
-        Store *embeddings* by image_id, mark them and the *rejections* done, renew the lease.
+        Keep what *decide* makes of the record; of many changes at once each sees the one before.
 
-        *reused* are images that had an embedding of *model_revision* before: embedded, too.
+        Args:
+            decide: a pure function of the record, of None where there is none or it is damaged;
+                it may be called again. What it returns replaces the record, unless None.
+            marks_of: the generation whose marks it needs; without, the record comes without.
 
-        The generation becomes ready when nothing is pending. Doing it twice equals once.
-        Embeddings are stored even when the generation is over (they are keyed by image and
-        model); then the answer is None.
+        Raises:
+            InvalidRequest: the listing takes more than is kept, or a text is no Unicode.
+        """
+
+    def members(self, pool_id: str, generation: int) -> Members | None:
+        """
+        Return what the generation's listing has, and what became of it.
+
+        None while none is recorded, or where it is damaged. Those of the generation that was
+        ready before the current one can be read until that is ready, too.
+        """
+
+    def unfinished(self) -> Sequence[Pool]:
+        """Return the pools whose current generation is in progress, requested first first."""
+
+    def check(self) -> None:
+        """Return when they answer, else raise Unavailable."""
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+class Library(Protocol):
+    """Images, and their embeddings by image and model.
+
+    Each method raises Unavailable when it does not answer; some of what was to be stored may be.
+    """
+
+    def put(
+        self, images: Sequence[Image], embeddings: Mapping[str, Embedding], model_revision: str
+    ) -> set[str]:
+        """
+        Store *images*, and the embeddings of *model_revision* of those that are in *embeddings*.
+
+        What is there of an image, or of it and the model, is replaced. An image of which no
+        embedding of the model is stored may be left out.
+
+        Returns:
+            those of *images* that have an embedding of *model_revision* now.
+
+        Raises:
+            Bug: an embedding is not one finite row; nothing is stored.
         """
 
     def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
         """Return those of *image_ids* that have an embedding of *model_revision*."""
 
-    def packed_pool(self, pool_id: str, generation: int, model_revision: str) -> PackedPool:
-        """Return the generation's images that have an embedding, in listing order."""
-
-    def reopen(
-        self, pool_id: str, generation: int, model_revision: str, now: datetime
-    ) -> Pool | None:
+    def vectors(
+        self, image_ids: Sequence[str], model_revision: str
+    ) -> tuple[list[str], Embeddings]:
         """
-        Put a ready current generation back to `embedding` when *model_revision* lacks images.
+        Return those of *image_ids* that have a sound embedding, in order, and a row for each.
 
-        Images with no embedding of that revision become pending; rejected ones stay rejected,
-        and `pool.ready` is None until the generation is ready again.
-        Exactly one of many concurrent callers gets the pool, and must publish a FetchJob. None
-        when nothing is missing or the generation is not the current, ready one.
-        """
-
-    def record_error(self, pool_id: str, generation: int, reason: str) -> None:
-        """Keep *reason* as why the last attempt on a generation in progress failed."""
-
-    def fail(self, pool_id: str, generation: int, reason: str, now: datetime) -> Pool | None:
-        """
-        Mark a generation in progress failed until the policy's retry time. None as above.
-
-        A reason already recorded by `record_error` is kept in place of *reason*.
+        Damaged ones are deleted: they are to be made anew.
         """
 
     def nearest(
         self, query: Embedding, k: int, model_revision: str
     ) -> Sequence[tuple[Image, float]]:
         """
-        Return the *k*, at most 1000, images of the catalog nearest to *query*, with their cosines.
+        Return the *k*, at most 1000, images nearest to *query*, with their cosines.
 
         Best first, ties by image_id; only embeddings of *model_revision* are looked at. Of very
         many, an adapter may miss some: it says from when on, and how many at the most.
@@ -171,14 +165,14 @@ class Catalog(Protocol):
         says when.
         """
 
-    def check(self) -> None:
-        """Return when the catalog answers, else raise Unavailable."""
+    def close(self) -> None:
+        """Close what is open."""
 
 
 @dataclass(frozen=True)
 class Slot(Generic[SlotKey, Value]):
     """
-    A kind of value in the cache; `imagesearch/cache_slots.py` declares them all.
+    A kind of value in the cache; `imagesearch/usecases/cache_slots.py` declares them all.
 
     Attributes:
         prefix: the first part of its keys, its own.
@@ -256,17 +250,11 @@ class Publisher(Protocol):
 class ImageSource(Protocol):
     """Where images come from."""
 
-    def list_images(
-        self,
-        keyword: str,
-        options: SourceOptions,
-        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
-    ) -> Listing:
+    def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         """
-        Return up to `options.pool_size` images for *keyword*.
+        Yield what is offered for *keyword*, page by page, each as soon as it is read.
 
-        Args:
-            on_page: is given the images of each page of the listing as soon as that is read.
+        No image is on two pages, and there are `options.pool_size` of them in all at the most.
 
         Raises:
             SourceRefused: it will never answer this request.

@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-from imagesearch.domain.pools import CATEGORIES, COLORS, LANGUAGES
-
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # of a host's name
 
@@ -129,11 +127,6 @@ def _origin(text: str) -> str:
     return origin
 
 
-def _colors(text: str) -> str:
-    # Not sorted: the list is part of what a pool is known by.
-    return ",".join(_color(one) for one in map(str.strip, text.split(",")) if one)
-
-
 def _not_for_a_shell(text: str) -> str:
     """Return the path *text*, which nothing else than this program reads."""
     if text[:1] in _QUOTES:
@@ -168,7 +161,9 @@ def _certificates(text: str) -> str:
     return text
 
 
-def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    """Return what lets a text of *choices* through, and raises ValueError with them otherwise."""
+
     def check(text: str) -> str:
         if text not in choices:
             raise ValueError(f"must be one of {' '.join(choices)}")
@@ -177,7 +172,9 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
     return check
 
 
-def _like(pattern: str, meaning: str) -> Callable[[str], str]:
+def like(pattern: str, meaning: str) -> Callable[[str], str]:
+    """Return what lets a text through that is *pattern*, else raises ValueError with *meaning*."""
+
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"must be {meaning}")
@@ -186,37 +183,29 @@ def _like(pattern: str, meaning: str) -> Callable[[str], str]:
     return check
 
 
-def _of_text(change: Callable[[str], str]) -> BeforeValidator:
+def of_text(change: Callable[[str], str]) -> BeforeValidator:
     """Have *change* done to a text, in whatever type it ends; pydantic refuses what is none."""
     return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
 
 
-_color = _one_of(COLORS)
-_LOWER = _of_text(str.lower)
-_ONE_LINE = _of_text(_on_one_line)
-_PATH = _of_text(_not_for_a_shell)
+lower = of_text(str.lower)
+_ONE_LINE = of_text(_on_one_line)
+_PATH = of_text(_not_for_a_shell)
 
-Lower = Annotated[Value, _LOWER]
-Upper = Annotated[Value, _of_text(str.upper)]
-Language = Annotated[str, AfterValidator(_one_of(LANGUAGES)), _LOWER]
-Category = Annotated[str, AfterValidator(_one_of(CATEGORIES)), _LOWER]
-Colors = Annotated[str, AfterValidator(_colors), _LOWER]
+Lower = Annotated[Value, lower]
+Upper = Annotated[Value, of_text(str.upper)]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(http_url)]
 Origins = Annotated[str, AfterValidator(_origins)]
 Checkpoint = Annotated[str, AfterValidator(_home_expanded), _PATH, _ONE_LINE]
-Folder = Annotated[Path, _of_text(_home_expanded), _PATH, _ONE_LINE]
+Folder = Annotated[Path, of_text(_home_expanded), _PATH, _ONE_LINE]
 Secret = Annotated[SecretStr, _ONE_LINE]
-# Pixabay's are digits, a hyphen and hexadecimal digits; what a URL would have to escape is none.
-ApiKey = Annotated[
-    SecretStr, _of_text(_like(r"[A-Za-z0-9_-]+", "letters, digits, - and _ alone, with no quotes"))
-]
 Certificates = Annotated[str, AfterValidator(_certificates)]
 # https://cloud.google.com/resource-manager/docs/creating-managing-projects; old ones have a domain.
 ProjectId = Annotated[
     str,
     AfterValidator(
-        _like(
+        like(
             r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
             "a project id: 6 to 30 small letters, digits and hyphens, the first a letter",
         )
@@ -226,7 +215,7 @@ ProjectId = Annotated[
 Bucket = Annotated[
     str,
     AfterValidator(
-        _like(
+        like(
             r"[a-z0-9]([a-z0-9._-]{0,220}[a-z0-9])?",
             "a bucket's name without gs://: small letters, digits, -, _ and .",
         )
@@ -236,7 +225,7 @@ Bucket = Annotated[
 Database = Annotated[
     str,
     AfterValidator(
-        _like(
+        like(
             r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]",
             "(default), or 4 to 63 small letters, digits and hyphens, the first a letter",
         )

@@ -9,61 +9,81 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolPolicy, SourceOptions
+from imagesearch.installation import ROOT, default_data_dir
 from imagesearch.setting_types import (
-    ApiKey,
     Bucket,
-    Category,
     Certificates,
     Checkpoint,
-    Colors,
     Database,
     Folder,
     Host,
-    Language,
     Lower,
     Origins,
     ProjectId,
     Secret,
     Upper,
     Url,
+    lower,
+    one_of,
     readable,
     trimmed,
 )
+from imagesearch.sources import SOURCES
+from imagesearch.sources.declaration import Declaration
+from imagesearch.sources.demo import DEMO
 
-_ROOT = Path(__file__).resolve().parents[1]
-DEMO_MODEL = _ROOT / "models" / "demo"
+DEMO_MODEL = ROOT / "models" / "demo"
 DEFAULT_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+DEFAULT_DATA_DIR = default_data_dir()
 
 _SECRETS = ("_key", "_auth_string", "_ca")  # a key may be pasted where certificates belong
 _DAY_SECONDS = 86_400
 
 
 class Settings(BaseModel):
-    """Every setting is an environment variable of the field's name in capitals."""
+    """
+    Every setting is an environment variable of the field's name in capitals.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Those of an image source are in its own file; what `load_settings` returns has them, too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     edition: Lower[Literal["embedded", "cloud"]] = Field(
         "embedded",
         description="`embedded`: one process and no account; `cloud`: Google Cloud, or its "
         "emulators, with a process for each service.",
     )
-    # Not HOST and LANGUAGE, which shells and desktops set for purposes of their own.
+    # Not HOST, which shells set for purposes of their own.
     bind_address: Host = Field(
         "127.0.0.1", description="Address that `imagesearch serve` listens on."
     )
     port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
     data_dir: Folder = Field(
-        Path(".data"), description="Folder of the embedded edition's images, catalog and bus."
+        cast("Path", DEFAULT_DATA_DIR),  # a text: its ~ is expanded as a person's is
+        validate_default=True,
+        description="Folder of the embedded edition's images, catalog and bus; where pip installed "
+        "the program, the user's own by default, such as `~/.local/share/imagesearch`.",
     )
-    pixabay_api_key: ApiKey | None = Field(
-        None, description="Key of the Pixabay API; without one the demo gallery stands in."
+    source: Annotated[str, AfterValidator(one_of(tuple(SOURCES))), lower] = Field(
+        "",
+        description="Where images come from, such as `demo`; empty: Pixabay if "
+        "`PIXABAY_API_KEY` is set, else the demo.",
     )
     clip_model: Checkpoint = Field(
         "",
@@ -71,24 +91,12 @@ class Settings(BaseModel):
         f"`{DEFAULT_MODEL}`, on the demo `models/demo`.",
     )
     pool_size: int = Field(200, ge=3, le=500, description="Images fetched for a keyword.")
-    keyword_language: Language = Field(
-        "en", description="Language of the keywords, as Pixabay spells it."
-    )
-    orientation: Lower[Literal["all", "horizontal", "vertical"]] = Field(
-        "all", description="Orientation of the images."
-    )
-    image_category: Category = Field(
-        "", description="Pixabay's category, such as `animals`; empty: all."
-    )
-    image_colors: Colors = Field(
-        "", description="Pixabay's colours, comma separated, such as `red,blue`; empty: all."
-    )
-    safesearch: bool = Field(True, description="Only images suitable for all ages.")
-    pool_max_age_seconds: float = Field(
-        _DAY_SECONDS,
+    pool_max_age_seconds: float | None = Field(
+        None,
         ge=1,
         le=366 * _DAY_SECONDS,
-        description="Age at which a pool is stale; Pixabay asks for 24 hours.",
+        description="Age at which a pool is stale; empty: what the source asks for, Pixabay for "
+        "`86400`, which are 24 hours.",
     )
     lease_seconds: float = Field(
         60,
@@ -150,11 +158,6 @@ class Settings(BaseModel):
     redis_server_ca: Certificates = Field(
         "", description="Its certificate authorities in PEM; given, TLS is spoken."
     )
-    gallery_url: Url = Field(
-        "",
-        description="URL of a demo gallery that stands in for Pixabay in the cloud edition; the "
-        "embedded one runs its own.",
-    )
     trusted_proxies: int = Field(
         0,
         ge=0,
@@ -173,13 +176,26 @@ class Settings(BaseModel):
         return readable(value)
 
     @property
-    def is_demo(self) -> bool:
-        """
-        True when drawn pictures and the small demo model stand in for Pixabay and CLIP.
+    def image_source(self) -> Declaration:
+        """Where images come from."""
+        if self.source:
+            return SOURCES[self.source]
+        return next(source for source in SOURCES.values() if source.is_default(self))
 
-        In the cloud only the fetcher holds the key of Pixabay, so that its lack tells nothing.
-        """
-        return bool(self.gallery_url) if self.edition == "cloud" else self.pixabay_api_key is None
+    @property
+    def source_secrets(self) -> dict[str, str]:
+        """By variable, the secrets that the image source is connected with."""
+        needed = {name: getattr(self, name) for name in self.image_source.needs}
+        return {
+            name.upper(): secret.get_secret_value()
+            for name, secret in needed.items()
+            if isinstance(secret, SecretStr)
+        }
+
+    @property
+    def is_demo(self) -> bool:
+        """True when drawn pictures and the small demo model stand in for Pixabay and CLIP."""
+        return self.image_source is DEMO
 
     @property
     def model(self) -> str:
@@ -189,20 +205,14 @@ class Settings(BaseModel):
     @property
     def policy(self) -> PoolPolicy:
         """The durations of a pool's life."""
-        return PoolPolicy(self.pool_max_age_seconds, self.lease_seconds, self.retry_seconds)
+        max_age_seconds = self.pool_max_age_seconds or self.image_source.max_age_seconds
+        return PoolPolicy(max_age_seconds, self.lease_seconds, self.retry_seconds)
 
     @property
     def source_options(self) -> SourceOptions:
         """What is asked of the image source besides the keyword."""
-        return SourceOptions(
-            source="demo" if self.is_demo else "pixabay",
-            language=self.keyword_language,
-            orientation=self.orientation,
-            category=self.image_category,
-            colors=self.image_colors,
-            safesearch=self.safesearch,
-            pool_size=self.pool_size,
-        )
+        source = self.image_source
+        return SourceOptions(source.name, pool_size=self.pool_size, **source.options(self))
 
     def images_url(self, host_url: str) -> str:
         """Return the URL that the names of stored images are appended to, after a slash."""
@@ -218,6 +228,11 @@ class Settings(BaseModel):
         return frozenset(filter(None, self.allowed_origins.split(",")))
 
 
+_of_sources: Any = dict.fromkeys(source.settings for source in SOURCES.values())
+AllSettings: type[Settings] = create_model("AllSettings", __base__=(Settings, *_of_sources))
+"""The settings with those of every image source."""
+
+
 def load_settings(**overrides: object) -> Settings:
     """
     Read the settings from the environment; *overrides* win. What is empty or blank is not set.
@@ -225,10 +240,10 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         InvalidRequest: a line for each bad setting, with its name, bound and value.
     """
-    found = {name: os.environ.get(name.upper()) for name in Settings.model_fields}
+    found = {name: os.environ.get(name.upper()) for name in AllSettings.model_fields}
     typed = {name: trimmed(value) for name, value in {**found, **overrides}.items()}
     try:
-        return Settings.model_validate(
+        return AllSettings.model_validate(
             {name: value for name, value in typed.items() if value not in (None, "")}
         )
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 Each request is a unit of work with a line in the log, but for a push, whose message has its own.
 Scoring is `imagesearch/usecases/score.py`, embedding `imagesearch/usecases/embed.py`, the model
-`clip.py`.
+`encoder.py`.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def create() -> Starlette:
         Unavailable: a bad setting, or the model cannot be loaded.
     """
     settings = bootstrap.cloud_settings()
-    from inference_service.clip import ClipEncoder  # here: a mounted app brings its own encoder
+    from inference_service.encoder import ModelEncoder  # here: a mounted app brings its own encoder
 
-    encoder = ClipEncoder.load(settings.model)
+    encoder = ModelEncoder.load(settings.model)
     services = CloudServices(settings, encoder=encoder)
 
     @asynccontextmanager

@@ -1,8 +1,8 @@
-"""Puts a CLIP checkpoint into a folder while the container image is built; it runs on its own.
+"""Puts a checkpoint into a folder while the container image is built.
 
-Which of its files decide what the embeddings are says `model_folder.py`, which finds them later.
+Of ours it imports `checkpoint_files.py` alone: a change of other code must not download weights.
 
-Usage: python bake_model.py MODEL REVISION FOLDER
+Usage: python -m inference_service.bake_model MODEL REVISION FOLDER
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-# As in model_folder.py, which cannot be imported: a change of the code must not download weights.
-CONFIG_FILES = ("*.json", "merges.txt")
-SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
-PICKLES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
+from inference_service.checkpoint_files import CONFIG_FILES, PICKLES, SAFETENSORS
 
 
 class CannotBake(Exception):

@@ -1,6 +1,6 @@
 """A bounded queue and the threads that run a function on what waits in it, in batches.
 
-What the function computes is its owner's business: see `clip.py`.
+What the function computes is its owner's business: see `encoder.py`.
 """
 
 from __future__ import annotations

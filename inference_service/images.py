@@ -1,6 +1,6 @@
 """Encoded bytes of an image to the pixels that a model takes, or to the reason why there are none.
 
-What the bytes are is read in `picture_files.py`; the model itself is in `clip.py`.
+What the bytes are is read in `picture_files.py`; the model itself is in `model.py`.
 """
 
 from __future__ import annotations

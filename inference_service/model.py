@@ -1,6 +1,7 @@
-"""A CLIP in this process: texts and pictures in, embeddings out, one call at a time.
+"""A model in this process: texts and pictures in, embeddings out, one call at a time.
 
-Its arithmetic is in `openvino_clip.py` and `torch_clip.py`; the queues before it in `clip.py`.
+What it is made of is its family's business, in `families/`; its arithmetic is in `runtimes/`, the
+queues before it are in `encoder.py`.
 """
 
 from __future__ import annotations
@@ -15,39 +16,34 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
 
 from imagesearch.domain.images import Embeddings
 from imagesearch.ports import TextEmbedding
-from inference_service.checkpoint import Config, Weights, read_tokenizer, read_weights
+from inference_service.checkpoint import Weights, check_weights, read_weights
+from inference_service.families import FAMILIES
+from inference_service.family import Family, Tokenize
 from inference_service.images import Decoding, Framing, Pixels, plan
+from inference_service.json_part import JsonPart
 from inference_service.processor_config import read_framing
-from inference_service.typed_text import straightened
+from inference_service.torch_extra import INSTALL, torch_needed
 
 logger = logging.getLogger(__name__)
 
 
 class Towers(Protocol):
     """
-    A CLIP's text and vision towers: the first for one thread at a time, the second for several.
+    A text and a vision tower: the first for one thread at a time, the second for several.
 
     Attributes:
         image_batch: how many pictures at once it takes to be fast.
         image_threads: how many threads that embed pictures it takes to keep the device busy.
     """
 
-    logit_scale: float
     image_batch: int
     image_threads: int
 
-    def embed_tokens(self, ids: NDArray[np.int32], ends: NDArray[np.int32]) -> Embeddings:
-        """
-        Return (B, D), rows of unit L2 norm.
-
-        Args:
-            ids: (B, T) tokens, padded with the end token.
-            ends: (B,) where the end token of each is.
-        """
+    def embed_tokens(self, ids: NDArray[np.int32], places: NDArray[np.int32]) -> Embeddings:
+        """Return (B, D), rows of unit L2 norm, from ids and places of `Tokens`."""
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
         """
@@ -58,32 +54,34 @@ class Towers(Protocol):
 
 
 @dataclass(frozen=True)
-class Clip:
+class Model:
     """
-    The towers of a model with its tokenizer and the framing of its images.
+    The towers of a checkpoint with its tokenizer and the framing of its images.
 
     Any thread may call `preprocess`, as many as the towers say `embed_images`, one `embed_texts`.
+
+    Attributes:
+        logit_scale: what a cosine is multiplied by to become a logit.
     """
 
-    config: Config
+    family: Family
     towers: Towers
-    tokenizer: Tokenizer
+    tokenize: Tokenize
     framing: Framing
+    logit_scale: float
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> Clip:
+    def load(cls, folder: Path, device: str) -> Model:
         """
         Load the checkpoint in *folder*, whatever precision it was saved in.
 
         Raises:
             ValueError: another architecture, or a part that is missing or does not fit.
             OSError: a file is missing or unreadable.
+            ModuleNotFoundError: it needs torch, which is not installed.
         """
-        config, framing = Config.read(folder), read_framing(folder)
-        _check_fit(config, framing)
-        tokenizer = read_tokenizer(folder, config)
-        weights = read_weights(folder)
-        return cls(config, _towers(config, weights, framing, device), tokenizer, framing)
+        parts = Parts.read(folder)
+        return parts.model(_towers(parts, device))
 
     def preprocess(self, data: bytes) -> Pixels:
         """
@@ -108,26 +106,56 @@ class Clip:
 
     def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
         """Return for each text its embedding, of unit L2 norm."""
-        encodings = [self.tokenizer.encode(straightened(text)) for text in texts]
-        tokens = [self._to_the_end(encoding) for encoding in encodings]
-        ends = np.array([len(one) - 1 for one in tokens], np.int32)
-        ids = np.zeros((len(tokens), ends.max() + 1), np.int32)
-        for row, one in zip(ids, tokens, strict=True):
-            row[:] = one[-1]
-            row[: len(one)] = one
-        vectors = self.towers.embed_tokens(ids, ends)
-        truncated = [bool(encoding.overflowing) for encoding in encodings]
-        return [TextEmbedding(*pair) for pair in zip(vectors, truncated, strict=True)]
-
-    def _to_the_end(self, encoding: Encoding) -> NDArray[np.int32]:
-        """Return the tokens to the one at which the model reads, which sees none after it."""
-        ids = np.array(encoding.ids, np.int32)
-        end = ids.max() if self.config.ends_at_largest else self.config.end_token
-        return ids[: int((ids == end).argmax()) + 1]
+        tokens = self.tokenize(texts)
+        vectors = self.towers.embed_tokens(tokens.ids, tokens.places)
+        return [TextEmbedding(*pair) for pair in zip(vectors, tokens.truncated, strict=True)]
 
 
-def _check_fit(config: Config, framing: Framing) -> None:
-    taken, given = (config.image_side,) * 2, framing.shape
+@dataclass(frozen=True)
+class Parts:
+    """A checkpoint's files, read and held against each other; towers are made of them."""
+
+    family: Family
+    framing: Framing
+    tokenize: Tokenize
+    weights: Weights
+    logit_scale: float
+
+    @classmethod
+    def read(cls, folder: Path) -> Parts:
+        """Raise what `Model.load` raises."""
+        family = read_family(folder)
+        framing = read_framing(folder, family.processor_defaults)
+        _check_fit(family, framing)
+        tokenize = family.read_tokenizer(folder)
+        weights = read_weights(folder)
+        check_weights(weights, family.parameters)
+        family.check(weights)
+        return cls(family, framing, tokenize, weights, family.logit_scale(weights))
+
+    def model(self, towers: Towers) -> Model:
+        """Return the model that computes with *towers*."""
+        return Model(self.family, towers, self.tokenize, self.framing, self.logit_scale)
+
+
+def read_family(folder: Path) -> Family:
+    """
+    Read *folder*/config.json.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is not the configuration of a model of one of the `FAMILIES`.
+    """
+    config = JsonPart.read(folder / "config.json")
+    model_type = config.values.get("model_type")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        supported = " or ".join(map(repr, FAMILIES))
+        raise ValueError(f"its model_type is {model_type!r}, and only {supported} is supported")
+    return FAMILIES[model_type].read(config)
+
+
+def _check_fit(family: Family, framing: Framing) -> None:
+    taken, given = (family.image_side,) * 2, framing.shape
     if given != taken:
         gives = "images of many sizes" if given is None else f"images of {given[0]} x {given[1]}"
         raise ValueError(
@@ -135,23 +163,34 @@ def _check_fit(config: Config, framing: Framing) -> None:
         )
 
 
-def _towers(config: Config, weights: Weights, framing: Framing, device: str) -> Towers:
-    if device == "cpu" and importlib.util.find_spec("openvino"):
-        from inference_service.openvino_clip import OpenVinoTowers
+def _towers(parts: Parts, device: str) -> Towers:
+    why_torch = "CUDA is asked for, which torch drives"
+    if device == "cpu":
+        why_torch = "OpenVINO is not installed, and without it torch computes the model"
+        if importlib.util.find_spec("openvino"):
+            from inference_service.runtimes.openvino import OpenVinoTowers
 
-        try:
-            return OpenVinoTowers(config, weights, framing)
-        except RuntimeError as error:  # what OpenVINO raises
-            logger.warning("OpenVINO does not take the model, torch does: %s", error)
-    from inference_service.torch_clip import TorchTowers  # here: it takes seconds to import
+            try:
+                return OpenVinoTowers(parts.family, parts.weights, parts.framing)
+            except RuntimeError as error:  # what OpenVINO raises
+                logger.warning("OpenVINO does not take the model, torch is tried: %s", error)
+                why_torch = "OpenVINO does not take the model, and torch might"
+    with torch_needed(why_torch):
+        from inference_service.runtimes.torch import TorchTowers  # here: it takes seconds to import
 
-    return TorchTowers(config, weights, framing, device)
+    return TorchTowers(parts.family, parts.weights, parts.framing, device)
 
 
 def fastest_device() -> str:
     """Return cuda when there is a GPU for it; torch, which takes long to import, knows for sure."""
-    if sys.platform == "linux" and not Path("/dev/nvidiactl").exists():
+    has_no_cuda = sys.platform == "darwin" or (
+        sys.platform == "linux" and not Path("/dev/nvidiactl").exists()
+    )
+    if has_no_cuda:
         return "cpu"
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:
+        logger.info("the CPU computes; a GPU for CUDA needs torch: %s", INSTALL)
+        return "cpu"
     return "cuda" if torch.cuda.is_available() else "cpu"

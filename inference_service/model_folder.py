@@ -9,14 +9,12 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The files of a checkpoint that decide what its embeddings are; weights come in either format.
-CONFIG_FILES = ("*.json", "merges.txt")
-SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
-PICKLES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
+from inference_service.checkpoint_files import CONFIG_FILES, PICKLES, SAFETENSORS, matching
+from inference_service.families import FAMILIES
+
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
 
 logger = logging.getLogger(__name__)
@@ -72,24 +70,16 @@ class ModelFolder:
         return f"{re.sub(r'[^A-Za-z0-9._-]', '_', self.name)[:48]}-{digits[:12]}"
 
 
-def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Return the files in *folder* that match the first of *patterns* that any file matches."""
-    for pattern in patterns:
-        if found := sorted(folder.glob(pattern)):
-            return found
-    return []
-
-
 def _inner(folder: Path) -> Path:
     """
     Return *folder*, or the one inside of it that is a checkpoint.
 
-    sentence-transformers puts one into 0_CLIPModel, the hub's cache into snapshots/COMMIT.
+    sentence-transformers puts one into a folder inside, the hub's cache into snapshots/COMMIT.
     """
-    if _is_clip(folder / "config.json"):
+    if _is_checkpoint(folder / "config.json"):
         return folder
     configs = [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
-    found = sorted(config.parent for config in configs if _is_clip(config))
+    found = sorted(config.parent for config in configs if _is_checkpoint(config))
     if len(found) > 1:
         names = ", ".join(str(one.relative_to(folder)) for one in found)
         raise ValueError(f"it holds several checkpoints, of which one must be named: {names}")
@@ -115,13 +105,13 @@ def _without_config(folder: Path) -> str:
     if next(folder.glob("open_clip*"), None):
         return f"it is a checkpoint of open_clip, and {needed}"
     if (folder / "modules.json").exists():
-        return f"it is a model of sentence-transformers without a CLIPModel folder, and {needed}"
+        return f"it is a model of sentence-transformers without a checkpoint inside, and {needed}"
     return f"it has no config.json: {needed}"
 
 
-def _is_clip(config: Path) -> bool:
+def _is_checkpoint(config: Path) -> bool:
     try:
-        return bool(json.loads(config.read_bytes())["model_type"] == "clip")
+        return bool(json.loads(config.read_bytes())["model_type"] in FAMILIES)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +12,24 @@ from PIL import Image
 from inference_service.images import Framing
 from inference_service.json_part import JsonPart
 
-MOST_SIDE = 4096  # pixels; the largest CLIPs take 448
+MOST_SIDE = 4096  # pixels; the largest models take 512
 MOST_INPUT = 20.0  # of a normalised colour, which OpenAI's mean and deviation put from -1.8 to 2.2
-_CLIP_PROCESSOR = {
-    "do_resize": True,
-    "do_rescale": True,
-    "do_normalize": True,
-    "do_center_crop": True,
-    "size": 224,
-    "crop_size": 224,
-    "resample": Image.Resampling.BICUBIC,
-    "rescale_factor": 1 / 255,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}  # what `transformers` takes for a key that the file leaves out
 
 
-def read_framing(folder: Path) -> Framing:
+def read_framing(folder: Path, defaults: Mapping[str, Any]) -> Framing:
     """
     Read processor_config.json or preprocessor_config.json of the checkpoint in *folder*.
+
+    Args:
+        defaults: what the checkpoint's family takes for a key that the file leaves out: do_resize,
+            do_rescale, do_normalize, do_center_crop, size, crop_size, resample, rescale_factor,
+            image_mean, image_std.
 
     Raises:
         OSError: there is neither.
         ValueError: it asks for what `Framing` does not do, or for what cannot be.
     """
-    told = _told(folder)
+    told = _told(folder, defaults)
     for step in ("do_resize", "do_rescale", "do_normalize"):
         if told.values[step] is not True:
             raise told.wrong(step, "true")
@@ -56,7 +50,7 @@ def read_framing(folder: Path) -> Framing:
     return framing
 
 
-def _told(folder: Path) -> JsonPart:
+def _told(folder: Path, defaults: Mapping[str, Any]) -> JsonPart:
     whole = folder / "processor_config.json"
     told = JsonPart.read(whole).part("image_processor") if whole.exists() else None
     if told is None or not told.values:
@@ -65,7 +59,7 @@ def _told(folder: Path) -> JsonPart:
             raise FileNotFoundError("it has no preprocessor_config.json and no image processor")
         told = JsonPart.read(path)
     given = {name: value for name, value in told.values.items() if value is not None}
-    return JsonPart(told.file, told.name, {**_CLIP_PROCESSOR, **given})
+    return JsonPart(told.file, told.name, {**defaults, **given})
 
 
 def _normalisation(told: JsonPart) -> tuple[list[float], list[float]]:

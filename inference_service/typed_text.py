@@ -1,6 +1,6 @@
-"""Text as people type and paste it, made what CLIP's models were shown in training.
+"""Text as people type and paste it, made what models were shown in training.
 
-The tokens themselves are the checkpoint's tokenizer's business: see `checkpoint.py`.
+The tokens themselves are the business of a family's tokenizer: see `families/`.
 """
 
 from __future__ import annotations

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from imagesearch.settings import Settings
+from imagesearch.settings import AllSettings
 from tests.log_lines import log, logging_as_it_was  # noqa: F401 - fixtures
+from tests.once import SHARED
 from tests.world import World
 
 # An example of test_values.py takes 0.3 ms alone, and the slowest of 100 took 84 ms beside 24 busy
@@ -21,32 +23,94 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("shared")
 
 # A developer's own settings are nothing that a test should see, nor its child processes.
-for name in Settings.model_fields:
+for name in AllSettings.model_fields:
     os.environ.pop(name.upper(), None)
 
 
-# The files that take longest, which `--no-loadscope-reorder` begins with: one of them left to the
-# end would be waited for by the other workers.
-_FIRST = (
-    "test_emulators.py",
-    "test_packaged_functions.py",
-    "test_clip.py",
+# One worker runs the files of a group one after the other, so that they share a session's stack of
+# emulators; all other files are a group each. The order is that in which workers take them: one of
+# the long ones left to the end would be waited for by the others.
+GROUPS = {
+    "faults": ("test_cloud_outages.py", "test_cloud_ends.py", "test_cloud_overload.py"),
+    "emulators": ("test_emulators.py", "test_readme.py"),
+    "messages": ("test_cloud_messages.py", "test_cloud_pools.py"),
+    "packages": ("test_packaged_functions.py",),
+    "wheel": ("test_wheel.py",),
+    "clip": ("test_clip.py",),
+    "benchmarks": ("test_benchmarks.py",),
+    "firestore": ("test_firestore.py", "test_catalog.py", "test_costs_counts.py"),
+    "server": ("test_pipeline.py", "test_cli.py", "test_hostile_requests.py"),
+    "page": ("test_page.py",),
+}
+_GROUP_OF = {file: name for name, files in GROUPS.items() for file in files}
+_ORDER = list(_GROUP_OF)
+
+# What `make check` leaves to `make test`, unread: each starts Terraform, installs or packages,
+# imports torch, or starts a process for nearly every test.
+SLOW = {
     "test_benchmarks.py",
-    "test_cloud_outages.py",
-    "test_cloud_pools.py",
-    "test_cloud_messages.py",
-    "test_cli.py",
-    "test_pipeline.py",
-    "test_firestore.py",
-    "test_catalog.py",
-    "test_page.py",
-    "test_readme.py",
-)
+    "test_check_plan.py",
+    "test_checkpoint.py",
+    "test_clip.py",
+    "test_cloudbuild_steps.py",
+    "test_cold_start.py",
+    "test_container.py",
+    "test_costs.py",
+    "test_demo_model.py",
+    "test_deploy_page.py",
+    "test_first_deployment.py",
+    "test_makefile.py",
+    "test_overload.py",
+    "test_package_function.py",
+    "test_terminal.py",
+    "test_terraform.py",
+    "test_terraform_alerts.py",
+    "test_terraform_grants.py",
+    "test_torch_extra.py",
+    "test_typed_text.py",
+}
+FAST = "not slow"  # what `make check` gives as -m
+_SLOW_FOLDERS = {"e2e"}
+# Fixtures that start a server: all tests that have one are slow.
+_SERVERS = {"firestore_host", "pubsub_host", "redis_server", "storage_url"}
 
 
+def is_slow(path: Path) -> bool:
+    """True for a file of slow tests alone, and for a folder of them."""
+    return path.name in SLOW or bool(_SLOW_FOLDERS & {path.name, path.parent.name})
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave slow files unread where nothing of them is wanted: some import torch."""
+    return True if config.option.markexpr == FAST and is_slow(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the longest files first; each file keeps its order."""
-    items.sort(key=lambda item: _FIRST.index(item.path.name) if item.path.name in _FIRST else 99)
+    """Mark what is slow, and put the tests of the longest files first, each file in its order."""
+    items.sort(key=lambda item: _ORDER.index(item.path.name) if item.path.name in _ORDER else 99)
+    for item in items:
+        if is_slow(item.path) or _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.xdist_group(_GROUP_OF.get(item.path.name, item.path.stem)))
+
+
+_shared = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts the workers, which inherit it
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of `once.py`, in the first process of a run."""
+    if SHARED not in os.environ:
+        config.stash[_shared] = tempfile.TemporaryDirectory(prefix="imagesearch-tests-")
+        os.environ[SHARED] = config.stash[_shared].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it, in the process that made it."""
+    if _shared in config.stash:
+        del os.environ[SHARED]
+        config.stash[_shared].cleanup()
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.once import once
+
 ROOT = Path(__file__).resolve().parents[1]
 TERRAFORM = ROOT / "terraform"
 OFFLINE_PROVIDERS = ROOT.parent / "shared" / "terraform-check" / "check"
@@ -127,8 +129,13 @@ def _tested() -> tuple[list[dict[str, Any]] | None, Mapping[str, list[str]]]:
     Return what `terraform test` reports of RUNS, each over its own state; None: no network.
 
     With it what `terraform graph` says: the address of each resource, without a key, and those
-    that it waits for by itself.
+    that it waits for by itself. All workers share one run of it.
     """
+    messages, edges = once("terraform", _test)
+    return messages, edges
+
+
+def _test() -> tuple[list[dict[str, Any]] | None, Mapping[str, list[str]]]:
     with TemporaryDirectory(prefix="terraform-") as folder:
         _copy(Path(folder))
         for name, variables in RUNS.items():

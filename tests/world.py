@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,15 +17,17 @@ import numpy as np
 
 from imagesearch import telemetry
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
-from imagesearch.domain.queries import SearchRequest
+from imagesearch.domain.queries import Query, SearchRequest
+from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
+from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.usecases.search import Search, SearchAnswer
 from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
@@ -89,20 +91,12 @@ class TwinSource:
     downloads: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def list_images(
-        self,
-        keyword: str,
-        options: SourceOptions,
-        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
-    ) -> Listing:
+    def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         with self.lock:
             self.listings += 1
         if self.listing_errors:
             raise self.listing_errors.pop(0)
-        listing = self.offers.get(keyword, Listing(()))
-        if on_page is not None:
-            on_page(listing.images)
-        return listing
+        yield self.offers.get(keyword, Listing(()))
 
     def download(self, image: ListedImage) -> bytes:
         image_id = image.image.image_id
@@ -162,13 +156,19 @@ class Outbox:
         self.messages.append(type(message).model_validate_json(message.model_dump_json()))
 
 
+def catalog_at(path: Path, *, on_new_file: Callable[[], None] = lambda: None) -> Catalog:
+    """Return the catalog in the file *path*."""
+    return sqlite_catalog(SqliteFile(path, on_new_file=on_new_file), PoolPolicy())
+
+
 class World:
     """One imagesearch whose time and messages are in a test's hands."""
 
     def __init__(self, folder: Path) -> None:
         self.policy = PoolPolicy()
         self.clock = SetClock()
-        self.catalog = SqliteCatalog(folder / "catalog.sqlite", self.policy)
+        self.file = SqliteFile(folder / "catalog.sqlite")
+        self.catalog = sqlite_catalog(self.file, self.policy)
         self.cache: Cache = InProcessCache()
         self.limiter: RateLimiter = InProcessLimiter()
         self.store = FolderStore(folder / "images")
@@ -227,7 +227,8 @@ class World:
     def ask(self, keyword: str = "horse", **changes: object) -> SearchAnswer:
         """Search *keyword* without waiting, unless told otherwise."""
         request = {"query": "twin-3", "top_k": 5, "wait_seconds": 0.0, **changes}
-        return self.search(SearchRequest(keyword, **request))  # type: ignore[arg-type]
+        query = Query.of_text(str(request.pop("query")))
+        return self.search(SearchRequest(keyword, query, **request))  # type: ignore[arg-type]
 
     def take(self) -> Message:
         """Take the oldest message out of the outbox."""

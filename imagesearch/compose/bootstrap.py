@@ -15,26 +15,34 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from imagesearch import logs
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import InvalidRequest, Unavailable
-from imagesearch.ports import Cache, Catalog, Encoder, ImageStore, Publisher, RateLimiter, Scorer
+from imagesearch.ports import (
+    Cache,
+    Encoder,
+    ImageSource,
+    ImageStore,
+    Publisher,
+    RateLimiter,
+    Scorer,
+)
 from imagesearch.settings import Settings, load_settings
+from imagesearch.sources.declaration import Tools
 
 # A use case or an adapter is imported where it is built: a function that answers its first
 # request must not wait for numpy, or for the clients of requests that it may never get.
 if TYPE_CHECKING:
     from imagesearch.adapters.buses.pubsub import PubsubPublisher
     from imagesearch.adapters.caches.memorystore import Memorystore
-    from imagesearch.adapters.firestore import FirestoreCatalog
+    from imagesearch.adapters.firestore import Firestore
     from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
     from imagesearch.adapters.stores.gcs import GcsStore
+    from imagesearch.domain.pools import PoolPolicy
     from imagesearch.sources.download import Downloader
-    from imagesearch.sources.pixabay import Pixabay
     from imagesearch.usecases.embed import Embed
     from imagesearch.usecases.fetch import Fetch, GiveUp
+    from imagesearch.usecases.pools import Catalog
     from imagesearch.usecases.score import Score
     from imagesearch.usecases.search import Search
 
-PIXABAY_LIMIT, PIXABAY_PERIOD_SECONDS = 100, 60.0  # requests per key, Pixabay's own limit
-GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
 _PORTS = ("source", "publisher", "scorer", "embedder", "store", "memorystore", "catalog")
 
 Built = TypeVar("Built", covariant=True)
@@ -114,27 +122,12 @@ class Services(ABC):
         return self._encoder
 
     @shared
-    def source(self) -> Pixabay:
-        """Pixabay, or the demo gallery that answers like it."""
-        from imagesearch.sources.pixabay import Pixabay
-
-        if not self.settings.is_demo:
-            return Pixabay(
-                api_key=self._required("pixabay_api_key").get_secret_value(),
-                downloader=self._downloader(),
-                take_quota=self._take_quota,
-                clock=self.clock,
-            )
-        gallery_url = self._required("gallery_url")
-        return Pixabay(
-            api_url=f"{gallery_url}/api/",
-            api_key=GALLERY_KEY,
-            source="demo",
-            credit_source="the demo gallery",
-            downloader=self._downloader(gallery_url),
-            take_quota=self._take_quota,
-            clock=self.clock,
-        )
+    def source(self) -> ImageSource:
+        """Where images come from."""
+        source = self.settings.image_source
+        for name in source.needs:
+            self._required(name)
+        return source.connect(self.settings, Tools(self._downloader, self.take_quota, self.clock))
 
     def _required(self, name: str) -> Any:
         """Return a setting that this process cannot do without; Unavailable when it is empty."""
@@ -143,18 +136,25 @@ class Services(ABC):
             raise Unavailable(f"the setting {name.upper()} is missing")
         return value
 
-    def _downloader(self, allowed_origin: str | None = None) -> Downloader:
+    def _downloader(self, allowed_origin: str | None) -> Downloader:
         from imagesearch.sources.download import Downloader
+        from imagesearch.sources.exchange import Limits
 
         return Downloader(
+            self.settings.image_source.hosts,
+            clock=self.clock,
+            limits=Limits(max_bytes=self.settings.max_image_bytes),
             allowed_origin=allowed_origin,
             connections=self.settings.download_connections,
-            max_bytes=self.settings.max_image_bytes,
         )
 
-    def _take_quota(self) -> float:
+    def take_quota(self) -> float:
+        """Take a request of the source's quota; return 0.0, or the seconds until there is one."""
+        source = self.settings.image_source
         return self.limiter.take_token(
-            "quota:pixabay", limit=PIXABAY_LIMIT, period_seconds=PIXABAY_PERIOD_SECONDS
+            f"quota:{source.name}",
+            limit=source.quota.requests,
+            period_seconds=source.quota.period_seconds,
         )
 
     @shared
@@ -241,15 +241,13 @@ class CloudServices(Services):
     """The services of a process of the cloud edition, on Google Cloud or on its emulators."""
 
     @shared
-    def catalog(self) -> FirestoreCatalog:
+    def catalog(self) -> Catalog:
         """Firestore."""
         from imagesearch.adapters import firestore
 
-        return firestore.connect(
-            self._required("google_cloud_project"),
-            self.settings.policy,
-            database=self.settings.firestore_database,
-        )
+        project = self._required("google_cloud_project")
+        database = firestore.connect(project, database=self.settings.firestore_database)
+        return firestore_catalog(database, self.settings.policy)
 
     @shared
     def cache(self) -> Cache:
@@ -321,6 +319,15 @@ class CloudServices(Services):
         # Cloud Run speaks https; what speaks http is on this machine, and asks for no token.
         audience = url if url.startswith("https://") else None
         return CloudRunScorer(url, clock=self.clock, audience=audience)
+
+
+def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
+    """Return the catalog in *database*, which it closes."""
+    from imagesearch.adapters.libraries.firestore import FirestoreLibrary
+    from imagesearch.adapters.pools.firestore import FirestorePools
+    from imagesearch.usecases.pools import Catalog
+
+    return Catalog(FirestorePools(database, policy), FirestoreLibrary(database), policy)
 
 
 _of_this_process: CloudServices | None = None

@@ -7,7 +7,6 @@ unchanged; which pictures a query finds is in `gallery_query`, what they show in
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import html
@@ -16,25 +15,22 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Send
-from starlette.types import Scope as ASGIScope
 
 from imagesearch.demo import drawing, scenes
 from imagesearch.demo.gallery_query import BadParameter, Query, find
 from imagesearch.demo.scenes import Scene
-from imagesearch.local.in_thread import listen, serving
+from imagesearch.sources.demo import GALLERY_KEY
+from imagesearch.sources.pixabay import PIXABAY
 
 Clock = Callable[[], float]
 
@@ -107,10 +103,9 @@ class Tickets:
     """
     Signs the expiring part of an image's address.
 
-    The signature follows from *key* alone, so that an address outlives a restart of the server.
+    The signature follows from the key alone, so that an address outlives a restart of the server.
     """
 
-    key: str
     clock: Clock
 
     def issue(self, scene_id: int) -> str:
@@ -127,7 +122,7 @@ class Tickets:
         return scene_id if self.clock() < expires else None
 
     def _signature(self, claim: str) -> str:
-        return hmac.new(self.key.encode(), claim.encode(), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(GALLERY_KEY.encode(), claim.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 _VARIANTS: Final[dict[str, tuple[int, int]]] = {
@@ -163,18 +158,17 @@ class Gallery:
     """The endpoints, and what they share."""
 
     public_url: str
-    key: str
     rate_limit: RateLimit
     tickets: Tickets
 
     def api(self, request: Request) -> Response:
         """Answer `GET /api/`."""
         given = dict(request.query_params)
-        if not hmac.compare_digest(given.get("key", "").encode(), self.key.encode()):
+        if not hmac.compare_digest(given.get("key", "").encode(), GALLERY_KEY.encode()):
             return _refusal(
                 "[ERROR 400] Invalid or missing API key (https://pixabay.com/api/docs/)."
             )
-        allowed, headers = self.rate_limit.take(self.key)
+        allowed, headers = self.rate_limit.take(GALLERY_KEY)
         if not allowed:
             return PlainTextResponse("API rate limit exceeded", 429, headers)
         try:
@@ -315,26 +309,11 @@ def _page(scene: Scene, address: str) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Latency:
-    """ASGI middleware that lets every request wait as if the server were far away."""
-
-    app: ASGIApp
-    seconds: float
-
-    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.seconds:
-            await asyncio.sleep(self.seconds)
-        await self.app(scope, receive, send)
-
-
 def create_gallery(
     public_url: str,
     *,
-    key: str = "demo",
-    limit: int = 100,
+    limit: int = PIXABAY.quota.requests,
     clock: Clock = time.time,
-    latency_seconds: float = 0.0,
 ) -> Starlette:
     """
     Return the gallery as an ASGI app.
@@ -343,12 +322,10 @@ def create_gallery(
         public_url: where people reach this app, without a slash at the end; pages of pictures
             (`pageURL`) are addressed from it. Addresses of images are built on each request's own
             base URL.
-        key: the only API key that is accepted.
         limit: API requests per key and 60 s.
         clock: seconds since any fixed moment; times the rate limit and the images' addresses.
-        latency_seconds: how long every request waits before it is handled.
     """
-    gallery = Gallery(public_url, key, RateLimit(limit, clock), Tickets(key, clock))
+    gallery = Gallery(public_url, RateLimit(limit, clock), Tickets(clock))
     routes = [
         Route("/api/", gallery.api),
         Route("/get/{name}.jpg", gallery.image),
@@ -356,35 +333,4 @@ def create_gallery(
         Route("/illustrations/{id}/", gallery.page),
         Route("/style.css", lambda _: Response(_STYLE, media_type="text/css")),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(_Latency, seconds=latency_seconds)])
-
-
-@contextmanager
-def running_gallery(
-    public_url: str | None = None,
-    *,
-    key: str = "demo",
-    limit: int = 100,
-    clock: Clock = time.time,
-    latency_seconds: float = 0.0,
-) -> Iterator[str]:
-    """
-    Serve the gallery on a free port of 127.0.0.1; yield its base URL, and stop it at the end.
-
-    The parameters are those of `create_gallery`; a *public_url* of None means the server's own
-    base URL.
-
-    Raises:
-        RuntimeError: the server did not start within `in_thread.START_SECONDS`.
-    """
-    with listen() as listener:
-        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        app = create_gallery(
-            public_url or base_url,
-            key=key,
-            limit=limit,
-            clock=clock,
-            latency_seconds=latency_seconds,
-        )
-        with serving(app, listener, "demo-gallery"):
-            yield base_url
+    return Starlette(routes=routes)

@@ -15,6 +15,7 @@ from typing import Final
 
 from imagesearch.demo import scenes
 from imagesearch.demo.scenes import Scene
+from imagesearch.sources.pixabay import CATEGORIES, COLORS, LANGUAGES, ORIENTATIONS
 
 FIRST_SHOWN: Final = 3 * scenes.ROUND
 """The scene with which the order "popular" begins: near it lie exact answers to the examples of
@@ -25,21 +26,11 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_LANGUAGES: Final = _names(
-    "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh"
-)
-_CATEGORIES: Final = _names(
-    "backgrounds fashion nature science education feelings health people religion places animals "
-    "industry computer food sports transportation travel buildings business music"
-)
-_COLOURS: Final = _names(
-    "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black brown"
-)
 _CHOICES: Final[dict[str, frozenset[str]]] = {
-    "lang": _LANGUAGES,
+    "lang": frozenset(LANGUAGES),
     "image_type": _names("all photo illustration vector"),
-    "orientation": _names("all horizontal vertical"),
-    "category": _CATEGORIES | {""},
+    "orientation": frozenset(ORIENTATIONS),
+    "category": frozenset({"", *CATEGORIES}),
     "editors_choice": _names("true false"),
     "safesearch": _names("true false"),
     "order": _names("popular latest"),
@@ -133,7 +124,7 @@ def _choice(given: Mapping[str, str], name: str) -> str:
 
 def _colours(text: str) -> frozenset[str]:
     colours = frozenset(part.strip() for part in text.split(",") if part.strip())
-    if not colours <= _COLOURS:
+    if not colours <= frozenset(COLORS):
         raise BadParameter("colors")
     return colours
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from imagesearch.domain.errors import RejectedImage
 
 # The functions compute nothing: numpy would be a third of the CPU that their import takes.
 if TYPE_CHECKING:
@@ -61,6 +63,43 @@ class Listing:
 
     images: tuple[ListedImage, ...]
     rejections: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, pages: Iterable[Listing]) -> Listing:
+        """Return one listing of *pages*, of which no two have the same image."""
+        images: list[ListedImage] = []
+        rejections: dict[str, str] = {}
+        for page in pages:
+            images += page.images
+            rejections |= page.rejections
+        return cls(tuple(images), rejections)
+
+
+Entry: TypeAlias = tuple[str, ListedImage | RejectedImage]
+"""What stands in one place of a source's listing: an image_id, and the image or why it is none."""
+
+
+def new_in_each(pages: Iterable[Iterable[Entry]], most: int) -> Iterator[Listing]:
+    """
+    Yield of each page what no earlier one had, and no more than *most* entries in all.
+
+    No page is asked for after those, or after one that brings nothing new.
+    """
+    seen: set[str] = set()
+    for page in pages:
+        images: list[ListedImage] = []
+        rejections: dict[str, str] = {}
+        for image_id, entry in page:
+            if image_id in seen or len(seen) == most:
+                continue
+            seen.add(image_id)
+            if isinstance(entry, ListedImage):
+                images.append(entry)
+            else:
+                rejections[image_id] = str(entry)
+        yield Listing(tuple(images), rejections)
+        if len(seen) == most or not (images or rejections):
+            return
 
 
 @dataclass(frozen=True)

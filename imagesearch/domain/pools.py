@@ -10,24 +10,6 @@ from datetime import datetime, timedelta
 
 from imagesearch.domain.keywords import normalise_keyword
 
-# What Pixabay has to choose from; source: https://pixabay.com/api/docs/.
-LANGUAGES = tuple(
-    "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh".split()
-)
-
-
-CATEGORIES = tuple(
-    "backgrounds fashion nature science education feelings health people religion places animals "
-    "industry computer food sports transportation travel buildings business music".split()
-)
-
-
-COLORS = tuple(
-    "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black "
-    "brown".split()
-)
-
-
 _SKEW_SECONDS = 1.0  # by which the clocks of two machines may differ
 
 

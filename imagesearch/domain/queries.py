@@ -10,6 +10,31 @@ MAX_TOP_K = 200
 
 
 @dataclass(frozen=True)
+class TextPart:
+    """Words of what is looked for; *weight* says how far they draw the query's direction."""
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: parts that together give one direction, see `ranking.direction`."""
+
+    parts: tuple[TextPart, ...]
+
+    @classmethod
+    def of_text(cls, text: str) -> Query:
+        """Return the query that is one sentence, as a person typed it."""
+        return cls((TextPart(text),))
+
+    @property
+    def text(self) -> str:
+        """The words of all parts, to be shown."""
+        return " ".join(part.text for part in self.parts)
+
+
+@dataclass(frozen=True)
 class SearchRequest:
     """
     What a person asks for, within the bounds of design §6.
@@ -21,7 +46,7 @@ class SearchRequest:
     """
 
     keyword: str
-    query: str
+    query: Query
     top_k: int = 10
     wait_seconds: float = 10.0
     scope: Literal["pool", "catalog"] = "pool"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagesearch.domain.images import Image
+from imagesearch.domain.images import Embedding, Image
 
 # The functions compute nothing: numpy would be a third of the CPU that their import takes.
 if TYPE_CHECKING:
@@ -29,6 +29,21 @@ class SearchHit:
     score: float
     logit: float
     relevance: float
+
+
+def direction(parts: Sequence[tuple[Embedding, float]]) -> Embedding:
+    """
+    Return the unit vector, (embedding_dim,), that weighted embeddings together point to.
+
+    One part alone is its own direction, bit for bit.
+    """
+    import numpy as np
+
+    if len(parts) == 1:
+        return parts[0][0]
+    total = np.sum([weight * vector for vector, weight in parts], axis=0)
+    unit: Embedding = (total / np.linalg.norm(total)).astype(np.float32)
+    return unit
 
 
 def top_k(

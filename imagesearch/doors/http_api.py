@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest
 from imagesearch.domain.keywords import is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
-from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, SearchRequest
+from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, SearchRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.usecases.search import SearchAnswer
 
@@ -31,7 +31,7 @@ def parse_search(args: Mapping[str, str]) -> SearchRequest:
     scope = _scope(args)
     return SearchRequest(
         keyword=_keyword(args, required=scope == "pool"),
-        query=_text(args, "s_query", MAX_QUERY_CHARACTERS),
+        query=Query.of_text(_text(args, "s_query", MAX_QUERY_CHARACTERS)),
         top_k=int(_number(args, "k", 1, MAX_TOP_K, default=10, whole=True)),
         wait_seconds=_number(args, "wait", 0, MAX_WAIT_SECONDS, default=10),
         scope=scope,
@@ -122,7 +122,7 @@ def answer_json(
         "top_scores": [round(hit.logit, 3) for hit in hits],
         "results": results,
         "keyword": answer.request.keyword or None,
-        "query": answer.request.query,
+        "query": answer.request.query.text,
         "scope": answer.request.scope,
         "query_truncated": answer.query_truncated,
         "complete": answer.complete,

@@ -6,7 +6,6 @@ The page itself is in `web/`; what else a site has beside it is in `stack.py` an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -14,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ROOT = Path(__file__).resolve().parents[2]
+from imagesearch.installation import ROOT
+
 PAGE_POLICY = "default-src 'self'; img-src * data:; connect-src *"
 
 

@@ -14,14 +14,13 @@ from urllib.parse import urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import RejectedImage, Unavailable
 from imagesearch.domain.signatures import is_image
 from imagesearch.ports import Clock
 from imagesearch.sources.addresses import is_public
-from imagesearch.sources.http_client import HttpClient, Limits, Reply
+from imagesearch.sources.exchange import Limits, Reply
+from imagesearch.sources.http_client import HttpClient
 
-PIXABAY_HOSTS = ("pixabay.com", "*.pixabay.com")
 MAX_REDIRECTS = 3
 BACKOFF_SECONDS = (0.5, 1.0)  # the pauses before the second and the third attempt
 EXPIRED = b"This URL is invalid or has expired"  # what Pixabay answers 24 hours after the listing
@@ -30,7 +29,7 @@ EXPIRED = b"This URL is invalid or has expired"  # what Pixabay answers 24 hours
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 
-_SYSTEM_CLOCK = SystemClock()
+_LIMITS = Limits()
 
 
 class Downloader:
@@ -39,32 +38,27 @@ class Downloader:
 
     Args:
         hosts: names that may be asked, on port 443; `*.pixabay.com` is every name below it.
+        limits: of one image; their `total_seconds` are for all its redirects and attempts.
         allowed_origin: the one origin that may also be plain http, on any port and on loopback:
             the demo's own server, `http://127.0.0.1:43211`.
         connections: at a time to one host; further threads wait for their turn.
-        connect_seconds, read_seconds, max_bytes: see `Limits`.
-        total_seconds: for one image with all its redirects and attempts.
+        clock: what the pauses between attempts are slept by.
     """
 
     def __init__(
         self,
+        hosts: tuple[str, ...],
         *,
-        hosts: tuple[str, ...] = PIXABAY_HOSTS,
+        clock: Clock,
+        limits: Limits = _LIMITS,
         allowed_origin: str | None = None,
         connections: int = 16,
-        connect_seconds: float = Limits.connect_seconds,
-        read_seconds: float = Limits.read_seconds,
-        total_seconds: float = Limits.total_seconds,
-        max_bytes: int = Limits.max_bytes,
-        clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._hosts = hosts
         self._origin = None if allowed_origin is None else _origin(parse_url(allowed_origin))
-        self._limits = Limits(connect_seconds, read_seconds, total_seconds, max_bytes)
+        self._limits = limits
         self._clock = clock
-        self._http = HttpClient(
-            limits=self._limits, connections=connections, guard=self._may_connect
-        )
+        self._http = HttpClient(limits=limits, connections=connections, guard=self._may_connect)
 
     def check(self, url: str) -> None:
         """Return when *url* may be downloaded from, else raise RejectedImage with the reason."""

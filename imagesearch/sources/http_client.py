@@ -1,7 +1,8 @@
 """HTTP GETs bounded in time, size and connections, to addresses that a guard has seen.
 
-Which addresses are public is in `addresses.py`, which hosts images may come from, redirects and
-attempts are in `download.py`; the listing that is read over the same client is in `pixabay.py`.
+Limits and answers are values of `exchange.py`. Which addresses are public is in `addresses.py`,
+which hosts images may come from, redirects and attempts are in `download.py`; the listings that are
+read over the same client are each in its source's file.
 
 urllib3 is used without requests. Its PoolManager may be shared by threads (a requests Session is
 not documented to be), and by itself it keeps no cookies, reads no `.netrc`, and follows neither
@@ -16,8 +17,7 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,49 +26,12 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from imagesearch.domain.errors import Unavailable
+from imagesearch.sources.exchange import Limits, Reply
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 65_536
 _HEADERS = {"User-Agent": "imagesearch", "Accept-Encoding": "identity"}
 
 Guard = Callable[[str, int, str], bool]  # (host, port, address) -> may it be connected to?
-
-
-@dataclass(frozen=True)
-class Limits:
-    """
-    What one exchange may cost at most.
-
-    Attributes:
-        connect_seconds: for the TCP connection and the TLS handshake.
-        read_seconds: of silence between two pieces of an answer.
-        total_seconds: from the start to the last byte; only the time in which the system's
-            resolver answers comes on top, which no program can cut short.
-        max_bytes: of the body.
-    """
-
-    connect_seconds: float = 5.0
-    read_seconds: float = 10.0
-    total_seconds: float = 30.0
-    max_bytes: int = 10_000_000
-
-
-@dataclass(frozen=True)
-class Reply:
-    """
-    An answer of any status; *body* is None when it is larger than the limit.
-
-    Only the status is printed: a server may repeat the URL, and with it a secret.
-    """
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)  # names in any case
-    body: bytes | None = field(repr=False)
-
-    @property
-    def location(self) -> str | None:
-        """Where a redirect leads, or None."""
-        return self.headers.get("Location") if self.status in _REDIRECTS else None
 
 
 def anywhere(_host: str, _port: int, _address: str) -> bool:

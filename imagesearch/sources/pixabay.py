@@ -1,4 +1,4 @@
-"""Pixabay behind the port `ImageSource`: its listing, its errors and its rate limit.
+"""Pixabay behind the port `ImageSource`: its settings, its listing, its errors, its rate limit.
 
 What a hit of the listing may hold is in `pixabay_hits.py`, from where images may be downloaded in
 `download.py`, the limits of each request in `http_client.py`, how the key is kept in `api_key.py`.
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from imagesearch.domain.errors import (
     InvalidRequest,
@@ -21,25 +23,113 @@ from imagesearch.domain.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.domain.images import ListedImage, Listing
-from imagesearch.domain.pools import CATEGORIES, COLORS, LANGUAGES, SourceOptions
+from imagesearch.domain.images import Entry, ListedImage, Listing, new_in_each
+from imagesearch.domain.pools import SourceOptions
 from imagesearch.ports import Clock
+from imagesearch.setting_types import Lower, like, lower, of_text, one_of
 from imagesearch.sources.api_key import ApiKey
-from imagesearch.sources.download import Downloader
-from imagesearch.sources.http_client import HttpClient, Limits, Reply, anywhere
+from imagesearch.sources.declaration import Declaration, Quota, Tools
+from imagesearch.sources.exchange import Limits, Reply
 from imagesearch.sources.pixabay_hits import HitReader, Page, parse_page, plain
+
+if TYPE_CHECKING:
+    from imagesearch.sources.download import Downloader
 
 API_URL = "https://pixabay.com/api/"
 MAX_KEYWORD_CHARACTERS = 100
 MAX_POOL_SIZE = 500  # Pixabay lets no query reach further
 MIN_PER_PAGE, MAX_PER_PAGE = 3, 200
-RATE_PERIOD_SECONDS = 60.0
+QUOTA = Quota(100, 60.0)  # of each key
 MAX_WAIT_SECONDS = 5.0  # a longer wait is left to the push door
 ATTEMPTS = 3
 LISTING_LIMITS = Limits(total_seconds=15.0, max_bytes=5_000_000)  # 200 hits are about 200 kB
 
-_ORIENTATIONS = ("all", "horizontal", "vertical")
+LANGUAGES = tuple(
+    "cs da de en es fr id it hu nl no pl pt ro sk fi sv tr vi th bg ru el ja ko zh".split()
+)
+CATEGORIES = tuple(
+    "backgrounds fashion nature science education feelings health people religion places animals "
+    "industry computer food sports transportation travel buildings business music".split()
+)
+COLORS = tuple(
+    "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black "
+    "brown".split()
+)
+ORIENTATIONS = ("all", "horizontal", "vertical")
 _PAST_THE_END = '"page" is out of valid range'
+
+
+_color = one_of(COLORS)
+
+
+def _colors(text: str) -> str:
+    # Not sorted: the list is part of what a pool is known by.
+    return ",".join(_color(name) for name in map(str.strip, text.split(",")) if name)
+
+
+# Pixabay's are digits, a hyphen and hexadecimal digits; what a URL would have to escape is none.
+Key = Annotated[
+    SecretStr, of_text(like(r"[A-Za-z0-9_-]+", "letters, digits, - and _ alone, with no quotes"))
+]
+
+
+class PixabaySettings(BaseModel):
+    """The key, and what is asked of Pixabay besides the keyword."""
+
+    model_config = ConfigDict(defer_build=True)  # it is a part of `AllSettings`, and built there
+
+    pixabay_api_key: Key | None = Field(
+        None, description="Key of the Pixabay API; without one the demo gallery stands in."
+    )
+    # Not LANGUAGE, which desktops set for purposes of their own.
+    keyword_language: Annotated[str, AfterValidator(one_of(LANGUAGES)), lower] = Field(
+        "en", description="Language of the keywords, as Pixabay spells it."
+    )
+    orientation: Lower[Literal["all", "horizontal", "vertical"]] = Field(
+        "all", description="Orientation of the images."
+    )
+    image_category: Annotated[str, AfterValidator(one_of(CATEGORIES)), lower] = Field(
+        "", description="Pixabay's category, such as `animals`; empty: all."
+    )
+    image_colors: Annotated[str, AfterValidator(_colors), lower] = Field(
+        "", description="Pixabay's colours, comma separated, such as `red,blue`; empty: all."
+    )
+    safesearch: bool = Field(True, description="Only images suitable for all ages.")
+
+
+def _options(settings: PixabaySettings) -> dict[str, Any]:
+    return {
+        "language": settings.keyword_language,
+        "orientation": settings.orientation,
+        "category": settings.image_category,
+        "colors": settings.image_colors,
+        "safesearch": settings.safesearch,
+    }
+
+
+def _connect(settings: PixabaySettings, tools: Tools) -> Pixabay:
+    assert settings.pixabay_api_key is not None  # noqa: S101 - it is among `needs`
+    return Pixabay(
+        PIXABAY,
+        api_key=settings.pixabay_api_key.get_secret_value(),
+        downloader=tools.downloader(None),
+        take_quota=tools.take_quota,
+        clock=tools.clock,
+    )
+
+
+PIXABAY = Declaration(
+    name="pixabay",
+    credit="Pixabay",
+    hosts=("pixabay.com", "*.pixabay.com"),
+    quota=QUOTA,
+    max_age_seconds=86_400.0,  # "requests must be cached for 24 hours"
+    settings=PixabaySettings,
+    needs=("pixabay_api_key",),
+    connect=_connect,
+    options=_options,
+    is_default=lambda _: True,
+)
 
 
 class Pixabay:
@@ -50,57 +140,48 @@ class Pixabay:
     semantic query to say. It uses no proxy of the environment, see `http_client.py`.
 
     Args:
+        declaration: whose name the image_ids begin with, and whom they credit.
         api_key: sent with each request and shown nowhere else.
         downloader: gets the images, and says which URLs it would get.
-        take_quota: called before each request; 0.0 allows it, else the seconds until one may be.
+        take_quota: see `Tools`.
         clock: what short waits are slept by.
         api_url: where the listing is.
-        source: the first part of each image_id.
-        credit_source: how the source is called beside an image.
-        limits: of one request for a page of the listing.
     """
+
+    limits = LISTING_LIMITS  # of one request for a page of the listing
 
     def __init__(
         self,
+        declaration: Declaration,
         *,
         api_key: str,
         downloader: Downloader,
         take_quota: Callable[[], float],
         clock: Clock,
         api_url: str = API_URL,
-        source: str = "pixabay",
-        credit_source: str = "Pixabay",
-        limits: Limits = LISTING_LIMITS,
     ) -> None:
+        from imagesearch.sources.http_client import HttpClient, anywhere
+
         self._key = ApiKey(api_key)
         self._downloader = downloader
         self._take_quota = take_quota
         self._clock = clock
         self._api_url = api_url
-        self._hits = HitReader(source, credit_source, self._key, downloader.check)
-        self._credit_source = credit_source
-        self._limits = limits
-        self._http = HttpClient(limits=limits, connections=4, guard=anywhere)
+        self._hits = HitReader(declaration.name, declaration.credit, self._key, downloader.check)
+        self._credit = declaration.credit
+        self._http = HttpClient(limits=self.limits, connections=4, guard=anywhere)
 
     def close(self) -> None:
         """Close the connections to the listing and to the images."""
         self._http.close()
         self._downloader.close()
 
-    def list_images(
-        self,
-        keyword: str,
-        options: SourceOptions,
-        on_page: Callable[[Sequence[ListedImage]], object] | None = None,
-    ) -> Listing:
+    def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         """
-        Return up to `options.pool_size` images for *keyword*, the most popular first.
+        Yield the most popular images for *keyword*, by pages of at most 200.
 
-        An image that was rejected counts too, so that a pool never costs more requests than its
-        size calls for. An image that a later page repeats is listed once.
-
-        Args:
-            on_page: is given the images of each page, of at most 200, as soon as that is read.
+        They are `options.pool_size` in all at the most. An image that was rejected counts too, so
+        that a pool never costs more requests than its size calls for.
 
         Raises:
             InvalidRequest: keyword or an option is outside of Pixabay's bounds.
@@ -108,22 +189,17 @@ class Pixabay:
             Overloaded: the rate limit is reached for longer than MAX_WAIT_SECONDS.
             Unavailable: Pixabay is down, slow or answers nonsense.
         """
-        parameters = _parameters(keyword, options)
+        return new_in_each(self._entries(_parameters(keyword, options)), options.pool_size)
+
+    def _entries(self, parameters: Mapping[str, Any]) -> Iterator[list[Entry]]:
+        """Yield what the hits of each page are."""
         per_page = parameters["per_page"]
-        found: dict[str, ListedImage | RejectedImage] = {}
-        number = 0
-        while True:
-            first, number, before = number * per_page + 1, number + 1, len(found)
+        for number in itertools.count(1):
             page = self._page({**parameters, "page": number})
-            for image_id, one in self._hits.read(page.hits[:per_page], first):
-                found.setdefault(image_id, one)
-            if on_page is not None:
-                new = itertools.islice(found.values(), before, options.pool_size)
-                on_page([one for one in new if isinstance(one, ListedImage)])
+            yield self._hits.read(page.hits[:per_page], (number - 1) * per_page + 1)
             reachable = min(page.total_hits, MAX_POOL_SIZE)
-            is_last = len(page.hits) < per_page or number * per_page >= reachable
-            if is_last or len(found) >= options.pool_size or len(found) == before:
-                return _listing(dict(itertools.islice(found.items(), options.pool_size)))
+            if len(page.hits) < per_page or number * per_page >= reachable:
+                return
 
     def download(self, image: ListedImage) -> bytes:
         """
@@ -144,17 +220,17 @@ class Pixabay:
         reply = self._ask(parameters)
         if reply.status == 200:
             if reply.body is None:
-                most = f"more than {self._limits.max_bytes} bytes"
-                raise Unavailable(f"{self._credit_source} answered with {most}")
+                most = f"more than {self.limits.max_bytes} bytes"
+                raise Unavailable(f"{self._credit} answered with {most}")
             if (page := parse_page(reply.body)) is not None:
                 return page
-            raise Unavailable(f"{self._credit_source} answered 200, but not with a listing")
+            raise Unavailable(f"{self._credit} answered 200, but not with a listing")
         text = self._text(reply)
         if reply.status != 400 or text.startswith("<"):
-            raise Unavailable(f"{self._credit_source} answered {reply.status}")
+            raise Unavailable(f"{self._credit} answered {reply.status}")
         if _PAST_THE_END in text and parameters["page"] != 1:
             return Page(0, [])
-        raise SourceRefused(f"{self._credit_source} refused the request: {text}")
+        raise SourceRefused(f"{self._credit} refused the request: {text}")
 
     def _ask(self, parameters: Mapping[str, str | int]) -> Reply:
         """Return the answer, whatever its status, asking again after a short wait for quota."""
@@ -167,7 +243,7 @@ class Pixabay:
             wait_seconds = answer
             if wait_seconds > MAX_WAIT_SECONDS:
                 break
-        message = f"the rate limit of {self._credit_source} is reached"
+        message = f"the rate limit of {self._credit} is reached"
         raise Overloaded(message, retry_after_seconds=wait_seconds)
 
     def _ask_once(self, parameters: Mapping[str, str | int]) -> Reply | float:
@@ -183,9 +259,9 @@ class Pixabay:
     def _get(self, parameters: Mapping[str, str | int]) -> Reply | Unavailable:
         # The only place that sees the key: nothing is raised through this frame.
         query = urlencode({"key": self._key.reveal(), **parameters}, errors="replace")
-        reply = self._http.get(f"{self._api_url}?{query}", total_seconds=self._limits.total_seconds)
+        reply = self._http.get(f"{self._api_url}?{query}", total_seconds=self.limits.total_seconds)
         if isinstance(reply, Unavailable):
-            return Unavailable(f"{self._credit_source} is not available: {reply}")
+            return Unavailable(f"{self._credit} is not available: {reply}")
         return reply
 
     def _text(self, reply: Reply) -> str:
@@ -213,7 +289,7 @@ def _check(keyword: str, options: SourceOptions) -> None:
     _check_between("keyword", "characters", len(keyword), MAX_KEYWORD_CHARACTERS)
     _check_between("pool_size", "images", options.pool_size, MAX_POOL_SIZE)
     _check_choice("language", options.language, LANGUAGES)
-    _check_choice("orientation", options.orientation, _ORIENTATIONS)
+    _check_choice("orientation", options.orientation, ORIENTATIONS)
     if options.category:
         _check_choice("category", options.category, CATEGORIES)
     for color in options.colors.split(",") if options.colors else ():
@@ -232,19 +308,12 @@ def _check_choice(field: str, value: str, choices: Sequence[str]) -> None:
         raise InvalidRequest(message, field=field)
 
 
-def _listing(found: dict[str, ListedImage | RejectedImage]) -> Listing:
-    return Listing(
-        tuple(one for one in found.values() if isinstance(one, ListedImage)),
-        {key: str(one) for key, one in found.items() if isinstance(one, RejectedImage)},
-    )
-
-
 def _reset_seconds(reply: Reply) -> float:
     """Return the seconds until the rate limit ends, 1..60; 60 when the answer does not say."""
     try:
         seconds = float(reply.headers.get("X-RateLimit-Reset", ""))
     except ValueError:
-        return RATE_PERIOD_SECONDS
+        return QUOTA.period_seconds
     if not math.isfinite(seconds):
-        return RATE_PERIOD_SECONDS
-    return min(max(seconds, 1.0), RATE_PERIOD_SECONDS)
+        return QUOTA.period_seconds
+    return min(max(seconds, 1.0), QUOTA.period_seconds)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from imagesearch.domain.errors import RejectedImage
-from imagesearch.domain.images import Credit, Image, ListedImage
+from imagesearch.domain.images import Credit, Entry, Image, ListedImage
 from imagesearch.domain.keywords import is_visible
 from imagesearch.sources.api_key import ApiKey
 
@@ -111,19 +111,17 @@ class HitReader:
 
     Attributes:
         source: the first part of each image_id.
-        credit_source: how the source is called beside an image.
+        credit: how the source is called beside an image.
         key: what no text of an image or a reason may hold.
         check_url: raises RejectedImage for a URL that nothing is downloaded from.
     """
 
     source: str
-    credit_source: str
+    credit: str
     key: ApiKey
     check_url: Callable[[str], None]
 
-    def read(
-        self, hits: Sequence[object], first: int
-    ) -> list[tuple[str, ListedImage | RejectedImage]]:
+    def read(self, hits: Sequence[object], first: int) -> list[Entry]:
         """
         Return each hit's image_id and image, or why it cannot be used.
 
@@ -132,7 +130,7 @@ class HitReader:
         """
         return [self._read(hit, place) for place, hit in enumerate(hits, start=first)]
 
-    def _read(self, hit: object, place: int) -> tuple[str, ListedImage | RejectedImage]:
+    def _read(self, hit: object, place: int) -> Entry:
         name = f"hit-{place}"
         try:
             if not isinstance(hit, dict):
@@ -150,7 +148,7 @@ class HitReader:
             page_url=self._page_url(hit.get("pageURL")),
             width=self._whole(hit, "webformatWidth", 1, MAX_SIDE_PIXELS),
             height=self._whole(hit, "webformatHeight", 1, MAX_SIDE_PIXELS),
-            credit=Credit(self._user(hit.get("user")), self.credit_source),
+            credit=Credit(self._user(hit.get("user")), self.credit),
             tags=self._tags(hit.get("tags")),
         )
         return ListedImage(image, url)

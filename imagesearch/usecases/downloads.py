@@ -11,11 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from imagesearch.cache_slots import BYTES
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.images import ListedImage
 from imagesearch.ports import Cache, ImageSource, ImageStore
 from imagesearch.telemetry import stage
+from imagesearch.usecases.cache_slots import BYTES
 from imagesearch.wire.messages import batch_slices
 
 Result = TypeVar("Result")

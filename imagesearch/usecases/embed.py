@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from imagesearch.cache_slots import BYTES, STATE
 from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
-from imagesearch.ports import Cache, Catalog, Clock, Encoder, ImageStore
+from imagesearch.ports import Cache, Clock, Encoder, ImageStore
 from imagesearch.telemetry import stage
+from imagesearch.usecases.cache_slots import BYTES, STATE
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import BatchImage, EmbedBatch
 
 _READERS = 16  # of originals at a time, for all batches; most bytes come from the cache at once
@@ -66,7 +67,7 @@ class Embed:
     def _embed(self, batch: EmbedBatch, pool: Pool) -> EmbedReport:
         revision = self.encoder.model_revision
         ids = [image.image_id for image in batch.images]
-        known = self.catalog.embedded(ids, revision)
+        known = self.catalog.library.embedded(ids, revision)
         over = known | self._rejected(pool)
         todo = [image for image in batch.images if image.image_id not in over]
         embeddings, rejections, undone = self._encode(todo)
@@ -82,7 +83,7 @@ class Embed:
             )
         if recorded is not None:
             self.cache.put(STATE, recorded.pool_id, recorded)
-        self.cache.drop(BYTES, [one for one in ids if one not in undone])
+        self.cache.drop(BYTES, [image_id for image_id in ids if image_id not in undone])
         for error in undone.values():
             raise error
         return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
@@ -90,7 +91,8 @@ class Embed:
     def _rejected(self, pool: Pool) -> set[str]:
         if not pool.current.rejected:  # which spares the catalog a read for nearly every batch
             return set()
-        return set(self.catalog.rejections(pool.pool_id, pool.current.number))
+        members = self.catalog.members(pool.pool_id, pool.current.number)
+        return set(members.rejections) if members else set()
 
     def _encode(
         self, images: Sequence[BatchImage]
@@ -113,16 +115,16 @@ class Embed:
     @stage("read")
     def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return the bytes of *images* and, for those that are gone, the reasons."""
-        found = self.cache.get_many(BYTES, [image.image_id for image in images])
-        missing = [image for image in images if image.image_id not in found]
+        originals = self.cache.get_many(BYTES, [image.image_id for image in images])
+        missing = [image for image in images if image.image_id not in originals]
         for image, data in zip(missing, self._readers.map(self._stored, missing), strict=True):
             if data is not None:
-                found[image.image_id] = data
-        gone = [image for image in missing if image.image_id not in found]
+                originals[image.image_id] = data
+        gone = [image for image in missing if image.image_id not in originals]
         rejections = {
             image.image_id: f"its original {image.object_name} is not stored" for image in gone
         }
-        return found, rejections
+        return originals, rejections
 
     def _stored(self, image: BatchImage) -> bytes | None:
         try:

@@ -12,7 +12,6 @@ from concurrent.futures import Future, as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from imagesearch.cache_slots import STATE
 from imagesearch.domain.errors import (
     ImageSearchError,
     InvalidRequest,
@@ -20,11 +19,14 @@ from imagesearch.domain.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.domain.images import ListedImage
+from imagesearch.domain.images import ListedImage, Listing
+from imagesearch.domain.pool_life import EMBEDDED, PENDING, Members
 from imagesearch.domain.pools import Pool
-from imagesearch.ports import Cache, Catalog, Clock, ImageSource, ImageStore, Publisher
+from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher
 from imagesearch.telemetry import stage, waiting
+from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.downloads import DownloadFailed, Downloads
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, batch_slices
 
 
@@ -109,11 +111,12 @@ class Fetch:
 
     def _fetch(self, job: FetchJob, last_attempt: bool) -> FetchReport:
         with closing(self._downloads()) as downloads:
-            listed_now = self._list(job, downloads)
-            batches = self._batches(job)
+            members, listed_now = self._members(job, downloads)
+            batches = _batches(members)
             if not listed_now:
                 self._refresh_links(job, batches, downloads)
-            self._hand_over_all(job, self._settled(batches, downloads))
+            has_images = bool(members.marks.in_state(EMBEDDED))
+            self._hand_over_all(job, self._settled(batches, downloads), has_images)
         failures = {key: why for batch in batches for key, why in batch.failures.items()}
         if failures:
             self._settle(job, batches, failures, last_attempt)
@@ -134,10 +137,9 @@ class Fetch:
             stopping=self._stopping,
         )
 
-    def _hand_over_all(self, job: FetchJob, batches: Iterator[_Batch]) -> None:
-        """Hand batches over as they settle, from the first that has an image."""
+    def _hand_over_all(self, job: FetchJob, batches: Iterator[_Batch], has_images: bool) -> None:
+        """Hand batches over as they settle, from the first that has an image if none has yet."""
         held: list[_Batch] = []
-        has_images = self._has_embedded(job)
         for batch in batches:
             held.append(batch)
             has_images = has_images or bool(batch.stored)
@@ -148,29 +150,23 @@ class Fetch:
             raise _none_usable(refused)
 
     @stage("list")
-    def _list(self, job: FetchJob, downloads: Downloads) -> bool:
-        """Have a listing recorded and its images on their way; False when an earlier run did it."""
-        if self.catalog.listing(job.pool_id, job.generation) is not None:
-            return False
-        listing = self.source.list_images(job.keyword, job.options, downloads.begin)
+    def _members(self, job: FetchJob, downloads: Downloads) -> tuple[Members, bool]:
+        """Return what is listed, and True when that is new and its images are on their way."""
+        members = self.catalog.members(job.pool_id, job.generation)
+        if members is not None:
+            return members, False
+        pages = []
+        for page in self.source.pages(job.keyword, job.options):
+            downloads.begin(page.images)
+            pages.append(page)
+        listing = Listing.joined(pages)
         if listing.rejections and not listing.images:
             raise _none_usable(list(listing.rejections.values()))
         now = self.clock.now()
         self._note(self.catalog.record_listing(job.pool_id, job.generation, listing, now))
-        return True
-
-    @stage("plan")
-    def _batches(self, job: FetchJob) -> list[_Batch]:
-        listing = self.catalog.listing(job.pool_id, job.generation)
-        images = listing.images if listing else ()
-        pending = {
-            listed.image.image_id for listed in self.catalog.pending(job.pool_id, job.generation)
-        }
-        batches = []
-        for index, part in enumerate(batch_slices(len(images))):
-            todo = [one for one in images[part] if one.image.image_id in pending]
-            batches.append(_Batch(index, todo))
-        return [batch for batch in batches if batch.todo]
+        # As it is recorded: another run may have been first.
+        members = self.catalog.members(job.pool_id, job.generation)
+        return members or Members.of(Listing(())), True
 
     @stage("list")
     def _refresh_links(
@@ -179,7 +175,7 @@ class Fetch:
         """Ask the source again where missing images are: links end, the demo's with its process."""
         if downloads.are_stored([listed for batch in batches for listed in batch.todo]):
             return
-        listing = self.source.list_images(job.keyword, job.options)
+        listing = Listing.joined(self.source.pages(job.keyword, job.options))
         links = {listed.image.image_id: listed.download_url for listed in listing.images}
         for batch in batches:
             batch.todo = [
@@ -230,8 +226,8 @@ class Fetch:
                     images=images,
                 )
             )
-        # Renews the lease: a long download is progress too.
-        self.catalog.begin_fetch(job.pool_id, job.generation, self.clock.now())
+        # A long download is progress too.
+        self.catalog.renew_lease(job.pool_id, job.generation, self.clock.now())
 
     def _settle(
         self,
@@ -253,16 +249,7 @@ class Fetch:
 
     @stage("record")
     def _reject(self, job: FetchJob, rejections: dict[str, str]) -> None:
-        self._note(
-            self.catalog.record_batch(
-                job.pool_id,
-                job.generation,
-                model_revision="",
-                embeddings={},
-                rejections=rejections,
-                now=self.clock.now(),
-            )
-        )
+        self._note(self.catalog.reject(job.pool_id, job.generation, rejections, self.clock.now()))
 
     def _failed(self, job: FetchJob, reason: str) -> Pool | None:
         self.catalog.record_error(job.pool_id, job.generation, reason)
@@ -271,6 +258,17 @@ class Fetch:
     def _note(self, pool: Pool | None) -> None:
         if pool is not None:
             self.cache.put(STATE, pool.pool_id, pool)
+
+
+@stage("plan")
+def _batches(members: Members) -> list[_Batch]:
+    """Cut the listing by position, and leave out what is done."""
+    images, pending = members.listing.images, set(members.marks.in_state(PENDING))
+    batches = []
+    for index, part in enumerate(batch_slices(len(images))):
+        todo = [listed for listed in images[part] if listed.image.image_id in pending]
+        batches.append(_Batch(index, todo))
+    return [batch for batch in batches if batch.todo]
 
 
 def _none_usable(reasons: Sequence[str]) -> Unavailable:

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from cachetools import LRUCache
 
-from imagesearch.cache_slots import POOL, TEXT
 from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.images import PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
-from imagesearch.domain.ranking import SearchHit, top_k
-from imagesearch.ports import Cache, Catalog, Clock, Encoder, ScoreReply, TextEmbedding
+from imagesearch.domain.queries import Query
+from imagesearch.domain.ranking import SearchHit, direction, top_k
+from imagesearch.ports import Cache, Clock, Encoder, ScoreReply, TextEmbedding
 from imagesearch.telemetry import stage
+from imagesearch.usecases.cache_slots import POOL, TEXT
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.scoring import ScoreRequest
 
 _TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
@@ -53,7 +55,7 @@ class Score:
             Overloaded, Unavailable, DeadlineExceeded: come back later.
         """
         started = time.perf_counter()
-        text = self._text(request.query)
+        text = self._aim(Query.of_text(request.query))
         encoded = time.perf_counter()
         reply = (
             self._catalog(request, text)
@@ -67,6 +69,15 @@ class Score:
         """Forget the pools in this process: their catalog is gone."""
         with self._lock:
             self._pools.clear()
+
+    def _aim(self, query: Query) -> TextEmbedding:
+        """Return the direction of *query*; truncated when any of its parts was."""
+        texts = [self._text(part.text) for part in query.parts]
+        weights = [part.weight for part in query.parts]
+        vector = direction(
+            [(text.vector, weight) for text, weight in zip(texts, weights, strict=True)]
+        )
+        return TextEmbedding(vector, any(text.truncated for text in texts))
 
     @stage("encode")
     def _text(self, query: str) -> TextEmbedding:
@@ -101,8 +112,8 @@ class Score:
         revision = self.encoder.model_revision
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
-            complete = not self.catalog.lacks(revision)
-            found = self.catalog.nearest(text.vector, request.top_k, revision)
+            complete = not self.catalog.library.lacks(revision)
+            found = self.catalog.library.nearest(text.vector, request.top_k, revision)
         cosines = np.array([cosine for _, cosine in found], np.float32)
         # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
         hits = top_k(

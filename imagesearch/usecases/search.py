@@ -13,7 +13,6 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from imagesearch.cache_slots import STATE
 from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.domain.pools import (
     Generation,
@@ -27,9 +26,11 @@ from imagesearch.domain.pools import (
 )
 from imagesearch.domain.queries import SearchRequest
 from imagesearch.domain.ranking import SearchHit
-from imagesearch.ports import Cache, Catalog, Clock, Publisher, RateLimiter, Scorer, ScoreReply
+from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer, ScoreReply
 from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
+from imagesearch.usecases.cache_slots import STATE
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import FetchJob
 from imagesearch.wire.scoring import ScoreRequest
 
@@ -130,7 +131,8 @@ class Search:
 
     def rejections(self, pool: Pool) -> Mapping[str, str]:
         """Return why images of the pool were rejected, by image_id."""
-        return self.catalog.rejections(pool.pool_id, pool.answering.number)
+        members = self.catalog.members(pool.pool_id, pool.answering.number)
+        return members.rejections if members else {}
 
     @stage("pool")
     def _request_pool(self, key: PoolKey, client: str | None) -> Pool:
@@ -194,9 +196,8 @@ class Search:
 
     def publish_job(self, pool: Pool) -> None:
         """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
-        self.cache.put(
-            STATE, pool.pool_id, pool
-        )  # first: the fetcher's own notes must not be undone
+        # First: the fetcher's own notes must not be undone.
+        self.cache.put(STATE, pool.pool_id, pool)
         self._publish(pool)
 
     @stage("publish")
@@ -211,7 +212,7 @@ class Search:
         )
         # It is the queue's now, which may be long: no other search need publish it meanwhile.
         try:
-            self.catalog.note_published(pool.pool_id, pool.current.number, self.clock.now())
+            self.catalog.renew_lease(pool.pool_id, pool.current.number, self.clock.now())
         except ImageSearchError as error:  # the job is out; at worst it is published again
             _logger.warning("pool %s keeps its short lease: %s", pool.pool_id, error)
 
@@ -256,7 +257,7 @@ class Search:
         note(generation=pool.answering.number if pool else None)
         if pool is None:
             return self.scorer.score(
-                ScoreRequest(scope="catalog", query=request.query, top_k=request.top_k)
+                ScoreRequest(scope="catalog", query=request.query.text, top_k=request.top_k)
             )
         if pool.answering.embedded == 0:
             return None
@@ -264,7 +265,7 @@ class Search:
             ScoreRequest(
                 pool_id=pool.pool_id,
                 generation=pool.answering.number,
-                query=request.query,
+                query=request.query.text,
                 top_k=request.top_k,
             )
         )

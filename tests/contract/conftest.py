@@ -23,12 +23,15 @@ import requests
 
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
 from imagesearch.adapters.caches.memorystore import Memorystore
-from imagesearch.adapters.firestore import FirestoreCatalog
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.firestore import Firestore
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
+from imagesearch.compose.bootstrap import firestore_catalog
 from imagesearch.domain.pools import PoolPolicy
-from imagesearch.ports import Cache, Catalog, ImageStore, RateLimiter
+from imagesearch.local.embedded.services import sqlite_catalog
+from imagesearch.ports import Cache, ImageStore, RateLimiter
+from imagesearch.usecases.pools import Catalog
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
 
 BUCKET = "images"
@@ -71,7 +74,7 @@ def bucket(storage_url: str) -> Iterator[Any]:
         yield client.bucket(BUCKET)
 
 
-@pytest.fixture(params=["folder", "gcs"])
+@pytest.fixture(params=["folder", pytest.param("gcs", marks=pytest.mark.slow)])
 def image_store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
     if request.param == "folder":
         return FolderStore(tmp_path / "images")
@@ -113,7 +116,7 @@ def open_firestore(
     everything = "emulator/v1/projects/test/databases/(default)/documents"
     requests.delete(f"http://{firestore_host}/{everything}", timeout=10).raise_for_status()
     clients = itertools.cycle(firestore_clients)
-    return lambda: FirestoreCatalog(lambda: next(clients), policy)
+    return lambda: firestore_catalog(Firestore(lambda: next(clients)), policy)
 
 
 @pytest.fixture
@@ -121,10 +124,10 @@ def open_sqlite(tmp_path: Path, policy: PoolPolicy) -> Iterator[OpenCatalog]:
     """Open a further client of one file."""
     with ExitStack() as opened:
         path = tmp_path / "catalog.sqlite"
-        yield lambda: opened.enter_context(closing(SqliteCatalog(path, policy)))
+        yield lambda: opened.enter_context(closing(sqlite_catalog(SqliteFile(path), policy)))
 
 
-@pytest.fixture(params=["sqlite", "firestore"])
+@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.slow)])
 def open_catalog(request: pytest.FixtureRequest) -> OpenCatalog:
     """Open a further client of the one catalog of this test."""
     opening: OpenCatalog = request.getfixturevalue(f"open_{request.param}")
@@ -175,14 +178,14 @@ def redis_client(redis_server: str) -> Iterator[redis.Redis]:
         yield client
 
 
-@pytest.fixture(params=["in process", "redis-server"])
+@pytest.fixture(params=["in process", pytest.param("redis-server", marks=pytest.mark.slow)])
 def cache(request: pytest.FixtureRequest) -> Cache:
     if request.param == "in process":
         return InProcessCache()
     return Memorystore(request.getfixturevalue("redis_client"))
 
 
-@pytest.fixture(params=["in process", "redis-server"])
+@pytest.fixture(params=["in process", pytest.param("redis-server", marks=pytest.mark.slow)])
 def limiter(request: pytest.FixtureRequest) -> RateLimiter:
     if request.param == "in process":
         return InProcessLimiter()

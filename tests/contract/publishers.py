@@ -53,7 +53,7 @@ class Bench:
     misjudged: frozenset[int] = frozenset()
 
 
-@pytest.fixture(params=["local_bus", "pubsub"])
+@pytest.fixture(params=["local_bus", pytest.param("pubsub", marks=pytest.mark.slow)])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Publish on the one-machine edition's bus, or on the real Pub/Sub emulator."""
     with ExitStack() as opened:

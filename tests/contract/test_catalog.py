@@ -14,6 +14,7 @@ import pytest
 
 from imagesearch.domain.errors import Bug, InvalidRequest
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS
 from imagesearch.domain.pools import (
     Pool,
     PoolKey,
@@ -22,7 +23,7 @@ from imagesearch.domain.pools import (
     PoolState,
     SourceOptions,
 )
-from imagesearch.ports import Catalog
+from imagesearch.usecases.pools import Catalog
 
 OpenCatalog = Callable[[], Catalog]
 
@@ -98,6 +99,21 @@ def make_ready(catalog: Catalog, numbers: list[int], now: datetime = NOW) -> Non
 def known(pool: Pool | None) -> Pool:
     assert pool is not None
     return pool
+
+
+def listing_of(catalog: Catalog, pool_id: str = POOL, generation: int = 1) -> Listing | None:
+    members = catalog.members(pool_id, generation)
+    return members.listing if members else None
+
+
+def pending(catalog: Catalog) -> tuple[ListedImage, ...]:
+    members = catalog.members(POOL, 1)
+    return members.pending if members else ()
+
+
+def rejections(catalog: Catalog, generation: int = 1) -> dict[str, str]:
+    members = catalog.members(POOL, generation)
+    return members.rejections if members else {}
 
 
 def ids(images: Iterable[ListedImage]) -> list[str]:
@@ -234,7 +250,7 @@ def test_a_job_that_nobody_published_is_due_soon_and_one_in_the_queue_much_later
 ) -> None:
     catalog.request_pool(KEY, NOW)
     assert catalog.request_pool(KEY, later(60)).created
-    queued = known(catalog.note_published(POOL, 1, later(61)))
+    queued = known(catalog.renew_lease(POOL, 1, later(61)))
     assert (queued.current.state, queued.current.lease_until) == (PoolState.REQUESTED, later(661))
     assert catalog.pool(POOL) == queued
     assert not catalog.request_pool(KEY, later(660)).created
@@ -246,36 +262,36 @@ def test_lost_work_keeps_its_generation_however_long_ago_it_was_lost(catalog: Ca
     again = catalog.request_pool(KEY, later(30 * 24 * 3600))
     assert again.created
     assert again.pool.current.number == 1
-    assert catalog.listing(POOL, 1) is not None
+    assert listing_of(catalog) is not None
 
 
 # lacks
 
 
 def test_nothing_is_lacking_where_nothing_is_embedded(catalog: Catalog) -> None:
-    assert not catalog.lacks(MODEL)
+    assert not catalog.library.lacks(MODEL)
     begin(catalog, [1, 2])
-    assert not catalog.lacks(MODEL), "they are new, and never were in anybody's reach"
+    assert not catalog.library.lacks(MODEL), "they are new, and never were in anybody's reach"
 
 
 def test_what_another_model_embedded_is_lacking_until_all_of_it_is_embedded_again(
     catalog: Catalog,
 ) -> None:
     make_ready(catalog, [1, 2, 3])
-    assert not catalog.lacks(MODEL)
-    assert catalog.lacks(OTHER_MODEL)
+    assert not catalog.library.lacks(MODEL)
+    assert catalog.library.lacks(OTHER_MODEL)
     catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
     record(catalog, [1, 2], model_revision=OTHER_MODEL)
-    assert catalog.lacks(OTHER_MODEL)
+    assert catalog.library.lacks(OTHER_MODEL)
     record(catalog, [3], model_revision=OTHER_MODEL)
-    assert not catalog.lacks(OTHER_MODEL)
+    assert not catalog.library.lacks(OTHER_MODEL)
 
 
 def test_what_the_new_model_rejects_is_not_awaited(catalog: Catalog) -> None:
     make_ready(catalog, [1, 2])
     catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
     record(catalog, [1], [2], model_revision=OTHER_MODEL)
-    assert not catalog.lacks(OTHER_MODEL)
+    assert not catalog.library.lacks(OTHER_MODEL)
 
 
 def test_one_pool_of_another_model_is_enough_to_lack_something(catalog: Catalog) -> None:
@@ -283,11 +299,11 @@ def test_one_pool_of_another_model_is_enough_to_lack_something(catalog: Catalog)
     cow = PoolKey.of("cow", SourceOptions())
     begin(catalog, [7, 8], cow)
     record(catalog, [7, 8], pool_id=cow.pool_id, model_revision=OTHER_MODEL)
-    assert catalog.lacks(MODEL)
-    assert catalog.lacks(OTHER_MODEL)
+    assert catalog.library.lacks(MODEL)
+    assert catalog.library.lacks(OTHER_MODEL)
     catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
     record(catalog, [1, 2], model_revision=OTHER_MODEL)
-    assert not catalog.lacks(OTHER_MODEL)
+    assert not catalog.library.lacks(OTHER_MODEL)
 
 
 # The clock steps
@@ -312,7 +328,7 @@ def test_work_taken_up_again_and_not_published_is_not_held_back_by_a_clock_that_
     begin(catalog, [1, 2])
     assert catalog.request_pool(KEY, later(600)).created
     assert catalog.request_pool(KEY, later(300)).created
-    catalog.note_published(POOL, 1, later(600))
+    catalog.renew_lease(POOL, 1, later(600))
     assert not catalog.request_pool(KEY, later(601)).created, "published work has longer"
 
 
@@ -362,11 +378,11 @@ def test_each_rejected_image_has_its_reason(catalog: Catalog) -> None:
     catalog.begin_fetch(POOL, 1, NOW)
     catalog.record_listing(POOL, 1, listing([1, 2, 3], rejections=[9]), NOW)
     record(catalog, [1], rejected=[2])
-    reasons = catalog.rejections(POOL, 1)
+    reasons = rejections(catalog)
     assert set(reasons) == {"pixabay-2", "pixabay-9"}
     assert reasons["pixabay-9"] == "reason 9"
     assert reasons["pixabay-2"]
-    assert catalog.rejections(POOL, 2) == {}
+    assert rejections(catalog, 2) == {}
 
 
 # begin_fetch, finish_fetch
@@ -398,7 +414,7 @@ def test_finish_fetch_marks_a_fetching_generation(catalog: Catalog) -> None:
 
 STEPS: dict[str, Callable[[Catalog, str, int], Pool | None]] = {
     "begin_fetch": lambda catalog, pool_id, n: catalog.begin_fetch(pool_id, n, later(9)),
-    "note_published": lambda catalog, pool_id, n: catalog.note_published(pool_id, n, later(9)),
+    "renew_lease": lambda catalog, pool_id, n: catalog.renew_lease(pool_id, n, later(9)),
     "record_listing": lambda catalog, pool_id, n: catalog.record_listing(
         pool_id, n, listing([7, 8]), later(9)
     ),
@@ -435,29 +451,29 @@ def test_no_step_changes_a_generation_that_is_not_the_current_one_or_is_over(
 def test_a_listing_comes_back_as_it_was_recorded(catalog: Catalog) -> None:
     catalog.request_pool(KEY, NOW)
     catalog.begin_fetch(POOL, 1, NOW)
-    assert catalog.listing(POOL, 1) is None
+    assert listing_of(catalog) is None
     recorded = listing([3, 1, 2], rejections=[9, 8])
     pool = known(catalog.record_listing(POOL, 1, recorded, later(5)))
     assert (pool.current.images, pool.current.embedded, pool.current.rejected) == (5, 0, 2)
     assert pool.current.state is PoolState.FETCHING
     assert pool.current.lease_until == later(605)
-    assert catalog.listing(POOL, 1) == recorded
-    assert catalog.pending(POOL, 1) == recorded.images
+    assert listing_of(catalog) == recorded
+    assert pending(catalog) == recorded.images
     record(catalog, [1], [3])
-    assert catalog.listing(POOL, 1) == recorded
+    assert listing_of(catalog) == recorded
 
 
 def test_the_first_listing_of_a_generation_stays(catalog: Catalog) -> None:
     begin(catalog, [1, 2])
     pool = known(catalog.record_listing(POOL, 1, listing([3, 4, 5]), NOW))
     assert pool.current.images == 2
-    assert catalog.listing(POOL, 1) == listing([1, 2])
+    assert listing_of(catalog) == listing([1, 2])
 
 
 def test_an_image_listed_twice_counts_once(catalog: Catalog) -> None:
     begin(catalog, [2, 1, 2, 2, 1])
     assert known(catalog.pool(POOL)).current.images == 2
-    assert catalog.listing(POOL, 1) == listing([2, 1])
+    assert listing_of(catalog) == listing([2, 1])
 
 
 def test_a_listed_image_that_the_listing_rejects_is_not_pending(catalog: Catalog) -> None:
@@ -465,8 +481,8 @@ def test_a_listed_image_that_the_listing_rejects_is_not_pending(catalog: Catalog
     recorded = listing([1, 2], rejections=[2])
     pool = known(catalog.record_listing(POOL, 1, recorded, NOW))
     assert (pool.current.images, pool.current.rejected) == (2, 1)
-    assert ids(catalog.pending(POOL, 1)) == ["pixabay-1"]
-    assert catalog.listing(POOL, 1) == recorded
+    assert ids(pending(catalog)) == ["pixabay-1"]
+    assert listing_of(catalog) == recorded
 
 
 @pytest.mark.parametrize(
@@ -484,13 +500,13 @@ def test_a_listing_with_nothing_to_embed_makes_the_pool_ready(
     assert pool.current.ready_at == later(3)
     assert pool.ready == pool.current
     assert (pool.current.images, pool.current.rejected) == (rejected, rejected)
-    assert catalog.listing(POOL, 1) == offer
+    assert listing_of(catalog) == offer
     assert not catalog.request_pool(KEY, later(4)).created
 
 
 def test_pending_is_empty_for_what_is_unknown(catalog: Catalog) -> None:
-    assert list(catalog.pending(POOL, 1)) == []
-    assert catalog.listing(POOL, 1) is None
+    assert list(pending(catalog)) == []
+    assert listing_of(catalog) is None
 
 
 def test_hostile_metadata_is_kept_as_it_is(catalog: Catalog) -> None:
@@ -499,7 +515,7 @@ def test_hostile_metadata_is_kept_as_it_is(catalog: Catalog) -> None:
     offer = Listing((ListedImage(hostile, "https://x/?a=%00&b='"),), {"p-2": ""})
     catalog.request_pool(KEY, NOW)
     catalog.record_listing(POOL, 1, offer, NOW)
-    assert catalog.listing(POOL, 1) == offer
+    assert listing_of(catalog) == offer
 
 
 # record_batch
@@ -511,7 +527,7 @@ def test_a_pool_is_ready_exactly_when_nothing_is_pending(catalog: Catalog) -> No
     assert pool.current.state is PoolState.FETCHING
     assert (pool.current.embedded, pool.current.rejected) == (1, 1)
     assert pool.current.lease_until == later(605)
-    assert ids(catalog.pending(POOL, 1)) == ["pixabay-1", "pixabay-4"]
+    assert ids(pending(catalog)) == ["pixabay-1", "pixabay-4"]
     assert known(record(catalog, [4])).ready is None
     ready = known(record(catalog, [1], now=later(7)))
     assert ready.current.state is PoolState.READY
@@ -559,6 +575,51 @@ def test_images_outside_the_listing_do_not_count(catalog: Catalog) -> None:
     assert (pool.current.images, pool.current.embedded, pool.current.rejected) == (2, 1, 0)
 
 
+def test_what_the_generation_never_listed_is_not_stored_whoever_listed_it(catalog: Catalog) -> None:
+    begin(catalog, [7], PoolKey.of("cow", SourceOptions()))
+    begin(catalog, [1])
+    record(catalog, [1, 7, 77])
+    ids = ["pixabay-1", "pixabay-7", "pixabay-77"]
+    assert catalog.library.embedded(ids, MODEL) == {"pixabay-1"}
+
+
+def test_a_long_reason_is_cut(catalog: Catalog) -> None:
+    begin(catalog, [1, 2])
+    catalog.reject(POOL, 1, {"pixabay-1": "x" * 1000}, NOW)
+    assert rejections(catalog) == {"pixabay-1": "x" * MAX_REASON_CHARACTERS}
+
+
+def test_a_listing_that_is_too_big_says_so_and_changes_nothing(catalog: Catalog) -> None:
+    before = catalog.request_pool(KEY, NOW).pool
+    refused = {str(n): random.Random(n).randbytes(1000).hex() for n in range(900)}
+    with pytest.raises(InvalidRequest, match="bytes packed, got"):
+        catalog.record_listing(POOL, 1, Listing((), refused), NOW)
+    assert catalog.pool(POOL) == before
+
+
+def test_what_a_new_listing_says_of_an_image_is_shown_at_once(catalog: Catalog) -> None:
+    make_ready(catalog, [1])
+    catalog.request_pool(KEY, later(86_400))
+    renewed = replace(image(1), tags=("new",))
+    catalog.record_listing(POOL, 2, Listing((ListedImage(renewed, "u"),)), later(86_400))
+    record(catalog, reused=[1], generation=2, now=later(86_401))
+    assert catalog.packed_pool(POOL, 1, MODEL).images == (image(1),)
+    assert catalog.packed_pool(POOL, 2, MODEL).images == (renewed,)
+    assert [found for found, _ in catalog.library.nearest(embedding(1), 5, MODEL)] == [renewed]
+
+
+def test_unfinished_names_the_pools_in_progress_requested_first_first(catalog: Catalog) -> None:
+    keys = [PoolKey.of(word, SourceOptions()) for word in ("a", "b", "c", "d")]
+    for seconds, key in enumerate(reversed(keys)):
+        catalog.request_pool(key, later(seconds))
+    catalog.begin_fetch(keys[0].pool_id, 1, NOW)
+    catalog.fail(keys[1].pool_id, 1, "down", NOW)
+    catalog.record_listing(keys[2].pool_id, 1, Listing(()), NOW)
+    unfinished = catalog.pools.unfinished()
+    assert [pool.keyword for pool in unfinished] == ["d", "a"]
+    assert unfinished[1] == catalog.pool(keys[0].pool_id)
+
+
 def test_reused_images_count_when_they_have_an_embedding_of_that_model(catalog: Catalog) -> None:
     begin(catalog, [1, 2, 3], PoolKey.of("cow", SourceOptions()))
     cow = PoolKey.of("cow", SourceOptions()).pool_id
@@ -590,7 +651,7 @@ def test_embeddings_are_stored_even_when_the_generation_is_over(catalog: Catalog
     begin(catalog, [1, 2])
     catalog.fail(POOL, 1, "too late", NOW)
     assert record(catalog, [1, 2]) is None
-    assert catalog.embedded(["pixabay-1", "pixabay-2"], MODEL) == {"pixabay-1", "pixabay-2"}
+    assert catalog.library.embedded(["pixabay-1", "pixabay-2"], MODEL) == {"pixabay-1", "pixabay-2"}
     assert known(catalog.pool(POOL)).current.embedded == 0
 
 
@@ -613,7 +674,7 @@ def test_a_broken_embedding_is_a_bug_and_changes_nothing(
             now=later(5),
         )
     assert catalog.pool(POOL) == before
-    assert catalog.embedded(["pixabay-1"], MODEL) == set()
+    assert catalog.library.embedded(["pixabay-1"], MODEL) == set()
 
 
 def test_batches_recorded_twice_each_at_once_in_any_order_make_the_pool_ready_once(
@@ -646,10 +707,10 @@ def test_embedded_names_the_images_that_have_that_models_embedding(catalog: Cata
     begin(catalog, numbers)
     record(catalog, numbers[::2])
     everything = [f"pixabay-{n}" for n in numbers]
-    assert catalog.embedded(everything, MODEL) == set(everything[::2])
-    assert catalog.embedded(everything, OTHER_MODEL) == set()
-    assert catalog.embedded([], MODEL) == set()
-    assert catalog.embedded(["", "'", "pixabay-0", "pixabay-0"], MODEL) == {"pixabay-0"}
+    assert catalog.library.embedded(everything, MODEL) == set(everything[::2])
+    assert catalog.library.embedded(everything, OTHER_MODEL) == set()
+    assert catalog.library.embedded([], MODEL) == set()
+    assert catalog.library.embedded(["", "'", "pixabay-0", "pixabay-0"], MODEL) == {"pixabay-0"}
 
 
 def test_a_packed_pool_is_in_listing_order_and_has_what_is_embedded(catalog: Catalog) -> None:
@@ -686,7 +747,7 @@ def test_the_generation_before_can_be_read_until_another_is_ready(catalog: Catal
     pool = known(catalog.pool(POOL))
     assert pool.ready == pool.current
     assert (pool.current.number, pool.current.embedded) == (3, 2)
-    assert catalog.embedded(["pixabay-1"], MODEL) == {"pixabay-1"}
+    assert catalog.library.embedded(["pixabay-1"], MODEL) == {"pixabay-1"}
 
 
 # reopen
@@ -705,7 +766,7 @@ def test_a_ready_pool_is_reopened_for_a_model_it_lacks(catalog: Catalog) -> None
     assert (current.images, current.embedded, current.rejected) == (4, 1, 1)
     assert current.lease_until == later(160)
     assert reopened.ready is None
-    assert ids(catalog.pending(POOL, 1)) == ["pixabay-1", "pixabay-3"]
+    assert ids(pending(catalog)) == ["pixabay-1", "pixabay-3"]
     ready = known(record(catalog, [1, 3], model_revision=OTHER_MODEL, now=later(110)))
     assert ready.ready == ready.current
     assert ready.current.state is PoolState.READY
@@ -776,14 +837,14 @@ def test_nearest_equals_the_exact_search(catalog: Catalog) -> None:
     begin(catalog, numbers)
     record_other_model(catalog)
     record(catalog, numbers[:700])
-    assert len(catalog.nearest(embedding(9999), 5000, MODEL)) == 700
+    assert len(catalog.library.nearest(embedding(9999), 5000, MODEL)) == 700
     record(catalog, numbers[700:])
     matrix = np.array([embedding(n) for n in numbers], np.float64)  # (1300, 8)
     for seed, k in [(9000, 1), (9001, 10), (9002, 999), (9003, 1000)]:
         query = embedding(seed)
         cosines = matrix @ query.astype(np.float64)
         best = sorted(numbers, key=lambda n: (-cosines[n], f"pixabay-{n}"))[:k]
-        found = catalog.nearest(query, k, MODEL)
+        found = catalog.library.nearest(query, k, MODEL)
         assert [one for one, _ in found] == [image(n) for n in best]
         np.testing.assert_allclose([cosine for _, cosine in found], cosines[best], atol=1e-6)
 
@@ -811,7 +872,7 @@ def test_the_k_nearest_are_k_of_that_model_however_near_another_models_are(
         POOL, 1, model_revision=OTHER_MODEL, embeddings=near, rejections={}, now=NOW
     )
     record(catalog, [50, 51, 52])
-    found = catalog.nearest(query, 3, MODEL)
+    found = catalog.library.nearest(query, 3, MODEL)
     assert {one.image_id for one, _ in found} == {"pixabay-50", "pixabay-51", "pixabay-52"}
 
 
@@ -820,16 +881,16 @@ def test_equal_images_are_ordered_by_image_id(catalog: Catalog) -> None:
     begin(catalog, numbers)
     same = {f"pixabay-{n}": embedding(1, dim=512) for n in numbers}
     catalog.record_batch(POOL, 1, model_revision=MODEL, embeddings=same, rejections={}, now=NOW)
-    found = catalog.nearest(embedding(2, dim=512), 37, MODEL)
+    found = catalog.library.nearest(embedding(2, dim=512), 37, MODEL)
     assert [one.image_id for one, _ in found] == sorted(same)[:37]
     assert len({cosine for _, cosine in found}) == 1
 
 
 def test_nearest_finds_nothing_in_an_empty_catalog(catalog: Catalog) -> None:
-    assert list(catalog.nearest(embedding(1), 10, MODEL)) == []
+    assert list(catalog.library.nearest(embedding(1), 10, MODEL)) == []
     make_ready(catalog, [1])
-    assert list(catalog.nearest(embedding(1), 10, OTHER_MODEL)) == []
-    assert list(catalog.nearest(embedding(1), 0, MODEL)) == []
+    assert list(catalog.library.nearest(embedding(1), 10, OTHER_MODEL)) == []
+    assert list(catalog.library.nearest(embedding(1), 0, MODEL)) == []
 
 
 def test_an_image_of_two_pools_is_found_once(catalog: Catalog) -> None:
@@ -837,7 +898,7 @@ def test_an_image_of_two_pools_is_found_once(catalog: Catalog) -> None:
     cow = PoolKey.of("cow", SourceOptions())
     begin(catalog, [2, 3], cow)
     record(catalog, [2, 3], pool_id=cow.pool_id)
-    found = catalog.nearest(embedding(2), 10, MODEL)
+    found = catalog.library.nearest(embedding(2), 10, MODEL)
     assert sorted(one.image_id for one, _ in found) == ["pixabay-1", "pixabay-2", "pixabay-3"]
     assert found[0][0] == image(2)
     assert found[0][1] == pytest.approx(1.0, abs=1e-6)
@@ -848,7 +909,7 @@ def test_nearest_sees_what_any_client_wrote(open_catalog: OpenCatalog) -> None:
     begin(writer, [1, 2, 3])
     for number in (1, 2):
         record(writer, [number])
-        assert len(searcher.nearest(embedding(9), 10, MODEL)) == number
+        assert len(searcher.library.nearest(embedding(9), 10, MODEL)) == number
     writer.record_batch(
         POOL,
         1,
@@ -857,7 +918,7 @@ def test_nearest_sees_what_any_client_wrote(open_catalog: OpenCatalog) -> None:
         rejections={},
         now=NOW,
     )
-    found = searcher.nearest(embedding(9), 10, MODEL)
+    found = searcher.library.nearest(embedding(9), 10, MODEL)
     assert len(found) == 2
     assert found[0][0] == image(1)
     assert found[0][1] == pytest.approx(1.0, abs=1e-6)
@@ -869,12 +930,12 @@ def test_searches_and_writes_at_once_give_whole_answers(catalog: Catalog) -> Non
     def work(n: int) -> None:
         if n % 2:
             record(catalog, range(20 * n, 20 * n + 20))
-        found = catalog.nearest(embedding(20), 400, MODEL)
+        found = catalog.library.nearest(embedding(20), 400, MODEL)
         assert len(found) % 20 == 0
         assert [cosine for _, cosine in found] == sorted((c for _, c in found), reverse=True)
 
     at_once(work, 16)  # more searches at a time may be refused
-    assert len(catalog.nearest(embedding(20), 400, MODEL)) == 160
+    assert len(catalog.library.nearest(embedding(20), 400, MODEL)) == 160
 
 
 # check, and a second client
@@ -891,5 +952,5 @@ def test_another_client_sees_the_same(open_catalog: OpenCatalog, policy: PoolPol
     first.record_error(POOL, 2, "slow")
     second = open_catalog()
     assert second.pool(POOL) == first.pool(POOL)
-    assert second.listing(POOL, 1) == first.listing(POOL, 1) == listing([2, 1])
+    assert listing_of(second) == listing_of(first) == listing([2, 1])
     assert second.packed_pool(POOL, 1, MODEL).images == (image(2), image(1))

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from imagesearch.adapters.caches.in_process import InProcessCache
-from imagesearch.adapters.firestore import FirestoreCatalog
+from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.stores.files import FolderStore
-from imagesearch.ports import Catalog
+from imagesearch.compose.bootstrap import firestore_catalog
+from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import Message
 from tests.contract.test_firestore import client_of
 from tests.grpc_proxy import GrpcProxy
@@ -84,7 +85,8 @@ class Metered(World):
         self.catalog.close()
         self.meter = meter
         client = client_of(f"127.0.0.1:{meter.port}")
-        self.catalog = FirestoreCatalog(lambda: client, self.policy, total_seconds=60.0)  # type: ignore[assignment]
+        database = Firestore(lambda: client, total_seconds=60.0)
+        self.catalog = firestore_catalog(database, self.policy)
         self.store = self.counted = CountingStore(folder / "counted")
         self.sent: list[Message] = []
         self.assemble()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
 from typing import Any
@@ -18,12 +19,9 @@ import numpy as np
 import pytest
 from google.cloud.firestore import DELETE_FIELD
 
-from imagesearch.adapters.firestore import FirestoreCatalog, connect
-from imagesearch.adapters.firestore_documents import (
-    MAX_LISTING_BYTES,
-    MAX_REASON_CHARACTERS,
-    embedding_id,
-)
+from imagesearch.adapters.firestore import Firestore, connect, embedding_id
+from imagesearch.adapters.records import MAX_LISTING_BYTES
+from imagesearch.compose.bootstrap import firestore_catalog
 from imagesearch.domain.errors import (
     Bug,
     ImageSearchError,
@@ -32,8 +30,10 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
-from imagesearch.domain.pools import Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
-from imagesearch.ports import Catalog
+from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS
+from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
+from imagesearch.usecases.pools import Catalog
+from tests.contract.test_catalog import listing_of, pending, rejections
 from tests.grpc_proxy import GrpcProxy
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
@@ -42,6 +42,8 @@ POOL = KEY.pool_id
 MODEL = "laion/CLIP-ViT-B-32@abc/pre1"
 OTHER_MODEL = "laion/CLIP-ViT-B-32@def/pre1"
 DIM = 512
+MOMENTS = ("_at", "_until")
+UNSET = ("model_revision",)  # not written while there was none
 
 # Design §8; the rows of the exceptions themselves are in `unit/test_google_errors.py`.
 STATUSES: dict[grpc.StatusCode, type[ImageSearchError]] = {
@@ -121,22 +123,22 @@ def catalog(open_firestore: Callable[[], Catalog]) -> Catalog:
 
 
 @pytest.fixture
-def proxied(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[FirestoreCatalog]:
+def proxied(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[Catalog]:
     """A second client, through the proxy, that gives up soon."""
     with closing(proxied_by(proxy, policy, total_seconds=0.5)) as catalog:
         yield catalog
 
 
 @pytest.fixture
-def patient(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[FirestoreCatalog]:
+def patient(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[Catalog]:
     """A second client, through the proxy, for work that a busy machine may take long for."""
     with closing(proxied_by(proxy, policy, total_seconds=30.0)) as catalog:
         yield catalog
 
 
-def proxied_by(proxy: Proxy, policy: PoolPolicy, total_seconds: float) -> FirestoreCatalog:
+def proxied_by(proxy: Proxy, policy: PoolPolicy, total_seconds: float) -> Catalog:
     client = client_of(f"127.0.0.1:{proxy.port}")
-    return FirestoreCatalog(lambda: client, policy, total_seconds=total_seconds)
+    return firestore_catalog(Firestore(lambda: client, total_seconds=total_seconds), policy)
 
 
 def client_of(host: str) -> Any:
@@ -181,7 +183,7 @@ def make_ready(catalog: Catalog, size: int) -> None:
 
 @pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
 def test_each_status_that_a_read_meets_is_ours(
-    proxied: FirestoreCatalog,
+    proxied: Catalog,
     proxy: Proxy,
     status: grpc.StatusCode,
     caplog: pytest.LogCaptureFixture,
@@ -196,15 +198,17 @@ def test_each_status_that_a_read_meets_is_ours(
 
 
 READS: dict[str, Callable[[Catalog], object]] = {
-    "BatchGetDocuments": lambda catalog: catalog.embedded(["pixabay-0", "pixabay-1"], MODEL),
-    "RunQuery": lambda catalog: catalog.nearest(embedding(1), 2, MODEL),
+    "BatchGetDocuments": lambda catalog: catalog.library.embedded(
+        ["pixabay-0", "pixabay-1"], MODEL
+    ),
+    "RunQuery": lambda catalog: catalog.library.nearest(embedding(1), 2, MODEL),
 }
 
 
 @pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
 @pytest.mark.parametrize("method", READS)
 def test_each_status_that_cuts_an_answer_short_is_ours(
-    proxied: FirestoreCatalog,
+    proxied: Catalog,
     proxy: Proxy,
     catalog: Catalog,
     method: str,
@@ -229,22 +233,22 @@ def test_every_status_of_grpc_but_ok_is_in_the_table() -> None:
         lambda catalog: catalog.pool(POOL),
         lambda catalog: catalog.begin_fetch(POOL, 1, NOW),
         lambda catalog: catalog.record_listing(POOL, 1, Listing(()), NOW),
-        lambda catalog: catalog.listing(POOL, 1),
-        lambda catalog: catalog.pending(POOL, 1),
-        lambda catalog: catalog.rejections(POOL, 1),
+        lambda catalog: listing_of(catalog),
+        lambda catalog: pending(catalog),
+        lambda catalog: rejections(catalog),
         lambda catalog: catalog.finish_fetch(POOL, 1, NOW),
         lambda catalog: record(catalog, {"pixabay-1": embedding(1)}),
-        lambda catalog: catalog.embedded(["pixabay-1"], MODEL),
+        lambda catalog: catalog.library.embedded(["pixabay-1"], MODEL),
         lambda catalog: catalog.packed_pool(POOL, 1, MODEL),
         lambda catalog: catalog.reopen(POOL, 1, MODEL, NOW),
         lambda catalog: catalog.record_error(POOL, 1, "why"),
         lambda catalog: catalog.fail(POOL, 1, "why", NOW),
-        lambda catalog: catalog.nearest(embedding(1), 1, MODEL),
+        lambda catalog: catalog.library.nearest(embedding(1), 1, MODEL),
         lambda catalog: catalog.check(),
     ],
 )
 def test_no_method_lets_a_google_error_out(
-    proxied: FirestoreCatalog, proxy: Proxy, call: Callable[[Catalog], object]
+    proxied: Catalog, proxy: Proxy, call: Callable[[Catalog], object]
 ) -> None:
     refused = grpc.StatusCode.PERMISSION_DENIED
     proxy.refuse = dict.fromkeys(["BatchGetDocuments", "Commit", "RunQuery"], refused)
@@ -254,7 +258,7 @@ def test_no_method_lets_a_google_error_out(
 
 @pytest.mark.parametrize("work", ["pool", "request_pool", "check"])
 def test_a_server_that_does_not_answer_is_unavailable_within_the_limit(
-    proxied: FirestoreCatalog, proxy: Proxy, work: str
+    proxied: Catalog, proxy: Proxy, work: str
 ) -> None:
     proxy.hang.set()
     arguments = {"pool": (POOL,), "request_pool": (KEY, NOW), "check": ()}[work]
@@ -265,7 +269,7 @@ def test_a_server_that_does_not_answer_is_unavailable_within_the_limit(
 
 
 def test_a_server_that_is_gone_is_unavailable_and_one_that_is_back_answers(
-    proxied: FirestoreCatalog, proxy: Proxy
+    proxied: Catalog, proxy: Proxy
 ) -> None:
     proxy.refuse["Commit"] = grpc.StatusCode.UNAVAILABLE
     with pytest.raises(Unavailable):
@@ -279,12 +283,13 @@ def test_connect_takes_the_emulator_from_the_environment(
     firestore_host: str, catalog: Catalog, policy: PoolPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore_host)
-    with closing(connect("test", policy)) as connected:
+    with closing(firestore_catalog(connect("test"), policy)) as connected:
         assert connected.request_pool(KEY, NOW).pool == catalog.pool(POOL)
 
 
 def test_a_closed_catalog_has_no_connection_left(proxy: Proxy, policy: PoolPolicy) -> None:
     closed = proxied_by(proxy, policy, total_seconds=30.0)
+    closed.pool(POOL)  # an emulator's first answer may take longer than `check` waits
     closed.check()
     closed.close()
     with pytest.raises(ValueError, match=r"[Cc]hannel"):
@@ -296,7 +301,7 @@ def test_a_closed_catalog_has_no_connection_left(proxy: Proxy, policy: PoolPolic
 
 
 def test_a_change_that_never_gets_through_is_unavailable(
-    proxied: FirestoreCatalog, proxy: Proxy, catalog: Catalog
+    proxied: Catalog, proxy: Proxy, catalog: Catalog
 ) -> None:
     proxy.refuse["Commit"] = grpc.StatusCode.ABORTED
     started = time.monotonic()
@@ -306,9 +311,7 @@ def test_a_change_that_never_gets_through_is_unavailable(
     assert catalog.pool(POOL) is None
 
 
-def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(
-    patient: FirestoreCatalog, proxy: Proxy
-) -> None:
+def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(patient: Catalog, proxy: Proxy) -> None:
     proxy.lose["Commit"] = 1
     assert patient.request_pool(KEY, NOW).created
     begin(patient, 1)
@@ -328,7 +331,7 @@ def calls_of(proxy: Proxy, work: Callable[[], object]) -> dict[str, int]:
     return dict(proxy.calls)
 
 
-def test_each_method_makes_few_calls(patient: FirestoreCatalog, proxy: Proxy) -> None:
+def test_each_method_makes_few_calls(patient: Catalog, proxy: Proxy) -> None:
     step = {"BatchGetDocuments": 1, "Commit": 1}
     reads = {"BatchGetDocuments": 1}
     vectors = {f"pixabay-{n}": embedding(n) for n in range(200)}
@@ -337,14 +340,14 @@ def test_each_method_makes_few_calls(patient: FirestoreCatalog, proxy: Proxy) ->
     assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == reads
     assert calls_of(proxy, lambda: patient.begin_fetch(POOL, 1, NOW)) == step
     assert calls_of(proxy, lambda: patient.record_listing(POOL, 1, offer, NOW)) == step
-    assert calls_of(proxy, lambda: patient.listing(POOL, 1)) == reads
-    assert calls_of(proxy, lambda: patient.pending(POOL, 1)) == reads
+    assert calls_of(proxy, lambda: patient.members(POOL, 1)) == reads
+    assert calls_of(proxy, lambda: patient.members(POOL, 1)) == reads
     written = {"BatchGetDocuments": 2, "Commit": 2}
     assert calls_of(proxy, lambda: record(patient, vectors)) == written
-    assert calls_of(proxy, lambda: patient.embedded(vectors, MODEL)) == reads
+    assert calls_of(proxy, lambda: patient.library.embedded(vectors, MODEL)) == reads
     packed = calls_of(proxy, lambda: patient.packed_pool(POOL, 1, MODEL))
     assert packed == {"BatchGetDocuments": 2}
-    nearest = calls_of(proxy, lambda: patient.nearest(embedding(7), 200, MODEL))
+    nearest = calls_of(proxy, lambda: patient.library.nearest(embedding(7), 200, MODEL))
     assert nearest == {"RunQuery": 1}
 
 
@@ -363,8 +366,8 @@ def test_a_pool_of_500_images_with_long_metadata_fits_its_documents(
     )
     assert pool is not None
     assert pool.current.state is PoolState.READY
-    assert catalog.listing(POOL, 1) == offer
-    assert set(catalog.rejections(POOL, 1).values()) == {"x" * MAX_REASON_CHARACTERS}
+    assert listing_of(catalog) == offer
+    assert set(rejections(catalog).values()) == {"x" * MAX_REASON_CHARACTERS}
     for found in documents_of(firestore_clients[0]):
         size = sum(len(part) for part in found.to_dict().values() if isinstance(part, bytes))
         assert size < 1_000_000
@@ -411,7 +414,7 @@ def test_what_an_expired_pool_left_behind_is_not_the_new_pools(
     created = catalog.request_pool(KEY, NOW)
     assert created.created
     assert created.pool.current.number == 1
-    assert catalog.listing(POOL, 1) is None
+    assert listing_of(catalog) is None
     assert catalog.packed_pool(POOL, 1, MODEL).images == ()
 
 
@@ -428,8 +431,8 @@ def test_any_text_is_an_id(catalog: Catalog, hostile: str) -> None:
     catalog.request_pool(KEY, NOW)
     catalog.record_listing(POOL, 1, Listing((listed(1, image_id=hostile),)), NOW)
     assert record(catalog, {hostile: embedding(1)}) is not None
-    assert catalog.embedded([hostile, "other"], MODEL) == {hostile}
-    assert catalog.nearest(embedding(1), 3, MODEL)[0][0].image_id == hostile
+    assert catalog.library.embedded([hostile, "other"], MODEL) == {hostile}
+    assert catalog.library.nearest(embedding(1), 3, MODEL)[0][0].image_id == hostile
 
 
 # Vector search
@@ -457,7 +460,10 @@ def test_find_nearest_gives_what_exact_search_in_sqlite_gives(
     searches = product([0, 1, 1000, 1001], (1, 2, 10, 300), (MODEL, OTHER_MODEL))
     for seed, k, model in searches:
         query = embedding(seed)
-        near, expected = catalog.nearest(query, k, model), exact.nearest(query, k, model)
+        near, expected = (
+            catalog.library.nearest(query, k, model),
+            exact.library.nearest(query, k, model),
+        )
         assert len(near) == k
         assert [one for one, _ in near] == [one for one, _ in expected]
         assert [cosine for _, cosine in near] == [cosine for _, cosine in expected]
@@ -467,7 +473,69 @@ def test_find_nearest_gives_what_exact_search_in_sqlite_gives(
 def test_nearest_gives_at_most_1000(catalog: Catalog) -> None:
     begin(catalog, 1001)
     record(catalog, {f"pixabay-{n}": embedding(n, dim=4) for n in range(1001)})
-    assert len(catalog.nearest(embedding(1, dim=4), 5000, MODEL)) == 1000
+    assert len(catalog.library.nearest(embedding(1, dim=4), 5000, MODEL)) == 1000
+
+
+# Documents of the version before
+
+
+def as_the_version_before_wrote_it(client: Any) -> None:
+    """Make the pool's moments Firestore's own, and leave out what had no value."""
+    reference = client.collection("pools").document(POOL)
+    fields = reference.get().to_dict()
+    for name in ("current", "ready"):
+        fields[name] = fields[name] and {
+            each: datetime.fromisoformat(value) if value and each.endswith(MOMENTS) else value
+            for each, value in fields[name].items()
+        }
+    reference.set({name: value for name, value in fields.items() if name not in UNSET or value})
+
+
+def steps_of_a_life(catalog: Catalog) -> Iterator[str]:
+    """Do all of a pool's life, and stop wherever a version may end and the next begin."""
+    begin(catalog, 3)
+    yield "listed"
+    record(catalog, {"pixabay-0": embedding(0)})
+    yield "in part embedded"
+    catalog.record_batch(
+        POOL,
+        1,
+        model_revision=MODEL,
+        embeddings={"pixabay-1": embedding(1)},
+        rejections={"pixabay-2": "broken"},
+        now=NOW,
+    )
+    yield "ready"
+    later = NOW + timedelta(days=2)
+    assert catalog.request_pool(KEY, later).created
+    yield "requested again"
+    catalog.fail(POOL, 2, "over", later)
+    yield "failed"
+
+
+def test_what_the_version_before_wrote_is_read_and_goes_on(
+    catalog: Catalog, firestore_clients: list[Any]
+) -> None:
+    for state in steps_of_a_life(catalog):
+        before = catalog.pool(POOL)
+        assert before is not None
+        unfinished = catalog.pools.unfinished()
+        as_the_version_before_wrote_it(firestore_clients[0])
+        assert catalog.pool(POOL) == before, state
+        assert catalog.pools.unfinished() == unfinished, state
+        asked = catalog.request_pool(KEY, before.current.requested_at).pool
+        for pool in (asked, catalog.pool(POOL), *catalog.pools.unfinished()):
+            assert pool is not None
+            for generation in filter(None, (pool.current, pool.ready)):
+                # Not a class of the SDK's, which looks equal.
+                assert {type(moment) for moment in moments_of(generation)} == {datetime}, state
+    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 2
+    assert not catalog.library.lacks(MODEL)
+
+
+def moments_of(generation: Generation) -> list[datetime]:
+    moments = (getattr(generation, each.name) for each in fields_of(generation))
+    return [moment for moment in moments if isinstance(moment, datetime)]
 
 
 # Damage
@@ -525,13 +593,15 @@ def test_a_damaged_embedding_is_left_out_and_asked_for_again(
         name = embedding_id("pixabay-2", MODEL)
         spoil(firestore_clients[0], f"embeddings/{name}", fields)
         if look == "nearest":
-            images = [image.image_id for image, _ in catalog.nearest(embedding(2), 4, MODEL)]
+            images = [
+                image.image_id for image, _ in catalog.library.nearest(embedding(2), 4, MODEL)
+            ]
         else:
             images = [image.image_id for image in catalog.packed_pool(POOL, 1, MODEL).images]
         assert sorted(images) == ["pixabay-0", "pixabay-1", "pixabay-3"]
         reopened = catalog.reopen(POOL, 1, MODEL, NOW)
         assert reopened is not None
-        assert [one.image.image_id for one in catalog.pending(POOL, 1)] == ["pixabay-2"]
+        assert [one.image.image_id for one in pending(catalog)] == ["pixabay-2"]
         record(catalog, {"pixabay-2": embedding(2)})
         assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 4
 
@@ -542,7 +612,7 @@ def test_a_hit_whose_image_is_damaged_is_left_out(
     make_ready(catalog, 3)
     name = embedding_id("pixabay-2", MODEL)
     spoil(firestore_clients[0], f"embeddings/{name}", {"image": {"width": "wide"}})
-    assert len(catalog.nearest(embedding(2), 3, MODEL)) == 2
+    assert len(catalog.library.nearest(embedding(2), 3, MODEL)) == 2
 
 
 @pytest.mark.parametrize(
@@ -563,8 +633,8 @@ def test_a_damaged_listing_is_recorded_anew(
 ) -> None:
     make_ready(catalog, 3)
     spoil(firestore_clients[0], f"pools/{POOL}/generations/1", fields)
-    assert catalog.listing(POOL, 1) is None
-    assert catalog.rejections(POOL, 1) == {}
+    assert listing_of(catalog) is None
+    assert rejections(catalog) == {}
     assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 0
     reopened = catalog.reopen(POOL, 1, MODEL, NOW)
     assert reopened is not None

@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from imagesearch.adapters.caches.in_process import SWEEP_AT, InProcessCache, InProcessLimiter
-from imagesearch.cache_slots import BYTES, TEXT
 from imagesearch.ports import TextEmbedding
+from imagesearch.usecases.cache_slots import BYTES, TEXT
 
 OFTEN = ("m", "a query that is asked again and again")
 

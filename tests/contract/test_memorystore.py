@@ -28,11 +28,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
-from imagesearch.cache_slots import BYTES, POOL, STATE, TEXT
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Credit, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolState, SourceOptions
 from imagesearch.ports import TextEmbedding
+from imagesearch.usecases.cache_slots import BYTES, POOL, STATE, TEXT
 from tests.emulators import free_port, running
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
@@ -75,7 +75,7 @@ def test_the_keys_and_their_times_to_live_are_those_of_the_design(
         assert seconds * 1000 - 5000 < client.pttl(key) <= seconds * 1000
 
 
-def test_the_values_are_those_bytes_on_every_redis(redis_client: redis.Redis) -> None:
+def test_the_bytes_in_redis_are_those_of_the_design(redis_client: redis.Redis) -> None:
     fill(redis_client)
     client: Any = redis_client
     metadata = (

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imagesearch import telemetry
-from imagesearch.adapters.sqlite import SqliteCatalog
-from imagesearch.adapters.sqlite_rows import embeddings_after
-from imagesearch.adapters.vector_graph import CHECKS, RECALL
+from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_after
+from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.sqlite import SqliteFile
+from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
-from tests.log_lines import Log
+from imagesearch.usecases.pools import Catalog
+from tests.world import catalog_at
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())
@@ -35,12 +38,12 @@ import itertools, sys
 from datetime import UTC, datetime
 from pathlib import Path
 import numpy as np
-from imagesearch.adapters.sqlite import SqliteCatalog
 from imagesearch.domain.images import *
 from imagesearch.domain.pools import *
+from tests.world import catalog_at
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
-catalog = SqliteCatalog(Path(sys.argv[1]), PoolPolicy())
+catalog = catalog_at(Path(sys.argv[1]))
 vector = np.eye(1, 512, dtype=np.float32)[0]
 
 def listed(n):
@@ -75,7 +78,7 @@ def test_a_writer_killed_in_the_middle_leaves_whole_transactions(path: Path) -> 
     random_pause = random.Random(7)
     for round_number in range(4):
         _work_until_killed(path, 1000 * round_number, random_pause.uniform(0.005, 0.06))
-        with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+        with closing(catalog_at(path)) as catalog:
             _check_whole(catalog, path)
 
 
@@ -88,52 +91,41 @@ def _work_until_killed(path: Path, first: int, pause_seconds: float) -> None:
         worker.send_signal(signal.SIGKILL)
 
 
-def _check_whole(catalog: SqliteCatalog, path: Path) -> None:
+def _check_whole(catalog: Catalog, path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
-        pool_ids = [row[0] for row in raw.execute("SELECT pool_id FROM pools")]
+        pool_ids = [row[0] for row in raw.execute("SELECT pool_id FROM records")]
         stored = raw.execute("SELECT COUNT(*) FROM embeddings").fetchone()[0]
     embedded = 0
     for pool_id in pool_ids:
         pool = catalog.pool(pool_id)
         assert pool is not None
         current = pool.current
-        embedded += current.embedded
         assert (current.images, current.rejected) in [(0, 0)] + [(129, n) for n in range(1, 6)]
         assert current.embedded == max(0, current.rejected - 1) * 31
         assert (current.state is PoolState.READY) == (current.embedded == 124)
         assert (pool.ready is not None) == (current.embedded == 124)
-        assert len(catalog.packed_pool(pool_id, 1, "m").images) == current.embedded
+        # Embeddings are stored before what counts them.
+        packed = len(catalog.packed_pool(pool_id, 1, "m").images)
+        assert packed - current.embedded in (0, 31)
+        embedded += packed
     assert embedded == stored
-    in_progress = [one.pool_id for one in catalog.unfinished()]
+    in_progress = [one.pool_id for one in catalog.pools.unfinished()]
     assert all(not _is_ready(catalog, pool_id) for pool_id in in_progress)
 
 
-def _is_ready(catalog: SqliteCatalog, pool_id: str) -> bool:
+def _is_ready(catalog: Catalog, pool_id: str) -> bool:
     pool = catalog.pool(pool_id)
     return pool is not None and pool.current.state is PoolState.READY
 
 
-def test_unfinished_names_the_pools_in_progress_oldest_first(path: Path) -> None:
-    keys = [PoolKey.of(word, SourceOptions()) for word in ("a", "b", "c", "d")]
-    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
-        for hours, key in enumerate(reversed(keys)):
-            catalog.request_pool(key, NOW + timedelta(hours=hours))
-        catalog.begin_fetch(keys[0].pool_id, 1, NOW)
-        catalog.fail(keys[1].pool_id, 1, "down", NOW)
-        catalog.record_listing(keys[2].pool_id, 1, Listing(()), NOW)
-    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
-        assert [pool.keyword for pool in catalog.unfinished()] == ["d", "a"]
-        assert catalog.unfinished()[1] == catalog.pool(keys[0].pool_id)
-
-
 def test_a_file_of_another_schema_version_says_so_and_is_left_alone(path: Path) -> None:
-    SqliteCatalog(path, PoolPolicy()).close()
+    catalog_at(path).close()
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("PRAGMA user_version = 7")
-    with pytest.raises(Unavailable, match=r"catalog\.sqlite has catalog schema 7, .* needs 1"):
-        SqliteCatalog(path, PoolPolicy())
+    with pytest.raises(Unavailable, match=r"catalog\.sqlite has catalog schema 7, .* needs 2"):
+        catalog_at(path)
     with closing(sqlite3.connect(path)) as raw:
         assert raw.execute("PRAGMA user_version").fetchone() == (7,)
 
@@ -143,7 +135,7 @@ def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
         raw.execute("CREATE TABLE theirs (id)")
     before = path.read_bytes()
     with pytest.raises(Unavailable, match="has catalog schema 0"):
-        SqliteCatalog(path, PoolPolicy())
+        catalog_at(path)
     assert path.read_bytes() == before
 
 
@@ -151,18 +143,18 @@ def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
 def test_a_file_that_is_no_database_is_unavailable(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(Unavailable, match=r"catalog\.sqlite failed"):
-        SqliteCatalog(path, PoolPolicy())
+        catalog_at(path)
     assert path.read_bytes() == content
 
 
 def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(Unavailable):
-        SqliteCatalog(tmp_path / "file" / "catalog.sqlite", PoolPolicy())
+        catalog_at(tmp_path / "file" / "catalog.sqlite")
 
 
 def test_a_closed_catalog_is_unavailable(path: Path) -> None:
-    catalog = SqliteCatalog(path, PoolPolicy())
+    catalog = catalog_at(path)
     catalog.close()
     catalog.close()
     with pytest.raises(Unavailable):
@@ -172,7 +164,7 @@ def test_a_closed_catalog_is_unavailable(path: Path) -> None:
 
 
 def test_a_closed_catalog_is_one_file(path: Path) -> None:
-    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+    with closing(catalog_at(path)) as catalog:
         catalog.request_pool(KEY, NOW)
     assert [one.name for one in path.parent.iterdir()] == ["catalog.sqlite"]
 
@@ -181,7 +173,7 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
     for round_number in range(10):
         path = tmp_path / f"{round_number}.sqlite"
         with ThreadPoolExecutor(8) as threads:
-            catalogs = list(threads.map(lambda _: SqliteCatalog(path, PoolPolicy()), range(8)))  # noqa: B023 - used within the round
+            catalogs = list(threads.map(lambda _: catalog_at(path), range(8)))  # noqa: B023 - used within the round
         created = [one.request_pool(KEY, NOW).created for one in catalogs]
         for catalog in catalogs:
             catalog.close()
@@ -189,11 +181,11 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
 
 
 def test_reading_does_not_wait_for_another_process_that_writes(path: Path) -> None:
-    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+    with closing(catalog_at(path)) as catalog:
         catalog.request_pool(KEY, NOW)
         with closing(sqlite3.connect(path, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")
-            writer.execute("DELETE FROM pools")
+            writer.execute("DELETE FROM records")
             started = time.monotonic()
             assert not catalog.request_pool(KEY, NOW).created
             assert catalog.pool(KEY.pool_id) is not None
@@ -209,9 +201,9 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
         "new": _directions(600, seed=2),
         "query": _directions(1, seed=3),
     }
-    with closing(SqliteCatalog(path, PoolPolicy())) as catalog:
+    with closing(catalog_at(path)) as catalog:
         _store(catalog, dict(zip(keys, vectors["old"], strict=True)))
-        assert len(catalog.nearest(vectors["query"][0], 600, "m")) == 600
+        assert len(catalog.library.nearest(vectors["query"][0], 600, "m")) == 600
         _store(catalog, dict(zip(keys[::2], vectors["new"][::2], strict=True)))
         with closing(sqlite3.connect(path)) as raw, raw:
             raw.executemany("DELETE FROM embeddings WHERE image_id = ?", [(k,) for k in keys[::5]])
@@ -220,53 +212,161 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
         left = [n for n in range(600) if n % 5]
         best = sorted(left, key=lambda n: -cosines[n])
         for k in (1, 10, 300, 600):
-            found = catalog.nearest(vectors["query"][0], k, "m")
+            found = catalog.library.nearest(vectors["query"][0], k, "m")
             assert [image.image_id for image, _ in found] == [keys[n] for n in best[:k]]
 
 
-def test_searches_of_very_many_go_through_a_graph_and_say_what_it_finds(
-    path: Path, log: Log
+def _copies(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("catalog.sqlite.*.int8"))
+
+
+def _nearest(path: Path, query: Embedding, k: int = 10) -> list[str]:
+    with closing(catalog_at(path)) as catalog:
+        return [image.image_id for image, _ in catalog.library.nearest(query, k, "m")]
+
+
+def _ranked(vectors: NDArray[np.float32], query: Embedding, k: int = 10) -> list[str]:
+    return [f"i-{n}" for n in np.argsort(-(vectors.astype(np.float64) @ query))[:k]]
+
+
+def _stored(path: Path, vectors: NDArray[np.float32]) -> None:
+    with closing(catalog_at(path)) as catalog:
+        _store(catalog, {f"i-{n}": vector for n, vector in enumerate(vectors)})
+
+
+def test_the_next_process_takes_the_copy_on_disk_over_and_adds_what_is_new(
+    path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kinds, spread = _directions(100, seed=1), _directions(34_000, seed=2)
-    rows = kinds[np.arange(len(spread)) % 100] + np.float32(0.8) * spread
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    queries = rows[:: len(rows) // 200] + np.float32(0.2) * _directions(200, seed=3)
+    vectors, query = _directions(600, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors[:500])
+    assert _nearest(path, query) == _ranked(vectors[:500], query)
+    (copy,) = _copies(path)
+    size = copy.stat().st_size
+    with closing(sqlite3.connect(path)) as raw, raw:  # what it has is not read again
+        taken = raw.execute("SELECT max(id) FROM embeddings").fetchone()[0]
+    with closing(FileBlocks(copy)) as blocks:
+        assert blocks.head.last_id == taken
+        assert sum(len(blocks.part(n)) for n in range(len(blocks))) == 500
+    with closing(catalog_at(path)) as catalog:
+        _store(catalog, {f"i-{n}": vectors[n] for n in range(500, 600)}, "flower")
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert copy.stat().st_size == size, "blocks are made whole"
+    assert caplog.records == []
 
-    def nearest(query: Embedding) -> list[str]:
-        with telemetry.unit("search") as unit:
-            found = catalog.nearest(query, 10, "m")
-            unit.note(status=200)
-        return [image.image_id for image, _ in found]
 
-    with closing(SqliteCatalog(path, PoolPolicy(), graph_rows=1)) as catalog:
-        _store(catalog, {f"i-{n}": row for n, row in enumerate(rows)})
-        nearest(queries[0])
-        index = catalog._indexes["m"]
-        assert index._graph is not None
-        index._graph.join()
-        for query in queries[:CHECKS]:
-            nearest(query)
-        right = 0
-        for query in queries[CHECKS:]:
-            best = [f"i-{n}" for n in np.argsort(-(rows @ query))[:10]]
-            right += len(set(best) & set(nearest(query)))
-        assert right / (10 * len(queries[CHECKS:])) >= RECALL
-        said = [entry["recall"] for entry in log.entries("search") if "recall" in entry]
-        assert len(said) >= 90
-        assert min(said) >= RECALL
-        assert nearest(queries[0])[0] == "i-0"
-        with closing(sqlite3.connect(path)) as raw, raw:
-            raw.execute("DELETE FROM embeddings WHERE image_id = 'i-0'")
-        assert "i-0" not in nearest(queries[0])
-        assert len(nearest(queries[0])) == 10
+def _flip(copy: Path, at: int) -> None:
+    data = bytearray(copy.read_bytes())
+    data[at] ^= 1
+    copy.write_bytes(data)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a flipped byte of the head": lambda copy: _flip(copy, 20),
+    "a flipped byte of the centre": lambda copy: _flip(copy, 70),
+    "a flipped byte of a block's head": lambda copy: _flip(copy, 65_536),
+    "a flipped byte of an id": lambda copy: _flip(copy, 2 * 65_536 + 3),
+    "a flipped byte of a code": lambda copy: _flip(copy, 2 * 65_536 + 16 * 32_768 + 99),
+    "cut off": lambda copy: os.truncate(copy, 70_000),
+    "cut to its head": lambda copy: os.truncate(copy, 10),
+    "something else": lambda copy: copy.write_bytes(b"not a copy" * 9000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_copy_is_made_anew_and_told_of_once(
+    path: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors, query = _directions(300, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    assert _nearest(path, query) == _ranked(vectors, query)
+    (copy,) = _copies(path)
+    damage(copy)
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "made anew" in caplog.text
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert len(caplog.records) == 1
+
+
+def test_the_copy_of_another_catalog_is_made_anew(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the catalog is put back as it was, and goes on otherwise from there."""
+    vectors, query = _directions(200, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    _nearest(path, query)
+    for other in (_directions(200, seed=7), _directions(50, seed=8), _directions(300, seed=9)):
+        path.unlink()
+        _stored(path, other)
+        caplog.clear()
+        assert _nearest(path, query) == _ranked(other, query)
+        assert "its rows are not those of the catalog" in caplog.text
+
+
+def test_a_second_process_searches_from_memory(path: Path) -> None:
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors[:90])
+    with closing(catalog_at(path)) as first:
+        first.library.nearest(query, 1, "m")
+        with closing(catalog_at(path)) as second:
+            _store(second, {f"i-{n}": vectors[n] for n in range(90, 100)}, "flower")
+            for catalog in (second, first):
+                hits = catalog.library.nearest(query, 10, "m")
+                assert [image.image_id for image, _ in hits] == _ranked(vectors, query)
+
+
+def test_where_no_copy_can_be_kept_memory_is_searched(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    path_of(path, "m").mkdir()
+    with caplog.at_level(logging.INFO):
+        assert _nearest(path, query) == _ranked(vectors, query)
+    assert "cannot be used, memory is" in caplog.text
+
+
+def test_a_full_disk_costs_the_copy_and_no_answer(path: Path) -> None:
+    """In a process of its own, whose files may be no larger than the catalog is."""
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    code = """
+import resource, signal, sys
+import numpy as np
+from pathlib import Path
+from tests.world import catalog_at
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+catalog = catalog_at(Path(sys.argv[1]))
+query = np.array(eval(sys.argv[2]), np.float32)
+print(*(image.image_id for image, _ in catalog.library.nearest(query, 10, "m")))
+"""
+    arguments = [sys.executable, "-c", code, str(path), repr(query.tolist())]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == _ranked(vectors, query)
+    assert "cannot be written to, memory is used" in run.stderr
+    assert _copies(path) == []
+
+
+def test_the_copies_of_models_that_are_gone_are_removed(path: Path) -> None:
+    vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    _nearest(path, query)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE embeddings SET model_revision = 'n'")
+    with closing(catalog_at(path)) as catalog:
+        assert len(catalog.library.nearest(query, 10, "n")) == 10
+    assert _copies(path) == [path_of(path, "n")]
 
 
 def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None:
-    with closing(SqliteCatalog(path, PoolPolicy())) as catalog, ThreadPoolExecutor(17) as callers:
+    library = SqliteLibrary(file := SqliteFile(path))
+    catalog = Catalog(SqlitePools(file), library, PoolPolicy())
+    with closing(catalog), ThreadPoolExecutor(17) as callers:
         _store(catalog, {"i-0": _directions(1, seed=1)[0]})
         query = _directions(1, seed=2)[0]
-        with catalog._indexes_lock:  # as a search of a million images holds it
-            asked = [callers.submit(catalog.nearest, query, 1, "m") for _ in range(17)]
+        with library._indexes_lock:  # as a search of a million images holds it
+            asked = [callers.submit(catalog.library.nearest, query, 1, "m") for _ in range(17)]
             refused = next(as_completed(asked))
             with pytest.raises(Overloaded, match="16 searches of the catalog are under way"):
                 refused.result()
@@ -279,8 +379,8 @@ def _directions(number: int, seed: int) -> NDArray[np.float32]:
     return unit
 
 
-def _store(catalog: SqliteCatalog, embeddings: Mapping[str, Embedding]) -> None:
-    key = PoolKey.of("horse", SourceOptions())
+def _store(catalog: Catalog, embeddings: Mapping[str, Embedding], keyword: str = "horse") -> None:
+    key = PoolKey.of(keyword, SourceOptions())
     images = (Image(name, name, "", 1, 1, Credit("", "")) for name in embeddings)
     catalog.request_pool(key, NOW)
     catalog.begin_fetch(key.pool_id, 1, NOW)
@@ -293,7 +393,7 @@ def _store(catalog: SqliteCatalog, embeddings: Mapping[str, Embedding]) -> None:
 
 def test_a_search_looks_for_new_rows_by_their_id_alone(path: Path) -> None:
     """By SQLite's index of the model, each search would look at every row there is."""
-    with closing(SqliteCatalog(path, PoolPolicy())), closing(sqlite3.connect(path)) as raw:
+    with closing(catalog_at(path)), closing(sqlite3.connect(path)) as raw:
         statements: list[str] = []
         raw.set_trace_callback(statements.append)
         embeddings_after(raw, "m", 7)

@@ -120,7 +120,7 @@ class CloudCommand:
 @contextmanager
 def cloud_command(log: Path, **environment: str) -> Iterator[CloudCommand]:
     """Yield the command, which is starting; it is killed at the end, and its children with it."""
-    arguments = [sys.executable, "-m", "imagesearch.cli.main", "emulators"]
+    arguments = [sys.executable, "-m", "imagesearch", "emulators"]
     settings: Mapping[str, str] = {**CLEAN, "PORT": "0", "COLUMNS": "200", **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(arguments, env=settings, stdout=output, stderr=output)

@@ -28,10 +28,12 @@ READY_SECONDS = 60
 
 @dataclass
 class Serving:
-    """A running `imagesearch serve` over *data_dir*."""
+    """A running `imagesearch serve` over *data_dir*, by *program* in the folder *cwd*."""
 
     data_dir: Path
     env: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (sys.executable, "-m", "imagesearch")
+    cwd: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
 
@@ -43,7 +45,8 @@ class Serving:
         log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "imagesearch.cli.main", "serve", "--port", "0"],
+                [*self.program, "serve", "--port", "0"],
+                cwd=self.cwd,
                 env={**clean, "DATA_DIR": str(self.data_dir), "COLUMNS": "200", **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -19,7 +19,7 @@ from tests.e2e.conftest import Serving, serving
 def imagesearch(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if name != "PIXABAY_API_KEY"}
     return subprocess.run(
-        [sys.executable, "-m", "imagesearch.cli.main", *arguments],
+        [sys.executable, "-m", "imagesearch", *arguments],
         capture_output=True,
         text=True,
         env={**clean, "COLUMNS": "160", **env},

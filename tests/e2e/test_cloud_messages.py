@@ -84,12 +84,12 @@ def test_what_comes_after_the_pool_is_ready_changes_nothing(faulty: FaultyCloud)
     keyword = "small triangle"
     answer = faulty.complete(keyword)
     key = faulty.key(keyword)
-    listing = faulty.services.catalog.listing(key.pool_id, 1)
-    assert listing is not None
+    members = faulty.services.catalog.members(key.pool_id, 1)
+    assert members is not None
     before, pool = faulty.counts(keyword), faulty.pool(keyword)
     downloads = faulty.gallery.images.total()
     faulty.publish(job_of(key))
-    faulty.publish(batches_of(key, listing.images)[1])
+    faulty.publish(batches_of(key, members.listing.images)[1])
     late: dict[str, Any] = {"outcome": "nothing to do", "status": 204}
     eventually("the job is acked", lambda: faulty.units("FetchJob", keyword, **late))
     eventually("the batch is acked", lambda: faulty.units("EmbedBatch", keyword, **late))
@@ -106,7 +106,7 @@ def test_batches_in_any_order_and_twice_make_the_pool_ready(faulty: FaultyCloud)
     key = faulty.key("small diamond")
     now = services.clock.now()
     assert services.catalog.request_pool(key, now).created
-    listing = services.source.list_images(key.keyword, key.options)
+    listing = Listing.joined(services.source.pages(key.keyword, key.options))
     services.catalog.record_listing(key.pool_id, 1, listing, now)
     for one in listing.images:
         services.store.put(one.image.object_name, services.source.download(one))
@@ -125,7 +125,7 @@ def test_batches_in_any_order_and_twice_make_the_pool_ready(faulty: FaultyCloud)
     assert [embedded for _, embedded in seen] == [0, 6, 38, 38, 70]
     assert seen[-1][0] == "ready"
 
-    later = now + timedelta(seconds=services.settings.pool_max_age_seconds + 60)
+    later = now + timedelta(seconds=services.settings.policy.max_age_seconds + 60)
     assert services.catalog.request_pool(key, later).pool.current.number == 2
     pool = services.catalog.pool(key.pool_id)
     late: dict[str, Any] = {"generation": 1, "outcome": "nothing to do", "status": 204}
@@ -150,7 +150,7 @@ def eventually_embedded(faulty: FaultyCloud, key: PoolKey, batches: int) -> None
 def dead_listing(faulty: FaultyCloud) -> Listing:
     """Return three images that the source once offered and will never give."""
     options = replace(faulty.services.settings.source_options, pool_size=3)
-    images = faulty.services.source.list_images("small star", options).images
+    images = Listing.joined(faulty.services.source.pages("small star", options)).images
     gone = f"{faulty.gallery.url}/get/gone_640.jpg"
     return Listing(
         tuple(

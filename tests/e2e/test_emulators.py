@@ -281,7 +281,7 @@ def test_children_do_not_outlive_a_launcher_that_was_killed(starting: CloudComma
 
 def emulators(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "imagesearch.cli.main", "emulators"],
+        [sys.executable, "-m", "imagesearch", "emulators"],
         env={**os.environ, "PORT": "0", "COLUMNS": "400", **environment},
         capture_output=True,
         text=True,

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,39 +61,52 @@ def unpack(function: str, folder: Path) -> Path:
     return folder
 
 
-def install(function: str, folder: Path) -> Installed:
-    venv = folder / "venv"
+def install(pins: str, venv: Path) -> Path:
+    """
+    Make a virtual environment of *pins* alone, and return the folder of its programs.
+
+    `--require-hashes` refuses a pin without a hash and a package that no pin names; bytecode is
+    written for what is imported, as it is imported, rather than for all that is installed.
+    """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python")]
+    (venv / "requirements.txt").write_text(pins)
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python"), "install"]
     subprocess.run(
-        [*pip, "install", "--quiet", "--require-hashes", "-r", "requirements.txt"],
-        cwd=folder / "source",
+        [*pip, "--quiet", "--no-compile", "--require-hashes", "-r", venv / "requirements.txt"],
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         check=True,
     )
-    return Installed(function, folder / "source", venv / "bin")
+    return venv / "bin"
+
+
+def pins(folder: Path) -> str:
+    """Return the pins of an unpacked function, without the comments, which say whose they are."""
+    lines = (folder / "source" / "requirements.txt").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Installed]]:
-    """Both are installed at a time: it is mostly waiting.
-
-    They are packaged one after the other: `ast.parse` in two threads can fail under Python 3.11,
-    which counts the depth of both together (python/cpython#106905).
-    """
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installed]:
+    """Each function over an environment of its pins; functions with the same pins share it."""
     folders = {one: unpack(one, tmp_path_factory.mktemp(one)) for one in FUNCTIONS}
-    with ThreadPoolExecutor(len(FUNCTIONS)) as threads:
-        return {one: threads.submit(install, one, folder) for one, folder in folders.items()}
+    programs = {
+        text: install(text, tmp_path_factory.mktemp("venv"))
+        for text in sorted({pins(folder) for folder in folders.values()})
+    }
+    return {
+        one: Installed(one, folder / "source", programs[pins(folder)])
+        for one, folder in folders.items()
+    }
 
 
 @pytest.fixture(scope="module")
-def query(installed: Mapping[str, Future[Installed]]) -> Installed:
-    return installed["query"].result()
+def query(installed: Mapping[str, Installed]) -> Installed:
+    return installed["query"]
 
 
 @pytest.fixture(scope="module")
-def fetch(installed: Mapping[str, Future[Installed]]) -> Installed:
-    return installed["fetch"].result()
+def fetch(installed: Mapping[str, Installed]) -> Installed:
+    return installed["fetch"]
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +128,9 @@ def emulators() -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_its_environment_sees_the_zip_and_nothing_of_the_project(
-    name: str, installed: Mapping[str, Future[Installed]], tmp_path: Path
+    name: str, installed: Mapping[str, Installed], tmp_path: Path
 ) -> None:
-    one = installed[name].result()
+    one = installed[name]
     code = "import imagesearch; print(imagesearch.__file__)"
     for folder, found in ((one.folder, f"{one.folder}/imagesearch/__init__.py\n"), (tmp_path, "")):
         run = subprocess.run(

@@ -112,7 +112,7 @@ def wait_for_ready(catalog: Path) -> None:
     while time.monotonic() < give_up_at:
         connection = sqlite3.connect(catalog)
         try:
-            states = [row[0] for row in connection.execute("SELECT state FROM generations")]
+            states = [row[0] for row in connection.execute("SELECT state FROM records")]
         finally:
             connection.close()
         if states == ["ready"]:

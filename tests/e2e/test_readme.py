@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,16 @@ def test_every_make_target_that_is_named_exists() -> None:
     assert named >= {"run", "emulators", "test", "format", "lock"}
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    """What the lines around it install is tried in test_wheel.py."""
+    named = set(re.findall(r"pip install '(?:imagesearch|\.)\[(\w+)\]'", README))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert named
+    assert named <= set(extras)
 
 
 def test_every_link_to_a_file_leads_to_one() -> None:

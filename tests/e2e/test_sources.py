@@ -18,7 +18,7 @@ from imagesearch.cli.client import stack_client
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.embedded.stack import Stack
 from imagesearch.settings import Settings, load_settings
-from inference_service.clip import ClipEncoder
+from inference_service.encoder import ModelEncoder
 from tests.log_lines import Log
 from tests.stub_http import Request, StubServer, reply
 
@@ -26,14 +26,14 @@ Answer = Callable[[Request], bytes]
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Iterator[ClipEncoder]:
-    encoder = ClipEncoder.load(load_settings().model)
+def encoder() -> Iterator[ModelEncoder]:
+    encoder = ModelEncoder.load(load_settings().model)
     yield encoder
     encoder.close()
 
 
 @contextmanager
-def stack_over(origin: str, folder: Path, encoder: ClipEncoder, **changes: Any) -> Iterator[Stack]:
+def stack_over(origin: str, folder: Path, encoder: ModelEncoder, **changes: Any) -> Iterator[Stack]:
     """Yield a stack whose Pixabay is at *origin*, with attempts that follow at once."""
     settings: Settings = load_settings(data_dir=folder, gallery_url=origin)
     settings = settings.model_copy(update=changes)  # to less than an operator may set
@@ -102,7 +102,7 @@ def odd_images() -> dict[str, tuple[bytes, bool]]:
 
 
 def test_odd_images_are_embedded_or_rejected_and_cost_the_others_nothing(
-    tmp_path: Path, encoder: ClipEncoder
+    tmp_path: Path, encoder: ModelEncoder
 ) -> None:
     images = odd_images()
 
@@ -124,7 +124,7 @@ def test_odd_images_are_embedded_or_rejected_and_cost_the_others_nothing(
     assert answer["pool"]["rejected"] == len(images) - len(usable)
 
 
-def test_a_pool_tells_why_an_image_was_rejected(tmp_path: Path, encoder: ClipEncoder) -> None:
+def test_a_pool_tells_why_an_image_was_rejected(tmp_path: Path, encoder: ModelEncoder) -> None:
     def script(request: Request) -> bytes:
         if request.target == "/get/gone.jpg":
             return reply(404)
@@ -164,7 +164,7 @@ def odd_hits(origin: str) -> list[object]:
 
 
 def test_odd_hits_are_made_harmless_or_rejected_and_cost_the_others_nothing(
-    tmp_path: Path, encoder: ClipEncoder
+    tmp_path: Path, encoder: ModelEncoder
 ) -> None:
     def script(request: Request) -> bytes:
         if "/get/" in request.target:
@@ -201,7 +201,7 @@ def hung_up(_: Request) -> bytes:
 
 @pytest.mark.parametrize("script", [no_json, server_error, bad_key, hung_up])
 def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tries_again(
-    tmp_path: Path, encoder: ClipEncoder, script: Answer
+    tmp_path: Path, encoder: ModelEncoder, script: Answer
 ) -> None:
     state = {"script": script}
 
@@ -231,7 +231,7 @@ def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tri
 
 
 def test_a_slow_source_gives_202_with_when_to_ask_again(
-    tmp_path: Path, encoder: ClipEncoder
+    tmp_path: Path, encoder: ModelEncoder
 ) -> None:
     release = threading.Event()
 
@@ -249,7 +249,7 @@ def test_a_slow_source_gives_202_with_when_to_ask_again(
 
 
 def test_what_cannot_be_had_fails_its_pool_and_keeps_its_reason_past_the_process(
-    tmp_path: Path, encoder: ClipEncoder, log: Log
+    tmp_path: Path, encoder: ModelEncoder, log: Log
 ) -> None:
     """Five deliveries, and no dead letter: those are for what nobody could give up."""
     params = {"t": "horse", "s_query": "x"}
@@ -266,7 +266,7 @@ def test_what_cannot_be_had_fails_its_pool_and_keeps_its_reason_past_the_process
 
 
 def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready(
-    tmp_path: Path, encoder: ClipEncoder, log: Log
+    tmp_path: Path, encoder: ModelEncoder, log: Log
 ) -> None:
     """Two jobs are done at a time, and their keywords are searched again and again meanwhile."""
     jpeg = encoded(picture(), "JPEG")

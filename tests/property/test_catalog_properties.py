@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.images import Credit, Image, ListedImage, Listing
 from imagesearch.domain.pools import Generation, PoolKey, PoolPolicy, PoolState, SourceOptions
+from imagesearch.local.embedded.services import sqlite_catalog
+from imagesearch.usecases.pools import Catalog
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 IMAGES = 6
@@ -25,9 +27,9 @@ pool_numbers = itertools.count()  # every delivery has a pool and images of its 
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteCatalog]:
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
     path: Path = tmp_path_factory.mktemp("catalog") / "catalog.sqlite"
-    with closing(SqliteCatalog(path, PoolPolicy())) as opened:
+    with closing(sqlite_catalog(SqliteFile(path), PoolPolicy())) as opened:
         yield opened
 
 
@@ -37,7 +39,7 @@ def split(numbers: Numbers) -> tuple[Numbers, Numbers]:
     return numbers - rejected, rejected
 
 
-def deliver(catalog: SqliteCatalog, batches: Sequence[Numbers]) -> Generation:
+def deliver(catalog: Catalog, batches: Sequence[Numbers]) -> Generation:
     """Return what becomes of a pool of IMAGES images that is sent *batches*."""
     name = f"p{next(pool_numbers)}"
     key = PoolKey.of(name, SourceOptions())
@@ -59,7 +61,9 @@ def deliver(catalog: SqliteCatalog, batches: Sequence[Numbers]) -> Generation:
     pool = catalog.pool(key.pool_id)
     assert pool is not None
     assert len(catalog.packed_pool(key.pool_id, 1, "m").images) == pool.current.embedded
-    assert len(catalog.pending(key.pool_id, 1)) == IMAGES - len(_done(batches))
+    members = catalog.members(key.pool_id, 1)
+    assert members is not None
+    assert len(members.pending) == IMAGES - len(_done(batches))
     return pool.current
 
 
@@ -73,7 +77,7 @@ def _done(batches: Sequence[Numbers]) -> Numbers:
     data=st.data(),
 )
 def test_delivering_twice_in_any_order_equals_delivering_once(
-    catalog: SqliteCatalog, batches: list[Numbers], data: st.DataObject
+    catalog: Catalog, batches: list[Numbers], data: st.DataObject
 ) -> None:
     once = deliver(catalog, batches)
     assert deliver(catalog, data.draw(st.permutations(batches * 2))) == once

@@ -14,25 +14,25 @@ ROOT = Path(__file__).resolve().parents[2]
 SDKS = ("google.cloud.storage", "google.cloud.pubsub", "google.cloud.firestore", "google.api_core")
 HEAVY = ("torch", "transformers", "pandas", "PIL", "grpc", *SDKS)
 
-# Each room, and the rooms of ours that it may import. A room is a module or a folder; `local` and
-# `cli`, the outermost, may import all.
-OUTERMOST = {"cli", "local"}
+# Each room, and the rooms of ours that it may import. A room is a module or a folder; `local`,
+# `cli` and what starts it, the outermost, may import all.
+OUTERMOST = {"__main__", "cli", "local"}
 ALLOWED: dict[str, set[str]] = {
     "clock": set(),
     "domain": set(),
     "wire": {"domain"},
     "ports": {"domain", "wire"},
-    "cache_slots": {"domain", "ports"},
     "telemetry": {"domain"},
     "logs": {"domain", "telemetry"},
     "deployment": {"wire"},
-    "setting_types": {"domain"},
-    "settings": {"domain", "setting_types"},
-    "usecases": {"cache_slots", "domain", "ports", "telemetry", "wire"},
-    "sources": {"clock", "domain", "ports", "telemetry"},
+    "installation": set(),
+    "setting_types": set(),
+    "settings": {"domain", "installation", "setting_types", "sources"},
+    "usecases": {"domain", "ports", "telemetry", "wire"},
+    "sources": {"domain", "ports", "setting_types"},
     "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
     "doors": {"deployment", "domain", "telemetry", "usecases", "wire"},
-    "demo": {"domain", "local"},
+    "demo": {"sources"},
     "compose": {
         *("adapters", "clock", "deployment", "domain", "logs", "ports"),
         *("settings", "sources", "usecases"),
@@ -74,10 +74,8 @@ def test_a_module_imports_only_rooms_further_in(path: Path) -> None:
 def test_nothing_imports_an_entry_point_but_the_local_stack() -> None:
     outer = ("functions.", "inference_service.", "imagesearch.local", "imagesearch.cli")
     for path in modules("imagesearch") + modules("functions"):
-        if path.is_relative_to(ROOT / "imagesearch") and path.parts[len(ROOT.parts) + 1] in (
-            *OUTERMOST,
-            "demo",
-        ):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] == "imagesearch" and parts[1] in (*OUTERMOST, "demo"):
             continue
         assert not [name for name in imports(path) if name.startswith(outer)], path
 
@@ -89,6 +87,28 @@ def test_only_the_stack_of_the_local_edition_mounts_the_services() -> None:
         if any(name.startswith(("functions", "inference_service")) for name in imports(path))
     ]
     assert mounting == ["stack.py"]
+
+
+def test_a_family_of_models_is_imported_by_the_table_of_families_alone() -> None:
+    table = {"inference_service.families", "inference_service.families.FAMILIES"}
+    for path in modules("inference_service"):
+        if path.parent.name != "families":
+            families = {name for name in imports(path) if "inference_service.families" in name}
+            assert families <= table, path
+
+
+def test_a_runtime_is_imported_by_its_own_file() -> None:
+    importing = {
+        (name, str(path.relative_to(ROOT / "inference_service")))
+        for path in modules("inference_service")
+        for name in imports(path) & {"openvino", "torch", "transformers"}
+    }
+    assert importing == {
+        ("openvino", "runtimes/openvino.py"),
+        ("torch", "runtimes/torch.py"),
+        ("torch", "checkpoint.py"),  # which reads pickles with it
+        ("torch", "model.py"),  # which asks it for CUDA
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,11 +123,19 @@ def test_importing_loads_neither_torch_nor_a_cloud_sdk(module: str) -> None:
     assert [name for name in loaded if name.startswith(HEAVY)] == []
 
 
+def test_what_the_sources_say_of_themselves_loads_no_http_client() -> None:
+    """Every process reads it with the settings, and one alone asks a source."""
+    code = "import sys, imagesearch.settings; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "imagesearch.sources.pixabay" in run.stdout.split()
+    assert not {"urllib3", "certifi", "requests"} & set(run.stdout.split())
+
+
 def test_importing_every_module_of_the_package_but_the_local_edition_stays_light() -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in modules("imagesearch")
-        if not {*OUTERMOST, "demo"} & {*path.parts} and path.name != "__init__.py"
+        if not {*OUTERMOST, "demo"} & {*path.with_suffix("").parts} and path.name != "__init__.py"
     ]
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from imagesearch.settings import DEFAULT_MODEL
-from inference_service import bake_model
-from inference_service import model_folder as formats
 from inference_service.bake_model import CannotBake, bake
 from tests.stub_http import Request, StubServer, reply
+from tests.unit.test_architecture import imports
 
-SCRIPT = Path(__file__).resolve().parents[2] / "inference_service" / "bake_model.py"
+ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "1a25a446712ba5ee05982a381eed697ef9b435cf"
 
 
@@ -29,10 +28,18 @@ def checkpoint(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_baking_looks_for_the_files_that_the_service_loads() -> None:
-    assert formats.CONFIG_FILES == bake_model.CONFIG_FILES
-    assert formats.SAFETENSORS == bake_model.SAFETENSORS
-    assert formats.PICKLES == bake_model.PICKLES
+def test_of_ours_it_imports_what_the_dockerfile_copies_beside_it() -> None:
+    service = ROOT / "inference_service"
+    ours = ("imagesearch", "inference_service")
+    reached = {
+        name: {one for one in imports(service / f"{name}.py") if one.startswith(ours)}
+        for name in ("bake_model", "checkpoint_files")
+    }
+    files = "inference_service.checkpoint_files"
+    assert {one.rpartition(".")[0] for one in reached["bake_model"]} == {"inference_service", files}
+    assert reached["checkpoint_files"] == set()
+    copied = "COPY inference_service/bake_model.py inference_service/checkpoint_files.py"
+    assert copied in (service / "Dockerfile").read_text()
 
 
 def test_of_a_folder_the_checkpoint_is_baked_and_nothing_else(tmp_path: Path) -> None:
@@ -112,8 +119,12 @@ def test_from_the_hub_the_checkpoint_is_baked_at_its_commit_and_nothing_else(
 ) -> None:
     with StubServer(hub) as server:
         subprocess.run(
-            [sys.executable, str(SCRIPT), DEFAULT_MODEL, COMMIT, str(tmp_path / "model")],
+            [
+                *(sys.executable, "-m", "inference_service.bake_model"),
+                *(DEFAULT_MODEL, COMMIT, str(tmp_path / "model")),
+            ],
             check=True,
+            cwd=ROOT,
             env={
                 **os.environ,
                 "HF_ENDPOINT": server.origin,

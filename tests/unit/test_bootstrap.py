@@ -11,6 +11,7 @@ from imagesearch.compose.bootstrap import CloudServices, cloud_settings, shared
 from imagesearch.domain.errors import Unavailable
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.settings import load_settings
+from imagesearch.sources.pixabay import PIXABAY
 from tests.world import TwinEncoder
 
 
@@ -81,6 +82,20 @@ def test_a_process_without_a_setting_it_needs_says_which(port: str, missing: str
     services = CloudServices(load_settings(**{**CLOUD, missing: ""}))
     with pytest.raises(Unavailable, match=missing.upper()):
         getattr(services, port)
+
+
+def test_a_gallery_that_is_asked_for_is_somewhere() -> None:
+    services = CloudServices(load_settings(**CLOUD, source="demo"))
+    with pytest.raises(Unavailable, match="GALLERY_URL"):
+        _ = services.source
+
+
+def test_the_quota_is_that_of_the_source() -> None:
+    services = CloudServices(load_settings(**CLOUD, pixabay_api_key="key"))
+    waits = [services.take_quota() for _ in range(PIXABAY.quota.requests + 1)]
+    assert set(waits[:-1]) == {0.0}
+    assert 0.0 < waits[-1] < 1.0, "it refills evenly in a minute"
+    services.close()
 
 
 def test_a_process_builds_only_what_it_uses_and_closes_that() -> None:

@@ -18,12 +18,15 @@ from tokenizers.processors import TemplateProcessing
 from transformers import CLIPModel
 from transformers.models.clip import CLIPImageProcessorPil
 
-from inference_service.checkpoint import Config, logit_scale, read_tokenizer, read_weights
-from inference_service.model import Clip
+from inference_service.checkpoint import read_weights
+from inference_service.families.clip import Clip
+from inference_service.model import Model, Parts, read_family
 from inference_service.model_folder import ModelFolder
 from inference_service.processor_config import read_framing
-from inference_service.torch_clip import TorchTowers
-from tests.checkpoints import age, byte_tokenizer, jpeg, save, save_tiny, tiny_config
+from inference_service.runtimes.layers import ACTIVATIONS
+from inference_service.runtimes.torch import TorchTowers
+from tests.checkpoints import age, byte_tokenizer, save, save_tiny, tiny_config
+from tests.pictures import jpeg
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,11 @@ def edited(path: Path, changes: dict[str, Any]) -> None:
         ("text_config.num_attention_heads", 5, "a divisor of hidden_size, 32, got 5"),
         ("vision_config.num_attention_heads", 0, "a whole number from 1 to 32, got 0"),
         ("text_config.num_hidden_layers", "2", 'a whole number from 1 to 1000, got "2"'),
-        ("vision_config.hidden_act", "relu", 'one of quick_gelu, gelu, got "relu"'),
+        (
+            "vision_config.hidden_act",
+            "relu",
+            'one of quick_gelu, gelu, gelu_pytorch_tanh, got "relu"',
+        ),
         ("text_config.layer_norm_eps", 0, "a number from 1e-12 to 1, got 0"),
         ("text_config.layer_norm_eps", math.nan, "a number from 1e-12 to 1, got NaN"),
         ("text_config.max_position_embeddings", -77, "a whole number from 3 to 65536, got -77"),
@@ -78,10 +85,12 @@ def test_a_value_of_config_json_out_of_its_bounds_is_named_with_them(
 ) -> None:
     edited(checkpoint / "config.json", {name: value})
     if reason is None:  # nothing told: the library's own defaults
-        assert Config.read(checkpoint).text.width == 512
+        family = read_family(checkpoint)
+        assert isinstance(family, Clip)
+        assert family.text_tower.width == 512
         return
     with pytest.raises(ValueError, match="must be") as caught:
-        Config.read(checkpoint)
+        read_family(checkpoint)
     assert str(caught.value) == f"config.json: {name} must be {reason}"
 
 
@@ -91,7 +100,7 @@ def test_a_value_of_config_json_out_of_its_bounds_is_named_with_them(
 def test_a_config_that_is_no_json_object_is_named(checkpoint: Path, content: str) -> None:
     (checkpoint / "config.json").write_text(content)
     with pytest.raises(ValueError, match=r"^config.json "):
-        Config.read(ModelFolder.find(str(checkpoint)).path)
+        read_family(ModelFolder.find(str(checkpoint)).path)
 
 
 # --- the image processor -------------------------------------------------------------------------
@@ -129,7 +138,7 @@ def test_an_image_processor_that_cannot_be_is_named_by_its_value(
 ) -> None:
     edited(checkpoint / "processor_config.json", {f"image_processor.{name}": value})
     with pytest.raises(ValueError, match="must") as caught:
-        read_framing(checkpoint)
+        read_framing(checkpoint, Clip.processor_defaults)
     assert str(caught.value).startswith("processor_config.json: ")
     assert reason in str(caught.value)
 
@@ -149,7 +158,7 @@ def test_a_size_and_a_colour_may_be_told_in_every_usual_way(
 ) -> None:
     told = {f"image_processor.{name}": value for name, value in changes.items()}
     edited(checkpoint / "processor_config.json", told)
-    framing = read_framing(checkpoint)
+    framing = read_framing(checkpoint, Clip.processor_defaults)
     assert framing.shape == (32, 32)
     assert len(framing.scale) == len(framing.offset) == 3
 
@@ -157,7 +166,7 @@ def test_a_size_and_a_colour_may_be_told_in_every_usual_way(
 def test_a_folder_without_an_image_processor_says_so(checkpoint: Path) -> None:
     (checkpoint / "processor_config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"it has no preprocessor_config.json"):
-        read_framing(checkpoint)
+        read_framing(checkpoint, Clip.processor_defaults)
 
 
 # --- the tokenizer -------------------------------------------------------------------------------
@@ -196,23 +205,23 @@ def test_a_tokenizer_that_does_not_fit_its_model_is_refused(
     checkpoint: Path, eos_token_id: int, change: Callable[[Tokenizer], None], reason: str
 ) -> None:
     edited(checkpoint / "config.json", {"text_config.eos_token_id": eos_token_id})
-    read_tokenizer(checkpoint, Config.read(checkpoint))
+    read_family(checkpoint).read_tokenizer(checkpoint)
     with_tokenizer(checkpoint, change)
     with pytest.raises(ValueError, match=reason):
-        read_tokenizer(checkpoint, Config.read(checkpoint))
+        read_family(checkpoint).read_tokenizer(checkpoint)
 
 
 def test_a_tokenizer_that_is_broken_or_half_there_is_named(checkpoint: Path) -> None:
-    config = Config.read(checkpoint)
+    family = read_family(checkpoint)
     (checkpoint / "tokenizer.json").write_text("<html>")
     with pytest.raises(ValueError, match=r"tokenizer.json is no tokenizer"):
-        read_tokenizer(checkpoint, config)
+        family.read_tokenizer(checkpoint)
     (checkpoint / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"no tokenizer.json, and no vocab.json"):
-        read_tokenizer(checkpoint, config)
+        family.read_tokenizer(checkpoint)
     (checkpoint / "vocab.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"no tokenizer.json, and no merges.txt"):
-        read_tokenizer(checkpoint, config)
+        family.read_tokenizer(checkpoint)
 
 
 # --- the weights ---------------------------------------------------------------------------------
@@ -280,25 +289,22 @@ LAYER = "vision_model.encoder.layers.1.mlp.fc1.weight"
         (lambda state: state["text_projection.weight"].zero_(), "text_projection.weight leave n"),
     ],
 )
-@pytest.mark.parametrize("device", ["cpu", "torch"])
-def test_weights_that_are_not_those_of_the_model_are_refused_by_both_runtimes(
+def test_weights_that_are_not_those_of_the_model_are_refused(
     checkpoint: Path,
     change: Callable[[dict[str, torch.Tensor]], object],
     reason: str,
-    device: str,
 ) -> None:
     with_weights(checkpoint, change)
     with pytest.raises(ValueError, match=r"logit_scale|parameters|weight") as caught:
-        load(checkpoint, device)
+        Parts.read(checkpoint)
     assert reason in str(caught.value)
 
 
-def load(folder: Path, device: str) -> Clip:
+def load(folder: Path, device: str) -> Model:
     if device == "cpu":
-        return Clip.load(folder, "cpu")
-    config, framing = Config.read(folder), read_framing(folder)
-    towers = TorchTowers(config, read_weights(folder), framing, "cpu")
-    return Clip(config, towers, read_tokenizer(folder, config), framing)
+        return Model.load(folder, "cpu")
+    parts = Parts.read(folder)
+    return parts.model(TorchTowers(parts.family, parts.weights, parts.framing, "cpu"))
 
 
 def test_a_layer_that_config_json_does_not_count_is_missed(checkpoint: Path) -> None:
@@ -321,10 +327,10 @@ def test_a_shard_that_is_missing_leaves_parameters_out(checkpoint: Path) -> None
     (checkpoint / "model.safetensors").unlink(missing_ok=True)
     shards = sorted(checkpoint.glob("model-*-of-*.safetensors"))
     assert len(shards) > 1
-    Config.read(checkpoint).check_weights(read_weights(checkpoint))
+    Parts.read(checkpoint)
     shards[-1].unlink()
     with pytest.raises(ValueError, match="its weights lack"):
-        Config.read(checkpoint).check_weights(read_weights(checkpoint))
+        Parts.read(checkpoint)
 
 
 def test_a_pickle_with_numbers_that_are_not_finite_is_refused(checkpoint: Path) -> None:
@@ -346,13 +352,13 @@ def test_a_logit_scale_is_told_from_its_logarithm(
     checkpoint: Path, told: float, meant: float, shape: tuple[int, ...]
 ) -> None:
     with_weights(checkpoint, lambda state: state.update({"logit_scale": torch.full(shape, told)}))
-    assert logit_scale(read_weights(checkpoint)) == pytest.approx(meant, rel=1e-3)
+    assert Parts.read(checkpoint).logit_scale == pytest.approx(meant, rel=1e-3)
 
 
 def test_both_runtimes_take_a_scale_in_the_place_of_its_logarithm(checkpoint: Path) -> None:
     with_weights(checkpoint, lambda state: state.update({"logit_scale": torch.tensor([100.0])}))
     clips = [load(checkpoint, device) for device in ("cpu", "torch")]
-    assert [clip.towers.logit_scale for clip in clips] == [100.0, 100.0]
+    assert [clip.logit_scale for clip in clips] == [100.0, 100.0]
     pixels = [clips[0].preprocess(jpeg())]
     openvino, library = (clip.embed_images(pixels) for clip in clips)
     np.testing.assert_allclose(openvino, library, atol=1e-2)
@@ -372,6 +378,23 @@ def test_an_image_side_that_is_no_multiple_of_the_patch_leaves_its_edge_unseen(
     assert (ours * theirs).sum(axis=1).min() > 0.999
     blank = [np.pad(one[:32, :32], ((0, 5), (0, 5), (0, 0))) for one in pixels]
     assert (ours * openvino.embed_images(blank)).sum(axis=1).min() > 0.9999
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_each_activation_is_computed_as_transformers_does(tmp_path: Path, activation: str) -> None:
+    config: Any = tiny_config()
+    config.text_config.hidden_act = config.vision_config.hidden_act = activation
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32)
+    save(tmp_path, config, byte_tokenizer(), processor)
+    library = CLIPModel.from_pretrained(tmp_path)
+    for model in (load(tmp_path, "cpu"), load(tmp_path, "torch")):
+        pixels = [model.preprocess(jpeg(seed)) for seed in range(3)]
+        normal = np.stack(pixels) * model.framing.scale + model.framing.offset
+        with torch.inference_mode():
+            inputs = torch.from_numpy(normal).float().permute(0, 3, 1, 2)
+            theirs = np.asarray(library.get_image_features(inputs).pooler_output)
+        cosines = (model.embed_images(pixels) * theirs).sum(axis=1) / np.linalg.norm(theirs, axis=1)
+        assert cosines.min() > 0.999
 
 
 # --- where it is ---------------------------------------------------------------------------------
@@ -448,7 +471,7 @@ def test_one_of_several_checkpoints_must_be_named(tiny: Path, tmp_path: Path) ->
             "it is a checkpoint of open_clip, and a checkpoint in the format",
         ),
         ("open_clip_pytorch_model.bin", "it is a checkpoint of open_clip"),
-        ("modules.json", "it is a model of sentence-transformers without a CLIPModel folder"),
+        ("modules.json", "it is a model of sentence-transformers without a checkpoint inside"),
         ("README.md", "it has no config.json"),
     ],
 )

@@ -44,27 +44,20 @@ from imagesearch.ports import Encoder, TextEmbedding
 from inference_service.batcher import cores
 from inference_service.callers import Caller, working_for
 from inference_service.checkpoint import read_weights
-from inference_service.clip import (
+from inference_service.encoder import (
     LARGE_BYTES,
     LARGE_WORK,
     MAX_WAITING_TEXTS,
     TEXT_BATCH,
-    ClipEncoder,
+    ModelEncoder,
 )
 from inference_service.images import Decoding, Pixels
-from inference_service.model import Clip
+from inference_service.model import Model, Parts
 from inference_service.picture_files import MAX_SCANS
-from inference_service.torch_clip import TorchTowers
+from inference_service.runtimes.torch import TorchTowers
 from inference_service.typed_text import straightened
-from tests.checkpoints import (
-    NoVocabulary,
-    age,
-    encoded,
-    jpeg,
-    run_jpeg,
-    save_full_size,
-    save_tiny,
-)
+from tests.checkpoints import NoVocabulary, age, save_full_size, save_tiny
+from tests.pictures import encoded, jpeg, run_jpeg
 from tests.unit.test_batcher import until
 
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
@@ -144,8 +137,8 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def encoder(full_size: Path) -> Iterator[ClipEncoder]:
-    encoder = ClipEncoder.load(str(full_size))
+def encoder(full_size: Path) -> Iterator[ModelEncoder]:
+    encoder = ModelEncoder.load(str(full_size))
     yield encoder
     encoder.close()
 
@@ -161,7 +154,7 @@ def photos() -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def embedded(encoder: ClipEncoder, photos: list[bytes]) -> Embeddings:
+def embedded(encoder: ModelEncoder, photos: list[bytes]) -> Embeddings:
     return stacked(encoder.encode_images(photos))
 
 
@@ -197,14 +190,14 @@ def test_the_differences_between_images_agree_too(
 
 
 def test_the_agreement_notices_another_preprocessing(
-    encoder: ClipEncoder, photos: list[bytes], expected: Embeddings
+    encoder: ModelEncoder, photos: list[bytes], expected: Embeddings
 ) -> None:
     squashed = [pil(data).resize((224, 224)) for data in photos[:3]]
     others = stacked(encoder.encode_images([encoded(image, "PNG") for image in squashed]))
     assert cosines(others, expected[:3]).max() < 0.999
 
 
-def test_embeddings_are_float32_of_unit_norm(embedded: Embeddings, encoder: ClipEncoder) -> None:
+def test_embeddings_are_float32_of_unit_norm(embedded: Embeddings, encoder: ModelEncoder) -> None:
     assert embedded.dtype == np.float32
     assert embedded.shape == (len(SIZES), 512)
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
@@ -216,19 +209,19 @@ def test_embeddings_are_float32_of_unit_norm(embedded: Embeddings, encoder: Clip
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_text_embeddings_agree_in_any_script_and_length(
-    encoder: ClipEncoder, reference: Reference, text: str
+    encoder: ModelEncoder, reference: Reference, text: str
 ) -> None:
     """`transformers` does not straighten what is typed."""
     assert encoder.encode_text(text).vector @ reference.text(straightened(text)) > 0.999
 
 
-def test_the_texts_are_told_apart(encoder: ClipEncoder) -> None:
+def test_the_texts_are_told_apart(encoder: ModelEncoder) -> None:
     vectors = np.stack([encoder.encode_text(text).vector for text in TEXTS])
     assert (vectors @ vectors.T - np.eye(len(TEXTS))).max() < 0.99
 
 
 def test_logits_agree_within_a_hundredth(
-    encoder: ClipEncoder, reference: Reference, photos: list[bytes], embedded: Embeddings
+    encoder: ModelEncoder, reference: Reference, photos: list[bytes], embedded: Embeddings
 ) -> None:
     ours = encoder.logit_scale * embedded @ vectors([encoder.encode_text(t) for t in TEXTS]).T
     theirs = reference.logits([straightened(text) for text in TEXTS], photos)
@@ -241,31 +234,36 @@ def test_logits_agree_within_a_hundredth(
 
 @pytest.mark.parametrize(("words", "truncated"), [(1, False), (75, False), (76, True), (400, True)])
 def test_a_query_is_called_truncated_when_its_77_tokens_do_not_hold_it(
-    encoder: ClipEncoder, words: int, truncated: bool
+    encoder: ModelEncoder, words: int, truncated: bool
 ) -> None:
     assert encoder.encode_text(" ".join(["horse"] * words)).truncated is truncated
 
 
-def test_what_is_past_the_77th_token_changes_nothing(encoder: ClipEncoder) -> None:
+def test_what_is_past_the_77th_token_changes_nothing(encoder: ModelEncoder) -> None:
     start = "horse " * 75
     ends = [encoder.encode_text(start + end).vector for end in ("cat", "dogs in the snow")]
     np.testing.assert_allclose(ends[0], ends[1], atol=1e-6)
 
 
 def test_an_image_alone_and_in_a_batch_gives_one_embedding(
-    encoder: ClipEncoder, photos: list[bytes], embedded: Embeddings
+    encoder: ModelEncoder, photos: list[bytes], embedded: Embeddings
 ) -> None:
     alone = stacked([encoder.encode_images([data])[0] for data in photos])
     assert cosines(alone, embedded).min() > 0.99999
 
 
 def test_a_text_alone_and_in_a_batch_gives_one_embedding(
-    full_size: Path, encoder: ClipEncoder
+    full_size: Path, encoder: ModelEncoder
 ) -> None:
-    batch = Clip.load(full_size, "cpu").embed_texts(TEXTS)
+    batch = Model.load(full_size, "cpu").embed_texts(TEXTS)
     alone = [encoder.encode_text(text) for text in TEXTS]
     assert cosines(vectors(batch), vectors(alone)).min() > 0.99999
     assert [one.truncated for one in batch] == [one.truncated for one in alone]
+
+
+def on_torch(folder: Path, dtype: torch.dtype = torch.float32) -> Model:
+    parts = Parts.read(folder)
+    return parts.model(TorchTowers(parts.family, parts.weights, parts.framing, "cpu", dtype))
 
 
 @pytest.mark.parametrize(
@@ -275,9 +273,8 @@ def test_torch_where_there_is_no_openvino_gives_the_same_embeddings(
     dtype: torch.dtype, least: float
 ) -> None:
     """On trained weights: random ones of this spread enlarge whatever is rounded."""
-    clip = Clip.load(DEMO_MODEL, "cpu")
-    towers = TorchTowers(clip.config, read_weights(DEMO_MODEL), clip.framing, "cpu", dtype)
-    theirs = Clip(clip.config, towers, clip.tokenizer, clip.framing)
+    clip = Model.load(DEMO_MODEL, "cpu")
+    theirs = on_torch(DEMO_MODEL, dtype)
     pixels = [clip.preprocess(jpeg(seed)) for seed in range(4)]
     assert cosines(clip.embed_images(pixels), theirs.embed_images(pixels)).min() > least
     texts = [vectors(one.embed_texts(TEXTS)) for one in (clip, theirs)]
@@ -285,8 +282,8 @@ def test_torch_where_there_is_no_openvino_gives_the_same_embeddings(
 
 
 def test_torch_gives_several_threads_at_once_their_own_embeddings() -> None:
-    clip = Clip.load(DEMO_MODEL, "cpu")
-    towers = TorchTowers(clip.config, read_weights(DEMO_MODEL), clip.framing, "cpu")
+    clip = on_torch(DEMO_MODEL)
+    towers = clip.towers
     batches = [np.stack([clip.preprocess(jpeg(4 * n + i)) for i in range(4)]) for n in range(4)]
     alone = [towers.embed_pixels(batch) for batch in batches]
     with ThreadPoolExecutor(4) as callers:
@@ -296,7 +293,7 @@ def test_torch_gives_several_threads_at_once_their_own_embeddings() -> None:
 
 @pytest.mark.parametrize("size", [(1280, 960), (1281, 957)])
 def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_embeds_the_same(
-    encoder: ClipEncoder, size: tuple[int, int]
+    encoder: ModelEncoder, size: tuple[int, int]
 ) -> None:
     """The same picture as PNG is decoded whole."""
     data = jpeg(7, *size)
@@ -307,7 +304,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_embeds_the_same(
 
 def test_the_demo_model_embeds_the_pictures_of_its_gallery_the_same_at_a_fraction() -> None:
     """Its pictures are smaller than those of other models, and clearer."""
-    clip = Clip.load(DEMO_MODEL, "cpu")
+    clip = Model.load(DEMO_MODEL, "cpu")
     photos = [drawing.jpeg(scenes.scene(number)) for number in range(0, 480, 20)]
     drafted = [clip.preprocess(data) for data in photos]
     assert clip.plan(photos[0]).scale == 2
@@ -315,19 +312,9 @@ def test_the_demo_model_embeds_the_pictures_of_its_gallery_the_same_at_a_fractio
     assert cosines(clip.embed_images(drafted), clip.embed_images(whole)).min() > 0.9998
 
 
-def test_on_the_cpu_neither_torch_nor_transformers_is_imported(tiny_folder: Path) -> None:
-    code = (
-        "import sys; from inference_service.clip import ClipEncoder; "
-        "encoder = ClipEncoder.load(sys.argv[1], 'cpu'); encoder.encode_text('horse'); "
-        "encoder.close(); print({'torch', 'transformers'} & set(sys.modules))"
-    )
-    command = [sys.executable, "-c", code, str(tiny_folder)]
-    assert subprocess.check_output(command, text=True).strip() == "set()"
-
-
 def test_openvino_leaves_nothing_in_the_home(tmp_path: Path) -> None:
     """Its reports' own library would make a folder there, and an id of whoever runs it."""
-    code = "import inference_service.openvino_clip"
+    code = "import inference_service.runtimes.openvino"
     subprocess.run([sys.executable, "-c", code], env={"HOME": str(tmp_path)}, check=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -335,7 +322,7 @@ def test_openvino_leaves_nothing_in_the_home(tmp_path: Path) -> None:
 PER_THREAD = """
 import os, sys
 from pathlib import Path
-from inference_service.clip import ClipEncoder
+from inference_service.encoder import ModelEncoder
 
 def spent():
     '''Return the seconds of CPU that the threads of each niceness took.'''
@@ -346,7 +333,7 @@ def spent():
         taken[nice] = taken.get(nice, 0) + ticks / os.sysconf("SC_CLK_TCK")
     return taken
 
-encoder = ClipEncoder.load(sys.argv[1])
+encoder = ModelEncoder.load(sys.argv[1])
 photo = Path(sys.argv[2]).read_bytes()
 encoder.encode_images([photo])
 before = spent()
@@ -374,13 +361,13 @@ def test_the_arithmetic_of_images_is_done_by_threads_that_let_a_search_go_first(
 TEXT_ALONE = """
 import sys
 from pathlib import Path
-from inference_service.clip import ClipEncoder
+from inference_service.encoder import ModelEncoder
 
 def peak():
     status = Path("/proc/self/status").read_text()  # what getrusage says may be the parent's
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
-encoder = ClipEncoder.load(sys.argv[1])
+encoder = ModelEncoder.load(sys.argv[1])
 encoder.encode_text("horse")
 encoder.check()
 before = peak()
@@ -414,13 +401,13 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiny(tiny_folder: Path) -> Iterator[ClipEncoder]:
-    encoder = ClipEncoder.load(str(tiny_folder))
+def tiny(tiny_folder: Path) -> Iterator[ModelEncoder]:
+    encoder = ModelEncoder.load(str(tiny_folder))
     yield encoder
     encoder.close()
 
 
-def test_bad_images_are_rejected_in_place_and_cost_the_others_nothing(tiny: ClipEncoder) -> None:
+def test_bad_images_are_rejected_in_place_and_cost_the_others_nothing(tiny: ModelEncoder) -> None:
     good = [jpeg(seed) for seed in range(16)]
     bad = [b"", b"<html>", good[0][:200], encoded(Image.new("RGB", (1, 1)))]
     mixed = [data for pair in zip(good, bad * 4, strict=True) for data in pair]
@@ -430,11 +417,11 @@ def test_bad_images_are_rejected_in_place_and_cost_the_others_nothing(tiny: Clip
     assert cosines(stacked(outcomes), stacked(tiny.encode_images(good))).min() > 0.9999
 
 
-def test_a_batch_of_bad_images_alone_is_rejected(tiny: ClipEncoder) -> None:
+def test_a_batch_of_bad_images_alone_is_rejected(tiny: ModelEncoder) -> None:
     assert all(isinstance(one, RejectedImage) for one in tiny.encode_images([b"", b"text"]))
 
 
-def test_no_images_give_no_embeddings(tiny: ClipEncoder) -> None:
+def test_no_images_give_no_embeddings(tiny: ModelEncoder) -> None:
     assert tiny.encode_images([]) == []
 
 
@@ -449,13 +436,13 @@ def test_no_images_give_no_embeddings(tiny: ClipEncoder) -> None:
     ],
 )
 def test_a_text_is_embedded_as_its_straightened_form(
-    tiny: ClipEncoder, typed: str, meant: str
+    tiny: ModelEncoder, typed: str, meant: str
 ) -> None:
     ours = tiny.encode_text(typed).vector
     np.testing.assert_allclose(ours, tiny.encode_text(meant).vector, atol=1e-6)
 
 
-def test_many_threads_get_their_own_embeddings(tiny: ClipEncoder) -> None:
+def test_many_threads_get_their_own_embeddings(tiny: ModelEncoder) -> None:
     texts = [f"{i} horses" for i in range(48)]
     images = [jpeg(seed) for seed in range(48)]
     alone_texts = [tiny.encode_text(text).vector for text in texts]
@@ -478,7 +465,7 @@ def open_gate() -> threading.Event:
 
 
 @dataclass(frozen=True)
-class Moody(Clip):
+class Moody(Model):
     """A real CLIP that waits at its gates, and raises what it is told to."""
 
     image_gate: threading.Event = field(default_factory=open_gate)
@@ -503,10 +490,9 @@ class Moody(Clip):
 
 
 @contextmanager
-def moody_encoder(folder: Path, **mood: Any) -> Iterator[tuple[Moody, ClipEncoder]]:
-    clip = Clip.load(folder, "cpu")
-    moody = Moody(clip.config, clip.towers, clip.tokenizer, clip.framing, **mood)
-    encoder = ClipEncoder(moody, "moody-0-p1")
+def moody_encoder(folder: Path, **mood: Any) -> Iterator[tuple[Moody, ModelEncoder]]:
+    moody = Moody(**vars(Model.load(folder, "cpu")), **mood)
+    encoder = ModelEncoder(moody, "moody-0-p1")
     try:
         yield moody, encoder
     finally:
@@ -643,7 +629,7 @@ def test_images_whose_caller_gave_up_do_not_fail_those_of_another(tiny_folder: P
 
 
 @dataclass(frozen=True)
-class Slow(Clip):
+class Slow(Model):
     """A real CLIP whose decoding of images of *slow* pixels waits at a gate."""
 
     slow: tuple[int, int] = (0, 0)
@@ -658,10 +644,9 @@ class Slow(Clip):
 
 
 @contextmanager
-def slow_encoder(folder: Path, slow: tuple[int, int]) -> Iterator[tuple[Slow, ClipEncoder]]:
-    clip = Clip.load(folder, "cpu")
-    watched = Slow(clip.config, clip.towers, clip.tokenizer, clip.framing, slow)
-    encoder = ClipEncoder(watched, "slow-0-p1")
+def slow_encoder(folder: Path, slow: tuple[int, int]) -> Iterator[tuple[Slow, ModelEncoder]]:
+    watched = Slow(**vars(Model.load(folder, "cpu")), slow=slow)
+    encoder = ModelEncoder(watched, "slow-0-p1")
     try:
         yield watched, encoder
     finally:
@@ -721,7 +706,7 @@ def test_what_is_embedded_when_the_encoder_gives_up_is_returned_with_the_errors_
 
 
 def test_a_closed_encoder_is_unavailable(tiny_folder: Path) -> None:
-    encoder: Encoder = (closed := ClipEncoder.load(str(tiny_folder)))
+    encoder: Encoder = (closed := ModelEncoder.load(str(tiny_folder)))
     closed.close()
     with pytest.raises(Unavailable, match="is stopping"):
         encoder.encode_text("horse")
@@ -739,8 +724,8 @@ def checkpoint(tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 @contextmanager
-def loaded(folder: Path) -> Iterator[ClipEncoder]:
-    encoder = ClipEncoder.load(str(folder))
+def loaded(folder: Path) -> Iterator[ModelEncoder]:
+    encoder = ModelEncoder.load(str(folder))
     try:
         yield encoder
     finally:
@@ -748,7 +733,7 @@ def loaded(folder: Path) -> Iterator[ClipEncoder]:
 
 
 def test_the_oldest_layout_of_the_hub_gives_the_same_embeddings(
-    checkpoint: Path, tiny: ClipEncoder
+    checkpoint: Path, tiny: ModelEncoder
 ) -> None:
     """With a pickle, vocab.json and merges.txt, sizes as numbers and 2 as the end token."""
     age(checkpoint)
@@ -778,7 +763,7 @@ def test_weights_in_float32_are_views_of_the_file_and_no_copies(checkpoint: Path
     assert np.shares_memory(weights[name], weights[name])
 
 
-def test_half_precision_weights_run_in_float32(checkpoint: Path, tiny: ClipEncoder) -> None:
+def test_half_precision_weights_run_in_float32(checkpoint: Path, tiny: ModelEncoder) -> None:
     CLIPModel.from_pretrained(checkpoint, dtype=torch.float16).save_pretrained(checkpoint)
     with loaded(checkpoint) as half:
         vector = half.encode_text("horse").vector
@@ -837,7 +822,7 @@ def not_a_number(folder: Path) -> None:
 
 
 def other_architecture(folder: Path) -> None:
-    edit(folder / "config.json", ["model_type"], "siglip")
+    edit(folder / "config.json", ["model_type"], "blip")
 
 
 def no_tokenizer(folder: Path) -> None:
@@ -870,7 +855,7 @@ def empty(folder: Path) -> None:
         (garbage_weights, "cannot be loaded: "),
         (text_half_only, "its weights lack .* parameters, among them vis"),
         (not_a_number, "not finite"),
-        (other_architecture, "its model_type is 'siglip', and only 'clip' is supported"),
+        (other_architecture, "its model_type is 'blip', and only 'clip' is supported"),
         (no_tokenizer, "cannot be loaded: "),
         (other_end_token, "no end token 77"),
         (other_image_size, "gives images of 16 x 16, and its model takes 32 x 32"),
@@ -883,12 +868,12 @@ def test_a_folder_that_is_no_whole_clip_says_what_is_wrong(
 ) -> None:
     spoil(checkpoint)
     with pytest.raises(Unavailable, match=reason) as caught:
-        ClipEncoder.load(str(checkpoint))
+        ModelEncoder.load(str(checkpoint))
     assert f"CLIP_MODEL={checkpoint} cannot be loaded" in str(caught.value)
 
 
 def test_the_checkpoint_inside_of_a_sentence_transformers_folder_is_found(
-    checkpoint: Path, tmp_path: Path, tiny: ClipEncoder
+    checkpoint: Path, tmp_path: Path, tiny: ModelEncoder
 ) -> None:
     outer = tmp_path / "clip-ViT"
     shutil.copytree(checkpoint, outer / "0_CLIPModel")
@@ -904,11 +889,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB_CLIENT = """
 import sys
 from imagesearch.domain.errors import Unavailable
-from inference_service.clip import ClipEncoder
+from inference_service.encoder import ModelEncoder
 
 def show(model):
     try:
-        encoder = ClipEncoder.load(model)
+        encoder = ModelEncoder.load(model)
     except Unavailable as error:
         print(str(error).splitlines()[0], flush=True)
     else:

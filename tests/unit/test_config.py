@@ -11,10 +11,12 @@ import trustme
 from pydantic import SecretStr
 
 from imagesearch.adapters.caches.in_process import InProcessLimiter
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolKey, SourceOptions
-from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL, Settings, load_settings
+from imagesearch.local.embedded.services import sqlite_catalog
+from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL, AllSettings, load_settings
+from imagesearch.sources.pixabay import PixabaySettings
 
 
 def test_without_a_key_the_demo_runs() -> None:
@@ -33,6 +35,23 @@ def test_with_a_key_pixabay_and_the_full_model_are_used(monkeypatch: pytest.Monk
     assert "secret-key" not in str(settings.model_dump())
 
 
+def test_a_source_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXABAY_API_KEY", "secret-key")
+    demo = load_settings(source=" Demo ")
+    assert demo.is_demo
+    assert (demo.model, demo.source_options.source) == (str(DEMO_MODEL), "demo")
+    assert demo.source_secrets == {}
+    cloud = {"edition": "cloud", "gallery_url": "http://127.0.0.1:9"}
+    pixabay = load_settings(source="pixabay", **cloud)
+    assert (pixabay.is_demo, pixabay.source_options.source) == (False, "pixabay")
+    assert pixabay.source_secrets == {"PIXABAY_API_KEY": "secret-key"}
+
+
+def test_the_source_says_how_old_a_pool_may_be_if_nobody_else_does() -> None:
+    assert load_settings().policy.max_age_seconds == 86_400
+    assert load_settings(pool_max_age_seconds=60).policy.max_age_seconds == 60
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXABAY_API_KEY", "")
     monkeypatch.setenv("PORT", "")
@@ -48,6 +67,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("POOL_SIZE", "2", "greater than or equal to 3"),
         ("POOL_SIZE", "501", "less than or equal to 500"),
         ("SAFESEARCH", "perhaps", "valid boolean"),
+        ("SOURCE", "elsewhere", "must be one of demo pixabay"),
         ("KEYWORD_LANGUAGE", "xx", "must be one of"),
         ("ORIENTATION", "diagonal", "'all', 'horizontal' or 'vertical'"),
         ("LEASE_SECONDS", "0.9", "greater than or equal to 1"),
@@ -150,6 +170,7 @@ def test_what_was_pasted_along_with_a_key_is_no_part_of_it(
     for name in ("PIXABAY_API_KEY", "REDIS_AUTH_STRING"):
         monkeypatch.setenv(name, f"{around}123-abc{around}")
     settings = load_settings()
+    assert isinstance(settings, PixabaySettings)
     assert settings.pixabay_api_key == settings.redis_auth_string == SecretStr("123-abc")
     monkeypatch.setenv("PIXABAY_API_KEY", around)
     assert load_settings().is_demo, "nothing but blanks is not set"
@@ -168,7 +189,7 @@ def test_a_key_that_is_none_is_refused_and_not_repeated(
 
 @pytest.mark.parametrize("odd", ["a\udcff", "\x1b[200~a", "a\x9b", "\x1ca", "fe80::1%\udc80"])
 def test_what_nobody_types_is_no_part_of_a_setting_and_not_trimmed_either(odd: str) -> None:
-    for name in Settings.model_fields:
+    for name in AllSettings.model_fields:
         told = explained(name, odd) or ""
         bound = "be UTF-8" if max(odd) >= "\udc80" else "have no control character in it"
         assert told.startswith(f"{name.upper()}: must {bound}")
@@ -211,7 +232,7 @@ def explained(name: str, value: str) -> str | None:
 
 @pytest.mark.parametrize("value", NASTY, ids=range(len(NASTY)))
 def test_any_text_is_a_setting_or_refused_in_printable_words(value: str) -> None:
-    for name in Settings.model_fields:
+    for name in AllSettings.model_fields:
         refused = explained(name, value)
         if refused is not None:
             assert refused.startswith(f"{name.upper()}: ")
@@ -231,7 +252,9 @@ def test_the_largest_durations_and_rates_are_worked_with(tmp_path: Path) -> None
     """Python's dates and Redis' integers end somewhere."""
     settings = load_settings(**LARGEST)
     now = datetime.now(UTC)
-    with closing(SqliteCatalog(tmp_path / "catalog.sqlite", settings.policy)) as catalog:
+    with closing(
+        sqlite_catalog(SqliteFile(tmp_path / "catalog.sqlite"), settings.policy)
+    ) as catalog:
         pool = catalog.request_pool(PoolKey.of("horse", settings.source_options), now).pool
         catalog.fail(pool.pool_id, pool.current.number, "why", now)
         failed = catalog.pool(pool.pool_id)
@@ -283,7 +306,7 @@ def test_origins_are_a_comma_list() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(field.description for field in AllSettings.model_fields.values())
 
 
 def test_the_readme_table_is_the_settings() -> None:
@@ -294,7 +317,7 @@ def test_the_readme_table_is_the_settings() -> None:
 
 def settings_table() -> list[str]:
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in AllSettings.model_fields.items():
         default = field.default
         text = str(default).lower() if isinstance(default, bool) else str(default)
         shown = "" if default in (None, "") else f"`{text}`"

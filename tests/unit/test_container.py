@@ -25,7 +25,7 @@ import pytest
 
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import INFERENCE_SERVICE
-from imagesearch.settings import DEFAULT_MODEL, Settings
+from imagesearch.settings import DEFAULT_MODEL, AllSettings
 from tests.unit.test_package_function import distribution_of
 from tools.package_function import Reached, reached
 
@@ -128,7 +128,7 @@ def test_everything_that_the_dockerfile_copies_exists_and_is_sent() -> None:
 
 def test_every_module_and_weight_that_the_service_runs_with_is_sent() -> None:
     needed = ["models/demo/model.safetensors", "models/demo/config.json"]
-    needed += [one.relative_to(ROOT).as_posix() for one in SERVICE.glob("*.py")]
+    needed += [one.relative_to(ROOT).as_posix() for one in SERVICE.rglob("*.py")]
     needed += [path for path in service_imports().files if not path.startswith(ONE_MACHINE)]
     assert len(needed) > 20
     assert [path for path in needed if not is_sent(path)] == []
@@ -167,6 +167,7 @@ def test_a_change_of_the_code_leaves_the_layers_of_torch_packages_and_weights() 
         "inference_service/torch-cuda.txt",
         "inference_service/torch-cpu.txt",
         "inference_service/bake_model.py",
+        "inference_service/checkpoint_files.py",
         "models",
     }
     assert set(copied("service")) == CODE
@@ -179,7 +180,7 @@ def test_what_is_checked_is_what_is_shipped() -> None:
     assert froms["check"].startswith("service ")
     assert froms["last"] == "service"
     (check,) = values("RUN", "check")
-    assert "ClipEncoder.load" in check
+    assert "ModelEncoder.load" in check
     assert "encoder.warm_up()" in check
     # The last stage needs something of the check's, or the builder would leave it out.
     assert values("COPY", "last") == ["--from=check /tmp/model_revision ./"]
@@ -323,7 +324,7 @@ def service_imports() -> Reached:
         root = Path(folder)
         (root / "functions" / "query").mkdir(parents=True)
         (root / "imagesearch").symlink_to(ROOT / "imagesearch")
-        sources = "\n".join(path.read_text() for path in sorted(SERVICE.glob("*.py")))
+        sources = "\n".join(path.read_text() for path in sorted(SERVICE.rglob("*.py")))
         (root / "functions" / "query" / "main.py").write_text(sources)
         return reached("query", root)
 
@@ -369,7 +370,7 @@ def test_the_service_runs_as_nobody_who_may_change_it() -> None:
 
 
 def test_what_the_image_sets_is_read_by_someone() -> None:
-    ours = {name.upper() for name in Settings.model_fields}
+    ours = {name.upper() for name in AllSettings.model_fields}
     libraries = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "HF_HUB_OFFLINE"}
     assert set(environment()) - ours == {*libraries, "HOME"}
     assert environment()["EDITION"] == "cloud"

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.domain.errors import Unavailable
-from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.stack import FolderInUse, FolderLock
 from tests.disk import no_space
 from tests.log_lines import Log
-from tests.world import World
+from tests.world import World, catalog_at
 
 DAMAGED_VECTORS = {
     "empty": b"",
@@ -29,21 +28,25 @@ DAMAGED_VECTORS = {
     "text": "not bytes",
 }
 DAMAGED_POOLS = [
-    "UPDATE generations SET state = 'asleep'",
-    "UPDATE generations SET state = x'00ff'",
-    "UPDATE generations SET requested_at = 'yesterday'",
-    "UPDATE generations SET ready_at = 1e300",
-    "UPDATE pools SET options = '{'",
-    "UPDATE pools SET options = '[]'",
-    """UPDATE pools SET options = '{"colour": "red"}'""",
-    "UPDATE pools SET current = 7",
-    "UPDATE pools SET ready = 'one'",
-    "UPDATE members SET state = 'lost' WHERE position = 2",
-    "UPDATE members SET state = 'pending', download_url = NULL WHERE position = 2",
-    "UPDATE members SET download_url = NULL WHERE position = 2",
-    f"UPDATE pools SET options = '{'[' * 100_000}'",
-    "UPDATE pools SET keyword = x'ff'",
-    "DELETE FROM generations",
+    "UPDATE records SET record = json_set(record, '$.current.state', 'asleep')",
+    "UPDATE records SET record = json_set(record, '$.current.state', 5)",
+    "UPDATE records SET record = json_set(record, '$.current.requested_at', 'yesterday')",
+    "UPDATE records SET record = json_set(record, '$.current.ready_at', 1e300)",
+    "UPDATE records SET record = json_set(record, '$.options', json('[]'))",
+    """UPDATE records SET record = json_set(record, '$.options', json('{"colour": "red"}'))""",
+    "UPDATE records SET record = json_set(record, '$.current.number', 'one')",
+    "UPDATE records SET record = json_set(record, '$.ready', 'one')",
+    "UPDATE records SET record = json_set(record, '$.keyword', 5)",
+    "UPDATE records SET record = json_remove(record, '$.current')",
+    "UPDATE records SET record = '{'",
+    "UPDATE records SET record = x'ff'",
+    f"UPDATE records SET record = '{'[' * 100_000}'",
+    "UPDATE listings SET states = 'eee?e'",
+    "UPDATE listings SET states = 'ee'",
+    "UPDATE listings SET states = x'ff'",
+    "UPDATE listings SET reasons = '{'",
+    "UPDATE listings SET listing = 'text'",
+    "UPDATE listings SET listing = x'00ff'",
 ]
 
 
@@ -100,9 +103,9 @@ def test_a_damaged_pool_is_fetched_anew_and_costs_no_other(
     spoil(tmp_path, statement)
     world.ready_pool("cow", count=3)
     world.catalog.close()
-    world.catalog = SqliteCatalog(tmp_path / "catalog.sqlite", world.policy)  # a new start
+    world.catalog = catalog_at(tmp_path / "catalog.sqlite")  # a new start
     world.restart()
-    assert world.catalog.unfinished() == []
+    assert world.catalog.pools.unfinished() == []
     assert world.ask("cow").complete
     assert world.ask("", scope="catalog").hits
     answer = world.ask("horse")
@@ -184,10 +187,10 @@ def test_a_catalog_file_that_is_removed_is_begun_anew(world: World, tmp_path: Pa
 
 
 def test_a_catalog_whose_folder_is_removed_is_begun_anew(tmp_path: Path) -> None:
-    catalog = SqliteCatalog(tmp_path / "data" / "catalog.sqlite", PoolPolicy())
+    catalog = catalog_at(tmp_path / "data" / "catalog.sqlite")
     shutil.rmtree(tmp_path / "data")
     catalog.check()
-    assert catalog.unfinished() == []
+    assert catalog.pools.unfinished() == []
     shutil.rmtree(tmp_path / "data")
     (tmp_path / "data").touch()
     with pytest.raises(Unavailable, match="the catalog"):
@@ -213,14 +216,8 @@ def test_a_catalog_that_cannot_be_written_is_not_ready_and_is_read_all_the_same(
 def test_a_file_that_is_no_catalog_is_refused_with_what_to_do(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "catalog.sqlite").write_bytes(data)
     with pytest.raises(Unavailable, match="move the file away to begin anew"):
-        SqliteCatalog(tmp_path / "catalog.sqlite", PoolPolicy())
+        catalog_at(tmp_path / "catalog.sqlite")
     assert (tmp_path / "catalog.sqlite").read_bytes() == data
-
-
-def test_a_reason_that_is_no_text_is_none(world: World, tmp_path: Path) -> None:
-    pool = world.ready_pool(count=3)
-    spoil(tmp_path, "UPDATE generations SET reason = x'ff'")
-    assert world.catalog.pool(pool.pool_id) == pool
 
 
 def test_an_embedding_of_an_image_without_a_name_is_no_hit(world: World, tmp_path: Path) -> None:
@@ -231,33 +228,29 @@ def test_an_embedding_of_an_image_without_a_name_is_no_hit(world: World, tmp_pat
     assert len(answer.hits) == 4
 
 
-def test_a_pool_that_lists_an_image_of_which_nothing_is_known_is_fetched_anew(
+def test_a_pool_whose_image_is_gone_from_the_library_answers_from_its_listing(
     world: World, tmp_path: Path
 ) -> None:
     world.ready_pool(count=5)
     spoil(tmp_path, "DELETE FROM images WHERE image_id = 'twin-3'")
     world.restart()
-    assert not world.ask().complete
-    world.restart()  # its note is over
-    world.ask()
-    world.deliver_all()
-    healed = world.ask()
-    assert healed.complete
-    assert healed.hits is not None
-    assert len(healed.hits) == 5
+    answer = world.ask()
+    assert answer.complete
+    assert answer.hits is not None
+    assert answer.hits[0].image.image_id == "twin-3"
 
 
 def test_an_original_of_a_damaged_pool_is_listed_nowhere(world: World, tmp_path: Path) -> None:
     world.ready_pool(count=3)
-    spoil(tmp_path, "UPDATE pools SET options = '{'")
-    assert world.catalog.listed_original("twin-1.jpg") is None
+    spoil(tmp_path, "UPDATE records SET record = '{'")
+    assert SqliteOriginals(world.file).listed("twin-1.jpg") is None
 
 
 def test_a_catalog_that_could_not_be_opened_for_a_while_is_opened_when_it_can(
     tmp_path: Path,
 ) -> None:
     data, aside = tmp_path / "data", tmp_path / "aside"
-    catalog = SqliteCatalog(data / "catalog.sqlite", PoolPolicy())
+    catalog = catalog_at(data / "catalog.sqlite")
     data.rename(aside)
     data.touch()
     with pytest.raises(Unavailable, match="the catalog"):
@@ -278,7 +271,7 @@ def test_a_data_folder_that_comes_back_is_locked_again(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     lock = FolderLock(folder)
     lock.announce("http://127.0.0.1:1")
-    catalog = SqliteCatalog(folder / "catalog.sqlite", PoolPolicy(), on_new_file=lock.renew)
+    catalog = catalog_at(folder / "catalog.sqlite", on_new_file=lock.renew)
     (folder / "catalog.sqlite").unlink()
     catalog.check()
     with pytest.raises(FolderInUse) as busy:

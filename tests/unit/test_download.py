@@ -10,14 +10,17 @@ from datetime import UTC, datetime
 
 import pytest
 
+from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import RejectedImage, Unavailable
 from imagesearch.sources.download import BACKOFF_SECONDS, Downloader
+from imagesearch.sources.exchange import Limits
+from imagesearch.sources.pixabay import PIXABAY
 from tests.stub_http import Request, Script, StubServer, reply
 
 JPEG = b"\xff\xd8\xff\xe0 and so on"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 WEBP = b"RIFF\x10\x00\x00\x00WEBPVP8 and so on"
-DOWNLOADER = Downloader()
+DOWNLOADER = Downloader(PIXABAY.hosts, clock=SystemClock())
 
 
 @dataclass
@@ -41,7 +44,13 @@ def served(script: Script) -> Iterator[tuple[StubServer, Downloader, PatientCloc
     """Yield a stub that runs *script*, a downloader that may ask it, and its clock."""
     clock = PatientClock()
     with StubServer(script) as server:
-        yield server, Downloader(allowed_origin=server.origin, clock=clock, max_bytes=1000), clock
+        yield (
+            server,
+            Downloader(
+                (), allowed_origin=server.origin, clock=clock, limits=Limits(max_bytes=1000)
+            ),
+            clock,
+        )
 
 
 def in_turn(*answers: bytes) -> Script:
@@ -124,7 +133,9 @@ def test_loopback_is_refused_unless_it_is_the_allowed_origin() -> None:
     with StubServer(lambda _: reply(200, JPEG)) as server:
         with pytest.raises(RejectedImage, match="https"):
             DOWNLOADER.get(server.origin + "/a.jpg")
-        other = Downloader(allowed_origin=f"http://127.0.0.1:{server.port + 1}")
+        other = Downloader(
+            PIXABAY.hosts, clock=SystemClock(), allowed_origin=f"http://127.0.0.1:{server.port + 1}"
+        )
         with pytest.raises(RejectedImage, match="https"):
             other.get(server.origin + "/a.jpg")
     assert server.connections == 0
@@ -146,7 +157,7 @@ def test_the_allowed_origin_is_exact(url: str) -> None:
 def test_an_allowed_name_that_leads_to_a_private_address_is_not_connected_to() -> None:
     clock = PatientClock()
     with pytest.raises(Unavailable, match="is not a public address"):
-        Downloader(hosts=("localhost",), clock=clock).get("https://localhost/a.jpg")
+        Downloader(("localhost",), clock=clock).get("https://localhost/a.jpg")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -260,7 +271,12 @@ def test_the_total_limit_holds_for_all_attempts_together() -> None:
 
     clock = PatientClock()
     with StubServer(slowly) as server:
-        downloader = Downloader(allowed_origin=server.origin, clock=clock, total_seconds=0.4)
+        downloader = Downloader(
+            PIXABAY.hosts,
+            allowed_origin=server.origin,
+            clock=clock,
+            limits=Limits(total_seconds=0.4),
+        )
         with pytest.raises(Unavailable, match="time limit"):
             downloader.get(server.origin + "/a.jpg")
     assert len(server.requests) == 1
@@ -275,7 +291,9 @@ def test_a_pool_of_images_is_downloaded_over_as_many_kept_connections_as_there_m
         return reply(200, JPEG)
 
     with StubServer(script) as server, ThreadPoolExecutor(32) as threads:
-        downloader = Downloader(allowed_origin=server.origin, connections=16)
+        downloader = Downloader(
+            PIXABAY.hosts, clock=SystemClock(), allowed_origin=server.origin, connections=16
+        )
         found = list(threads.map(downloader.get, [f"{server.origin}/{i}.jpg" for i in range(200)]))
         downloader.close()
     assert found == [JPEG] * 200

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.images import ListedImage, Listing
-from imagesearch.domain.pools import PoolState
+from imagesearch.domain.pools import PoolState, SourceOptions
 from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob
 from tests.world import TwinSource, World, listed, original
 
@@ -116,10 +116,9 @@ def test_downloads_begin_with_the_first_page_of_the_listing(world: World) -> Non
     begun = threading.Event()
 
     class Paging(TwinSource):
-        def list_images(self, *args: Any, **more: Any) -> Listing:
-            listing = super().list_images(*args, **more)
+        def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
+            yield from super().pages(keyword, options)
             assert begun.wait(5), "the last page is not waited for"
-            return listing
 
         def download(self, image: ListedImage) -> bytes:
             begun.set()
@@ -137,11 +136,10 @@ def test_a_listing_that_another_run_recorded_first_is_the_one_that_is_fetched(
     """What was begun of the own listing is stored, and listed by nobody."""
 
     class Overtaken(TwinSource):
-        def list_images(self, *args: Any, **more: Any) -> Listing:
-            listing = super().list_images(*args, **more)
+        def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
+            yield from super().pages(keyword, options)
             other = Listing((listed(1), listed(7)))
             world.catalog.record_listing(job.pool_id, 1, other, world.clock.now())
-            return listing
 
     world.source = Overtaken()
     world.assemble()

@@ -404,7 +404,7 @@ def test_the_rate_limit_counts_a_64_and_a_mapped_address_as_one_client(world: Wo
 def test_many_simultaneous_searches_of_a_new_keyword_count_as_one(world: World) -> None:
     query = limited(world, 1)
     together, first = threading.Barrier(30), itertools.count()
-    read = world.catalog.pool
+    read = world.catalog.pools.get
 
     def read_together(pool_id: str) -> Pool | None:
         found = read(pool_id)
@@ -412,11 +412,11 @@ def test_many_simultaneous_searches_of_a_new_keyword_count_as_one(world: World) 
             together.wait(30)
         return found
 
-    world.catalog.pool = read_together  # type: ignore[method-assign]  # all find that it is new
+    world.catalog.pools.get = read_together  # type: ignore[method-assign]  # all find that it is new
     with ThreadPoolExecutor(30) as threads:
         codes = list(threads.map(lambda _: ask(query, "horse").status_code, range(30)))
     assert codes == [202] * 30
-    world.catalog.pool = read  # type: ignore[method-assign]
+    world.catalog.pools.get = read  # type: ignore[method-assign]
     assert ask(query, "another").status_code == 429
     assert len(world.outbox.messages) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from imagesearch.domain.errors import InvalidRequest, Overloaded, Unavailable
 from imagesearch.domain.images import Credit, Image
 from imagesearch.domain.pools import PoolPolicy
-from imagesearch.domain.queries import SearchRequest
+from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.doors import http_api
 from imagesearch.usecases.search import SearchAnswer
@@ -21,7 +21,7 @@ GOOD = {"t": "horse", "s_query": "horses amidst flowers"}
 def test_what_is_left_out_has_the_defaults_of_the_design() -> None:
     request = http_api.parse_search(GOOD)
     assert (request.top_k, request.wait_seconds, request.scope) == (10, 10.0, "pool")
-    assert (request.keyword, request.query) == ("horse", "horses amidst flowers")
+    assert (request.keyword, request.query.text) == ("horse", "horses amidst flowers")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,9 @@ def test_a_stored_link_that_cannot_be_read_is_left_out_of_an_answer(
 ) -> None:
     image = Image("pixabay-1", "pixabay-1.jpg", stored, 640, 427, Credit("Rosa", "Pixabay"))
     hits = (SearchHit(image, 0.3, 30.0, 1.0),)
-    answer = SearchAnswer(SearchRequest("", "x", scope="catalog"), hits, None, complete=True)
+    answer = SearchAnswer(
+        SearchRequest("", Query.of_text("x"), scope="catalog"), hits, None, complete=True
+    )
     body = http_api.answer_json(
         answer, host_url="https://here.example/", images_url="", now=NOW, policy=PoolPolicy()
     )

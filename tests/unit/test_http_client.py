@@ -18,7 +18,8 @@ import trustme
 
 from imagesearch.domain.errors import Unavailable
 from imagesearch.sources.addresses import is_public
-from imagesearch.sources.http_client import HttpClient, Limits, Reply, anywhere
+from imagesearch.sources.exchange import Limits, Reply
+from imagesearch.sources.http_client import HttpClient, anywhere
 from tests.stub_http import Request, StubServer, reply
 
 # Each test of a limit shortens that one alone, and what it cuts would last ten seconds.

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.settings import Settings
+from imagesearch.settings import AllSettings
 from tests.log_lines import PROJECT, Log
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,7 +161,7 @@ def server(tmp_path: Path, *command: str, **env: str) -> Iterator[tuple[str, Pat
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     clean = {k: v for k, v in os.environ.items() if k not in ("COVERAGE_PROCESS_CONFIG",)}
-    for name in Settings.model_fields:
+    for name in AllSettings.model_fields:
         clean.pop(name.upper(), None)
     path = tmp_path / "log"
     with path.open("wb") as log:

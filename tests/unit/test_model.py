@@ -18,7 +18,7 @@ from imagesearch.domain.pools import (
     PoolState,
     SourceOptions,
 )
-from imagesearch.domain.ranking import top_k
+from imagesearch.domain.ranking import direction, top_k
 from tests.world import listed
 
 IMAGES = [listed(i).image for i in range(4)]
@@ -206,3 +206,15 @@ def test_extreme_logits_do_not_overflow() -> None:
 
 def test_top_k_of_nothing_is_nothing() -> None:
     assert top_k([], np.zeros(0, np.float32), 5, 100.0) == []
+
+
+def test_one_part_is_its_own_direction() -> None:
+    part = np.array([0.6, 0.8], np.float32)
+    assert direction([(part, 3.0)]) is part
+
+
+def test_parts_draw_the_direction_by_their_weights() -> None:
+    east, north = np.eye(2, dtype=np.float32)
+    vector = direction([(east, 3.0), (north, 4.0)])
+    assert vector.dtype == np.float32
+    np.testing.assert_allclose(vector, [0.6, 0.8], rtol=1e-6)

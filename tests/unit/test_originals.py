@@ -13,6 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.domain.errors import (
     InvalidRequest,
     NotFound,
@@ -38,7 +39,7 @@ class ExpiringSource(TwinSource):
 def originals(world: World) -> Originals:
     world.ready_pool(count=5)
     world.source.downloads.clear()
-    return Originals(world.catalog, world.store, world.source)
+    return Originals(SqliteOriginals(world.file).listed, world.store, world.source)
 
 
 def remove(path: Path) -> None:
@@ -87,7 +88,7 @@ def test_links_that_are_over_are_asked_for_once_for_all_of_a_keyword(
     world: World, tmp_path: Path, originals: Originals
 ) -> None:
     source = ExpiringSource(offers=world.source.offers, listings=1)
-    originals = Originals(world.catalog, world.store, source)
+    originals = Originals(SqliteOriginals(world.file).listed, world.store, source)
     for number in range(5):
         (tmp_path / "images" / f"twin-{number}.jpg").unlink()
         assert originals.path(f"twin-{number}.jpg")
@@ -131,7 +132,9 @@ def test_only_so_many_lost_ones_are_fetched_at_a_time(world: World, tmp_path: Pa
             assert go_on.wait(30)
             return super().download(image)
 
-    originals = Originals(world.catalog, world.store, Slow(offers=world.source.offers))
+    originals = Originals(
+        SqliteOriginals(world.file).listed, world.store, Slow(offers=world.source.offers)
+    )
     for number in range(9):
         (tmp_path / "images" / f"twin-{number}.jpg").unlink()
     with ThreadPoolExecutor(8) as threads:
@@ -157,7 +160,7 @@ def test_rejected_and_replaced_originals_are_not_needed_and_all_others_are(
     folder = tmp_path / "images"
     for name in ("twin-3.png", "unknown-1.jpg"):
         (folder / name).write_bytes(original(""))
-    world.store.sweep(world.catalog.unused_originals())
+    world.store.sweep(SqliteOriginals(world.file).unused())
     left = sorted(path.name for path in folder.iterdir())
     assert left == ["twin-0.jpg", "twin-1.jpg", "twin-3.jpg", "twin-4.jpg", "unknown-1.jpg"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import (
     ImageSearchError,
     InvalidRequest,
@@ -22,17 +23,19 @@ from imagesearch.domain.errors import (
     SourceRefused,
     Unavailable,
 )
-from imagesearch.domain.images import Credit, Image, ListedImage
+from imagesearch.domain.images import Credit, Image, ListedImage, Listing
 from imagesearch.domain.pools import SourceOptions
+from imagesearch.sources.declaration import Declaration
+from imagesearch.sources.demo import DEMO
 from imagesearch.sources.download import Downloader
-from imagesearch.sources.http_client import Limits
-from imagesearch.sources.pixabay import Pixabay
+from imagesearch.sources.exchange import Limits
+from imagesearch.sources.pixabay import PIXABAY, Pixabay
 from tests.stub_http import Request, Script, StubServer, reply
 
 KEY = "31415926-s3cret+key/with&odd=signs"
 KEY_START = "31415926-s3cret"  # alike in the key itself and in a URL
 OPTIONS = SourceOptions()
-DOWNLOADER = Downloader()
+DOWNLOADER = Downloader(PIXABAY.hosts, clock=SystemClock())
 LIMITS = Limits(connect_seconds=5, read_seconds=5, total_seconds=5, max_bytes=500_000)
 
 
@@ -61,6 +64,9 @@ class World:
     pixabay: Pixabay
     clock: PatientClock
 
+    def listing(self, keyword: str, options: SourceOptions = OPTIONS) -> Listing:
+        return Listing.joined(self.pixabay.pages(keyword, options))
+
 
 @contextmanager
 def world(
@@ -69,18 +75,21 @@ def world(
     take_quota: Callable[[], float] = lambda: 0.0,
     limits: Limits = LIMITS,
     downloader: Downloader = DOWNLOADER,
-    **names: str,
+    declaration: Declaration = PIXABAY,
 ) -> Iterator[World]:
+    class Limited(Pixabay):
+        pass
+
+    Limited.limits = limits
     clock = PatientClock()
     with StubServer(script) as server:
-        pixabay = Pixabay(
+        pixabay = Limited(
+            declaration,
             api_url=server.origin + "/api/",
             api_key=KEY,
             downloader=downloader,
             take_quota=take_quota,
             clock=clock,
-            limits=limits,
-            **names,
         )
         yield World(server, pixabay, clock)
 
@@ -129,7 +138,7 @@ def ids(images: tuple[ListedImage, ...]) -> list[str]:
 
 def test_a_hit_becomes_an_image_of_its_stored_size_with_its_credit() -> None:
     with world(lambda _: listing(hit(736885))) as it:
-        found = it.pixabay.list_images("horse", OPTIONS)
+        found = it.listing("horse")
     image = Image(
         image_id="pixabay-736885",
         object_name="pixabay-736885.jpg",
@@ -144,15 +153,15 @@ def test_a_hit_becomes_an_image_of_its_stored_size_with_its_credit() -> None:
 
 
 def test_another_source_has_its_own_ids_and_credit() -> None:
-    with world(lambda _: listing(hit(5)), source="demo", credit_source="The demo") as it:
-        image = it.pixabay.list_images("horse", OPTIONS).images[0].image
+    with world(lambda _: listing(hit(5)), declaration=DEMO) as it:
+        image = it.listing("horse").images[0].image
     assert (image.image_id, image.object_name) == ("demo-5", "demo-5.jpg")
-    assert image.credit == Credit("Rosa", "The demo")
+    assert image.credit == Credit("Rosa", "the demo gallery")
 
 
 def test_only_what_is_asked_for_is_sent() -> None:
     with world(paged(1)) as it:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert it.server.requests[0].query == {
         "key": KEY,
         "q": "horse",
@@ -176,7 +185,7 @@ def test_every_option_is_sent() -> None:
         pool_size=50,
     )
     with world(paged(1)) as it:
-        it.pixabay.list_images("horse", options)
+        it.listing("horse", options)
     query = it.server.requests[0].query
     assert (query["lang"], query["orientation"], query["category"]) == (
         "de",
@@ -191,7 +200,7 @@ def test_every_option_is_sent() -> None:
 )
 def test_a_keyword_arrives_as_it_was_typed(keyword: str) -> None:
     with world(paged(1)) as it:
-        it.pixabay.list_images(keyword, OPTIONS)
+        it.listing(keyword)
     query = it.server.requests[0].query
     assert (query["q"], query["key"], query["page"]) == (keyword, KEY, "1")
 
@@ -214,7 +223,7 @@ def test_what_is_out_of_bounds_is_named_and_not_sent(
     keyword: str, changes: dict[str, Any], message: str
 ) -> None:
     with world(paged(1)) as it, pytest.raises(InvalidRequest, match=message) as caught:
-        it.pixabay.list_images(keyword, replace(OPTIONS, **changes))
+        it.listing(keyword, replace(OPTIONS, **changes))
     assert caught.value.field == message.split()[0]
     assert it.server.connections == 0
 
@@ -239,7 +248,7 @@ def test_pages_are_followed_until_the_pool_is_full_or_the_hits_end(
     pool_size: int, total: int, expected: int, requests: int
 ) -> None:
     with world(paged(total)) as it:
-        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=pool_size))
+        found = it.listing("horse", replace(OPTIONS, pool_size=pool_size))
     assert ids(found.images) == [f"pixabay-{number}" for number in range(expected)]
     assert len(it.server.requests) == requests
     assert {3 <= int(request.query["per_page"]) <= 200 for request in it.server.requests} == {True}
@@ -263,7 +272,7 @@ def test_a_second_page_that_brings_nothing_ends_the_listing(second: bytes) -> No
         return full_page(0) if request.query["page"] == "1" else second
 
     with world(script) as it:
-        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=500))
+        found = it.listing("horse", replace(OPTIONS, pool_size=500))
     assert len(found.images) == 200
     assert len(it.server.requests) == 2
 
@@ -275,16 +284,12 @@ def test_an_image_on_two_pages_is_listed_once() -> None:
         return full_page(150 * (int(request.query["page"]) - 1))
 
     with world(script) as it:
-        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=400))
+        found = it.listing("horse", replace(OPTIONS, pool_size=400))
     assert ids(found.images) == [f"pixabay-{number}" for number in range(400)]
 
 
 def test_the_images_of_each_page_are_told_before_the_next_is_asked_for() -> None:
     """What will not be listed is not among them: rejected hits, repeated ones, those too many."""
-    told: list[tuple[int, list[str]]] = []
-
-    def tell(images: Sequence[ListedImage]) -> None:
-        told.append((len(it.server.requests), [one.image.image_id for one in images]))
 
     def script(request: Request) -> bytes:
         hits = [hit(number) for number in range(200)]
@@ -293,16 +298,16 @@ def test_the_images_of_each_page_are_told_before_the_next_is_asked_for() -> None
         return listing(*hits, total=400)
 
     with world(script) as it:
-        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=203), tell)
+        pages = it.pixabay.pages("horse", replace(OPTIONS, pool_size=203))
+        told = [(len(it.server.requests), ids(page.images)) for page in pages]
     first = [f"pixabay-{number}" for number in range(200)]
     assert told == [(1, first), (2, ["pixabay-201", "pixabay-202"])]
-    assert [one.image.image_id for one in found.images] == [*first, "pixabay-201", "pixabay-202"]
 
 
 def test_an_out_of_range_first_page_is_a_refusal() -> None:
     text = '[ERROR 400] "page" is out of valid range.'
     with world(lambda _: reply(400, text)) as it, pytest.raises(SourceRefused, match="out of"):
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
 
 
 @pytest.mark.parametrize(
@@ -314,7 +319,7 @@ def test_an_out_of_range_first_page_is_a_refusal() -> None:
 )
 def test_a_refusal_says_what_pixabay_said(text: str) -> None:
     with world(lambda _: reply(400, text)) as it, pytest.raises(SourceRefused) as caught:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert text in str(caught.value)
     assert len(it.server.requests) == 1
 
@@ -322,7 +327,7 @@ def test_a_refusal_says_what_pixabay_said(text: str) -> None:
 def test_a_refusal_is_one_printable_line() -> None:
     text = "[ERROR 400]\r\n\x1b]52;c;eA==\x07 \u202e" + "x" * 100_000
     with world(lambda _: reply(400, text)) as it, pytest.raises(SourceRefused) as caught:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
 
@@ -334,13 +339,13 @@ def limited(reset: str) -> bytes:
 def test_a_short_rate_limit_is_waited_for() -> None:
     answers = iter([limited("3"), limited("2"), listing(hit(1))])
     with world(lambda _: next(answers)) as it:
-        assert len(it.pixabay.list_images("horse", OPTIONS).images) == 1
+        assert len(it.listing("horse").images) == 1
     assert it.clock.slept == [3.0, 2.0]
 
 
 def test_a_rate_limit_that_stays_is_overloaded() -> None:
     with world(lambda _: limited("4")) as it, pytest.raises(Overloaded) as caught:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert caught.value.retry_after_seconds == 4.0
     assert len(it.server.requests) == 3
     assert it.clock.slept == [4.0, 4.0]
@@ -352,7 +357,7 @@ def test_a_rate_limit_that_stays_is_overloaded() -> None:
 )
 def test_a_long_rate_limit_is_left_to_the_queue(reset: str, seconds: float) -> None:
     with world(lambda _: limited(reset)) as it, pytest.raises(Overloaded) as caught:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert caught.value.retry_after_seconds == seconds
     assert len(it.server.requests) == 1
     assert it.clock.slept == []
@@ -362,14 +367,14 @@ def test_a_long_rate_limit_is_left_to_the_queue(reset: str, seconds: float) -> N
 def test_a_rate_limit_that_should_be_over_is_given_a_second(reset: str) -> None:
     answers = iter([limited(reset), listing(hit(1))])
     with world(lambda _: next(answers)) as it:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert it.clock.slept == [1.0]
 
 
 def test_every_request_takes_quota_and_waits_for_it() -> None:
     waits = iter([0.0, 0.6, 0.0, 0.0])
     with world(paged(500), take_quota=lambda: next(waits)) as it:
-        it.pixabay.list_images("horse", replace(OPTIONS, pool_size=500))
+        it.listing("horse", replace(OPTIONS, pool_size=500))
     assert len(it.server.requests) == 3
     assert list(waits) == []
     assert it.clock.slept == [0.6]
@@ -377,7 +382,7 @@ def test_every_request_takes_quota_and_waits_for_it() -> None:
 
 def test_no_request_is_made_without_quota() -> None:
     with world(paged(1), take_quota=lambda: 31.0) as it, pytest.raises(Overloaded) as caught:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert caught.value.retry_after_seconds == 31.0
     assert it.server.connections == 0
 
@@ -419,7 +424,7 @@ def test_an_answer_that_is_no_listing_is_unavailable(answer: bytes) -> None:
         return b""
 
     with world(script) as it, pytest.raises(Unavailable):
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert len(it.server.requests) == 1
 
 
@@ -445,7 +450,7 @@ def test_a_hit_that_cannot_be_used_is_rejected_and_the_others_stay(
     changes: dict[str, Any], reason: str
 ) -> None:
     with world(lambda _: listing(hit(1), hit(2, **changes), hit(3))) as it:
-        found = it.pixabay.list_images("horse", OPTIONS)
+        found = it.listing("horse")
     assert ids(found.images) == ["pixabay-1", "pixabay-3"]
     assert list(found.rejections) == ["pixabay-2"]
     assert reason in found.rejections["pixabay-2"]
@@ -456,7 +461,7 @@ def test_a_hit_without_a_needed_key_is_rejected(name: str) -> None:
     lacking = hit(2)
     del lacking[name]
     with world(lambda _: listing(hit(1), lacking)) as it:
-        found = it.pixabay.list_images("horse", OPTIONS)
+        found = it.listing("horse")
     assert ids(found.images) == ["pixabay-1"]
     assert list(found.rejections) == ["pixabay-2"]
 
@@ -469,7 +474,7 @@ def test_hits_without_a_usable_id_are_rejected_by_their_place_in_the_listing() -
         return listing(*hits, total=400)
 
     with world(script) as it:
-        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=400))
+        found = it.listing("horse", replace(OPTIONS, pool_size=400))
     assert len(found.images) == 398
     assert list(found.rejections) == ["pixabay-hit-8", "pixabay-hit-208"]
     assert found.rejections["pixabay-hit-8"].startswith("id must be a whole number from 0 to ")
@@ -483,7 +488,7 @@ def test_no_more_pages_are_asked_for_than_pixabay_has() -> None:
         return listing(*[hit(number) for number in range(first, first + 200)], total=10**6)
 
     with world(script) as it:
-        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=500))
+        found = it.listing("horse", replace(OPTIONS, pool_size=500))
     assert len(found.images) == 202
     assert len(it.server.requests) == 3
 
@@ -494,13 +499,13 @@ def test_an_answer_over_the_limit_says_so() -> None:
         world(lambda _: large) as it,
         pytest.raises(Unavailable, match="answered with more than 500000 bytes"),
     ):
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
 
 
 def test_rejected_hits_count_towards_the_size_of_the_pool() -> None:
     hits = [hit(1), hit(2, webformatWidth=0), hit(3), hit(4)]
     with world(lambda _: listing(*hits)) as it:
-        found = it.pixabay.list_images("horse", replace(OPTIONS, pool_size=3))
+        found = it.listing("horse", replace(OPTIONS, pool_size=3))
     assert ids(found.images) == ["pixabay-1", "pixabay-3"]
     assert list(found.rejections) == ["pixabay-2"]
 
@@ -530,16 +535,16 @@ def test_what_is_only_shown_never_costs_an_image(
     changes: dict[str, Any], attribute: str, value: object
 ) -> None:
     with world(lambda _: listing(hit(1, **changes))) as it:
-        image = it.pixabay.list_images("horse", OPTIONS).images[0].image
+        image = it.listing("horse").images[0].image
     assert getattr(image, attribute) == value
 
 
 def test_an_image_is_downloaded_by_the_downloader() -> None:
     with StubServer(lambda _: reply(200, b"\xff\xd8\xff image")) as gallery:
-        downloader = Downloader(allowed_origin=gallery.origin)
+        downloader = Downloader(PIXABAY.hosts, clock=SystemClock(), allowed_origin=gallery.origin)
         offered = hit(1, webformatURL=gallery.origin + "/get/1_640.jpg")
         with world(lambda _: listing(offered, hit(2)), downloader=downloader) as it:
-            first, second = it.pixabay.list_images("horse", OPTIONS).images
+            first, second = it.listing("horse").images
             assert it.pixabay.download(first) == b"\xff\xd8\xff image"
     with pytest.raises(RejectedImage):
         it.pixabay.download(replace(second, download_url="https://evil.com/a.jpg"))
@@ -557,10 +562,10 @@ def test_an_image_is_downloaded_by_the_downloader() -> None:
 def test_why_an_image_cannot_be_had_does_not_hold_the_key(answer: bytes) -> None:
     """The host of the images may be that of the listing, which was told it."""
     with StubServer(lambda _: answer) as gallery:
-        downloader = Downloader(allowed_origin=gallery.origin)
+        downloader = Downloader(PIXABAY.hosts, clock=SystemClock(), allowed_origin=gallery.origin)
         offered = hit(1, webformatURL=gallery.origin + "/get/1_640.jpg")
         with world(lambda _: listing(offered), downloader=downloader) as it:
-            [image] = it.pixabay.list_images("horse", OPTIONS).images
+            [image] = it.listing("horse").images
             with pytest.raises(RejectedImage) as caught:
                 it.pixabay.download(image)
     assert KEY_START[:12] not in str(caught.value)
@@ -630,7 +635,7 @@ def test_no_log_error_or_trace_holds_the_key(
         world(FAILURES[name], limits=replace(LIMITS, read_seconds=0.2)) as it,
         pytest.raises(ImageSearchError) as caught,
     ):
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert it.server.requests[0].query["key"] == KEY
     assert_hides_the_key(caught.value)
     assert KEY_START not in caplog.text + "".join(capfd.readouterr())
@@ -644,9 +649,9 @@ def test_a_refused_connection_and_a_success_do_not_show_the_key_either(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with world(paged(3)) as it:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     with pytest.raises(Unavailable, match="Pixabay is not available: 127") as caught:
-        it.pixabay.list_images("horse", OPTIONS)
+        it.listing("horse")
     assert_hides_the_key(caught.value)
     assert KEY_START not in caplog.text + repr(it.pixabay) + repr(vars(it.pixabay))
     assert "key=***" in caplog.text

@@ -12,12 +12,14 @@ from urllib.parse import quote, unquote, urljoin
 
 import pytest
 
-from imagesearch.adapters.firestore_documents import Members
+from imagesearch.adapters.records import MAX_LISTING_BYTES, packed
+from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import MAX_REASON_CHARACTERS, RejectedImage
 from imagesearch.domain.images import Image, ListedImage, Listing
 from imagesearch.domain.keywords import is_visible
 from imagesearch.sources.api_key import ApiKey
 from imagesearch.sources.download import Downloader
+from imagesearch.sources.pixabay import PIXABAY
 from imagesearch.sources.pixabay_hits import (
     MAX_ID,
     MAX_SIDE_PIXELS,
@@ -29,7 +31,8 @@ from imagesearch.sources.pixabay_hits import (
 )
 from tests.unit.test_pixabay import KEY, hit
 
-READER = HitReader("pixabay", "Pixabay", ApiKey(KEY), Downloader().check)
+CHECK = Downloader(PIXABAY.hosts, clock=SystemClock()).check
+READER = HitReader("pixabay", "Pixabay", ApiKey(KEY), CHECK)
 URL = "https://pixabay.com/get/"
 
 
@@ -321,7 +324,7 @@ def test_a_key_that_is_hidden_in_what_nobody_sees_is_shown_nowhere(field: str, e
 
 
 def test_a_key_that_is_a_word_of_the_pictures_hides_no_word() -> None:
-    reader = HitReader("demo", "the demo gallery", ApiKey("demo"), Downloader().check)
+    reader = HitReader("demo", "the demo gallery", ApiKey("demo"), CHECK)
     [(_, found)] = reader.read([hit(1, user="imagesearch demo", pageURL="/demo/1/")], first=1)
     assert isinstance(found, ListedImage)
     assert (found.image.credit.user, found.image.page_url) == ("imagesearch demo", "/demo/1/")
@@ -350,7 +353,7 @@ def test_a_pool_of_images_at_all_bounds_fits_a_document_of_firestore() -> None:
     images = tuple(one for one in found if isinstance(one, ListedImage))
     assert len(images) == 500
     assert len(images[0].image.credit.user) == MAX_USER_CHARACTERS
-    assert Members.of(Listing(images)).images[images[0].image.image_id] == images[0]
+    assert len(packed(Listing(images))) <= MAX_LISTING_BYTES
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,13 @@ def closed(services: EmbeddedServices) -> None:
 
 def overwritten(services: EmbeddedServices) -> None:
     services.catalog.close()
-    del services.catalog
+    del services.catalog, services._catalog_file
     (services.settings.data_dir / "catalog.sqlite").write_bytes(b"no database" * 1000)
 
 
 def of_another_version(services: EmbeddedServices) -> None:
     services.catalog.close()
-    del services.catalog
+    del services.catalog, services._catalog_file
     with closing(sqlite3.connect(services.settings.data_dir / "catalog.sqlite")) as raw:
         raw.execute("PRAGMA user_version = 7")
 
@@ -58,7 +58,7 @@ def of_another_version(services: EmbeddedServices) -> None:
 def without_its_tables(services: EmbeddedServices) -> None:
     services.catalog.check()
     with closing(sqlite3.connect(services.settings.data_dir / "catalog.sqlite")) as raw:
-        raw.executescript("DROP TABLE embeddings; DROP TABLE members; DROP TABLE pools;")
+        raw.executescript("DROP TABLE embeddings; DROP TABLE listings; DROP TABLE records;")
 
 
 @pytest.mark.parametrize(

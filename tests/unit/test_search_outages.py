@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import pytest
 
-from imagesearch.cache_slots import STATE
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
 from imagesearch.domain.pools import Pool
+from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.search import SearchAnswer
 from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from tests.world import World
@@ -39,9 +39,9 @@ class Silent:
 @contextmanager
 def without_writes(world: World) -> Iterator[None]:
     """Have SQLite refuse every write, as it does on a full disk, and answer every read."""
-    world.catalog._connection.execute("PRAGMA query_only = 1")
+    world.file._connection.execute("PRAGMA query_only = 1")
     yield
-    world.catalog._connection.execute("PRAGMA query_only = 0")
+    world.file._connection.execute("PRAGMA query_only = 0")
 
 
 def stale_pool(world: World) -> Pool:
@@ -188,7 +188,7 @@ def known(pool: Pool | None) -> Pool:
 
 
 def fail_the_write(world: World) -> None:
-    world.catalog._connection.execute("PRAGMA query_only = 1")
+    world.file._connection.execute("PRAGMA query_only = 1")
 
 
 def fail_the_publish(world: World) -> None:
@@ -262,13 +262,13 @@ def test_a_catalog_that_fails_once_a_job_is_published_fails_no_search(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     def publish(message: Message) -> None:
-        world.catalog._connection.execute("PRAGMA query_only = 1")
+        world.file._connection.execute("PRAGMA query_only = 1")
         world.outbox.publish(message)
 
     world.offer("horse", 3)
     world.search = replace(world.search, publisher=Publishing(publish))
     assert world.ask().hits is None
-    world.catalog._connection.execute("PRAGMA query_only = 0")
+    world.file._connection.execute("PRAGMA query_only = 0")
     assert "keeps its short lease" in caplog.text
     world.deliver_all()
     assert_shows(world.ask(), 3)

@@ -42,7 +42,7 @@ NOTHING_FOUND = {**FOUND, "results": [], "keyword": HOSTILE}
 
 
 def command(*arguments: str | bytes) -> list[str | bytes]:
-    return [sys.executable, "-m", "imagesearch.cli.main", *arguments]
+    return [sys.executable, "-m", "imagesearch", *arguments]
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -15,15 +15,20 @@ from typing import Any, cast
 import pytest
 from starlette.routing import Route
 
-from imagesearch.adapters import firestore, firestore_documents
+from imagesearch.adapters import firestore
+from imagesearch.adapters.libraries.firestore import embedding_fields
+from imagesearch.adapters.pools import firestore as pools_firestore
+from imagesearch.adapters.records import marks_fields
 from imagesearch.adapters.scorers.cloud_run import PATIENCE_SECONDS
 from imagesearch.cli import client
 from imagesearch.compose.bootstrap import CloudServices
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
-from imagesearch.domain.images import Credit, Image, Listing
+from imagesearch.domain.images import Credit, Image
+from imagesearch.domain.pool_life import Marks
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
-from imagesearch.settings import Settings, load_settings
+from imagesearch.settings import AllSettings, Settings, load_settings
+from imagesearch.sources.pixabay import LANGUAGES
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
 from tools.cost_model import load as load_costs
@@ -50,6 +55,7 @@ KEPT = {
     "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
+    "source": "Pixabay",
     "gallery_url": "the demo's",
 }
 # Where things are, and who stands in front: no default fits every project.
@@ -85,7 +91,7 @@ class Noted:
         self.read: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
-        if name in Settings.model_fields:
+        if name in AllSettings.model_fields:
             self.read.add(name)
             return getattr(self.settings, name)
         # A property or a method, which reads the fields through us.
@@ -186,7 +192,12 @@ def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
         monkeypatch.setenv(name, value)
     given = load_settings()
     for name in given.model_fields_set - ADDRESSES:
-        assert getattr(given, name) == Settings.model_fields[name].default, name
+        assert getattr(given, name) == AllSettings.model_fields[name].default, name
+
+
+def test_a_plan_takes_the_languages_that_the_source_has() -> None:
+    text = (ROOT / "terraform" / "variables.tf").read_text()
+    assert f'split(" ", "{" ".join(LANGUAGES)}")' in text
 
 
 # Topics
@@ -324,10 +335,8 @@ def test_what_the_first_deployment_prepares_is_there_to_be_prepared(full: Applie
 def documents() -> Iterator[tuple[str, set[str]]]:
     """Yield each collection and the fields that the adapter writes there."""
     image = Image("demo-1", "demo-1.jpg", "", 1, 1, Credit("", ""), ())
-    embedding = firestore_documents.embedding_fields(image, "model", b"")
-    yield "embeddings", {*embedding, "vector"}
-    members = firestore_documents.Members.of(Listing((), {}))
-    yield "generations", {*firestore_documents.members_fields(members), "expire_at"}
+    yield "embeddings", {*embedding_fields(image, bytes(4), "model")}
+    yield "generations", {"listing", *marks_fields(Marks((), "")), "expire_at"}
     yield "pools", {"expire_at"}
 
 
@@ -348,7 +357,8 @@ def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
         if one.values["ttl_config"]
     }
     assert expiring == {("pools", "expire_at"), ("generations", "expire_at")}
-    assert '"expire_at": now + kept' in Path(firestore.__file__).read_text()
+    written = Path(pools_firestore.__file__).read_text()
+    assert 'kept = {"expire_at": pool.current.requested_at + self._kept}' in written
 
 
 def test_what_nothing_is_searched_by_has_no_index_of_its_own(full: Applied) -> None:

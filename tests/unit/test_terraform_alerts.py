@@ -16,7 +16,7 @@ from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.doors import push
 from imagesearch.settings import load_settings
 from imagesearch.sources.download import Downloader
-from imagesearch.sources.pixabay import Pixabay
+from imagesearch.sources.pixabay import PIXABAY, Pixabay
 from imagesearch.wire.messages import FetchJob
 from tests.log_lines import Log
 from tests.terraform import Applied, applied
@@ -94,13 +94,14 @@ def test_a_fetch_that_meets_the_rate_limit_of_pixabay_is_counted(
     full: Applied, log: Log, world: World
 ) -> None:
     pixabay = Pixabay(
+        PIXABAY,
         api_key="key",
-        downloader=Downloader(),
+        downloader=Downloader(PIXABAY.hosts, clock=world.clock),
         take_quota=lambda: 3600.0,
         clock=world.clock,
     )
     entry = delivered(
-        log, envelope(JOB), lambda job, _: pixabay.list_images(job.keyword, job.options)
+        log, envelope(JOB), lambda job, _: list(pixabay.pages(job.keyword, job.options))
     )
     assert matches(metric(full, "pixabay_refusals"), entry)
 

@@ -18,9 +18,9 @@ from imagesearch.deployment.topics import (
     topics_of,
 )
 from imagesearch.doors.push import FINAL_ATTEMPT
-from imagesearch.sources.pixabay import RATE_PERIOD_SECONDS
+from imagesearch.sources.pixabay import QUOTA
 from imagesearch.wire.messages import EmbedBatch, FetchJob
-from inference_service.clip import IMAGE_LIMIT_SECONDS
+from inference_service.encoder import IMAGE_LIMIT_SECONDS
 
 SUBSCRIPTIONS: list[PushSubscription | PullSubscription] = [
     *PUSH_SUBSCRIPTIONS,
@@ -92,7 +92,7 @@ def test_what_fails_is_given_up_once_the_rate_limit_of_the_source_is_over(
     one: PushSubscription,
 ) -> None:
     assert one.max_delivery_attempts > FINAL_ATTEMPT
-    assert RATE_PERIOD_SECONDS < sum(rests(one, FINAL_ATTEMPT)) < 2 * RATE_PERIOD_SECONDS
+    assert QUOTA.period_seconds < sum(rests(one, FINAL_ATTEMPT)) < 2 * QUOTA.period_seconds
 
 
 @pytest.mark.parametrize("one", WORK, ids=lambda one: one.name)

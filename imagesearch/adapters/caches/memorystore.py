@@ -1,6 +1,6 @@
 """The cache and the rate limiter over Redis: Memorystore in the cloud.
 
-What is kept is in `imagesearch/cache_slots.py`; what is true is in the catalog.
+What is kept is in `imagesearch/usecases/cache_slots.py`; what is true is in the catalog.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import Protocol
+from collections.abc import Callable
 
 from cachetools import TTLCache
 from starlette.staticfiles import StaticFiles
@@ -22,7 +22,7 @@ from imagesearch.domain.errors import (
     RejectedImage,
     Unavailable,
 )
-from imagesearch.domain.images import ListedImage
+from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.ports import ImageSource
 
@@ -32,20 +32,20 @@ _LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for
 _logger = logging.getLogger(__name__)
 
 _Links = dict[str, ListedImage]
-
-
-class ListedOriginals(Protocol):
-    """The part of the catalog that knows where an original came from."""
-
-    def listed_original(self, object_name: str) -> tuple[str, SourceOptions, ListedImage] | None:
-        """Return a keyword and its options whose pool listed the original, and as what; or None."""
+# Returns a keyword and its options whose pool listed an original, and as what; or None.
+_Listed = Callable[[str], tuple[str, SourceOptions, ListedImage] | None]
 
 
 class Originals:
-    """The originals of *store*; *source* is asked again for one that is missing or damaged."""
+    """
+    The originals of *store*; *source* is asked again for one that is missing or damaged.
 
-    def __init__(self, catalog: ListedOriginals, store: FolderStore, source: ImageSource) -> None:
-        self._catalog, self._store, self._source = catalog, store, source
+    Args:
+        listed: says as what, and for which keyword, an original was listed.
+    """
+
+    def __init__(self, listed: _Listed, store: FolderStore, source: ImageSource) -> None:
+        self._listed, self._store, self._source = listed, store, source
         self._places = threading.Semaphore(_DOWNLOADS)
         self._given_up: TTLCache[str, bool] = TTLCache(10_000, _REST_SECONDS)
         self._links: TTLCache[tuple[str, SourceOptions], _Links] = TTLCache(100, _LINK_SECONDS)
@@ -93,7 +93,7 @@ class Originals:
             self._places.release()
 
     def _download(self, name: str) -> bytes:
-        listed = self._catalog.listed_original(name)
+        listed = self._listed(name)
         if listed is None:
             raise NotFound("no keyword's images have it now")
         keyword, options, image = listed
@@ -106,7 +106,7 @@ class Originals:
         with self._listing:
             links = self._links.get((keyword, options))
             if links is None:
-                listing = self._source.list_images(keyword, options)
+                listing = Listing.joined(self._source.pages(keyword, options))
                 links = {one.image.object_name: one for one in listing.images}
                 self._links[keyword, options] = links
         if image.image.object_name not in links:

@@ -11,13 +11,18 @@ from collections.abc import Callable
 
 from imagesearch.adapters.buses.local_bus import LocalBus
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
-from imagesearch.adapters.sqlite import SqliteCatalog
+from imagesearch.adapters.libraries.sqlite import SqliteLibrary
+from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.sqlite import SqliteFile
+from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.compose.bootstrap import Services, shared
 from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
+from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 
 logger = logging.getLogger(__name__)
@@ -46,13 +51,14 @@ class EmbeddedServices(Services):
         self._on_new_folder = on_new_folder
 
     @shared
-    def catalog(self) -> SqliteCatalog:
-        """A SQLite file."""
-        return SqliteCatalog(
-            self.settings.data_dir / "catalog.sqlite",
-            self.settings.policy,
-            on_new_file=self._forget_copies,
-        )
+    def catalog(self) -> Catalog:
+        """The one in a SQLite file."""
+        return sqlite_catalog(self._catalog_file, self.settings.policy)
+
+    @shared
+    def _catalog_file(self) -> SqliteFile:
+        path = self.settings.data_dir / "catalog.sqlite"
+        return SqliteFile(path, on_new_file=self._forget_copies)
 
     @shared
     def cache(self) -> InProcessCache:
@@ -81,7 +87,7 @@ class EmbeddedServices(Services):
     @shared
     def originals(self) -> Originals:
         """The stored originals, for whoever asks for one."""
-        return Originals(self.catalog, self.store, self.source)
+        return Originals(SqliteOriginals(self._catalog_file).listed, self.store, self.source)
 
     def _forget_copies(self) -> None:
         """Have what this process holds of a catalog that is gone asked for again."""
@@ -100,7 +106,7 @@ class EmbeddedServices(Services):
     def sweep(self) -> None:
         """Delete what earlier processes left in the store and nobody needs: see `FolderStore`."""
         try:
-            gone = self.store.sweep(self.catalog.unused_originals())
+            gone = self.store.sweep(SqliteOriginals(self._catalog_file).unused())
         except Unavailable as error:  # they do no harm, and `check` tells of what does
             logger.warning("files that nobody needs may be left: %s", error)
         else:
@@ -114,3 +120,8 @@ class EmbeddedServices(Services):
 
     def wake_embedder(self) -> None:
         """Do nothing: it is this process."""
+
+
+def sqlite_catalog(file: SqliteFile, policy: PoolPolicy) -> Catalog:
+    """Return the catalog in *file*, which it closes."""
+    return Catalog(SqlitePools(file), SqliteLibrary(file), policy)

@@ -1,6 +1,6 @@
 """The one-machine edition: the true function, fetcher and service in one process.
 
-What a person types is in `cli/main.py`; the adapters in use are chosen in
+What a person types is in `cli/`; the adapters in use are chosen in
 `imagesearch/compose/bootstrap.py`.
 """
 
@@ -29,17 +29,19 @@ from starlette.types import ASGIApp
 from werkzeug.test import Client
 
 from imagesearch.compose.bootstrap import Services
-from imagesearch.demo.gallery import KEYWORDS, create_gallery, running_gallery
+from imagesearch.demo.gallery import KEYWORDS, create_gallery
 from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
 from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.http_api import error_json, retry_after
+from imagesearch.installation import ROOT
 from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
-from imagesearch.local.page import ROOT, SecurityHeaders, page_config, page_files
+from imagesearch.local.gallery_server import running_gallery
+from imagesearch.local.page import SecurityHeaders, page_config, page_files
 from imagesearch.settings import Settings
 from imagesearch.wire.messages import EmbedBatch, FetchJob
 from inference_service.app import create_app
-from inference_service.clip import ClipEncoder
+from inference_service.encoder import ModelEncoder
 
 GALLERY_PATH = "/demo"  # where the site has it, for people; the fetcher asks its own server
 SEARCH_THREADS = 96  # more than the searches that may wait, each of which holds its thread
@@ -85,7 +87,7 @@ class Stack:
 
     def resume(self) -> None:
         """Publish what an ended process left unfinished; its messages went with it."""
-        for pool in self.services.catalog.unfinished():
+        for pool in self.services.catalog.pools.unfinished():
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
             try:
                 self.services.search.publish_job(pool)
@@ -107,9 +109,10 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
     with ExitStack() as stack:
         lock = stack.enter_context(closing(FolderLock(settings.data_dir)))
         if settings.is_demo:
-            gallery_url = stack.enter_context(running_gallery(GALLERY_PATH))
+            server = running_gallery(lambda _: create_gallery(GALLERY_PATH))
+            gallery_url = stack.enter_context(server)
             settings = settings.model_copy(update={"gallery_url": gallery_url})
-        encoder = ClipEncoder.load(settings.model)
+        encoder = ModelEncoder.load(settings.model)
         stack.callback(encoder.close)
         services = EmbeddedServices(settings, encoder=encoder, on_new_folder=lock.renew)
         stack.callback(services.close)

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import IO
 
 from imagesearch.adapters.buses import pubsub
-from imagesearch.demo.gallery import KEYWORDS, running_gallery
+from imagesearch.demo.gallery import KEYWORDS
 from imagesearch.deployment.services import QUERY_SERVICE, SERVICES, Service
 from imagesearch.deployment.topics import (
     FETCH_SERVICE,
@@ -28,6 +28,7 @@ from imagesearch.deployment.topics import (
     PUSH_SUBSCRIPTIONS,
 )
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.installation import ROOT
 from imagesearch.local import in_thread
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.cloud_page import IMAGES_PATH, create_site
@@ -42,8 +43,9 @@ from imagesearch.local.emulated.processes import (
     is_free,
     wait_until_ready,
 )
-from imagesearch.local.page import ROOT
+from imagesearch.local.gallery_server import running_gallery
 from imagesearch.settings import Settings
+from imagesearch.sources import SOURCES
 
 PROJECT = "demo-imagesearch"
 BUCKET = "imagesearch-images"
@@ -55,9 +57,9 @@ _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Whom each may be told: only the fetcher has the key, as in production. The rest are for a cloud
 # that is not this one, or would have functions-framework run something else than in production.
-_KEY = "PIXABAY_API_KEY"
-_NOT_PASSED_ON = frozenset(
-    f"{_KEY} REDIS_AUTH_STRING REDIS_SERVER_CA DEBUG WORKERS FUNCTION_TARGET FUNCTION_SOURCE "
+_NEEDS = {name.upper() for source in SOURCES.values() for name in source.needs}
+_NOT_PASSED_ON = _NEEDS | frozenset(
+    "REDIS_AUTH_STRING REDIS_SERVER_CA DEBUG WORKERS FUNCTION_TARGET FUNCTION_SOURCE "
     "FUNCTION_SIGNATURE_TYPE FUNCTION_USE_ASGI CLOUD_RUN_TIMEOUT_SECONDS "
     "GOOGLE_APPLICATION_CREDENTIALS".split()
 )
@@ -106,10 +108,8 @@ class CloudStack:
         for service in SERVICES:
             child = _service(service, ports[service.name], folder, told, service_output)
             self.children[service.name] = child
-        if settings.pixabay_api_key:
-            fetch = self.children[FETCH_SERVICE]
-            key = settings.pixabay_api_key.get_secret_value()
-            fetch.environment = {**fetch.environment, _KEY: key}
+        fetch = self.children[FETCH_SERVICE]
+        fetch.environment = {**fetch.environment, **settings.source_secrets}
 
     def _common(self, settings: Settings, inference_port: int) -> dict[str, str]:
         """Return what every service is told."""
@@ -127,6 +127,7 @@ class CloudStack:
             "REDIS_PORT": str(self.redis_port),
             "SCORER_URL": inference_url,
             "EMBEDDER_URL": inference_url,
+            "SOURCE": settings.image_source.name,
             "GALLERY_URL": self.gallery_url,
             "IMAGE_BASE_URL": settings.image_base_url or f"{self.page_url}{IMAGES_PATH}",
             "ALLOWED_ORIGINS": ",".join(sorted(origins)),
@@ -268,7 +269,7 @@ def cloud_stack(
     with ExitStack() as opened:
         listener = opened.enter_context(_page_listener(settings.port))
         folder = opened.enter_context(guarded_folder("imagesearch-"))
-        is_demo = settings.pixabay_api_key is None
+        is_demo = settings.is_demo
         gallery_url = opened.enter_context(running_gallery()) if is_demo else ""
         stack = CloudStack(
             settings,

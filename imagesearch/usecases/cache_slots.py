@@ -110,7 +110,7 @@ def _id_alone(key: str) -> tuple[str, ...]:
     return (key,)
 
 
-def _bytes(data: bytes) -> bytes:
+def _as_is(data: bytes) -> bytes:
     return data
 
 
@@ -124,7 +124,7 @@ STATE: Slot[str, Pool] = Slot(
 )
 """By pool_id the pool's last noted state, for the searches that wait for it."""
 
-BYTES: Slot[str, bytes] = Slot("bytes", _id_alone, _bytes, _bytes, ttl_seconds=600.0)
+BYTES: Slot[str, bytes] = Slot("bytes", _id_alone, _as_is, _as_is, ttl_seconds=600.0)
 """By image_id an image's bytes, for the embedder."""
 
 TEXT: Slot[Text, TextEmbedding] = Slot(

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from imagesearch.cache_slots import BYTES, POOL, STATE, TEXT
 from imagesearch.domain.errors import Bug
 from imagesearch.domain.images import Credit, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolState, SourceOptions
 from imagesearch.ports import Cache, RateLimiter, TextEmbedding
+from imagesearch.usecases.cache_slots import BYTES, POOL, STATE, TEXT
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 MODEL = "laion/CLIP-ViT-B-32@main:1"

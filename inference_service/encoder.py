@@ -1,4 +1,4 @@
-"""CLIP behind queues: the port `Encoder` over a Hugging Face checkpoint.
+"""The port `Encoder` over a Hugging Face checkpoint: a model behind queues.
 
 The model is in `model.py`, its files in `checkpoint.py`, decoding and framing in `images.py`, a
 queue and its threads in `batcher.py`, HTTP in `app.py`.
@@ -27,7 +27,7 @@ from imagesearch.domain.images import Embedding
 from imagesearch.ports import TextEmbedding
 from inference_service.batcher import Batcher, close, cores
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Decoding, Pixels
-from inference_service.model import Clip, fastest_device
+from inference_service.model import Model, fastest_device
 from inference_service.model_folder import ModelFolder
 
 TEXT_BATCH = 8  # on a CPU each costs half as much as alone; of 16 no less, and others wait longer
@@ -43,9 +43,9 @@ _NO_UNIT = "the model gave an embedding that is not finite and of length 1"
 CHECK_AFTER_SECONDS = 60.0  # an encoder that worked within the last minute is not tried again
 
 
-class ClipEncoder:
+class ModelEncoder:
     """
-    The port `Encoder` over a CLIP model in this process; any number of threads may call it.
+    The port `Encoder` over a model in this process; any number of threads may call it.
 
     Texts and images have a queue and threads each, so a search never queues behind a batch of
     images, and on Linux it goes first where they share cores. Images are decoded by threads of
@@ -54,18 +54,18 @@ class ClipEncoder:
     than the largest alone. The vision tower is loaded by the first images.
     """
 
-    def __init__(self, clip: Clip, model_revision: str) -> None:
-        self._clip = clip
+    def __init__(self, model: Model, model_revision: str) -> None:
+        self._model = model
         self._model_revision = model_revision
         self._texts = Batcher(
-            "text", clip.embed_texts, max_batch=TEXT_BATCH, max_queue=MAX_WAITING_TEXTS
+            "text", model.embed_texts, max_batch=TEXT_BATCH, max_queue=MAX_WAITING_TEXTS
         )
         self._images = Batcher(
             "image",
             self._embed_pixels,
-            max_batch=clip.towers.image_batch,
+            max_batch=model.towers.image_batch,
             max_queue=MAX_WAITING_IMAGES,
-            threads=clip.towers.image_threads,
+            threads=model.towers.image_threads,
             background=True,
         )
         self._decoders, self._large_decoder = (
@@ -83,9 +83,9 @@ class ClipEncoder:
         self._is_proved = False
 
     @classmethod
-    def load(cls, model: str, device: str | None = None) -> ClipEncoder:
+    def load(cls, model: str, device: str | None = None) -> ModelEncoder:
         """
-        Return the encoder of a CLIPModel checkpoint of `transformers`, warm for texts.
+        Return the encoder of a checkpoint of one of the `FAMILIES`, warm for texts.
 
         Args:
             model: a folder, or a model id of the Hugging Face hub, which is downloaded once; what
@@ -94,15 +94,15 @@ class ClipEncoder:
 
         Raises:
             Unavailable: there is no such checkpoint, the hub does not answer, or it is not a
-                whole CLIPModel; the message names the setting CLIP_MODEL and its value.
+                whole model; the message names the setting CLIP_MODEL and its value.
         """
         _silence_libraries()
         try:
             folder = ModelFolder.find(model)
             with ThreadPoolExecutor(1, thread_name_prefix="revision") as aside:
                 revision = aside.submit(lambda: folder.revision)  # reads the weights as we do
-                clip = Clip.load(folder.path, device or fastest_device())
-            encoder = cls(clip, f"{revision.result()}-p{PREPROCESSING_VERSION}")
+                loaded = Model.load(folder.path, device or fastest_device())
+            encoder = cls(loaded, f"{revision.result()}-p{PREPROCESSING_VERSION}")
             encoder._try_text_or_close()
         except Exception as error:
             raise Unavailable(f"CLIP_MODEL={model} cannot be loaded: {error}") from error
@@ -121,7 +121,7 @@ class ClipEncoder:
     @property
     def logit_scale(self) -> float:
         """What a cosine is multiplied by to become a logit: exp of the learned temperature."""
-        return self._clip.towers.logit_scale
+        return self._model.logit_scale
 
     def encode_images(
         self, images: Sequence[bytes], time_limit_seconds: float = IMAGE_LIMIT_SECONDS
@@ -148,7 +148,7 @@ class ClipEncoder:
         small, large = dict[int, Decoding](), dict[int, Decoding]()
         for number, data in enumerate(images):
             try:
-                decoding = self._clip.plan(data)
+                decoding = self._model.plan(data)
             except RejectedImage as rejection:
                 outcomes[number] = rejection
                 continue
@@ -213,7 +213,7 @@ class ClipEncoder:
 
     def _encode_probe(self, time_limit_seconds: float) -> None:
         """Run the model on an image that waits for no other to be decoded."""
-        outcome = self._images.ask([self._clip.preprocess(_probe())], time_limit_seconds)[0]
+        outcome = self._images.ask([self._model.preprocess(_probe())], time_limit_seconds)[0]
         if isinstance(outcome, RejectedImage):
             raise Unavailable(f"the model rejects a plain black image: {outcome}")
 
@@ -245,7 +245,7 @@ class ClipEncoder:
 
     def _pixels(self, decoding: Decoding) -> Pixels | RejectedImage:
         try:
-            return self._clip.framed(decoding)
+            return self._model.framed(decoding)
         except RejectedImage as rejection:
             return rejection
 
@@ -253,7 +253,7 @@ class ClipEncoder:
         """Run the vision tower once before it is used: if it is broken, no image is to blame."""
         with self._proving:
             if not self._is_proved:
-                [embedding] = self._clip.embed_images([self._clip.preprocess(_probe())])
+                [embedding] = self._model.embed_images([self._model.preprocess(_probe())])
                 if not _is_unit(embedding):
                     raise Unavailable(_NO_UNIT)
                 self._is_proved = True
@@ -262,7 +262,7 @@ class ClipEncoder:
         self._prove_vision()
         return [
             embedding if _is_unit(embedding) else RejectedImage(_NO_UNIT)
-            for embedding in self._clip.embed_images(pixels)
+            for embedding in self._model.embed_images(pixels)
         ]
 
 

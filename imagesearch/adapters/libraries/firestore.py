@@ -1,0 +1,170 @@
+"""Images and embeddings in Firestore, a document for each image and model, with vector search."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from imagesearch.adapters.firestore import MAX_WRITES, Firestore, chunks
+from imagesearch.adapters.google_errors import translated
+from imagesearch.adapters.records import Fields, image_fields, image_of
+from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
+from imagesearch.domain.images import Embedding, Embeddings, Image
+
+MAX_NEAREST = 1000  # Firestore's limit; firebase.google.com/docs/firestore/vector-search
+_READ_DOCUMENTS = 300  # in a call
+_WRITE_BYTES = 3_500_000  # in a commit; Firestore takes 10 MiB and its emulator 4 MiB
+_NAMED = 10  # images in one line of the log
+_logger = logging.getLogger(__name__)
+
+
+class FirestoreLibrary:
+    """The port `Library` over *database*; an image is kept with each of its embeddings alone."""
+
+    def __init__(self, database: Firestore) -> None:
+        self._database = database
+
+    def put(
+        self, images: Sequence[Image], embeddings: Mapping[str, Embedding], model_revision: str
+    ) -> set[str]:
+        """Store *embeddings* with their *images*; an image that is there is written if changed."""
+        rows = {each: vector_bytes(each, vector) for each, vector in embeddings.items()}
+        by_id = {image.image_id: image for image in images}
+        new = {
+            each: embedding_fields(by_id[each], row, model_revision) for each, row in rows.items()
+        }
+        others = [each for each in by_id if each not in rows]
+        stored = dict(self._documents(others, model_revision, ["image"]))
+        changed = {
+            each: {"image": image_fields(by_id[each])}
+            for each, fields in stored.items()
+            if image_of(fields.get("image")) != by_id[each]
+        }
+        self._write({**new, **changed}, model_revision)
+        return {*rows, *stored}
+
+    def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
+        """Return those of *image_ids* that have an embedding of *model_revision*."""
+        # An empty mask would mean every field, with the vector.
+        return {each for each, _ in self._documents(image_ids, model_revision, ["model_revision"])}
+
+    def vectors(
+        self, image_ids: Sequence[str], model_revision: str
+    ) -> tuple[list[str], Embeddings]:
+        """Return those of *image_ids* that have a sound embedding, in order, and a row for each."""
+        stored = dict(self._documents(image_ids, model_revision, ["row"]))
+        rows = [(each, stored[each].get("row")) for each in image_ids if each in stored]
+        sound, matrix, damaged = sound_matrix(rows)
+        self._forget([image_id for image_id, _ in damaged], model_revision)
+        return [image_id for image_id, _ in sound], matrix
+
+    def nearest(
+        self, query: Embedding, k: int, model_revision: str
+    ) -> Sequence[tuple[Image, float]]:
+        """
+        Return the *k* images nearest to *query*, at most 1000, with their cosines: see the port.
+
+        Needs a composite index of `model_revision` and `vector`. Equal images at the k-th place
+        are chosen by the order of their documents, which is that of image_id.
+        """
+        import numpy as np
+
+        if k <= 0:
+            return []
+        with translated("Firestore"):
+            documents = self._nearest_documents(query, min(k, MAX_NEAREST), model_revision)
+        hits = [
+            (image, fields.get("row"))
+            for fields in documents
+            if (image := image_of(fields.get("image")))
+        ]
+        sound, rows, damaged = sound_matrix(hits, len(query))
+        self._forget([image.image_id for image, _ in damaged], model_revision)
+        if not sound:
+            return []
+        images = [image for image, _ in sound]
+        # Firestore's own distance is not exact in its last bits: equal images would not tie.
+        cosines = (rows.astype(np.float64) * query).sum(axis=1)  # (n, d) * (d,) -> (n,)
+        best = np.lexsort(([image.image_id for image in images], -cosines))
+        return [(images[i], float(cosines[i])) for i in best]
+
+    def lacks(self, model_revision: str) -> bool:
+        """
+        Return whether a pool that another model made ready is there still; it costs one read.
+
+        Its images may have been embedded again with another pool's, or before a model was taken
+        back: it is told to lack them until it is ready the next time.
+        """
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
+        with translated("Firestore"):
+            other = FieldFilter("model_revision", "!=", model_revision)
+            pools = self._database.client.collection("pools").where(filter=other)
+            return bool(list(pools.select(["keyword"]).limit(1).get(**self._database.limits())))
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        self._database.close()
+
+    def _documents(
+        self, image_ids: Iterable[str], model_revision: str, field_paths: list[str]
+    ) -> Iterator[tuple[str, Fields]]:
+        """Yield (image_id, fields) of the embeddings that are stored."""
+        with translated("Firestore"):
+            ids = {self._database.embedding(each, model_revision): each for each in image_ids}
+            for references in chunks(ids, _READ_DOCUMENTS):
+                answers = self._database.client.get_all(
+                    references, field_paths, **self._database.limits()
+                )
+                for document in answers:
+                    if document.exists:
+                        yield ids[document.reference], document.to_dict()
+
+    def _write(self, documents: Mapping[str, Fields], model_revision: str) -> None:
+        """Commit fields of embeddings by image_id, as many at once as a commit takes."""
+        # 11 bytes a number of a vector, and its row itself.
+        largest = max((len(fields.get("row", b"")) for fields in documents.values()), default=0)
+        size = min(MAX_WRITES, _WRITE_BYTES // (4 * largest + 2000))
+        with translated("Firestore"):
+            for some in chunks(documents.items(), size):
+                batch = self._database.client.batch()
+                for image_id, fields in some:
+                    reference = self._database.embedding(image_id, model_revision)
+                    batch.set(reference, fields, merge=True)
+                batch.commit(**self._database.limits())
+
+    def _forget(self, image_ids: Sequence[str], model_revision: str) -> None:
+        """Delete damaged embeddings: the next search on their pool has them made anew."""
+        if not image_ids:
+            return
+        named = image_ids[:_NAMED]
+        _logger.warning("%d damaged embeddings are deleted: %s", len(image_ids), named)
+        with translated("Firestore"):
+            for some in chunks(image_ids, MAX_WRITES):
+                batch = self._database.client.batch()
+                for image_id in some:
+                    batch.delete(self._database.embedding(image_id, model_revision))
+                batch.commit(**self._database.limits())
+
+    def _nearest_documents(self, query: Embedding, k: int, model_revision: str) -> list[Fields]:
+        from google.cloud.firestore_v1.base_query import FieldFilter
+        from google.cloud.firestore_v1.base_vector_query import DistanceMeasure
+        from google.cloud.firestore_v1.vector import Vector
+
+        of_model = FieldFilter("model_revision", "==", model_revision)
+        embeddings = self._database.client.collection("embeddings").where(filter=of_model)
+        # The dot product of unit vectors is their cosine, and the cheaper of the two.
+        measure = DistanceMeasure.DOT_PRODUCT
+        nearest = embeddings.select(["image", "row"]).find_nearest(
+            "vector", Vector(query.tolist()), distance_measure=measure, limit=k
+        )
+        return [document.to_dict() for document in nearest.get(**self._database.limits())]
+
+
+def embedding_fields(image: Image, row: bytes, model_revision: str) -> Fields:
+    """Return an embedding's document; *row* is its float32 numbers."""
+    from google.cloud.firestore_v1.vector import Vector
+
+    vector = Vector(matrix_of([row])[0].tolist())
+    fields = {"model_revision": model_revision, "image": image_fields(image), "row": row}
+    return {**fields, "vector": vector}

@@ -1,0 +1,364 @@
+"""Images and embeddings in a SQLite file, and search over all it holds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, id_list
+from imagesearch.adapters.sqlite_rows import IMAGE_COLUMNS, image_of, image_row
+from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
+from imagesearch.adapters.vector_index import VectorIndex
+from imagesearch.adapters.vectors import sound_matrix, vector_bytes
+from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.domain.images import Embedding, Embeddings, Image
+
+_ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
+_NAMED = 10  # images in one line of the log
+_MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
+
+logger = logging.getLogger(__name__)
+
+
+class SqliteLibrary:
+    """
+    The port `Library` over *file*.
+
+    Search is exact, by a scan of integers that lie on disk beside the file, for the process that
+    was the first to search; others have a copy in memory (decisions 0035 and 0055).
+    """
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+        self._indexes: dict[str, VectorIndex] = {}
+        self._indexed_file = file.identity
+        # By file and model: the images of all rows up to this one have its embedding; and the row
+        # of one that did not.
+        self._covered: dict[tuple[FileId, str], int] = {}
+        self._waiting: dict[tuple[FileId, str], int] = {}
+        self._indexes_lock = threading.Lock()
+        self._searches = threading.Semaphore(_MAX_SEARCHES)
+
+    def close(self) -> None:
+        """Forget what is in memory, and close the file."""
+        with self._indexes_lock:
+            self._forget_indexes()
+        self._file.close()
+
+    def put(
+        self, images: Sequence[Image], embeddings: Mapping[str, Embedding], model_revision: str
+    ) -> set[str]:
+        """Store *images* and their *embeddings*: see the port."""
+        vectors = [
+            (image_id, model_revision, vector_bytes(image_id, vector))
+            for image_id, vector in embeddings.items()
+        ]
+        with self._file.writing() as connection:
+            connection.executemany(
+                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (image_id)"
+                " DO UPDATE SET object_name = excluded.object_name, page_url = excluded.page_url,"
+                " width = excluded.width, height = excluded.height, tags = excluded.tags,"
+                " credit_user = excluded.credit_user, credit_source = excluded.credit_source",
+                [image_row(image) for image in images],
+            )
+            # A replaced row gets a new id, which is how every index in memory learns of it.
+            connection.executemany(
+                "INSERT OR REPLACE INTO embeddings (image_id, model_revision, vector)"
+                " VALUES (?, ?, ?)",
+                vectors,
+            )
+            return _embedded(connection, [image.image_id for image in images], model_revision)
+
+    def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
+        """Return those of *image_ids* that have an embedding of *model_revision*."""
+        with self._file.reading() as connection:
+            return _embedded(connection, image_ids, model_revision)
+
+    def vectors(
+        self, image_ids: Sequence[str], model_revision: str
+    ) -> tuple[list[str], Embeddings]:
+        """Return those of *image_ids* that have a sound embedding, in order, and a row for each."""
+        with self._file.reading() as connection:
+            stored = connection.execute(
+                "SELECT image_id, id, vector FROM embeddings WHERE model_revision = ?"
+                " AND image_id IN (SELECT value FROM json_each(?))",
+                (model_revision, id_list(image_ids)),
+            ).fetchall()
+        rows = {row[0]: row for row in stored}
+        sound, matrix, damaged = sound_matrix([rows[each] for each in image_ids if each in rows])
+        self._forget_embeddings([row_id for _, row_id, _ in damaged])
+        return [image_id for image_id, _, _ in sound], matrix
+
+    def nearest(
+        self, query: Embedding, k: int, model_revision: str
+    ) -> Sequence[tuple[Image, float]]:
+        """Return the *k* images nearest to *query* with their cosines: see the port."""
+        if not self._searches.acquire(blocking=False):
+            # Waiting, they would take the threads that pools are searched with.
+            raise Overloaded(
+                f"{_MAX_SEARCHES} searches of the catalog are under way", retry_after_seconds=1.0
+            )
+        try:
+            with self._indexes_lock:
+                return self._nearest(query, k, model_revision)
+        finally:
+            self._searches.release()
+
+    def lacks(self, model_revision: str) -> bool:
+        """Return whether images that another model embedded, and this one never rejected, wait."""
+        with self._file.reading() as connection:
+            key = (self._file.identity, model_revision)  # another file may have taken its place
+            waiting = self._waiting.get(key, 0)
+            if waiting and _row_that_lacks(connection, model_revision, at=waiting):
+                return True
+            covered, newest = self._covered.get(key, 0), _newest_embedding(connection)
+            row = None
+            if covered < newest:
+                row = _row_that_lacks(connection, model_revision, after=covered)
+            if row is None:
+                self._covered[key] = newest
+                return False
+            self._waiting[key] = row
+            return True
+
+    def _nearest(
+        self, query: Embedding, k: int, model_revision: str
+    ) -> Sequence[tuple[Image, float]]:
+        if self._indexed_file != self._file.identity:  # another one has taken its place
+            self._forget_indexes()
+            self._indexed_file = self._file.identity
+        index = self._indexes.get(model_revision)
+        if index is None:
+            index = self._indexes[model_revision] = self._opened_index(model_revision)
+        while True:
+            try:
+                self._bring_up_to_date(index, model_revision, len(query))
+            except OSError as error:
+                index = self._index_in_memory(index, model_revision, error)
+                continue
+            row_ids = index.candidates(query, k)
+            with self._file.reading() as connection:
+                cosines = _exact_cosines(connection, row_ids, query)
+                best = sorted(cosines.items(), key=lambda row: (-row[1][1], row[1][0]))[:k]
+                images = _images(connection, [image_id for _, (image_id, _) in best])
+            if len(cosines) == len(row_ids):
+                return [
+                    (images[image_id], cosine)
+                    for _, (image_id, cosine) in best
+                    if image_id in images
+                ]
+            # Some have been replaced since the index took them over; others may be nearer.
+            try:
+                index.drop(set(row_ids) - cosines.keys())
+            except OSError as error:
+                index = self._index_in_memory(index, model_revision, error)
+
+    def _bring_up_to_date(
+        self, index: VectorIndex, model_revision: str, embedding_dim: int
+    ) -> None:
+        """Take over the rows that are new; the connection is let go of after every few."""
+        is_behind = True
+        while is_behind:
+            with self._file.reading() as connection:
+                rows, last_id, is_behind = embeddings_after(
+                    connection, model_revision, index.last_id
+                )
+            sound, matrix, damaged = sound_matrix(rows, embedding_dim)
+            self._forget_embeddings([row_id for row_id, _ in damaged])
+            index.extend([row_id for row_id, _ in sound], matrix, last_id)
+        if index.is_outgrown:
+            index.clear()
+            self._bring_up_to_date(index, model_revision, embedding_dim)
+
+    def _opened_index(self, model_revision: str) -> VectorIndex:
+        """Return the copy on disk, made anew where it is damaged, or one in memory."""
+        path = path_of(self._file.path, model_revision)
+        try:
+            forget_others(self._file.path, [*self._model_revisions(), model_revision])
+            try:
+                blocks = FileBlocks(path)
+            except DamagedFile as error:
+                logger.warning("%s is made anew: %s", path.name, error)
+                blocks = FileBlocks(path)
+            index = VectorIndex(blocks, blocks.head)
+            if not self._is_in_step(index, model_revision):
+                logger.warning("%s is made anew: its rows are not those of the catalog", path.name)
+                index.clear()
+        except OSError as error:  # another process has it, or the folder cannot be written to
+            logger.info("%s cannot be used, memory is: %s", path.name, error)
+            return VectorIndex()
+        return index
+
+    def _is_in_step(self, index: VectorIndex, model_revision: str) -> bool:
+        """Compare some of the copies with what the catalog has of them; the rest are new to it."""
+        ids = index.sampled_ids()
+        with self._file.reading() as connection:
+            if index.last_id > _last_embedding_ever(connection):
+                return False
+            rows = _embeddings_of(connection, ids, model_revision)
+        sound, matrix, _ = sound_matrix(rows)
+        if not sound:
+            return not ids
+        return index.stands_for([row_id for row_id, _ in sound], matrix)
+
+    def _index_in_memory(
+        self, index: VectorIndex, model_revision: str, error: OSError
+    ) -> VectorIndex:
+        """Return an index in memory in place of one whose file cannot be written to."""
+        path = path_of(self._file.path, model_revision)
+        logger.warning("%s cannot be written to, memory is used: %s", path.name, error)
+        index.close()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        self._indexes[model_revision] = VectorIndex()
+        return self._indexes[model_revision]
+
+    def _model_revisions(self) -> list[str]:
+        with self._file.reading() as connection:
+            return _model_revisions(connection)
+
+    def _forget_indexes(self) -> None:
+        for index in self._indexes.values():
+            index.close()
+        self._indexes.clear()
+
+    def _forget_embeddings(self, row_ids: Collection[int]) -> None:
+        """Delete damaged embeddings: the next search on their pool has them made anew."""
+        if not row_ids:
+            return
+        try:
+            with self._file.writing() as connection:
+                rows = connection.execute(
+                    "DELETE FROM embeddings WHERE id IN (SELECT value FROM json_each(?))"
+                    " RETURNING image_id",
+                    (id_list(row_ids),),
+                ).fetchall()
+                self._covered.clear()
+        except Unavailable as error:  # a disk that is full: they are left out all the same
+            logger.warning("%d damaged embeddings stay where they are: %s", len(row_ids), error)
+            return
+        named = ", ".join(image_id for (image_id,) in rows[:_NAMED])
+        logger.warning("%d damaged embeddings are deleted: %s", len(rows), named)
+
+
+def embeddings_after(
+    connection: Connection, model_revision: str, last_id: int
+) -> tuple[list[tuple[int, bytes]], int, bool]:
+    """
+    Return what was stored after row *last_id*, or the oldest of it.
+
+    Returns:
+        (id, vector) of embeddings of the model, the id to go on from, and whether there is more.
+    """
+    # The + keeps SQLite from its index by model, where it would look at all rows of the model.
+    rows = connection.execute(
+        "SELECT id, vector FROM embeddings WHERE +model_revision = ? AND id > ?"
+        " ORDER BY id LIMIT ?",
+        (model_revision, last_id, _ROWS_AT_ONCE),
+    ).fetchall()
+    if len(rows) == _ROWS_AT_ONCE:
+        return rows, rows[-1][0], True
+    # Other models' rows are not gone through again, either.
+    return rows, _newest_embedding(connection), False
+
+
+def _embeddings_of(
+    connection: Connection, row_ids: Collection[int], model_revision: str
+) -> list[tuple[int, bytes]]:
+    """Return (id, vector) of those rows that are there and of the model."""
+    return connection.execute(
+        "SELECT id, vector FROM embeddings WHERE id IN (SELECT value FROM json_each(?))"
+        " AND +model_revision = ?",
+        (id_list(row_ids), model_revision),
+    ).fetchall()
+
+
+def _last_embedding_ever(connection: Connection) -> int:
+    """Return the largest id that an embedding ever had, 0 when there was none."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _model_revisions(connection: Connection) -> list[str]:
+    """Return the models that embeddings are of, each found by one step through the index."""
+    rows = connection.execute(
+        "WITH RECURSIVE model(revision) AS (SELECT min(model_revision) FROM embeddings UNION ALL"
+        " SELECT (SELECT min(model_revision) FROM embeddings WHERE model_revision > revision)"
+        "  FROM model WHERE revision IS NOT NULL)"
+        " SELECT revision FROM model WHERE revision IS NOT NULL"
+    )
+    return [revision for (revision,) in rows if isinstance(revision, str)]
+
+
+def _embedded(connection: Connection, image_ids: Collection[str], model_revision: str) -> set[str]:
+    rows = connection.execute(
+        "SELECT image_id FROM embeddings WHERE model_revision = ?"
+        " AND image_id IN (SELECT value FROM json_each(?))",
+        (model_revision, id_list(image_ids)),
+    )
+    return {image_id for (image_id,) in rows}
+
+
+def _newest_embedding(connection: Connection) -> int:
+    """Return the id of the newest embedding of any model, 0 when there is none."""
+    newest: int = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()[0]
+    return newest
+
+
+def _row_that_lacks(
+    connection: Connection, model_revision: str, *, at: int = 0, after: int = 0
+) -> int | None:
+    """
+    Return another model's embedding whose image has none of *model_revision*, or None.
+
+    An image that was rejected is not waited for. Looked at are the row *at*, else those *after*.
+    """
+    others = "e.id > :after AND e.model_revision <> :model"
+    if at:
+        others = "e.id = :at AND e.model_revision <> :model"
+    elif after == 0:  # an index without the vectors is gone through, not the table
+        others = "(e.model_revision < :model OR e.model_revision > :model)"
+    row = connection.execute(
+        f"SELECT e.id FROM embeddings AS e WHERE {others} AND NOT EXISTS"
+        " (SELECT 1 FROM embeddings AS own"
+        "  WHERE own.model_revision = :model AND own.image_id = e.image_id)"
+        " AND e.image_id NOT IN (SELECT rejected.key FROM listings, json_each("
+        "  CASE WHEN json_valid(reasons) THEN reasons ELSE '{}' END) AS rejected"
+        "  WHERE rejected.key IS NOT NULL) LIMIT 1",
+        {"model": model_revision, "at": at, "after": after},
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _exact_cosines(
+    connection: Connection, row_ids: Sequence[int], query: Embedding
+) -> dict[int, tuple[str, float]]:
+    """Return by row id the image_id and the cosine with *query*; what is gone or damaged is not."""
+    cosines = {}
+    stored = connection.execute(
+        "SELECT id, image_id, vector FROM embeddings"
+        " WHERE id IN (SELECT value FROM json_each(?)) AND typeof(image_id) = 'text'",
+        (id_list(row_ids),),
+    )
+    while rows := stored.fetchmany(_ROWS_AT_ONCE):
+        sound, matrix, _ = sound_matrix(rows, len(query))
+        # Each row by itself: a matrix product's last bits depend on a row's place, and equal
+        # images would not tie.
+        # (m, d) * (d,) -> (m,)
+        products = (matrix.astype(np.float64) * query).sum(axis=1).tolist()
+        for (row_id, image_id, _), cosine in zip(sound, products, strict=True):
+            cosines[row_id] = (image_id, cosine)
+    return cosines
+
+
+def _images(connection: Connection, image_ids: Collection[str]) -> dict[str, Image]:
+    """Return the images by image_id; those that are unknown are left out."""
+    rows = connection.execute(
+        f"SELECT {IMAGE_COLUMNS} FROM images WHERE image_id IN (SELECT value FROM json_each(?))",
+        (id_list(image_ids),),
+    )
+    return {row[0]: image_of(row) for row in rows}

@@ -1,0 +1,135 @@
+"""Pools in a SQLite file: a row a record, and one a listing with its marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+from imagesearch.adapters.records import Fields, marks_fields, members_of, record_of
+from imagesearch.adapters.sqlite import Connection, SqliteFile
+from imagesearch.adapters.sqlite_rows import Statement, listing_row, record_row
+from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pools import Pool, PoolState
+from imagesearch.ports import Change
+
+_Rows: TypeAlias = tuple[str | None, Fields | None]  # of a record and of its listing
+
+
+class SqlitePools:
+    """
+    The port `Pools` over *file*.
+
+    A change is decided beside the file, and kept if what it was decided on is there still, else
+    decided anew: nobody waits for a decision, and one that changes nothing never for a writer.
+    """
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def get(self, pool_id: str) -> Pool | None:
+        """Return the pool, or None: also when its record is damaged, to be requested anew."""
+        with self._file.reading() as connection:
+            text, _ = _rows(connection, pool_id, None)
+        record = record_of(pool_id, text)
+        return record.pool if record else None
+
+    def change(
+        self,
+        pool_id: str,
+        decide: Callable[[Record | None], Record | None],
+        *,
+        marks_of: int | None = None,
+    ) -> Change:
+        """Keep what *decide* makes of the record: see the port."""
+        while True:
+            with self._file.reading() as connection:
+                rows = _rows(connection, pool_id, marks_of)
+            before = _record(pool_id, rows)
+            after = decide(before)
+            pool = before.pool if before else None
+            if after is None:
+                return Change(pool, None)
+            if before is None:
+                after = after.having(number=self._unused_number(pool_id))
+            statements = list(_statements(before, after))
+            with self._file.writing() as connection:
+                if _rows(connection, pool_id, marks_of) == rows:
+                    for statement, values in statements:
+                        connection.execute(statement, values)
+                    return Change(pool, after.pool)
+
+    def members(self, pool_id: str, generation: int) -> Members | None:
+        """Return what the generation's listing has, and what became of it: see the port."""
+        with self._file.reading() as connection:
+            fields = _listing(connection, pool_id, generation)
+        return members_of(pool_id, fields)
+
+    def unfinished(self) -> list[Pool]:
+        """Return the pools whose current generation is in progress, for a start to resume."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT pool_id, record FROM records WHERE state NOT IN (?, ?)",
+                (PoolState.READY, PoolState.FAILED),
+            ).fetchall()
+        pools = [record.pool for row in rows if (record := record_of(*row))]
+        in_progress = [pool for pool in pools if pool.current.state.in_progress]
+        return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
+
+    def check(self) -> None:
+        """Return when the file can be read and written, else raise Unavailable."""
+        self._file.check()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _unused_number(self, pool_id: str) -> int:
+        """Return a number of a first generation that no cache knows of a pool that is damaged."""
+        with self._file.reading() as connection:
+            (number,) = connection.execute(
+                "SELECT ifnull(max(number), 0) + 1 FROM listings"
+                " WHERE pool_id = ? AND typeof(number) = 'integer'",
+                (pool_id,),
+            ).fetchone()
+        return int(number)
+
+
+def _rows(connection: Connection, pool_id: str, marks_of: int | None) -> _Rows:
+    record = connection.execute(
+        "SELECT record FROM records WHERE pool_id = ?", (pool_id,)
+    ).fetchone()
+    listing = None if marks_of is None else _listing(connection, pool_id, marks_of)
+    return record[0] if record else None, listing
+
+
+def _listing(connection: Connection, pool_id: str, number: int) -> Fields | None:
+    row = connection.execute(
+        "SELECT listing, states, reasons FROM listings WHERE pool_id = ? AND number = ?",
+        (pool_id, number),
+    ).fetchone()
+    return dict(zip(("listing", "states", "reasons"), row, strict=True)) if row else None
+
+
+def _record(pool_id: str, rows: _Rows) -> Record | None:
+    record = record_of(pool_id, rows[0])
+    members = members_of(pool_id, rows[1]) if record else None
+    return replace(record, marks=members.marks) if record and members else record
+
+
+def _statements(before: Record | None, after: Record) -> Iterator[Statement]:
+    """Yield what writes what became of *before*."""
+    pool, key = after.pool, (after.pool.pool_id, after.pool.current.number)
+    yield record_row(after)
+    if after.listing and after.marks:
+        yield listing_row(*key, after.listing, after.marks)
+    elif after.marks:
+        fields = marks_fields(after.marks)
+        yield (
+            "UPDATE listings SET states = ?, reasons = ? WHERE pool_id = ? AND number = ?",
+            (fields["states"], fields["reasons"].decode(), *key),
+        )
+    if pool.ready and before and pool.ready != before.pool.ready:
+        # Searches under way may still read the generation that was ready until now.
+        oldest = (before.pool.ready or pool.ready).number
+        yield "DELETE FROM listings WHERE pool_id = ? AND number < ?", (pool.pool_id, oldest)

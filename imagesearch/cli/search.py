@@ -1,0 +1,200 @@
+"""`imagesearch search`: a search from a terminal, of a stack in this process or of a server."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from imagesearch.cli import terminal
+from imagesearch.cli.client import SearchClient, http_client, stack_client
+from imagesearch.cli.local_stack import opened_stack, reachable_url
+from imagesearch.cli.options import DEMO_NOTE, DataDir, settings_with
+from imagesearch.cli.terminal import err, link, out, shown
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.printable import printable
+from imagesearch.doors.http_api import parse_search
+from imagesearch.settings import Settings
+
+if TYPE_CHECKING:
+    from imagesearch.local.embedded.stack import Stack
+
+EXAMPLES = (
+    "Examples:\n\n\b\n"
+    '  imagesearch search circle "a red circle on a blue background" -k 3\n'
+    '  imagesearch search star "three yellow stars at night" --contact-sheet stars.png\n'
+    '  imagesearch search night "a big heart" --json | jq .top_urls\n'
+)
+TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
+
+
+def search(
+    keyword: Annotated[str, typer.Argument(help="Whose images are searched: circle")],
+    query: Annotated[str, typer.Argument(help="What the picture should show: a red circle")],
+    k: Annotated[str, typer.Option("-k", metavar="NUMBER", help="How many images")] = "10",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON")] = False,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(help="Write the images found as one PNG")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask the imagesearch at this URL")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Search KEYWORD's images for QUERY and print the best."""
+    terminal.check_stdout()
+    params = {
+        "t": _decoded("KEYWORD", keyword),
+        "s_query": _decoded("QUERY", query),
+        "k": _decoded("-k", k),
+    }
+    with _client(params, url, data_dir) as client:
+        with _progress() as progress:
+            task = progress.add_task("asking", total=None, count="")
+            answer = client.search(params, lambda pool: progress.update(task, **_stand(pool)))
+        if as_json:
+            terminal.print_json(answer)
+        else:
+            _print_table(answer, client.schemes)
+        if contact_sheet:
+            _write_sheet(contact_sheet, answer, client.image)
+
+
+def _decoded(name: str, text: str) -> str:
+    """Return an argument whose bytes are text in this terminal's encoding, or in UTF-8."""
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return text
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        raise InvalidRequest(f"{name} must be text in UTF-8, got {text[:100]!r}") from None
+
+
+@contextmanager
+def _client(
+    params: dict[str, str], url: str | None, data_dir: str | None
+) -> Iterator[SearchClient]:
+    """Yield a client of *url*, of a stack of our own, or of the one that has the folder."""
+    parse_search(params)  # a mistake is told before the model is loaded
+    if url is not None:
+        yield http_client(url)
+        return
+    settings = settings_with(data_dir=data_dir)
+    # Nobody serves the images of a stack of our own: the answer points at the files.
+    files = (settings.data_dir / "images").resolve().as_uri()
+    settings = settings.model_copy(update={"image_base_url": settings.image_base_url or files})
+    from imagesearch.local.embedded.stack import FolderInUse
+
+    try:
+        with _stack_in_turn(settings) as stack:
+            if settings.is_demo:
+                err.print(DEMO_NOTE, f"Its keywords: {', '.join(stack.demo_keywords)}.", sep="\n")
+            yield stack_client(stack, reachable_url(settings.bind_address, settings.port))
+    except FolderInUse as busy:
+        if busy.url is None:
+            raise
+        where = printable(f"{busy.url}, which has {settings.data_dir} open")
+        err.print(Text(f"Asking the imagesearch at {where}."))
+        yield http_client(busy.url)
+
+
+@contextmanager
+def _stack_in_turn(settings: Settings) -> Iterator[Stack]:
+    """Yield a stack, after the search or the start-up of another process that has the folder."""
+    from imagesearch.local.embedded.stack import FolderInUse
+
+    give_up_at = time.monotonic() + TURN_SECONDS
+    with ExitStack() as opened:
+        while True:
+            try:
+                stack = opened.enter_context(opened_stack(settings))
+                break
+            except FolderInUse as busy:
+                if busy.url is not None or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.5)
+        yield stack
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[count]}", markup=False),
+    )
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+def _stand(pool: dict[str, Any]) -> dict[str, Any]:
+    done = pool["embedded"] + pool["rejected"]
+    count = f"{done} of {pool['images']}" if pool["images"] else ""
+    return {
+        "description": str(shown(pool["state"])),
+        "total": pool["images"] or None,
+        "completed": done,
+        "count": count,
+    }
+
+
+def _print_table(answer: dict[str, Any], schemes: tuple[str, ...]) -> None:
+    if not answer["results"]:
+        out.print(shown(f"Nothing found for {answer['keyword']!r}."))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("", "relevance", "score", "image", "shows", "by"):
+        table.add_column(name, justify="right" if name in ("", "score") else "left")
+    for rank, result in enumerate(answer["results"], start=1):
+        table.add_row(*_row(rank, result, schemes))
+    out.print(table)
+    out.print(_summary(answer))
+
+
+def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[str | Text, ...]:
+    share = result["relevance"]
+    return (
+        str(rank),
+        Text.assemble((terminal.bar(share), "cyan"), f" {share:.0%}"),
+        f"{result['score']:.3f}",
+        link(result["image_id"], result["url"], schemes),
+        shown(", ".join(result["tags"])),
+        link(result["credit"]["user"], result["page_url"]),
+    )
+
+
+def _summary(answer: dict[str, Any]) -> Text:
+    pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
+    source = shown(answer["results"][0]["credit"]["source"])
+    lines = [f"{pool['embedded']} images from {source} searched in {seconds * 1000:.0f} ms."]
+    if not answer["complete"]:
+        missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
+        lines.append(
+            f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."
+        )
+    if answer["query_truncated"]:
+        lines.append("The query was cut to what the model reads.")
+    return Text("\n".join(lines), "dim")
+
+
+def _write_sheet(path: Path, answer: dict[str, Any], image: Callable[[str], bytes]) -> None:
+    from imagesearch.cli.contact_sheet import write_contact_sheet
+
+    write_contact_sheet(
+        path,
+        [
+            (
+                image(result["url"]),
+                f"{rank}. {str(shown(result['image_id']))[:40]}  {result['score']:.3f}",
+            )
+            for rank, result in enumerate(answer["results"], start=1)
+        ],
+    )
+    err.print(Text(f"Wrote {printable(str(path))}"))

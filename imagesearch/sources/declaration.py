@@ -1,0 +1,85 @@
+"""What an image source says of itself, in a file of its own, and what it is given to work with.
+
+A declaration is read by every process with the settings, so that its file loads no HTTP client
+before it is asked to `connect`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from imagesearch.ports import Clock, ImageSource
+
+if TYPE_CHECKING:
+    from imagesearch.sources.download import Downloader
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many requests for listings a source allows in *period_seconds*."""
+
+    requests: int
+    period_seconds: float
+
+
+@dataclass(frozen=True)
+class Tools:
+    """
+    What a source is given to work with.
+
+    Attributes:
+        downloader: makes what downloads from the declared hosts; its argument is an origin that
+            may be plain http besides, see `Downloader`.
+        take_quota: to be called before each request for a listing; 0.0 allows it, else the seconds
+            until one may be.
+        clock: what short waits are slept by.
+    """
+
+    downloader: Callable[[str | None], Downloader]
+    take_quota: Callable[[], float]
+    clock: Clock
+
+
+def _never(_settings: object) -> bool:
+    return False
+
+
+def _no_options(_settings: object) -> Mapping[str, object]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """
+    An image source, as the rest of the program knows it.
+
+    Attributes:
+        name: what the setting SOURCE calls it; the first part of each of its image_ids.
+        credit: how it is called beside an image.
+        hosts: that images may come from; `*.pixabay.com` is every name below it.
+        quota: of its own, over all processes.
+        max_age_seconds: for which it lets a listing be used.
+        settings: its own, each an environment variable of the field's name in capitals.
+        needs: those that it cannot be connected without. Such a secret is told to the process that
+            fetches alone.
+        connect: makes it from the settings; whoever calls it sees to `needs`.
+        options: those of `SourceOptions` that the settings ask for, with `source` and `pool_size`
+            left out.
+        is_default: whether the settings, with no SOURCE among them, mean this one.
+    """
+
+    name: str
+    credit: str
+    hosts: tuple[str, ...]
+    quota: Quota
+    max_age_seconds: float
+    settings: type[BaseModel]
+    needs: tuple[str, ...]
+    # Of the settings of all sources each takes its own: a type that no signature has a name for.
+    connect: Callable[[Any, Tools], ImageSource]
+    options: Callable[[Any], Mapping[str, Any]] = _no_options
+    is_default: Callable[[Any], bool] = _never

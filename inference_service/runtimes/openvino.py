@@ -1,0 +1,246 @@
+"""Both towers as OpenVINO graphs, each made from a checkpoint's weights in half a second.
+
+Nothing is converted or kept on disk, and torch is not imported. `torch.py` computes the same where
+this cannot.
+"""
+
+# ruff: noqa: E402 - OpenVINO is imported when what would report on it is out of the way
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Imported with OpenVINO, it makes a folder in the home for what it would report. Without it,
+# OpenVINO takes a stub of its own.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov
+from openvino import opset13 as op
+
+from imagesearch.domain.images import Embeddings
+from inference_service.batcher import cores
+from inference_service.checkpoint import Weights
+from inference_service.family import Family
+from inference_service.images import Framing
+from inference_service.runtimes.layers import Layers, Tensor
+
+_UNSEEN = np.float32(-1e9)  # added to a logit of attention, it leaves a weight of exactly 0
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "quick_gelu": lambda x: op.swish(x, _constant(np.float32(1.702))),
+    "gelu": lambda x: op.gelu(x, "erf"),
+    "gelu_pytorch_tanh": lambda x: op.gelu(x, "tanh"),
+}
+
+
+class OpenVinoTowers:
+    """
+    Both towers, compiled for this processor: for texts at the start, for pictures when first used.
+
+    A query gets all cores. Of a batch of pictures each core has some to itself: a thread that
+    calls `embed_pixels` does all of their arithmetic, and with its niceness. OpenVINO's own
+    threads, which have none, would take the cores from the queries.
+    """
+
+    image_batch = 4  # larger ones are hardly faster, and at the end of a pool a core waits longer
+
+    def __init__(self, family: Family, weights: Weights, framing: Framing) -> None:
+        """Raise RuntimeError when OpenVINO does not take the graph."""
+        layers = _OpenVinoLayers(family, weights, framing)
+        all_cores = {"PERFORMANCE_HINT": "LATENCY"}
+        self._text = _request(_compiled(_text(family, layers), all_cores))
+        self.image_threads = cores()
+        self._vision = _Vision(_vision(family, layers), self.image_threads)
+
+    def embed_tokens(self, ids: NDArray[np.int32], places: NDArray[np.int32]) -> Embeddings:
+        """Return (B, D) of unit norm from (B, T) tokens, each text read at its one of *places*."""
+        return self._text(ids, places)
+
+    def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        """Return (B, D) of unit norm from (B, H, W, 3) pixels."""
+        return self._vision(pixels)
+
+
+class _Vision:
+    """The graph *model*, compiled when first called, and then for each thread by itself."""
+
+    def __init__(self, model: ov.Model, threads: int) -> None:
+        self._model: ov.Model | None = model  # its weights are in mapped files
+        self._threads = threads
+        self._compiling = threading.Lock()
+        self._compiled: Any = None
+        self._of_thread = threading.local()
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        """Return the model's output; RuntimeError when OpenVINO fails."""
+        if not hasattr(self._of_thread, "run"):
+            self._of_thread.run = _request(self._compile())
+        embeddings: Embeddings = self._of_thread.run(pixels)
+        return embeddings
+
+    def _compile(self) -> Any:
+        with self._compiling:
+            if self._compiled is None:
+                streams = {"NUM_STREAMS": self._threads, "INFERENCE_NUM_THREADS": self._threads}
+                self._compiled = _compiled(self._model, streams)
+                self._model = None
+            return self._compiled
+
+
+def _compiled(model: ov.Model | None, options: dict[str, Any]) -> Any:
+    # On a processor without bfloat16 float32 is what OpenVINO takes anyway; with it, see
+    # docs/decisions/0030. A thread that is pinned to a core waits for it while another is free.
+    return ov.Core().compile_model(model, "CPU", {**options, "ENABLE_CPU_PINNING": False})
+
+
+def _request(compiled: Any) -> Callable[..., Embeddings]:
+    request = compiled.create_infer_request()
+
+    def run(*inputs: NDArray[Any]) -> Embeddings:
+        # A copy: the request writes its next answer to the same place.
+        return np.array(request.infer(inputs)[0], np.float32)
+
+    return run
+
+
+def _text(family: Family, layers: Layers) -> ov.Model:
+    ids = op.parameter(ov.PartialShape([-1, -1]), np.int32)  # (B, T)
+    places = op.parameter(ov.PartialShape([-1]), np.int32)  # (B,)
+    return ov.Model([_unit(family.text(layers, ids, places))], [ids, places], "text")
+
+
+def _vision(family: Family, layers: Layers) -> ov.Model:
+    side = family.image_side
+    pixels = op.parameter(ov.PartialShape([-1, side, side, 3]), np.uint8)
+    return ov.Model([_unit(family.vision(layers, pixels))], [pixels], "vision")
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Return (B, D) of unit norm from (B, 1, D)."""
+    x = op.squeeze(x, _longs(1))
+    return op.divide(x, op.reduce_l2(x, _longs(-1), True))  # not finite stays not finite
+
+
+class _OpenVinoLayers(Layers):
+    """Makes nodes of a graph."""
+
+    def __init__(self, family: Family, weights: Weights, framing: Framing) -> None:
+        self._parameters = family.parameters
+        self._weights = weights
+        self._framing = framing
+
+    def has(self, name: str) -> bool:
+        return name in self._parameters
+
+    def weight(self, name: str) -> Tensor:
+        return _constant(self._weights[name])
+
+    def patches(self, pixels: Tensor, name: str) -> Tensor:
+        """With each patch a row, no convolution is needed."""
+        _, _, patch, _ = self._parameters[f"{name}.weight"]
+        n = pixels.get_partial_shape()[1].get_length() // patch
+        covered = op.slice(
+            pixels, _ints(0, 0), _ints(n * patch, n * patch), _ints(1, 1), _ints(1, 2)
+        )
+        rows = op.reshape(
+            op.transpose(
+                op.reshape(covered, _longs(-1, n, patch, n, patch, 3), False),
+                _longs(0, 1, 3, 2, 4, 5),
+            ),
+            _longs(0, n * n, patch * patch * 3),
+            True,
+        )
+        weight, bias = self._patch_embedding(name)
+        return self.affine(op.convert(rows, "f32"), _constant(weight), _constant(bias))
+
+    def _patch_embedding(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return weight and bias that take raw pixels: they do the normalisation, too."""
+        weight = self._weights[f"{name}.weight"]
+        weight = weight.transpose(0, 2, 3, 1).astype(np.float64)  # (D, h, w, 3), as pixels lie
+        bias = (weight * self._framing.offset).sum(axis=(1, 2, 3))
+        if self.has(f"{name}.bias"):
+            bias += self._weights[f"{name}.bias"]
+        weight = (weight * self._framing.scale).reshape(len(weight), -1)
+        return weight.astype(np.float32), bias.astype(np.float32)
+
+    def length(self, x: Tensor) -> Tensor:
+        return _size(x, 1)
+
+    def rows(self, x: Tensor, begin: int, end: Tensor | int) -> Tensor:
+        end = _ints(end) if isinstance(end, int) else end
+        return op.slice(x, _ints(begin), end, _ints(1), _ints(0))
+
+    def lookup(self, table: Tensor, ids: Tensor) -> Tensor:
+        return op.gather(table, ids, _int(0))
+
+    def at(self, x: Tensor, places: Tensor | int) -> Tensor:
+        if isinstance(places, int):
+            return op.gather(x, _ints(places), _int(1))
+        return op.gather(x, op.unsqueeze(places, _int(1)), _int(1), 1)
+
+    def causal_mask(self, length: Tensor) -> Tensor:
+        place = op.range(_int(0), op.squeeze(length, _longs(0)), _int(1), "i32")
+        is_later = op.greater(op.unsqueeze(place, _int(0)), op.unsqueeze(place, _int(1)))
+        return op.select(is_later, op.constant(_UNSEEN), op.constant(np.float32(0)))
+
+    def mask_at(self, mask: Tensor, places: Tensor) -> Tensor:
+        return op.unsqueeze(op.gather(mask, places, _int(0)), _ints(1, 2))
+
+    def repeated(self, x: Tensor, like: Tensor) -> Tensor:
+        batch = op.concat([_size(like, 0), _ints(1, 1)], 0)
+        return op.tile(op.reshape(x, _longs(1, 1, -1), False), batch)
+
+    def joined(self, x: Tensor, y: Tensor) -> Tensor:
+        return op.concat([x, y], 1)
+
+    def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = op.matmul(x, weight, False, True)
+        return x if bias is None else op.add(x, bias)
+
+    def normalised(self, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+        x = op.mvn(x, _longs(-1), True, epsilon, "inside_sqrt")
+        return op.add(op.multiply(x, weight), bias)
+
+    def activated(self, x: Tensor, activation: str) -> Tensor:
+        return _ACTIVATIONS[activation](x)
+
+    def attention(
+        self, queries: Tensor, keys: Tensor, values: Tensor, heads: int, mask: Tensor | None
+    ) -> Tensor:
+        inputs = [_heads(x, heads) for x in (queries, keys, values)]
+        if mask is not None:
+            inputs.append(mask)
+        attended = op.transpose(op.scaled_dot_product_attention(*inputs), _longs(0, 2, 1, 3))
+        return op.reshape(attended, _longs(0, 0, -1), True)
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    split = op.reshape(x, _longs(0, 0, heads, -1), True)  # (B, T, heads, d)
+    return op.transpose(split, _longs(0, 2, 1, 3))
+
+
+def _size(x: Tensor, axis: int) -> Tensor:
+    """Return (1,): how long *x* is along *axis*."""
+    return op.slice(op.shape_of(x, "i32"), _ints(axis), _ints(axis + 1), _ints(1), _ints(0))
+
+
+def _constant(array: NDArray[Any] | np.float32) -> Tensor:
+    if not np.ndim(array):
+        return op.constant(array)
+    return op.constant(np.ascontiguousarray(array), shared_memory=True)  # a copy of each is 600 MB
+
+
+def _int(value: int) -> Tensor:
+    return op.constant(np.int32(value))
+
+
+def _ints(*values: int) -> Tensor:
+    return op.constant(np.array(values, np.int32))
+
+
+def _longs(*values: int) -> Tensor:
+    return op.constant(np.array(values, np.int64))

@@ -1,0 +1,176 @@
+"""The wheel and the source distribution, each installed alone and used in an empty folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.conftest import Serving
+
+ROOT = Path(__file__).resolve().parents[2]
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+# By now the tests' environment has what they need.
+OFFLINE = ("--quiet", "--no-deps", "--no-index")
+NOT_BUILT_FROM = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "docs", "tests")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """
+    An installed imagesearch.
+
+    Attributes:
+        scripts: the folder of its programs.
+        folder: where they are run, which is empty.
+        home: of the user who runs them.
+    """
+
+    scripts: Path
+    folder: Path
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        unwanted = ("PIXABAY_API_KEY", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH", "XDG_DATA_HOME")
+        clean = {name: value for name, value in os.environ.items() if name not in unwanted}
+        return {**clean, "HOME": str(self.home), "DATA_DIR": "", "COLUMNS": "200"}
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Return what *program* prints."""
+        ended = subprocess.run(
+            [self.scripts / program, *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            cwd=self.folder,
+            timeout=120,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+
+def build(source: Path, target: Path) -> Path:
+    """Return the wheel that pip builds of *source*, a folder or a source distribution."""
+    subprocess.run(
+        [*PIP, "wheel", *OFFLINE, "--no-build-isolation", f"--wheel-dir={target}", source],
+        check=True,
+    )
+    (wheel,) = target.glob("*.whl")
+    return wheel
+
+
+def build_sdist(source: Path, target: Path) -> Path:
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", code, target], cwd=source, check=True, stdout=subprocess.DEVNULL
+    )
+    (sdist,) = target.glob("*.tar.gz")
+    return sdist
+
+
+def link_locked_packages(folder: Path) -> None:
+    """Make *folder* one of the packages that requirements.lock names, and of nothing else."""
+    folder.mkdir()
+    lock = (ROOT / "requirements.lock").read_text()
+    for name in re.findall(r"^[a-z0-9-]+(?===)", lock, re.MULTILINE):
+        package = distribution(name)
+        for entry in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+            link = folder / entry
+            if not link.is_symlink():
+                link.symlink_to(Path(str(package.locate_file(entry))))
+
+
+@pytest.fixture(scope="module", params=["wheel", "sdist"])
+def installation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Installation:
+    place = tmp_path_factory.mktemp(request.param)
+    source = place / "source"
+    shutil.copytree(ROOT, source, ignore=NOT_BUILT_FROM)
+    built = source if request.param == "wheel" else build_sdist(source, place)
+    wheel = build(built, place / "dist")
+    shutil.rmtree(source)
+    venv.create(place / "venv", with_pip=False, symlinks=True)
+    python = place / "venv" / "bin" / "python"
+    subprocess.run([*PIP, "--python", python, "install", *OFFLINE, wheel], check=True)
+    link_locked_packages(place / "packages")
+    (site,) = (place / "venv").glob("lib/python*/site-packages")
+    (site / "packages.pth").write_text(str(place / "packages"))
+    for name in ("empty", "home"):
+        (place / name).mkdir()
+    return Installation(python.parent, place / "empty", place / "home")
+
+
+# The source distribution is built into a wheel, too: that it holds the same is enough to see once.
+of_the_wheel = pytest.mark.parametrize("installation", ["wheel"], indirect=True)
+
+
+@pytest.fixture
+def server(installation: Installation, tmp_path: Path) -> Iterator[Serving]:
+    serving = Serving(
+        tmp_path / "log",
+        installation.environment,
+        (str(installation.scripts / "imagesearch"),),
+        installation.folder,
+    )
+    serving.start()
+    yield serving
+    assert serving.stop() == 0
+
+
+def test_it_asks_for_no_more_than_the_lock_pins(installation: Installation) -> None:
+    """The packages of the lock are all that is there: no torch, and nothing of the tests."""
+    python = installation.scripts / "python"
+    subprocess.run([*PIP, "--python", python, "check"], check=True, stdout=subprocess.DEVNULL)
+    code = "from importlib.util import find_spec; print(find_spec('torch'), find_spec('pytest'))"
+    assert installation.run("python", "-c", code) == "None None\n"
+
+
+def test_it_brings_no_top_level_name_that_others_may_want(installation: Installation) -> None:
+    (site,) = installation.scripts.parent.glob("lib/python*/site-packages")
+    names = {entry.name for entry in site.iterdir() if not entry.name.endswith(".dist-info")}
+    assert names - {"__pycache__"} == {"imagesearch", "inference_service", "packages.pth"}
+
+
+def test_a_search_leaves_its_data_with_the_user_and_nothing_where_it_ran(
+    installation: Installation,
+) -> None:
+    text = installation.run("imagesearch", "search", "star", "a yellow star", "-k", "2", "--json")
+    files = [Path(url.removeprefix("file://")) for url in json.loads(text)["top_urls"]]
+    assert len(files) == 2
+    for file in files:
+        assert file.is_file()
+        assert file.is_relative_to(installation.home)
+    assert list(installation.folder.iterdir()) == []
+
+
+@of_the_wheel
+def test_it_runs_as_a_module(installation: Installation) -> None:
+    text = installation.run("python", "-m", "imagesearch", "--help")
+    assert "Usage: python -m imagesearch [OPTIONS] COMMAND [ARGS]..." in text
+    assert str(installation.home) not in text
+
+
+@of_the_wheel
+def test_the_page_its_files_and_a_search_are_served(
+    installation: Installation, server: Serving
+) -> None:
+    page = requests.get(server.url, timeout=10).text
+    files = re.findall(r'(?:src|href)="([\w./-]+)"', page)
+    assert {"app.js", "style.css"} <= {file.removeprefix("./") for file in files}
+    for file in files:
+        assert requests.get(f"{server.url}/{file}", timeout=10).status_code == 200, file
+    assert server.complete(t="moon", s_query="a moon")["results"]
+    assert list(installation.folder.iterdir()) == []

@@ -1,0 +1,149 @@
+"""A catalog file of schema 1, as the version before made it, is taken over when it is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.images import Credit, Image, ListedImage
+from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
+from imagesearch.usecases.pools import Catalog
+from tests.log_lines import Log
+from tests.world import catalog_at
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+HORSE, COW, STAR = (PoolKey.of(word, SourceOptions()) for word in ("horse", "cow", "star"))
+VECTOR = np.eye(1, 8, dtype="<f4").tobytes()
+SCHEMA_1 = """
+CREATE TABLE pools (pool_id TEXT PRIMARY KEY, keyword TEXT NOT NULL, options TEXT NOT NULL,
+    current INTEGER NOT NULL, ready INTEGER) WITHOUT ROWID;
+CREATE TABLE generations (pool_id TEXT NOT NULL REFERENCES pools, number INTEGER NOT NULL,
+    state TEXT NOT NULL, is_listed INTEGER NOT NULL DEFAULT 0, requested_at REAL NOT NULL,
+    lease_until REAL, ready_at REAL, retry_at REAL, reason TEXT,
+    PRIMARY KEY (pool_id, number)) WITHOUT ROWID;
+CREATE TABLE members (pool_id TEXT NOT NULL, number INTEGER NOT NULL, position INTEGER NOT NULL,
+    image_id TEXT NOT NULL, download_url TEXT, state TEXT NOT NULL, reason TEXT,
+    PRIMARY KEY (pool_id, number, position), UNIQUE (pool_id, number, image_id),
+    FOREIGN KEY (pool_id, number) REFERENCES generations ON DELETE CASCADE) WITHOUT ROWID;
+CREATE TABLE images (image_id TEXT PRIMARY KEY, object_name TEXT NOT NULL, page_url TEXT NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, credit_user TEXT NOT NULL,
+    credit_source TEXT NOT NULL, tags TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE embeddings (id INTEGER PRIMARY KEY AUTOINCREMENT,
+    image_id TEXT NOT NULL REFERENCES images, model_revision TEXT NOT NULL, vector BLOB NOT NULL,
+    UNIQUE (model_revision, image_id));
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with a pool that was made ready and is fetched again, a failed and a damaged one."""
+    path = tmp_path / "catalog.sqlite"
+    with closing(sqlite3.connect(path)) as file, file:
+        file.executescript(SCHEMA_1)
+        for key, current, ready in ((HORSE, 2, 1), (COW, 1, None), (STAR, 1, None)):
+            options = "{" if key is STAR else '{"source": "pixabay", "pool_size": 200}'
+            pool = (key.pool_id, key.keyword, options, current, ready)
+            file.execute("INSERT INTO pools VALUES (?, ?, ?, ?, ?)", pool)
+        for key, number, state, is_listed in (
+            (HORSE, 1, "ready", 1),
+            (HORSE, 2, "embedding", 1),
+            (COW, 1, "failed", 0),
+            (STAR, 1, "requested", 0),
+        ):
+            begun = NOW.timestamp()
+            ends = {"ready": (None, begun, None), "failed": (None, None, begun + 60)}
+            moments = ends.get(state, (begun + 3600, None, None))
+            reason = "down" if state == "failed" else None
+            generation = (key.pool_id, number, state, is_listed, begun, *moments, reason)
+            file.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", generation)
+        for number, states in ((1, ("embedded", "rejected")), (2, ("embedded", "pending"))):
+            for position, state in enumerate(states):
+                reason = "broken" if state == "rejected" else None
+                link = f"u{number}"
+                member = (HORSE.pool_id, number, position, f"i-{position}", link, state, reason)
+                file.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", member)
+            refused = (HORSE.pool_id, number, 2, "i-9", None, "refused", "no image")
+            file.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", refused)
+        for position in (0, 1):
+            row = (f"i-{position}", f"i-{position}.jpg", "p", 640, 427, "who", "where", '["a"]')
+            file.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        file.execute("INSERT INTO embeddings VALUES (7, 'i-0', 'm', ?)", (VECTOR,))
+    return path
+
+
+@pytest.fixture
+def catalog(path: Path) -> Iterator[Catalog]:
+    with closing(catalog_at(path)) as catalog:
+        yield catalog
+
+
+def image(number: int) -> Image:
+    credit = Credit("who", "where")
+    return Image(f"i-{number}", f"i-{number}.jpg", "p", 640, 427, credit, ("a",))
+
+
+def test_pools_are_as_they_were(catalog: Catalog) -> None:
+    ready = Generation(1, PoolState.READY, NOW, 3, 1, 2, ready_at=NOW)
+    lease_until = NOW + timedelta(hours=1)
+    current = Generation(2, PoolState.EMBEDDING, NOW, 3, 1, 1, lease_until=lease_until)
+    horse = Pool(HORSE.pool_id, "horse", SourceOptions(), current, ready)
+    assert catalog.pool(HORSE.pool_id) == horse
+    retry_at = NOW + timedelta(minutes=1)
+    failed = Generation(1, PoolState.FAILED, NOW, retry_at=retry_at, reason="down")
+    assert catalog.pool(COW.pool_id) == Pool(COW.pool_id, "cow", SourceOptions(), failed)
+    assert list(catalog.pools.unfinished()) == [horse]
+
+
+def test_listings_are_as_they_were(catalog: Catalog) -> None:
+    before, now = (catalog.members(HORSE.pool_id, number) for number in (1, 2))
+    assert before is not None
+    assert now is not None
+    assert before.listing.images == (ListedImage(image(0), "u1"), ListedImage(image(1), "u1"))
+    assert before.listing.rejections == {"i-9": "no image"}
+    assert before.rejections == {"i-1": "broken", "i-9": "no image"}
+    assert now.pending == (ListedImage(image(1), "u2"),)
+    assert catalog.members(COW.pool_id, 1) is None
+
+
+def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path: Path) -> None:
+    vector = np.eye(1, 8, dtype=np.float32)[0]
+    assert catalog.packed_pool(HORSE.pool_id, 1, "m").images == (image(0),)
+    assert [found for found, _ in catalog.library.nearest(vector, 5, "m")] == [image(0)]
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, VECTOR)]
+        assert file.execute("PRAGMA foreign_key_check").fetchall() == []
+        tables = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        names = ["embeddings", "images", "listings", "records", "sqlite_sequence"]
+        assert [name for (name,) in tables] == names
+    pool = catalog.record_batch(
+        HORSE.pool_id, 2, model_revision="m", embeddings={"i-1": vector}, rejections={}, now=NOW
+    )
+    assert pool is not None
+    assert pool.current.state is PoolState.READY
+
+
+def test_a_damaged_pool_is_left_out_and_fetched_anew(catalog: Catalog, log: Log) -> None:
+    assert catalog.pool(STAR.pool_id) is None
+    assert catalog.request_pool(STAR, NOW).created
+
+
+def test_what_is_damaged_is_logged(path: Path, log: Log) -> None:
+    catalog_at(path).close()
+    assert STAR.pool_id in log.stream.getvalue()
+
+
+def test_a_file_that_cannot_be_taken_over_is_left_as_it_is(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DROP TABLE members")
+    before = path.read_bytes()
+    with pytest.raises(Unavailable, match="no such table: members"):
+        catalog_at(path)
+    assert path.read_bytes() == before

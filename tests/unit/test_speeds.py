@@ -1,0 +1,63 @@
+"""What makes the tests fast: files in groups, slow ones left out, things made once a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import pytest
+
+from tests import conftest
+from tests.once import SHARED, once
+
+TESTS = Path(__file__).parents[1]
+ASK = """
+import pathlib, sys, time
+from tests.once import once
+
+def make():
+    with pathlib.Path(sys.argv[1]).open("a") as made:
+        made.write("made ")
+    time.sleep(0.2)
+    return ["a", 1, None]
+
+print(once("thing", make))
+"""
+
+
+def test_the_files_that_are_named_are_there_and_in_one_group() -> None:
+    files = {path.name for path in TESTS.rglob("test_*.py")}
+    grouped = [file for group in conftest.GROUPS.values() for file in group]
+    assert set(grouped) | conftest.SLOW <= files
+    assert len(grouped) == len(set(grouped))
+
+
+def test_the_fast_tests_are_asked_for_in_the_words_that_leave_slow_files_unread() -> None:
+    makefile = (TESTS.parent / "Makefile").read_text()
+    assert f'-m "{conftest.FAST}"' in makefile
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(SHARED, str(tmp_path))
+    return tmp_path
+
+
+def test_processes_that_ask_at_once_get_what_one_of_them_made(shared: Path) -> None:
+    def ask(_: int) -> str:
+        command = [sys.executable, "-c", ASK, str(shared / "made")]
+        return subprocess.run(
+            command, cwd=TESTS.parent, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+
+    with ThreadPool(3) as callers:
+        assert set(callers.map(ask, range(3))) == {"['a', 1, None]\n"}
+    assert (shared / "made").read_text() == "made "
+
+
+def test_what_failed_is_made_by_the_next_who_asks(shared: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        once("ratio", lambda: 1 / 0)
+    assert once("ratio", lambda: 0.5) == 0.5
