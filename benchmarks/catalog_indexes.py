@@ -38,7 +38,7 @@ def ours(rows: Embeddings, folder: Path) -> Searches:
         _add_pool(catalog, start, rows[start : start + POOL_SIZE])
 
     def search(query: Embedding) -> list[int]:
-        return [int(image.image_id) for image, _ in library.nearest(query, K, MODEL)]
+        return [int(image.image_id) for image, _ in library.nearest(query, K, MODEL).hits]
 
     return {OURS: search}
 

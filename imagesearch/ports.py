@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from imagesearch.domain.errors import ImageSearchError
+from imagesearch.domain.filters.declaration import Where
 from imagesearch.domain.images import (
     Embedding,
     Embeddings,
@@ -110,6 +111,21 @@ class Pools(Protocol):
         """Close what is open."""
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """
+    The images that a library found nearest, with their cosines.
+
+    Attributes:
+        hits: best first, ties by image_id.
+        exhaustive: no nearer image that matches was left unseen; False only under a filter, of
+            an adapter that looks at so many images and no further.
+    """
+
+    hits: Sequence[tuple[Image, float]]
+    exhaustive: bool = True
+
+
 class Library(Protocol):
     """Images, and their embeddings by image and model.
 
@@ -144,14 +160,12 @@ class Library(Protocol):
         Damaged ones are deleted: they are to be made anew.
         """
 
-    def nearest(
-        self, query: Embedding, k: int, model_revision: str
-    ) -> Sequence[tuple[Image, float]]:
+    def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
         """
-        Return the *k*, at most 1000, images nearest to *query*, with their cosines.
+        Return the *k*, at most 1000, images nearest to *query* of those that *where* leaves.
 
-        Best first, ties by image_id; only embeddings of *model_revision* are looked at. Of very
-        many, an adapter may miss some: it says from when on, and how many at the most.
+        Only embeddings of *model_revision* are looked at. Fewer than *k* are all that match, or
+        else the answer is not exhaustive.
 
         Raises:
             Overloaded: too many are searching already.
@@ -322,11 +336,15 @@ class ScoreReply:
 
     Attributes:
         hits: best first.
-        embedded: how many images were scored (0 in scope `catalog` when nothing is stored).
+        embedded: how many images could be scored: the pool's, whatever the filters leave of
+            them; in scope `catalog` the hits.
         model_revision: of the embeddings that were scored.
         query_truncated: the query had more tokens than the model reads.
         encode_seconds, score_seconds: of the text encoder, and of all else.
         complete: in scope `catalog`, no stored image awaits the model.
+        matching: how many images of the pool the filters leave; None in scope `catalog`, where
+            nobody counts them.
+        exhaustive: in scope `catalog`, no image that matches was left unseen, see `Nearest`.
     """
 
     hits: tuple[SearchHit, ...]
@@ -336,6 +354,8 @@ class ScoreReply:
     encode_seconds: float
     score_seconds: float
     complete: bool = True
+    matching: int | None = None
+    exhaustive: bool = True
 
 
 class Scorer(Protocol):

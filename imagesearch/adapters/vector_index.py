@@ -22,6 +22,7 @@ from imagesearch.domain.images import Embedding, Embeddings
 BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _SAMPLED = 64  # rows that are compared with the catalog when a copy is opened, and as many newest
+_LEAST = np.finfo(np.float32).min  # any number is above -inf
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
@@ -191,13 +192,20 @@ class VectorIndex:
             if not is_kept.all():
                 self._blocks.replace(number, columns.part(np.flatnonzero(is_kept)))
 
-    def candidates(self, query: Embedding, k: int) -> list[int]:
-        """Return the ids of rows among which the *k* nearest to *query* are for certain."""
+    def candidates(
+        self, query: Embedding, k: int, among: NDArray[np.bool_] | None = None
+    ) -> list[int]:
+        """
+        Return the ids of rows among which the *k* nearest to *query* are for certain.
+
+        Args:
+            among: for each row id, from 0 to the last, whether it may be one; None for all.
+        """
         parts = [self._blocks.part(number) for number in range(len(self._blocks))]
         if parts and query.shape != self._head.centre.shape:
             raise Bug(f"a query must have shape {self._head.centre.shape}, got {query.shape}")
         asked = _Query.of(query, self._head.longest)
-        rows = _reaching(self._each(parts, lambda part: _bounds(part, asked)), k)
+        rows = _reaching(self._each(parts, lambda part: _bounds(part, asked, among)), k)
         # Of these few, the query's own rounding is taken out: fewer still must be read.
         few = [part.part(some) for part, some in zip(parts, rows, strict=True)]
         nearest = _reaching([_finer(some, asked) for some in few], k)
@@ -279,6 +287,11 @@ class _Bounds:
         self.lower = products - errors - np.float32(doubt + _ROUNDING)
         self.upper = products + errors + np.float32(doubt + _ROUNDING)
 
+    def leave_out(self, rows: NDArray[np.bool_]) -> None:
+        """Put these *rows*, (n,), below whatever a product can be."""
+        self.lower[rows] = -np.inf
+        self.upper[rows] = -np.inf
+
 
 class MemoryBlocks:
     """The port `Blocks` in this process; memory is used as rows come."""
@@ -337,14 +350,17 @@ def _put(room: Columns, columns: Columns) -> None:
     room.scales[here], room.errors[here] = columns.scales, columns.errors
 
 
-def _bounds(rows: Columns, query: _Query) -> _Bounds:
-    """Return between what the products of all *rows* lie."""
+def _bounds(rows: Columns, query: _Query, among: NDArray[np.bool_] | None) -> _Bounds:
+    """Return between what the products of all *rows* lie that are *among* those row ids."""
     if not len(rows):  # cdist takes no matrix without rows
         return _Bounds(rows.errors, rows.errors, query.doubt)
     # (n, d) times (1, d), both int8 and summed as integers -> (n, 1)
     sums = np.asarray(cdist(rows.codes, query.coded.codes, "dot"))[:, 0]
     products = rows.scales * query.coded.scales[0] * sums.astype(np.float32)
-    return _Bounds(products, rows.errors * np.float32(query.norm), query.doubt)
+    bounds = _Bounds(products, rows.errors * np.float32(query.norm), query.doubt)
+    if among is not None:
+        bounds.leave_out(~among[rows.row_ids])
+    return bounds
 
 
 def _finer(rows: Columns, query: _Query) -> _Bounds:
@@ -365,7 +381,8 @@ def _reaching(bounds: Sequence[_Bounds], k: int) -> list[_Rows]:
     best = [_largest(one.lower, k) for one in bounds if len(one.lower) and k > 0]
     if not best:
         return [np.empty(0, np.int64) for _ in bounds]
-    floor = _largest(np.concatenate(best), k).min()  # k rows are no less than this
+    # k rows are no less than this; of fewer, all are, but for those that are left out.
+    floor = max(_largest(np.concatenate(best), k).min(), _LEAST)
     return [np.flatnonzero(one.upper >= floor) for one in bounds]
 
 

@@ -28,6 +28,7 @@ import urllib3
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.filters import chosen
 from imagesearch.domain.printable import printable
 from imagesearch.domain.queries import MAX_TOP_K
 from imagesearch.setting_types import http_url
@@ -95,6 +96,8 @@ class _Found(_Part):
     """What the command line reads of an answer."""
 
     keyword: str
+    filters: dict[str, str] = Field(default_factory=dict)  # an older server has none
+    matching: Count | None = None
     results: list[_Result] = Field(max_length=MAX_TOP_K)
     complete: bool
     query_truncated: bool
@@ -135,8 +138,8 @@ class SearchClient:
         Return the complete answer to *params* as JSON; *on_progress* sees each pool on the way.
 
         Raises:
-            SearchFailed: an error of the API, an answer that is none of this API's, or no complete
-                one in `GIVE_UP_SECONDS`.
+            SearchFailed: an error of the API, an answer that is none of this API's or of a version
+                that does not filter, or no complete one in `GIVE_UP_SECONDS`.
         """
         give_up_at = self.now() + GIVE_UP_SECONDS
         while True:
@@ -146,6 +149,8 @@ class SearchClient:
                 asked_at = self.now()
             else:
                 body = _checked(answer)
+                if answer.status == 200 and body.get("filters", {}) != chosen(params):
+                    raise SearchFailed("its answer is not filtered: it is of another version")
                 on_progress(body["pool"])
                 if answer.status == 200 and (body["complete"] or body["pool"]["state"] == "failed"):
                     return body

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from imagesearch.domain.filters import FILTERS
+from imagesearch.domain.filters.declaration import Filter
 from imagesearch.settings import DEFAULT_DATA_DIR, Settings, load_settings
 
 # Text, which the settings of the same names read as they read the environment's.
@@ -13,6 +18,33 @@ DataDir = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]"),
 ]
+
+
+def with_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Return *command* with an option for each of FILTERS; those given come as `filters`."""
+
+    @functools.wraps(command)
+    def filtered(**given: Any) -> None:
+        texts = {name: given.pop(name) for name in FILTERS}
+        filters = {name: text for name, text in texts.items() if text is not None}
+        command(**given, filters=filters)
+
+    # What Typer makes options of.
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for name, each in signature.parameters.items() if name != "filters"]
+    parameters = [*own, *map(_option, FILTERS.values())]
+    filtered.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    filtered.__annotations__ = {each.name: each.annotation for each in parameters}
+    return filtered
+
+
+def _option(each: Filter) -> inspect.Parameter:
+    """Return the parameter that Typer makes `--{name}` of."""
+    option = typer.Option(f"--{each.name.replace('_', '-')}", metavar=each.values, help=each.help)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    annotation = Annotated[str | None, option]
+    return inspect.Parameter(each.name, kind, default=None, annotation=annotation)
+
 
 DEMO_NOTE = (
     "Demo: pictures drawn by this program and a small CLIP trained on them.\n"

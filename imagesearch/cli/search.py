@@ -17,7 +17,7 @@ from rich.text import Text
 from imagesearch.cli import terminal
 from imagesearch.cli.client import SearchClient, http_client, stack_client
 from imagesearch.cli.local_stack import opened_stack, reachable_url
-from imagesearch.cli.options import DEMO_NOTE, DataDir, settings_with
+from imagesearch.cli.options import DEMO_NOTE, DataDir, settings_with, with_filters
 from imagesearch.cli.terminal import err, link, out, shown
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
@@ -36,6 +36,7 @@ EXAMPLES = (
 TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
 
 
+@with_filters
 def search(
     keyword: Annotated[str, typer.Argument(help="Whose images are searched: circle")],
     query: Annotated[str, typer.Argument(help="What the picture should show: a red circle")],
@@ -48,6 +49,8 @@ def search(
         str | None, typer.Option(metavar="URL", help="Ask the imagesearch at this URL")
     ] = None,
     data_dir: DataDir = None,
+    *,
+    filters: dict[str, str],
 ) -> None:
     """Search KEYWORD's images for QUERY and print the best."""
     terminal.check_stdout()
@@ -55,6 +58,7 @@ def search(
         "t": _decoded("KEYWORD", keyword),
         "s_query": _decoded("QUERY", query),
         "k": _decoded("-k", k),
+        **{name: _decoded(f"--{name}", text) for name, text in filters.items()},
     }
     with _client(params, url, data_dir) as client:
         with _progress() as progress:
@@ -147,7 +151,7 @@ def _stand(pool: dict[str, Any]) -> dict[str, Any]:
 
 def _print_table(answer: dict[str, Any], schemes: tuple[str, ...]) -> None:
     if not answer["results"]:
-        out.print(shown(f"Nothing found for {answer['keyword']!r}."))
+        out.print(shown(_nothing(answer)))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "relevance", "score", "image", "shows", "by"):
@@ -156,6 +160,14 @@ def _print_table(answer: dict[str, Any], schemes: tuple[str, ...]) -> None:
         table.add_row(*_row(rank, result, schemes))
     out.print(table)
     out.print(_summary(answer))
+
+
+def _nothing(answer: dict[str, Any]) -> str:
+    filters = " and ".join(f"{name} {value}" for name, value in answer.get("filters", {}).items())
+    if filters and answer["pool"]["embedded"]:
+        images = f"{answer['pool']['embedded']} images for {answer['keyword']!r}"
+        return f"None of the {images} has {filters}."
+    return f"Nothing found for {answer['keyword']!r}."
 
 
 def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[str | Text, ...]:
@@ -173,7 +185,10 @@ def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[s
 def _summary(answer: dict[str, Any]) -> Text:
     pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
     source = shown(answer["results"][0]["credit"]["source"])
-    lines = [f"{pool['embedded']} images from {source} searched in {seconds * 1000:.0f} ms."]
+    images = f"{pool['embedded']} images from {source}"
+    if answer.get("filters"):
+        images = f"{answer['matching']} of {images} match and were"
+    lines = [f"{images} searched in {seconds * 1000:.0f} ms."]
     if not answer["complete"]:
         missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
         lines.append(

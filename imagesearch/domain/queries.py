@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 MAX_QUERY_CHARACTERS = 500
@@ -43,6 +44,7 @@ class SearchRequest:
         scope: `pool`, the keyword's images, or `catalog`, everything stored so far.
         keyword: as typed; empty in scope `catalog`.
         wait_seconds: how long the call may wait for a new pool.
+        filters: what each of `domain/filters/` was given, by its name; those that were given.
     """
 
     keyword: str
@@ -50,3 +52,4 @@ class SearchRequest:
     top_k: int = 10
     wait_seconds: float = 10.0
     scope: Literal["pool", "catalog"] = "pool"
+    filters: Mapping[str, str] = field(default_factory=dict)

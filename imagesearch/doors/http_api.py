@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urljoin
 
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest
+from imagesearch.domain.filters import chosen
 from imagesearch.domain.keywords import is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, SearchRequest
@@ -35,6 +36,7 @@ def parse_search(args: Mapping[str, str]) -> SearchRequest:
         top_k=int(_number(args, "k", 1, MAX_TOP_K, default=10, whole=True)),
         wait_seconds=_number(args, "wait", 0, MAX_WAIT_SECONDS, default=10),
         scope=scope,
+        filters=chosen(args),
     )
 
 
@@ -124,6 +126,9 @@ def answer_json(
         "keyword": answer.request.keyword or None,
         "query": answer.request.query.text,
         "scope": answer.request.scope,
+        "filters": dict(answer.request.filters),
+        "matching": answer.matching,
+        "exhaustive": answer.exhaustive,
         "query_truncated": answer.query_truncated,
         "complete": answer.complete,
         "pool": pool_json(answer.pool, now, policy) if answer.pool else None,

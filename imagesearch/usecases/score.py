@@ -13,6 +13,8 @@ import numpy as np
 from cachetools import LRUCache
 
 from imagesearch.domain.errors import InvalidRequest, NotFound
+from imagesearch.domain.filters import where_of
+from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import Query
@@ -50,17 +52,18 @@ class Score:
         Score what is embedded so far.
 
         Raises:
-            InvalidRequest: scope `pool` without a pool.
+            InvalidRequest: scope `pool` without a pool, or a filter that is none.
             NotFound: there is no such pool or generation.
             Overloaded, Unavailable, DeadlineExceeded: come back later.
         """
         started = time.perf_counter()
+        where = where_of(request.filters)
         text = self._aim(Query.of_text(request.query))
         encoded = time.perf_counter()
         reply = (
-            self._catalog(request, text)
+            self._catalog(request, text, where)
             if request.scope == "catalog"
-            else self._pool(request, text)
+            else self._pool(request, text, where)
         )
         ended = time.perf_counter()
         return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
@@ -95,35 +98,50 @@ class Score:
             self._texts[key] = text
         return text
 
-    def _pool(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
+    def _pool(self, request: ScoreRequest, text: TextEmbedding, where: Where) -> ScoreReply:
         if request.pool_id is None or request.generation is None:
             raise InvalidRequest("pool_id and generation are needed in scope pool", field="pool_id")
         packed = self._packed(request.pool_id, request.generation)
-        if not packed.images:
-            return self._reply([], 0, text)
+        matching = _matching(packed, where) if where else packed
+        if not matching.images:
+            return self._reply([], len(packed.images), text, matching=0)
         with stage("rank"):
             # Each row by itself: a matrix product's last bits depend on a row's place, and equal
             # images would not tie.
-            cosines = np.vecdot(packed.embeddings, text.vector)  # (n, d), (d,) -> (n,)
-            hits = top_k(packed.images, cosines, request.top_k, self.encoder.logit_scale)
-        return self._reply(hits, len(packed.images), text)
+            cosines = np.vecdot(matching.embeddings, text.vector)  # (n, d), (d,) -> (n,)
+            hits = top_k(matching.images, cosines, request.top_k, self.encoder.logit_scale)
+        return self._reply(hits, len(packed.images), text, matching=len(matching.images))
 
-    def _catalog(self, request: ScoreRequest, text: TextEmbedding) -> ScoreReply:
+    def _catalog(self, request: ScoreRequest, text: TextEmbedding, where: Where) -> ScoreReply:
         revision = self.encoder.model_revision
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
             complete = not self.catalog.library.lacks(revision)
-            found = self.catalog.library.nearest(text.vector, request.top_k, revision)
-        cosines = np.array([cosine for _, cosine in found], np.float32)
+            nearest = self.catalog.library.nearest(text.vector, request.top_k, revision, where)
+        cosines = np.array([cosine for _, cosine in nearest.hits], np.float32)
         # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
         hits = top_k(
-            [image for image, _ in found], cosines, request.top_k, self.encoder.logit_scale
+            [image for image, _ in nearest.hits], cosines, request.top_k, self.encoder.logit_scale
         )
-        return replace(self._reply(hits, len(found), text), complete=complete)
+        reply = self._reply(hits, len(hits), text)
+        return replace(reply, complete=complete, exhaustive=nearest.exhaustive)
 
-    def _reply(self, hits: list[SearchHit], embedded: int, text: TextEmbedding) -> ScoreReply:
+    def _reply(
+        self,
+        hits: list[SearchHit],
+        embedded: int,
+        text: TextEmbedding,
+        *,
+        matching: int | None = None,
+    ) -> ScoreReply:
         return ScoreReply(
-            tuple(hits), embedded, self.encoder.model_revision, text.truncated, 0.0, 0.0
+            tuple(hits),
+            embedded,
+            self.encoder.model_revision,
+            text.truncated,
+            0.0,
+            0.0,
+            matching=matching,
         )
 
     @stage("load")
@@ -168,6 +186,12 @@ class Score:
         # A stale pool is still served while the next generation is fetched: a minute at least.
         # It is at most as long as a pool is fresh, should the clock have stepped back.
         return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
+
+
+def _matching(packed: PackedPool, where: Where) -> PackedPool:
+    """Return those images of a pool that *where* leaves, with their embeddings."""
+    rows = [row for row, image in enumerate(packed.images) if holds(where, image)]
+    return PackedPool(tuple(packed.images[row] for row in rows), packed.embeddings[rows])
 
 
 def _size_bytes(packed: PackedPool) -> int:

@@ -53,6 +53,7 @@ class SearchAnswer:
         hits: best first; None while nothing is embedded yet.
         pool: as it stood when it was scored, None in scope `catalog`.
         complete: False while images of the pool, or of the catalog, are still to be embedded.
+        matching, exhaustive: of the reply that the hits are from.
     """
 
     request: SearchRequest
@@ -63,6 +64,8 @@ class SearchAnswer:
     total_seconds: float = 0.0
     encode_seconds: float = 0.0
     score_seconds: float = 0.0
+    matching: int | None = None
+    exhaustive: bool = True
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,12 @@ class Search:
         note(generation=pool.answering.number if pool else None)
         if pool is None:
             return self.scorer.score(
-                ScoreRequest(scope="catalog", query=request.query.text, top_k=request.top_k)
+                ScoreRequest(
+                    scope="catalog",
+                    query=request.query.text,
+                    top_k=request.top_k,
+                    filters=dict(request.filters),
+                )
             )
         if pool.answering.embedded == 0:
             return None
@@ -267,6 +275,7 @@ class Search:
                 generation=pool.answering.number,
                 query=request.query.text,
                 top_k=request.top_k,
+                filters=dict(request.filters),
             )
         )
 
@@ -290,6 +299,8 @@ class Search:
             total_seconds,
             reply.encode_seconds,
             reply.score_seconds,
+            reply.matching,
+            reply.exhaustive,
         )
 
     def _without_embeddings(self, pool: Pool) -> tuple[SearchHit, ...] | None:

@@ -15,7 +15,8 @@ class ScoreRequest(BaseModel):
     """
     Score one pool, or with *scope* `catalog` everything stored, against a query.
 
-    *pool_id* and *generation* name the pool and are needed in scope `pool` only.
+    *pool_id* and *generation* name the pool and are needed in scope `pool` only. *filters* are
+    texts by the names of `domain/filters/`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,6 +25,7 @@ class ScoreRequest(BaseModel):
     generation: int | None = None
     query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)
     top_k: int = Field(ge=1, le=MAX_TOP_K)
+    filters: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def parse(cls, body: bytes) -> ScoreRequest:

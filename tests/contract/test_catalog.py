@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import numpy as np
 import pytest
 
 from imagesearch.domain.errors import Bug, InvalidRequest
+from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS
 from imagesearch.domain.pools import (
@@ -605,7 +607,7 @@ def test_what_a_new_listing_says_of_an_image_is_shown_at_once(catalog: Catalog) 
     record(catalog, reused=[1], generation=2, now=later(86_401))
     assert catalog.packed_pool(POOL, 1, MODEL).images == (image(1),)
     assert catalog.packed_pool(POOL, 2, MODEL).images == (renewed,)
-    assert [found for found, _ in catalog.library.nearest(embedding(1), 5, MODEL)] == [renewed]
+    assert [found for found, _ in catalog.library.nearest(embedding(1), 5, MODEL).hits] == [renewed]
 
 
 def test_unfinished_names_the_pools_in_progress_requested_first_first(catalog: Catalog) -> None:
@@ -837,14 +839,14 @@ def test_nearest_equals_the_exact_search(catalog: Catalog) -> None:
     begin(catalog, numbers)
     record_other_model(catalog)
     record(catalog, numbers[:700])
-    assert len(catalog.library.nearest(embedding(9999), 5000, MODEL)) == 700
+    assert len(catalog.library.nearest(embedding(9999), 5000, MODEL).hits) == 700
     record(catalog, numbers[700:])
     matrix = np.array([embedding(n) for n in numbers], np.float64)  # (1300, 8)
     for seed, k in [(9000, 1), (9001, 10), (9002, 999), (9003, 1000)]:
         query = embedding(seed)
         cosines = matrix @ query.astype(np.float64)
         best = sorted(numbers, key=lambda n: (-cosines[n], f"pixabay-{n}"))[:k]
-        found = catalog.library.nearest(query, k, MODEL)
+        found = catalog.library.nearest(query, k, MODEL).hits
         assert [one for one, _ in found] == [image(n) for n in best]
         np.testing.assert_allclose([cosine for _, cosine in found], cosines[best], atol=1e-6)
 
@@ -872,7 +874,7 @@ def test_the_k_nearest_are_k_of_that_model_however_near_another_models_are(
         POOL, 1, model_revision=OTHER_MODEL, embeddings=near, rejections={}, now=NOW
     )
     record(catalog, [50, 51, 52])
-    found = catalog.library.nearest(query, 3, MODEL)
+    found = catalog.library.nearest(query, 3, MODEL).hits
     assert {one.image_id for one, _ in found} == {"pixabay-50", "pixabay-51", "pixabay-52"}
 
 
@@ -881,16 +883,16 @@ def test_equal_images_are_ordered_by_image_id(catalog: Catalog) -> None:
     begin(catalog, numbers)
     same = {f"pixabay-{n}": embedding(1, dim=512) for n in numbers}
     catalog.record_batch(POOL, 1, model_revision=MODEL, embeddings=same, rejections={}, now=NOW)
-    found = catalog.library.nearest(embedding(2, dim=512), 37, MODEL)
+    found = catalog.library.nearest(embedding(2, dim=512), 37, MODEL).hits
     assert [one.image_id for one, _ in found] == sorted(same)[:37]
     assert len({cosine for _, cosine in found}) == 1
 
 
 def test_nearest_finds_nothing_in_an_empty_catalog(catalog: Catalog) -> None:
-    assert list(catalog.library.nearest(embedding(1), 10, MODEL)) == []
+    assert list(catalog.library.nearest(embedding(1), 10, MODEL).hits) == []
     make_ready(catalog, [1])
-    assert list(catalog.library.nearest(embedding(1), 10, OTHER_MODEL)) == []
-    assert list(catalog.library.nearest(embedding(1), 0, MODEL)) == []
+    assert list(catalog.library.nearest(embedding(1), 10, OTHER_MODEL).hits) == []
+    assert list(catalog.library.nearest(embedding(1), 0, MODEL).hits) == []
 
 
 def test_an_image_of_two_pools_is_found_once(catalog: Catalog) -> None:
@@ -898,7 +900,7 @@ def test_an_image_of_two_pools_is_found_once(catalog: Catalog) -> None:
     cow = PoolKey.of("cow", SourceOptions())
     begin(catalog, [2, 3], cow)
     record(catalog, [2, 3], pool_id=cow.pool_id)
-    found = catalog.library.nearest(embedding(2), 10, MODEL)
+    found = catalog.library.nearest(embedding(2), 10, MODEL).hits
     assert sorted(one.image_id for one, _ in found) == ["pixabay-1", "pixabay-2", "pixabay-3"]
     assert found[0][0] == image(2)
     assert found[0][1] == pytest.approx(1.0, abs=1e-6)
@@ -909,7 +911,7 @@ def test_nearest_sees_what_any_client_wrote(open_catalog: OpenCatalog) -> None:
     begin(writer, [1, 2, 3])
     for number in (1, 2):
         record(writer, [number])
-        assert len(searcher.library.nearest(embedding(9), 10, MODEL)) == number
+        assert len(searcher.library.nearest(embedding(9), 10, MODEL).hits) == number
     writer.record_batch(
         POOL,
         1,
@@ -918,10 +920,49 @@ def test_nearest_sees_what_any_client_wrote(open_catalog: OpenCatalog) -> None:
         rejections={},
         now=NOW,
     )
-    found = searcher.library.nearest(embedding(9), 10, MODEL)
+    found = searcher.library.nearest(embedding(9), 10, MODEL).hits
     assert len(found) == 2
     assert found[0][0] == image(1)
     assert found[0][1] == pytest.approx(1.0, abs=1e-6)
+
+
+ORIENTATIONS = {
+    "horizontal": lambda image: 0 < image.height < image.width,
+    "vertical": lambda image: image.height > image.width > 0,
+    "square": lambda image: image.height == image.width > 0,
+}
+
+
+def test_the_nearest_under_a_filter_are_k_that_match_when_k_do(catalog: Catalog) -> None:
+    """Each image of `image` is 640 wide and as high as its number; 0 is not known."""
+    numbers = [0, *range(600, 900)]
+    begin(catalog, numbers)
+    record_other_model(catalog)
+    record(catalog, numbers)
+    for word, k in product(ORIENTATIONS, (1, 30, 1000)):
+        query = embedding(9000 + k)
+        nearest = catalog.library.nearest(query, k, MODEL, where_of({"orientation": word}))
+        everything = catalog.library.nearest(query, 1000, MODEL).hits
+        matching = [hit for hit in everything if ORIENTATIONS[word](hit[0])]
+        assert matching
+        assert list(nearest.hits) == matching[:k]
+        assert nearest.exhaustive
+
+
+def test_what_a_new_listing_says_of_an_image_is_filtered_by(open_catalog: OpenCatalog) -> None:
+    """By each client, also one that has looked at what was said before."""
+    searcher, writer = open_catalog(), open_catalog()
+    make_ready(writer, [1, 2, 3])
+    vertical, horizontal = (where_of({"orientation": each}) for each in ("vertical", "horizontal"))
+    for catalog in (searcher, writer):
+        assert not catalog.library.nearest(embedding(2), 5, MODEL, vertical).hits
+    turned = replace(image(2), width=427, height=640)
+    writer.library.put([turned], {}, MODEL)
+    for catalog in (searcher, writer):
+        hits = catalog.library.nearest(embedding(2), 5, MODEL, vertical).hits
+        assert [(found, round(cosine, 5)) for found, cosine in hits] == [(turned, 1.0)]
+        assert len(catalog.library.nearest(embedding(2), 5, MODEL, horizontal).hits) == 2
+        assert len(catalog.library.nearest(embedding(2), 5, MODEL).hits) == 3
 
 
 def test_searches_and_writes_at_once_give_whole_answers(catalog: Catalog) -> None:
@@ -930,12 +971,12 @@ def test_searches_and_writes_at_once_give_whole_answers(catalog: Catalog) -> Non
     def work(n: int) -> None:
         if n % 2:
             record(catalog, range(20 * n, 20 * n + 20))
-        found = catalog.library.nearest(embedding(20), 400, MODEL)
+        found = catalog.library.nearest(embedding(20), 400, MODEL).hits
         assert len(found) % 20 == 0
         assert [cosine for _, cosine in found] == sorted((c for _, c in found), reverse=True)
 
     at_once(work, 16)  # more searches at a time may be refused
-    assert len(catalog.library.nearest(embedding(20), 400, MODEL)) == 160
+    assert len(catalog.library.nearest(embedding(20), 400, MODEL).hits) == 160
 
 
 # check, and a second client

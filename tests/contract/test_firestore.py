@@ -29,6 +29,7 @@ from imagesearch.domain.errors import (
     Overloaded,
     Unavailable,
 )
+from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
@@ -432,7 +433,7 @@ def test_any_text_is_an_id(catalog: Catalog, hostile: str) -> None:
     catalog.record_listing(POOL, 1, Listing((listed(1, image_id=hostile),)), NOW)
     assert record(catalog, {hostile: embedding(1)}) is not None
     assert catalog.library.embedded([hostile, "other"], MODEL) == {hostile}
-    assert catalog.library.nearest(embedding(1), 3, MODEL)[0][0].image_id == hostile
+    assert catalog.library.nearest(embedding(1), 3, MODEL).hits[0][0].image_id == hostile
 
 
 # Vector search
@@ -461,8 +462,8 @@ def test_find_nearest_gives_what_exact_search_in_sqlite_gives(
     for seed, k, model in searches:
         query = embedding(seed)
         near, expected = (
-            catalog.library.nearest(query, k, model),
-            exact.library.nearest(query, k, model),
+            catalog.library.nearest(query, k, model).hits,
+            exact.library.nearest(query, k, model).hits,
         )
         assert len(near) == k
         assert [one for one, _ in near] == [one for one, _ in expected]
@@ -473,7 +474,27 @@ def test_find_nearest_gives_what_exact_search_in_sqlite_gives(
 def test_nearest_gives_at_most_1000(catalog: Catalog) -> None:
     begin(catalog, 1001)
     record(catalog, {f"pixabay-{n}": embedding(n, dim=4) for n in range(1001)})
-    assert len(catalog.library.nearest(embedding(1, dim=4), 5000, MODEL)) == 1000
+    assert len(catalog.library.nearest(embedding(1, dim=4), 5000, MODEL).hits) == 1000
+
+
+TALL = where_of({"orientation": "vertical"})
+
+
+def test_under_a_filter_the_1000_nearest_are_looked_at_and_no_further(catalog: Catalog) -> None:
+    """Of 1001 images, each further from the query, one alone is vertical."""
+    images = [replace(listed(n).image, width=640, height=480) for n in range(1001)]
+    angles = [n / 1000 for n in range(1001)]
+    vectors = [np.array([np.cos(angle), np.sin(angle)], np.float32) for angle in angles]
+    embeddings = {image.image_id: row for image, row in zip(images, vectors, strict=True)}
+    catalog.library.put(images, embeddings, MODEL)
+    for place, is_seen in ((1, True), (1000, True), (1001, False)):
+        vertical = replace(images[place - 1], width=480, height=640)
+        catalog.library.put([vertical], {}, MODEL)
+        nearest = catalog.library.nearest(vectors[0], 1, MODEL, TALL)
+        assert [image for image, _ in nearest.hits] == ([vertical] if is_seen else [])
+        assert nearest.exhaustive is is_seen
+        assert not catalog.library.nearest(vectors[0], 2, MODEL, TALL).exhaustive
+        catalog.library.put([images[place - 1]], {}, MODEL)
 
 
 # Documents of the version before
@@ -594,7 +615,7 @@ def test_a_damaged_embedding_is_left_out_and_asked_for_again(
         spoil(firestore_clients[0], f"embeddings/{name}", fields)
         if look == "nearest":
             images = [
-                image.image_id for image, _ in catalog.library.nearest(embedding(2), 4, MODEL)
+                image.image_id for image, _ in catalog.library.nearest(embedding(2), 4, MODEL).hits
             ]
         else:
             images = [image.image_id for image in catalog.packed_pool(POOL, 1, MODEL).images]
@@ -612,7 +633,7 @@ def test_a_hit_whose_image_is_damaged_is_left_out(
     make_ready(catalog, 3)
     name = embedding_id("pixabay-2", MODEL)
     spoil(firestore_clients[0], f"embeddings/{name}", {"image": {"width": "wide"}})
-    assert len(catalog.library.nearest(embedding(2), 3, MODEL)) == 2
+    assert len(catalog.library.nearest(embedding(2), 3, MODEL).hits) == 2
 
 
 @pytest.mark.parametrize(

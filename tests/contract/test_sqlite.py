@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
@@ -203,7 +205,7 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
     }
     with closing(catalog_at(path)) as catalog:
         _store(catalog, dict(zip(keys, vectors["old"], strict=True)))
-        assert len(catalog.library.nearest(vectors["query"][0], 600, "m")) == 600
+        assert len(catalog.library.nearest(vectors["query"][0], 600, "m").hits) == 600
         _store(catalog, dict(zip(keys[::2], vectors["new"][::2], strict=True)))
         with closing(sqlite3.connect(path)) as raw, raw:
             raw.executemany("DELETE FROM embeddings WHERE image_id = ?", [(k,) for k in keys[::5]])
@@ -212,8 +214,74 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
         left = [n for n in range(600) if n % 5]
         best = sorted(left, key=lambda n: -cosines[n])
         for k in (1, 10, 300, 600):
-            found = catalog.library.nearest(vectors["query"][0], k, "m")
+            found = catalog.library.nearest(vectors["query"][0], k, "m").hits
             assert [image.image_id for image, _ in found] == [keys[n] for n in best[:k]]
+
+
+TALL = where_of({"orientation": "vertical"})
+
+
+def _of_height(n: int, height: int) -> Image:
+    return Image(f"i-{n}", "", "", 4, height, Credit("", ""))
+
+
+def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path: Path) -> None:
+    """In more steps than one, of a catalog that goes on growing."""
+    vectors, query = _directions(41_000, seed=1), _directions(1, seed=2)[0]
+    images = [_of_height(n, 2 + n % 5) for n in range(41_000)]
+    cosines = vectors.astype(np.float64) @ query
+    best = [int(n) for n in np.argsort(-cosines) if n % 5 > 2]
+    with closing(catalog_at(path)) as catalog:
+        for some in (range(20_500), range(20_500, 20_501), range(20_501, 41_000)):
+            embeddings = {f"i-{n}": vectors[n] for n in some}
+            catalog.library.put([images[n] for n in some], embeddings, "m")
+            catalog.library.put(images[:9], {"i-3": vectors[3]}, "another model")
+            expected = [f"i-{n}" for n in best if n < some.stop]
+            for k in (10, 1000):
+                hits = catalog.library.nearest(query, k, "m", TALL).hits
+                assert [image.image_id for image, _ in hits] == expected[:k]
+
+
+@pytest.mark.parametrize("value", ["'wide'", "x'00'", "5.5", "1e300", "-9"])
+def test_damaged_sides_are_not_known(path: Path, value: str) -> None:
+    """SQLite keeps whatever it is given, and takes text to be larger than every number."""
+    vectors, query = _directions(2, seed=1), _directions(1, seed=2)[0]
+    images = [_of_height(n, 6) for n in range(2)]
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put(images, {"i-0": vectors[0], "i-1": vectors[1]}, "m")
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute(f"UPDATE images SET height = {value} WHERE image_id = 'i-0'")
+        hits = catalog.library.nearest(query, 9, "m", TALL).hits
+        assert [image for image, _ in hits] == [images[1]]
+        assert len(catalog.library.nearest(query, 9, "m").hits) == 2
+        catalog.library.put(images, {}, "m")
+        assert len(catalog.library.nearest(query, 9, "m", TALL).hits) == 2
+
+
+def test_only_an_image_whose_facts_change_gets_new_rows(path: Path) -> None:
+    vectors = _directions(3, seed=1)
+    images = [_of_height(n, 6) for n in range(3)]
+    with closing(catalog_at(path)) as catalog, closing(sqlite3.connect(path)) as raw:
+        for model in ("m", "n"):
+            embeddings = {image.image_id: vectors[n] for n, image in enumerate(images)}
+            catalog.library.put(images, embeddings, model)
+        ids = "SELECT id, model_revision, image_id FROM embeddings ORDER BY id"
+        before = raw.execute(ids).fetchall()
+        renamed = replace(images[0], page_url="https://x/")
+        catalog.library.put([renamed, replace(images[1], height=3), images[2]], {}, "m")
+        after = raw.execute(ids).fetchall()
+        assert [row for row in before if row not in after] == [(2, "m", "i-1"), (5, "n", "i-1")]
+        assert [row[1:] for row in after if row not in before] == [("m", "i-1"), ("n", "i-1")]
+        assert catalog.library.vectors(["i-1"], "n")[1].tolist() == [vectors[1].tolist()]
+
+
+def test_another_file_in_place_of_the_catalog_has_facts_of_its_own(path: Path) -> None:
+    vectors, query = _directions(2, seed=1), _directions(1, seed=2)[0]
+    with closing(catalog_at(path)) as catalog:
+        for height, found in ((6, 1), (3, 0), (6, 1)):
+            path.unlink()
+            catalog.library.put([_of_height(0, height)], {"i-0": vectors[0]}, "m")
+            assert len(catalog.library.nearest(query, 9, "m", TALL).hits) == found
 
 
 def _copies(path: Path) -> list[Path]:
@@ -222,7 +290,7 @@ def _copies(path: Path) -> list[Path]:
 
 def _nearest(path: Path, query: Embedding, k: int = 10) -> list[str]:
     with closing(catalog_at(path)) as catalog:
-        return [image.image_id for image, _ in catalog.library.nearest(query, k, "m")]
+        return [image.image_id for image, _ in catalog.library.nearest(query, k, "m").hits]
 
 
 def _ranked(vectors: NDArray[np.float32], query: Embedding, k: int = 10) -> list[str]:
@@ -311,7 +379,7 @@ def test_a_second_process_searches_from_memory(path: Path) -> None:
         with closing(catalog_at(path)) as second:
             _store(second, {f"i-{n}": vectors[n] for n in range(90, 100)}, "flower")
             for catalog in (second, first):
-                hits = catalog.library.nearest(query, 10, "m")
+                hits = catalog.library.nearest(query, 10, "m").hits
                 assert [image.image_id for image, _ in hits] == _ranked(vectors, query)
 
 
@@ -339,7 +407,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
 catalog = catalog_at(Path(sys.argv[1]))
 query = np.array(eval(sys.argv[2]), np.float32)
-print(*(image.image_id for image, _ in catalog.library.nearest(query, 10, "m")))
+print(*(image.image_id for image, _ in catalog.library.nearest(query, 10, "m").hits))
 """
     arguments = [sys.executable, "-c", code, str(path), repr(query.tolist())]
     run = subprocess.run(arguments, capture_output=True, text=True, check=True)
@@ -355,7 +423,7 @@ def test_the_copies_of_models_that_are_gone_are_removed(path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE embeddings SET model_revision = 'n'")
     with closing(catalog_at(path)) as catalog:
-        assert len(catalog.library.nearest(query, 10, "n")) == 10
+        assert len(catalog.library.nearest(query, 10, "n").hits) == 10
     assert _copies(path) == [path_of(path, "n")]
 
 
@@ -370,7 +438,7 @@ def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None
             refused = next(as_completed(asked))
             with pytest.raises(Overloaded, match="16 searches of the catalog are under way"):
                 refused.result()
-        assert all(len(one.result()) == 1 for one in asked if one is not refused)
+        assert all(len(one.result().hits) == 1 for one in asked if one is not refused)
 
 
 def _directions(number: int, seed: int) -> NDArray[np.float32]:

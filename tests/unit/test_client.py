@@ -127,6 +127,19 @@ def test_a_retry_after_is_seconds_or_a_date_within_the_bounds_of_sense(
     assert retry_after_seconds(header, NOW) == seconds
 
 
+FILTERED = {**PARAMS, "orientation": "vertical"}
+
+
+@pytest.mark.parametrize("more", [{}, {"filters": {}}, {"filters": {"orientation": "square"}}])
+def test_an_answer_that_is_not_filtered_as_asked_is_refused(more: dict[str, Any]) -> None:
+    """A server of the version before takes no notice of a filter."""
+    patience = Patience(ever(200, {**FOUND, **more}, None))
+    with pytest.raises(SearchFailed, match="not filtered: it is of another version"):
+        patience.client().search(FILTERED, lambda _: None)
+    answer = {**FOUND, "filters": {"orientation": "vertical"}, "matching": 1}
+    assert Patience(ever(200, answer, None)).client().search(FILTERED, lambda _: None) == answer
+
+
 def fails(body: Any, status: int = 200, **headers: str) -> str:
     """Return why a search fails that is answered with *body*."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -145,6 +145,35 @@ def test_a_link_that_was_stored_unread_costs_no_answer(
     }
 
 
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_a_filter_is_said_in_the_answer_that_it_made(
+    query: FlaskClient, world: World, scope: str
+) -> None:
+    tall = listed(1)
+    tall = replace(tall, image=replace(tall.image, width=400, height=600))
+    world.source.offers["horse"] = Listing((listed(0), tall, listed(2)))
+    world.ask()
+    world.deliver_all()
+    asked = {**SEARCH, "scope": scope}
+    answer = body(query.get("/search", query_string={**asked, "orientation": "vertical"}))
+    assert [result["image_id"] for result in answer["results"]] == ["twin-1"]
+    assert answer["filters"] == {"orientation": "vertical"}
+    assert answer["matching"] == (1 if scope == "pool" else None)
+    assert answer["exhaustive"] is True
+    if scope == "pool":
+        assert (answer["pool"]["images"], answer["pool"]["embedded"]) == (3, 3)
+    unfiltered = body(query.get("/search", query_string={**asked, "orientation": ""}))
+    assert (len(unfiltered["results"]), unfiltered["filters"]) == (3, {})
+    refused = query.get("/search", query_string={**asked, "orientation": "' OR 1=1 --"})
+    assert refused.status_code == 400
+    assert body(refused)["error"] == {
+        "code": "invalid_request",
+        "message": "orientation must be one of all, horizontal, vertical, square,"
+        ' got "\' OR 1=1 --"',
+        "field": "orientation",
+    }
+
+
 def test_the_catalog_scope_answers_without_a_pool(query: FlaskClient, world: World) -> None:
     world.ready_pool(count=5)
     response = query.get("/search", query_string={"s_query": "twin-1", "scope": "catalog"})

@@ -116,7 +116,7 @@ def test_listings_are_as_they_were(catalog: Catalog) -> None:
 def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path: Path) -> None:
     vector = np.eye(1, 8, dtype=np.float32)[0]
     assert catalog.packed_pool(HORSE.pool_id, 1, "m").images == (image(0),)
-    assert [found for found, _ in catalog.library.nearest(vector, 5, "m")] == [image(0)]
+    assert [found for found, _ in catalog.library.nearest(vector, 5, "m").hits] == [image(0)]
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, VECTOR)]
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from imagesearch.adapters.caches.in_process import InProcessCache
-from imagesearch.domain.errors import NotFound, SourceRefused, Unavailable
+from imagesearch.domain.errors import InvalidRequest, NotFound, SourceRefused, Unavailable
+from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
+from imagesearch.domain.ranking import SearchHit
 from imagesearch.ports import Scorer, ScoreReply
 from imagesearch.usecases.cache_slots import POOL, STATE
 from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from imagesearch.wire.scoring import ScoreRequest
-from tests.world import World
+from tests.world import World, listed
 
 
 def advance(world: World, seconds: float) -> None:
@@ -589,3 +591,111 @@ def test_every_listed_image_is_embedded_once_in_batches_of_at_most_32(world: Wor
     assert max(len(batch.images) for batch in batches) == 32
     world.deliver_all()
     assert world.encoder.images == 100
+
+
+# Filters
+
+
+def offer_sides(world: World, keyword: str = "horse") -> None:
+    """Have a ready pool of horizontal, vertical and square images in turn, and 8 of no size."""
+    sides = [(640, 427), (427, 640), (500, 500)] * 3
+    sides[8] = (0, 0)
+    images = [
+        replace(each, image=replace(each.image, width=width, height=height))
+        for each, (width, height) in zip(map(listed, range(9)), sides, strict=True)
+    ]
+    world.source.offers[keyword] = Listing(tuple(images))
+    world.ask(keyword)
+    world.deliver_all()
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+@pytest.mark.parametrize(
+    ("word", "numbers"),
+    [
+        ("all", range(9)),
+        ("horizontal", (0, 3, 6)),
+        ("vertical", (1, 4, 7)),
+        ("square", (2, 5)),
+    ],
+)
+def test_as_many_hits_come_back_as_match(
+    world: World, scope: str, word: str, numbers: Sequence[int]
+) -> None:
+    offer_sides(world)
+    everything = world.ask(scope=scope, top_k=9)
+    filtered = world.ask(scope=scope, top_k=9, filters={"orientation": word})
+    assert everything.hits
+    assert filtered.hits
+    ids = {f"twin-{number}" for number in numbers}
+    assert [(hit.image, hit.score) for hit in filtered.hits] == [
+        (hit.image, hit.score) for hit in everything.hits if hit.image.image_id in ids
+    ]
+    assert len(filtered.hits) == len(numbers)
+    assert sum(hit.relevance for hit in filtered.hits) == pytest.approx(1.0)
+    assert filtered.exhaustive
+    assert filtered.complete
+    first = world.ask(scope=scope, top_k=1, filters={"orientation": word}).hits
+    assert first
+    assert [hit.image for hit in first] == [filtered.hits[0].image]
+
+
+def test_a_pool_is_counted_whole_and_what_matches_beside_it(world: World) -> None:
+    offer_sides(world)
+    answer = world.ask(filters={"orientation": "square"}, top_k=1)
+    assert answer.pool is not None
+    assert (answer.pool.answering.images, answer.pool.answering.embedded) == (9, 9)
+    assert (answer.matching, world.ask().matching) == (2, 9)
+    assert world.ask(scope="catalog", filters={"orientation": "square"}).matching is None
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_where_nothing_matches_the_answer_is_empty_and_complete(world: World, scope: str) -> None:
+    """Nor is the pool taken for one that another model embedded, and embedded again."""
+    world.ready_pool(count=3)
+    answer = world.ask(scope=scope, filters={"orientation": "vertical"})
+    assert (answer.hits, answer.complete) == ((), True)
+    assert answer.matching == (0 if scope == "pool" else None)
+    assert world.outbox.messages == []
+
+
+def test_no_copy_of_one_filter_answers_another(world: World) -> None:
+    """What is cached is of the pool and of the words, whatever leaves some of it out."""
+    offer_sides(world)
+    words = ["vertical", "all", "square", "horizontal", "vertical", "all"]
+    first = [world.ask(top_k=9, filters={"orientation": word}).hits for word in words]
+    world.restart()
+    again = [world.ask(top_k=9, filters={"orientation": word}).hits for word in words[::-1]]
+    assert [list(map(_id, hits or ())) for hits in first] == [
+        list(map(_id, hits or ())) for hits in again[::-1]
+    ]
+    assert [len(hits or ()) for hits in first] == [3, 9, 2, 3, 3, 9]
+    assert world.encoder.texts == 2, "one for each process"
+
+
+def _id(hit: SearchHit) -> str:
+    return hit.image.image_id
+
+
+def test_what_is_embedded_so_far_is_filtered(world: World) -> None:
+    world.source.offers["horse"] = Listing(tuple(listed(n) for n in range(10)))
+    world.ask()
+    world.deliver()  # the fetch job, of which two batches come
+    world.deliver()
+    none = world.ask(filters={"orientation": "vertical"})
+    some = world.ask(filters={"orientation": "horizontal"}, top_k=10)
+    assert (none.hits, none.complete, none.matching) == ((), False, 0)
+    assert none.pool
+    assert 0 < none.pool.answering.embedded < 10
+    assert len(some.hits or ()) == some.matching == none.pool.answering.embedded
+    assert not some.complete
+
+
+def test_the_scorer_refuses_a_filter_that_it_does_not_know(world: World) -> None:
+    pool = world.ready_pool(count=1)
+    for filters in ({"colour": "red"}, {"orientation": "diagonal"}):
+        request = ScoreRequest(
+            pool_id=pool.pool_id, generation=1, query="x", top_k=1, filters=filters
+        )
+        with pytest.raises(InvalidRequest, match="must be one of"):
+            world.score.score(request)

@@ -64,6 +64,19 @@ def test_the_candidates_hold_all_that_no_other_row_beats(
         assert set(np.flatnonzero(cosines >= kth).tolist()) <= set(index.candidates(query, k))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
+def test_the_candidates_hold_the_nearest_of_those_that_may_be_and_no_other(share: float) -> None:
+    rows = unit(normal(70_000))  # three blocks
+    index = index_of(rows, at_once=9000)
+    among = np.random.default_rng(2).random(70_000) < share
+    for query in unit(normal(3, seed=1)):
+        for k in (1, 10, 200):
+            candidates = set(index.candidates(query, k, among))
+            cosines = np.where(among, rows.astype(np.float64) @ query.astype(np.float64), -np.inf)
+            best = set(np.argsort(-cosines)[: min(k, int(among.sum()))].tolist())
+            assert best <= candidates <= set(np.flatnonzero(among).tolist())
+
+
 def test_few_candidates_are_left_to_be_read() -> None:
     """A bound that let everything through would be right, and useless."""
     for rows in (unit(normal(20_000)), in_a_cone(20_000)):

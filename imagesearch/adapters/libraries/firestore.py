@@ -9,9 +9,12 @@ from imagesearch.adapters.firestore import MAX_WRITES, Firestore, chunks
 from imagesearch.adapters.google_errors import translated
 from imagesearch.adapters.records import Fields, image_fields, image_of
 from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
+from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
+from imagesearch.ports import Nearest
 
 MAX_NEAREST = 1000  # Firestore's limit; firebase.google.com/docs/firestore/vector-search
+_EXCESS = 8  # images that are looked at for each one wanted, before the most are
 _READ_DOCUMENTS = 300  # in a call
 _WRITE_BYTES = 3_500_000  # in a commit; Firestore takes 10 MiB and its emulator 4 MiB
 _NAMED = 10  # images in one line of the log
@@ -58,26 +61,40 @@ class FirestoreLibrary:
         self._forget([image_id for image_id, _ in damaged], model_revision)
         return [image_id for image_id, _ in sound], matrix
 
-    def nearest(
-        self, query: Embedding, k: int, model_revision: str
-    ) -> Sequence[tuple[Image, float]]:
+    def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
         """
-        Return the *k* images nearest to *query*, at most 1000, with their cosines: see the port.
+        Return the *k* images nearest to *query* that match, of the 1000 nearest: see the port.
 
         Needs a composite index of `model_revision` and `vector`. Equal images at the k-th place
-        are chosen by the order of their documents, which is that of image_id.
+        are chosen by the order of their documents, which is that of image_id. What *where* leaves
+        is seen by what is read (decision 0061).
         """
+        if k <= 0:
+            return Nearest([])
+        k = min(k, MAX_NEAREST)
+        seen = min(_EXCESS * k, MAX_NEAREST) if where else k
+        hits, exhaustive = self._matching(query, seen, model_revision, where)
+        if where and len(hits) < k and not exhaustive and seen < MAX_NEAREST:
+            hits, exhaustive = self._matching(query, MAX_NEAREST, model_revision, where)
+        ranked = self._ranked(hits, query, model_revision)
+        return Nearest(ranked[:k], exhaustive or not where or len(hits) >= k)
+
+    def _matching(
+        self, query: Embedding, seen: int, model_revision: str, where: Where
+    ) -> tuple[list[tuple[Image, object]], bool]:
+        """Return which of the *seen* nearest match, with their rows, and whether those are all."""
+        with translated("Firestore"):
+            documents = self._nearest_documents(query, seen, model_revision)
+        images = [(image_of(fields.get("image")), fields.get("row")) for fields in documents]
+        hits = [(image, row) for image, row in images if image and holds(where, image)]
+        return hits, len(documents) < seen
+
+    def _ranked(
+        self, hits: Sequence[tuple[Image, object]], query: Embedding, model_revision: str
+    ) -> list[tuple[Image, float]]:
+        """Return the images of *hits*, whose rows are sound, with their cosines, best first."""
         import numpy as np
 
-        if k <= 0:
-            return []
-        with translated("Firestore"):
-            documents = self._nearest_documents(query, min(k, MAX_NEAREST), model_revision)
-        hits = [
-            (image, fields.get("row"))
-            for fields in documents
-            if (image := image_of(fields.get("image")))
-        ]
         sound, rows, damaged = sound_matrix(hits, len(query))
         self._forget([image.image_id for image, _ in damaged], model_revision)
         if not sound:

@@ -8,14 +8,18 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, id_list
+from imagesearch.adapters.sqlite_facts import FactColumns
 from imagesearch.adapters.sqlite_rows import IMAGE_COLUMNS, image_of, image_row
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
 from imagesearch.adapters.vector_index import VectorIndex
 from imagesearch.adapters.vectors import sound_matrix, vector_bytes
 from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.domain.filters.declaration import FACTS, Where
 from imagesearch.domain.images import Embedding, Embeddings, Image
+from imagesearch.ports import Nearest
 
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 _NAMED = 10  # images in one line of the log
@@ -35,6 +39,7 @@ class SqliteLibrary:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
         self._indexes: dict[str, VectorIndex] = {}
+        self._facts: dict[str, FactColumns] = {}
         self._indexed_file = file.identity
         # By file and model: the images of all rows up to this one have its embedding; and the row
         # of one that did not.
@@ -58,6 +63,7 @@ class SqliteLibrary:
             for image_id, vector in embeddings.items()
         ]
         with self._file.writing() as connection:
+            _renew_embeddings(connection, _changed_facts(connection, images))
             connection.executemany(
                 "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (image_id)"
                 " DO UPDATE SET object_name = excluded.object_name, page_url = excluded.page_url,"
@@ -93,10 +99,8 @@ class SqliteLibrary:
         self._forget_embeddings([row_id for _, row_id, _ in damaged])
         return [image_id for image_id, _, _ in sound], matrix
 
-    def nearest(
-        self, query: Embedding, k: int, model_revision: str
-    ) -> Sequence[tuple[Image, float]]:
-        """Return the *k* images nearest to *query* with their cosines: see the port."""
+    def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
+        """Return the *k* images nearest to *query* that match, of all: see the port."""
         if not self._searches.acquire(blocking=False):
             # Waiting, they would take the threads that pools are searched with.
             raise Overloaded(
@@ -104,7 +108,7 @@ class SqliteLibrary:
             )
         try:
             with self._indexes_lock:
-                return self._nearest(query, k, model_revision)
+                return Nearest(self._nearest(query, k, model_revision, where))
         finally:
             self._searches.release()
 
@@ -126,7 +130,7 @@ class SqliteLibrary:
             return True
 
     def _nearest(
-        self, query: Embedding, k: int, model_revision: str
+        self, query: Embedding, k: int, model_revision: str, where: Where
     ) -> Sequence[tuple[Image, float]]:
         if self._indexed_file != self._file.identity:  # another one has taken its place
             self._forget_indexes()
@@ -140,7 +144,9 @@ class SqliteLibrary:
             except OSError as error:
                 index = self._index_in_memory(index, model_revision, error)
                 continue
-            row_ids = index.candidates(query, k)
+            # After the index: no row of it lacks its facts.
+            among = self._matching(model_revision, where) if where else None
+            row_ids = index.candidates(query, k, among)
             with self._file.reading() as connection:
                 cosines = _exact_cosines(connection, row_ids, query)
                 best = sorted(cosines.items(), key=lambda row: (-row[1][1], row[1][0]))[:k]
@@ -156,6 +162,12 @@ class SqliteLibrary:
                 index.drop(set(row_ids) - cosines.keys())
             except OSError as error:
                 index = self._index_in_memory(index, model_revision, error)
+
+    def _matching(self, model_revision: str, where: Where) -> NDArray[np.bool_]:
+        """Return for each row id whether its image is one that *where* leaves."""
+        facts = self._facts.setdefault(model_revision, FactColumns(model_revision))
+        facts.bring_up_to_date(self._file.reading)
+        return facts.matching(where)
 
     def _bring_up_to_date(
         self, index: VectorIndex, model_revision: str, embedding_dim: int
@@ -225,6 +237,7 @@ class SqliteLibrary:
         for index in self._indexes.values():
             index.close()
         self._indexes.clear()
+        self._facts.clear()
 
     def _forget_embeddings(self, row_ids: Collection[int]) -> None:
         """Delete damaged embeddings: the next search on their pool has them made anew."""
@@ -301,6 +314,32 @@ def _embedded(connection: Connection, image_ids: Collection[str], model_revision
         (model_revision, id_list(image_ids)),
     )
     return {image_id for (image_id,) in rows}
+
+
+def _changed_facts(connection: Connection, images: Sequence[Image]) -> list[str]:
+    """Return those of *images* that are stored with other facts."""
+    by_id = {image.image_id: image for image in images}
+    rows = connection.execute(
+        f"SELECT image_id, {', '.join(FACTS)} FROM images"
+        " WHERE image_id IN (SELECT value FROM json_each(?))",
+        (id_list(by_id),),
+    )
+    return [
+        image_id
+        for image_id, *stored in rows
+        if stored != [getattr(by_id[image_id], fact) for fact in FACTS]
+    ]
+
+
+def _renew_embeddings(connection: Connection, image_ids: Sequence[str]) -> None:
+    """Give the embeddings of these images new row ids, which is how others learn of a change."""
+    for model_revision in _model_revisions(connection) if image_ids else ():
+        connection.execute(
+            "INSERT OR REPLACE INTO embeddings (image_id, model_revision, vector)"
+            " SELECT image_id, model_revision, vector FROM embeddings WHERE model_revision = ?"
+            " AND image_id IN (SELECT value FROM json_each(?))",
+            (model_revision, id_list(image_ids)),
+        )
 
 
 def _newest_embedding(connection: Connection) -> int:

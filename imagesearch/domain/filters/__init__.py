@@ -1,0 +1,39 @@
+"""What a search may leave out, a file a filter. To add one: its file, and its import here."""
+
+from collections.abc import Mapping
+
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.filters.declaration import Filter, Where
+from imagesearch.domain.filters.orientation import ORIENTATION as ORIENTATION
+
+FILTERS: dict[str, Filter] = {
+    each.name: each for each in tuple(vars().values()) if isinstance(each, Filter)
+}
+"""What is imported above, by name."""
+
+
+def chosen(args: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return those of *args* that are filters, by name; one without text is not.
+
+    Raises:
+        InvalidRequest: a text that its filter cannot read, naming field, bound and value.
+    """
+    texts = {name: args.get(name, "").strip() for name in FILTERS}
+    filters = {name: text for name, text in texts.items() if text}
+    where_of(filters)
+    return filters
+
+
+def where_of(filters: Mapping[str, str]) -> Where:
+    """
+    Return what all of *filters*, texts by name, leave together.
+
+    Raises:
+        InvalidRequest: an unknown filter, or a text that its filter cannot read.
+    """
+    for name in filters:
+        if name not in FILTERS:
+            known = ", ".join(FILTERS)
+            raise InvalidRequest(f"a filter must be one of {known}, got {name[:64]!r}", field=name)
+    return tuple(each for name, text in filters.items() for each in FILTERS[name].where(text))

@@ -1,0 +1,108 @@
+"""Filters: what their texts stand for, what they leave of images, and who offers them."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from imagesearch.cli.main import cli
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.filters import FILTERS, chosen, where_of
+from imagesearch.domain.filters.declaration import FACTS, Comparison, holds
+from imagesearch.domain.images import Credit, Image
+from imagesearch.doors.http_api import parse_search
+from imagesearch.sources.pixabay import ORIENTATIONS
+from imagesearch.wire.scoring import ScoreRequest
+
+
+def image(width: int, height: int) -> Image:
+    return Image("twin-1", "twin-1.jpg", "", width, height, Credit("", "Twin"))
+
+
+SIDES = [(640, 427), (427, 640), (500, 500), (500, 499), (1, 1)]
+UNKNOWN = [(0, 0), (640, 0), (0, 427), (-640, 427), (640, -427), (-3, -3)]
+
+
+@pytest.mark.parametrize(
+    ("word", "left"),
+    [
+        ("all", [*SIDES, *UNKNOWN]),
+        ("horizontal", [(640, 427), (500, 499)]),
+        ("vertical", [(427, 640)]),
+        ("square", [(500, 500), (1, 1)]),
+    ],
+)
+def test_orientation_leaves_what_its_word_says_and_nothing_unknown(
+    word: str, left: list[tuple[int, int]]
+) -> None:
+    where = where_of({"orientation": word})
+    assert [sides for sides in [*SIDES, *UNKNOWN] if holds(where, image(*sides))] == left
+
+
+def test_orientation_has_the_words_of_the_setting_that_fetches() -> None:
+    for word in ORIENTATIONS:
+        where_of({"orientation": word})
+
+
+HOSTILE = ["diagonal", "Vertical", "vertical;", "' OR 1=1 --", "\x00", "\ud800", "縦", "x" * 99_999]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_word_that_orientation_has_not_is_refused_with_field_bound_and_value(text: str) -> None:
+    bound = "orientation must be one of all, horizontal, vertical, square, got "
+    for read in (chosen, where_of, lambda args: parse_search({"t": "x", "s_query": "y", **args})):
+        with pytest.raises(InvalidRequest) as caught:
+            read({"orientation": text})
+        assert caught.value.field == "orientation"
+        assert str(caught.value) == f"{bound}{text[:64]!r}"
+
+
+@pytest.mark.parametrize("name", ["", "scope", "orientation ", "__class__", "\ud800", "x" * 99_999])
+def test_a_filter_that_there_is_not_is_refused_and_named(name: str) -> None:
+    """No door passes one on; another version of the query function may."""
+    with pytest.raises(InvalidRequest) as caught:
+        where_of({name: "vertical"})
+    assert str(caught.value).endswith(f"got {name[:64]!r}")
+
+
+def test_a_door_takes_the_filters_out_of_what_it_is_given() -> None:
+    given = {"t": "x", "s_query": "y", "orientation": " square ", "nonsense": "z"}
+    assert parse_search(given).filters == {"orientation": "square"}
+    for blank in ("", "  "):
+        assert parse_search({**given, "orientation": blank}).filters == {}
+
+
+def test_what_holds_of_images_holds_of_columns_of_their_facts() -> None:
+    """SQLite's library compares columns, all else an image: it must be the same."""
+    random.seed(1)
+    images = [image(random.randint(-2, 4), random.randint(-2, 4)) for _ in range(500)]
+    columns = {fact: np.array([getattr(each, fact) for each in images]) for fact in FACTS}
+    for comparison in (
+        *where_of({"orientation": "horizontal"}),
+        *where_of({"orientation": "vertical"}),
+        *where_of({"orientation": "square"}),
+        Comparison("height", ">=", 2),
+    ):
+        expected = [holds((comparison,), each) for each in images]
+        assert comparison.over(columns.__getitem__).tolist() == expected
+        assert len(set(expected)) == 2
+
+
+def test_every_filter_is_an_option_of_the_command_line() -> None:
+    import typer.main
+
+    search = typer.main.get_command(cli).commands["search"]  # type: ignore[attr-defined]
+    options = {name: option for option in search.params for name in option.opts}
+    for each in FILTERS.values():
+        option = options[f"--{each.name.replace('_', '-')}"]
+        assert (option.metavar, option.help) == (each.values, each.help)
+
+
+def test_filters_travel_to_the_scorer_and_one_of_none_is_left_out() -> None:
+    request = ScoreRequest(query="x", top_k=1, filters={"orientation": "square"})
+    assert ScoreRequest.parse(request.model_dump_json().encode()) == request
+    assert ScoreRequest.parse(b'{"query": "x", "top_k": 1}').filters == {}
+    with pytest.raises(InvalidRequest, match="filters"):
+        ScoreRequest.parse(b'{"query": "x", "top_k": 1, "filters": {"orientation": 7}}')
