@@ -57,6 +57,31 @@ def test_json_is_the_apis_answer_and_nothing_else(data_dir: Path) -> None:
     assert all(Path(url.removeprefix("file://")).is_file() for url in answer["top_urls"])
 
 
+def test_a_filter_is_an_option_and_what_matches_is_said(data_dir: Path) -> None:
+    """The demo's pictures are all horizontal."""
+    star = ("search", "star", "a yellow star", "-k", "2", "--data-dir", str(data_dir))
+    wide = imagesearch(*star, "--orientation", "horizontal")
+    assert wide.returncode == 0, wide.stderr
+    assert "200 of 200 images from the demo gallery match and were searched in" in wide.stdout
+    tall = imagesearch(*star, "--orientation", "vertical")
+    assert tall.returncode == 0, tall.stderr
+    assert tall.stdout.strip() == "None of the 200 images for 'star' has orientation vertical."
+    answer = json.loads(imagesearch(*star, "--orientation", "vertical", "--json").stdout)
+    assert (answer["results"], answer["matching"], answer["pool"]["images"]) == ([], 0, 200)
+
+
+@pytest.mark.parametrize("word", ["diagonal", "' OR 1=1 --", "\u7e26"])
+def test_a_filter_that_cannot_be_read_is_refused_before_anything_starts(
+    tmp_path: Path, word: str
+) -> None:
+    run = imagesearch(
+        "search", "star", "x", "--orientation", word, "--data-dir", str(tmp_path / "d")
+    )
+    bound = "orientation must be one of all, horizontal, vertical, square, got "
+    assert (run.returncode, run.stderr) == (1, f"error: {bound}{word!r}\n")
+    assert not (tmp_path / "d").exists()
+
+
 def test_nothing_found_is_said_with_what_the_demo_knows(data_dir: Path) -> None:
     run = imagesearch("search", "zebra", "a zebra", "--data-dir", str(data_dir))
     assert run.returncode == 0
