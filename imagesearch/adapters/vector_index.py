@@ -22,7 +22,6 @@ from imagesearch.domain.images import Embedding, Embeddings
 BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _SAMPLED = 64  # rows that are compared with the catalog when a copy is opened, and as many newest
-_LEAST = np.finfo(np.float32).min  # any number is above -inf
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
@@ -281,16 +280,24 @@ class _Query:
 
 
 class _Bounds:
-    """Between what the product of each row with the query lies, but for a common constant."""
+    """
+    Between what the product of each row with the query lies, but for a common constant.
 
-    def __init__(self, products: _Floats, errors: _Floats, doubt: float) -> None:
+    Attributes:
+        rows: which rows of a block these are, (n,); None for all.
+    """
+
+    def __init__(
+        self, products: _Floats, errors: _Floats, doubt: float, rows: _Rows | None = None
+    ) -> None:
+        self.rows = rows
         self.lower = products - errors - np.float32(doubt + _ROUNDING)
         self.upper = products + errors + np.float32(doubt + _ROUNDING)
 
-    def leave_out(self, rows: NDArray[np.bool_]) -> None:
-        """Put these *rows*, (n,), below whatever a product can be."""
-        self.lower[rows] = -np.inf
-        self.upper[rows] = -np.inf
+    def reaching(self, floor: float) -> _Rows:
+        """Return the rows of the block whose product may be *floor* or more."""
+        rows = np.flatnonzero(self.upper >= floor)
+        return rows if self.rows is None else self.rows[rows]
 
 
 class MemoryBlocks:
@@ -357,10 +364,11 @@ def _bounds(rows: Columns, query: _Query, among: NDArray[np.bool_] | None) -> _B
     # (n, d) times (1, d), both int8 and summed as integers -> (n, 1)
     sums = np.asarray(cdist(rows.codes, query.coded.codes, "dot"))[:, 0]
     products = rows.scales * query.coded.scales[0] * sums.astype(np.float32)
-    bounds = _Bounds(products, rows.errors * np.float32(query.norm), query.doubt)
-    if among is not None:
-        bounds.leave_out(~among[rows.row_ids])
-    return bounds
+    errors = rows.errors * np.float32(query.norm)
+    if among is None:
+        return _Bounds(products, errors, query.doubt)
+    some = np.flatnonzero(among[rows.row_ids])
+    return _Bounds(products[some], errors[some], query.doubt, some)
 
 
 def _finer(rows: Columns, query: _Query) -> _Bounds:
@@ -381,9 +389,8 @@ def _reaching(bounds: Sequence[_Bounds], k: int) -> list[_Rows]:
     best = [_largest(one.lower, k) for one in bounds if len(one.lower) and k > 0]
     if not best:
         return [np.empty(0, np.int64) for _ in bounds]
-    # k rows are no less than this; of fewer, all are, but for those that are left out.
-    floor = max(_largest(np.concatenate(best), k).min(), _LEAST)
-    return [np.flatnonzero(one.upper >= floor) for one in bounds]
+    floor = _largest(np.concatenate(best), k).min()  # k rows are no less than this
+    return [one.reaching(floor) for one in bounds]
 
 
 def _largest(values: _Floats, k: int) -> _Floats:
