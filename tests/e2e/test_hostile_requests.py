@@ -147,6 +147,8 @@ def test_each_server_refuses_a_body_in_json(query: Function, site: int, sent: by
     [
         ("/search?t=pferd&s_query=grünes Feld", 400),
         ("/search?t=pferd&s_query=gr%C3%BCnes%20Feld&k=0", 400),
+        ("/search?t=pferd&s_query=Feld&orientation=%00%FF", 400),
+        ("/search?s_query=Feld&scope=catalog&orientation=" + "9" * 5000, 400),
         ("/nothing", 404),
         ("/favicon.ico", 404),
         ("/robots.txt", 404),

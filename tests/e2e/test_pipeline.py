@@ -141,6 +141,18 @@ def test_searching_everything_stored_needs_no_keyword(server: Serving) -> None:
     assert {"red", "circle", "blue"} <= set(answer["results"][0]["tags"])
 
 
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_a_filter_leaves_what_it_says_in_either_scope(server: Serving, scope: str) -> None:
+    """The demo's pictures are all horizontal."""
+    asked = {"t": "circle", "s_query": "a red circle", "scope": scope, "k": 7}
+    everything = server.complete(**asked)
+    wide = server.complete(**asked, orientation="horizontal")
+    assert wide["results"] == everything["results"]
+    assert wide["filters"] == {"orientation": "horizontal"}
+    tall = server.complete(**asked, orientation="vertical")
+    assert (tall["results"], tall["complete"], tall["exhaustive"]) == ([], True, True)
+
+
 def test_what_a_caller_on_this_machine_says_of_a_proxy_is_not_believed(server: Serving) -> None:
     server.complete(t="circle", s_query="red", k=1)
     params = {"t": "circle", "s_query": "red", "k": "1"}
