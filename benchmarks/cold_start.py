@@ -49,7 +49,7 @@ GIVE_UP_SECONDS = 60.0
 # What a process loads until it can answer each kind of request, one after the other.
 STAGES = {
     "functions-framework (Flask, werkzeug)": "import functions_framework",
-    "functions/query and its settings": "import main; main.bootstrap.cloud_settings()",
+    "functions/query and its settings": "import main",
     "Redis client": "import imagesearch.adapters.caches.memorystore",
     "scorer's HTTP client": "import imagesearch.adapters.scorers.cloud_run, urllib3",
     "Firestore client": "import imagesearch.adapters.firestore, google.cloud.firestore",

@@ -178,13 +178,13 @@ def _settings(url: str, images: int, folder: str) -> Settings:
 
 @contextmanager
 def _stack(settings: Settings, encoder: Encoder) -> Iterator[Stack]:
-    services = EmbeddedServices(settings, encoder=encoder)
+    services = EmbeddedServices(settings, encoder)
     stack = Stack(services, None)
-    services.publisher.start()
+    services.bus.start()
     try:
         yield stack
     finally:
-        services.publisher.stop()
+        services.bus.stop()
         services.close()
 
 
@@ -223,13 +223,13 @@ def fetch_alone(url: str, images: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(url, images, folder)
         services = EmbeddedServices(settings)
-        services.publisher.subscribe(EmbedBatch.topic, lambda _: ACK)
-        services.publisher.start()
+        services.bus.subscribe(EmbedBatch.topic, lambda _: ACK)
+        services.bus.start()
         key, fetch = PoolKey.of(KEYWORD, settings.source_options), services.fetch
         pool = services.catalog.request_pool(key, services.clock.now()).pool
         job = FetchJob(pool_id=pool.pool_id, generation=1, keyword=key.keyword, options=key.options)
         seconds, report = timed(lambda: fetch(job))
-        services.publisher.stop()
+        services.bus.stop()
         services.close()
     assert report.stored == images, report
     return {"downloaded_seconds": seconds}

@@ -27,13 +27,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagesearch import telemetry
-from imagesearch.compose import bootstrap
-from imagesearch.compose.bootstrap import CloudServices, Services
+from imagesearch.compose import inference
+from imagesearch.compose.inference import InferenceProcess
+from imagesearch.compose.start import start
 from imagesearch.deployment.topics import PATIENCE_SECONDS
-from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded
+from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
 from imagesearch.doors import http_api, push
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies
 from imagesearch.ports import ScoreReply
+from imagesearch.settings import Settings
 from imagesearch.usecases.embed import EmbedReport
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import EmbedBatch
@@ -57,28 +59,30 @@ def create() -> Starlette:
     Return the app of a process of its own: `uvicorn --factory inference_service.app:create`.
 
     Raises:
-        Unavailable: a bad setting, or the model cannot be loaded.
+        SystemExit: a bad setting, or the model cannot be loaded; the log says which.
     """
-    settings = bootstrap.cloud_settings()
-    from inference_service.encoder import ModelEncoder  # here: a mounted app brings its own encoder
-
-    encoder = ModelEncoder.load(settings.model)
-    services = CloudServices(settings, encoder=encoder)
+    process = start(_compose)
 
     @asynccontextmanager
     async def closing(_: Starlette) -> AsyncIterator[None]:
         yield
-        services.close()
-        encoder.close()
+        process.catalog.close()
+        process.encoder.close()
 
-    app = create_app(services)
+    app = create_app(process)
     app.router.lifespan_context = closing
     return app
 
 
-def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS) -> Starlette:
+def _compose(settings: Settings) -> InferenceProcess:
+    from inference_service.encoder import ModelEncoder  # here: a mounted app brings its own
+
+    return inference.compose(settings, ModelEncoder.load(settings.model))
+
+
+def create_app(process: InferenceProcess, *, patience_seconds: float = PATIENCE_SECONDS) -> Starlette:
     """
-    Return the ASGI app over *services*, whose encoder is loaded.
+    Return the ASGI app over *process*.
 
     Args:
         patience_seconds: how long a push may wait for its turn before it is nacked.
@@ -92,7 +96,7 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
         asked = ScoreRequest.parse(await request.body())
         telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
         with scores.one():
-            reply = await run_in_threadpool(services.score.score, asked)
+            reply = await run_in_threadpool(process.score.score, asked)
         telemetry.note(hits=len(reply.hits))
         return Response(_REPLY.dump_json(reply), media_type="application/json")
 
@@ -101,7 +105,7 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
         patience = push.Patience(patience_seconds)
 
         def handle() -> int:
-            return push.handle(body, EmbedBatch, do, give_up=give_up, patience=patience)
+            return push.handle(body, EmbedBatch, do, give_up=process.give_up, patience=patience)
 
         try:
             with pushes.one():
@@ -111,21 +115,20 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
         return Response(status_code=status)
 
     def do(batch: EmbedBatch, _: PushEnvelope) -> EmbedReport:
-        return services.embed(batch)
-
-    def give_up(pool_id: str, generation: int, reason: str) -> None:
-        services.give_up(pool_id, generation, reason)
+        if process.embed is None:
+            raise Unavailable("this service embeds nothing: it has no IMAGES_BUCKET")
+        return process.embed(batch)
 
     async def alive(_: Request) -> Response:  # on no thread, lest it wait for one
         return JSONResponse({"status": "alive"})
 
     def started(_: Request) -> Response:  # what is elsewhere must keep nothing from starting
-        services.encoder.check()
+        process.encoder.check()
         return JSONResponse({"status": "started"})
 
     def ready(_: Request) -> Response:
-        services.encoder.check()
-        services.catalog.check()
+        process.encoder.check()
+        process.catalog.check()
         return JSONResponse({"status": "ready"})
 
     return Starlette(

@@ -139,6 +139,9 @@ class TwinEncoder:
     def check(self) -> None:
         return None
 
+    def close(self) -> None:
+        return None
+
 
 @dataclass
 class Outbox:

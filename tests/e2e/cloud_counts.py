@@ -8,19 +8,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import requests
 
-from imagesearch.compose.bootstrap import CloudServices
+from imagesearch.compose.fetch import compose
 from imagesearch.domain.pools import Pool, PoolKey
 from imagesearch.local.emulated.cloud_stack import BUCKET, PROJECT, CloudStack, cloud_stack
 from imagesearch.local.emulated.environment import environment_of
 from imagesearch.local.emulated.processes import HOST, Child
-from imagesearch.settings import load_settings
+from imagesearch.settings import Settings, load_settings
+from imagesearch.usecases.fetch import Fetch
 from imagesearch.wire.messages import Message
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
@@ -43,7 +44,8 @@ class FaultyCloud:
     Attributes:
         firestore: the link of the three services to the Firestore emulator.
         pubsub: the link of the query function to the Pub/Sub emulator.
-        services: the ports over the same emulators, for the test itself; it uses no link.
+        settings: of the same emulators, for the test itself; it uses no link.
+        services: the use case over them, for its ports.
         pool_size: images of a keyword's pool.
     """
 
@@ -51,7 +53,8 @@ class FaultyCloud:
     gallery: CountingGallery
     firestore: Link
     pubsub: Link
-    services: CloudServices
+    settings: Settings
+    services: Fetch
     pool_size: int = POOL_SIZE
     table: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -61,7 +64,7 @@ class FaultyCloud:
 
     def key(self, keyword: str) -> PoolKey:
         """Return the key of a keyword's pool."""
-        options = replace(self.services.settings.source_options, pool_size=self.pool_size)
+        options = replace(self.settings.source_options, pool_size=self.pool_size)
         return PoolKey.of(keyword, options)
 
     @contextmanager
@@ -207,8 +210,10 @@ def faulty_cloud(**settings: str) -> Iterator[FaultyCloud]:
             child = stack.children[name]
             tell(child, FIRESTORE_EMULATOR_HOST=firestore.address, GALLERY_URL=gallery.url)
         stack.start()
-        services = opened.enter_context(closing(_services(stack, gallery)))
-        yield FaultyCloud(stack, gallery, firestore, pubsub, services)
+        settings = _settings(stack, gallery)
+        services = _services(settings, stack.emulator_environment)
+        opened.callback(services.catalog.close)
+        yield FaultyCloud(stack, gallery, firestore, pubsub, settings, services)
 
 
 def tell(child: Child, **environment: str) -> None:
@@ -216,8 +221,8 @@ def tell(child: Child, **environment: str) -> None:
     child.environment = {**child.environment, **environment}
 
 
-def _services(stack: CloudStack, gallery: CountingGallery) -> CloudServices:
-    settings = load_settings(
+def _settings(stack: CloudStack, gallery: CountingGallery) -> Settings:
+    return load_settings(
         edition="cloud",
         google_cloud_project=PROJECT,
         images_bucket=BUCKET,
@@ -225,8 +230,11 @@ def _services(stack: CloudStack, gallery: CountingGallery) -> CloudServices:
         redis_host=HOST,
         redis_port=stack.redis_port,
     )
-    services = CloudServices(settings)
-    with environment_of(stack.emulator_environment):  # where clients look while they are made
+
+
+def _services(settings: Settings, emulators: Mapping[str, str]) -> Fetch:
+    with environment_of(emulators):  # where clients look while they are made
+        services = compose(settings).fetch
         services.catalog.check()
         assert services.store.existing([]) == set()
     return services

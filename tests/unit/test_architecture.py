@@ -112,7 +112,7 @@ def test_a_runtime_is_imported_by_its_own_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["imagesearch.compose.bootstrap", "imagesearch.cli.main", "functions.query.main"]
+    "module", ["imagesearch.compose.query", "imagesearch.compose.fetch", "imagesearch.cli.main"]
 )
 def test_importing_loads_neither_torch_nor_a_cloud_sdk(module: str) -> None:
     """Proved in a clean process."""

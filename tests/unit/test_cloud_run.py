@@ -23,7 +23,7 @@ import pytest
 import trustme
 import uvicorn
 
-from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.deployment.services import QUERY_CONCURRENCY
 from imagesearch.domain.errors import (
     Bug,
@@ -78,9 +78,10 @@ def in_turn(*answers: bytes) -> Script:
 def scorer(
     url: str, clock: SetClock | None = None, **options: float | str
 ) -> Iterator[CloudRunScorer]:
-    made = CloudRunScorer(url, clock=clock or SetClock(), **options)  # type: ignore[arg-type]  # the tests give the right ones
-    with closing(made):
-        yield made
+    clock = clock or SetClock()
+    service = InferenceService(url, clock=clock, **options)  # type: ignore[arg-type]  # the tests give the right ones
+    with closing(service):
+        yield CloudRunScorer(service, clock=clock)
 
 
 def error_of(url: str, clock: SetClock | None = None, **options: float | str) -> ImageSearchError:
@@ -206,8 +207,8 @@ def test_what_fails_in_the_service_is_the_error_that_it_had(
 
 def test_the_service_is_woken(service: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "imagesearch")
-    with scorer(service) as asked:
-        asked.wake()
+    with closing(InferenceService(service, clock=SetClock())) as inference:
+        inference.wake()
         wait_until(lambda: "woken: 200" in caplog.text)
 
 

@@ -50,7 +50,7 @@ def test_a_zip_holds_the_function_its_pins_and_what_its_imports_reach(function: 
     folder = ROOT / "functions" / function
     assert files.pop("main.py") == (folder / "main.py").read_bytes()
     assert files.pop("requirements.txt") == (folder / "requirements.txt").read_bytes()
-    assert {"imagesearch/__init__.py", "imagesearch/compose/bootstrap.py"} < set(files)
+    assert {"imagesearch/__init__.py", "imagesearch/compose/start.py"} < set(files)
     for name, data in files.items():
         assert data == (ROOT / name).read_bytes()
         assert name.startswith("imagesearch/")

@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import functions_framework
 import pytest
 from flask.testing import FlaskClient
 
-from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import load_settings
 from imagesearch.wire.scoring import ScoreRequest
 from inference_service.batcher import Batcher
 from tests.world import TwinEncoder, World
 
-QUERY = Path(__file__).resolve().parents[2] / "functions" / "query" / "main.py"
 POOL = PoolKey.of("horse", SourceOptions()).pool_id
 PATHS = ["/ready", "/search?t=horse&s_query=x&wait=0", "/search?s_query=x&scope=catalog"]
 
@@ -31,10 +30,9 @@ PATHS = ["/ready", "/search?t=horse&s_query=x&wait=0", "/search?s_query=x&scope=
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[FlaskClient, EmbeddedServices]]:
     """Yield the public function over the services of an embedded edition in *folder*."""
-    services = EmbeddedServices(load_settings(data_dir=folder), encoder=TwinEncoder())
-    app = functions_framework.create_app("query", str(QUERY), "http")  # type: ignore[no-untyped-call]  # it has no types
-    app.extensions["imagesearch"] = services
-    yield app.test_client(), services
+    settings = load_settings(data_dir=folder, gallery_url="http://127.0.0.1:9")
+    services = EmbeddedServices(settings, TwinEncoder())
+    yield mount("query", services.query).test_client(), services
     services.close()
 
 
@@ -124,7 +122,9 @@ def test_a_scorer_that_cannot_be_asked_is_told_without_its_address(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    scorer = CloudRunScorer("http://inference-8x7.a.run.app:99999", clock=SystemClock())
+    clock = SystemClock()
+    service = InferenceService("http://inference-8x7.a.run.app:99999", clock=clock)
+    scorer = CloudRunScorer(service, clock=clock)
     with pytest.raises(ImageSearchError) as caught:
         scorer.score(ScoreRequest(scope="catalog", query="x", top_k=1))
     assert "run.app" not in str(caught.value)
