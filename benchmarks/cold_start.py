@@ -38,6 +38,7 @@ from imagesearch.local.emulated.processes import HOST, Child, end_all, free_port
 from imagesearch.local.emulated.processes import wait_until_ready as wait
 from imagesearch.ports import ScoreReply
 from imagesearch.settings import load_settings
+from imagesearch.usecases.cache_slots import STATE
 from imagesearch.wire.messages import FetchJob
 from tools.package_function import FUNCTIONS, package
 
@@ -184,7 +185,8 @@ def _note_ready_pool(redis: Child) -> None:
     ready = Generation(1, PoolState.READY, now, images=200, embedded=200, ready_at=now)
     key = PoolKey.of(KEYWORD, options)
     client = connect(HOST, redis.port)
-    Memorystore(client).put_state(Pool(key.pool_id, KEYWORD, options, ready, ready))
+    pool = Pool(key.pool_id, KEYWORD, options, ready, ready)
+    Memorystore(client).put(STATE, pool.pool_id, pool)
     client.close()
 
 

@@ -33,6 +33,7 @@ from imagesearch.local.emulated.processes import (
     guarded_folder,
     wait_until_ready,
 )
+from imagesearch.usecases.cache_slots import POOL
 from imagesearch.wire.scoring import ScoreRequest
 
 CLIENTS = (1, 16, 64)
@@ -127,7 +128,7 @@ def _put_pool(service: Child, revision: str, embedding_dim: int) -> None:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     images = tuple(pixabay_image(number) for number in range(POOL_SIZE))
     client = connect(HOST, int(service.environment["REDIS_PORT"]))
-    Memorystore(client).put_pool(POOL_ID, 1, revision, PackedPool(images, rows), 3600.0)
+    Memorystore(client).put(POOL, (POOL_ID, 1, revision), PackedPool(images, rows))
     client.close()
 
 

@@ -16,6 +16,7 @@ from imagesearch.domain.images import PackedPool
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.processes import HOST, end_all, guarded_folder, wait_until_ready
 from imagesearch.ports import TextEmbedding
+from imagesearch.usecases.cache_slots import POOL, TEXT
 
 POOL_SIZES = (30, 200, 500)
 EMBEDDING_DIM = 512
@@ -51,13 +52,13 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is k
 def _pool(client: Any, size: int) -> Row:
     vectors = np.random.default_rng(0).standard_normal((size, EMBEDDING_DIM), np.float32)
     packed = PackedPool(tuple(pixabay_image(number) for number in range(size)), vectors)
-    Memorystore(client).put_pool("0" * 32, 1, MODEL, packed, 3600.0)
+    Memorystore(client).put(POOL, ("0" * 32, 1, MODEL), packed)
     return _row(client, f"ours, a pool of {size}", size)
 
 
 def _query(client: Any) -> Row:
     vector = np.ones(EMBEDDING_DIM, np.float32)
-    Memorystore(client).put_text(MODEL, "horses amidst flowers", TextEmbedding(vector, False))
+    Memorystore(client).put(TEXT, (MODEL, "horses amidst flowers"), TextEmbedding(vector, False))
     return _row(client, "ours, a query", None)
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, pixabay_image
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.clock import SystemClock
 from imagesearch.compose.inference import InferenceProcess
@@ -58,6 +58,9 @@ class ReadyEncoder:
 
     def check(self) -> None:
         """Answer."""
+
+    def close(self) -> None:
+        """Have nothing to let go of."""
 
 
 def unit_vectors(number: int, seed: int) -> Embeddings:
@@ -178,7 +181,7 @@ async def _measure(folder: Path, rounds: int) -> list[Row]:
     catalog = sqlite_catalog(SqliteFile(folder / "catalog.sqlite"), PoolPolicy())
     score = Score(
         catalog=catalog,
-        cache=Memorystore(embedded_client()),
+        cache=InProcessCache(),
         encoder=ReadyEncoder(unit_vectors(1, seed=1)[0]),
         clock=SystemClock(),
         policy=PoolPolicy(),

@@ -60,7 +60,7 @@ class Ours:
     """The use cases `embed` and `score` over the embedded adapters."""
 
     def __init__(self, checkpoint: Path, folder: Path) -> None:
-        from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+        from imagesearch.adapters.caches.in_process import InProcessCache
         from imagesearch.adapters.sqlite import SqliteFile
         from imagesearch.adapters.stores.files import FolderStore
         from imagesearch.clock import SystemClock
@@ -76,7 +76,7 @@ class Ours:
         self._store = FolderStore(folder / "images")
         shared: dict[str, Any] = {
             "catalog": self.catalog,
-            "cache": Memorystore(embedded_client()),
+            "cache": InProcessCache(),
             "encoder": self.encoder,
             "clock": self.clock,
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.images import (
@@ -18,13 +18,15 @@ from imagesearch.domain.images import (
     Image,
     ListedImage,
     Listing,
-    PackedPool,
 )
 from imagesearch.domain.pool_life import Members, Record
 from imagesearch.domain.pools import Pool, SourceOptions
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.wire.messages import Message
 from imagesearch.wire.scoring import ScoreRequest
+
+SlotKey = TypeVar("SlotKey")
+Value = TypeVar("Value")
 
 
 class Clock(Protocol):
@@ -167,44 +169,57 @@ class Library(Protocol):
         """Close what is open."""
 
 
-class PoolCache(Protocol):
+@dataclass(frozen=True)
+class Slot(Generic[SlotKey, Value]):
+    """
+    A kind of value in the cache; `imagesearch/usecases/cache_slots.py` declares them all.
+
+    Attributes:
+        prefix: the first part of its keys, its own.
+        parts: of a key, the further parts.
+        pack: a value as bytes.
+        unpack: those bytes as the value; ValueError when they are damaged or of another version.
+        ttl_seconds: how long a value is kept, unless it is put for another time.
+    """
+
+    prefix: str
+    parts: Callable[[SlotKey], Sequence[str]]
+    pack: Callable[[Value], bytes]
+    unpack: Callable[[bytes], Value]
+    ttl_seconds: float
+
+    def name(self, key: SlotKey) -> bytes:
+        """Return the name of *key* among all slots; any text makes one, a lone surrogate too."""
+        return ":".join((self.prefix, *self.parts(key))).encode("utf-8", "surrogatepass")
+
+
+class Cache(Protocol):
     """Hot copies with a time to live. It may lose anything at any moment and never raises:
     a cache that does not answer behaves as an empty one, and is logged.
     """
 
-    def get_pool(self, pool_id: str, generation: int, model_revision: str) -> PackedPool | None:
-        """Return the packed pool (embeddings went through float16), or None."""
+    def get(self, slot: Slot[SlotKey, Value], key: SlotKey) -> Value | None:
+        """Return the value of *key*, or None; what does not unpack is logged and is None, too."""
 
-    def put_pool(
+    def get_many(self, slot: Slot[SlotKey, Value], keys: Sequence[SlotKey]) -> dict[SlotKey, Value]:
+        """Return the values at hand, by key, in one round trip."""
+
+    def put(
         self,
-        pool_id: str,
-        generation: int,
-        model_revision: str,
-        packed: PackedPool,
-        ttl_seconds: float,
+        slot: Slot[SlotKey, Value],
+        key: SlotKey,
+        value: Value,
+        *,
+        ttl_seconds: float | None = None,
     ) -> None:
-        """Keep a ready generation's *packed* pool for *ttl_seconds*."""
+        """Keep *value* for *ttl_seconds*, those of the slot when None; not at all under 1 ms."""
 
-    def get_state(self, pool_id: str) -> Pool | None:
-        """Return the pool's last noted state, or None."""
+    def drop(self, slot: Slot[SlotKey, Value], keys: Sequence[SlotKey]) -> None:
+        """Forget the values of *keys*, in one round trip."""
 
-    def put_state(self, pool: Pool) -> None:
-        """Note the pool's state for the searches that wait for it."""
 
-    def get_bytes(self, image_ids: Sequence[str]) -> dict[str, bytes]:
-        """Return the bytes at hand, by image_id, in one round trip."""
-
-    def put_bytes(self, image_id: str, data: bytes) -> None:
-        """Keep an image's bytes for the embedder, minutes."""
-
-    def drop_bytes(self, image_ids: Sequence[str]) -> None:
-        """Forget the bytes of images that are embedded."""
-
-    def get_text(self, model_revision: str, text: str) -> TextEmbedding | None:
-        """Return the embedding of a query seen in the last 24 h, or None."""
-
-    def put_text(self, model_revision: str, text: str, embedding: TextEmbedding) -> None:
-        """Keep the embedding of a query for 24 h."""
+class RateLimiter(Protocol):
+    """Buckets of tokens, shared by all who use the limiter."""
 
     def take_token(self, bucket: str, *, limit: int, period_seconds: float) -> float:
         """
@@ -212,7 +227,10 @@ class PoolCache(Protocol):
 
         Returns:
             0.0 when a token was taken, else the seconds until there is one (none was taken).
-            An unreachable cache grants every token.
+            An unreachable limiter grants every token.
+
+        Raises:
+            Bug: a *limit* under 1, or a period of less than a microsecond for each token.
         """
 
 

@@ -80,7 +80,9 @@ def _compose(settings: Settings) -> InferenceProcess:
     return inference.compose(settings, ModelEncoder.load(settings.model))
 
 
-def create_app(process: InferenceProcess, *, patience_seconds: float = PATIENCE_SECONDS) -> Starlette:
+def create_app(
+    process: InferenceProcess, *, patience_seconds: float = PATIENCE_SECONDS
+) -> Starlette:
     """
     Return the ASGI app over *process*.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from imagesearch import telemetry
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
@@ -24,7 +24,7 @@ from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Lis
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.local.embedded.services import sqlite_catalog
-from imagesearch.ports import TextEmbedding
+from imagesearch.ports import Cache, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.pools import Catalog
@@ -90,6 +90,9 @@ class TwinSource:
     failing_seconds: float = 0.0  # how long a download takes to fail
     downloads: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def close(self) -> None:
+        return None
 
     def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         with self.lock:
@@ -172,7 +175,8 @@ class World:
         self.clock = SetClock()
         self.file = SqliteFile(folder / "catalog.sqlite")
         self.catalog = sqlite_catalog(self.file, self.policy)
-        self.cache = Memorystore(embedded_client())
+        self.cache: Cache = InProcessCache()
+        self.limiter: RateLimiter = InProcessLimiter()
         self.store = FolderStore(folder / "images")
         self.source = TwinSource()
         self.encoder = TwinEncoder()
@@ -211,6 +215,7 @@ class World:
         self.search = Search(
             catalog=self.catalog,
             cache=self.cache,
+            limiter=self.limiter,
             publisher=self.outbox,
             scorer=self.score,
             clock=self.clock,
@@ -259,6 +264,6 @@ class World:
 
     def restart(self) -> None:
         """Lose what a process has in memory: cached copies and waiting messages."""
-        self.cache = Memorystore(embedded_client())
+        self.cache, self.limiter = InProcessCache(), InProcessLimiter()
         self.outbox.messages.clear()
         self.assemble()

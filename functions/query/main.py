@@ -134,7 +134,7 @@ def _count_request(request: Request) -> str:
     client = clients.client_of(forwarded, request.remote_addr, settings.trusted_proxies)
     limit = settings.rate_limit_per_minute
     refusal = f"a client may make {limit} requests in a minute"
-    clients.spend(_process.cache, "rate", client, limit, refusal)
+    clients.spend(_process.limiter, "rate", client, limit, refusal)
     telemetry.serve(clients.mark_of(client))
     return client
 

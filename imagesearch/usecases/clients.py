@@ -10,7 +10,7 @@ import ipaddress
 import secrets
 
 from imagesearch.domain.errors import Overloaded
-from imagesearch.ports import PoolCache
+from imagesearch.ports import RateLimiter
 
 _MINUTE_SECONDS = 60.0
 _LONGEST = 64  # characters of what is no address: a proxy of ours may write a word, but no novel
@@ -62,13 +62,15 @@ def mark_of(client: str) -> str:
     return hmac.digest(_MARK_KEY, client.encode("utf-8", "replace"), "sha256").hex()[:16]
 
 
-def spend(cache: PoolCache, kind: str, client: str, limit: int, refusal: str) -> None:
+def spend(limiter: RateLimiter, kind: str, client: str, limit: int, refusal: str) -> None:
     """
     Take one of the *limit* tokens of a *kind* that *client* has each minute.
 
     Raises:
         Overloaded: they are spent, with *refusal* and when there is one again.
     """
-    wait_seconds = cache.take_token(f"{kind}:{client}", limit=limit, period_seconds=_MINUTE_SECONDS)
+    wait_seconds = limiter.take_token(
+        f"{kind}:{client}", limit=limit, period_seconds=_MINUTE_SECONDS
+    )
     if wait_seconds > 0:
         raise Overloaded(refusal, retry_after_seconds=wait_seconds)

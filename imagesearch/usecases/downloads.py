@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.images import ListedImage
-from imagesearch.ports import ImageSource, ImageStore, PoolCache
+from imagesearch.ports import Cache, ImageSource, ImageStore
 from imagesearch.telemetry import stage
+from imagesearch.usecases.cache_slots import BYTES
 from imagesearch.wire.messages import batch_slices
 
 Result = TypeVar("Result")
@@ -42,7 +43,7 @@ class Downloads:
         self,
         source: ImageSource,
         store: ImageStore,
-        cache: PoolCache,
+        cache: Cache,
         *,
         connections: int,
         stopping: threading.Event,
@@ -103,7 +104,7 @@ class Downloads:
             return False
         data = self._download(listed)
         self._store.put(listed.image.object_name, data)
-        self._cache.put_bytes(listed.image.image_id, data)
+        self._cache.put(BYTES, listed.image.image_id, data)
         return True
 
     def _download(self, listed: ListedImage) -> bytes:

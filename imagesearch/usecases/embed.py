@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
-from imagesearch.ports import Clock, Encoder, ImageStore, PoolCache
+from imagesearch.ports import Cache, Clock, Encoder, ImageStore
 from imagesearch.telemetry import stage
+from imagesearch.usecases.cache_slots import BYTES, STATE
 from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import BatchImage, EmbedBatch
 
@@ -35,7 +36,7 @@ class Embed:
     """Embed a batch; running it twice, at once or after a crash gives the same state."""
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
     store: ImageStore
     encoder: Encoder
     clock: Clock
@@ -81,8 +82,8 @@ class Embed:
                 now=self.clock.now(),
             )
         if recorded is not None:
-            self.cache.put_state(recorded)
-        self.cache.drop_bytes([one for one in ids if one not in undone])
+            self.cache.put(STATE, recorded.pool_id, recorded)
+        self.cache.drop(BYTES, [image_id for image_id in ids if image_id not in undone])
         for error in undone.values():
             raise error
         return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
@@ -114,16 +115,16 @@ class Embed:
     @stage("read")
     def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return the bytes of *images* and, for those that are gone, the reasons."""
-        found = self.cache.get_bytes([image.image_id for image in images])
-        missing = [image for image in images if image.image_id not in found]
+        originals = self.cache.get_many(BYTES, [image.image_id for image in images])
+        missing = [image for image in images if image.image_id not in originals]
         for image, data in zip(missing, self._readers.map(self._stored, missing), strict=True):
             if data is not None:
-                found[image.image_id] = data
-        gone = [image for image in missing if image.image_id not in found]
+                originals[image.image_id] = data
+        gone = [image for image in missing if image.image_id not in originals]
         rejections = {
             image.image_id: f"its original {image.object_name} is not stored" for image in gone
         }
-        return found, rejections
+        return originals, rejections
 
     def _stored(self, image: BatchImage) -> bytes | None:
         try:

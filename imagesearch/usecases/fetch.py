@@ -22,8 +22,9 @@ from imagesearch.domain.errors import (
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pool_life import EMBEDDED, PENDING, Members
 from imagesearch.domain.pools import Pool
-from imagesearch.ports import Clock, ImageSource, ImageStore, PoolCache, Publisher
+from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher
 from imagesearch.telemetry import stage, waiting
+from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.downloads import DownloadFailed, Downloads
 from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, batch_slices
@@ -76,7 +77,7 @@ class Fetch:
     """
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
     store: ImageStore
     source: ImageSource
     publisher: Publisher
@@ -94,7 +95,7 @@ class Fetch:
         pool = self.catalog.begin_fetch(job.pool_id, job.generation, self.clock.now())
         if pool is None:
             return FetchReport(outcome="nothing to do")
-        self.cache.put_state(pool)
+        self.cache.put(STATE, pool.pool_id, pool)
         try:
             return self._fetch(job, last_attempt)
         except (SourceRefused, InvalidRequest) as error:  # no retry can help
@@ -256,7 +257,7 @@ class Fetch:
 
     def _note(self, pool: Pool | None) -> None:
         if pool is not None:
-            self.cache.put_state(pool)
+            self.cache.put(STATE, pool.pool_id, pool)
 
 
 @stage("plan")
@@ -284,7 +285,7 @@ class GiveUp:
     """Mark a generation failed whose message ended in the dead-letter topic."""
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
     clock: Clock
 
     def __call__(self, pool_id: str, generation: int, reason: str) -> None:
@@ -296,4 +297,4 @@ class GiveUp:
         """
         pool = self.catalog.fail(pool_id, generation, reason, self.clock.now())
         if pool is not None:
-            self.cache.put_state(pool)
+            self.cache.put(STATE, pool.pool_id, pool)

@@ -17,8 +17,9 @@ from imagesearch.domain.images import PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import Query
 from imagesearch.domain.ranking import SearchHit, direction, top_k
-from imagesearch.ports import Clock, Encoder, PoolCache, ScoreReply, TextEmbedding
+from imagesearch.ports import Cache, Clock, Encoder, ScoreReply, TextEmbedding
 from imagesearch.telemetry import stage
+from imagesearch.usecases.cache_slots import POOL, TEXT
 from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.scoring import ScoreRequest
 
@@ -32,7 +33,7 @@ class Score:
     """Answers score requests; it is the port `Scorer` in process, and the service's `/score`."""
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
     encoder: Encoder
     clock: Clock
     policy: PoolPolicy
@@ -86,10 +87,10 @@ class Score:
             known = self._texts.get(key)
         if known is not None:
             return known
-        text = self.cache.get_text(*key)
+        text = self.cache.get(TEXT, key)
         if text is None:
             text = self.encoder.encode_text(query)
-            self.cache.put_text(*key, text)
+            self.cache.put(TEXT, key, text)
         with self._lock:
             self._texts[key] = text
         return text
@@ -132,7 +133,7 @@ class Score:
         with self._lock:
             packed = self._pools.get(key)
         if packed is None:
-            packed = self.cache.get_pool(*key)
+            packed = self.cache.get(POOL, key)
             complete = packed is not None
             if packed is None:
                 packed, complete = self._from_catalog(*key)
@@ -157,7 +158,8 @@ class Score:
         complete = is_ready and len(packed.images) == generation.embedded
         if complete:
             ttl_seconds = self._seconds_left(generation)
-            self.cache.put_pool(pool_id, number, model_revision, packed, ttl_seconds)
+            key = (pool_id, number, model_revision)
+            self.cache.put(POOL, key, packed, ttl_seconds=ttl_seconds)
         return packed, complete
 
     def _seconds_left(self, generation: Generation) -> float:

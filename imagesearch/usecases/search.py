@@ -26,9 +26,10 @@ from imagesearch.domain.pools import (
 )
 from imagesearch.domain.queries import SearchRequest
 from imagesearch.domain.ranking import SearchHit
-from imagesearch.ports import Clock, PoolCache, Publisher, Scorer, ScoreReply
+from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer, ScoreReply
 from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
+from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import FetchJob
 from imagesearch.wire.scoring import ScoreRequest
@@ -80,7 +81,8 @@ class Search:
     """
 
     catalog: Catalog
-    cache: PoolCache
+    cache: Cache
+    limiter: RateLimiter
     publisher: Publisher
     scorer: Scorer
     clock: Clock
@@ -135,7 +137,7 @@ class Search:
     @stage("pool")
     def _request_pool(self, key: PoolKey, client: str | None) -> Pool:
         now = self.clock.now()
-        noted = self.cache.get_state(key.pool_id)
+        noted = self.cache.get(STATE, key.pool_id)
         if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
             return noted
         pool = self._known(key.pool_id, noted)
@@ -146,7 +148,7 @@ class Search:
             return self._aside(pool, lambda: self._begin(key, pool, client)) or pool
         if pool.is_fresh(now, self.policy.max_age_seconds):
             # Only what is ready: a state on its way would undo a later note of the fetcher.
-            self.cache.put_state(pool)
+            self.cache.put(STATE, pool.pool_id, pool)
         return pool
 
     def _known(self, pool_id: str, noted: Pool | None) -> Pool | None:
@@ -173,7 +175,7 @@ class Search:
 
     def _create(self, key: PoolKey, known: Pool | None, client: str | None) -> PoolRequest:
         now = self.clock.now()
-        noted = self.cache.get_state(key.pool_id)
+        noted = self.cache.get(STATE, key.pool_id)
         if noted is not None and not self._is_due(noted, now):
             # Of many simultaneous searches only the first is counted.
             return PoolRequest(noted, created=False)
@@ -181,11 +183,11 @@ class Search:
         if client is not None and is_new:
             limit = self.new_keywords_per_minute
             refusal = f"a client may ask for {limit} new keywords in a minute; known ones go on"
-            clients.spend(self.cache, "new", client, limit, refusal)
+            clients.spend(self.limiter, "new", client, limit, refusal)
         requested = self.catalog.request_pool(key, now)
         if requested.created:
             # Before the job: after it the fetcher's own notes must not be undone.
-            self.cache.put_state(requested.pool)
+            self.cache.put(STATE, key.pool_id, requested.pool)
         return requested
 
     def _aside(self, pool: Pool, begin: Callable[[], Pool]) -> Pool | None:
@@ -194,7 +196,8 @@ class Search:
 
     def publish_job(self, pool: Pool) -> None:
         """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
-        self.cache.put_state(pool)  # first: the fetcher's own notes must not be undone
+        # First: the fetcher's own notes must not be undone.
+        self.cache.put(STATE, pool.pool_id, pool)
         self._publish(pool)
 
     @stage("publish")
@@ -244,7 +247,7 @@ class Search:
         while not _is_settled(pool) and (now := self.clock.monotonic()) < deadline:
             self.clock.sleep(min(_POLL_SECONDS, deadline - now))
             if self.clock.monotonic() - looked_at < _CATALOG_POLL_SECONDS:
-                pool = self.cache.get_state(pool.pool_id) or self.pool(pool.pool_id)
+                pool = self.cache.get(STATE, pool.pool_id) or self.pool(pool.pool_id)
             else:
                 pool, looked_at = self.pool(pool.pool_id), self.clock.monotonic()
         return pool

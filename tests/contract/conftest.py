@@ -21,7 +21,8 @@ import pytest
 import redis
 import requests
 
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
+from imagesearch.adapters.caches.memorystore import Memorystore
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
@@ -29,7 +30,7 @@ from imagesearch.adapters.stores.gcs import GcsStore
 from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.services import sqlite_catalog
-from imagesearch.ports import ImageStore, PoolCache
+from imagesearch.ports import Cache, ImageStore, RateLimiter
 from imagesearch.usecases.pools import Catalog
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
 
@@ -169,18 +170,23 @@ def _wait_for_redis(socket: str) -> None:
                 return
 
 
-@pytest.fixture(params=["fakeredis", pytest.param("redis-server", marks=pytest.mark.slow)])
-def redis_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
-    """An empty Redis: in process, or a real server."""
-    if request.param == "fakeredis":
-        client = embedded_client()
-    else:
-        client = redis.Redis(unix_socket_path=request.getfixturevalue("redis_server"))
+@pytest.fixture
+def redis_client(redis_server: str) -> Iterator[redis.Redis]:
+    """An empty Redis on a real server."""
+    with redis.Redis(unix_socket_path=redis_server) as client:
         client.flushall()
-    with client:
         yield client
 
 
-@pytest.fixture
-def pool_cache(redis_client: redis.Redis) -> PoolCache:
-    return Memorystore(redis_client)
+@pytest.fixture(params=["in process", pytest.param("redis-server", marks=pytest.mark.slow)])
+def cache(request: pytest.FixtureRequest) -> Cache:
+    if request.param == "in process":
+        return InProcessCache()
+    return Memorystore(request.getfixturevalue("redis_client"))
+
+
+@pytest.fixture(params=["in process", pytest.param("redis-server", marks=pytest.mark.slow)])
+def limiter(request: pytest.FixtureRequest) -> RateLimiter:
+    if request.param == "in process":
+        return InProcessLimiter()
+    return Memorystore(request.getfixturevalue("redis_client"))

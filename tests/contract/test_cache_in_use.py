@@ -1,4 +1,4 @@
-"""The cache under its use cases and under several processes, on each Redis there is."""
+"""Memorystore under the use cases and under several processes, on a real Redis."""
 
 from __future__ import annotations
 

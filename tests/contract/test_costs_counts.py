@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.compose.cloud import firestore_catalog
@@ -139,7 +139,7 @@ def test_a_keyword_that_is_a_day_old_makes_what_the_table_says(world: Metered) -
 
 def test_a_warm_search_reads_the_state_once_when_nobody_noted_it(world: Metered) -> None:
     world.search_once()
-    world.search = replace(world.search, cache=Memorystore(embedded_client()))  # it was forgotten
+    world.search = replace(world.search, cache=InProcessCache())  # it was forgotten
     assert world.search_once() == counted("warm")
 
 

@@ -27,24 +27,20 @@ import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from imagesearch.adapters.caches.memorystore import (
-    SETS_A_SWEEP,
-    Memorystore,
-    connect,
-    embedded_client,
-)
+from imagesearch.adapters.caches.memorystore import Memorystore, connect
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Credit, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolState, SourceOptions
 from imagesearch.ports import TextEmbedding
+from imagesearch.usecases.cache_slots import BYTES, POOL, STATE, TEXT
 from tests.emulators import free_port, running
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 MODEL = "model@1"
 IMAGE = Image("pixabay-1", "pixabay-1.jpg", "https://x/1", 640, 427, Credit("u", "Pixabay"), ("a",))
 PACKED = PackedPool((IMAGE,), np.array([[0.6, 0.8]], np.float32))
-POOL = Pool("id", "horse", SourceOptions(), Generation(1, PoolState.REQUESTED, NOW))
-TEXT = TextEmbedding(np.array([0.6, -0.8], np.float32), truncated=True)
+POOL_STATE = Pool("id", "horse", SourceOptions(), Generation(1, PoolState.REQUESTED, NOW))
+TEXT_EMBEDDING = TextEmbedding(np.array([0.6, -0.8], np.float32), truncated=True)
 # sha256 of "a red circle", its first 32 digits, from sha256sum
 TEXT_KEY = "text:model@1:a1e4a280d27cad5b1aa05b230031f649"
 
@@ -52,10 +48,10 @@ TEXT_KEY = "text:model@1:a1e4a280d27cad5b1aa05b230031f649"
 def fill(client: redis.Redis) -> Memorystore:
     """Put one value of every kind."""
     cache = Memorystore(client)
-    cache.put_pool("id", 1, MODEL, PACKED, 3600.0)
-    cache.put_state(POOL)
-    cache.put_bytes("pixabay-1", b"jpeg")
-    cache.put_text(MODEL, "a red circle", TEXT)
+    cache.put(POOL, ("id", 1, MODEL), PACKED, ttl_seconds=3600.0)
+    cache.put(STATE, POOL_STATE.pool_id, POOL_STATE)
+    cache.put(BYTES, "pixabay-1", b"jpeg")
+    cache.put(TEXT, (MODEL, "a red circle"), TEXT_EMBEDDING)
     cache.take_token("quota:pixabay", limit=100, period_seconds=60.0)
     cache.take_token("rate:1.2.3.4", limit=600, period_seconds=60.0)
     return cache
@@ -79,7 +75,7 @@ def test_the_keys_and_their_times_to_live_are_those_of_the_design(
         assert seconds * 1000 - 5000 < client.pttl(key) <= seconds * 1000
 
 
-def test_the_values_are_those_bytes_on_every_redis(redis_client: redis.Redis) -> None:
+def test_the_bytes_in_redis_are_those_of_the_design(redis_client: redis.Redis) -> None:
     fill(redis_client)
     client: Any = redis_client
     metadata = (
@@ -119,13 +115,15 @@ def damages(value: bytes) -> Iterator[bytes]:
     yield b"garbage" * 1000
 
 
-def test_a_damaged_packed_pool_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
-    client: Any = embedded_client()
+def test_a_damaged_packed_pool_is_ignored(
+    redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    client: Any = redis_client
     cache = fill(client)
     for damaged in damages(client.get("pool:id:1:model@1")):
         caplog.clear()
         client.set("pool:id:1:model@1", damaged)
-        assert cache.get_pool("id", 1, MODEL) is None
+        assert cache.get(POOL, ("id", 1, MODEL)) is None
         assert "pool:id:1:model@1" in caplog.text
 
 
@@ -143,33 +141,37 @@ def test_a_damaged_packed_pool_is_ignored(caplog: pytest.LogCaptureFixture) -> N
         pool_content(b'[{"a": 12}]', 1, 1),
     ],
 )
-def test_a_well_sealed_pool_that_makes_no_sense_is_ignored(content: bytes) -> None:
-    client: Any = embedded_client()
+def test_a_well_sealed_pool_that_makes_no_sense_is_ignored(
+    redis_client: redis.Redis, content: bytes
+) -> None:
+    client: Any = redis_client
     client.set("pool:id:1:model@1", sealed(content))
-    assert Memorystore(client).get_pool("id", 1, MODEL) is None
+    assert Memorystore(client).get(POOL, ("id", 1, MODEL)) is None
 
 
-def test_a_damaged_text_is_ignored() -> None:
-    client: Any = embedded_client()
+def test_a_damaged_text_is_ignored(redis_client: redis.Redis) -> None:
+    client: Any = redis_client
     cache = fill(client)
     for damaged in [*damages(client.get(TEXT_KEY)), sealed(b""), sealed(b"\x00\x01")]:
         client.set(TEXT_KEY, damaged)
-        assert cache.get_text(MODEL, "a red circle") is None
+        assert cache.get(TEXT, (MODEL, "a red circle")) is None
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"null", b"\xff", b'{"pool_id": 1', b"[" * 10_000])
-def test_a_damaged_state_is_ignored(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    client: Any = embedded_client()
+def test_a_damaged_state_is_ignored(
+    redis_client: redis.Redis, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    client: Any = redis_client
     client.set("state:id", value)
-    assert Memorystore(client).get_state("id") is None
+    assert Memorystore(client).get(STATE, "id") is None
     assert "state:id" in caplog.text
 
 
-def test_a_state_with_a_key_of_a_later_version_is_read() -> None:
-    client: Any = embedded_client()
+def test_a_state_with_a_key_of_a_later_version_is_read(redis_client: redis.Redis) -> None:
+    client: Any = redis_client
     cache = fill(client)
     client.set("state:id", b'{"later":1,' + client.get("state:id")[1:])
-    assert cache.get_state("id") == POOL
+    assert cache.get(STATE, "id") == POOL_STATE
 
 
 def test_a_bucket_with_garbage_in_it_is_a_full_one(redis_client: redis.Redis) -> None:
@@ -199,10 +201,10 @@ def test_a_key_of_another_type_looks_like_an_empty_cache(redis_client: redis.Red
 
 
 def assert_empty(cache: Memorystore) -> None:
-    assert cache.get_pool("id", 1, MODEL) is None
-    assert cache.get_state("id") is None
-    assert cache.get_bytes(["pixabay-1"]) == {}
-    assert cache.get_text(MODEL, "a red circle") is None
+    assert cache.get(POOL, ("id", 1, MODEL)) is None
+    assert cache.get(STATE, "id") is None
+    assert cache.get_many(BYTES, ["pixabay-1"]) == {}
+    assert cache.get(TEXT, (MODEL, "a red circle")) is None
     assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
     assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
 
@@ -264,41 +266,6 @@ def _answer_all(listener: socket.socket, answer: bytes) -> None:
             one.close()
 
 
-def test_an_incident_is_logged_when_it_begins_and_when_it_ends(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO)
-    client = embedded_client()
-    server = client.connection_pool.connection_kwargs["server"]
-    cache = fill(client)
-    for is_up in [False, False, True, True, False, True]:
-        server.connected = is_up
-        assert (cache.get_state("id") is not None) == is_up
-    messages = [record.getMessage() for record in caplog.records]
-    # The second incident came within the minute of the first.
-    assert [message[:27] for message in messages] == [
-        "the cache does not answer, ",
-        "the cache answers again",
-    ]
-
-
-def test_the_embedded_redis_does_not_keep_what_has_expired() -> None:
-    client = embedded_client()
-    server = client.connection_pool.connection_kwargs["server"]
-    for n in range(100):
-        client.set(f"bytes:{n}", b"x", px=20)
-    time.sleep(0.03)
-    for n in range(SETS_A_SWEEP):
-        client.set(f"bytes:later-{n}", b"x", px=60_000)
-    # Every command that asks sweeps first, so only the dictionary itself can tell.
-    assert len(server.dbs[0]._dict) == SETS_A_SWEEP
-
-
-def test_embedded_clients_share_nothing() -> None:
-    embedded_client().set("key", b"value")
-    assert embedded_client().get("key") is None
-
-
 # A tag list of Pixabay's has some 3 to 20 of such words; the image's page is named by the first.
 TAGS = (
     "horse pony mare stallion meadow flowers mountain landscape sunset nature animal wildlife "
@@ -328,10 +295,10 @@ def test_a_pool_of_200_images_takes_at_most_1600_bytes_an_image(
         client.flushall()
         model = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K@8a5c2f6d/1"
         cache = Memorystore(client)
-        cache.put_pool("0" * 32, 1, model, PackedPool(images, rows), 3600.0)
+        cache.put(POOL, ("0" * 32, 1, model), PackedPool(images, rows), ttl_seconds=3600.0)
         (key,) = client.keys("pool:*")
         used_bytes, value_bytes = client.memory_usage(key, samples=0), client.strlen(key)
-        found = cache.get_pool("0" * 32, 1, model)
+        found = cache.get(POOL, ("0" * 32, 1, model))
     assert found is not None
     assert found.images == images
     with capsys.disabled():
@@ -361,8 +328,8 @@ def start(redis_server: str) -> Start:
 
 
 def assert_works(cache: Memorystore) -> None:
-    cache.put_state(POOL)
-    assert cache.get_state("id") == POOL
+    cache.put(STATE, POOL_STATE.pool_id, POOL_STATE)
+    assert cache.get(STATE, "id") == POOL_STATE
 
 
 def test_the_auth_string_opens_a_server_that_asks_for_it(start: Start) -> None:
@@ -482,7 +449,7 @@ def test_a_dead_server_costs_milliseconds_and_is_used_again_when_it_is_back(
             assert_works(cache)
         assert seconds_of(lambda: assert_empty(cache)) < 0.1
         with start(port):
-            assert cache.get_state("id") is None  # what was kept is gone
+            assert cache.get(STATE, "id") is None  # what was kept is gone
             assert_works(cache)
     messages = [record.getMessage()[:23] for record in caplog.records]
     assert messages == ["the cache does not answ", "the cache answers again"]
@@ -497,7 +464,7 @@ def test_a_server_that_hangs_is_waited_for_once_in_a_second(start: Start) -> Non
         assert seconds_of(lambda: assert_empty(cache)) < 0.1
         process.send_signal(signal.SIGCONT)
         time.sleep(1.0)
-        assert cache.get_state("id") == POOL
+        assert cache.get(STATE, "id") == POOL_STATE
 
 
 def test_an_address_that_does_not_answer_is_waited_for_once_in_a_second() -> None:
@@ -519,7 +486,7 @@ def test_a_connection_that_broke_while_it_was_idle_is_replaced(
         cache = fill(client)
         with redis.Redis(port=port) as other:
             assert other.client_kill_filter(_type="normal", skipme=True) == 1
-        assert cache.get_state("id") == POOL
+        assert cache.get(STATE, "id") == POOL_STATE
     assert caplog.records == []
 
 
@@ -539,31 +506,22 @@ def test_a_connection_that_breaks_during_a_command_is_replaced(start: Start) -> 
         assert answer.result(timeout=5) == (b"list", b"value")
 
 
-def test_the_embedded_cache_keeps_to_its_bytes_and_what_was_used_last() -> None:
-    client: Any = embedded_client(max_bytes=100_000)
-    cache = Memorystore(client)
-    for number in range(500):
-        cache.put_bytes(f"image-{number}", bytes(2_000))
-        cache.get_text("m", "a query that is asked again and again")
-        if number == 0:
-            text = TextEmbedding(np.zeros(8, np.float32), truncated=False)
-            cache.put_text("m", "a query that is asked again and again", text)
-    assert 10 < client.dbsize() < 50
-    assert cache.get_text("m", "a query that is asked again and again") is not None
-    assert cache.get_bytes(["image-0", "image-499"]).keys() == {"image-499"}
-
-
-def test_what_is_dropped_makes_room_in_the_embedded_cache() -> None:
-    cache = Memorystore(embedded_client(max_bytes=10_000))
-    cache.put_bytes("kept", bytes(2_000))
-    for number in range(50):
-        cache.put_bytes(f"image-{number}", bytes(2_000))
-        cache.drop_bytes([f"image-{number}"])
-    assert cache.get_bytes(["kept"]).keys() == {"kept"}
-
-
-def test_a_value_larger_than_the_embedded_cache_is_not_kept() -> None:
-    client: Any = embedded_client(max_bytes=10_000)
-    cache = Memorystore(client)
-    cache.put_bytes("large", bytes(20_000))
-    assert client.dbsize() == 0
+def test_an_incident_is_logged_when_it_begins_and_when_it_ends(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    with closing(connect("127.0.0.1", port)) as client:
+        cache = Memorystore(client)
+        for _ in range(3):
+            with start(port):
+                assert_works(cache)
+                assert_works(cache)
+            for _ in range(2):
+                assert cache.get(STATE, "id") is None
+    messages = [record.getMessage() for record in caplog.records]
+    # The later incidents came within the minute of the first.
+    assert [message[:27] for message in messages] == [
+        "the cache does not answer, ",
+        "the cache answers again",
+    ]

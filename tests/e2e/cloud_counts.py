@@ -210,10 +210,10 @@ def faulty_cloud(**settings: str) -> Iterator[FaultyCloud]:
             child = stack.children[name]
             tell(child, FIRESTORE_EMULATOR_HOST=firestore.address, GALLERY_URL=gallery.url)
         stack.start()
-        settings = _settings(stack, gallery)
-        services = _services(settings, stack.emulator_environment)
+        own_settings = _settings(stack, gallery)
+        services = _services(own_settings, stack.emulator_environment)
         opened.callback(services.catalog.close)
-        yield FaultyCloud(stack, gallery, firestore, pubsub, settings, services)
+        yield FaultyCloud(stack, gallery, firestore, pubsub, own_settings, services)
 
 
 def tell(child: Child, **environment: str) -> None:

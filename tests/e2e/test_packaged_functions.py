@@ -160,7 +160,7 @@ def test_the_packaged_query_function_is_alive_and_names_what_it_lacks(query: Ins
 def test_the_packaged_query_function_begins_a_pool_in_firestore_and_pubsub(
     query: Installed, emulators: Mapping[str, str]
 ) -> None:
-    """With a cache of its own, as no REDIS_HOST is set: fakeredis runs the Lua of the quota."""
+    """With a cache and a limiter of its own, as no REDIS_HOST is set."""
     with query.served(**emulators) as url:
         search = requests.get(f"{url}/search?t=horse&s_query=a+horse&wait=0", timeout=30)
         assert search.status_code == 202, search.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessLimiter
 from imagesearch.domain.errors import Overloaded
 from imagesearch.usecases.clients import client_of, mark_of, spend
 
@@ -64,11 +64,11 @@ def test_a_mark_tells_clients_apart_and_is_no_hash_that_can_be_tried_out() -> No
 
 
 def test_what_is_spent_of_one_kind_is_left_of_another_and_to_others() -> None:
-    cache = Memorystore(embedded_client())
+    limiter = InProcessLimiter()
     for _ in range(2):
-        spend(cache, "rate", "a", 2, "too often")
+        spend(limiter, "rate", "a", 2, "too often")
     with pytest.raises(Overloaded, match="too often") as caught:
-        spend(cache, "rate", "a", 2, "too often")
+        spend(limiter, "rate", "a", 2, "too often")
     assert 29 < (caught.value.retry_after_seconds or 0) <= 30
-    spend(cache, "new", "a", 2, "too often")
-    spend(cache, "rate", "b", 2, "too often")
+    spend(limiter, "new", "a", 2, "too often")
+    spend(limiter, "rate", "b", 2, "too often")

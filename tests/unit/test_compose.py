@@ -14,7 +14,7 @@ from imagesearch.adapters.caches.memorystore import Memorystore
 from imagesearch.clock import SystemClock
 from imagesearch.compose import cloud, fetch, inference, query
 from imagesearch.compose.start import hosted_by, process_of, start
-from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.errors import InvalidRequest, Overloaded
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.settings import Settings, load_settings
 from imagesearch.sources.pixabay import PIXABAY
@@ -84,19 +84,19 @@ def test_cache_and_limiter_are_memorystore_where_there_is_one() -> None:
 
 
 def test_the_quota_is_that_of_the_source() -> None:
-    class Buckets:
-        taken: list[tuple[str, int, float]] = []
+    taken: list[tuple[str, int, float]] = []
 
+    class Buckets:
         def take_token(self, bucket: str, *, limit: int, period_seconds: float) -> float:
-            self.taken.append((bucket, limit, period_seconds))
+            taken.append((bucket, limit, period_seconds))
             return 7.0  # longer than it waits
 
     source = fetch.source_of(load_settings(**CLOUD), Buckets(), SystemClock())
     settings = load_settings(**CLOUD)
-    with pytest.raises(Exception, match="rate limit|quota"):
+    with pytest.raises(Overloaded, match="rate limit"):
         next(source.pages("horse", settings.source_options))
     quota = PIXABAY.quota
-    assert Buckets.taken == [("quota:pixabay", quota.requests, quota.period_seconds)]
+    assert taken == [("quota:pixabay", quota.requests, quota.period_seconds)]
     source.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessLimiter
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolKey, SourceOptions
@@ -261,8 +261,8 @@ def test_the_largest_durations_and_rates_are_worked_with(tmp_path: Path) -> None
     assert failed is not None
     assert failed.due_generation(now, settings.policy) is None
     limit = settings.rate_limit_per_minute
-    cache = Memorystore(embedded_client())
-    assert cache.take_token("rate:x", limit=limit, period_seconds=60) == 0.0
+    limiter = InProcessLimiter()
+    assert limiter.take_token("rate:x", limit=limit, period_seconds=60) == 0.0
 
 
 @pytest.mark.parametrize("colors", ["blue,red", "red,red", "grayscale"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.adapters.caches.memorystore import Memorystore, embedded_client
+from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import RejectedImage, Unavailable
 from imagesearch.domain.images import ListedImage
@@ -72,7 +72,7 @@ def downloads(
     source: TwinSource, store: WatchedStore, connections: int = 4
 ) -> Iterator[tuple[Downloads, threading.Event]]:
     stopping = threading.Event()
-    cache = Memorystore(embedded_client())
+    cache = InProcessCache()
     begun = Downloads(source, store, cache, connections=connections, stopping=stopping)
     try:
         yield begun, stopping

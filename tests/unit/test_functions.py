@@ -49,7 +49,7 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         settings=settings,
         clock=world.clock,
         catalog=world.catalog,
-        cache=world.cache,
+        limiter=world.limiter,
         check=world.catalog.check,
         search=world.search,
         fetch=world.fetch,

@@ -40,17 +40,21 @@ def closed(services: EmbeddedServices) -> None:
     services.catalog.close()
 
 
-def overwritten(services: EmbeddedServices) -> None:
-    services.catalog.close()
-    del services.catalog, services._catalog_file
-    (services.settings.data_dir / "catalog.sqlite").write_bytes(b"no database" * 1000)
+def replaced(services: EmbeddedServices) -> None:
+    removed(services).write_bytes(b"no database" * 1000)
 
 
 def of_another_version(services: EmbeddedServices) -> None:
-    services.catalog.close()
-    del services.catalog, services._catalog_file
-    with closing(sqlite3.connect(services.settings.data_dir / "catalog.sqlite")) as raw:
+    with closing(sqlite3.connect(removed(services))) as raw:
         raw.execute("PRAGMA user_version = 7")
+
+
+def removed(services: EmbeddedServices) -> Path:
+    """Return the path of the catalog's file, which is there no longer."""
+    path = services.settings.data_dir / "catalog.sqlite"
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return path
 
 
 def without_its_tables(services: EmbeddedServices) -> None:
@@ -61,7 +65,7 @@ def without_its_tables(services: EmbeddedServices) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [closed, overwritten, of_another_version, without_its_tables],
+    [closed, replaced, of_another_version, without_its_tables],
     ids=lambda do: do.__name__,
 )
 def test_a_broken_catalog_is_told_without_its_folder_which_the_log_has(

@@ -14,6 +14,7 @@ import pytest
 
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
 from imagesearch.domain.pools import Pool
+from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.search import SearchAnswer
 from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from tests.world import World
@@ -172,7 +173,8 @@ def test_a_new_keyword_waits_for_its_publisher(world: World) -> None:
 
 def test_a_stale_pool_is_answered_from_its_note_when_the_catalog_is_silent(world: World) -> None:
     stale_pool(world)
-    world.cache.put_state(stale := known(world.ask().pool))
+    stale = known(world.ask().pool)
+    world.cache.put(STATE, stale.pool_id, stale)
     world.catalog.close()
     assert_shows(world.ask(), 5)
     assert world.ask().pool == stale

@@ -1,1 +1,1 @@
-"""The port `PoolCache`, a file a vendor."""
+"""The ports `Cache` and `RateLimiter`, a file a vendor."""

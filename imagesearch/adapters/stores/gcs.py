@@ -52,7 +52,8 @@ class GcsStore:
     """
     The port `ImageStore` over the `google.cloud.storage.Bucket` that *open_bucket* returns.
 
-    That is called when the bucket is first needed: the SDK takes a while to import. An object is one upload with its checksum: it is whole or not there.
+    That is called when the bucket is first needed: the SDK takes a while to import. An object is
+    one upload with its checksum: it is whole or not there.
 
     Args:
         total_seconds: how long a call may go on trying again; a single try waits as long, but

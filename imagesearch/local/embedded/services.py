@@ -116,7 +116,6 @@ class EmbeddedServices:
 
     def close(self) -> None:
         """Close what was opened."""
-        self.bus.close()
         self.source.close()
         self.catalog.close()
 

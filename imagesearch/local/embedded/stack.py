@@ -75,7 +75,9 @@ class Stack:
         bus.subscribe(FetchJob.topic, fetching, workers=2, max_waiting=MAX_JOBS)
         # Two, so that the next batch is read and decoded while the model is at work on this one.
         bus.subscribe(
-            EmbedBatch.topic, _asgi_endpoint(create_app(services.inference), "/events/embed"), workers=2
+            EmbedBatch.topic,
+            _asgi_endpoint(create_app(services.inference), "/events/embed"),
+            workers=2,
         )
         bus.subscribe_dead_letters(_wsgi_endpoint(fetch, "/dead-letter"))
 
