@@ -11,17 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cloud_environment import CLOUD
 from tests.unit.test_architecture import HEAVY
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {
-    "EDITION": "cloud",
-    "GOOGLE_CLOUD_PROJECT": "test-project",
-    "IMAGES_BUCKET": "images",
-    "SCORER_URL": "http://127.0.0.1:9",
-    "PIXABAY_API_KEY": "key",
-    "REDIS_HOST": "127.0.0.1",
-}
 FORBIDDEN = (*HEAVY, "numpy", "starlette")
 
 # The CPU that the interpreter itself took is in it, as it is in a cold start.
@@ -33,7 +26,7 @@ print(json.dumps({"cpu_seconds": time.process_time(), "modules": sorted(sys.modu
 
 def report_of(code: str) -> tuple[float, list[str]]:
     """Run *code* in a process of the cloud edition; return its CPU seconds and its modules."""
-    env = {"PATH": os.environ["PATH"], **ENVIRONMENT}
+    env = {"PATH": os.environ["PATH"], **CLOUD, "REDIS_HOST": "127.0.0.1"}
     run = subprocess.run(
         [sys.executable, "-c", code + REPORT],
         cwd=ROOT,

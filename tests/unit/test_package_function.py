@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cloud_environment import CLOUD
 from tools.package_function import FUNCTIONS, CannotPackage, package, reached
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +87,7 @@ assert all(pathlib.Path(one.__file__).is_relative_to(pathlib.Path.cwd()) for one
 @each_function
 def test_everything_in_an_unpacked_zip_imports_from_it_alone(function: str, tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(package(function))).extractall(tmp_path)
-    subprocess.run([sys.executable, "-I", "-c", EVERYTHING], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-I", "-c", EVERYTHING], cwd=tmp_path, env=CLOUD, check=True)
 
 
 # The same everywhere

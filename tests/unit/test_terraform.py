@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -171,7 +171,9 @@ def test_a_service_is_given_the_settings_that_it_reads_and_nothing_else(
 
 
 @pytest.mark.parametrize("service", DOORS)
-def test_what_a_service_is_given_is_valid(service: str, full: Applied) -> None:
+def test_what_a_service_is_given_is_valid(
+    service: str, full: Applied, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in environment_of(service, full).items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
