@@ -12,8 +12,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,8 +150,8 @@ def test_its_environment_sees_the_zip_and_nothing_of_the_project(
 def test_the_packaged_query_function_is_alive(query: Installed) -> None:
     with query.served() as url:
         alive = requests.get(f"{url}/alive", timeout=20)
-        # Its control socket is not where that of another gunicorn is.
-        assert (query.folder.parent / "gunicorn.ctl").is_socket()
+        # Its control socket, which comes later, is not where that of another gunicorn is.
+        wait_for(lambda: (query.folder.parent / "gunicorn.ctl").is_socket())
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
 
 
@@ -173,6 +174,13 @@ def test_the_packaged_query_function_begins_a_pool_in_firestore_and_pubsub(
         assert search.status_code == 202, search.text
         pool = requests.get(url + search.headers["Location"], timeout=30)
     assert pool.json()["state"] == "requested"
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
 
 
 def push(url: str, data: str) -> int:
