@@ -47,10 +47,17 @@ KEYWORD = "horse"
 ROUNDS = 3
 GIVE_UP_SECONDS = 60.0
 
+SETTINGS = {
+    "EDITION": "cloud",
+    "GOOGLE_CLOUD_PROJECT": PROJECT,
+    "IMAGES_BUCKET": "images",
+    "PIXABAY_API_KEY": "none",
+}
+
 # What a process loads until it can answer each kind of request, one after the other.
 STAGES = {
     "functions-framework (Flask, werkzeug)": "import functions_framework",
-    "functions/query and its settings": "import main",
+    "functions/query, put together": "import main",
     "Redis client": "import imagesearch.adapters.caches.memorystore",
     "scorer's HTTP client": "import imagesearch.adapters.scorers.cloud_run, urllib3",
     "Firestore client": "import imagesearch.adapters.firestore, google.cloud.firestore",
@@ -104,7 +111,7 @@ def _printed(code: str, folder: Path) -> list[float]:
     run = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", code],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "EDITION": "cloud"},
+        env={"PATH": os.environ["PATH"], **SETTINGS, "SCORER_URL": f"http://{HOST}:9"},
         capture_output=True,
         text=True,
         check=True,
@@ -166,10 +173,7 @@ def backends() -> Iterator[dict[str, str]]:
         _note_ready_pool(redis)
         yield {
             "PATH": os.environ["PATH"],
-            "EDITION": "cloud",
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
-            "IMAGES_BUCKET": "images",
-            "PIXABAY_API_KEY": "none",
+            **SETTINGS,
             "SCORER_URL": stack.enter_context(scorer()),
             "REDIS_HOST": HOST,
             "REDIS_PORT": str(redis.port),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
@@ -32,8 +32,9 @@ from imagesearch.compose.inference import InferenceProcess
 from imagesearch.compose.start import start
 from imagesearch.deployment.topics import PATIENCE_SECONDS
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
-from imagesearch.doors import http_api, push
+from imagesearch.doors import push
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies
+from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
 from imagesearch.ports import ScoreReply
 from imagesearch.settings import Settings
 from imagesearch.usecases.embed import EmbedReport
@@ -266,17 +267,18 @@ def _kind(path: str) -> str:
 def _answer_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
     telemetry.note_error(error)
-    return JSONResponse(http_api.error_json(error), error.status, http_api.retry_after(error))
+    return _response(answer_of(error))
 
 
 def _answer_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(
-        error.status_code, "http_error"
-    )
-    body = {"error": {"code": code, "message": str(error.detail)}}
-    telemetry.note(outcome=code)
-    return JSONResponse(body, error.status_code, dict(error.headers or {}))
+    answer = refusal(error.status_code, str(error.detail))
+    telemetry.note(outcome=answer.code)
+    return _response(answer, error.headers)
+
+
+def _response(answer: ErrorAnswer, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(answer.body, answer.status, {**answer.headers, **(headers or {})})
 
 
 _ANSWERS: dict[type[Exception], _Answer] = {
@@ -296,4 +298,4 @@ def _on_the_loop(answer: _Answer) -> Callable[[Request, Exception], Awaitable[Re
 
 def _answer_bug(request: Request, error: Exception) -> Response:
     logger.error("%s: a bug", request.url.path, exc_info=error)
-    return _answer_error(request, Bug("something went wrong in here; it is logged"))
+    return _answer_error(request, Bug(BUG_MESSAGE))

@@ -18,6 +18,7 @@ from imagesearch.compose.query import compose
 from imagesearch.compose.start import process_of
 from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound
 from imagesearch.doors import http_api, wsgi
+from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
 from imagesearch.usecases import clients
 from imagesearch.usecases.search import SearchAnswer
 
@@ -52,7 +53,7 @@ def _guarded(request: Request) -> Response:
         response = _answer(request)
     except Exception:  # the door: a bug is logged and answered in JSON
         logger.exception("%s %s: a bug", request.method, request.path)
-        response = _error(Bug("something went wrong in here; it is logged"))
+        response = _error(Bug(BUG_MESSAGE))
     return _allow_origin(response, request.headers.get("Origin"), _process.settings.origins)
 
 
@@ -65,7 +66,9 @@ def _answer(request: Request) -> Response:
         }
         return Response(status=204, headers={"Allow": ALLOW, **headers})
     if request.method not in METHODS:
-        return _refuse(405, "method_not_allowed", f"{request.method} is none of {ALLOW}")
+        refused = refusal(405, f"{request.method} is none of {ALLOW}")
+        telemetry.note(outcome=refused.code)
+        return _refuse(refused, {"Allow": ALLOW})
     try:
         return _route(request)
     except ImageSearchError as error:
@@ -147,13 +150,11 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 
 def _error(error: ImageSearchError) -> Response:
     telemetry.note_error(error)
-    return _json(http_api.error_json(error), error.status, http_api.retry_after(error))
+    return _refuse(answer_of(error))
 
 
-def _refuse(status: int, code: str, message: str) -> Response:
-    headers = {"Allow": ALLOW} if status == 405 else {}
-    telemetry.note(outcome=code)
-    return _json({"error": {"code": code, "message": message}}, status, headers)
+def _refuse(answer: ErrorAnswer, headers: dict[str, str] | None = None) -> Response:
+    return Response(answer.body, answer.status, {**answer.headers, **(headers or {})})
 
 
 def _allow_origin(response: Response, origin: str | None, allowed: frozenset[str]) -> Response:

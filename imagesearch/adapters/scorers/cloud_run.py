@@ -204,7 +204,7 @@ class _ErrorDetail(BaseModel):
 
 
 class _ErrorBody(BaseModel):
-    """What the service answers when it refuses: `http_api.error_json`."""
+    """What the service answers when it refuses: `imagesearch/doors/errors.py`."""
 
     error: _ErrorDetail
 

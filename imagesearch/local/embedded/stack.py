@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 from werkzeug.test import Client
@@ -31,7 +31,7 @@ from imagesearch.compose.start import hosted_by
 from imagesearch.demo.gallery import KEYWORDS, create_gallery
 from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
 from imagesearch.doors.asgi import JsonErrors
-from imagesearch.doors.http_api import error_json, retry_after
+from imagesearch.doors.errors import answer_of
 from imagesearch.installation import ROOT
 from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
@@ -248,4 +248,5 @@ def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
 def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
     logger.warning("%s: %s", request.url.path, error)
-    return JSONResponse(error_json(error), error.status, retry_after(error))
+    answer = answer_of(error)
+    return Response(answer.body, answer.status, answer.headers)
