@@ -10,6 +10,9 @@ CHECKOV := 3.3.30
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
 anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
 
+# What is imported is compiled once: else each of the many processes compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
 .DEFAULT_GOAL := help
 
