@@ -3,8 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests need torch: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Groups and their order: tests/conftest.py.
-PYTEST := $(BIN)/pytest --dist=loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest
 CHECKOV := 3.3.30
 # True when the virtual environment $(1) runs, and from here.
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
