@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from imagesearch.settings import AllSettings
@@ -66,10 +67,13 @@ class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # no py.typed
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> GroupScheduling:
+def pytest_xdist_make_scheduler(
+    config: pytest.Config,
+    log: Producer,  # noqa: F811 - so the hook calls it, and it keeps quiet
+) -> GroupScheduling:
     """Schedule by group, whatever `--dist` says."""
     config.option.loadscopereorder = False
-    return GroupScheduling(config)
+    return GroupScheduling(config, log)
 
 
 # What `make check` leaves to `make test`, unread: each starts Terraform, installs or packages,
