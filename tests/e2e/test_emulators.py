@@ -22,7 +22,7 @@ from PIL import Image
 from imagesearch.deployment.services import SERVICES
 from imagesearch.local.emulated.cloud_stack import CloudStack
 from imagesearch.settings import load_settings
-from tests.e2e.cloud import CloudCommand, cloud_command, complete, is_alive, require_programs
+from tests.e2e.cloud import READY, CloudCommand, cloud_command, complete, is_alive, require_programs
 
 CHILDREN = {"query", "fetch", "inference", "pubsub", "firestore", "storage", "redis"}
 GONE_SECONDS = 20.0
@@ -259,6 +259,7 @@ def test_a_start_that_fails_half_way_leaves_nothing_behind(own_tmp: Path, tmp_pa
         os.kill(pids["redis"], signal.SIGKILL)
         assert running.process.wait(timeout=60) == 1
         assert "redis ended with status -9" in running.printed
+        assert READY not in running.printed
         assert list(own_tmp.iterdir()) == []
         assert not any(map(is_alive, everyone))
 
