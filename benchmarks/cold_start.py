@@ -16,12 +16,13 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from tools.package_function import FUNCTIONS, package
 PROJECT = "test-project"
 KEYWORD = "horse"
 ROUNDS = 3
+BYTECODE = ("compiled", "fresh")
 GIVE_UP_SECONDS = 60.0
 
 SETTINGS = {
@@ -264,21 +266,21 @@ def measure(folder: Path, tiny: bool) -> Figures:
     kind of request cost, each after those above it, best of the rounds.
     """
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        return Figures(_measure(Path(own), 1 if tiny else ROUNDS))
+        firsts = first_requests()
+        if tiny:  # each request once, on compiled and on fresh code by turns
+            return Figures(_measure(Path(own), 1, list(zip(firsts, cycle(BYTECODE), strict=False))))
+        return Figures(_measure(Path(own), ROUNDS, list(product(firsts, BYTECODE))))
 
 
-def _measure(folder: Path, rounds: int) -> list[Row]:
+def _measure(folder: Path, rounds: int, starts: Sequence[tuple[First, str]]) -> list[Row]:
     compiled = {function: unpack(function, folder) for function in FUNCTIONS}
     for path in compiled.values():
         stage_cpu_seconds(path) if path == compiled["query"] else import_cpu_seconds(path)
     rows = _cpu_rows(compiled, rounds)
     with backends() as environment:
-        for first in first_requests():
-            for bytecode in ("compiled", "fresh"):
-                taken = [
-                    _start(first, bytecode, compiled, folder, environment) for _ in range(rounds)
-                ]
-                rows.append(_row(first.function, first.name, bytecode, statistics.median(taken)))
+        for first, bytecode in starts:
+            taken = [_start(first, bytecode, compiled, folder, environment) for _ in range(rounds)]
+            rows.append(_row(first.function, first.name, bytecode, statistics.median(taken)))
     return rows
 
 

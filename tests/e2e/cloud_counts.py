@@ -148,6 +148,26 @@ class FaultyCloud:
             one for one in lines(self.child(SERVICES_OF[kind])) if wanted.items() <= one.items()
         ]
 
+    def settled(self, keyword: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """
+        Return the lines of a whole pool's fetch jobs and of its batches, once all are written.
+
+        A pool is whole with the last write to the catalog, and the line of that batch comes later.
+        Of a service that was killed the lines may be fewer than what it has written.
+        """
+        eventually(
+            "all work on the pool has its line",
+            lambda: (
+                self.units("FetchJob", keyword, outcome="fetched")
+                and self._encoded(keyword) >= self.pool_size
+            ),
+        )
+        return self.units("FetchJob", keyword), self.units("EmbedBatch", keyword)
+
+    def _encoded(self, keyword: str) -> int:
+        batches = self.units("EmbedBatch", keyword)
+        return sum(batch.get("embedded", 0) for batch in batches)
+
     def counts(self, keyword: str) -> str:
         """Return what was done for a keyword so far, in a line."""
         pool = self.pool(keyword)
@@ -159,7 +179,7 @@ class FaultyCloud:
             f"{pool.current.embedded}/{pool.current.images} embedded" if pool else "",
             f"jobs {_outcomes(jobs)}" if jobs else "",
             f"batches {_outcomes(batches)}" if batches else "",
-            f"{sum(one.get('embedded', 0) for one in batches)} encoded" if batches else "",
+            f"{self._encoded(keyword)} encoded" if batches else "",
             f"{len(letters)} dead letters" if letters else "",
         ]
         return ", ".join(part for part in parts if part)
