@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from imagesearch.domain.errors import ImageSearchError
-from imagesearch.domain.images import (
-    Embedding,
-    Embeddings,
-    Image,
-    ListedImage,
-    Listing,
-    PackedPool,
-)
-from imagesearch.domain.pool_life import Members, Record
-from imagesearch.domain.pools import Pool, SourceOptions
+from imagesearch.domain.images import Embedding
+from imagesearch.domain.pools import Pool
 from imagesearch.domain.ranking import SearchHit
-from imagesearch.wire.messages import Message
-from imagesearch.wire.scoring import ScoreRequest
+
+# What only signatures name. Each process loads the ports, and few of them all that passes there.
+if TYPE_CHECKING:
+    from imagesearch.domain.errors import ImageSearchError
+    from imagesearch.domain.images import Embeddings, Image, ListedImage, Listing, PackedPool
+    from imagesearch.domain.pool_life import Members, Record
+    from imagesearch.domain.pools import SourceOptions
+    from imagesearch.wire.messages import Message
+    from imagesearch.wire.scoring import ScoreRequest
 
 
 class Clock(Protocol):
