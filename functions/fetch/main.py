@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import TYPE_CHECKING
 
 import functions_framework
 from flask import Request, Response, current_app
@@ -16,9 +17,11 @@ from imagesearch.compose import bootstrap
 from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS
 from imagesearch.domain.errors import ImageSearchError, Overloaded
 from imagesearch.doors import push, wsgi
-from imagesearch.usecases.fetch import FetchReport
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import DeadLetter, FetchJob
+
+if TYPE_CHECKING:
+    from imagesearch.usecases.fetch import FetchReport
 
 JOBS_AT_ONCE = 4  # the other requests of an instance wait for their turn
 WAITING = 8  # threads that wait for a body, of the 16 of `imagesearch/deployment/services.py`

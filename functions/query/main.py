@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import functions_framework
 from flask import Request, Response, current_app
@@ -18,7 +18,9 @@ from imagesearch.compose import bootstrap
 from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Unavailable
 from imagesearch.doors import http_api, wsgi
 from imagesearch.usecases import clients
-from imagesearch.usecases.search import SearchAnswer
+
+if TYPE_CHECKING:
+    from imagesearch.usecases.search import SearchAnswer
 
 MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
 WAITING = 16  # threads that wait for a body, of the 80 of `imagesearch/deployment/services.py`

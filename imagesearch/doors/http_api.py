@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urljoin
 
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest
@@ -17,7 +17,9 @@ from imagesearch.domain.keywords import is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, SearchRequest
 from imagesearch.domain.ranking import SearchHit
-from imagesearch.usecases.search import SearchAnswer
+
+if TYPE_CHECKING:
+    from imagesearch.usecases.search import SearchAnswer
 
 MAX_KEYWORD_CHARACTERS = 100  # Pixabay's bound on `q`
 MAX_WAIT_SECONDS = 25.0

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.domain.pools import (
@@ -29,9 +30,11 @@ from imagesearch.domain.ranking import SearchHit
 from imagesearch.ports import Clock, PoolCache, Publisher, Scorer, ScoreReply
 from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
-from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import FetchJob
 from imagesearch.wire.scoring import ScoreRequest
+
+if TYPE_CHECKING:
+    from imagesearch.usecases.pools import Catalog
 
 _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state
 # How often it looks at the truth: of two notes at once the older may be the one that stays.

@@ -132,6 +132,17 @@ def test_what_the_sources_say_of_themselves_loads_no_http_client() -> None:
     assert not {"urllib3", "certifi", "requests", "imagesearch.sources.pixabay_listing"} & loaded
 
 
+@pytest.mark.parametrize("function", ["query", "fetch"])
+def test_a_function_loads_a_use_case_when_it_is_asked_for_it(function: str) -> None:
+    """Its first request does not wait for what others need."""
+    code = f"import sys, functions.{function}.main; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lazy = {f"imagesearch.usecases.{name}" for name in ("search", "fetch", "score", "pools")}
+    loaded = set(run.stdout.split())
+    assert "imagesearch.ports" in loaded
+    assert not {*lazy, "imagesearch.domain.pool_life"} & loaded
+
+
 def test_importing_every_module_of_the_package_but_the_local_edition_stays_light() -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
