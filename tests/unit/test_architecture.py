@@ -111,6 +111,12 @@ def test_a_runtime_is_imported_by_its_own_file() -> None:
     }
 
 
+def test_what_is_installed_or_deployed_never_imports_transformers() -> None:
+    """No extra has it: the tests hold the runtimes to it."""
+    for path in modules("imagesearch") + modules("functions") + modules("inference_service"):
+        assert "transformers" not in {name.split(".")[0] for name in imports(path)}, path
+
+
 @pytest.mark.parametrize(
     "module", ["imagesearch.compose.bootstrap", "imagesearch.cli.main", "functions.query.main"]
 )
