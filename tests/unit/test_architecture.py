@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from inference_service.families import FAMILIES
+
 ROOT = Path(__file__).resolve().parents[2]
 # functions-framework brings `google.cloud.functions`, a file of its own; the SDKs bring the rest.
 SDKS = ("google.cloud.storage", "google.cloud.pubsub", "google.cloud.firestore", "google.api_core")
@@ -95,6 +97,12 @@ def test_a_family_of_models_is_imported_by_the_table_of_families_alone() -> None
         if path.parent.name != "families":
             families = {name for name in imports(path) if "inference_service.families" in name}
             assert families <= table, path
+
+
+def test_each_file_of_a_family_is_in_the_table_of_families() -> None:
+    files = {path.stem for path in modules("inference_service/families")} - {"__init__"}
+    assert {family.__module__.rpartition(".")[2] for family in FAMILIES.values()} == files
+    assert all(name == family.model_type for name, family in FAMILIES.items())
 
 
 def test_a_runtime_is_imported_by_its_own_file() -> None:
