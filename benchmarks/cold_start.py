@@ -31,6 +31,7 @@ from pydantic import TypeAdapter
 from benchmarks.common import Bars, Benchmark, Column, Figures, Row, pixabay_image
 from imagesearch.adapters.buses.pubsub import declare
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
+from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.domain.ranking import SearchHit
@@ -45,6 +46,7 @@ from tools.package_function import FUNCTIONS, package
 
 PROJECT = "test-project"
 KEYWORD = "horse"
+ENVIRONMENTS = {service.name: service.environment for service in SERVICES}
 ROUNDS = 3
 BYTECODE = ("compiled", "fresh")
 GIVE_UP_SECONDS = 60.0
@@ -97,23 +99,28 @@ def first_requests() -> list[First]:
 # One process
 
 
-def import_cpu_seconds(folder: Path) -> float:
+def import_cpu_seconds(function: str, folder: Path) -> float:
     """Return the CPU seconds of a process that imports the main.py in *folder*, and no more."""
-    return _printed("import time, main; print(time.process_time())", folder)[0]
+    return _printed("import time, main; print(time.process_time())", function, folder)[0]
 
 
 def stage_cpu_seconds(folder: Path) -> list[float]:
-    """Return the CPU seconds of each stage, in one process."""
+    """Return the CPU seconds of each stage, in one process of the query function."""
     timed = "before = time.process_time()\n{}\nprint(time.process_time() - before)"
     code = "\n".join(timed.format(stage) for stage in STAGES.values())
-    return _printed(f"import time\n{code}", folder)
+    return _printed(f"import time\n{code}", "query", folder)
 
 
-def _printed(code: str, folder: Path) -> list[float]:
+def _printed(code: str, function: str, folder: Path) -> list[float]:
     run = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", code],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], **SETTINGS, "SCORER_URL": f"http://{HOST}:9"},
+        env={
+            "PATH": os.environ["PATH"],
+            **SETTINGS,
+            "SCORER_URL": f"http://{HOST}:9",
+            **ENVIRONMENTS[function],
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -127,7 +134,8 @@ def start_seconds(first: First, folder: Path, environment: Mapping[str, str]) ->
     program = shutil.which("functions-framework", path=str(Path(sys.executable).parent))
     command = [str(program), "--target", first.function, "--host", HOST, "--port", str(port)]
     path = first.path.format(number=port)
-    own = {**environment, "XDG_RUNTIME_DIR": str(folder)}  # gunicorn has a socket there
+    # Gunicorn has a socket in XDG_RUNTIME_DIR.
+    own = {**environment, **ENVIRONMENTS[first.function], "XDG_RUNTIME_DIR": str(folder)}
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         with subprocess.Popen(  # noqa: S603 - our own command
@@ -274,8 +282,8 @@ def measure(folder: Path, tiny: bool) -> Figures:
 
 def _measure(folder: Path, rounds: int, starts: Sequence[tuple[First, str]]) -> list[Row]:
     compiled = {function: unpack(function, folder) for function in FUNCTIONS}
-    for path in compiled.values():
-        stage_cpu_seconds(path) if path == compiled["query"] else import_cpu_seconds(path)
+    stage_cpu_seconds(compiled["query"])
+    import_cpu_seconds("fetch", compiled["fetch"])
     rows = _cpu_rows(compiled, rounds)
     with backends() as environment:
         for first, bytecode in starts:
@@ -287,7 +295,7 @@ def _measure(folder: Path, rounds: int, starts: Sequence[tuple[First, str]]) -> 
 def _cpu_rows(compiled: Mapping[str, Path], rounds: int) -> list[Row]:
     rows = []
     for function, path in compiled.items():
-        best = min(import_cpu_seconds(path) for _ in range(rounds))
+        best = min(import_cpu_seconds(function, path) for _ in range(rounds))
         rows.append(_row(function, "import of main.py, with the interpreter", "CPU", best))
     stages = [stage_cpu_seconds(compiled["query"]) for _ in range(rounds)]
     for stage, taken in zip(STAGES, zip(*stages, strict=True), strict=True):

@@ -18,7 +18,7 @@ class ScoreRequest(BaseModel):
     *pool_id* and *generation* name the pool and are needed in scope `pool` only.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     scope: Literal["pool", "catalog"] = "pool"
     pool_id: str | None = None
     generation: int | None = None

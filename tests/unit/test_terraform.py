@@ -75,7 +75,8 @@ ADDRESSES = {
     "redis_server_ca",
 }
 SECRET = "a-secret"
-OF_THE_PROCESS = {"THREADS"}  # gunicorn's, from imagesearch/deployment/services.py
+# Gunicorn's and pydantic's, from imagesearch/deployment/services.py.
+OF_THE_PROCESS = {"THREADS", "PYDANTIC_DISABLE_PLUGINS"}
 
 
 @pytest.fixture
