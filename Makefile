@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests need torch: on Linux, PIP_EXTRA_INDEX_URL may name PyTorch's CPU index.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Groups and their order: tests/conftest.py.
-PYTEST := $(BIN)/pytest --dist=loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest
 CHECKOV := 3.3.30
 # True when the virtual environment $(1) runs, and from here.
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
 anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
+
+# What is imported is compiled once: else each of the many processes compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full lock clean help anew
 .DEFAULT_GOAL := help

@@ -16,12 +16,13 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from pydantic import TypeAdapter
 from benchmarks.common import Bars, Benchmark, Column, Figures, Row, pixabay_image
 from imagesearch.adapters.buses.pubsub import declare
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
+from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.domain.ranking import SearchHit
@@ -44,13 +46,22 @@ from tools.package_function import FUNCTIONS, package
 
 PROJECT = "test-project"
 KEYWORD = "horse"
+ENVIRONMENTS = {service.name: service.environment for service in SERVICES}
 ROUNDS = 3
+BYTECODE = ("compiled", "fresh")
 GIVE_UP_SECONDS = 60.0
+
+SETTINGS = {
+    "EDITION": "cloud",
+    "GOOGLE_CLOUD_PROJECT": PROJECT,
+    "IMAGES_BUCKET": "images",
+    "PIXABAY_API_KEY": "none",
+}
 
 # What a process loads until it can answer each kind of request, one after the other.
 STAGES = {
     "functions-framework (Flask, werkzeug)": "import functions_framework",
-    "functions/query and its settings": "import main; main.bootstrap.cloud_settings()",
+    "functions/query, put together": "import main",
     "Redis client": "import imagesearch.adapters.caches.memorystore",
     "scorer's HTTP client": "import imagesearch.adapters.scorers.cloud_run, urllib3",
     "Firestore client": "import imagesearch.adapters.firestore, google.cloud.firestore",
@@ -88,23 +99,28 @@ def first_requests() -> list[First]:
 # One process
 
 
-def import_cpu_seconds(folder: Path) -> float:
+def import_cpu_seconds(function: str, folder: Path) -> float:
     """Return the CPU seconds of a process that imports the main.py in *folder*, and no more."""
-    return _printed("import time, main; print(time.process_time())", folder)[0]
+    return _printed("import time, main; print(time.process_time())", function, folder)[0]
 
 
 def stage_cpu_seconds(folder: Path) -> list[float]:
-    """Return the CPU seconds of each stage, in one process."""
+    """Return the CPU seconds of each stage, in one process of the query function."""
     timed = "before = time.process_time()\n{}\nprint(time.process_time() - before)"
     code = "\n".join(timed.format(stage) for stage in STAGES.values())
-    return _printed(f"import time\n{code}", folder)
+    return _printed(f"import time\n{code}", "query", folder)
 
 
-def _printed(code: str, folder: Path) -> list[float]:
+def _printed(code: str, function: str, folder: Path) -> list[float]:
     run = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", code],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "EDITION": "cloud"},
+        env={
+            "PATH": os.environ["PATH"],
+            **SETTINGS,
+            "SCORER_URL": f"http://{HOST}:9",
+            **ENVIRONMENTS[function],
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -118,7 +134,8 @@ def start_seconds(first: First, folder: Path, environment: Mapping[str, str]) ->
     program = shutil.which("functions-framework", path=str(Path(sys.executable).parent))
     command = [str(program), "--target", first.function, "--host", HOST, "--port", str(port)]
     path = first.path.format(number=port)
-    own = {**environment, "XDG_RUNTIME_DIR": str(folder)}  # gunicorn has a socket there
+    # Gunicorn has a socket in XDG_RUNTIME_DIR.
+    own = {**environment, **ENVIRONMENTS[first.function], "XDG_RUNTIME_DIR": str(folder)}
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         with subprocess.Popen(  # noqa: S603 - our own command
@@ -166,10 +183,7 @@ def backends() -> Iterator[dict[str, str]]:
         _note_ready_pool(redis)
         yield {
             "PATH": os.environ["PATH"],
-            "EDITION": "cloud",
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
-            "IMAGES_BUCKET": "images",
-            "PIXABAY_API_KEY": "none",
+            **SETTINGS,
             "SCORER_URL": stack.enter_context(scorer()),
             "REDIS_HOST": HOST,
             "REDIS_PORT": str(redis.port),
@@ -260,28 +274,28 @@ def measure(folder: Path, tiny: bool) -> Figures:
     kind of request cost, each after those above it, best of the rounds.
     """
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        return Figures(_measure(Path(own), 1 if tiny else ROUNDS))
+        firsts = first_requests()
+        if tiny:  # each request once, on compiled and on fresh code by turns
+            return Figures(_measure(Path(own), 1, list(zip(firsts, cycle(BYTECODE), strict=False))))
+        return Figures(_measure(Path(own), ROUNDS, list(product(firsts, BYTECODE))))
 
 
-def _measure(folder: Path, rounds: int) -> list[Row]:
+def _measure(folder: Path, rounds: int, starts: Sequence[tuple[First, str]]) -> list[Row]:
     compiled = {function: unpack(function, folder) for function in FUNCTIONS}
-    for path in compiled.values():
-        stage_cpu_seconds(path) if path == compiled["query"] else import_cpu_seconds(path)
+    stage_cpu_seconds(compiled["query"])
+    import_cpu_seconds("fetch", compiled["fetch"])
     rows = _cpu_rows(compiled, rounds)
     with backends() as environment:
-        for first in first_requests():
-            for bytecode in ("compiled", "fresh"):
-                taken = [
-                    _start(first, bytecode, compiled, folder, environment) for _ in range(rounds)
-                ]
-                rows.append(_row(first.function, first.name, bytecode, statistics.median(taken)))
+        for first, bytecode in starts:
+            taken = [_start(first, bytecode, compiled, folder, environment) for _ in range(rounds)]
+            rows.append(_row(first.function, first.name, bytecode, statistics.median(taken)))
     return rows
 
 
 def _cpu_rows(compiled: Mapping[str, Path], rounds: int) -> list[Row]:
     rows = []
     for function, path in compiled.items():
-        best = min(import_cpu_seconds(path) for _ in range(rounds))
+        best = min(import_cpu_seconds(function, path) for _ in range(rounds))
         rows.append(_row(function, "import of main.py, with the interpreter", "CPU", best))
     stages = [stage_cpu_seconds(compiled["query"]) for _ in range(rounds)]
     for stage, taken in zip(STAGES, zip(*stages, strict=True), strict=True):

@@ -178,13 +178,13 @@ def _settings(url: str, images: int, folder: str) -> Settings:
 
 @contextmanager
 def _stack(settings: Settings, encoder: Encoder) -> Iterator[Stack]:
-    services = EmbeddedServices(settings, encoder=encoder)
+    services = EmbeddedServices(settings, encoder)
     stack = Stack(services, None)
-    services.publisher.start()
+    services.bus.start()
     try:
         yield stack
     finally:
-        services.publisher.stop()
+        services.bus.stop()
         services.close()
 
 
@@ -218,18 +218,18 @@ def _watched(stack: Stack) -> Row:
     raise Bug(f"the keyword was not searchable after {GIVE_UP_SECONDS} s")
 
 
-def fetch_alone(url: str, images: int) -> Row:
+def fetch_alone(url: str, images: int, encoder: Encoder) -> Row:
     """Return the seconds of the fetch alone: its batches are published and acked, not embedded."""
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(url, images, folder)
-        services = EmbeddedServices(settings)
-        services.publisher.subscribe(EmbedBatch.topic, lambda _: ACK)
-        services.publisher.start()
-        key, fetch = PoolKey.of(KEYWORD, settings.source_options), services.fetch
+        services = EmbeddedServices(settings, encoder)  # which nothing comes to
+        services.bus.subscribe(EmbedBatch.topic, lambda _: ACK)
+        services.bus.start()
+        key, fetch = PoolKey.of(KEYWORD, settings.source_options), services.fetch.fetch
         pool = services.catalog.request_pool(key, services.clock.now()).pool
         job = FetchJob(pool_id=pool.pool_id, generation=1, keyword=key.keyword, options=key.options)
         seconds, report = timed(lambda: fetch(job))
-        services.publisher.stop()
+        services.bus.stop()
         services.close()
     assert report.stored == images, report
     return {"downloaded_seconds": seconds}
@@ -275,7 +275,7 @@ def _runs(url: str, images: int, encoder: Encoder, rounds: int) -> dict[str, lis
     ways: dict[str, Callable[[], Row]] = {
         BASELINE: OneAfterTheOther(url, images),
         OURS: lambda: ours(url, images, encoder),
-        ALONE: lambda: fetch_alone(url, images),
+        ALONE: lambda: fetch_alone(url, images, encoder),
     }
     runs: dict[str, list[Row]] = {way: [] for way in ways}
     for _ in range(rounds + 1):

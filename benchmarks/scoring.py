@@ -19,7 +19,7 @@ from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, pixab
 from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.clock import SystemClock
-from imagesearch.compose.bootstrap import Services
+from imagesearch.compose.inference import InferenceProcess
 from imagesearch.domain.errors import RejectedImage
 from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
@@ -58,6 +58,9 @@ class ReadyEncoder:
 
     def check(self) -> None:
         """Answer."""
+
+    def close(self) -> None:
+        """Have nothing to let go of."""
 
 
 def unit_vectors(number: int, seed: int) -> Embeddings:
@@ -122,7 +125,7 @@ async def seconds_of(work: Awaitable[Any]) -> float:
 
 async def measured(score: Score, pool_id: str, size: int, top_k: int, rounds: int) -> list[Row]:
     """Time both in turns, with queries that none has seen and with one that both have."""
-    service = create_app(cast(Services, SimpleNamespace(score=score)))
+    service = create_app(cast(InferenceProcess, SimpleNamespace(score=score)))
 
     def request(query: str) -> ScoreRequest:
         return ScoreRequest(pool_id=pool_id, generation=1, query=query, top_k=top_k)

@@ -285,6 +285,9 @@ class ImageSource(Protocol):
             Unavailable: it could not be had now (time-out, connection, 5xx, 429).
         """
 
+    def close(self) -> None:
+        """Close the connections that are kept for later requests."""
+
 
 @dataclass(frozen=True)
 class TextEmbedding:
@@ -327,6 +330,9 @@ class Encoder(Protocol):
 
     def check(self) -> None:
         """Return when the model answers, running it if it has not run for a while."""
+
+    def close(self) -> None:
+        """Let go of the model; what is asked of it later is Unavailable."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`Settings` from the environment, checked when they are read: a bad one names itself.
 
-What a setting may look like is in `setting_types.py`, what is built from them in
-`compose/bootstrap.py`. The table in the README is made from this file.
+What a setting may look like is in `setting_types.py`, what is built from them in `compose/`. The
+table in the README is made from this file.
 """
 
 from __future__ import annotations

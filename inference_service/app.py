@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
@@ -27,13 +27,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagesearch import telemetry
-from imagesearch.compose import bootstrap
-from imagesearch.compose.bootstrap import CloudServices, Services
+from imagesearch.compose import inference
+from imagesearch.compose.inference import InferenceProcess
+from imagesearch.compose.start import start
 from imagesearch.deployment.topics import PATIENCE_SECONDS
-from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded
-from imagesearch.doors import http_api, push
+from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
+from imagesearch.doors import push
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies
+from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
 from imagesearch.ports import ScoreReply
+from imagesearch.settings import Settings
 from imagesearch.usecases.embed import EmbedReport
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import EmbedBatch
@@ -57,28 +60,32 @@ def create() -> Starlette:
     Return the app of a process of its own: `uvicorn --factory inference_service.app:create`.
 
     Raises:
-        Unavailable: a bad setting, or the model cannot be loaded.
+        SystemExit: a bad setting, or the model cannot be loaded; the log says which.
     """
-    settings = bootstrap.cloud_settings()
-    from inference_service.encoder import ModelEncoder  # here: a mounted app brings its own encoder
-
-    encoder = ModelEncoder.load(settings.model)
-    services = CloudServices(settings, encoder=encoder)
+    process = start(_compose)
 
     @asynccontextmanager
     async def closing(_: Starlette) -> AsyncIterator[None]:
         yield
-        services.close()
-        encoder.close()
+        process.catalog.close()
+        process.encoder.close()
 
-    app = create_app(services)
+    app = create_app(process)
     app.router.lifespan_context = closing
     return app
 
 
-def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS) -> Starlette:
+def _compose(settings: Settings) -> InferenceProcess:
+    from inference_service.encoder import ModelEncoder  # here: a mounted app brings its own
+
+    return inference.compose(settings, ModelEncoder.load(settings.model))
+
+
+def create_app(
+    process: InferenceProcess, *, patience_seconds: float = PATIENCE_SECONDS
+) -> Starlette:
     """
-    Return the ASGI app over *services*, whose encoder is loaded.
+    Return the ASGI app over *process*.
 
     Args:
         patience_seconds: how long a push may wait for its turn before it is nacked.
@@ -92,7 +99,7 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
         asked = ScoreRequest.parse(await request.body())
         telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
         with scores.one():
-            reply = await run_in_threadpool(services.score.score, asked)
+            reply = await run_in_threadpool(process.score.score, asked)
         telemetry.note(hits=len(reply.hits))
         return Response(_REPLY.dump_json(reply), media_type="application/json")
 
@@ -101,7 +108,7 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
         patience = push.Patience(patience_seconds)
 
         def handle() -> int:
-            return push.handle(body, EmbedBatch, do, give_up=give_up, patience=patience)
+            return push.handle(body, EmbedBatch, do, give_up=process.give_up, patience=patience)
 
         try:
             with pushes.one():
@@ -111,21 +118,20 @@ def create_app(services: Services, *, patience_seconds: float = PATIENCE_SECONDS
         return Response(status_code=status)
 
     def do(batch: EmbedBatch, _: PushEnvelope) -> EmbedReport:
-        return services.embed(batch)
-
-    def give_up(pool_id: str, generation: int, reason: str) -> None:
-        services.give_up(pool_id, generation, reason)
+        if process.embed is None:
+            raise Unavailable("this service embeds nothing: it has no IMAGES_BUCKET")
+        return process.embed(batch)
 
     async def alive(_: Request) -> Response:  # on no thread, lest it wait for one
         return JSONResponse({"status": "alive"})
 
     def started(_: Request) -> Response:  # what is elsewhere must keep nothing from starting
-        services.encoder.check()
+        process.encoder.check()
         return JSONResponse({"status": "started"})
 
     def ready(_: Request) -> Response:
-        services.encoder.check()
-        services.catalog.check()
+        process.encoder.check()
+        process.catalog.check()
         return JSONResponse({"status": "ready"})
 
     return Starlette(
@@ -261,17 +267,18 @@ def _kind(path: str) -> str:
 def _answer_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
     telemetry.note_error(error)
-    return JSONResponse(http_api.error_json(error), error.status, http_api.retry_after(error))
+    return _response(answer_of(error))
 
 
 def _answer_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(
-        error.status_code, "http_error"
-    )
-    body = {"error": {"code": code, "message": str(error.detail)}}
-    telemetry.note(outcome=code)
-    return JSONResponse(body, error.status_code, dict(error.headers or {}))
+    answer = refusal(error.status_code, str(error.detail))
+    telemetry.note(outcome=answer.code)
+    return _response(answer, error.headers)
+
+
+def _response(answer: ErrorAnswer, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(answer.body, answer.status, {**answer.headers, **(headers or {})})
 
 
 _ANSWERS: dict[type[Exception], _Answer] = {
@@ -291,4 +298,4 @@ def _on_the_loop(answer: _Answer) -> Callable[[Request, Exception], Awaitable[Re
 
 def _answer_bug(request: Request, error: Exception) -> Response:
     logger.error("%s: a bug", request.url.path, exc_info=error)
-    return _answer_error(request, Bug("something went wrong in here; it is logged"))
+    return _answer_error(request, Bug(BUG_MESSAGE))

@@ -1,6 +1,6 @@
 """What a family of models is: all that is not the same for every checkpoint with two towers.
 
-Each family is a file in `families/`, and a line in `FAMILIES`.
+Each family is a file in `families/`, and its import there.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ class Family(Protocol):
     A checkpoint's config.json, read as its family reads it, and what follows from it.
 
     Attributes:
+        model_type: what config.json calls it.
         processor_defaults: what the family's image processor takes for a key that its file
             leaves out; `processor_config.py` lists the keys.
     """
 
+    model_type: ClassVar[str]
     processor_defaults: ClassVar[Mapping[str, Any]]
 
     @classmethod

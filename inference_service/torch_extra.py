@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-INSTALL = 'pip install "imagesearch[torch]"'
+# With this Python, in which imagesearch is installed, from a checkout or a wheel: the `pip` on the
+# PATH may install for another one, as beside a checkout's .venv or pipx.
+_PYTHON = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+INSTALL = f'{_PYTHON} -m pip install "imagesearch[torch]"'
 
 
 @contextmanager

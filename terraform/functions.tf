@@ -81,7 +81,8 @@ resource "google_cloudfunctions2_function" "query" {
     max_instance_count               = var.instances.query.max
 
     environment_variables = merge(local.function_settings.query, {
-      THREADS = tostring(local.functions.query.concurrency)
+      PYDANTIC_DISABLE_PLUGINS = "__all__"
+      THREADS                  = tostring(local.functions.query.concurrency)
     })
 
     dynamic "secret_environment_variables" {
@@ -142,7 +143,8 @@ resource "google_cloudfunctions2_function" "fetch" {
     max_instance_count               = var.instances.fetch.max
 
     environment_variables = merge(local.function_settings.fetch, {
-      THREADS = tostring(local.functions.fetch.concurrency)
+      PYDANTIC_DISABLE_PLUGINS = "__all__"
+      THREADS                  = tostring(local.functions.fetch.concurrency)
     })
 
     dynamic "secret_environment_variables" {

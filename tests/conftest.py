@@ -9,6 +9,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from imagesearch.settings import AllSettings
 from tests.log_lines import log, logging_as_it_was  # noqa: F401 - fixtures
@@ -44,6 +46,35 @@ GROUPS = {
 }
 _GROUP_OF = {file: name for name, files in GROUPS.items() for file in files}
 _ORDER = list(_GROUP_OF)
+
+
+def group_of(test: str) -> str:
+    """Return the group of a test, which is given by its id."""
+    file = test.partition("::")[0].rpartition("/")[2]
+    return _GROUP_OF.get(file, file)
+
+
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # no py.typed
+    """
+    Gives each worker whole groups, in the order in which their tests were collected.
+
+    pytest-xdist's own `--dist=loadgroup` writes a group into a test's `_nodeid`, which pytest 9.2
+    ignores: each test was a group.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(
+    config: pytest.Config,
+    log: Producer,  # noqa: F811 - so the hook calls it, and it keeps quiet
+) -> GroupScheduling:
+    """Schedule by group, whatever `--dist` says."""
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
 
 # What `make check` leaves to `make test`, unread: each starts Terraform, installs or packages,
 # imports torch, or starts a process for nearly every test.
@@ -85,14 +116,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == FAST and is_slow(collection_path) else None
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, and put the tests of the longest files first, each file in its order."""
     items.sort(key=lambda item: _ORDER.index(item.path.name) if item.path.name in _ORDER else 99)
     for item in items:
         if is_slow(item.path) or _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group(_GROUP_OF.get(item.path.name, item.path.stem)))
 
 
 _shared = pytest.StashKey[tempfile.TemporaryDirectory[str]]()

@@ -91,6 +91,9 @@ class TwinSource:
     downloads: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def close(self) -> None:
+        return None
+
     def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         with self.lock:
             self.listings += 1
@@ -137,6 +140,9 @@ class TwinEncoder:
         return TextEmbedding(self._direction(text.encode()), truncated=len(text) > 300)
 
     def check(self) -> None:
+        return None
+
+    def close(self) -> None:
         return None
 
 

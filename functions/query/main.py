@@ -11,12 +11,14 @@ import logging
 from typing import Any
 
 import functions_framework
-from flask import Request, Response, current_app
+from flask import Request, Response
 
 from imagesearch import telemetry
-from imagesearch.compose import bootstrap
-from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Unavailable
+from imagesearch.compose.query import compose
+from imagesearch.compose.start import process_of
+from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound
 from imagesearch.doors import http_api, wsgi
+from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
 from imagesearch.usecases import clients
 from imagesearch.usecases.search import SearchAnswer
 
@@ -30,6 +32,7 @@ ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
+_process = process_of(compose)
 wsgi.guard(most_bytes=MAX_BODY_BYTES, waiting=WAITING)
 
 
@@ -47,19 +50,14 @@ def query(request: Request) -> Response:
 
 def _guarded(request: Request) -> Response:
     try:
-        services = current_app.extensions.get("imagesearch") or bootstrap.services()
-    except ImageSearchError as error:  # a bad setting, which is nothing for the public
-        logger.error("%s", error)
-        return _error(Unavailable("this service is not set up; its log says why"))
-    try:
-        response = _answer(request, services)
+        response = _answer(request)
     except Exception:  # the door: a bug is logged and answered in JSON
         logger.exception("%s %s: a bug", request.method, request.path)
-        response = _error(Bug("something went wrong in here; it is logged"))
-    return _allow_origin(response, request.headers.get("Origin"), services.settings.origins)
+        response = _error(Bug(BUG_MESSAGE))
+    return _allow_origin(response, request.headers.get("Origin"), _process.settings.origins)
 
 
-def _answer(request: Request, services: bootstrap.Services) -> Response:
+def _answer(request: Request) -> Response:
     if request.method == "OPTIONS":
         headers = {
             "Access-Control-Allow-Methods": ALLOW,
@@ -68,32 +66,34 @@ def _answer(request: Request, services: bootstrap.Services) -> Response:
         }
         return Response(status=204, headers={"Allow": ALLOW, **headers})
     if request.method not in METHODS:
-        return _refuse(405, "method_not_allowed", f"{request.method} is none of {ALLOW}")
+        refused = refusal(405, f"{request.method} is none of {ALLOW}")
+        telemetry.note(outcome=refused.code)
+        return _refuse(refused, {"Allow": ALLOW})
     try:
-        return _route(request, services)
+        return _route(request)
     except ImageSearchError as error:
         return _error(error)
 
 
-def _route(request: Request, services: bootstrap.Services) -> Response:
+def _route(request: Request) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
-    client = _count_request(request, services)
+    client = _count_request(request)
     if request.path == "/ready":
-        services.check()
+        _process.check()
         return _json({"status": "ready"})
     if request.path == "/search":
-        return _search(request, services, client)
+        return _search(request, client)
     if request.path.startswith("/pools/"):
-        return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")), services)
+        return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")))
     raise NotFound(f"there is no {request.path[:100]}; there are /search and /pools/{{pool_id}}")
 
 
-def _search(request: Request, services: bootstrap.Services, client: str) -> Response:
+def _search(request: Request, client: str) -> Response:
     if not request.host:  # what werkzeug makes of a Host header that is none
         raise InvalidRequest("the Host header must name a host", field="Host")
-    answer = services.search(http_api.parse_search(request.args), client=client)
-    now, policy = services.clock.now(), services.settings.policy
+    answer = _process.search(http_api.parse_search(request.args), client=client)
+    now, policy = _process.clock.now(), _process.settings.policy
     if answer.hits is None and answer.pool is not None:
         pool = http_api.pool_json(answer.pool, now, policy)
         headers = {"Retry-After": "1", "Location": f"/pools/{answer.pool.pool_id}"}
@@ -106,7 +106,7 @@ def _search(request: Request, services: bootstrap.Services, client: str) -> Resp
         http_api.answer_json(
             answer,
             host_url=request.host_url,
-            images_url=services.settings.images_url(request.host_url),
+            images_url=_process.settings.images_url(request.host_url),
             now=now,
             policy=policy,
         ),
@@ -120,24 +120,24 @@ def _when_to_ask_again(answer: SearchAnswer) -> dict[str, str]:
     return {"Retry-After": str(CATALOG_SECONDS)} if is_behind else {}
 
 
-def _pool(pool_id: str, services: bootstrap.Services) -> Response:
+def _pool(pool_id: str) -> Response:
     telemetry.note(pool_id=pool_id)
     with telemetry.stage("pool"):
-        pool = services.search.pool(pool_id)
-        rejections = dict(services.search.rejections(pool))
-    body = http_api.pool_json(pool, services.clock.now(), services.settings.policy)
+        pool = _process.search.pool(pool_id)
+        rejections = dict(_process.search.rejections(pool))
+    body = http_api.pool_json(pool, _process.clock.now(), _process.settings.policy)
     telemetry.note(generation=body["generation"], outcome=body["state"])
     return _json({**body, "rejections": rejections})
 
 
-def _count_request(request: Request, services: bootstrap.Services) -> str:
+def _count_request(request: Request) -> str:
     """Return who asks, or raise Overloaded for a client that asks too often."""
-    settings = services.settings
+    settings = _process.settings
     forwarded = request.headers.get("X-Forwarded-For", "")
     client = clients.client_of(forwarded, request.remote_addr, settings.trusted_proxies)
     limit = settings.rate_limit_per_minute
     refusal = f"a client may make {limit} requests in a minute"
-    clients.spend(services.limiter, "rate", client, limit, refusal)
+    clients.spend(_process.limiter, "rate", client, limit, refusal)
     telemetry.serve(clients.mark_of(client))
     return client
 
@@ -150,13 +150,11 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 
 def _error(error: ImageSearchError) -> Response:
     telemetry.note_error(error)
-    return _json(http_api.error_json(error), error.status, http_api.retry_after(error))
+    return _refuse(answer_of(error))
 
 
-def _refuse(status: int, code: str, message: str) -> Response:
-    headers = {"Allow": ALLOW} if status == 405 else {}
-    telemetry.note(outcome=code)
-    return _json({"error": {"code": code, "message": message}}, status, headers)
+def _refuse(answer: ErrorAnswer, headers: dict[str, str] | None = None) -> Response:
+    return Response(answer.body, answer.status, {**answer.headers, **(headers or {})})
 
 
 def _allow_origin(response: Response, origin: str | None, allowed: frozenset[str]) -> Response:

@@ -16,6 +16,7 @@ from typing import Any
 
 from imagesearch.doors import bodies
 from imagesearch.doors.bodies import Refused
+from imagesearch.doors.errors import BUG_MESSAGE, refusal
 
 # As in Starlette's `types`, which a process without Starlette can do without.
 Scope = MutableMapping[str, Any]
@@ -106,7 +107,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 async def _refuse(refused: Refused, receive: Receive, send: Send) -> None:
     await send(_start(refused))
-    await send({"type": "http.response.body", "body": refused.body, "more_body": True})
+    await send({"type": "http.response.body", "body": refused.answer.body, "more_body": True})
     if refused.is_still_sent:
         with suppress(TimeoutError):
             async with asyncio.timeout(bodies.LINGER_SECONDS):
@@ -201,10 +202,10 @@ class AlwaysAnswered:
             refused = Refused(503, "the server is being stopped")
         except Exception:
             logger.exception("%s: a bug", scope["path"])
-            refused = Refused(500, "something went wrong in here; it is logged")
+            refused = Refused(500, BUG_MESSAGE)
         if not is_started:  # Starlette answers before it raises on
             await send(_start(refused))
-            await send({"type": "http.response.body", "body": refused.body})
+            await send({"type": "http.response.body", "body": refused.answer.body})
 
 
 class JsonErrors:
@@ -240,7 +241,8 @@ def _is_foreign_error(start: Message) -> bool:
 
 def _translated(start: Message, text: bytes) -> tuple[Message, Message]:
     status = start["status"]
-    body = Refused(status, text.decode(errors="replace")[:200] or HTTPStatus(status).phrase).body
+    message = text.decode(errors="replace")[:200] or HTTPStatus(status).phrase
+    body = refusal(status, message).body
     kept = [pair for pair in start["headers"] if pair[0] not in _OF_A_BODY]
     headers = [
         *kept,

@@ -6,60 +6,37 @@ stand before it are `doors/wsgi.py` and `doors/asgi.py`, and `uvicorn_protocol.p
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 
 from imagesearch import telemetry
+from imagesearch.doors.errors import refusal
 
 BODY_SECONDS = 5.0  # for all of a body: 15 MB at 3 MB/s
 # A client that still sends is heard for so long after the answer: a connection that is closed with
 # bytes unread is reset, and the answer may be lost with it.
 LINGER_SECONDS = 0.5
 ENCODE = "in a URL, spaces and letters outside ASCII are percent-encoded: ü is %C3%BC, a space %20"
-_CODES = {
-    400: "invalid_request",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "too_slow",
-    413: "too_large",
-    414: "too_large",
-    421: "unknown_host",
-    431: "too_large",
-    500: "internal",
-    503: "unavailable",
-}
 
 
 class Refused(Exception):
     """
-    A request that gets this answer instead of a use case's.
+    A request that gets *answer* instead of a use case's, after which the connection is closed.
 
-    Attributes:
+    Args:
         status: the HTTP status.
-        code: the machine-readable word for `error.code`.
+        message: why.
     """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
+        self.answer = refusal(status, message)
         self.status = HTTPStatus(status)
-        self.code = _CODES.get(status, "http_error")
-
-    @property
-    def body(self) -> bytes:
-        """The JSON of the answer."""
-        return json.dumps({"error": {"code": self.code, "message": str(self)}}).encode()
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The headers of the answer, after which the connection is closed."""
-        retry = [("Retry-After", "1")] if self.status == HTTPStatus.SERVICE_UNAVAILABLE else []
-        return [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(self.body))),
-            ("Cache-Control", "no-store"),
-            ("Connection", "close"),
-            *retry,
-        ]
+        """The headers of the answer."""
+        length = ("Content-Length", str(len(self.answer.body)))
+        return [*self.answer.headers.items(), length, ("Connection", "close")]
 
     @property
     def is_still_sent(self) -> bool:
@@ -69,7 +46,7 @@ class Refused(Exception):
     def log(self) -> None:
         """Write the line of the request."""
         with telemetry.unit("request") as unit:
-            unit.note(status=int(self.status), outcome=self.code)
+            unit.note(status=int(self.status), outcome=self.answer.code)
 
 
 def cut_off() -> Refused:

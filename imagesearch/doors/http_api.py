@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 from urllib.parse import urljoin
 
-from imagesearch.domain.errors import ImageSearchError, InvalidRequest
+from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import chosen
 from imagesearch.domain.keywords import is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
@@ -185,18 +185,3 @@ def pool_json(pool: Pool, now: datetime, policy: PoolPolicy) -> dict[str, Any]:
         "age_seconds": round(max(0.0, (now - since).total_seconds())),
         "reason": generation.reason,
     }
-
-
-def error_json(error: ImageSearchError) -> dict[str, Any]:
-    """Return the body that tells a caller of *error*."""
-    body: dict[str, Any] = {"code": error.code, "message": str(error)}
-    if isinstance(error, InvalidRequest) and error.field:
-        body["field"] = error.field
-    return {"error": body}
-
-
-def retry_after(error: ImageSearchError) -> dict[str, str]:
-    """Return the `Retry-After` header, in whole seconds, of an error that can be retried."""
-    if error.retry_after_seconds is None:
-        return {}
-    return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}

@@ -99,7 +99,7 @@ class Protocol(H11Protocol):
                 headers=refused.headers,
             )
             is_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
-            body = b"" if is_head else refused.body
+            body = b"" if is_head else refused.answer.body
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self._stop_timer()

@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from imagesearch.doors import bodies
 from imagesearch.doors.bodies import Refused
+from imagesearch.doors.errors import refusal
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -158,7 +159,7 @@ def _refuse(
     if force_close := getattr(response, "force_close", None):
         force_close()
     start_response(f"{refused.status.value} {refused.status.phrase}", refused.headers)
-    parts = [] if environ["REQUEST_METHOD"] == "HEAD" else [refused.body]
+    parts = [] if environ["REQUEST_METHOD"] == "HEAD" else [refused.answer.body]
     linger_seconds = bodies.LINGER_SECONDS if refused.is_still_sent else 0.0
     return _LastAnswer(parts, environ.get("gunicorn.socket"), linger_seconds)
 
@@ -211,8 +212,8 @@ def _answer_http_error(error: Exception) -> Response:
     """Answer in JSON what Flask, or functions-framework, would answer in HTML."""
     assert isinstance(error, HTTPException)  # noqa: S101 - how Flask types a handler
     status = error.code or 500
-    refused = Refused(status, HTTPStatus(status).phrase)
-    return Response(refused.body, status, mimetype="application/json")
+    answer = refusal(status, HTTPStatus(status).phrase)
+    return Response(answer.body, status, answer.headers)
 
 
 def _have_gunicorn_answer_in_json() -> None:
@@ -224,7 +225,7 @@ def _have_gunicorn_answer_in_json() -> None:
         refused = Refused(status, f"{(message or reason)[:200]}{hint}")
         lines = [f"{name}: {value}\r\n" for name, value in refused.headers]
         head = f"HTTP/1.1 {status} {reason}\r\n{''.join(lines)}\r\n"
-        connection.sendall(head.encode("latin-1") + refused.body)
+        connection.sendall(head.encode("latin-1") + refused.answer.body)
         _end(connection, bodies.LINGER_SECONDS)
 
     util.write_error = write_error

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
+from imagesearch.ports import ImageSource
 from imagesearch.setting_types import Url
 from imagesearch.sources.declaration import Tools
-from imagesearch.sources.pixabay import PIXABAY, Pixabay, PixabaySettings
+from imagesearch.sources.pixabay import PIXABAY, PixabaySettings
 
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
 
@@ -32,7 +33,9 @@ def _stands_in(settings: Any) -> bool:
     return settings.pixabay_api_key is None
 
 
-def _connect(settings: DemoSettings, tools: Tools) -> Pixabay:
+def _connect(settings: DemoSettings, tools: Tools) -> ImageSource:
+    from imagesearch.sources.pixabay_listing import Pixabay
+
     return Pixabay(
         DEMO,
         api_key=GALLERY_KEY,

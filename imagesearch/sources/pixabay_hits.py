@@ -2,7 +2,7 @@
 
 Each hit counts by itself: what a search needs is within its bounds or the hit is rejected alone,
 with field, bound and value; what is only shown is made harmless, shortened or left out. Asking for
-pages is `pixabay.py`.
+pages is `pixabay_listing.py`.
 """
 
 from __future__ import annotations

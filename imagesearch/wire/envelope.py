@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from imagesearch.domain.errors import MalformedMessage
 from imagesearch.wire.messages import Message
@@ -20,6 +20,7 @@ def _or_none(attributes: object) -> object:
 class PubsubMessage(BaseModel):
     """The message inside a push envelope; *data* is base64."""
 
+    model_config = ConfigDict(defer_build=True)
     data: str
     messageId: str = ""  # noqa: N815 - Pub/Sub's own spelling
     publishTime: str = ""  # noqa: N815 - Pub/Sub's own spelling
@@ -36,6 +37,7 @@ class PushEnvelope(BaseModel):
     Source: https://cloud.google.com/pubsub/docs/push#receive_push
     """
 
+    model_config = ConfigDict(defer_build=True)
     message: PubsubMessage
     subscription: str = ""
     deliveryAttempt: int | None = None  # noqa: N815 - Pub/Sub's own spelling

@@ -40,7 +40,8 @@ def batch_slices(images: int) -> Iterator[slice]:
 class Message(BaseModel):
     """What every published message has: its topic, a schema version, a pool's generation."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Built when one is first read or made: no process has to do with every kind.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     topic: ClassVar[str]
     schema_version: Literal[1] = 1
     pool_id: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
@@ -71,7 +72,7 @@ class FetchJob(Message):
 class BatchImage(BaseModel):
     """An image of a batch: its id and its name in the image store."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     image_id: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
     object_name: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
 

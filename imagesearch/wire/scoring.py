@@ -19,7 +19,7 @@ class ScoreRequest(BaseModel):
     texts by the names of `domain/filters/`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     scope: Literal["pool", "catalog"] = "pool"
     pool_id: str | None = None
     generation: int | None = None

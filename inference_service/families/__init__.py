@@ -1,12 +1,9 @@
-"""The families of models that can be loaded, by the model_type of their config.json."""
+"""The families of models that can be loaded, a file each. To add one: its file, and its import."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
-from inference_service.families.clip import Clip
+from inference_service.families.clip import Clip as Clip
 from inference_service.family import Family
 
-FAMILIES: Mapping[str, type[Family]] = {
-    "clip": Clip,
+FAMILIES: dict[str, type[Family]] = {
+    family.model_type: family for family in tuple(vars().values()) if hasattr(family, "model_type")
 }
+"""What is imported above, by the model_type of config.json."""

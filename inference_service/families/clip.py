@@ -67,6 +67,7 @@ class Clip:
             a wrong end token, 2.
     """
 
+    model_type: ClassVar[str] = "clip"
     processor_defaults: ClassVar[Mapping[str, Any]] = {
         "do_resize": True,
         "do_rescale": True,

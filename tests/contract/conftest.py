@@ -27,7 +27,7 @@ from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
-from imagesearch.compose.bootstrap import firestore_catalog
+from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, ImageStore, RateLimiter
@@ -78,7 +78,7 @@ def bucket(storage_url: str) -> Iterator[Any]:
 def image_store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
     if request.param == "folder":
         return FolderStore(tmp_path / "images")
-    return GcsStore(request.getfixturevalue("bucket"))
+    return GcsStore(lambda: request.getfixturevalue("bucket"))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.stores.files import FolderStore
-from imagesearch.compose.bootstrap import firestore_catalog
+from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.usecases.pools import Catalog
 from imagesearch.wire.messages import Message
 from tests.contract.test_firestore import client_of

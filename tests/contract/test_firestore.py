@@ -21,7 +21,7 @@ from google.cloud.firestore import DELETE_FIELD
 
 from imagesearch.adapters.firestore import Firestore, connect, embedding_id
 from imagesearch.adapters.records import MAX_LISTING_BYTES
-from imagesearch.compose.bootstrap import firestore_catalog
+from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.domain.errors import (
     Bug,
     ImageSearchError,

@@ -58,7 +58,7 @@ def store_at() -> Iterator[Callable[[str], GcsStore]]:
         def open_one(url: str) -> GcsStore:
             credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
             client = Client("test", credentials, client_options={"api_endpoint": url})
-            store = GcsStore(client.bucket("images"), total_seconds=0.3)
+            store = GcsStore(lambda: client.bucket("images"), total_seconds=0.3)
             return opened.enter_context(closing(store))
 
         yield open_one
@@ -144,7 +144,7 @@ def test_a_missing_right_says_that_the_configuration_must_be_mended(
 def test_a_missing_bucket_is_unavailable_and_no_missing_image(
     bucket: Any, method: Callable[[GcsStore], object]
 ) -> None:
-    store = GcsStore(bucket.client.bucket("nobodys"), total_seconds=0.3)
+    store = GcsStore(lambda: bucket.client.bucket("nobodys"), total_seconds=0.3)
     with pytest.raises(Unavailable, match=r"NotFound.*configuration must be mended"):
         method(store)
 
@@ -254,14 +254,14 @@ def test_a_closed_store_has_no_connection_left(store_at: Callable[[str], GcsStor
 def test_an_image_is_served_with_its_type_and_may_be_kept_a_day(
     bucket: Any, name: str, content_type: str
 ) -> None:
-    GcsStore(bucket).put(name, b"data")
+    GcsStore(lambda: bucket).put(name, b"data")
     blob = bucket.get_blob(name)
     assert (blob.content_type, blob.cache_control) == (content_type, "public, max-age=86400")
 
 
 def test_an_image_of_20_mb_comes_back(bucket: Any) -> None:
     data = bytes(range(256)) * 80_000
-    store = GcsStore(bucket)
+    store = GcsStore(lambda: bucket)
     store.put("big.jpg", data)
     assert store.get("big.jpg") == data
 

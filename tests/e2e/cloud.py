@@ -25,6 +25,7 @@ from imagesearch.local.emulated.cloud_stack import CloudStack, cloud_stack
 from imagesearch.local.emulated.emulators import MissingProgram, check_programs
 from imagesearch.settings import load_settings
 
+READY = "Ctrl-C ends it all"  # the last words of a start
 START_SECONDS = 120.0
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -84,7 +85,7 @@ class CloudCommand:
 
     def wait_until_ready(self) -> None:
         """Return when it says where to go."""
-        self.wait_for("Ctrl-C ends it all")
+        self.wait_for(READY)
 
     def wait_for(self, text: str) -> None:
         """Return when it has printed *text*."""

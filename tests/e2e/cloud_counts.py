@@ -8,19 +8,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import requests
 
-from imagesearch.compose.bootstrap import CloudServices
+from imagesearch.compose.fetch import compose
 from imagesearch.domain.pools import Pool, PoolKey
 from imagesearch.local.emulated.cloud_stack import BUCKET, PROJECT, CloudStack, cloud_stack
 from imagesearch.local.emulated.environment import environment_of
 from imagesearch.local.emulated.processes import HOST, Child
-from imagesearch.settings import load_settings
+from imagesearch.settings import Settings, load_settings
+from imagesearch.usecases.fetch import Fetch
 from imagesearch.wire.messages import Message
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
@@ -43,7 +44,8 @@ class FaultyCloud:
     Attributes:
         firestore: the link of the three services to the Firestore emulator.
         pubsub: the link of the query function to the Pub/Sub emulator.
-        services: the ports over the same emulators, for the test itself; it uses no link.
+        settings: of the same emulators, for the test itself; it uses no link.
+        services: the use case over them, for its ports.
         pool_size: images of a keyword's pool.
     """
 
@@ -51,7 +53,8 @@ class FaultyCloud:
     gallery: CountingGallery
     firestore: Link
     pubsub: Link
-    services: CloudServices
+    settings: Settings
+    services: Fetch
     pool_size: int = POOL_SIZE
     table: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -61,7 +64,7 @@ class FaultyCloud:
 
     def key(self, keyword: str) -> PoolKey:
         """Return the key of a keyword's pool."""
-        options = replace(self.services.settings.source_options, pool_size=self.pool_size)
+        options = replace(self.settings.source_options, pool_size=self.pool_size)
         return PoolKey.of(keyword, options)
 
     @contextmanager
@@ -145,6 +148,26 @@ class FaultyCloud:
             one for one in lines(self.child(SERVICES_OF[kind])) if wanted.items() <= one.items()
         ]
 
+    def settled(self, keyword: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """
+        Return the lines of a whole pool's fetch jobs and of its batches, once all are written.
+
+        A pool is whole with the last write to the catalog, and the line of that batch comes later.
+        Of a service that was killed the lines may be fewer than what it has written.
+        """
+        eventually(
+            "all work on the pool has its line",
+            lambda: (
+                self.units("FetchJob", keyword, outcome="fetched")
+                and self._encoded(keyword) >= self.pool_size
+            ),
+        )
+        return self.units("FetchJob", keyword), self.units("EmbedBatch", keyword)
+
+    def _encoded(self, keyword: str) -> int:
+        batches = self.units("EmbedBatch", keyword)
+        return sum(batch.get("embedded", 0) for batch in batches)
+
     def counts(self, keyword: str) -> str:
         """Return what was done for a keyword so far, in a line."""
         pool = self.pool(keyword)
@@ -156,7 +179,7 @@ class FaultyCloud:
             f"{pool.current.embedded}/{pool.current.images} embedded" if pool else "",
             f"jobs {_outcomes(jobs)}" if jobs else "",
             f"batches {_outcomes(batches)}" if batches else "",
-            f"{sum(one.get('embedded', 0) for one in batches)} encoded" if batches else "",
+            f"{self._encoded(keyword)} encoded" if batches else "",
             f"{len(letters)} dead letters" if letters else "",
         ]
         return ", ".join(part for part in parts if part)
@@ -207,8 +230,10 @@ def faulty_cloud(**settings: str) -> Iterator[FaultyCloud]:
             child = stack.children[name]
             tell(child, FIRESTORE_EMULATOR_HOST=firestore.address, GALLERY_URL=gallery.url)
         stack.start()
-        services = opened.enter_context(closing(_services(stack, gallery)))
-        yield FaultyCloud(stack, gallery, firestore, pubsub, services)
+        own_settings = _settings(stack, gallery)
+        services = _services(own_settings, stack.emulator_environment)
+        opened.callback(services.catalog.close)
+        yield FaultyCloud(stack, gallery, firestore, pubsub, own_settings, services)
 
 
 def tell(child: Child, **environment: str) -> None:
@@ -216,8 +241,8 @@ def tell(child: Child, **environment: str) -> None:
     child.environment = {**child.environment, **environment}
 
 
-def _services(stack: CloudStack, gallery: CountingGallery) -> CloudServices:
-    settings = load_settings(
+def _settings(stack: CloudStack, gallery: CountingGallery) -> Settings:
+    return load_settings(
         edition="cloud",
         google_cloud_project=PROJECT,
         images_bucket=BUCKET,
@@ -225,8 +250,11 @@ def _services(stack: CloudStack, gallery: CountingGallery) -> CloudServices:
         redis_host=HOST,
         redis_port=stack.redis_port,
     )
-    services = CloudServices(settings)
-    with environment_of(stack.emulator_environment):  # where clients look while they are made
+
+
+def _services(settings: Settings, emulators: Mapping[str, str]) -> Fetch:
+    with environment_of(emulators):  # where clients look while they are made
+        services = compose(settings).fetch
         services.catalog.check()
         assert services.store.existing([]) == set()
     return services

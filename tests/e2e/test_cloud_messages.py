@@ -125,7 +125,7 @@ def test_batches_in_any_order_and_twice_make_the_pool_ready(faulty: FaultyCloud)
     assert [embedded for _, embedded in seen] == [0, 6, 38, 38, 70]
     assert seen[-1][0] == "ready"
 
-    later = now + timedelta(seconds=services.settings.policy.max_age_seconds + 60)
+    later = now + timedelta(seconds=services.catalog.policy.max_age_seconds + 60)
     assert services.catalog.request_pool(key, later).pool.current.number == 2
     pool = services.catalog.pool(key.pool_id)
     late: dict[str, Any] = {"generation": 1, "outcome": "nothing to do", "status": 204}
@@ -149,7 +149,7 @@ def eventually_embedded(faulty: FaultyCloud, key: PoolKey, batches: int) -> None
 
 def dead_listing(faulty: FaultyCloud) -> Listing:
     """Return three images that the source once offered and will never give."""
-    options = replace(faulty.services.settings.source_options, pool_size=3)
+    options = replace(faulty.settings.source_options, pool_size=3)
     images = Listing.joined(faulty.services.source.pages("small star", options)).images
     gone = f"{faulty.gallery.url}/get/gone_640.jpg"
     return Listing(

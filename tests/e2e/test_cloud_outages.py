@@ -38,8 +38,8 @@ def searched(faulty: FaultyCloud, keyword: str) -> tuple[list[list[str]], float]
 
 
 def work_done(faulty: FaultyCloud, keyword: str) -> tuple[int, int, int]:
-    """Return the numbers of jobs, batches and listings of a pool so far."""
-    jobs, batches = faulty.units("FetchJob", keyword), faulty.units("EmbedBatch", keyword)
+    """Return the numbers of jobs, batches and listings of a whole pool."""
+    jobs, batches = faulty.settled(keyword)
     return len(jobs), len(batches), faulty.gallery.listings[keyword]
 
 

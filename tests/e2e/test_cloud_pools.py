@@ -17,7 +17,9 @@ CALLERS = 100
 
 
 def the_job(faulty: FaultyCloud, keyword: str) -> dict[str, Any]:
-    """Return the one run that fetched the pool; all runs were of one message."""
+    """Return the one run that fetched the pool, once it is over; all runs were of one message."""
+    # The pool is whole before its run is: the line comes last.
+    eventually("the job is done", lambda: faulty.units("FetchJob", keyword, outcome="fetched"))
     runs = faulty.units("FetchJob", keyword)
     assert len({run["message_id"] for run in runs}) == 1
     (done,) = [run for run in runs if run["outcome"] == "fetched"]
@@ -39,8 +41,9 @@ def test_a_hundred_concurrent_first_searches_make_one_fetch(faulty: FaultyCloud)
     answer = faulty.complete(keyword)
     assert len(set(image_ids(answer))) == POOL
     assert answer["pool"]["generation"] == 1
+    _, batches = faulty.settled(keyword)
+    assert sum(batch["embedded"] for batch in batches) == POOL
     job = the_job(faulty, keyword)
-    assert sum(one["embedded"] for one in faulty.units("EmbedBatch", keyword)) == POOL
     assert faulty.gallery.listings[keyword] == 1
     downloads = Counter(faulty.gallery.images) - images_before
     assert len(downloads) == POOL

@@ -22,17 +22,24 @@ from PIL import Image
 from imagesearch.deployment.services import SERVICES
 from imagesearch.local.emulated.cloud_stack import CloudStack
 from imagesearch.settings import load_settings
-from tests.e2e.cloud import CloudCommand, cloud_command, complete, is_alive, require_programs
+from tests.e2e.cloud import READY, CloudCommand, cloud_command, complete, is_alive, require_programs
 
 CHILDREN = {"query", "fetch", "inference", "pubsub", "firestore", "storage", "redis"}
 GONE_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudCommand]:
-    """The command, ready, for the tests that leave it running."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of the person who has started `command`."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[CloudCommand]:
+    """The command, ready, for the tests that leave it running and for one that ends it."""
     require_programs()
-    with cloud_command(tmp_path_factory.mktemp("emulators") / "log") as running:
+    own = {"HOME": str(home), "XDG_RUNTIME_DIR": ""}
+    with cloud_command(tmp_path_factory.mktemp("emulators") / "log", **own) as running:
         running.wait_until_ready()
         yield running
 
@@ -78,7 +85,7 @@ def test_a_search_through_all_of_it_finds_the_red_circle_first(command: CloudCom
 
 def test_the_images_and_pages_of_an_answer_load(command: CloudCommand) -> None:
     """The stored copy, with CORS as production's bucket has, and the page that it came from."""
-    answer = complete(command.url("functions/query"), t="star", s_query="a yellow star", k=3)
+    answer = complete(command.url("functions/query"), t="circle", s_query="a red circle", k=3)
     for result in answer["results"]:
         image = requests.get(result["url"], headers={"Origin": "https://app.example"}, timeout=10)
         assert image.headers["Content-Type"] == "image/jpeg"
@@ -105,6 +112,26 @@ def test_the_page_is_told_of_the_api_which_lets_it_in(command: CloudCommand) -> 
     for origin, allowed in ((page_url, page_url), ("http://other.example", None)):
         answer = requests.get(f"{api_url}/alive", headers={"Origin": origin}, timeout=10)
         assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+
+
+def test_ctrl_c_leaves_nothing_behind(command: CloudCommand, home: Path) -> None:
+    """
+    Neither a process, nor its folder, nor anything in the person's own folder.
+
+    The last test of `command`, which has made a pool and answered searches.
+    """
+    pids, folder = family(command.pids()), command.folder
+    assert set(command.pids()) == CHILDREN
+    assert len(pids) > len(CHILDREN)  # the workers of gunicorn
+    assert all(map(is_alive, pids))
+    sockets = {path.parent for path in folder.glob("*/gunicorn.ctl")}
+    assert {path.name for path in sockets} == {"query-run", "fetch-run"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in sockets} == {0o700}
+    complete(command.url("functions/query"), t="circle", s_query="a circle")
+    assert command.end() == 0
+    assert not folder.exists()
+    assert list(home.iterdir()) == []
+    assert not any(map(is_alive, pids))
 
 
 def test_64_waiting_searches_leave_the_api_alive(cloud: CloudStack) -> None:
@@ -139,45 +166,37 @@ def test_a_service_that_is_killed_comes_back_on_its_port(cloud: CloudStack) -> N
     assert answer["pool"]["embedded"] == 200
 
 
+KEY = "0123456-not-a-key"
+
+
+@pytest.fixture(scope="module")
+def command_with_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudCommand]:
+    """The command, ready, with a key of Pixabay's, so that there is no demo gallery."""
+    require_programs()
+    log = tmp_path_factory.mktemp("emulators") / "log"
+    with cloud_command(log, PIXABAY_API_KEY=KEY, CLIP_MODEL="models/demo") as running:
+        running.wait_until_ready()
+        yield running
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked into by /proc")
-def test_only_the_fetch_function_is_given_the_key(tmp_path: Path) -> None:
-    """Read from the processes themselves; with a key there is no demo gallery."""
-    require_programs()
-    key = "0123456-not-a-key"
-    with cloud_command(tmp_path / "log", PIXABAY_API_KEY=key, CLIP_MODEL="models/demo") as running:
-        running.wait_until_ready()
-        pids = running.pids()
-        holders = {
-            name for name, pid in pids.items() if key in Path(f"/proc/{pid}/environ").read_text()
-        }
-        assert holders == {"fetch"}
-        assert "demo gallery" not in running.printed
-        config = requests.get(f"{running.url('Open')}/config.json", timeout=10).json()
-        assert config["demo"] is False
-        assert running.end() == 0
-        assert key not in running.printed
+def test_only_the_fetch_function_is_given_the_key(command_with_key: CloudCommand) -> None:
+    """Read from the processes themselves."""
+    environments = {
+        name: Path(f"/proc/{pid}/environ").read_text()
+        for name, pid in command_with_key.pids().items()
+    }
+    assert {name for name, environment in environments.items() if KEY in environment} == {"fetch"}
+    assert "demo gallery" not in command_with_key.printed
+    url = command_with_key.url("Open")
+    assert requests.get(f"{url}/config.json", timeout=10).json()["demo"] is False
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Neither a process, nor its folder, nor anything in the person's own folder."""
-    require_programs()
-    home = tmp_path / "home"
-    home.mkdir()
-    without = {"HOME": str(home), "XDG_RUNTIME_DIR": ""}
-    with cloud_command(tmp_path / "log", **without) as running:
-        running.wait_until_ready()
-        pids, folder = family(running.pids()), running.folder
-        assert set(running.pids()) == CHILDREN
-        assert len(pids) > len(CHILDREN)  # the workers of gunicorn
-        assert all(map(is_alive, pids))
-        complete(running.url("functions/query"), t="moon", s_query="a moon")
-        sockets = {path.parent for path in folder.glob("*/gunicorn.ctl")}
-        assert {path.name for path in sockets} == {"query-run", "fetch-run"}
-        assert {stat.S_IMODE(path.stat().st_mode) for path in sockets} == {0o700}
-        assert running.end() == 0
-        assert not folder.exists()
-        assert list(home.iterdir()) == []
-        assert not any(map(is_alive, pids))
+def test_children_do_not_outlive_a_launcher_that_was_killed(command_with_key: CloudCommand) -> None:
+    pids, folder = family(command_with_key.pids()), command_with_key.folder
+    command_with_key.process.kill()
+    assert all_gone(pids, folder)
+    assert KEY not in command_with_key.printed
 
 
 def started(running: CloudCommand, tmp: Path) -> dict[str, int]:
@@ -240,6 +259,7 @@ def test_a_start_that_fails_half_way_leaves_nothing_behind(own_tmp: Path, tmp_pa
         os.kill(pids["redis"], signal.SIGKILL)
         assert running.process.wait(timeout=60) == 1
         assert "redis ended with status -9" in running.printed
+        assert READY not in running.printed
         assert list(own_tmp.iterdir()) == []
         assert not any(map(is_alive, everyone))
 
@@ -270,13 +290,6 @@ def test_a_second_ctrl_c_does_not_wait_for_a_request_that_hangs(starting: CloudC
         assert time.monotonic() - began < 4
     assert not folder.exists()
     assert not any(map(is_alive, everyone))
-
-
-def test_children_do_not_outlive_a_launcher_that_was_killed(starting: CloudCommand) -> None:
-    starting.wait_until_ready()
-    pids, folder = family(starting.pids()), starting.folder
-    starting.process.kill()
-    assert all_gone(pids, folder)
 
 
 def emulators(**environment: str) -> subprocess.CompletedProcess[str]:

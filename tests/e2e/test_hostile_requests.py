@@ -24,6 +24,7 @@ from imagesearch.local.emulated.processes import (
     guarded_folder,
     wait_until_ready,
 )
+from tests.cloud_environment import CLOUD
 from tests.e2e.conftest import Serving
 from tests.raw_http import HOST, Answer, ask, connect, hostile_requests, read, silent
 
@@ -63,9 +64,7 @@ def function(name: str) -> Iterator[Function]:
         child = Child(name, command, port, folder, working_folder=ROOT, ready_path="/alive")
         child.environment = {
             **service.environment,
-            "EDITION": "cloud",
-            "GOOGLE_CLOUD_PROJECT": "demo-imagesearch",
-            "SCORER_URL": "http://127.0.0.1:9",
+            **CLOUD,
             "XDG_RUNTIME_DIR": str(folder),
         }
         child.start()

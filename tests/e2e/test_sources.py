@@ -37,13 +37,13 @@ def stack_over(origin: str, folder: Path, encoder: ModelEncoder, **changes: Any)
     """Yield a stack whose Pixabay is at *origin*, with attempts that follow at once."""
     settings: Settings = load_settings(data_dir=folder, gallery_url=origin)
     settings = settings.model_copy(update=changes)  # to less than an operator may set
-    services = EmbeddedServices(settings, encoder=encoder, backoff_seconds=(0.01, 0.05))
+    services = EmbeddedServices(settings, encoder, backoff_seconds=(0.01, 0.05))
     stack = Stack(services, None)
-    services.publisher.start()
+    services.bus.start()
     try:
         yield stack
     finally:
-        services.publisher.stop()
+        services.bus.stop()
         services.close()
 
 
@@ -256,7 +256,7 @@ def test_what_cannot_be_had_fails_its_pool_and_keeps_its_reason_past_the_process
     with StubServer(server_error) as server:
         with stack_over(server.origin, tmp_path, encoder) as stack:
             stack_client(stack).get("/search", {**params, "wait": 10})
-            assert stack.services.publisher.dead_letters() == []
+            assert stack.services.bus.dead_letters() == []
         assert [job["delivery_attempt"] for job in log.entries("FetchJob")] == [1, 2, 3, 4, 5]
         assert log.entries("FetchJob")[-1]["outcome"] == "given up"
         with stack_over(server.origin, tmp_path, encoder, retry_seconds=60) as stack:
@@ -286,6 +286,6 @@ def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready
         while left:
             asked = {key: {"t": key, "s_query": "x", "wait": 0.05} for key in left}
             left = [key for key in left if not get("/search", asked[key]).body.get("complete")]
-        assert stack.services.publisher.dead_letters() == []
+        assert stack.services.bus.dead_letters() == []
     published = [one for one in log.entries("search") if "publish" in one["stages"]]
     assert len({one["pool_id"] for one in published}) == len(published) == 60

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from inference_service.families import FAMILIES
+
 ROOT = Path(__file__).resolve().parents[2]
 # functions-framework brings `google.cloud.functions`, a file of its own; the SDKs bring the rest.
 SDKS = ("google.cloud.storage", "google.cloud.pubsub", "google.cloud.firestore", "google.api_core")
@@ -97,6 +99,12 @@ def test_a_family_of_models_is_imported_by_the_table_of_families_alone() -> None
             assert families <= table, path
 
 
+def test_each_file_of_a_family_is_in_the_table_of_families() -> None:
+    files = {path.stem for path in modules("inference_service/families")} - {"__init__"}
+    assert {family.__module__.rpartition(".")[2] for family in FAMILIES.values()} == files
+    assert all(name == family.model_type for name, family in FAMILIES.items())
+
+
 def test_a_runtime_is_imported_by_its_own_file() -> None:
     importing = {
         (name, str(path.relative_to(ROOT / "inference_service")))
@@ -111,8 +119,14 @@ def test_a_runtime_is_imported_by_its_own_file() -> None:
     }
 
 
+def test_what_is_installed_or_deployed_never_imports_transformers() -> None:
+    """No extra has it: the tests hold the runtimes to it."""
+    for path in modules("imagesearch") + modules("functions") + modules("inference_service"):
+        assert "transformers" not in {name.split(".")[0] for name in imports(path)}, path
+
+
 @pytest.mark.parametrize(
-    "module", ["imagesearch.compose.bootstrap", "imagesearch.cli.main", "functions.query.main"]
+    "module", ["imagesearch.compose.query", "imagesearch.compose.fetch", "imagesearch.cli.main"]
 )
 def test_importing_loads_neither_torch_nor_a_cloud_sdk(module: str) -> None:
     """Proved in a clean process."""
@@ -127,8 +141,9 @@ def test_what_the_sources_say_of_themselves_loads_no_http_client() -> None:
     """Every process reads it with the settings, and one alone asks a source."""
     code = "import sys, imagesearch.settings; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "imagesearch.sources.pixabay" in run.stdout.split()
-    assert not {"urllib3", "certifi", "requests"} & set(run.stdout.split())
+    loaded = set(run.stdout.split())
+    assert "imagesearch.sources.pixabay" in loaded
+    assert not {"urllib3", "certifi", "requests", "imagesearch.sources.pixabay_listing"} & loaded
 
 
 def test_importing_every_module_of_the_package_but_the_local_edition_stays_light() -> None:

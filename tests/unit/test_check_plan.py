@@ -130,8 +130,8 @@ PLANTED = [
     ),
     (
         "functions.tf",
-        "THREADS = tostring(local.functions.fetch.concurrency)",
-        'THREADS = "1"',
+        "THREADS                  = tostring(local.functions.fetch.concurrency)",
+        'THREADS                  = "1"',
         f'{FETCH}: service_config[0].environment_variables.THREADS: "16" → "1"',
     ),
     (

@@ -23,7 +23,7 @@ import pytest
 import trustme
 import uvicorn
 
-from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.deployment.services import QUERY_CONCURRENCY
 from imagesearch.domain.errors import (
     Bug,
@@ -74,13 +74,23 @@ def in_turn(*answers: bytes) -> Script:
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
 
+def inference(url: str, clock: SetClock, **options: float | str) -> InferenceService:
+    return InferenceService(url, clock=clock, **options)  # type: ignore[arg-type]  # the tests give the right ones
+
+
+@contextmanager
+def waking(url: str, **options: float | str) -> Iterator[InferenceService]:
+    with closing(inference(url, SetClock(), **options)) as service:
+        yield service
+
+
 @contextmanager
 def scorer(
     url: str, clock: SetClock | None = None, **options: float | str
 ) -> Iterator[CloudRunScorer]:
-    made = CloudRunScorer(url, clock=clock or SetClock(), **options)  # type: ignore[arg-type]  # the tests give the right ones
-    with closing(made):
-        yield made
+    clock = clock or SetClock()
+    with closing(inference(url, clock, **options)) as service:
+        yield CloudRunScorer(service, clock=clock)
 
 
 def error_of(url: str, clock: SetClock | None = None, **options: float | str) -> ImageSearchError:
@@ -206,7 +216,7 @@ def test_what_fails_in_the_service_is_the_error_that_it_had(
 
 def test_the_service_is_woken(service: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "imagesearch")
-    with scorer(service) as asked:
+    with waking(service) as asked:
         asked.wake()
         wait_until(lambda: "woken: 200" in caplog.text)
 
@@ -550,7 +560,7 @@ def test_no_token_is_sent_or_fetched_unless_asked_for(metadata: StubServer) -> N
 
 
 def test_waking_sends_the_token_too(metadata: StubServer) -> None:
-    with Stub(in_turn(reply(200))) as server, scorer(server.origin, audience="a") as asked:
+    with Stub(in_turn(reply(200))) as server, waking(server.origin, audience="a") as asked:
         asked.wake()
         wait_until(lambda: len(server.requests) == 1)
         assert tokens_of(server) == [0]
@@ -602,7 +612,7 @@ def test_waking_waits_for_nothing_and_is_done_one_at_a_time() -> None:
         go_on.wait(10)
         return reply(200)
 
-    with Stub(start_slowly) as server, scorer(server.origin) as asked:
+    with Stub(start_slowly) as server, waking(server.origin) as asked:
         started = time.monotonic()
         for _ in range(20):
             asked.wake()
@@ -624,7 +634,7 @@ def test_a_service_that_does_not_wake_is_noted_for_developers_only(
     answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "imagesearch")
-    with Stub(in_turn(answer)) as server, scorer(server.origin) as asked:
+    with Stub(in_turn(answer)) as server, waking(server.origin) as asked:
         asked.wake()
         wait_until(lambda: "woken" in caplog.text)
     assert {record.levelno for record in caplog.records if record.name.startswith("image")} == {

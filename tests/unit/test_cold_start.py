@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cloud_environment import CLOUD
 from tests.unit.test_architecture import HEAVY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ print(json.dumps({"cpu_seconds": time.process_time(), "modules": sorted(sys.modu
 
 def report_of(code: str) -> tuple[float, list[str]]:
     """Run *code* in a process of the cloud edition; return its CPU seconds and its modules."""
-    env = {"PATH": os.environ["PATH"], "EDITION": "cloud"}
+    env = {"PATH": os.environ["PATH"], **CLOUD, "REDIS_HOST": "127.0.0.1"}
     run = subprocess.run(
         [sys.executable, "-c", code + REPORT],
         cwd=ROOT,
@@ -68,29 +69,16 @@ assert app.test_client().get("/alive").status_code == 200
 
 
 @pytest.mark.parametrize("function", ["query", "fetch"])
-def test_the_first_answer_waits_for_no_client_of_another_service(function: str) -> None:
-    _, modules = report_of(ALIVE.format(function=function))
-    assert forbidden(modules) == []
-    assert not {"redis", "urllib3", "requests"} & set(modules)
-
-
-SEARCH = """
-from imagesearch.compose.bootstrap import CloudServices
-from imagesearch.settings import load_settings
-services = CloudServices(load_settings(
-    google_cloud_project="test-project",
-    scorer_url="http://127.0.0.1:9",
-    redis_host="127.0.0.1",
-))
-services.search
-"""
-
-
-def test_a_search_is_put_together_without_the_sdks() -> None:
+def test_a_function_is_composed_and_answers_without_the_sdks(function: str) -> None:
     """A pool that is ready is searched through Redis and the scorer alone."""
-    _, modules = report_of(SEARCH)
+    _, modules = report_of(ALIVE.format(function=function))
     assert "redis" in modules
     assert forbidden(modules) == []
+
+
+def test_the_scorers_client_comes_with_the_first_search() -> None:
+    _, modules = report_of(ALIVE.format(function="query"))
+    assert not {"urllib3", "requests"} & set(modules)
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)

@@ -32,6 +32,7 @@ from imagesearch.domain.errors import (
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolKey, PoolState
 from imagesearch.doors.push import MAX_BODY_BYTES
+from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import Settings, load_settings
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
@@ -44,9 +45,7 @@ SEARCH = {"t": "horse", "s_query": "twin-3", "wait": "0"}
 
 
 def serve(name: str, world: World, settings: Settings) -> FlaskClient:
-    source = str(ROOT / "functions" / name / "main.py")
-    app = functions_framework.create_app(name, source, "http")  # type: ignore[no-untyped-call]  # it has no types
-    app.extensions["imagesearch"] = SimpleNamespace(
+    process = SimpleNamespace(
         settings=settings,
         clock=world.clock,
         catalog=world.catalog,
@@ -56,6 +55,8 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         fetch=world.fetch,
         give_up=world.give_up,
     )
+    app = mount(name, process)
+    app.extensions["process"] = process  # where a test changes it
     client: FlaskClient = app.test_client()
     return client
 
@@ -290,7 +291,7 @@ def test_a_failed_pool_is_a_503_with_its_reason_and_when_to_retry(
 
 
 def test_a_bug_is_a_json_500_without_a_trace(query: FlaskClient, world: World) -> None:
-    query.application.extensions["imagesearch"].search = "not a use case"
+    query.application.extensions["process"].search = "not a use case"
     response = query.get("/search", query_string=SEARCH)
     assert response.status_code == 500
     assert response.headers["Vary"] == "Origin", "a page of another origin must read it"
@@ -307,7 +308,7 @@ def test_whatever_passes_by_itself_says_when_to_come_back(
     def failing(_: object, *, client: str | None = None) -> None:
         raise error
 
-    query.application.extensions["imagesearch"].search = failing
+    query.application.extensions["process"].search = failing
     response = query.get("/search", query_string=SEARCH)
     assert response.status_code == error.status
     assert response.headers["Retry-After"] == "5"
@@ -486,7 +487,7 @@ def test_a_new_keyword_is_served_soon_whoever_has_asked_for_how_many(
     bus = LocalBus(tmp_path / "dead.jsonl")
     bus.subscribe(FetchJob.topic, fetch)
     query = limited(world, 10_000)
-    services = query.application.extensions["imagesearch"]
+    services = query.application.extensions["process"]
     services.search = replace(world.search, publisher=bus)
     for n in range(300):
         ask(query, f"many {n}", f"2001:db8:1:2::{n:x}")
@@ -515,13 +516,13 @@ def test_whom_a_search_is_for_goes_with_its_work_and_nobody_can_tell_who_it_is(
     assert mark not in log.stream.getvalue()
 
 
-def test_a_function_without_services_tells_the_log_why(capfd: pytest.CaptureFixture[str]) -> None:
-    """Served on its own; the embedded edition lives in one process."""
+def test_a_function_of_the_embedded_edition_does_not_start(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """That lives in one process."""
     source = str(ROOT / "functions" / "query" / "main.py")
-    app = functions_framework.create_app("query", source, "http")  # type: ignore[no-untyped-call]  # it has no types
-    response = app.test_client().get("/search", query_string=SEARCH)
-    assert response.status_code == 503
-    assert "its log says why" in body(response)["error"]["message"]
+    with pytest.raises(SystemExit):
+        functions_framework.create_app("query", source, "http")  # type: ignore[no-untyped-call]  # it has no types
     assert "imagesearch serve" in capfd.readouterr().err
 
 
@@ -607,7 +608,7 @@ def test_a_failed_pool_a_bug_and_an_overload_are_lines_too(
     job = world.outbox.messages[0]
     world.deliver()
     query.get("/search", query_string=SEARCH)
-    services = query.application.extensions["imagesearch"]
+    services = query.application.extensions["process"]
     services.settings = load_settings(rate_limit_per_minute=1)
     query.get("/search", query_string=SEARCH)
     services.settings = load_settings()

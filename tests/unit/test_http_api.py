@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imagesearch.domain.errors import InvalidRequest, Overloaded, Unavailable
+from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Credit, Image
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.domain.queries import Query, SearchRequest
@@ -109,15 +109,3 @@ def test_a_stored_link_that_cannot_be_read_is_left_out_of_an_answer(
         answer, host_url="https://here.example/", images_url="", now=NOW, policy=PoolPolicy()
     )
     assert [result["page_url"] for result in body["results"]] == [shown]
-
-
-def test_errors_carry_code_message_and_field() -> None:
-    body = http_api.error_json(InvalidRequest("k must be …", field="k"))
-    assert body == {"error": {"code": "invalid_request", "message": "k must be …", "field": "k"}}
-    assert "field" not in http_api.error_json(Unavailable("down"))["error"]
-
-
-def test_retry_after_is_in_whole_seconds_and_never_zero() -> None:
-    assert http_api.retry_after(Overloaded("", retry_after_seconds=0.2)) == {"Retry-After": "1"}
-    assert http_api.retry_after(Unavailable("", retry_after_seconds=2.1)) == {"Retry-After": "3"}
-    assert http_api.retry_after(InvalidRequest("")) == {}

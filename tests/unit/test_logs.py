@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from imagesearch.settings import AllSettings
+from tests.cloud_environment import CLOUD
 from tests.log_lines import PROJECT, Log
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,11 +142,8 @@ raise RuntimeError("the model cannot be loaded")
 def test_the_level_is_the_settings_and_a_bad_setting_is_logged_in_the_same_form() -> None:
     code = """
 import logging
-from imagesearch.compose import bootstrap
-try:
-    bootstrap.cloud_settings()
-except Exception as error:
-    logging.error("%s", error)
+from imagesearch.compose.start import start
+start(lambda settings: settings)
 logging.info("info")
 """
     env = {"EDITION": "cloud", "GOOGLE_CLOUD_PROJECT": PROJECT}
@@ -196,26 +194,30 @@ def test_a_function_under_gunicorn_logs_json_lines_alone(
 ) -> None:
     """Also where the platform has the framework add the execution's id to each line."""
     command = ["functions_framework", "--target", "query", "--source", "functions/query/main.py"]
-    env = {"EDITION": "cloud", "LOG_EXECUTION_ID": log_execution_id}
+    env = {
+        **CLOUD,
+        "LOG_EXECUTION_ID": log_execution_id,
+        "FIRESTORE_EMULATOR_HOST": "127.0.0.1:9",
+    }
     with server(tmp_path, *command, **env) as (url, path):
         headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
         for _ in range(2):
-            answer = requests.get(f"{url}/search?t=x&s_query=y", headers=headers, timeout=20)
+            answer = requests.get(f"{url}/ready", headers=headers, timeout=20)
             assert answer.status_code == 503
-            assert "GOOGLE_CLOUD_PROJECT" in answer.text
             assert "total;dur=" in answer.headers["Server-Timing"]
     entries = [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert [entry["kind"] for entry in entries] == ["search", "search"]
-    for entry in entries:
-        assert entry["logging.googleapis.com/trace"] == TRACE, "there is no project to name"
+    ready = [entry for entry in entries if entry.get("kind")]
+    assert [entry["kind"] for entry in ready] == ["ready", "ready"]
+    for entry in ready:
+        assert TRACED.items() <= entry.items()
         assert (entry["severity"], entry["outcome"]) == ("WARNING", "unavailable")
-        assert "GOOGLE_CLOUD_PROJECT is missing" in entry["error"]
+        assert "Firestore failed" in entry["error"]
         assert bool(entry.get("logging.googleapis.com/labels")) == bool(log_execution_id)
 
 
 def test_the_first_push_that_cannot_be_read_is_logged_and_counted(tmp_path: Path) -> None:
     command = ["functions_framework", "--target", "fetch", "--source", "functions/fetch/main.py"]
-    with server(tmp_path, *command, EDITION="cloud") as (url, path):
+    with server(tmp_path, *command, **CLOUD) as (url, path):
         for _ in range(2):
             assert requests.post(url, data=b"not JSON", timeout=20).status_code == 204
     entries = [json.loads(line) for line in path.read_bytes().splitlines()]
@@ -225,11 +227,11 @@ def test_the_first_push_that_cannot_be_read_is_logged_and_counted(tmp_path: Path
 
 SERVICE = """
 from types import SimpleNamespace
-from imagesearch.compose import bootstrap
+from imagesearch.compose.start import start
 from inference_service.app import create_app
 
 def create():
-    bootstrap.cloud_settings()
+    start(lambda settings: settings)
     return create_app(SimpleNamespace(score=None))
 """
 
@@ -264,7 +266,7 @@ def test_a_service_that_cannot_start_says_why_on_one_line(tmp_path: Path) -> Non
     (line,) = ended.stderr.splitlines()
     entry = json.loads(line)
     assert entry["severity"] == "CRITICAL"
-    assert "a process of its own needs EDITION=cloud" in entry["stack_trace"]
+    assert "a process of its own needs EDITION=cloud" in entry["message"]
 
 
 def test_a_record_that_cannot_be_put_in_json_is_put_in_words(log: Log) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cloud_environment import CLOUD
 from tools.package_function import FUNCTIONS, CannotPackage, package, reached
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ def test_a_zip_holds_the_function_its_pins_and_what_its_imports_reach(function: 
     folder = ROOT / "functions" / function
     assert files.pop("main.py") == (folder / "main.py").read_bytes()
     assert files.pop("requirements.txt") == (folder / "requirements.txt").read_bytes()
-    assert {"imagesearch/__init__.py", "imagesearch/compose/bootstrap.py"} < set(files)
+    assert {"imagesearch/__init__.py", "imagesearch/compose/start.py"} < set(files)
     for name, data in files.items():
         assert data == (ROOT / name).read_bytes()
         assert name.startswith("imagesearch/")
@@ -86,7 +87,7 @@ assert all(pathlib.Path(one.__file__).is_relative_to(pathlib.Path.cwd()) for one
 @each_function
 def test_everything_in_an_unpacked_zip_imports_from_it_alone(function: str, tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(package(function))).extractall(tmp_path)
-    subprocess.run([sys.executable, "-I", "-c", EVERYTHING], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-I", "-c", EVERYTHING], cwd=tmp_path, env=CLOUD, check=True)
 
 
 # The same everywhere

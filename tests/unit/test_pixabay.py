@@ -29,7 +29,8 @@ from imagesearch.sources.declaration import Declaration
 from imagesearch.sources.demo import DEMO
 from imagesearch.sources.download import Downloader
 from imagesearch.sources.exchange import Limits
-from imagesearch.sources.pixabay import PIXABAY, Pixabay
+from imagesearch.sources.pixabay import PIXABAY
+from imagesearch.sources.pixabay_listing import Pixabay
 from tests.stub_http import Request, Script, StubServer, reply
 
 KEY = "31415926-s3cret+key/with&odd=signs"

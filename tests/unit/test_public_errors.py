@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import functions_framework
 import pytest
 from flask.testing import FlaskClient
 
-from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import load_settings
 from imagesearch.wire.scoring import ScoreRequest
 from inference_service.batcher import Batcher
 from tests.world import TwinEncoder, World
 
-QUERY = Path(__file__).resolve().parents[2] / "functions" / "query" / "main.py"
 POOL = PoolKey.of("horse", SourceOptions()).pool_id
 PATHS = ["/ready", "/search?t=horse&s_query=x&wait=0", "/search?s_query=x&scope=catalog"]
 
@@ -31,10 +30,9 @@ PATHS = ["/ready", "/search?t=horse&s_query=x&wait=0", "/search?s_query=x&scope=
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[FlaskClient, EmbeddedServices]]:
     """Yield the public function over the services of an embedded edition in *folder*."""
-    services = EmbeddedServices(load_settings(data_dir=folder), encoder=TwinEncoder())
-    app = functions_framework.create_app("query", str(QUERY), "http")  # type: ignore[no-untyped-call]  # it has no types
-    app.extensions["imagesearch"] = services
-    yield app.test_client(), services
+    settings = load_settings(data_dir=folder, gallery_url="http://127.0.0.1:9")
+    services = EmbeddedServices(settings, TwinEncoder())
+    yield mount("query", services.query).test_client(), services
     services.close()
 
 
@@ -42,17 +40,21 @@ def closed(services: EmbeddedServices) -> None:
     services.catalog.close()
 
 
-def overwritten(services: EmbeddedServices) -> None:
-    services.catalog.close()
-    del services.catalog, services._catalog_file
-    (services.settings.data_dir / "catalog.sqlite").write_bytes(b"no database" * 1000)
+def replaced(services: EmbeddedServices) -> None:
+    removed(services).write_bytes(b"no database" * 1000)
 
 
 def of_another_version(services: EmbeddedServices) -> None:
-    services.catalog.close()
-    del services.catalog, services._catalog_file
-    with closing(sqlite3.connect(services.settings.data_dir / "catalog.sqlite")) as raw:
+    with closing(sqlite3.connect(removed(services))) as raw:
         raw.execute("PRAGMA user_version = 7")
+
+
+def removed(services: EmbeddedServices) -> Path:
+    """Return the path of the catalog's file, which is there no longer."""
+    path = services.settings.data_dir / "catalog.sqlite"
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return path
 
 
 def without_its_tables(services: EmbeddedServices) -> None:
@@ -63,7 +65,7 @@ def without_its_tables(services: EmbeddedServices) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [closed, overwritten, of_another_version, without_its_tables],
+    [closed, replaced, of_another_version, without_its_tables],
     ids=lambda do: do.__name__,
 )
 def test_a_broken_catalog_is_told_without_its_folder_which_the_log_has(
@@ -82,10 +84,9 @@ def test_a_broken_catalog_is_told_without_its_folder_which_the_log_has(
 
 def test_a_data_folder_that_cannot_be_made_is_told_without_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with served(tmp_path / "file" / "data") as (client, _):
-        answers = [client.get(path) for path in PATHS]
-    assert [answer.status_code for answer in answers] == [503] * 3
-    assert [answer.text for answer in answers if str(tmp_path) in answer.text] == []
+    with pytest.raises(Unavailable) as caught, served(tmp_path / "file" / "data"):
+        pass
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_the_reason_of_a_pool_names_no_folder(world: World, tmp_path: Path) -> None:
@@ -124,7 +125,9 @@ def test_a_scorer_that_cannot_be_asked_is_told_without_its_address(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    scorer = CloudRunScorer("http://inference-8x7.a.run.app:99999", clock=SystemClock())
+    clock = SystemClock()
+    service = InferenceService("http://inference-8x7.a.run.app:99999", clock=clock)
+    scorer = CloudRunScorer(service, clock=clock)
     with pytest.raises(ImageSearchError) as caught:
         scorer.score(ScoreRequest(scope="catalog", query="x", top_k=1))
     assert "run.app" not in str(caught.value)

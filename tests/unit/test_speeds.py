@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from multiprocessing.pool import ThreadPool
@@ -32,6 +33,29 @@ def test_the_files_that_are_named_are_there_and_in_one_group() -> None:
     grouped = [file for group in conftest.GROUPS.values() for file in group]
     assert set(grouped) | conftest.SLOW <= files
     assert len(grouped) == len(set(grouped))
+
+
+def test_a_file_that_is_named_is_in_its_group_and_others_are_one_each() -> None:
+    assert conftest.group_of("tests/e2e/test_cloud_ends.py::test_a[b/c.py::d]") == "faults"
+    assert conftest.group_of("tests/unit/test_client.py::test_a") == "test_client.py"
+
+
+@pytest.mark.slow
+def test_a_group_runs_in_one_worker() -> None:
+    """Each of several would start its servers."""
+    files = {"test_clients.py", "test_http_api.py", "test_public_errors.py"}
+    command = [sys.executable, "-m", "pytest", "--verbose", "--numprocesses=2"]
+    run = subprocess.run(
+        [*command, *(str(TESTS / "unit" / file) for file in sorted(files))],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+    passed = re.findall(r"\[(gw\d)\] \[ *\d+%\] PASSED tests/unit/(\w+\.py)::", run.stdout)
+    assert {file for _, file in passed} == files
+    assert len(set(passed)) == len(files), set(passed)
+    assert len({worker for worker, _ in passed}) == 2
 
 
 def test_the_fast_tests_are_asked_for_in_the_words_that_leave_slow_files_unread() -> None:

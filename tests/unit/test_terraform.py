@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from imagesearch.adapters.pools import firestore as pools_firestore
 from imagesearch.adapters.records import marks_fields
 from imagesearch.adapters.scorers.cloud_run import PATIENCE_SECONDS
 from imagesearch.cli import client
-from imagesearch.compose.bootstrap import CloudServices
+from imagesearch.compose import fetch, inference, query
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
 from imagesearch.domain.images import Credit, Image
@@ -31,6 +31,7 @@ from imagesearch.settings import AllSettings, Settings, load_settings
 from imagesearch.sources.pixabay import LANGUAGES
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
+from tests.world import TwinEncoder
 from tools.cost_model import load as load_costs
 
 DOORS = {
@@ -39,12 +40,14 @@ DOORS = {
     "inference": "inference_service/app.py",
     "scorer": "inference_service/app.py",
 }
-USES = {
-    "query": ("search", "embedder"),
-    "fetch": ("fetch",),
-    "inference": ("embed", "score"),
-    "scorer": ("score",),
+COMPOSE: dict[str, Callable[[Settings], object]] = {
+    "query": query.compose,
+    "fetch": fetch.compose,
+    "inference": lambda settings: inference.compose(settings, TwinEncoder()),
+    "scorer": lambda settings: inference.compose(settings, TwinEncoder()),
 }
+# Those that a service reads to see that it has none.
+LACKED = {"scorer": {"images_bucket"}}
 # Settings that the cloud leaves as they are: the code's own numbers, and what the image sets.
 KEPT = {
     "lease_seconds": "the code's own",
@@ -72,7 +75,8 @@ ADDRESSES = {
     "redis_server_ca",
 }
 SECRET = "a-secret"
-OF_THE_PROCESS = {"THREADS"}  # gunicorn's, from imagesearch/deployment/services.py
+# Gunicorn's and pydantic's, from imagesearch/deployment/services.py.
+OF_THE_PROCESS = {"THREADS", "PYDANTIC_DISABLE_PLUGINS"}
 
 
 @pytest.fixture
@@ -114,32 +118,26 @@ def names_read_by(path: Path, function: str | None = None) -> set[str]:
     }
 
 
-def settings_of(service: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def settings_of(service: str) -> set[str]:
     """Return the settings that a process of *service* reads: its door's and its use cases'."""
-    # So named, the clients are made without an account; none of them is asked for anything.
-    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
     given: dict[str, object] = {
         "edition": "cloud",
         "google_cloud_project": PROJECT,
-        "images_bucket": "images",
+        "images_bucket": "" if service in LACKED else "images",
         "pixabay_api_key": "key",
         "scorer_url": "https://scorer.example.com",
         "embedder_url": "https://embedder.example.com",
         "redis_host": "10.8.0.3",
     }
     noted = Noted(load_settings(**given))
-    services = CloudServices(cast(Settings, noted), encoder=cast(Any, object()))
-    for name in USES[service]:
-        getattr(services, name)
-    services.close()
+    COMPOSE[service](cast(Settings, noted))
     door = names_read_by(ROOT / DOORS[service])
-    start = names_read_by(ROOT / "imagesearch" / "compose" / "bootstrap.py", "cloud_settings")
+    start = names_read_by(ROOT / "imagesearch" / "compose" / "start.py", "start")
     for name in door | start:
         value = getattr(noted, name)
         if callable(value):
             value("https://api.example.com")
-    return noted.read
+    return noted.read - LACKED.get(service, set())
 
 
 def environment_of(service: str, applied: Applied) -> dict[str, str]:
@@ -168,7 +166,7 @@ def test_a_service_is_given_the_settings_that_it_reads_and_nothing_else(
     service: str, full: Applied, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = set(environment_of(service, full)) - OF_THE_PROCESS
-    needed = {name.upper() for name in settings_of(service, monkeypatch)}
+    needed = {name.upper() for name in settings_of(service)}
     assert given - needed == set(), "Terraform sets what the service does not read"
     assert needed - given <= {name.upper() for name in KEPT}, "the service reads what is not set"
 

@@ -16,7 +16,8 @@ from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.doors import push
 from imagesearch.settings import load_settings
 from imagesearch.sources.download import Downloader
-from imagesearch.sources.pixabay import PIXABAY, Pixabay
+from imagesearch.sources.pixabay import PIXABAY
+from imagesearch.sources.pixabay_listing import Pixabay
 from imagesearch.wire.messages import FetchJob
 from tests.log_lines import Log
 from tests.terraform import Applied, applied

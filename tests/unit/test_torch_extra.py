@@ -16,7 +16,7 @@ import pytest
 from tests.checkpoints import age, save_tiny
 from tests.pictures import jpeg
 
-COMMAND = 'pip install "imagesearch[torch]"'
+COMMAND = f'{sys.executable} -m pip install "imagesearch[torch]"'
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
 HIDDEN = """
 import sys

@@ -12,23 +12,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import functions_framework
 import pytest
 import requests
 import uvicorn
 from flask.testing import FlaskClient
 
 from imagesearch.adapters.buses.local_bus import LocalBus
-from imagesearch.adapters.scorers.cloud_run import CloudRunScorer
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import Unavailable
+from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import load_settings
 from imagesearch.wire.messages import EmbedBatch, FetchJob
 from inference_service.app import create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World
 
-ROOT = Path(__file__).resolve().parents[2]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACED = f"projects/{PROJECT}/traces/{TRACE}"
 
@@ -42,7 +41,9 @@ def query(world: World, tmp_path: Path) -> Iterator[FlaskClient]:
     services = SimpleNamespace(
         settings=load_settings(), clock=world.clock, limiter=world.limiter, catalog=world.catalog
     )
-    with serving(services) as url, closing(CloudRunScorer(url, clock=SystemClock())) as scorer:
+    clock = SystemClock()
+    with serving(services) as url, closing(InferenceService(url, clock=clock)) as service:
+        scorer = CloudRunScorer(service, clock=clock)
         world.assemble()
         services.score, services.fetch, services.embed = world.score, world.fetch, world.embed
         services.give_up = world.give_up
@@ -70,10 +71,7 @@ def serving(services: SimpleNamespace) -> Iterator[str]:
 
 
 def mounted(name: str, services: SimpleNamespace) -> FlaskClient:
-    source = str(ROOT / "functions" / name / "main.py")
-    app = functions_framework.create_app(name, source, "http")  # type: ignore[no-untyped-call]  # it has no types
-    app.extensions["imagesearch"] = services
-    client: FlaskClient = app.test_client()
+    client: FlaskClient = mount(name, services).test_client()
     return client
 
 

@@ -56,15 +56,12 @@ _REPLY = TypeAdapter(ScoreReply)
 _logger = logging.getLogger(__name__)
 
 
-class CloudRunScorer:
+class InferenceService:
     """
-    The port `Scorer` over `POST {url}/score`, on connections that are kept open.
-
-    A failed connection and a 503 are tried again twice; scoring changes nothing, so that it may
-    be done twice.
+    An inference service at *url*, on connections that are kept open.
 
     Args:
-        url: of the inference service, without a path.
+        url: without a path.
         audience: what the identity token is for, usually *url*; None sends no token.
         connect_seconds: for one connection, TLS handshake included.
         total_seconds: for an answer, retries included.
@@ -80,33 +77,10 @@ class CloudRunScorer:
         total_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.audience = audience
-        self._clock = clock
+        self.total_seconds = total_seconds
         self._http = _Http("the scorer", url.rstrip("/"), connect_seconds)
         self._token = _IdentityToken(audience, clock) if audience else None
-        self._total_seconds = total_seconds
         self._waking = threading.Lock()
-
-    def score(self, request: ScoreRequest) -> ScoreReply:
-        """
-        Have *request* answered by the service.
-
-        Raises:
-            InvalidRequest: the service refused it, naming the field.
-            NotFound: there is no such pool or generation.
-            Overloaded, Unavailable, DeadlineExceeded: come back later.
-            Bug: the service broke one of its own rules.
-        """
-        deadline = time.monotonic() + self._total_seconds
-        for least_seconds in _RESTS_SECONDS:
-            try:
-                return self._score(request, deadline)
-            except _Passing as error:
-                rest_seconds = max(least_seconds, error.asked_seconds)
-                left_seconds = deadline - time.monotonic()
-                if rest_seconds > min(_LONGEST_REST_SECONDS, left_seconds):
-                    raise
-                self._clock.sleep(rest_seconds)
-        return self._score(request, deadline)
 
     def wake(self) -> None:
         """
@@ -127,25 +101,20 @@ class CloudRunScorer:
 
     def _wake(self) -> None:
         try:
-            answer = self._ask("GET", "/alive", None, time.monotonic() + self._total_seconds)
+            answer = self.ask("GET", "/alive", None, time.monotonic() + self.total_seconds)
             _logger.debug("the scorer was woken: %d", answer.status)
         except ImageSearchError as error:
             _logger.debug("the scorer was not woken: %s", error)
         finally:
             self._waking.release()
 
-    def _score(self, request: ScoreRequest, deadline: float) -> ScoreReply:
-        answer = self._ask("POST", "/score", request.model_dump_json().encode(), deadline)
-        if answer.status != 200:
-            raise _error(answer)
-        try:
-            return _REPLY.validate_json(answer.body, strict=True)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "body"
-            raise Unavailable(f"the scorer answered nonsense: {where}: {first['msg']}") from error
+    def ask(self, method: str, path: str, body: bytes | None, deadline: float) -> Answer:
+        """
+        Return the answer of any status, by *deadline* of the monotonic clock.
 
-    def _ask(self, method: str, path: str, body: bytes | None, deadline: float) -> _Answer:
+        Raises:
+            DeadlineExceeded, Unavailable: there is none.
+        """
         headers = telemetry.trace_headers() | ({"Content-Type": "application/json"} if body else {})
         if self._token is None:
             return self._http.ask(method, path, headers, body, deadline)
@@ -158,6 +127,53 @@ class CloudRunScorer:
         return answer
 
 
+class CloudRunScorer:
+    """
+    The port `Scorer` over `POST /score` of *service*.
+
+    A failed connection and a 503 are tried again twice; scoring changes nothing, so that it may
+    be done twice.
+    """
+
+    def __init__(self, service: InferenceService, *, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+
+    def score(self, request: ScoreRequest) -> ScoreReply:
+        """
+        Have *request* answered by the service.
+
+        Raises:
+            InvalidRequest: the service refused it, naming the field.
+            NotFound: there is no such pool or generation.
+            Overloaded, Unavailable, DeadlineExceeded: come back later.
+            Bug: the service broke one of its own rules.
+        """
+        deadline = time.monotonic() + self._service.total_seconds
+        for least_seconds in _RESTS_SECONDS:
+            try:
+                return self._score(request, deadline)
+            except _Passing as error:
+                rest_seconds = max(least_seconds, error.asked_seconds)
+                left_seconds = deadline - time.monotonic()
+                if rest_seconds > min(_LONGEST_REST_SECONDS, left_seconds):
+                    raise
+                self._clock.sleep(rest_seconds)
+        return self._score(request, deadline)
+
+    def _score(self, request: ScoreRequest, deadline: float) -> ScoreReply:
+        body = request.model_dump_json().encode()
+        answer = self._service.ask("POST", "/score", body, deadline)
+        if answer.status != 200:
+            raise _error(answer)
+        try:
+            return _REPLY.validate_json(answer.body, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "body"
+            raise Unavailable(f"the scorer answered nonsense: {where}: {first['msg']}") from error
+
+
 class _Passing(Unavailable):
     """Worth another try, after the *asked_seconds* of a Retry-After header."""
 
@@ -167,9 +183,11 @@ class _Passing(Unavailable):
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
+    """What a service answered; *headers* by names in any case."""
+
     status: int
-    headers: Mapping[str, str]  # names in any case
+    headers: Mapping[str, str]
     body: bytes
 
     @property
@@ -186,12 +204,12 @@ class _ErrorDetail(BaseModel):
 
 
 class _ErrorBody(BaseModel):
-    """What the service answers when it refuses: `http_api.error_json`."""
+    """What the service answers when it refuses: `imagesearch/doors/errors.py`."""
 
     error: _ErrorDetail
 
 
-def _error(answer: _Answer) -> ImageSearchError:
+def _error(answer: Answer) -> ImageSearchError:
     """
     Return the error that an answer other than 200 stands for.
 
@@ -318,7 +336,7 @@ class _Http:
         headers: Mapping[str, str],
         body: bytes | None,
         deadline: float,
-    ) -> _Answer:
+    ) -> Answer:
         """
         Return the answer of any status, by *deadline* of the monotonic clock.
 
@@ -340,7 +358,7 @@ class _Http:
                 redirect=False,
                 retries=False,
             )
-            return _Answer(response.status, response.headers, self._body(response, deadline))
+            return Answer(response.status, response.headers, self._body(response, deadline))
         except urllib3.exceptions.ReadTimeoutError as error:
             raise DeadlineExceeded(f"{self._name} did not answer in time") from error
         except (

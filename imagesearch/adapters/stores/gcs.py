@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -34,22 +35,25 @@ _logger = logging.getLogger(__name__)
 
 def connect(project: str, bucket: str) -> GcsStore:
     """
-    Return the store in *bucket*; STORAGE_EMULATOR_HOST names an emulator.
+    Return the store in *bucket*, which connects when first used.
 
-    Raises:
-        Unavailable: there are no credentials.
+    STORAGE_EMULATOR_HOST names an emulator. Without credentials every call is Unavailable.
     """
-    with translated("Cloud Storage"):
+
+    def open_bucket() -> Any:
         from google.cloud.storage import Client  # type: ignore[import-untyped]  # no py.typed
 
-        return GcsStore(Client(project=project).bucket(bucket))
+        return Client(project=project).bucket(bucket)
+
+    return GcsStore(open_bucket)
 
 
 class GcsStore:
     """
-    The port `ImageStore` over *bucket*, a `google.cloud.storage.Bucket`.
+    The port `ImageStore` over the `google.cloud.storage.Bucket` that *open_bucket* returns.
 
-    An object is one upload with its checksum: it is whole or not there.
+    That is called when the bucket is first needed: the SDK takes a while to import. An object is
+    one upload with its checksum: it is whole or not there.
 
     Args:
         total_seconds: how long a call may go on trying again; a single try waits as long, but
@@ -61,17 +65,28 @@ class GcsStore:
         Unavailable: the bucket does not answer, is not there or refuses us; from every method.
     """
 
-    def __init__(self, bucket: Any, *, total_seconds: float = 15.0) -> None:
-        # The SDK would ask for the bucket's metadata, for traces, in a thread that nobody waits
-        # for and with a right that this program does not have.
-        os.environ.setdefault(_NO_BUCKET_METADATA, "true")
-        _keep_connections(bucket.client._http)  # the SDK has no public way to its session
-        self._bucket = bucket
+    def __init__(self, open_bucket: Callable[[], Any], *, total_seconds: float = 15.0) -> None:
+        self._open_bucket = open_bucket
+        self._opened: Any = None
+        self._opening = threading.Lock()
         self._total_seconds = total_seconds
+
+    @property
+    def _bucket(self) -> Any:
+        with self._opening, translated("Cloud Storage"):
+            if self._opened is None:
+                # The SDK would ask for the bucket's metadata, for traces, in a thread that nobody
+                # waits for and with a right that this program does not have.
+                os.environ.setdefault(_NO_BUCKET_METADATA, "true")
+                bucket = self._open_bucket()
+                _keep_connections(bucket.client._http)  # the SDK has no public way to its session
+                self._opened = bucket
+            return self._opened
 
     def close(self) -> None:
         """Close the connections that are kept for later requests."""
-        self._bucket.client.close()
+        if self._opened is not None:
+            self._opened.client.close()
 
     def put(self, name: str, data: bytes) -> None:
         """Store *data* as *name*, whole or not at all, for anyone's cache to keep a day."""

@@ -1,8 +1,4 @@
-"""The services of the embedded edition: the composition of its adapters.
-
-The use cases over them, and the cloud edition's adapters, are in
-`imagesearch/compose/bootstrap.py`.
-"""
+"""The services of the embedded edition: a folder, a file and a bus, and all that works on them."""
 
 from __future__ import annotations
 
@@ -16,110 +12,118 @@ from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.adapters.stores.files import FolderStore
-from imagesearch.compose.bootstrap import Services, shared
+from imagesearch.clock import SystemClock
+from imagesearch.compose.fetch import fetch_process, source_of
+from imagesearch.compose.inference import inference_process
+from imagesearch.compose.query import QueryProcess, search_of
+from imagesearch.compose.start import require
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
-from imagesearch.usecases.score import Score
 
 logger = logging.getLogger(__name__)
 
 
-class EmbeddedServices(Services):
+class EmbeddedServices:
     """
-    The services of the embedded edition: a folder, a file and a bus in this process.
+    The three processes of the cloud edition in one, over adapters of one machine.
 
     Args:
         backoff_seconds: the rest of a nacked message, at first and at most.
         on_new_folder: called before a data folder that was removed is used again; what it raises
             keeps it from being used.
+
+    Attributes:
+        query, fetch, inference: what the doors of the function, the fetcher and the service ask.
+        originals: the stored originals, for whoever asks for one.
+
+    Raises:
+        InvalidRequest: the source lacks a setting.
+        Unavailable: the catalog's file cannot be opened.
     """
 
     def __init__(
         self,
         settings: Settings,
+        encoder: Encoder,
         *,
-        encoder: Encoder | None = None,
         backoff_seconds: tuple[float, float] = (1.0, 120.0),
         on_new_folder: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(settings, encoder=encoder)
-        self._backoff_seconds = backoff_seconds
-        self._on_new_folder = on_new_folder
-
-    @shared
-    def catalog(self) -> Catalog:
-        """The one in a SQLite file."""
-        return sqlite_catalog(self._catalog_file, self.settings.policy)
-
-    @shared
-    def _catalog_file(self) -> SqliteFile:
-        path = self.settings.data_dir / "catalog.sqlite"
-        return SqliteFile(path, on_new_file=self._forget_copies)
-
-    @shared
-    def cache(self) -> InProcessCache:
-        """The memory of this process."""
-        return InProcessCache()
-
-    @shared
-    def limiter(self) -> InProcessLimiter:
-        """The memory of this process."""
-        return InProcessLimiter()
-
-    @shared
-    def store(self) -> FolderStore:
-        """A folder of files."""
-        return FolderStore(self.settings.data_dir / "images")
-
-    @shared
-    def publisher(self) -> LocalBus:
-        """The bus, which delivers its messages too."""
-        return LocalBus(
-            self.settings.data_dir / "dead_letters.jsonl",
-            min_backoff_seconds=self._backoff_seconds[0],
-            max_backoff_seconds=self._backoff_seconds[1],
+        require(settings, *settings.image_source.needs)
+        self.settings = settings
+        self.clock = SystemClock()
+        self.cache, limiter = InProcessCache(), InProcessLimiter()
+        self.store = FolderStore(settings.data_dir / "images")
+        self.bus = LocalBus(
+            settings.data_dir / "dead_letters.jsonl",
+            min_backoff_seconds=backoff_seconds[0],
+            max_backoff_seconds=backoff_seconds[1],
         )
-
-    @shared
-    def originals(self) -> Originals:
-        """The stored originals, for whoever asks for one."""
-        return Originals(SqliteOriginals(self._catalog_file).listed, self.store, self.source)
-
-    def _forget_copies(self) -> None:
-        """Have what this process holds of a catalog that is gone asked for again."""
-        self._on_new_folder()
-        built = vars(self)  # nothing is built for this
-        if "cache" in built:
-            self.cache.clear()
-        if "score" in built:
-            self.score.forget()
+        self._on_new_folder = on_new_folder
+        file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=self._forget_copies)
+        self.catalog = sqlite_catalog(file, settings.policy)
+        self.source = source_of(settings, limiter, self.clock)
+        self._sqlite_originals = SqliteOriginals(file)
+        self.originals = Originals(self._sqlite_originals.listed, self.store, self.source)
+        self.inference = inference_process(
+            settings,
+            clock=self.clock,
+            catalog=self.catalog,
+            cache=self.cache,
+            store=self.store,
+            encoder=encoder,
+        )
+        self.fetch = fetch_process(
+            settings,
+            clock=self.clock,
+            catalog=self.catalog,
+            cache=self.cache,
+            store=self.store,
+            source=self.source,
+            publisher=self.bus,
+        )
+        search = search_of(
+            settings,
+            clock=self.clock,
+            catalog=self.catalog,
+            cache=self.cache,
+            limiter=limiter,
+            publisher=self.bus,
+            scorer=self.inference.score,
+            wake=lambda: None,  # what embeds is this process
+        )
+        self.query = QueryProcess(settings, self.clock, limiter, search, self.check)
 
     def check(self) -> None:
         """Return when a new keyword could be stored and searched, else raise Unavailable."""
-        super().check()
+        self.catalog.check()
+        self.inference.encoder.check()
         self.store.check()
 
     def sweep(self) -> None:
         """Delete what earlier processes left in the store and nobody needs: see `FolderStore`."""
         try:
-            gone = self.store.sweep(SqliteOriginals(self._catalog_file).unused())
+            gone = self.store.sweep(self._sqlite_originals.unused())
         except Unavailable as error:  # they do no harm, and `check` tells of what does
             logger.warning("files that nobody needs may be left: %s", error)
         else:
             if gone:
                 logger.info("%d files that nobody needs were deleted", gone)
 
-    @property
-    def scorer(self) -> Score:
-        """The use case itself."""
-        return self.score
+    def close(self) -> None:
+        """Close what was opened."""
+        self.source.close()
+        self.catalog.close()
 
-    def wake_embedder(self) -> None:
-        """Do nothing: it is this process."""
+    def _forget_copies(self) -> None:
+        """Have what this process holds of a catalog that is gone asked for again."""
+        self._on_new_folder()
+        self.cache.clear()
+        self.inference.score.forget()
 
 
 def sqlite_catalog(file: SqliteFile, policy: PoolPolicy) -> Catalog:

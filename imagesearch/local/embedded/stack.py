@@ -1,7 +1,6 @@
 """The one-machine edition: the true function, fetcher and service in one process.
 
-What a person types is in `cli/`; the adapters in use are chosen in
-`imagesearch/compose/bootstrap.py`.
+What a person types is in `cli/`; the adapters in use are chosen in `services.py`.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 from werkzeug.test import Client
 
-from imagesearch.compose.bootstrap import Services
+from imagesearch.compose.start import hosted_by
 from imagesearch.demo.gallery import KEYWORDS, create_gallery
 from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
 from imagesearch.doors.asgi import JsonErrors
-from imagesearch.doors.http_api import error_json, retry_after
+from imagesearch.doors.errors import answer_of
 from imagesearch.installation import ROOT
 from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
@@ -68,15 +67,17 @@ class Stack:
         self.services = services
         self._lock = lock
         self.demo_keywords = KEYWORDS if services.settings.is_demo else ()
-        self.query = _mount("query", services)
+        self.query = mount("query", services.query)
         self.app = _site(self, gallery)
-        fetch = Client(_mount("fetch", services))
-        bus = services.publisher
+        fetch = Client(mount("fetch", services.fetch))
+        bus = services.bus
         fetching = _wsgi_endpoint(fetch, "/")
         bus.subscribe(FetchJob.topic, fetching, workers=2, max_waiting=MAX_JOBS)
         # Two, so that the next batch is read and decoded while the model is at work on this one.
         bus.subscribe(
-            EmbedBatch.topic, _asgi_endpoint(create_app(services), "/events/embed"), workers=2
+            EmbedBatch.topic,
+            _asgi_endpoint(create_app(services.inference), "/events/embed"),
+            workers=2,
         )
         bus.subscribe_dead_letters(_wsgi_endpoint(fetch, "/dead-letter"))
 
@@ -90,7 +91,7 @@ class Stack:
         for pool in self.services.catalog.pools.unfinished():
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
             try:
-                self.services.search.publish_job(pool)
+                self.services.query.search.publish_job(pool)
             except Overloaded as error:  # their next searches take the others up
                 logger.warning("resuming no more pools: %s", error)
                 return
@@ -114,14 +115,14 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
             settings = settings.model_copy(update={"gallery_url": gallery_url})
         encoder = ModelEncoder.load(settings.model)
         stack.callback(encoder.close)
-        services = EmbeddedServices(settings, encoder=encoder, on_new_folder=lock.renew)
+        services = EmbeddedServices(settings, encoder, on_new_folder=lock.renew)
         stack.callback(services.close)
         gallery = create_gallery(GALLERY_PATH) if settings.is_demo else None
         running = Stack(services, gallery, lock)
         services.sweep()
-        services.publisher.start()
-        stack.callback(services.publisher.stop, STOP_SECONDS)
-        stack.callback(services.fetch.stop)
+        services.bus.start()
+        stack.callback(services.bus.stop, STOP_SECONDS)
+        stack.callback(services.fetch.fetch.stop)
         running.resume()
         yield running
 
@@ -195,10 +196,11 @@ def _read_url(lock: IO[str]) -> str | None:
     return lock.read().strip() or None
 
 
-def _mount(name: str, services: Services) -> Flask:
+def mount(name: str, process: object) -> Flask:
+    """Return the app of the function *name*, at work in *process*."""
     source = ROOT / "functions" / name / "main.py"
-    app: Flask = functions_framework.create_app(name, str(source), "http")  # type: ignore[no-untyped-call]  # the framework has no types
-    app.extensions["imagesearch"] = services
+    with hosted_by(process):
+        app: Flask = functions_framework.create_app(name, str(source), "http")  # type: ignore[no-untyped-call]  # the framework has no types
     return app
 
 
@@ -246,4 +248,5 @@ def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
 def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ImageSearchError)  # noqa: S101 - how Starlette types a handler
     logger.warning("%s: %s", request.url.path, error)
-    return JSONResponse(error_json(error), error.status, retry_after(error))
+    answer = answer_of(error)
+    return Response(answer.body, answer.status, answer.headers)

@@ -170,9 +170,9 @@ class CloudStack:
             child.start()
         services = [self.children[service.name] for service in SERVICES]
         others = [child for child in self.children.values() if child not in services]
-        wait_until_ready(others, EMULATOR_SECONDS, lambda: self.is_stopping)
+        wait_until_ready(others, EMULATOR_SECONDS, self._is_asked_to_end)
         self.declare()
-        wait_until_ready(services, SERVICE_SECONDS, lambda: self.is_stopping)
+        wait_until_ready(services, SERVICE_SECONDS, self._is_asked_to_end)
 
     def declare(self) -> None:
         """Create the topics and subscriptions; a Pub/Sub emulator that was restarted has none."""
@@ -200,10 +200,14 @@ class CloudStack:
         Raises:
             ChildEnded: a child ended by itself.
         """
-        while not self.is_stopping:
-            for child in self.children.values():
-                child.check()
+        while not self._is_asked_to_end():
             time.sleep(_WATCH_SECONDS)
+
+    def _is_asked_to_end(self) -> bool:
+        """Look after all children, those that were ready before among them, and for a signal."""
+        for child in self.children.values():
+            child.check()
+        return self.is_stopping
 
     def run(self, when_ready: Callable[[], None]) -> None:
         """

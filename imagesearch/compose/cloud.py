@@ -1,0 +1,51 @@
+"""The adapters that every process of the cloud edition has, on Google Cloud or its emulators.
+
+None of them connects before it is used, nor imports an SDK: a start waits for nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from imagesearch.adapters import firestore
+from imagesearch.adapters.firestore import Firestore
+from imagesearch.adapters.libraries.firestore import FirestoreLibrary
+from imagesearch.adapters.pools.firestore import FirestorePools
+from imagesearch.domain.pools import PoolPolicy
+from imagesearch.ports import Cache, RateLimiter
+from imagesearch.settings import Settings
+from imagesearch.usecases.pools import Catalog
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """Return the catalog in Firestore."""
+    project, name = settings.google_cloud_project, settings.firestore_database
+    return firestore_catalog(firestore.connect(project, database=name), settings.policy)
+
+
+def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
+    """Return the catalog in *database*, which it closes."""
+    return Catalog(FirestorePools(database, policy), FirestoreLibrary(database), policy)
+
+
+def cache_of(settings: Settings) -> tuple[Cache, RateLimiter]:
+    """
+    Return what all processes share in Memorystore, or this process's own where there is none.
+
+    Raises:
+        InvalidRequest: its certificates are none.
+    """
+    # Each is imported where it is made: a cold start need not wait for the other.
+    if not settings.redis_host:
+        from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
+
+        return InProcessCache(), InProcessLimiter()
+    from imagesearch.adapters.caches.memorystore import Memorystore, connect
+
+    auth_string = settings.redis_auth_string
+    client = connect(
+        settings.redis_host,
+        settings.redis_port,
+        auth_string=auth_string.get_secret_value() if auth_string else None,
+        server_ca=settings.redis_server_ca or None,
+    )
+    memorystore = Memorystore(client)
+    return memorystore, memorystore

@@ -1,0 +1,88 @@
+"""What the fetch function is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagesearch.adapters.buses.pubsub import PubsubPublisher
+from imagesearch.adapters.stores import gcs
+from imagesearch.clock import SystemClock
+from imagesearch.compose.cloud import cache_of, catalog_of
+from imagesearch.compose.start import require
+from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher, RateLimiter
+from imagesearch.settings import Settings
+from imagesearch.sources.declaration import Tools
+from imagesearch.sources.download import Downloader
+from imagesearch.sources.exchange import Limits
+from imagesearch.usecases.fetch import Fetch, GiveUp
+from imagesearch.usecases.pools import Catalog
+
+
+@dataclass(frozen=True)
+class FetchProcess:
+    """What the door of `functions/fetch` asks."""
+
+    fetch: Fetch
+    give_up: GiveUp
+
+
+def compose(settings: Settings) -> FetchProcess:
+    """Return the fetch function on Google Cloud; InvalidRequest for a setting that it lacks."""
+    require(settings, "google_cloud_project", "images_bucket", *settings.image_source.needs)
+    clock = SystemClock()
+    cache, limiter = cache_of(settings)
+    return fetch_process(
+        settings,
+        clock=clock,
+        catalog=catalog_of(settings),
+        cache=cache,
+        store=gcs.connect(settings.google_cloud_project, settings.images_bucket),
+        source=source_of(settings, limiter, clock),
+        publisher=PubsubPublisher(settings.google_cloud_project),
+    )
+
+
+def fetch_process(
+    settings: Settings,
+    *,
+    clock: Clock,
+    catalog: Catalog,
+    cache: Cache,
+    store: ImageStore,
+    source: ImageSource,
+    publisher: Publisher,
+) -> FetchProcess:
+    """Return the use cases as *settings* have them."""
+    fetch = Fetch(
+        catalog=catalog,
+        cache=cache,
+        store=store,
+        source=source,
+        publisher=publisher,
+        clock=clock,
+        connections=settings.download_connections,
+    )
+    return FetchProcess(fetch, GiveUp(catalog=catalog, cache=cache, clock=clock))
+
+
+def source_of(settings: Settings, limiter: RateLimiter, clock: Clock) -> ImageSource:
+    """Return where images come from; its quota is kept by *limiter*, for all who share that."""
+    source = settings.image_source
+
+    def downloader(allowed_origin: str | None) -> Downloader:
+        return Downloader(
+            source.hosts,
+            clock=clock,
+            limits=Limits(max_bytes=settings.max_image_bytes),
+            allowed_origin=allowed_origin,
+            connections=settings.download_connections,
+        )
+
+    def take_quota() -> float:
+        return limiter.take_token(
+            f"quota:{source.name}",
+            limit=source.quota.requests,
+            period_seconds=source.quota.period_seconds,
+        )
+
+    return source.connect(settings, Tools(downloader, take_quota, clock))

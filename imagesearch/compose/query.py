@@ -1,0 +1,87 @@
+"""What the query function is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imagesearch.adapters.buses.pubsub import PubsubPublisher
+from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
+from imagesearch.clock import SystemClock
+from imagesearch.compose.cloud import cache_of, catalog_of
+from imagesearch.compose.start import require
+from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer
+from imagesearch.settings import Settings
+from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.search import Search
+
+
+@dataclass(frozen=True)
+class QueryProcess:
+    """
+    What the door of `functions/query` asks.
+
+    Attributes:
+        check: returns when a search could be answered, else raises Unavailable.
+    """
+
+    settings: Settings
+    clock: Clock
+    limiter: RateLimiter
+    search: Search
+    check: Callable[[], None]
+
+
+def compose(settings: Settings) -> QueryProcess:
+    """Return the query function on Google Cloud; InvalidRequest for a setting that it lacks."""
+    require(settings, "google_cloud_project", "scorer_url")
+    clock = SystemClock()
+    catalog = catalog_of(settings)
+    cache, limiter = cache_of(settings)
+    scoring = embedding = inference_service(settings.scorer_url, clock)
+    if settings.embedder_url:
+        embedding = inference_service(settings.embedder_url, clock)
+    search = search_of(
+        settings,
+        clock=clock,
+        catalog=catalog,
+        cache=cache,
+        limiter=limiter,
+        publisher=PubsubPublisher(settings.google_cloud_project),
+        scorer=CloudRunScorer(scoring, clock=clock),
+        wake=embedding.wake,
+    )
+    return QueryProcess(settings, clock, limiter, search, catalog.check)
+
+
+def inference_service(url: str, clock: Clock) -> InferenceService:
+    """Return the service at *url*, which is asked with an identity token when it is Cloud Run's."""
+    # Cloud Run speaks https; what speaks http is on this machine, and asks for no token.
+    audience = url if url.startswith("https://") else None
+    return InferenceService(url, clock=clock, audience=audience)
+
+
+def search_of(
+    settings: Settings,
+    *,
+    clock: Clock,
+    catalog: Catalog,
+    cache: Cache,
+    limiter: RateLimiter,
+    publisher: Publisher,
+    scorer: Scorer,
+    wake: Callable[[], None],
+) -> Search:
+    """Return the use case as *settings* have it."""
+    return Search(
+        catalog=catalog,
+        cache=cache,
+        limiter=limiter,
+        publisher=publisher,
+        scorer=scorer,
+        clock=clock,
+        policy=settings.policy,
+        options=settings.source_options,
+        wake=wake,
+        new_keywords_per_minute=settings.new_keywords_per_minute,
+    )

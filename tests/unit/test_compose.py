@@ -1,0 +1,186 @@
+"""What each process is made of, and how it starts or does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
+from imagesearch.adapters.caches.memorystore import Memorystore
+from imagesearch.clock import SystemClock
+from imagesearch.compose import cloud, fetch, inference, query
+from imagesearch.compose.start import hosted_by, process_of, start
+from imagesearch.domain.errors import InvalidRequest, Overloaded
+from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.settings import Settings, load_settings
+from imagesearch.sources.pixabay import PIXABAY
+from tests.world import TwinEncoder
+
+CLOUD = {
+    "edition": "cloud",
+    "google_cloud_project": "test-project",
+    "images_bucket": "images",
+    "scorer_url": "http://127.0.0.1:9",
+    "pixabay_api_key": "key",
+}
+
+
+def of_inference(settings: Settings) -> inference.InferenceProcess:
+    return inference.compose(settings, TwinEncoder())
+
+
+@pytest.mark.parametrize(
+    ("compose", "missing"),
+    [
+        (query.compose, ["google_cloud_project"]),
+        (query.compose, ["scorer_url"]),
+        (query.compose, ["google_cloud_project", "scorer_url"]),
+        (fetch.compose, ["google_cloud_project"]),
+        (fetch.compose, ["images_bucket"]),
+        (of_inference, ["google_cloud_project"]),
+    ],
+)
+def test_a_process_without_settings_that_it_needs_names_them_all(
+    compose: Callable[[Settings], object], missing: list[str]
+) -> None:
+    settings = load_settings(**{**CLOUD, **dict.fromkeys(missing, "")})
+    names = ", ".join(name.upper() for name in missing)
+    with pytest.raises(InvalidRequest, match=f"{names} (is|are) missing"):
+        compose(settings)
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"), [("pixabay", "PIXABAY_API_KEY"), ("demo", "GALLERY_URL")]
+)
+def test_a_fetcher_needs_what_its_source_needs(source: str, missing: str) -> None:
+    with pytest.raises(InvalidRequest, match=missing):
+        fetch.compose(load_settings(**{**CLOUD, "source": source, "pixabay_api_key": ""}))
+
+
+def test_a_service_without_a_bucket_scores_and_embeds_nothing() -> None:
+    assert of_inference(load_settings(**CLOUD)).embed is not None
+    assert of_inference(load_settings(**{**CLOUD, "images_bucket": ""})).embed is None
+
+
+def test_a_certificate_that_is_none_is_refused() -> None:
+    settings = load_settings(**CLOUD, redis_host="h").model_copy(
+        update={"redis_server_ca": "no PEM"}
+    )
+    with pytest.raises(InvalidRequest, match="server_ca"):
+        query.compose(settings)
+
+
+def test_cache_and_limiter_are_memorystore_where_there_is_one() -> None:
+    cache, limiter = cloud.cache_of(load_settings(**CLOUD, redis_host="127.0.0.1"))
+    assert isinstance(cache, Memorystore)
+    assert cache is limiter
+    cache, limiter = cloud.cache_of(load_settings(**CLOUD))
+    assert isinstance(cache, InProcessCache)
+    assert isinstance(limiter, InProcessLimiter)
+
+
+def test_the_quota_is_that_of_the_source() -> None:
+    taken: list[tuple[str, int, float]] = []
+
+    class Buckets:
+        def take_token(self, bucket: str, *, limit: int, period_seconds: float) -> float:
+            taken.append((bucket, limit, period_seconds))
+            return 7.0  # longer than it waits
+
+    source = fetch.source_of(load_settings(**CLOUD), Buckets(), SystemClock())
+    settings = load_settings(**CLOUD)
+    with pytest.raises(Overloaded, match="rate limit"):
+        next(source.pages("horse", settings.source_options))
+    quota = PIXABAY.quota
+    assert taken == [("quota:pixabay", quota.requests, quota.period_seconds)]
+    source.close()
+
+
+def test_a_token_is_for_the_url_without_a_slash() -> None:
+    clock = SystemClock()
+    for url in ("https://scorer.run.app/", "https://scorer.run.app"):
+        settings = load_settings(**{**CLOUD, "scorer_url": url})
+        service = query.inference_service(settings.scorer_url, clock)
+        assert service.audience == "https://scorer.run.app"
+    assert query.inference_service("http://127.0.0.1:9", clock).audience is None
+
+
+def test_the_service_that_is_woken_embeds_and_may_be_another_than_the_one_that_scores() -> None:
+    search = query.compose(load_settings(**CLOUD)).search
+    other = query.compose(load_settings(**CLOUD, embedder_url="http://[::1]:9")).search
+    woken: Any = search.wake
+    assert woken.__self__ is search.scorer._service  # type: ignore[attr-defined]
+    woken = other.wake
+    assert woken.__self__ is not other.scorer._service  # type: ignore[attr-defined]
+
+
+def test_the_embedded_edition_shares_its_adapters(tmp_path: Path) -> None:
+    """With one cache each, quotas would not hold and waiters would not see their pool."""
+    settings = load_settings(data_dir=tmp_path, gallery_url="http://127.0.0.1:9")
+    services = EmbeddedServices(settings, TwinEncoder())
+    search, fetching, embed = (
+        services.query.search,
+        services.fetch.fetch,
+        services.inference.embed,
+    )
+    assert embed is not None
+    for name in ("catalog", "cache"):
+        shared = {id(getattr(user, name)) for user in (search, fetching, embed)}
+        assert shared == {id(getattr(services, name))}
+    assert search.publisher is fetching.publisher is services.bus
+    assert search.scorer is services.inference.score
+    services.close()
+
+
+# The start
+
+
+def ended(capfd: pytest.CaptureFixture[str], compose: Callable[[Settings], object]) -> str:
+    """Return the one line of a start that ended the process."""
+    with pytest.raises(SystemExit) as end:
+        start(compose)
+    assert end.value.code == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    entry = json.loads(line)
+    assert entry["severity"] == "CRITICAL"
+    message: str = entry["message"]
+    return message
+
+
+def test_a_process_of_its_own_is_of_the_cloud_edition(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert "EDITION=cloud" in ended(capfd, lambda settings: settings)
+    monkeypatch.setenv("EDITION", "cloud")
+    assert start(lambda settings: settings).edition == "cloud"
+
+
+def test_bad_settings_end_the_start_with_one_line_that_names_them(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDITION", "cloud")
+    monkeypatch.setenv("REDIS_PORT", "0")
+    monkeypatch.setenv("POOL_SIZE", "1")
+    message = ended(capfd, lambda settings: settings)
+    assert "REDIS_PORT" in message
+    assert "POOL_SIZE" in message
+
+
+def test_missing_settings_end_the_start_with_one_line_that_names_them(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDITION", "cloud")
+    message = "cannot start: the settings GOOGLE_CLOUD_PROJECT, SCORER_URL are missing"
+    assert ended(capfd, query.compose) == message
+
+
+def test_a_function_works_in_the_process_that_hosts_it() -> None:
+    process = object()
+    with hosted_by(process):
+        assert process_of(lambda settings: settings) is process
+    with pytest.raises(SystemExit):
+        process_of(lambda settings: settings)
