@@ -1,0 +1,181 @@
+"""Each worked example of `docs/where-does-my-change-go.md` is put into a copy of the program."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "where-does-my-change-go.md").read_text()
+
+BLOCK = re.compile(r"`([a-z_/]+\.py)`[^\n`]*:\n\n```python\n(.*?)```", re.DOTALL)
+
+# What is true of the program once it has the example.
+SOURCE = """
+import json, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from imagesearch.clock import SystemClock
+from imagesearch.adapters.caches.in_process import InProcessLimiter
+from imagesearch.compose.fetch import compose, source_of
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.settings import load_settings
+
+JPEG = b"\\xff\\xd8\\xff a picture \\xff\\xd9"
+
+class Site(BaseHTTPRequestHandler):
+    def do_GET(self):
+        url = f"http://127.0.0.1:{self.server.server_port}/7.jpg"
+        shelf = {"horse": [{"id": 7, "url": url, "width": 640, "height": 427}]}
+        body = JPEG if self.path.endswith("jpg") else json.dumps(shelf).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Site)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+settings = load_settings(source="shelf", shelf_url=f"http://127.0.0.1:{server.server_port}/list")
+source = source_of(settings, InProcessLimiter(), SystemClock())
+(listing,) = source.pages("horse", settings.source_options)
+(listed,) = listing.images
+assert listed.image.image_id == "shelf-7"
+assert source.download(listed) == JPEG
+source.close()
+try:
+    compose(load_settings(source="shelf", google_cloud_project="p-12345", images_bucket="images"))
+    raise AssertionError("it is composed")
+except InvalidRequest as error:
+    assert "SHELF_URL is missing" in str(error), error
+"""
+FAMILY = """
+import json, pathlib
+from inference_service.encoder import ModelEncoder
+folder = pathlib.Path("long")
+config = json.loads((folder / "config.json").read_text())
+(folder / "config.json").write_text(json.dumps({**config, "model_type": "long_clip"}))
+encoder = ModelEncoder.load(str(folder))
+assert encoder.encode_text("a red circle").vector.size
+encoder.close()
+"""
+FILTER = """
+from imagesearch.cli.main import main
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.filters import where_of
+from imagesearch.domain.filters.declaration import holds
+from imagesearch.domain.images import Credit, Image
+from imagesearch.doors.http_api import parse_search
+
+def image(width):
+    return Image("i", "i.jpg", "", width, 400, Credit("", ""))
+
+where = where_of(parse_search({"t": "horse", "s_query": "x", "min_width": "600"}).filters)
+assert holds(where, image(600)) and not holds(where, image(599))
+try:
+    parse_search({"t": "horse", "s_query": "x", "min_width": "wide"})
+    raise AssertionError("it is read")
+except InvalidRequest as error:
+    assert error.field == "min_width", error
+sys.argv = ["imagesearch", "search", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+SETTING = """
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.settings import load_settings
+assert load_settings().max_searches == 16
+try:
+    load_settings(max_searches=0)
+    raise AssertionError("it is taken")
+except InvalidRequest as error:
+    assert "MAX_SEARCHES" in str(error), error
+"""
+VENDOR = """
+from imagesearch.compose.cloud import cache_of
+from imagesearch.settings import load_settings
+from imagesearch.usecases.cache_slots import BYTES
+cache, _ = cache_of(load_settings())
+assert type(cache).__name__ == "OneFileCache"
+cache.put(BYTES, "a", b"1")
+assert cache.get_many(BYTES, ["a", "b"]) == {"a": b"1"}
+cache.drop(BYTES, ["a"])
+assert cache.get(BYTES, "a") is None
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The program without the examples, and a folder with the demo's model."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("imagesearch", "inference_service", "functions", "web"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copytree(ROOT / "models" / "demo", tmp_path / "long")
+    return tmp_path
+
+
+def section(title: str) -> str:
+    """Return what the page says below *title*."""
+    return re.split(r"^## ", PAGE.partition(f"## {title}\n")[2], flags=re.MULTILINE)[0]
+
+
+def add(example: str, folder: Path) -> tuple[Path, str]:
+    """Write the example's file, if it has one, and return the file and the line that it needs."""
+    blocks = re.findall(BLOCK, example)
+    for path, code in blocks[:-1]:
+        assert not (folder / path).exists(), "the program has it"
+        (folder / path).write_text(code)
+    path, line = blocks[-1]
+    return folder / path, line
+
+
+def run(code: str, folder: Path) -> str:
+    """Run *code* over the program in *folder*."""
+    code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_a_new_source_is_one_file_and_one_line(copy: Path) -> None:
+    table, line = add(section("A new image source"), copy)
+    table.write_text(table.read_text().replace("\nSOURCES:", f"{line}\nSOURCES:"))
+    run(SOURCE, copy)
+
+
+def test_a_new_family_is_one_file_and_one_line(copy: Path) -> None:
+    table, line = add(section("A new model family"), copy)
+    table.write_text(table.read_text().replace("\nFAMILIES:", f"{line}\nFAMILIES:"))
+    run(FAMILY, copy)
+
+
+def test_a_new_filter_is_one_file_and_one_line(copy: Path) -> None:
+    table, line = add(section("A new filter"), copy)
+    table.write_text(table.read_text().replace("\nFILTERS:", f"{line}\nFILTERS:"))
+    assert "--min-width PIXELS" in run(FILTER, copy)
+
+
+def test_a_new_setting_is_one_line(copy: Path) -> None:
+    settings, line = add(section("A new setting"), copy)
+    settings.write_text(settings.read_text().replace("    log_level:", f"{line}    log_level:"))
+    run(SETTING, copy)
+
+
+def test_a_new_vendor_is_one_file_and_one_line(copy: Path) -> None:
+    compose, line = add(section("A new vendor"), copy)
+    old, text = "        return InProcessCache(), InProcessLimiter()\n", compose.read_text()
+    assert old in text
+    compose.write_text(text.replace(old, line))
+    run(VENDOR, copy)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([a-z_/]+\.py)`", PAGE))))
+def test_what_the_page_names_is_there_or_in_an_example(path: str) -> None:
+    assert (ROOT / path).is_file() or f"`{path}`:\n\n```python" in PAGE
