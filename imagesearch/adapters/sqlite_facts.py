@@ -1,6 +1,6 @@
 """What filters compare of the images in the SQLite file, in memory by the row of their embeddings.
 
-Going through a million rows of `images` takes SQLite a second, and these columns milliseconds.
+Of a million rows of `images` SQLite makes a matter of seconds, these columns one of milliseconds.
 """
 
 from __future__ import annotations
