@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -36,6 +37,12 @@ def listing_row(pool_id: str, number: int, listing: Listing, marks: Marks) -> St
         " (pool_id, number, states, reasons, image_ids, listing) VALUES (?, ?, ?, ?, ?, ?)",
         (pool_id, number, *columns, packed(listing)),
     )
+
+
+def newest_embedding(connection: sqlite3.Connection) -> int:
+    """Return the id of the newest embedding of any model, 0 when there is none."""
+    newest: int = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()[0]
+    return newest
 
 
 def image_row(image: Image) -> tuple[object, ...]:

@@ -10,11 +10,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_after
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.sqlite import SqliteFile
+from imagesearch.adapters.sqlite_facts import FactColumns
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters import where_of
@@ -240,6 +242,20 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
             for k in (10, 1000):
                 hits = catalog.library.nearest(query, k, "m", TALL).hits
                 assert [image.image_id for image, _ in hits] == expected[:k]
+    facts, asked = FactColumns("m"), count(1)
+    with closing(SqliteFile(path)) as file:
+
+        @contextmanager
+        def failing() -> Iterator[sqlite3.Connection]:
+            with file.reading() as connection:
+                if next(asked) == 3:
+                    raise Unavailable("half way")
+                yield connection
+
+        with pytest.raises(Unavailable):
+            facts.bring_up_to_date(failing)
+        facts.bring_up_to_date(failing)
+    assert facts.matching(TALL).sum() == len(best), "no row is taken for one without facts"
 
 
 @pytest.mark.parametrize("value", ["'wide'", "x'00'", "5.5", "1e300", "-9"])

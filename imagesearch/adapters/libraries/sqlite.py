@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, id_list
 from imagesearch.adapters.sqlite_facts import FactColumns
-from imagesearch.adapters.sqlite_rows import IMAGE_COLUMNS, image_of, image_row
+from imagesearch.adapters.sqlite_rows import IMAGE_COLUMNS, image_of, image_row, newest_embedding
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
 from imagesearch.adapters.vector_index import VectorIndex
 from imagesearch.adapters.vectors import sound_matrix, vector_bytes
@@ -119,7 +119,7 @@ class SqliteLibrary:
             waiting = self._waiting.get(key, 0)
             if waiting and _row_that_lacks(connection, model_revision, at=waiting):
                 return True
-            covered, newest = self._covered.get(key, 0), _newest_embedding(connection)
+            covered, newest = self._covered.get(key, 0), newest_embedding(connection)
             row = None
             if covered < newest:
                 row = _row_that_lacks(connection, model_revision, after=covered)
@@ -276,7 +276,7 @@ def embeddings_after(
     if len(rows) == _ROWS_AT_ONCE:
         return rows, rows[-1][0], True
     # Other models' rows are not gone through again, either.
-    return rows, _newest_embedding(connection), False
+    return rows, newest_embedding(connection), False
 
 
 def _embeddings_of(
@@ -340,12 +340,6 @@ def _renew_embeddings(connection: Connection, image_ids: Sequence[str]) -> None:
             " AND image_id IN (SELECT value FROM json_each(?))",
             (model_revision, id_list(image_ids)),
         )
-
-
-def _newest_embedding(connection: Connection) -> int:
-    """Return the id of the newest embedding of any model, 0 when there is none."""
-    newest: int = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()[0]
-    return newest
 
 
 def _row_that_lacks(

@@ -34,6 +34,6 @@ def where_of(filters: Mapping[str, str]) -> Where:
     """
     for name in filters:
         if name not in FILTERS:
-            known = ", ".join(FILTERS)
-            raise InvalidRequest(f"a filter must be one of {known}, got {name[:64]!r}", field=name)
+            bound = f"a filter must be one of {', '.join(FILTERS)}"
+            raise InvalidRequest(f"{bound}, got {name[:64]!r}", field="filters")
     return tuple(each for name, text in filters.items() for each in FILTERS[name].where(text))

@@ -15,13 +15,12 @@ Fact = Literal["width", "height"]
 
 FACTS: tuple[Fact, ...] = get_args(Fact)
 
-Comparator = Literal["<", "=", ">", ">="]
+Comparator = Literal["<", "=", ">"]
 
 _COMPARES: Mapping[Comparator, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "=": operator.eq,
     ">": operator.gt,
-    ">=": operator.ge,
 }
 
 
