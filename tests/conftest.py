@@ -35,7 +35,7 @@ for name in AllSettings.model_fields:
 GROUPS = {
     "faults": ("test_cloud_outages.py", "test_cloud_ends.py", "test_cloud_overload.py"),
     "emulators": ("test_emulators.py", "test_readme.py"),
-    "messages": ("test_cloud_messages.py", "test_cloud_pools.py"),
+    "messages": ("test_cloud_messages.py", "test_cloud_pools.py", "test_cloud_crashes.py"),
     "packages": ("test_packaged_functions.py",),
     "wheel": ("test_wheel.py",),
     "clip": ("test_clip.py",),
