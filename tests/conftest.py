@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ for name in AllSettings.model_fields:
 GROUPS = {
     "faults": ("test_cloud_outages.py", "test_cloud_ends.py", "test_cloud_overload.py"),
     "emulators": ("test_emulators.py", "test_readme.py"),
-    "messages": ("test_cloud_messages.py", "test_cloud_pools.py"),
+    "messages": ("test_cloud_messages.py", "test_cloud_pools.py", "test_cloud_crashes.py"),
     "packages": ("test_packaged_functions.py",),
     "wheel": ("test_wheel.py",),
     "clip": ("test_clip.py",),
@@ -122,6 +123,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path) or _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Have no garbage collection look at what collecting has made, which stays to the end."""
+    gc.freeze()
 
 
 _shared = pytest.StashKey[tempfile.TemporaryDirectory[str]]()

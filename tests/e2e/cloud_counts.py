@@ -153,16 +153,21 @@ class FaultyCloud:
         Return the lines of a whole pool's fetch jobs and of its batches, once all are written.
 
         A pool is whole with the last write to the catalog, and the line of that batch comes later.
-        Of a service that was killed the lines may be fewer than what it has written.
+        Images that other keywords' pools had before are in no line of a batch. Of a service that
+        was killed the lines may be fewer than what it has written.
         """
-        eventually(
-            "all work on the pool has its line",
-            lambda: (
-                self.units("FetchJob", keyword, outcome="fetched")
-                and self._encoded(keyword) >= self.pool_size
-            ),
-        )
+        stored = self.job(keyword)["stored"]
+        eventually("each image has its line", lambda: self._encoded(keyword) >= stored)
         return self.units("FetchJob", keyword), self.units("EmbedBatch", keyword)
+
+    def job(self, keyword: str) -> dict[str, Any]:
+        """Return the one run that fetched a pool, once it is over; all runs were of one message."""
+        # The pool is whole before its run is: the line comes last.
+        eventually("the job is done", lambda: self.units("FetchJob", keyword, outcome="fetched"))
+        runs = self.units("FetchJob", keyword)
+        assert len({run["message_id"] for run in runs}) == 1
+        (done,) = [run for run in runs if run["outcome"] == "fetched"]
+        return done
 
     def _encoded(self, keyword: str) -> int:
         batches = self.units("EmbedBatch", keyword)
