@@ -13,9 +13,9 @@ import pytest
 from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.domain.errors import NotFound, SourceRefused, Unavailable
 from imagesearch.domain.pools import PoolKey, PoolState
+from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.ports import Scorer, ScoreReply
 from imagesearch.usecases.cache_slots import POOL, STATE
-from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from imagesearch.wire.scoring import ScoreRequest
 from tests.world import World
 
