@@ -35,13 +35,14 @@ from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.domain.ranking import SearchHit
+from imagesearch.domain.work import FetchJob
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.processes import HOST, Child, end_all, free_port, guarded_folder
 from imagesearch.local.emulated.processes import wait_until_ready as wait
 from imagesearch.ports import ScoreReply
 from imagesearch.settings import load_settings
 from imagesearch.usecases.cache_slots import STATE
-from imagesearch.wire.messages import FetchJob
+from imagesearch.wire.messages import encode
 from tools.package_function import FUNCTIONS, package
 
 PROJECT = "test-project"
@@ -85,7 +86,7 @@ def first_requests() -> list[First]:
     """Return one of each kind, the least work first."""
     search = "s_query=horses+amidst+flowers&wait=0"
     job = FetchJob(pool_id="unknown", generation=1, keyword=KEYWORD, options=SourceOptions())
-    data = base64.b64encode(job.model_dump_json().encode()).decode()
+    data = base64.b64encode(encode(job)).decode()
     push = json.dumps({"message": {"data": data}, "subscription": "s"}).encode()
     return [
         First("query", "/alive", "/alive", 200),

@@ -25,6 +25,7 @@ from imagesearch.clock import SystemClock
 from imagesearch.demo.gallery import create_gallery
 from imagesearch.domain.errors import Bug
 from imagesearch.domain.pools import PoolKey
+from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.in_thread import listen, serving
@@ -32,7 +33,7 @@ from imagesearch.ports import Encoder
 from imagesearch.settings import DEMO_MODEL, Settings, load_settings
 from imagesearch.sources.demo import GALLERY_KEY
 from imagesearch.sources.download import Downloader
-from imagesearch.wire.messages import EmbedBatch, FetchJob
+from imagesearch.wire.messages import TOPIC_OF
 
 IMAGES = 200
 LATENCY_SECONDS = 0.05
@@ -223,7 +224,7 @@ def fetch_alone(url: str, images: int, encoder: Encoder) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(url, images, folder)
         services = EmbeddedServices(settings, encoder)  # which nothing comes to
-        services.bus.subscribe(EmbedBatch.topic, lambda _: ACK)
+        services.bus.subscribe(TOPIC_OF[EmbedBatch], lambda _: ACK)
         services.bus.start()
         key, fetch = PoolKey.of(KEYWORD, settings.source_options), services.fetch.fetch
         pool = services.catalog.request_pool(key, services.clock.now()).pool

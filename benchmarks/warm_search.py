@@ -99,7 +99,7 @@ class Ours:
 
     def _embed_pool(self, pool: Pool) -> None:
         """Embed *pool* in batches as the fetcher cuts them."""
-        from imagesearch.wire.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch
+        from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch
 
         members = self.catalog.members(pool.pool_id, 1)
         pending = members.pending if members else ()

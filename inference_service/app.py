@@ -32,6 +32,7 @@ from imagesearch.compose.inference import InferenceProcess
 from imagesearch.compose.start import start
 from imagesearch.deployment.topics import PATIENCE_SECONDS
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
+from imagesearch.domain.work import EmbedBatch
 from imagesearch.doors import push
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies
 from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
@@ -39,7 +40,6 @@ from imagesearch.ports import ScoreReply
 from imagesearch.settings import Settings
 from imagesearch.usecases.embed import EmbedReport
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import EmbedBatch
 from imagesearch.wire.scoring import ScoreRequest
 from inference_service.callers import Caller, unless_gone, working_for
 

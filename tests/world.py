@@ -23,6 +23,7 @@ from imagesearch.domain.errors import ImageSearchError, RejectedImage
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, SearchRequest
+from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
@@ -30,7 +31,7 @@ from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.usecases.search import Search, SearchAnswer
-from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
+from imagesearch.wire.messages import decode, encode
 
 _JPEG, _END = b"\xff\xd8\xff", b"\xff\xd9"  # what every original begins and ends with
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -159,7 +160,7 @@ class Outbox:
             raise self.errors.pop(0)
         self.clients.append(telemetry.current_client())
         # Through JSON, as on any wire.
-        self.messages.append(type(message).model_validate_json(message.model_dump_json()))
+        self.messages.append(decode(type(message), encode(message)))
 
 
 def catalog_at(path: Path, *, on_new_file: Callable[[], None] = lambda: None) -> Catalog:

@@ -15,10 +15,11 @@ from imagesearch.compose.fetch import compose
 from imagesearch.compose.start import process_of
 from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS
 from imagesearch.domain.errors import Overloaded
+from imagesearch.domain.work import FetchJob
 from imagesearch.doors import push, wsgi
 from imagesearch.usecases.fetch import FetchReport
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import DeadLetter, FetchJob
+from imagesearch.wire.messages import DeadLetter
 
 JOBS_AT_ONCE = 4  # the other requests of an instance wait for their turn
 WAITING = 8  # threads that wait for a body, of the 16 of `imagesearch/deployment/services.py`

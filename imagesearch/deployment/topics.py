@@ -1,8 +1,8 @@
 """The one table of Pub/Sub topics and subscriptions.
 
-What a message says is in `wire/messages.py`; `adapters/pubsub.py` sets the emulator up from this
-table, as far as the emulator can, and `tests/unit/test_terraform.py` holds `terraform/topics.tf` to
-it.
+What a message says is in `domain/work.py`; `adapters/buses/pubsub.py` sets the emulator up from
+this table, as far as the emulator can, and `tests/unit/test_terraform.py` holds
+`terraform/topics.tf` to it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from imagesearch.wire.messages import EmbedBatch, FetchJob
+from imagesearch.domain.work import EmbedBatch, FetchJob
+from imagesearch.wire.messages import TOPIC_OF
 
 FETCH_SERVICE = "fetch"  # functions/fetch
 INFERENCE_SERVICE = "inference"  # inference_service
@@ -104,11 +105,11 @@ def _dead_letter_store(topic: str) -> PullSubscription:
     return PullSubscription(f"{name}-kept", name, retention_seconds=7 * 24 * 3600)
 
 
-_WORK_TOPICS = (FetchJob.topic, EmbedBatch.topic)
+_WORK_TOPICS = tuple(TOPIC_OF.values())
 
 PUSH_SUBSCRIPTIONS: tuple[PushSubscription, ...] = (
-    _worker(FetchJob.topic, FETCH_SERVICE, "/"),
-    _worker(EmbedBatch.topic, INFERENCE_SERVICE, "/events/embed"),
+    _worker(TOPIC_OF[FetchJob], FETCH_SERVICE, "/"),
+    _worker(TOPIC_OF[EmbedBatch], INFERENCE_SERVICE, "/events/embed"),
     *(_dead_letter_door(topic) for topic in _WORK_TOPICS),
 )
 PULL_SUBSCRIPTIONS: tuple[PullSubscription, ...] = tuple(

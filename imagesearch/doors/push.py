@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
-from typing import TypeVar
 
 from imagesearch import telemetry
 from imagesearch.deployment.topics import PATIENCE_SECONDS
@@ -24,8 +23,9 @@ from imagesearch.domain.errors import (
     RejectedImage,
     Unavailable,
 )
+from imagesearch.domain.work import Message
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import Message
+from imagesearch.wire.messages import AnyMessage
 
 ACK = 204
 # Pub/Sub's 10 MB of data in base64, and its attributes: larger is refused unread.
@@ -41,7 +41,6 @@ _EXCERPT_BYTES = 200
 logger = logging.getLogger(__name__)
 _malformed = itertools.count(1)  # of this process; `next` is one step for all threads
 
-AnyMessage = TypeVar("AnyMessage", bound=Message)
 Do = Callable[[AnyMessage, PushEnvelope], object]
 GiveUp = Callable[[str, int, str], None]  # pool_id, generation, reason
 

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.images import ListedImage
+from imagesearch.domain.work import batch_slices
 from imagesearch.ports import Cache, ImageSource, ImageStore
 from imagesearch.telemetry import stage
 from imagesearch.usecases.cache_slots import BYTES
-from imagesearch.wire.messages import batch_slices
 
 Result = TypeVar("Result")
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
+from imagesearch.domain.work import BatchImage, EmbedBatch
 from imagesearch.ports import Cache, Clock, Encoder, ImageStore
 from imagesearch.telemetry import stage
 from imagesearch.usecases.cache_slots import BYTES, STATE
 from imagesearch.usecases.pools import Catalog
-from imagesearch.wire.messages import BatchImage, EmbedBatch
 
 _READERS = 16  # of originals at a time, for all batches; most bytes come from the cache at once
 

@@ -22,12 +22,12 @@ from imagesearch.domain.errors import (
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pool_life import EMBEDDED, PENDING, Members
 from imagesearch.domain.pools import Pool
+from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, batch_slices
 from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher
 from imagesearch.telemetry import stage, waiting
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.downloads import DownloadFailed, Downloads
 from imagesearch.usecases.pools import Catalog
-from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, batch_slices
 
 
 @dataclass(frozen=True)

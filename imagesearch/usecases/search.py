@@ -26,12 +26,12 @@ from imagesearch.domain.pools import (
 )
 from imagesearch.domain.queries import SearchRequest
 from imagesearch.domain.ranking import SearchHit
+from imagesearch.domain.work import FetchJob
 from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer, ScoreReply
 from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.pools import Catalog
-from imagesearch.wire.messages import FetchJob
 from imagesearch.wire.scoring import ScoreRequest
 
 _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagesearch.domain.errors import MalformedMessage
-from imagesearch.wire.messages import Message
-from imagesearch.wire.validation import first_error
+from imagesearch.wire import messages
+from imagesearch.wire.messages import AnyMessage
+from imagesearch.wire.validation import well_formed
 
 
 def _or_none(attributes: object) -> object:
@@ -27,9 +28,6 @@ class PubsubMessage(BaseModel):
     attributes: Annotated[dict[str, str], BeforeValidator(_or_none)] = Field(default_factory=dict)
 
 
-AnyMessage = TypeVar("AnyMessage", bound=Message)
-
-
 class PushEnvelope(BaseModel):
     """
     The body of a Pub/Sub push request.
@@ -45,7 +43,8 @@ class PushEnvelope(BaseModel):
     @classmethod
     def parse(cls, body: bytes) -> PushEnvelope:
         """Read the *body* of a push request, or raise MalformedMessage saying what is wrong."""
-        return _validated(cls, body)
+        with well_formed(cls.__name__):
+            return cls.model_validate_json(body)
 
     def decode(self, kind: type[AnyMessage]) -> AnyMessage:
         """Return the message inside as a *kind*, or raise MalformedMessage."""
@@ -53,15 +52,4 @@ class PushEnvelope(BaseModel):
             data = base64.b64decode(self.message.data, validate=True)
         except ValueError as error:  # binascii.Error is one, and what is not ASCII gets another
             raise MalformedMessage(f"message.data is not base64: {error}") from error
-        return _validated(kind, data)
-
-
-AnyModel = TypeVar("AnyModel", bound=BaseModel)
-
-
-def _validated(kind: type[AnyModel], data: bytes) -> AnyModel:
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        field, why, _ = first_error(error)
-        raise MalformedMessage(f"{kind.__name__}: {field}: {why}", field=field) from error
+        return messages.decode(kind, data)

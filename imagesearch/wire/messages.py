@@ -1,85 +1,93 @@
-"""The messages that travel between the services, and their bounds.
+"""How messages travel: their JSON and its bounds, their topics and attributes.
 
-Their envelope is in `envelope.py`; each kind's topic is in `deployment/topics.py`.
+What they say is in `domain/work.py`; their envelope is in `envelope.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from imagesearch.domain.pools import SourceOptions
+from imagesearch.domain.work import MAX_BATCH_IMAGES, EmbedBatch, FetchJob, Message
+from imagesearch.wire.validation import well_formed
 
-MAX_BATCH_IMAGES = 32
+TOPIC_OF: Mapping[type[Message], str] = {FetchJob: "fetch-jobs", EmbedBatch: "embed-batches"}
 
-
-_MAX_ID_CHARACTERS = 200  # as many as a stored image's name may have
-
-
+_SCHEMA_VERSION: Literal[1] = 1
 _MAX_GENERATION = 2**31 - 1  # what any catalog can count to
+# As many characters as a stored image's name may have.
+_Id = Annotated[str, Field(min_length=1, max_length=200)]
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
-FIRST_BATCH_IMAGES = 8  # few: they are searchable while the others are on their way
-
-
-def batch_slices(images: int) -> Iterator[slice]:
-    """
-    Cut so many *images* into batches by position: a small one, each next one twice as large.
-
-    The cut says who is embedded with whom and nothing else: an embedding is kept by its image, so
-    that a batch which another version of this program has cut, and published, does no harm.
-    """
-    start, size = 0, FIRST_BATCH_IMAGES
-    while start < images:
-        yield slice(start, start + size)
-        start, size = start + size, min(2 * size, MAX_BATCH_IMAGES)
-
-
-class Message(BaseModel):
-    """What every published message has: its topic, a schema version, a pool's generation."""
-
-    # Built when one is first read or made: no process has to do with every kind.
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-    topic: ClassVar[str]
-    schema_version: Literal[1] = 1
-    pool_id: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
-    generation: int = Field(ge=1, le=_MAX_GENERATION)
-
-    def attributes(self, trace: str) -> dict[str, str]:
-        """Return what travels beside the message, to be read or filtered on without decoding it."""
-        return {
-            "schema_version": str(self.schema_version),
-            "kind": type(self).__name__,
-            "pool_id": self.pool_id,
-            "trace": trace,
-        }
-
-
+@dataclass(frozen=True)
 class DeadLetter(Message):
     """A message of any topic that was nacked too often: its pool is marked failed."""
 
 
-class FetchJob(Message):
-    """Fetch, or go on fetching, one generation of a pool; key: (pool_id, generation)."""
+class _Bounds(BaseModel):
+    """What is received is held to these, then read as the value that it is."""
 
-    topic: ClassVar[str] = "fetch-jobs"
+    # Built when one is first read: no process reads every kind.
+    model_config = ConfigDict(defer_build=True)
+    schema_version: Literal[1] = _SCHEMA_VERSION
+    pool_id: _Id
+    generation: int = Field(ge=1, le=_MAX_GENERATION)
+
+
+class _FetchJobBounds(_Bounds):
     keyword: str = Field(min_length=1)
-    options: SourceOptions
 
 
-class BatchImage(BaseModel):
-    """An image of a batch: its id and its name in the image store."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
-    image_id: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
-    object_name: str = Field(min_length=1, max_length=_MAX_ID_CHARACTERS)
+class _BatchImageBounds(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+    image_id: _Id
+    object_name: _Id
 
 
-class EmbedBatch(Message):
-    """Embed these stored images of a pool; key: (pool_id, generation, batch_index)."""
-
-    topic: ClassVar[str] = "embed-batches"
+class _EmbedBatchBounds(_Bounds):
     batch_index: int = Field(ge=0)
-    images: tuple[BatchImage, ...] = Field(min_length=1, max_length=MAX_BATCH_IMAGES)
+    images: tuple[_BatchImageBounds, ...] = Field(min_length=1, max_length=MAX_BATCH_IMAGES)
+
+
+_BOUNDS_OF: Mapping[type[Message], type[_Bounds]] = {
+    FetchJob: _FetchJobBounds,
+    EmbedBatch: _EmbedBatchBounds,
+}
+
+
+def encode(message: Message) -> bytes:
+    """Return *message* as JSON, for `decode` of this version or of the one before or after."""
+    fields = {"schema_version": _SCHEMA_VERSION, **asdict(message)}
+    # The standard library's: it spares who only publishes the building of pydantic's models.
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
+    """Return the message that `encode` made *data* of, or raise MalformedMessage."""
+    with well_formed(kind.__name__):
+        _BOUNDS_OF.get(kind, _Bounds).model_validate_json(data)
+        reader: TypeAdapter[AnyMessage] = _reader(kind)  # type: ignore[arg-type]  # it is hashable
+        return reader.validate_json(data)
+
+
+@cache
+def _reader(kind: type[Message]) -> TypeAdapter[Any]:
+    """Return what reads a *kind*, built when one is first read, as the bounds are."""
+    return TypeAdapter(kind)
+
+
+def attributes_of(message: Message, trace: str) -> dict[str, str]:
+    """Return what travels beside *message*, to be read or filtered on without decoding it."""
+    return {
+        "schema_version": str(_SCHEMA_VERSION),
+        "kind": type(message).__name__,
+        "pool_id": message.pool_id,
+        "trace": trace,
+    }

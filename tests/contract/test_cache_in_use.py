@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from imagesearch.adapters.caches.memorystore import Memorystore
-from imagesearch.wire.messages import EmbedBatch
+from imagesearch.domain.work import EmbedBatch
 from tests.world import World
 
 MODEL = "twin-1"

@@ -20,8 +20,8 @@ from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.compose.cloud import firestore_catalog
+from imagesearch.domain.work import Message
 from imagesearch.usecases.pools import Catalog
-from imagesearch.wire.messages import Message
 from tests.contract.test_firestore import client_of
 from tests.grpc_proxy import GrpcProxy
 from tests.world import World

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from imagesearch import telemetry
 from imagesearch.adapters.buses.local_bus import MAX_DEAD_LETTER_BYTES, Endpoint, LocalBus
 from imagesearch.domain.errors import Bug, Overloaded, Unavailable
 from imagesearch.domain.pools import SourceOptions
+from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import EmbedBatch, FetchJob
+from imagesearch.wire.messages import TOPIC_OF, decode, encode
 
 JOB = FetchJob(pool_id="id", generation=1, keyword="horse", options=SourceOptions())
 MakeBus = Callable[..., LocalBus]
@@ -43,7 +45,7 @@ def make_bus(tmp_path: Path) -> Iterator[MakeBus]:
 
 
 def job(n: int) -> FetchJob:
-    return JOB.model_copy(update={"generation": n})
+    return replace(JOB, generation=n)
 
 
 def generation(body: bytes) -> int:
@@ -90,7 +92,7 @@ def test_the_body_is_that_of_a_pubsub_push_request(make_bus: MakeBus) -> None:
         "publishTime",
         "publish_time",
     }
-    assert json.loads(base64.b64decode(message["data"])) == JOB.model_dump(mode="json")
+    assert base64.b64decode(message["data"]) == encode(JOB)
     assert message["messageId"] == message["message_id"]
     assert message["messageId"].isdigit()
     assert message["publishTime"] == message["publish_time"]
@@ -101,7 +103,7 @@ def test_the_body_is_that_of_a_pubsub_push_request(make_bus: MakeBus) -> None:
 def test_a_dead_letter_says_what_was_tried_and_survives_a_restart(make_bus: MakeBus) -> None:
     give_up(make_bus(), job(1), job(2))
     letters = make_bus().dead_letters()
-    assert [FetchJob.model_validate_json(letter.data) for letter in letters] == [job(1), job(2)]
+    assert [decode(FetchJob, letter.data.encode()) for letter in letters] == [job(1), job(2)]
     for letter in letters:
         assert (letter.topic, letter.attempts, letter.last_status) == ("fetch-jobs", 5, 503)
         assert timedelta() <= datetime.now(UTC) - letter.time < timedelta(seconds=10)
@@ -121,7 +123,7 @@ def test_a_torn_last_line_costs_no_other_dead_letter(
     assert [letter.attempts for letter in make_bus().dead_letters()] == [5]
     assert "cannot be read" in caplog.text
     give_up(make_bus(), job(3))
-    letters = [FetchJob.model_validate_json(one.data) for one in make_bus().dead_letters()]
+    letters = [decode(FetchJob, one.data.encode()) for one in make_bus().dead_letters()]
     assert letters == [job(1), job(3)]
 
 
@@ -374,7 +376,7 @@ def test_stop_does_not_wait_longer_than_it_may(
 
 def test_a_topic_without_a_subscriber_is_a_bug(make_bus: MakeBus) -> None:
     bus = make_bus()
-    bus.subscribe(EmbedBatch.topic, lambda _: 204)
+    bus.subscribe(TOPIC_OF[EmbedBatch], lambda _: 204)
     with pytest.raises(Bug, match="topic 'fetch-jobs' has no subscriber"):
         bus.publish(JOB)
 
@@ -416,7 +418,7 @@ def test_the_file_of_dead_letters_is_bounded_and_keeps_the_newest(
     )
     path.write_text("".join(line % number for number in range(400)))
     bus, is_over = make_bus(max_delivery_attempts=1), threading.Event()
-    bus.subscribe(FetchJob.topic, lambda _: 503)
+    bus.subscribe(TOPIC_OF[FetchJob], lambda _: 503)
 
     def note(_: bytes) -> int:
         is_over.set()

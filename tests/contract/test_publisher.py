@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ import pytest
 
 from imagesearch import telemetry
 from imagesearch.domain.pools import SourceOptions
+from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, Message
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, Message
+from imagesearch.wire.messages import TOPIC_OF, attributes_of
 
 if TYPE_CHECKING:
     from tests.contract.publishers import Bench
@@ -86,18 +88,20 @@ def attempts(bench: Bench, envelopes: list[PushEnvelope]) -> list[int]:
 
 
 def job(generation: int) -> FetchJob:
-    return JOB.model_copy(update={"generation": generation})
+    return replace(JOB, generation=generation)
 
 
 @pytest.mark.parametrize("message", [JOB, BATCH], ids=["job", "batch"])
 def test_a_message_arrives_once_at_its_topics_endpoint(bench: Bench, message: Message) -> None:
     doors = {"fetch-jobs": Door(), "embed-batches": Door()}
     bench.open(doors, Door()).publish(message)
-    envelope = doors[message.topic].next()
+    envelope = doors[TOPIC_OF[type(message)]].next()
     assert envelope.decode(type(message)) == message
     assert envelope.message.messageId
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", envelope.message.publishTime)
-    assert re.fullmatch(rf"projects/[^/]+/subscriptions/{message.topic}", envelope.subscription)
+    assert re.fullmatch(
+        rf"projects/[^/]+/subscriptions/{TOPIC_OF[type(message)]}", envelope.subscription
+    )
     assert attempts(bench, [envelope]) == [1]
     assert_quiet(bench, *doors.values())
 
@@ -112,7 +116,7 @@ def test_the_trace_of_the_work_that_published_it_stays_with_a_message(bench: Ben
     publisher.publish(job(2))  # by nobody's work: it begins a trace of its own
     taken = door.take(2 * 5)
     for envelope in taken[1]:
-        assert envelope.message.attributes == JOB.attributes(TRACE)
+        assert envelope.message.attributes == attributes_of(JOB, TRACE)
     (own,) = {envelope.message.attributes["trace"] for envelope in taken[2]}
     assert re.fullmatch("[0-9a-f]{32}", own)
     assert own != TRACE
@@ -123,7 +127,7 @@ def test_the_trace_of_the_work_that_published_it_stays_with_a_message(bench: Ben
 @pytest.mark.parametrize("keyword", HOSTILE_KEYWORDS)
 def test_a_hostile_keyword_arrives_as_it_is(bench: Bench, keyword: str) -> None:
     door = Door()
-    bench.open({"fetch-jobs": door}, Door()).publish(JOB.model_copy(update={"keyword": keyword}))
+    bench.open({"fetch-jobs": door}, Door()).publish(replace(JOB, keyword=keyword))
     assert door.next().decode(FetchJob).keyword == keyword
 
 

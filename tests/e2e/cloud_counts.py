@@ -17,12 +17,12 @@ import requests
 
 from imagesearch.compose.fetch import compose
 from imagesearch.domain.pools import Pool, PoolKey
+from imagesearch.domain.work import Message
 from imagesearch.local.emulated.cloud_stack import BUCKET, PROJECT, CloudStack, cloud_stack
 from imagesearch.local.emulated.environment import environment_of
 from imagesearch.local.emulated.processes import HOST, Child
 from imagesearch.settings import Settings, load_settings
 from imagesearch.usecases.fetch import Fetch
-from imagesearch.wire.messages import Message
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
 

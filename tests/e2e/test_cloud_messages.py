@@ -18,9 +18,10 @@ from imagesearch.adapters.buses.pubsub import _connect
 from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS, dead_letter_topic
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolState
+from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
 from imagesearch.local.emulated.cloud_stack import PROJECT
 from imagesearch.local.emulated.environment import environment_of
-from imagesearch.wire.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
+from imagesearch.wire.messages import TOPIC_OF, encode
 from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually, image_ids
 
 REDELIVERY_SECONDS = 3.0  # the emulator delivers a nacked message again after one
@@ -76,7 +77,7 @@ def test_a_fetch_job_delivered_three_times_at_once_makes_one_pool(faulty: Faulty
 
 
 def envelope_of(message: Message) -> bytes:
-    data = base64.b64encode(message.model_dump_json().encode()).decode()
+    data = base64.b64encode(encode(message)).decode()
     return json.dumps({"message": {"data": data, "messageId": "again"}}).encode()
 
 
@@ -215,7 +216,7 @@ def end_in_the_dead_letter_topic(faulty: FaultyCloud, key: PoolKey, kind: str, s
     answer = faulty.search(key.keyword)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
-    topic = {"FetchJob": FetchJob.topic, "EmbedBatch": EmbedBatch.topic}[kind]
+    topic = {"FetchJob": TOPIC_OF[FetchJob], "EmbedBatch": TOPIC_OF[EmbedBatch]}[kind]
     kept = [json.loads(data) for data in pulled(faulty, f"{dead_letter_topic(topic)}-kept")]
     assert [one["pool_id"] for one in kept] == [key.pool_id]
 
@@ -252,8 +253,8 @@ def published_raw(faulty: FaultyCloud, topic: str, data: bytes) -> str:
 
 @pytest.mark.parametrize("kind", ["FetchJob", "EmbedBatch"])
 def test_a_malformed_message_is_acked_at_once_and_counted(faulty: FaultyCloud, kind: str) -> None:
-    topic = {"FetchJob": FetchJob.topic, "EmbedBatch": EmbedBatch.topic}[kind]
-    good = job_of(faulty.key("small moon")).model_dump(mode="json")
+    topic = {"FetchJob": TOPIC_OF[FetchJob], "EmbedBatch": TOPIC_OF[EmbedBatch]}[kind]
+    good = json.loads(encode(job_of(faulty.key("small moon"))))
     garbage = [
         b"not JSON",
         b"\xff\xfe\x00",

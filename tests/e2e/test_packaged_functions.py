@@ -25,7 +25,8 @@ import requests
 from imagesearch.adapters.buses.pubsub import declare
 from imagesearch.deployment.topics import FETCH_SERVICE, INFERENCE_SERVICE, PUSH_SUBSCRIPTIONS
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.wire.messages import FetchJob
+from imagesearch.domain.work import FetchJob
+from imagesearch.wire.messages import encode
 from tests.cloud_environment import CLOUD
 from tests.contract.conftest import missing_backend
 from tests.emulators import MissingProgram, firestore_emulator, free_port, pubsub_emulator, running
@@ -199,6 +200,6 @@ def test_the_packaged_fetch_function_looks_the_pool_up_in_firestore(
     fetch: Installed, emulators: Mapping[str, str]
 ) -> None:
     job = FetchJob(pool_id="unknown", generation=1, keyword="horse", options=SourceOptions())
-    data = base64.b64encode(json.dumps(job.model_dump(mode="json")).encode()).decode()
+    data = base64.b64encode(encode(job)).decode()
     with fetch.served(**emulators) as url:
         assert push(url, data) == 204  # there is nothing to fetch

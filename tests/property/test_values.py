@@ -15,8 +15,9 @@ from imagesearch.domain.errors import MalformedMessage
 from imagesearch.domain.keywords import normalise_keyword
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.domain.ranking import top_k
+from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, Message
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob, Message
+from imagesearch.wire.messages import encode
 from tests.world import listed
 
 NAMES = st.text(min_size=1, max_size=40).filter(
@@ -47,7 +48,7 @@ def envelope(data: bytes) -> bytes:
 
 @given(st.one_of(JOBS, BATCHES))
 def test_a_message_survives_the_envelope(message: Message) -> None:
-    body = envelope(message.model_dump_json().encode())
+    body = envelope(encode(message))
     assert PushEnvelope.parse(body).decode(type(message)) == message
 
 

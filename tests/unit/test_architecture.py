@@ -23,10 +23,10 @@ ALLOWED: dict[str, set[str]] = {
     "clock": set(),
     "domain": set(),
     "wire": {"domain"},
-    "ports": {"domain", "wire"},
+    "ports": {"domain", "wire"},  # wire for `ScoreRequest` alone; in `usecases`, too
     "telemetry": {"domain"},
     "logs": {"domain", "telemetry"},
-    "deployment": {"wire"},
+    "deployment": {"domain", "wire"},
     "installation": set(),
     "setting_types": set(),
     "settings": {"domain", "installation", "setting_types", "sources"},

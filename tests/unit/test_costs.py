@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from imagesearch.domain.pools import SourceOptions
+from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
 from imagesearch.doors import http_api
 from imagesearch.settings import load_settings
-from imagesearch.wire.messages import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
+from imagesearch.wire.messages import attributes_of, encode
 from tests.terraform import ROOT, TERRAFORM, applied
 from tools import costs
 from tools.cost_model import MONTH_HOURS, PROFILES, Case, Costs, load
@@ -149,9 +150,9 @@ def test_no_message_is_larger_than_is_billed() -> None:
     )
     job = FetchJob(pool_id=pool_id, generation=999, keyword="ü" * 100, options=SourceOptions())
     for message in (batch, job):
-        attributes = message.attributes(trace).items()
+        attributes = attributes_of(message, trace).items()
         beside = sum(len(name) + len(value) for name, value in attributes) + 20 + 20
-        assert len(message.model_dump_json().encode()) + beside <= COSTS.value("message_bytes")
+        assert len(encode(message)) + beside <= COSTS.value("message_bytes")
 
 
 # The formulas

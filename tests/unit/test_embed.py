@@ -6,6 +6,7 @@ import dataclasses
 import random
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import DeadlineExceeded, ImageSearchError, RejectedImage
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import PoolState
-from imagesearch.wire.messages import EmbedBatch
+from imagesearch.domain.work import EmbedBatch
 from tests.world import TwinEncoder, World
 
 
@@ -97,9 +98,9 @@ def test_originals_that_left_the_cache_are_read_several_at_a_time(
 
 def test_an_original_that_is_gone_is_rejected_with_its_name(world: World) -> None:
     [batch] = batches_of(world, 2)
-    gone = batch.images[0].model_copy(update={"object_name": "nowhere.jpg"})
+    gone = replace(batch.images[0], object_name="nowhere.jpg")
     world.restart()
-    batch = batch.model_copy(update={"images": (gone, batch.images[1])})
+    batch = replace(batch, images=(gone, batch.images[1]))
     assert world.embed(batch).rejected == 1
 
 
@@ -116,5 +117,5 @@ def test_a_batch_of_a_ready_or_unknown_pool_does_nothing(world: World) -> None:
     [batch] = batches_of(world, 5)
     world.embed(batch)
     assert world.embed(batch).outcome == "nothing to do"
-    unknown = batch.model_copy(update={"pool_id": "f" * 32})
+    unknown = replace(batch, pool_id="f" * 32)
     assert world.embed(unknown).outcome == "nothing to do"

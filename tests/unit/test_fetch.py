@@ -17,7 +17,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import PoolState, SourceOptions
-from imagesearch.wire.messages import BatchImage, EmbedBatch, FetchJob
+from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob
 from tests.world import TwinSource, World, listed, original
 
 
@@ -385,7 +385,7 @@ def test_a_job_of_an_older_generation_does_nothing(world: World) -> None:
 
 
 def test_a_job_of_an_unknown_pool_does_nothing(world: World) -> None:
-    job = job_of(world, 3).model_copy(update={"pool_id": "f" * 32})
+    job = replace(job_of(world, 3), pool_id="f" * 32)
     assert world.fetch(job).outcome == "nothing to do"
 
 

@@ -31,11 +31,12 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolKey, PoolState
+from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.doors.push import MAX_BODY_BYTES
 from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import Settings, load_settings
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
+from imagesearch.wire.messages import TOPIC_OF, attributes_of, encode
 from tests.log_lines import PROJECT, Log
 from tests.world import World, listed
 
@@ -485,7 +486,7 @@ def test_a_new_keyword_is_served_soon_whoever_has_asked_for_how_many(
         return 204
 
     bus = LocalBus(tmp_path / "dead.jsonl")
-    bus.subscribe(FetchJob.topic, fetch)
+    bus.subscribe(TOPIC_OF[FetchJob], fetch)
     query = limited(world, 10_000)
     services = query.application.extensions["process"]
     services.search = replace(world.search, publisher=bus)
@@ -660,7 +661,7 @@ def test_a_page_of_an_allowed_origin_may_read_the_timing(world: World) -> None:
 
 
 def envelope(message: Message, attempt: int = 1) -> dict[str, Any]:
-    data = base64.b64encode(message.model_dump_json().encode()).decode()
+    data = base64.b64encode(encode(message)).decode()
     return {"message": {"data": data, "messageId": "7"}, "deliveryAttempt": attempt}
 
 
@@ -735,7 +736,7 @@ def test_a_malformed_push_is_acked_so_that_it_cannot_loop_and_recorded(
 def test_a_push_of_what_no_catalog_holds_is_malformed(
     fetch: FlaskClient, world: World, log: Log, changes: dict[str, Any]
 ) -> None:
-    fields = first_job(world).model_dump(mode="json") | changes
+    fields = json.loads(encode(first_job(world))) | changes
     data = base64.b64encode(json.dumps(fields).encode()).decode()
     assert fetch.post("/", json={"message": {"data": data}}).status_code == 204
     entry = log.only("FetchJob")
@@ -775,7 +776,7 @@ def test_a_pushed_job_is_one_line_with_all_that_it_did(
 ) -> None:
     job = first_job(world)
     pushed = envelope(job, attempt=2)
-    pushed["message"]["attributes"] = job.attributes(TRACE)
+    pushed["message"]["attributes"] = attributes_of(job, TRACE)
     fetch.post("/", json=pushed)
     entry = log.only("FetchJob")
     assert {**entry, "seconds": 0, "stages": 0, "message": 0, "time": 0} == {

@@ -12,8 +12,9 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.domain.work import EmbedBatch
 from imagesearch.doors.push import MAX_BODY_BYTES
-from imagesearch.wire.messages import EmbedBatch
+from imagesearch.wire.messages import encode
 from inference_service.app import MAX_SCORE_BYTES, create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World
@@ -150,7 +151,7 @@ def test_a_pushed_batch_is_embedded_and_acked(client: TestClient, world: World) 
     world.deliver()
     batch = world.take()
     assert isinstance(batch, EmbedBatch)
-    data = base64.b64encode(batch.model_dump_json().encode()).decode()
+    data = base64.b64encode(encode(batch)).decode()
     response = client.post("/events/embed", json={"message": {"data": data}})
     assert response.status_code == 204
     assert world.ask().complete

@@ -23,8 +23,9 @@ from starlette.types import Message
 from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
+from imagesearch.domain.work import EmbedBatch
 from imagesearch.ports import TextEmbedding
-from imagesearch.wire.messages import EmbedBatch
+from imagesearch.wire.messages import encode
 from inference_service.app import MAX_PUSHES, MAX_SCORES, PUSHES_AT_WORK, create_app
 from inference_service.batcher import Batcher, close
 from tests.unit.test_batcher import until
@@ -140,7 +141,7 @@ def score_body(pool: Pool, query: str) -> dict[str, object]:
 
 
 def push_body(batch: EmbedBatch) -> dict[str, object]:
-    data = base64.b64encode(batch.model_dump_json().encode()).decode()
+    data = base64.b64encode(encode(batch)).decode()
     return {"message": {"data": data}}
 
 

@@ -25,7 +25,8 @@ from imagesearch.adapters.buses.pubsub import EMULATOR_VARIABLE, PubsubPublisher
 from imagesearch.deployment.topics import PUSH_SUBSCRIPTIONS
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.wire.messages import FetchJob
+from imagesearch.domain.work import FetchJob
+from imagesearch.wire.messages import attributes_of, decode, encode
 
 JOB = FetchJob(pool_id="id", generation=1, keyword="馬", options=SourceOptions())
 Code = grpc.StatusCode
@@ -111,8 +112,8 @@ def test_a_message_goes_to_its_topic_with_its_attributes(service: Service) -> No
     (request,) = service.taken
     assert request.topic == "projects/project/topics/fetch-jobs"
     (message,) = request.messages
-    assert FetchJob.model_validate_json(message.data) == JOB
-    assert dict(message.attributes) == JOB.attributes(trace=message.attributes["trace"])
+    assert decode(FetchJob, message.data) == JOB
+    assert dict(message.attributes) == attributes_of(JOB, trace=message.attributes["trace"])
     assert {"schema_version": "1", "kind": "FetchJob", "pool_id": "id"}.items() <= dict(
         message.attributes
     ).items()
@@ -183,8 +184,9 @@ def test_many_threads_share_one_publisher(service: Service) -> None:
 def test_a_process_that_has_published_ends_at_once_and_in_silence(service: Service) -> None:
     code = (
         "from imagesearch.adapters.buses.pubsub import PubsubPublisher\n"
-        "from imagesearch.wire.messages import FetchJob\n"
-        f"PubsubPublisher('project').publish(FetchJob.model_validate_json({JOB.model_dump_json()!r}))\n"
+        "from imagesearch.domain.work import FetchJob\n"
+        "from imagesearch.wire.messages import decode\n"
+        f"PubsubPublisher('project').publish(decode(FetchJob, {encode(JOB)!r}))\n"
         "import threading; print([one.name for one in threading.enumerate()])"
     )
     run = subprocess.run(

@@ -19,9 +19,10 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.pools import SourceOptions
+from imagesearch.domain.work import FetchJob
 from imagesearch.doors import push
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.messages import FetchJob
+from imagesearch.wire.messages import encode
 from tests.log_lines import Log
 
 JOB = FetchJob(pool_id="p", generation=3, keyword="horse", options=SourceOptions())
@@ -38,7 +39,7 @@ class Door:
     catalog_error: ImageSearchError | None = None
 
     def push(self, attempt: int | None = 1) -> int:
-        data = base64.b64encode(JOB.model_dump_json().encode()).decode()
+        data = base64.b64encode(encode(JOB)).decode()
         body = json.dumps({"message": {"data": data}, "deliveryAttempt": attempt}).encode()
         patience = push.Patience(monotonic=lambda: self.time, sleep=self.wait)
         return push.handle(body, FetchJob, self.do, give_up=self.give_up, patience=patience)

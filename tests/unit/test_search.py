@@ -15,9 +15,9 @@ from imagesearch.domain.errors import InvalidRequest, NotFound, SourceRefused, U
 from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
 from imagesearch.domain.ranking import SearchHit
+from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.ports import Scorer, ScoreReply
 from imagesearch.usecases.cache_slots import POOL, STATE
-from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from imagesearch.wire.scoring import ScoreRequest
 from tests.world import World, listed
 

@@ -14,9 +14,9 @@ import pytest
 
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
 from imagesearch.domain.pools import Pool
+from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.search import SearchAnswer
-from imagesearch.wire.messages import EmbedBatch, FetchJob, Message
 from tests.world import World
 
 DAY = timedelta(days=1, seconds=1)

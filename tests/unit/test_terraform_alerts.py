@@ -13,12 +13,13 @@ import pytest
 
 from imagesearch.domain.errors import SourceRefused, Unavailable
 from imagesearch.domain.pools import PoolKey, SourceOptions
+from imagesearch.domain.work import FetchJob
 from imagesearch.doors import push
 from imagesearch.settings import load_settings
 from imagesearch.sources.download import Downloader
 from imagesearch.sources.pixabay import PIXABAY
 from imagesearch.sources.pixabay_listing import Pixabay
-from imagesearch.wire.messages import FetchJob
+from imagesearch.wire.messages import encode
 from tests.log_lines import Log
 from tests.terraform import Applied, applied
 from tests.unit.test_functions import SEARCH, serve
@@ -66,7 +67,7 @@ def delivered(log: Log, body: bytes, do: push.Do[FetchJob]) -> Mapping[str, Any]
 
 
 def envelope(job: FetchJob, attempt: int = 1) -> bytes:
-    data = base64.b64encode(job.model_dump_json().encode()).decode()
+    data = base64.b64encode(encode(job)).decode()
     return json.dumps({"message": {"data": data}, "deliveryAttempt": attempt}).encode()
 
 

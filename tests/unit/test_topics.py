@@ -17,9 +17,10 @@ from imagesearch.deployment.topics import (
     dead_letter_topic,
     topics_of,
 )
+from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.doors.push import FINAL_ATTEMPT
 from imagesearch.sources.pixabay import QUOTA
-from imagesearch.wire.messages import EmbedBatch, FetchJob
+from imagesearch.wire.messages import TOPIC_OF
 from inference_service.encoder import IMAGE_LIMIT_SECONDS
 
 SUBSCRIPTIONS: list[PushSubscription | PullSubscription] = [
@@ -31,7 +32,7 @@ HOUR_SECONDS = 3600.0
 
 
 def test_every_kind_of_message_has_its_topic_a_worker_and_a_dead_letter_topic() -> None:
-    kinds = {FetchJob.topic, EmbedBatch.topic}
+    kinds = {TOPIC_OF[FetchJob], TOPIC_OF[EmbedBatch]}
     assert set(TOPICS) == kinds | {dead_letter_topic(topic) for topic in kinds}
     assert {one.topic for one in WORK} == kinds
     assert all(one.dead_letter_topic == dead_letter_topic(one.topic) for one in WORK)
@@ -109,7 +110,7 @@ def test_a_dead_letter_has_time_to_come_after_jobs_that_wait_for_their_turn() ->
 
 
 def test_an_endpoint_is_a_path_of_its_service() -> None:
-    batches = next(one for one in WORK if one.topic == EmbedBatch.topic)
+    batches = next(one for one in WORK if one.topic == TOPIC_OF[EmbedBatch])
     for url in ("https://inference.run.app", "https://inference.run.app/"):
         assert batches.endpoint(url) == "https://inference.run.app/events/embed"
 

@@ -21,9 +21,10 @@ from imagesearch.adapters.buses.local_bus import LocalBus
 from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import load_settings
-from imagesearch.wire.messages import EmbedBatch, FetchJob
+from imagesearch.wire.messages import TOPIC_OF
 from inference_service.app import create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World
@@ -49,8 +50,8 @@ def query(world: World, tmp_path: Path) -> Iterator[FlaskClient]:
         services.give_up = world.give_up
         services.search = world.search.__class__(**{**vars(world.search), "scorer": scorer})
         fetch = mounted("fetch", services)
-        bus.subscribe(FetchJob.topic, lambda body: fetch.post("/", data=body).status_code)
-        bus.subscribe(EmbedBatch.topic, pusher(f"{url}/events/embed"))
+        bus.subscribe(TOPIC_OF[FetchJob], lambda body: fetch.post("/", data=body).status_code)
+        bus.subscribe(TOPIC_OF[EmbedBatch], pusher(f"{url}/events/embed"))
         bus.subscribe_dead_letters(lambda body: fetch.post("/dead-letter", data=body).status_code)
         bus.start()
         yield mounted("query", services)

@@ -1,6 +1,6 @@
 """The bus of the one-machine edition: Pub/Sub's push delivery, retries and dead letters.
 
-What a message says is in `wire/messages.py`; who subscribes is decided in `local/stack.py`.
+What a message says is in `domain/work.py`; who subscribes is decided in `local/stack.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from imagesearch import telemetry
 from imagesearch.domain.errors import Bug, Overloaded, Unavailable
-from imagesearch.wire.messages import Message
+from imagesearch.domain.work import Message
+from imagesearch.wire.messages import TOPIC_OF, attributes_of, encode
 
 # Every other status is a nack. https://cloud.google.com/pubsub/docs/push#receive_push
 ACK_STATUSES = frozenset({102, 200, 201, 202, 204})
@@ -142,15 +143,16 @@ class LocalBus:
             Overloaded: as many messages of the topic wait as may.
             Unavailable: the bus is stopped.
         """
-        subscription = self._subscriptions.get(message.topic)
+        topic = TOPIC_OF[type(message)]
+        subscription = self._subscriptions.get(topic)
         if subscription is None:
-            raise Bug(f"topic {message.topic!r} has no subscriber")
+            raise Bug(f"topic {topic!r} has no subscriber")
         message_id = str(next(self._message_ids))
-        data = message.model_dump_json().encode()
-        attributes = message.attributes(telemetry.trace_to_send())
+        data = encode(message)
+        attributes = attributes_of(message, telemetry.trace_to_send())
         if client := telemetry.current_client():
             attributes[_CLIENT] = client
-        published = _Published(message.topic, message_id, data, attributes, datetime.now(UTC))
+        published = _Published(topic, message_id, data, attributes, datetime.now(UTC))
         subscription.queue.put(published)
 
     def start(self) -> None:

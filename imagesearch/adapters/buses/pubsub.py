@@ -1,6 +1,6 @@
 """The port `Publisher` over Google Cloud Pub/Sub, and the table of topics set up on its emulator.
 
-What a message says is in `wire/messages.py`, the topics and subscriptions are in `topics.py`; in
+What a message says is in `domain/work.py`, the topics and subscriptions are in `topics.py`; in
 production Terraform makes them.
 
 The generated client is used, not the batching one that wraps it: its publish is one call that
@@ -19,7 +19,8 @@ from imagesearch import telemetry
 from imagesearch.adapters.google_errors import translated
 from imagesearch.deployment.topics import PullSubscription, PushSubscription, topics_of
 from imagesearch.domain.errors import Bug
-from imagesearch.wire.messages import Message
+from imagesearch.domain.work import Message
+from imagesearch.wire.messages import TOPIC_OF, attributes_of, encode
 
 EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"  # as in Google's own clients: host:port
 
@@ -49,14 +50,15 @@ class PubsubPublisher:
             Unavailable: it was not taken, as far as is known; after a time-out it may have been.
             Bug: Pub/Sub will never take it as it is.
         """
-        with translated(f"Pub/Sub topic {message.topic}"):
+        topic = TOPIC_OF[type(message)]
+        with translated(f"Pub/Sub topic {topic}"):
             self._connected().publish(
                 request={
-                    "topic": f"projects/{self._project}/topics/{message.topic}",
+                    "topic": f"projects/{self._project}/topics/{topic}",
                     "messages": [
                         {
-                            "data": message.model_dump_json().encode(),
-                            "attributes": message.attributes(telemetry.trace_to_send()),
+                            "data": encode(message),
+                            "attributes": attributes_of(message, telemetry.trace_to_send()),
                         }
                     ],
                 },

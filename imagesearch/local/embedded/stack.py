@@ -30,6 +30,7 @@ from werkzeug.test import Client
 from imagesearch.compose.start import hosted_by
 from imagesearch.demo.gallery import KEYWORDS, create_gallery
 from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
+from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.errors import answer_of
 from imagesearch.installation import ROOT
@@ -38,7 +39,7 @@ from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.gallery_server import running_gallery
 from imagesearch.local.page import SecurityHeaders, page_config, page_files
 from imagesearch.settings import Settings
-from imagesearch.wire.messages import EmbedBatch, FetchJob
+from imagesearch.wire.messages import TOPIC_OF
 from inference_service.app import create_app
 from inference_service.encoder import ModelEncoder
 
@@ -72,10 +73,10 @@ class Stack:
         fetch = Client(mount("fetch", services.fetch))
         bus = services.bus
         fetching = _wsgi_endpoint(fetch, "/")
-        bus.subscribe(FetchJob.topic, fetching, workers=2, max_waiting=MAX_JOBS)
+        bus.subscribe(TOPIC_OF[FetchJob], fetching, workers=2, max_waiting=MAX_JOBS)
         # Two, so that the next batch is read and decoded while the model is at work on this one.
         bus.subscribe(
-            EmbedBatch.topic,
+            TOPIC_OF[EmbedBatch],
             _asgi_endpoint(create_app(services.inference), "/events/embed"),
             workers=2,
         )

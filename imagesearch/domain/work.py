@@ -1,0 +1,64 @@
+"""Messages: what one process asks of another on a pool, as frozen values.
+
+How they travel is in `wire/messages.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imagesearch.domain.pools import SourceOptions
+
+MAX_BATCH_IMAGES = 32
+FIRST_BATCH_IMAGES = 8  # few: they are searchable while the others are on their way
+
+
+@dataclass(frozen=True)
+class Message:
+    """What every message names: one generation of a pool."""
+
+    pool_id: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class FetchJob(Message):
+    """Fetch, or go on fetching, one generation of a pool; key: (pool_id, generation)."""
+
+    keyword: str
+    options: SourceOptions
+
+
+@dataclass(frozen=True)
+class BatchImage:
+    """An image of a batch: its id and its name in the image store."""
+
+    image_id: str
+    object_name: str
+
+
+@dataclass(frozen=True)
+class EmbedBatch(Message):
+    """
+    Embed these stored images of a pool; key: (pool_id, generation, batch_index).
+
+    Attributes:
+        images: 1 to *MAX_BATCH_IMAGES*.
+    """
+
+    batch_index: int
+    images: tuple[BatchImage, ...]
+
+
+def batch_slices(images: int) -> Iterator[slice]:
+    """
+    Cut so many *images* into batches by position: a small one, each next one twice as large.
+
+    The cut says who is embedded with whom and nothing else: an embedding is kept by its image, so
+    that a batch which another version of this program has cut, and published, does no harm.
+    """
+    start, size = 0, FIRST_BATCH_IMAGES
+    while start < images:
+        yield slice(start, start + size)
+        start, size = start + size, min(2 * size, MAX_BATCH_IMAGES)

@@ -1,0 +1,74 @@
+"""The JSON of messages, byte for byte, and what is refused of what comes instead."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from imagesearch.domain.errors import MalformedMessage
+from imagesearch.domain.pools import SourceOptions
+from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
+from imagesearch.wire.messages import DeadLetter, decode, encode
+
+JOB = FetchJob("p" * 32, 3, 'a "馬"', SourceOptions(safesearch=False))
+BATCH = EmbedBatch("p" * 32, 3, 0, (BatchImage("pixabay-1", "pixabay-1.jpg"),))
+# As they travel between versions of this program that run at once: another byte is a new version.
+JSON = {
+    JOB: '{"schema_version":1,"pool_id":"pppppppppppppppppppppppppppppppp","generation":3,'
+    '"keyword":"a \\"馬\\"","options":{"source":"pixabay","language":"en","orientation":"all",'
+    '"category":"","colors":"","safesearch":false,"pool_size":200}}',
+    BATCH: '{"schema_version":1,"pool_id":"pppppppppppppppppppppppppppppppp","generation":3,'
+    '"batch_index":0,"images":[{"image_id":"pixabay-1","object_name":"pixabay-1.jpg"}]}',
+}
+IMAGE = {"image_id": "pixabay-1", "object_name": "pixabay-1.jpg"}
+
+
+@pytest.mark.parametrize("message", JSON)
+def test_a_message_is_the_same_bytes_in_every_version(message: Message) -> None:
+    assert encode(message) == JSON[message].encode()
+    assert decode(type(message), JSON[message].encode()) == message
+
+
+@pytest.mark.parametrize("message", JSON)
+def test_a_later_versions_field_is_ignored_and_a_missing_schema_version_is_the_first(
+    message: Message,
+) -> None:
+    fields = json.loads(JSON[message]) | {"later": 1}
+    del fields["schema_version"]
+    assert decode(type(message), json.dumps(fields).encode()) == message
+
+
+@pytest.mark.parametrize("message", JSON)
+def test_a_dead_letter_is_read_of_a_message_of_any_kind(message: Message) -> None:
+    assert decode(DeadLetter, encode(message)) == DeadLetter(message.pool_id, message.generation)
+
+
+@pytest.mark.parametrize(
+    ("message", "change", "field"),
+    [
+        (JOB, {"schema_version": 2}, "schema_version"),
+        (JOB, {"pool_id": ""}, "pool_id"),
+        (JOB, {"pool_id": "p" * 201}, "pool_id"),
+        (JOB, {"generation": 0}, "generation"),
+        (JOB, {"generation": 2**31}, "generation"),
+        (JOB, {"keyword": ""}, "keyword"),
+        (JOB, {"keyword": 1}, "keyword"),
+        (JOB, {"options": None}, "options"),
+        (JOB, {"options": {"pool_size": "many"}}, "options.pool_size"),
+        (BATCH, {"batch_index": -1}, "batch_index"),
+        (BATCH, {"images": []}, "images"),
+        (BATCH, {"images": [IMAGE] * (MAX_BATCH_IMAGES + 1)}, "images"),
+        (BATCH, {"images": [IMAGE, IMAGE | {"image_id": ""}]}, "images.1.image_id"),
+        (BATCH, {"images": [IMAGE | {"object_name": "n" * 201}]}, "images.0.object_name"),
+        (BATCH, {"images": [{"image_id": "pixabay-1"}]}, "images.0.object_name"),
+    ],
+)
+def test_what_is_out_of_bounds_is_malformed_and_names_its_field(
+    message: Message, change: dict[str, Any], field: str
+) -> None:
+    data = json.dumps(json.loads(JSON[message]) | change).encode()
+    with pytest.raises(MalformedMessage, match=rf"^{type(message).__name__}: {field}: ") as error:
+        decode(type(message), data)
+    assert error.value.field == field
