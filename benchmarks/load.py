@@ -24,6 +24,7 @@ from benchmarks.common import (
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import INFERENCE_SERVICE
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.processes import (
     HOST,
@@ -34,7 +35,7 @@ from imagesearch.local.emulated.processes import (
     wait_until_ready,
 )
 from imagesearch.usecases.cache_slots import POOL
-from imagesearch.wire.scoring import ScoreRequest
+from imagesearch.wire.scoring import encode
 
 CLIENTS = (1, 16, 64)
 SECONDS = 5.0
@@ -144,7 +145,7 @@ def ask(service: Child, clients: int, seconds: float, different: int | None) -> 
                 "clients": clients,
                 "seconds": seconds,
                 "different": different,
-                "body": pattern.model_dump_json(),
+                "body": encode(pattern).decode(),
             }
         ),
         stdout=subprocess.PIPE,

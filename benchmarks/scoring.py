@@ -23,11 +23,12 @@ from imagesearch.compose.inference import InferenceProcess
 from imagesearch.domain.errors import RejectedImage
 from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import ScoreReply, TextEmbedding
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
-from imagesearch.wire.scoring import ScoreRequest
+from imagesearch.wire.scoring import encode
 from inference_service.app import create_app
 
 POOL_SIZES = (30, 200, 500)
@@ -134,7 +135,7 @@ async def measured(score: Score, pool_id: str, size: int, top_k: int, rounds: in
         return score.score(request(query))
 
     async def whole(query: str) -> bytes:
-        return await post(service, request(query).model_dump_json().encode())
+        return await post(service, encode(request(query)))
 
     check_same(await use_case(KNOWN), await whole(KNOWN))
     ways: dict[str, Callable[[str], Awaitable[Any]]] = {USE_CASE: use_case, SERVICE: whole}

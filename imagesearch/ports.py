@@ -22,9 +22,9 @@ from imagesearch.domain.images import (
 )
 from imagesearch.domain.pool_life import Members, Record
 from imagesearch.domain.pools import Pool, SourceOptions
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.domain.work import Message
-from imagesearch.wire.scoring import ScoreRequest
 
 SlotKey = TypeVar("SlotKey")
 Value = TypeVar("Value")

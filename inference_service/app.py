@@ -40,7 +40,7 @@ from imagesearch.ports import ScoreReply
 from imagesearch.settings import Settings
 from imagesearch.usecases.embed import EmbedReport
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.scoring import ScoreRequest
+from imagesearch.wire.scoring import decode
 from inference_service.callers import Caller, unless_gone, working_for
 
 EMBED_PATH = "/events/embed"
@@ -96,7 +96,7 @@ def create_app(
     at_work = ThreadPoolExecutor(PUSHES_AT_WORK, thread_name_prefix="push")
 
     async def score(request: Request) -> Response:
-        asked = ScoreRequest.parse(await request.body())
+        asked = decode(await request.body())
         telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
         with scores.one():
             reply = await run_in_threadpool(process.score.score, asked)

@@ -53,3 +53,23 @@ class SearchRequest:
     wait_seconds: float = 10.0
     scope: Literal["pool", "catalog"] = "pool"
     filters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """
+    Score one pool, or in scope `catalog` everything stored, against a query.
+
+    Attributes:
+        query: 1 to *MAX_QUERY_CHARACTERS* characters.
+        top_k: 1 to *MAX_TOP_K*.
+        pool_id, generation: of the pool; not needed in scope `catalog`.
+        filters: texts by the names of `domain/filters/`.
+    """
+
+    query: str
+    top_k: int
+    scope: Literal["pool", "catalog"] = "pool"
+    pool_id: str | None = None
+    generation: int | None = None
+    filters: Mapping[str, str] = field(default_factory=dict)

@@ -17,13 +17,12 @@ from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
-from imagesearch.domain.queries import Query
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import SearchHit, direction, top_k
 from imagesearch.ports import Cache, Clock, Encoder, ScoreReply, TextEmbedding
 from imagesearch.telemetry import stage
 from imagesearch.usecases.cache_slots import POOL, TEXT
 from imagesearch.usecases.pools import Catalog
-from imagesearch.wire.scoring import ScoreRequest
 
 _TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions

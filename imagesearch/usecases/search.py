@@ -24,7 +24,7 @@ from imagesearch.domain.pools import (
     SourceOptions,
     is_ahead,
 )
-from imagesearch.domain.queries import SearchRequest
+from imagesearch.domain.queries import ScoreRequest, SearchRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.domain.work import FetchJob
 from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer, ScoreReply
@@ -32,7 +32,6 @@ from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.pools import Catalog
-from imagesearch.wire.scoring import ScoreRequest
 
 _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state
 # How often it looks at the truth: of two notes at once the older may be the one that stays.
@@ -264,7 +263,7 @@ class Search:
                     scope="catalog",
                     query=request.query.text,
                     top_k=request.top_k,
-                    filters=dict(request.filters),
+                    filters=request.filters,
                 )
             )
         if pool.answering.embedded == 0:
@@ -275,7 +274,7 @@ class Search:
                 generation=pool.answering.number,
                 query=request.query.text,
                 top_k=request.top_k,
-                filters=dict(request.filters),
+                filters=request.filters,
             )
         )
 

@@ -1,25 +1,23 @@
-"""What the query function asks of the scorer."""
+"""How the query function's question to the scorer travels: its JSON, and the bounds it is held to.
+
+What it says is `ScoreRequest` in `domain/queries.py`.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K
+from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, ScoreRequest
 from imagesearch.wire.validation import first_error
 
 
-class ScoreRequest(BaseModel):
-    """
-    Score one pool, or with *scope* `catalog` everything stored, against a query.
-
-    *pool_id* and *generation* name the pool and are needed in scope `pool` only. *filters* are
-    texts by the names of `domain/filters/`.
-    """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
+class _Bounds(BaseModel):
+    model_config = ConfigDict(defer_build=True)
     scope: Literal["pool", "catalog"] = "pool"
     pool_id: str | None = None
     generation: int | None = None
@@ -27,11 +25,16 @@ class ScoreRequest(BaseModel):
     top_k: int = Field(ge=1, le=MAX_TOP_K)
     filters: dict[str, str] = Field(default_factory=dict)
 
-    @classmethod
-    def parse(cls, body: bytes) -> ScoreRequest:
-        """Read the *body* of a request, or raise InvalidRequest naming field, bound and value."""
-        try:
-            return cls.model_validate_json(body)
-        except ValidationError as error:
-            field, why, value = first_error(error)
-            raise InvalidRequest(f"{field}: {why}, got {value}", field=field) from error
+
+def encode(request: ScoreRequest) -> bytes:
+    """Return *request* as JSON."""
+    return json.dumps(asdict(request)).encode()
+
+
+def decode(body: bytes) -> ScoreRequest:
+    """Read the *body* of a request, or raise InvalidRequest naming field, bound and value."""
+    try:
+        return ScoreRequest(**dict(_Bounds.model_validate_json(body)))
+    except ValidationError as error:
+        field, why, value = first_error(error)
+        raise InvalidRequest(f"{field}: {why}, got {value}", field=field) from error

@@ -34,8 +34,8 @@ from imagesearch.domain.errors import (
     Overloaded,
     Unavailable,
 )
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.ports import ScoreReply, TextEmbedding
-from imagesearch.wire.scoring import ScoreRequest
 from inference_service.app import create_app
 from tests.stub_http import Request, Script, StubServer, reply
 from tests.world import START, SetClock, TwinEncoder, World
@@ -184,7 +184,7 @@ def test_what_the_service_refuses_is_the_error_that_it_had(
     pool = world.ready_pool(count=1)
     known = {"pool_id": pool.pool_id, "generation": 1, "scope": "pool", "query": "x", "top_k": 1}
     with scorer(service) as asked, pytest.raises(error) as caught:
-        asked.score(ScoreRequest.model_construct(**known | change))  # type: ignore[arg-type]
+        asked.score(ScoreRequest(**known | change))  # type: ignore[arg-type]
     assert getattr(caught.value, "field", None) == field
     assert type(caught.value) is error
 
@@ -210,7 +210,7 @@ def test_what_fails_in_the_service_is_the_error_that_it_had(
     assert isinstance(world.encoder, FailingEncoder)
     world.encoder.error = raised
     with scorer(service) as asked, pytest.raises(expected) as caught:
-        asked.score(REQUEST.model_copy(update={"pool_id": pool.pool_id, "query": "other"}))
+        asked.score(replace(REQUEST, pool_id=pool.pool_id, query="other"))
     assert caught.value.retry_after_seconds == retry_after_seconds
 
 

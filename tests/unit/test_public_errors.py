@@ -16,10 +16,10 @@ from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.domain.pools import PoolKey, SourceOptions
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import load_settings
-from imagesearch.wire.scoring import ScoreRequest
 from inference_service.batcher import Batcher
 from tests.world import TwinEncoder, World
 

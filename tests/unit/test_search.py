@@ -14,11 +14,11 @@ from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.domain.errors import InvalidRequest, NotFound, SourceRefused, Unavailable
 from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.ports import Scorer, ScoreReply
 from imagesearch.usecases.cache_slots import POOL, STATE
-from imagesearch.wire.scoring import ScoreRequest
 from tests.world import World, listed
 
 
@@ -508,7 +508,7 @@ def test_a_generation_that_was_just_replaced_can_still_be_scored(world: World) -
     request = ScoreRequest(pool_id=old.pool_id, generation=1, query="twin-2", top_k=1)
     assert world.score.score(request).hits[0].image.image_id == "twin-2"
     with pytest.raises(NotFound, match="there is no generation 7"):
-        world.score.score(request.model_copy(update={"generation": 7}))
+        world.score.score(replace(request, generation=7))
 
 
 def test_pools_kept_in_process_are_counted_in_bytes(world: World) -> None:

@@ -35,8 +35,9 @@ from imagesearch.domain.errors import (
     Overloaded,
     Unavailable,
 )
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.ports import Clock, ScoreReply
-from imagesearch.wire.scoring import ScoreRequest
+from imagesearch.wire.scoring import encode
 
 if TYPE_CHECKING:  # a function imports it with its first request
     import urllib3
@@ -162,8 +163,7 @@ class CloudRunScorer:
         return self._score(request, deadline)
 
     def _score(self, request: ScoreRequest, deadline: float) -> ScoreReply:
-        body = request.model_dump_json().encode()
-        answer = self._service.ask("POST", "/score", body, deadline)
+        answer = self._service.ask("POST", "/score", encode(request), deadline)
         if answer.status != 200:
             raise _error(answer)
         try:
