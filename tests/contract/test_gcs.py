@@ -49,16 +49,16 @@ METHODS: dict[str, Callable[[GcsStore], object]] = {
 
 @pytest.fixture
 def store_at() -> Iterator[Callable[[str], GcsStore]]:
-    """Open the store of a bucket at a URL; it gives up after 0.3 s."""
+    """Open the store of a bucket at a URL; it gives up after 0.3 s unless told."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.storage import Client  # type: ignore[import-untyped]  # no py.typed
 
     with ExitStack() as opened:
 
-        def open_one(url: str) -> GcsStore:
+        def open_one(url: str, total_seconds: float = 0.3) -> GcsStore:
             credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
             client = Client("test", credentials, client_options={"api_endpoint": url})
-            store = GcsStore(lambda: client.bucket("images"), total_seconds=0.3)
+            store = GcsStore(lambda: client.bucket("images"), total_seconds=total_seconds)
             return opened.enter_context(closing(store))
 
         yield open_one
@@ -266,7 +266,7 @@ def test_an_image_of_20_mb_comes_back(bucket: Any) -> None:
     assert store.get("big.jpg") == data
 
 
-def test_200_names_are_asked_about_8_at_a_time(store_at: Callable[[str], GcsStore]) -> None:
+def test_200_names_are_asked_about_8_at_a_time(store_at: Callable[..., GcsStore]) -> None:
     def answer(request: Request) -> bytes:
         time.sleep(0.005)
         name = re.search(r"/o/(\d+)\.jpg", request.target)
@@ -275,14 +275,14 @@ def test_200_names_are_asked_about_8_at_a_time(store_at: Callable[[str], GcsStor
 
     names = [f"{n}.jpg" for n in range(200)]
     with StubServer(answer) as server:
-        found = store_at(server.origin).existing([*names, *names])
+        found = store_at(server.origin, 30.0).existing([*names, *names])
     assert found == set(names[1::2])
     assert len(server.requests) == 200
     assert 2 <= server.busiest <= 8
     assert server.connections <= 8
 
 
-def test_each_of_20_threads_keeps_its_connection(store_at: Callable[[str], GcsStore]) -> None:
+def test_each_of_20_threads_keeps_its_connection(store_at: Callable[..., GcsStore]) -> None:
     """The fetcher's downloads are stored by as many threads; the SDK would keep 10."""
     barrier = threading.Barrier(20)
 
@@ -295,7 +295,7 @@ def test_each_of_20_threads_keeps_its_connection(store_at: Callable[[str], GcsSt
         return reply(200, "data")
 
     with StubServer(answer) as server, ThreadPoolExecutor(20) as threads:
-        store = store_at(server.origin)
+        store = store_at(server.origin, 30.0)
         for _ in range(3):
             assert set(threads.map(get, [store] * 20)) == {b"data"}
     assert server.connections <= 20

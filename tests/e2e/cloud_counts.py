@@ -261,7 +261,7 @@ def _services(settings: Settings, emulators: Mapping[str, str]) -> Fetch:
     with environment_of(emulators):  # where clients look while they are made
         services = compose(settings).fetch
         services.catalog.check()
-        assert services.store.existing([]) == set()
+        assert services.store.existing(["none.jpg"]) == set()
     return services
 
 
