@@ -118,7 +118,10 @@ def built(make: Callable[[], Searches], query: Embedding) -> Built:
     searches = make()
     for search in searches.values():
         search(query)
-    return Built(searches, time.perf_counter() - started, _resident_bytes() - before)
+    seconds = time.perf_counter() - started
+    # A tiny index may be less than what the process gives back meanwhile.
+    grown = max(0, _resident_bytes() - before)
+    return Built(searches, seconds, grown)
 
 
 def _resident_bytes() -> int:
