@@ -137,7 +137,9 @@ class Settings(BaseModel):
         "", description="Project id of Pub/Sub, Firestore and Cloud Storage; the cloud needs it."
     )
     images_bucket: Bucket = Field(
-        "", description="Cloud Storage bucket of the stored images; the cloud needs it."
+        "",
+        description="Cloud Storage bucket of the stored images; in the cloud, all but a service "
+        "that only scores need it.",
     )
     firestore_database: Database = Field(
         "(default)", description="Firestore database of the catalog."

@@ -78,7 +78,7 @@ def create() -> Starlette:
 def _compose(settings: Settings) -> InferenceProcess:
     from inference_service.encoder import ModelEncoder  # here: a mounted app brings its own
 
-    return inference.compose(settings, ModelEncoder.load(settings.model))
+    return inference.compose(settings, lambda: ModelEncoder.load(settings.model))
 
 
 def create_app(

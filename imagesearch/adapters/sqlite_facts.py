@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection
-from imagesearch.adapters.sqlite_rows import newest_embedding
+from imagesearch.adapters.sqlite_rows import last_embedding_ever
 from imagesearch.domain.filters.declaration import FACTS, Where
 
 Reading: TypeAlias = Callable[[], AbstractContextManager[Connection]]
@@ -52,7 +52,7 @@ class FactColumns:
                     (self._model_revision, self._last_id, _ROWS_AT_ONCE),
                 ).fetchall()
                 is_behind = len(rows) == _ROWS_AT_ONCE
-                last_id = rows[-1][0] if is_behind else newest_embedding(connection)
+                last_id = rows[-1][0] if is_behind else last_embedding_ever(connection)
             facts = np.zeros((len(FACTS), last_id - self._last_id), np.int64)
             _note(rows, facts, first_id=self._last_id + 1)
             self._facts = np.concatenate([self._facts, facts], axis=1)
@@ -71,7 +71,7 @@ class FactColumns:
     def _read_all(self, reading: Reading) -> None:
         """Read by the index of image_ids, which unlike the table is without the embeddings."""
         with reading() as connection:  # what is stored from now on is read by its id
-            newest = newest_embedding(connection)
+            newest = last_embedding_ever(connection)
         facts = np.zeros((len(FACTS), newest + 1), np.int64)
         after, is_behind = "", True
         while is_behind:

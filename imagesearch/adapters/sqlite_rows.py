@@ -39,10 +39,15 @@ def listing_row(pool_id: str, number: int, listing: Listing, marks: Marks) -> St
     )
 
 
-def newest_embedding(connection: sqlite3.Connection) -> int:
-    """Return the id of the newest embedding of any model, 0 when there is none."""
-    newest: int = connection.execute("SELECT ifnull(max(id), 0) FROM embeddings").fetchone()[0]
-    return newest
+def last_embedding_ever(connection: sqlite3.Connection) -> int:
+    """
+    Return the largest id that an embedding ever had, 0 when there was none.
+
+    Unlike the largest that there is, it does not fall when the newest embedding is deleted: what
+    has been read up to it may still have that row.
+    """
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def image_row(image: Image) -> tuple[object, ...]:

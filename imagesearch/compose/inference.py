@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from imagesearch.adapters.stores import gcs
@@ -35,8 +36,16 @@ class InferenceProcess:
     give_up: GiveUp
 
 
-def compose(settings: Settings, encoder: Encoder) -> InferenceProcess:
-    """Return the service on Google Cloud; InvalidRequest for a setting that it lacks."""
+def compose(settings: Settings, load_encoder: Callable[[], Encoder]) -> InferenceProcess:
+    """
+    Return the service on Google Cloud.
+
+    Args:
+        load_encoder: called last: to load a model for a process that lacks a setting takes long.
+
+    Raises:
+        InvalidRequest: it lacks a setting.
+    """
     require(settings, "google_cloud_project")
     store = None
     if settings.images_bucket:
@@ -50,7 +59,7 @@ def compose(settings: Settings, encoder: Encoder) -> InferenceProcess:
         catalog=catalog_of(settings),
         cache=cache,
         store=store,
-        encoder=encoder,
+        encoder=load_encoder(),
     )
 
 

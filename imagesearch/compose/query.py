@@ -35,6 +35,8 @@ class QueryProcess:
 def compose(settings: Settings) -> QueryProcess:
     """Return the query function on Google Cloud; InvalidRequest for a setting that it lacks."""
     require(settings, "google_cloud_project", "scorer_url")
+    if not settings.image_base_url:  # the bucket's URL stands for it
+        require(settings, "images_bucket")
     clock = SystemClock()
     catalog = catalog_of(settings)
     cache, limiter = cache_of(settings)

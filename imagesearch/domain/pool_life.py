@@ -19,7 +19,7 @@ from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, Pool
 
 PENDING, EMBEDDED, REJECTED = "per"
 STATES = frozenset((PENDING, EMBEDDED, REJECTED))
-MAX_REASON_CHARACTERS = 300  # so that 500 reasons fit beside a listing, whatever keeps them
+MAX_REJECTION_CHARACTERS = 300  # so that 500 reasons fit beside a listing, whatever keeps them
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Marks:
         changes = dict.fromkeys(pending.intersection(embedded), EMBEDDED)
         rejected = [each for each in rejections if each in pending and each not in changes]
         changes.update(dict.fromkeys(rejected, REJECTED))
-        reasons = {each: rejections[each][:MAX_REASON_CHARACTERS] for each in rejected}
+        reasons = {each: rejections[each][:MAX_REJECTION_CHARACTERS] for each in rejected}
         return Marks(self.image_ids, self._changed(changes), {**self.reasons, **reasons})
 
     def lacking(self, embedded: Collection[str]) -> Marks:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Scope = Literal["pool", "catalog"]  # the keyword's images, or everything stored so far
 MAX_QUERY_CHARACTERS = 500
 MAX_TOP_K = 200
 
@@ -51,7 +52,7 @@ class SearchRequest:
     query: Query
     top_k: int = 10
     wait_seconds: float = 10.0
-    scope: Literal["pool", "catalog"] = "pool"
+    scope: Scope = "pool"
     filters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,7 +70,7 @@ class ScoreRequest:
 
     query: str
     top_k: int
-    scope: Literal["pool", "catalog"] = "pool"
+    scope: Scope = "pool"
     pool_id: str | None = None
     generation: int | None = None
     filters: Mapping[str, str] = field(default_factory=dict)

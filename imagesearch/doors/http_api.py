@@ -9,22 +9,20 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from urllib.parse import urljoin
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import chosen
 from imagesearch.domain.keywords import is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
-from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, SearchRequest
+from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, Scope, SearchRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.usecases.search import SearchAnswer
 
 MAX_KEYWORD_CHARACTERS = 100  # Pixabay's bound on `q`
 MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
-
-Scope = Literal["pool", "catalog"]
 
 
 def parse_search(args: Mapping[str, str]) -> SearchRequest:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, ScoreRequest
+from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Scope, ScoreRequest
 from imagesearch.wire.validation import first_error
 
 
 class _Bounds(BaseModel):
     model_config = ConfigDict(defer_build=True)
-    scope: Literal["pool", "catalog"] = "pool"
+    scope: Scope = "pool"
     pool_id: str | None = None
     generation: int | None = None
     query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)

@@ -16,7 +16,7 @@ import pytest
 from imagesearch.domain.errors import Bug, InvalidRequest
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
-from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS
+from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
 from imagesearch.domain.pools import (
     Pool,
     PoolKey,
@@ -588,7 +588,7 @@ def test_what_the_generation_never_listed_is_not_stored_whoever_listed_it(catalo
 def test_a_long_reason_is_cut(catalog: Catalog) -> None:
     begin(catalog, [1, 2])
     catalog.reject(POOL, 1, {"pixabay-1": "x" * 1000}, NOW)
-    assert rejections(catalog) == {"pixabay-1": "x" * MAX_REASON_CHARACTERS}
+    assert rejections(catalog) == {"pixabay-1": "x" * MAX_REJECTION_CHARACTERS}
 
 
 def test_a_listing_that_is_too_big_says_so_and_changes_nothing(catalog: Catalog) -> None:

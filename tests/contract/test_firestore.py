@@ -31,7 +31,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
-from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS
+from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
 from tests.contract.test_catalog import listing_of, pending, rejections
@@ -368,7 +368,7 @@ def test_a_pool_of_500_images_with_long_metadata_fits_its_documents(
     assert pool is not None
     assert pool.current.state is PoolState.READY
     assert listing_of(catalog) == offer
-    assert set(rejections(catalog).values()) == {"x" * MAX_REASON_CHARACTERS}
+    assert set(rejections(catalog).values()) == {"x" * MAX_REJECTION_CHARACTERS}
     for found in documents_of(firestore_clients[0]):
         size = sum(len(part) for part in found.to_dict().values() if isinstance(part, bytes))
         assert size < 1_000_000
@@ -495,6 +495,23 @@ def test_under_a_filter_the_1000_nearest_are_looked_at_and_no_further(catalog: C
         assert nearest.exhaustive is is_seen
         assert not catalog.library.nearest(vectors[0], 2, MODEL, TALL).exhaustive
         catalog.library.put([images[place - 1]], {}, MODEL)
+
+
+def test_under_a_filter_a_damaged_match_is_none(
+    catalog: Catalog, firestore_clients: list[Any]
+) -> None:
+    """The nearest that matches has no embedding, the next one is beyond the first look."""
+    images = [replace(listed(n).image, width=640, height=480) for n in range(20)]
+    for place in (0, 15):
+        images[place] = replace(images[place], width=480, height=640)
+    vectors = [np.array([np.cos(n / 20), np.sin(n / 20)], np.float32) for n in range(20)]
+    embeddings = {image.image_id: row for image, row in zip(images, vectors, strict=True)}
+    catalog.library.put(images, embeddings, MODEL)
+    name = embedding_id(images[0].image_id, MODEL)
+    spoil(firestore_clients[0], f"embeddings/{name}", {"row": b"short"})
+    nearest = catalog.library.nearest(vectors[0], 1, MODEL, TALL)
+    assert [image for image, _ in nearest.hits] == [images[15]]
+    assert nearest.exhaustive
 
 
 # Documents of the version before

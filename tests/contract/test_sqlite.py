@@ -274,6 +274,23 @@ def test_damaged_sides_are_not_known(path: Path, value: str) -> None:
         assert len(catalog.library.nearest(query, 9, "m", TALL).hits) == 2
 
 
+@pytest.mark.parametrize("is_filtered_before", [True, False])
+def test_a_filter_outlives_the_newest_row(path: Path, is_filtered_before: bool) -> None:
+    """As when the newest embedding is damaged, and deleted."""
+    vectors, query = _directions(3, seed=1), _directions(1, seed=2)[0]
+    images = [_of_height(n, 6) for n in range(3)]
+    embeddings = {image.image_id: vectors[n] for n, image in enumerate(images)}
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put(images, embeddings, "m")
+        catalog.library.nearest(query, 9, "m", TALL if is_filtered_before else ())
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("DELETE FROM embeddings WHERE image_id = 'i-2'")
+        hits = catalog.library.nearest(query, 9, "m", TALL).hits
+        assert {image.image_id for image, _ in hits} == {"i-0", "i-1"}
+        catalog.library.put(images[2:], {"i-2": vectors[2]}, "m")
+        assert len(catalog.library.nearest(query, 9, "m", TALL).hits) == 3
+
+
 def test_only_an_image_whose_facts_change_gets_new_rows(path: Path) -> None:
     vectors = _directions(3, seed=1)
     images = [_of_height(n, 6) for n in range(3)]

@@ -16,6 +16,7 @@ from imagesearch.compose import cloud, fetch, inference, query
 from imagesearch.compose.start import hosted_by, process_of, start
 from imagesearch.domain.errors import InvalidRequest, Overloaded
 from imagesearch.local.embedded.services import EmbeddedServices
+from imagesearch.ports import Encoder
 from imagesearch.settings import Settings, load_settings
 from imagesearch.sources.pixabay import PIXABAY
 from tests.world import TwinEncoder
@@ -30,7 +31,7 @@ CLOUD = {
 
 
 def of_inference(settings: Settings) -> inference.InferenceProcess:
-    return inference.compose(settings, TwinEncoder())
+    return inference.compose(settings, TwinEncoder)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ def of_inference(settings: Settings) -> inference.InferenceProcess:
     [
         (query.compose, ["google_cloud_project"]),
         (query.compose, ["scorer_url"]),
+        (query.compose, ["images_bucket"]),
         (query.compose, ["google_cloud_project", "scorer_url"]),
         (fetch.compose, ["google_cloud_project"]),
         (fetch.compose, ["images_bucket"]),
@@ -59,6 +61,21 @@ def test_a_process_without_settings_that_it_needs_names_them_all(
 def test_a_fetcher_needs_what_its_source_needs(source: str, missing: str) -> None:
     with pytest.raises(InvalidRequest, match=missing):
         fetch.compose(load_settings(**{**CLOUD, "source": source, "pixabay_api_key": ""}))
+
+
+def test_a_query_function_needs_a_base_of_image_urls_and_no_more() -> None:
+    settings = load_settings(
+        **{**CLOUD, "images_bucket": ""}, image_base_url="https://api.example.com/images"
+    )
+    assert query.compose(settings).settings.images_url("") == "https://api.example.com/images"
+
+
+def test_no_model_is_loaded_for_a_service_that_lacks_a_setting() -> None:
+    def load() -> Encoder:
+        raise AssertionError("it is loaded")
+
+    with pytest.raises(InvalidRequest, match="GOOGLE_CLOUD_PROJECT is missing"):
+        inference.compose(load_settings(**{**CLOUD, "google_cloud_project": ""}), load)
 
 
 def test_a_service_without_a_bucket_scores_and_embeds_nothing() -> None:

@@ -23,7 +23,7 @@ from imagesearch.adapters.records import (
 from imagesearch.domain import pool_life
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Listing
-from imagesearch.domain.pool_life import MAX_REASON_CHARACTERS, Marks, Members, Record
+from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS, Marks, Members, Record
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from tests.log_lines import Log
 from tests.world import listed
@@ -103,7 +103,7 @@ def test_reasons_are_cut_so_that_those_of_all_images_fit() -> None:
     reasons = {"twin-1": "x" * 1000, "unknown": "why"}
     after = pool_life.record_batch(with_listing(), [], reasons, None, NOW, POLICY)
     assert after.marks is not None
-    assert after.marks.reasons == {"twin-1": "x" * MAX_REASON_CHARACTERS}
+    assert after.marks.reasons == {"twin-1": "x" * MAX_REJECTION_CHARACTERS}
     assert after.pool.current.rejected == 1
 
 

@@ -43,8 +43,8 @@ DOORS = {
 COMPOSE: dict[str, Callable[[Settings], object]] = {
     "query": query.compose,
     "fetch": fetch.compose,
-    "inference": lambda settings: inference.compose(settings, TwinEncoder()),
-    "scorer": lambda settings: inference.compose(settings, TwinEncoder()),
+    "inference": lambda settings: inference.compose(settings, TwinEncoder),
+    "scorer": lambda settings: inference.compose(settings, TwinEncoder),
 }
 # Those that a service reads to see that it has none.
 LACKED = {"scorer": {"images_bucket"}}

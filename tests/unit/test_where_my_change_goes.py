@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from imagesearch.clock import SystemClock
 from imagesearch.adapters.caches.in_process import InProcessLimiter
 from imagesearch.compose.fetch import compose, source_of
-from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.errors import InvalidRequest, Overloaded
 from imagesearch.settings import load_settings
 
 JPEG = b"\\xff\\xd8\\xff a picture \\xff\\xd9"
@@ -46,6 +46,12 @@ source = source_of(settings, InProcessLimiter(), SystemClock())
 (listing,) = source.pages("horse", settings.source_options)
 (listed,) = listing.images
 assert listed.image.image_id == "shelf-7"
+waits = []
+while not waits:
+    try:
+        list(source.pages("horse", settings.source_options))
+    except Overloaded as error:
+        waits.append(error.retry_after_seconds)
 assert source.download(listed) == JPEG
 source.close()
 try:

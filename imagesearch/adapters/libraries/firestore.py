@@ -72,12 +72,13 @@ class FirestoreLibrary:
         if k <= 0:
             return Nearest([])
         k = min(k, MAX_NEAREST)
-        seen = min(_EXCESS * k, MAX_NEAREST) if where else k
-        hits, exhaustive = self._matching(query, seen, model_revision, where)
-        if where and len(hits) < k and not exhaustive and seen < MAX_NEAREST:
-            hits, exhaustive = self._matching(query, MAX_NEAREST, model_revision, where)
-        ranked = self._ranked(hits, query, model_revision)
-        return Nearest(ranked[:k], exhaustive or not where or len(hits) >= k)
+        looks = sorted({min(_EXCESS * k, MAX_NEAREST), MAX_NEAREST}) if where else [k]
+        for seen in looks:
+            hits, is_all = self._matching(query, seen, model_revision, where)
+            ranked = self._ranked(hits, query, model_revision)
+            if is_all or len(ranked) >= k:
+                break
+        return Nearest(ranked[:k], is_all or not where or len(ranked) >= k)
 
     def _matching(
         self, query: Embedding, seen: int, model_revision: str, where: Where

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, id_list
 from imagesearch.adapters.sqlite_facts import FactColumns
-from imagesearch.adapters.sqlite_rows import IMAGE_COLUMNS, image_of, image_row, newest_embedding
+from imagesearch.adapters.sqlite_rows import IMAGE_COLUMNS, image_of, image_row, last_embedding_ever
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
 from imagesearch.adapters.vector_index import VectorIndex
 from imagesearch.adapters.vectors import sound_matrix, vector_bytes
@@ -119,7 +119,7 @@ class SqliteLibrary:
             waiting = self._waiting.get(key, 0)
             if waiting and _row_that_lacks(connection, model_revision, at=waiting):
                 return True
-            covered, newest = self._covered.get(key, 0), newest_embedding(connection)
+            covered, newest = self._covered.get(key, 0), last_embedding_ever(connection)
             row = None
             if covered < newest:
                 row = _row_that_lacks(connection, model_revision, after=covered)
@@ -209,7 +209,7 @@ class SqliteLibrary:
         """Compare some of the copies with what the catalog has of them; the rest are new to it."""
         ids = index.sampled_ids()
         with self._file.reading() as connection:
-            if index.last_id > _last_embedding_ever(connection):
+            if index.last_id > last_embedding_ever(connection):
                 return False
             rows = _embeddings_of(connection, ids, model_revision)
         sound, matrix, _ = sound_matrix(rows)
@@ -276,7 +276,7 @@ def embeddings_after(
     if len(rows) == _ROWS_AT_ONCE:
         return rows, rows[-1][0], True
     # Other models' rows are not gone through again, either.
-    return rows, newest_embedding(connection), False
+    return rows, last_embedding_ever(connection), False
 
 
 def _embeddings_of(
@@ -288,12 +288,6 @@ def _embeddings_of(
         " AND +model_revision = ?",
         (id_list(row_ids), model_revision),
     ).fetchall()
-
-
-def _last_embedding_ever(connection: Connection) -> int:
-    """Return the largest id that an embedding ever had, 0 when there was none."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def _model_revisions(connection: Connection) -> list[str]:
