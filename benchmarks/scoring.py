@@ -24,6 +24,7 @@ from imagesearch.domain.errors import RejectedImage
 from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import ScoreReply, TextEmbedding
 from imagesearch.usecases.pools import Catalog
@@ -48,6 +49,8 @@ class ReadyEncoder:
 
     def __init__(self, vector: Embedding) -> None:
         self._text = TextEmbedding(vector, truncated=False)
+        self.references = References(unit_vectors(400, seed=2))
+        self.thresholds = Thresholds(0.3, 0.2, 0.1)
 
     def encode_text(self, text: str) -> TextEmbedding:  # noqa: ARG002 - as the port says
         """Return the vector."""

@@ -23,9 +23,12 @@ from imagesearch.domain.images import (
 from imagesearch.domain.pool_life import Members, Record
 from imagesearch.domain.pools import Pool, SourceOptions
 from imagesearch.domain.queries import ScoreRequest
-from imagesearch.domain.ranking import SearchHit
+from imagesearch.domain.ranking import References, SearchHit, Thresholds
 from imagesearch.domain.work import Message
 
+# Images that a library looks at for one search, which is Firestore's limit;
+# firebase.google.com/docs/firestore/vector-search.
+MAX_NEAREST = 1000
 SlotKey = TypeVar("SlotKey")
 Value = TypeVar("Value")
 
@@ -118,11 +121,13 @@ class Nearest:
 
     Attributes:
         hits: best first, ties by image_id.
+        embeddings: (n, embedding_dim), a row for each hit.
         exhaustive: no nearer image that matches was left unseen; False only under a filter, of
             an adapter that looks at so many images and no further.
     """
 
     hits: Sequence[tuple[Image, float]]
+    embeddings: Embeddings
     exhaustive: bool = True
 
 
@@ -162,7 +167,7 @@ class Library(Protocol):
 
     def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
         """
-        Return the *k*, at most 1000, images nearest to *query* of those that *where* leaves.
+        Return the *k*, at most *MAX_NEAREST*, images nearest to *query* that *where* leaves.
 
         Only embeddings of *model_revision* are looked at. Fewer than *k* are all that match, or
         else the answer is not exhaustive.
@@ -308,6 +313,14 @@ class Encoder(Protocol):
     def logit_scale(self) -> float:
         """What a cosine is multiplied by to become a logit."""
 
+    @property
+    def references(self) -> References:
+        """Captions about anything, by which cosines are corrected."""
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """From which strength on a hit is a match; None where the model was never calibrated."""
+
     def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
         """
         Embed encoded images (JPEG, PNG or WebP bytes), each one on its own merits.
@@ -351,6 +364,7 @@ class ScoreReply:
         matching: how many images of the pool the filters leave; None in scope `catalog`, where
             nobody counts them.
         exhaustive: in scope `catalog`, no image that matches was left unseen, see `Nearest`.
+        matched: whether any image is a fair match; None where the model was never calibrated.
     """
 
     hits: tuple[SearchHit, ...]
@@ -362,6 +376,7 @@ class ScoreReply:
     complete: bool = True
     matching: int | None = None
     exhaustive: bool = True
+    matched: bool | None = None
 
 
 class Scorer(Protocol):

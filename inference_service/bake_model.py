@@ -15,7 +15,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-from inference_service.checkpoint_files import CONFIG_FILES, PICKLES, SAFETENSORS
+from inference_service.checkpoint_files import CONFIG_FILES, NOTES, PICKLES, SAFETENSORS
 
 
 class CannotBake(Exception):
@@ -34,7 +34,7 @@ def bake(model: str, revision: str, folder: Path) -> None:
         CannotBake: the folder is missing, the revision is no commit, or there are no weights.
     """
     if Path(model).is_dir():
-        _copy(Path(model), folder, [*CONFIG_FILES, *(_weights(Path(model)))])
+        _copy(Path(model), folder, [*CONFIG_FILES, *NOTES, *(_weights(Path(model)))])
     elif model.startswith((".", "/", "~", "models/")):  # models/ is copied into the build
         raise CannotBake(f"there is no folder {model}")
     else:

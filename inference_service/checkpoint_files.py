@@ -7,6 +7,7 @@ from pathlib import Path
 
 # The files of a checkpoint that decide what its embeddings are; weights come in either format.
 CONFIG_FILES = ("*.json", "merges.txt")
+NOTES = ("references.txt", "calibration.toml")  # what is ours: decision 0063
 SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
 PICKLES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
 

@@ -24,11 +24,14 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.images import Embedding
+from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.ports import TextEmbedding
 from inference_service.batcher import Batcher, close, cores
+from inference_service.calibration import read_thresholds
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Decoding, Pixels
 from inference_service.model import Model, fastest_device
 from inference_service.model_folder import ModelFolder
+from inference_service.references import ReferenceCaptions
 
 TEXT_BATCH = 8  # on a CPU each costs half as much as alone; of 16 no less, and others wait longer
 MAX_WAITING_TEXTS = 64
@@ -54,9 +57,17 @@ class ModelEncoder:
     than the largest alone. The vision tower is loaded by the first images.
     """
 
-    def __init__(self, model: Model, model_revision: str) -> None:
+    def __init__(
+        self,
+        model: Model,
+        model_revision: str,
+        references: References,
+        thresholds: Thresholds | None,
+    ) -> None:
         self._model = model
         self._model_revision = model_revision
+        self._references = references
+        self._thresholds = thresholds
         self._texts = Batcher(
             "text", model.embed_texts, max_batch=TEXT_BATCH, max_queue=MAX_WAITING_TEXTS
         )
@@ -102,7 +113,11 @@ class ModelEncoder:
             with ThreadPoolExecutor(1, thread_name_prefix="revision") as aside:
                 revision = aside.submit(lambda: folder.revision)  # reads the weights as we do
                 loaded = Model.load(folder.path, device or fastest_device())
-            encoder = cls(loaded, f"{revision.result()}-p{PREPROCESSING_VERSION}")
+            model_revision = f"{revision.result()}-p{PREPROCESSING_VERSION}"
+            captions = ReferenceCaptions.of(folder.path)
+            references = References(captions.embedded(model_revision, loaded.embed_texts))
+            thresholds = read_thresholds(folder.path, model_revision, captions.digest)
+            encoder = cls(loaded, model_revision, references, thresholds)
             encoder._try_text_or_close()
         except Exception as error:
             raise Unavailable(f"CLIP_MODEL={model} cannot be loaded: {error}") from error
@@ -122,6 +137,16 @@ class ModelEncoder:
     def logit_scale(self) -> float:
         """What a cosine is multiplied by to become a logit: exp of the learned temperature."""
         return self._model.logit_scale
+
+    @property
+    def references(self) -> References:
+        """Captions about anything, embedded when the model was loaded, or before."""
+        return self._references
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """What `imagesearch calibrate` left beside the model, if it did."""
+        return self._thresholds
 
     def encode_images(
         self, images: Sequence[bytes], time_limit_seconds: float = IMAGE_LIMIT_SECONDS

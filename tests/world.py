@@ -23,6 +23,7 @@ from imagesearch.domain.errors import ImageSearchError, RejectedImage
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, SearchRequest
+from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, RateLimiter, TextEmbedding
@@ -118,8 +119,14 @@ class TwinEncoder:
 
     model_revision: str = "twin-1"
     logit_scale: float = 100.0
+    thresholds: Thresholds | None = None
     images: int = 0
     texts: int = 0
+
+    @property
+    def references(self) -> References:
+        rows = [self._direction(b"reference %d" % number) for number in range(20)]
+        return References(np.stack(rows))
 
     def _direction(self, data: bytes) -> Embedding:
         seed = int.from_bytes(hashlib.sha256(self.model_revision.encode() + data).digest()[:8])

@@ -85,7 +85,7 @@ class _Result(_Part):
     credit: _Credit
     tags: list[str]
     score: float = Field(ge=-1.001, le=1.001)
-    relevance: float = Field(ge=0, le=1)
+    match: str = "uncalibrated"  # an older server says nothing of it
 
 
 class _Timings(_Part):
@@ -100,6 +100,7 @@ class _Found(_Part):
     matching: Count | None = None
     results: list[_Result] = Field(max_length=MAX_TOP_K)
     complete: bool
+    matched: bool | None = None  # an older server has none
     query_truncated: bool
     pool: _Pool
     timings: _Timings

@@ -33,6 +33,13 @@ EXAMPLES = (
     '  imagesearch search star "three yellow stars at night" --contact-sheet stars.png\n'
     '  imagesearch search night "a big heart" --json | jq .top_urls\n'
 )
+# An uncalibrated model claims nothing.
+_MATCHES = {
+    "strong": Text("strong", "green"),
+    "fair": Text("fair", "cyan"),
+    "weak": Text("weak", "yellow"),
+    "none": Text("none", "dim"),
+}
 TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
 
 
@@ -153,8 +160,10 @@ def _print_table(answer: dict[str, Any], schemes: tuple[str, ...]) -> None:
     if not answer["results"]:
         out.print(shown(_nothing(answer)))
         return
+    if answer.get("matched") is False:
+        out.print(shown(f"Nothing here shows {answer['query']!r}. The nearest are these:"))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("", "relevance", "score", "image", "shows", "by"):
+    for name in ("", "match", "score", "image", "shows", "by"):
         table.add_column(name, justify="right" if name in ("", "score") else "left")
     for rank, result in enumerate(answer["results"], start=1):
         table.add_row(*_row(rank, result, schemes))
@@ -171,10 +180,9 @@ def _nothing(answer: dict[str, Any]) -> str:
 
 
 def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[str | Text, ...]:
-    share = result["relevance"]
     return (
         str(rank),
-        Text.assemble((terminal.bar(share), "cyan"), f" {share:.0%}"),
+        _MATCHES.get(result.get("match", ""), Text("")),
         f"{result['score']:.3f}",
         link(result["image_id"], result["url"], schemes),
         shown(", ".join(result["tags"])),

@@ -121,9 +121,3 @@ def print_json(value: object) -> None:
         one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
     )
     out.print(JSONHighlighter()(clean), soft_wrap=True)
-
-
-def bar(share: float) -> str:
-    """Return *share*, 0..1, as a bar of up to 12 characters."""
-    full, least = ("#", "|") if out.options.ascii_only else ("█", "▏")
-    return full * round(share * 12) or least

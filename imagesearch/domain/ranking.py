@@ -2,16 +2,98 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from imagesearch.domain.images import Embedding, Image
+from imagesearch.domain.images import Embedding, Embeddings, Image
 
 # The functions compute nothing: numpy would be a third of the CPU that their import takes.
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+HUBNESS_REFERENCES: Final = 16  # of an image's reference cosines, the highest
+HUBNESS_SHARE: Final = 0.5  # of its hubness, taken from an image's cosine
+LEAST_SPREAD: Final = 0.5  # of a query's reference cosines, in what is usual for a reference
+
+Match: TypeAlias = Literal["strong", "fair", "weak", "none", "uncalibrated"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """
+    From which strength on, see `References.strengths`, a hit is a match of each kind.
+
+    Raises:
+        ValueError: they do not fall from strong over fair to weak.
+    """
+
+    strong: float
+    fair: float
+    weak: float
+
+    def __post_init__(self) -> None:
+        if not math.inf > self.strong >= self.fair >= self.weak > -math.inf:
+            levels = f"strong {self.strong}, fair {self.fair}, weak {self.weak}"
+            raise ValueError(f"thresholds must be numbers that fall from strong on, got {levels}")
+
+
+@dataclass(frozen=True)
+class References:
+    """
+    Captions about anything, in one model's space: what any query is like, and any image to it.
+
+    Attributes:
+        embeddings: (m, embedding_dim); without any, nothing is corrected.
+    """
+
+    embeddings: Embeddings
+
+    def hubness(self, images: Embeddings) -> NDArray[np.float32]:
+        """
+        Return how near each of *images*, (n, d), is to whatever is asked: (n,).
+
+        It is the mean of an image's highest cosines with the references.
+
+        Source: Chowdhury et al. 2024, arXiv 2410.24114, who correct by the nearest of a bank.
+        """
+        import numpy as np
+
+        count = min(HUBNESS_REFERENCES, len(self.embeddings))
+        if not len(images) or not count:
+            return np.zeros(len(images), np.float32)
+        cosines = images.astype(np.float64) @ self.embeddings.T.astype(np.float64)  # (n, m)
+        highest = np.partition(cosines, -count, axis=1)[:, -count:]
+        # A matrix product's last bits depend on a row's place, and equal images are to tie.
+        hubness: NDArray[np.float32] = np.sort(highest, axis=1).mean(axis=1).round(7)
+        return hubness.astype(np.float32)
+
+    def strengths(self, query: Embedding, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """
+        Return how well images of the corrected *scores*, (n,), answer *query*, (d,): (n,).
+
+        The more a query says, the further apart are its cosines with anything, and the higher is
+        the score of what it means: scores of several queries compare once divided by the spread of
+        the query's reference cosines (z-norm, as speaker verification has it; decision 0063).
+        """
+        import numpy as np
+
+        if not len(self.embeddings):
+            return scores
+        spread = (self.embeddings @ query).std()
+        strengths: NDArray[np.float32] = scores / np.float32(max(spread, self._least_spread))
+        return strengths
+
+    @cached_property
+    def _least_spread(self) -> float:
+        """Words that mean nothing to the model have hardly any spread."""
+        import numpy as np
+
+        spreads = (self.embeddings @ self.embeddings.T).std(axis=1)
+        return max(LEAST_SPREAD * float(np.median(spreads)), 1e-6)
 
 
 @dataclass(frozen=True)
@@ -20,15 +102,17 @@ class SearchHit:
     One image of an answer.
 
     Attributes:
-        score: cosine of query and image, -1..1.
+        score: cosine of query and image, -1..1; hits are ranked by what `corrected` makes of it.
         logit: logit_scale x cosine, what CLIP calls logits_per_text.
         relevance: softmax of the logits over the pool, 0..1.
+        match: how well it answers the query, see `match_of`.
     """
 
     image: Image
     score: float
     logit: float
     relevance: float
+    match: Match = "uncalibrated"
 
 
 def direction(parts: Sequence[tuple[Embedding, float]]) -> Embedding:
@@ -46,31 +130,53 @@ def direction(parts: Sequence[tuple[Embedding, float]]) -> Embedding:
     return unit
 
 
-def top_k(
-    images: Sequence[Image], cosines: NDArray[np.float32], k: int, logit_scale: float
-) -> list[SearchHit]:
+def corrected(cosines: NDArray[np.float32], hubnesses: NDArray[np.float32]) -> NDArray[np.float32]:
     """
-    Return the *k* best of *images*, best first, ties by image_id.
+    Return what images are ranked by, (n,): their cosines less a share of their hubness.
+
+    What is near to every query says less about this one (decision 0063).
+    """
+    import numpy as np
+
+    scores: NDArray[np.float32] = cosines - np.float32(HUBNESS_SHARE) * hubnesses
+    return scores
+
+
+def best(images: Sequence[Image], scores: NDArray[np.float32], k: int) -> list[int]:
+    """Return the places of the *k* images of the highest *scores*, (n,), ties by image_id."""
+    import numpy as np
+
+    likely = np.arange(len(scores))
+    if k < len(scores):  # whatever ties with the k-th stays in, for its image_id to decide
+        likely = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+    ids = np.array([images[place].image_id for place in likely.tolist()], dtype=np.str_)
+    ranked: list[int] = likely[np.lexsort((ids, -scores[likely]))[:k]].tolist()
+    return ranked
+
+
+def relevances(cosines: NDArray[np.float32], logit_scale: float) -> NDArray[np.float64]:
+    """
+    Return the share of each image, (n,), in all of them: the softmax of their logits.
 
     Args:
-        images: n images.
-        cosines: (n,) scores of the images against one query.
-        k: how many; more than n gives n.
         logit_scale: exp of CLIP's learned temperature.
 
     Source: Radford et al. 2021, figure 3 (logits), figure 1 (softmax over candidates).
     """
     import numpy as np
 
-    if not images:
-        return []
-    logits = logit_scale * cosines.astype(np.float64)  # (n,)
-    weights = np.exp(logits - logits.max())
-    relevances = weights / weights.sum()
-    likely = np.arange(len(cosines))
-    if k < len(cosines):  # whatever ties with the k-th stays in, for its image_id to decide
-        likely = np.flatnonzero(cosines >= np.partition(cosines, -k)[-k])
-    ids = np.array([images[i].image_id for i in likely.tolist()])
-    best = likely[np.lexsort((ids, -cosines[likely]))[:k]]
-    scores = np.stack([cosines, logits, relevances], axis=1)[best].tolist()  # (k, 3)
-    return [SearchHit(images[i], *three) for i, three in zip(best.tolist(), scores, strict=True)]
+    logits = logit_scale * cosines.astype(np.float64)
+    weights = np.exp(logits - logits.max(initial=-np.inf))
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def match_of(strength: float, thresholds: Thresholds | None) -> Match:
+    """Return which match a hit of *strength* is; without thresholds nothing is claimed."""
+    if thresholds is None:
+        return "uncalibrated"
+    if strength >= thresholds.strong:
+        return "strong"
+    if strength >= thresholds.fair:
+        return "fair"
+    return "weak" if strength >= thresholds.weak else "none"

@@ -128,6 +128,7 @@ def answer_json(
         "matching": answer.matching,
         "exhaustive": answer.exhaustive,
         "query_truncated": answer.query_truncated,
+        "matched": answer.matched,
         "complete": answer.complete,
         "pool": pool_json(answer.pool, now, policy) if answer.pool else None,
         "timings": timings(answer),
@@ -155,6 +156,7 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "tags": list(image.tags),
         "score": round(hit.score, 6),
         "relevance": round(hit.relevance, 6),
+        "match": hit.match,
     }
 
 

@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from cachetools import LRUCache
+from numpy.typing import NDArray
 
 from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where, holds
-from imagesearch.domain.images import PackedPool
+from imagesearch.domain.images import Embeddings, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import Query, ScoreRequest
-from imagesearch.domain.ranking import SearchHit, direction, top_k
-from imagesearch.ports import Cache, Clock, Encoder, ScoreReply, TextEmbedding
+from imagesearch.domain.ranking import (
+    SearchHit,
+    best,
+    corrected,
+    direction,
+    match_of,
+    relevances,
+)
+from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, ScoreReply, TextEmbedding
 from imagesearch.telemetry import stage
 from imagesearch.usecases.cache_slots import POOL, TEXT
 from imagesearch.usecases.pools import Catalog
@@ -27,6 +36,22 @@ from imagesearch.usecases.pools import Catalog
 _TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
 _IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
+# Over everything, for each image wanted: of so many nearest by cosine the best once corrected.
+_EXCESS = 4
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """What a query is held against: row i of *embeddings* and of *hubnesses* is `images[i]`."""
+
+    images: Sequence[Image]
+    embeddings: Embeddings  # (n, embedding_dim)
+    hubnesses: NDArray[np.float32]  # (n,)
+
+    def those(self, rows: list[int]) -> _Candidates:
+        """Return the candidates of *rows*."""
+        images = tuple(self.images[row] for row in rows)
+        return _Candidates(images, self.embeddings[rows], self.hubnesses[rows])
 
 
 @dataclass(frozen=True)
@@ -38,7 +63,7 @@ class Score:
     encoder: Encoder
     clock: Clock
     policy: PoolPolicy
-    _pools: LRUCache[tuple[str, int, str], PackedPool] = field(
+    _pools: LRUCache[tuple[str, int, str], _Candidates] = field(
         default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
     )
     _texts: LRUCache[tuple[str, str], TextEmbedding] = field(
@@ -100,64 +125,84 @@ class Score:
     def _pool(self, request: ScoreRequest, text: TextEmbedding, where: Where) -> ScoreReply:
         if request.pool_id is None or request.generation is None:
             raise InvalidRequest("pool_id and generation are needed in scope pool", field="pool_id")
-        packed = self._packed(request.pool_id, request.generation)
-        matching = _matching(packed, where) if where else packed
-        if not matching.images:
-            return self._reply([], len(packed.images), text, matching=0)
-        with stage("rank"):
-            # Each row by itself: a matrix product's last bits depend on a row's place, and equal
-            # images would not tie.
-            cosines = np.vecdot(matching.embeddings, text.vector)  # (n, d), (d,) -> (n,)
-            hits = top_k(matching.images, cosines, request.top_k, self.encoder.logit_scale)
-        return self._reply(hits, len(packed.images), text, matching=len(matching.images))
+        pool = self._loaded(request.pool_id, request.generation)
+        rows = [row for row, image in enumerate(pool.images) if holds(where, image)]
+        candidates = pool.those(rows) if where else pool
+        reply = self._ranked(candidates, text, request.top_k, is_whole=True)
+        return replace(reply, embedded=len(pool.images), matching=len(candidates.images))
 
     def _catalog(self, request: ScoreRequest, text: TextEmbedding, where: Where) -> ScoreReply:
         revision = self.encoder.model_revision
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
             complete = not self.catalog.library.lacks(revision)
-            nearest = self.catalog.library.nearest(text.vector, request.top_k, revision, where)
-        cosines = np.array([cosine for _, cosine in nearest.hits], np.float32)
-        # Relevance is the softmax over the hits: no store returns the whole catalog's scores.
-        hits = top_k(
-            [image for image, _ in nearest.hits], cosines, request.top_k, self.encoder.logit_scale
+            looked_at = min(_EXCESS * request.top_k, MAX_NEAREST)
+            nearest = self.catalog.library.nearest(text.vector, looked_at, revision, where)
+        candidates = self._candidates([image for image, _ in nearest.hits], nearest.embeddings)
+        reply = self._ranked(candidates, text, request.top_k, is_whole=False)
+        exhaustive = nearest.exhaustive or len(nearest.hits) >= request.top_k
+        return replace(reply, complete=complete, exhaustive=exhaustive)
+
+    def _candidates(self, images: Sequence[Image], embeddings: Embeddings) -> _Candidates:
+        return _Candidates(images, embeddings, self.encoder.references.hubness(embeddings))
+
+    @stage("rank")
+    def _ranked(
+        self, candidates: _Candidates, text: TextEmbedding, top_k: int, *, is_whole: bool
+    ) -> ScoreReply:
+        """
+        Return the *top_k* best of *candidates*, of which there may be none.
+
+        Args:
+            is_whole: relevance is the share in all of them, and else in the hits alone: no store
+                returns the whole catalog's scores.
+        """
+        images, thresholds = candidates.images, self.encoder.thresholds
+        if not images:
+            return self._reply((), text, None if thresholds is None else False)
+        # Each row by itself: a matrix product's last bits depend on a row's place, and equal
+        # images would not tie.
+        cosines = np.vecdot(candidates.embeddings, text.vector)  # (n, d), (d,) -> (n,)
+        scores = corrected(cosines, candidates.hubnesses)
+        rows = best(images, scores, top_k)
+        strengths = self.encoder.references.strengths(text.vector, scores[rows])
+        logit_scale = self.encoder.logit_scale
+        shares = (
+            relevances(cosines, logit_scale)[rows]
+            if is_whole
+            else relevances(cosines[rows], logit_scale)
         )
-        reply = self._reply(hits, len(hits), text)
-        return replace(reply, complete=complete, exhaustive=nearest.exhaustive)
+        hits = tuple(
+            SearchHit(images[row], cosine, logit_scale * cosine, share, match_of(each, thresholds))
+            for row, cosine, share, each in zip(
+                rows, cosines[rows].tolist(), shares.tolist(), strengths.tolist(), strict=True
+            )
+        )
+        matched = None if thresholds is None else bool(strengths[0] >= thresholds.fair)
+        return self._reply(hits, text, matched)
 
     def _reply(
-        self,
-        hits: list[SearchHit],
-        embedded: int,
-        text: TextEmbedding,
-        *,
-        matching: int | None = None,
+        self, hits: tuple[SearchHit, ...], text: TextEmbedding, matched: bool | None
     ) -> ScoreReply:
-        return ScoreReply(
-            tuple(hits),
-            embedded,
-            self.encoder.model_revision,
-            text.truncated,
-            0.0,
-            0.0,
-            matching=matching,
-        )
+        revision = self.encoder.model_revision
+        return ScoreReply(hits, len(hits), revision, text.truncated, 0.0, 0.0, matched=matched)
 
     @stage("load")
-    def _packed(self, pool_id: str, generation: int) -> PackedPool:
+    def _loaded(self, pool_id: str, generation: int) -> _Candidates:
         """Cache-aside twice: this process, the cache, then the catalog."""
         key = (pool_id, generation, self.encoder.model_revision)
         with self._lock:
-            packed = self._pools.get(key)
-        if packed is None:
+            pool = self._pools.get(key)
+        if pool is None:
             packed = self.cache.get(POOL, key)
             complete = packed is not None
             if packed is None:
                 packed, complete = self._from_catalog(*key)
+            pool = self._candidates(packed.images, packed.embeddings)
             if complete:
                 with self._lock:
-                    self._pools[key] = packed
-        return packed
+                    self._pools[key] = pool
+        return pool
 
     def _from_catalog(
         self, pool_id: str, number: int, model_revision: str
@@ -187,14 +232,8 @@ class Score:
         return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
 
 
-def _matching(packed: PackedPool, where: Where) -> PackedPool:
-    """Return those images of a pool that *where* leaves, with their embeddings."""
-    rows = [row for row, image in enumerate(packed.images) if holds(where, image)]
-    return PackedPool(tuple(packed.images[row] for row in rows), packed.embeddings[rows])
-
-
-def _size_bytes(packed: PackedPool) -> int:
-    return packed.embeddings.nbytes + _IMAGE_BYTES * len(packed.images)
+def _size_bytes(pool: _Candidates) -> int:
+    return pool.embeddings.nbytes + _IMAGE_BYTES * len(pool.images)
 
 
 def _generation(pool: Pool | None, number: int) -> Generation | None:

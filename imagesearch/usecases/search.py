@@ -52,7 +52,7 @@ class SearchAnswer:
         hits: best first; None while nothing is embedded yet.
         pool: as it stood when it was scored, None in scope `catalog`.
         complete: False while images of the pool, or of the catalog, are still to be embedded.
-        matching, exhaustive: of the reply that the hits are from.
+        matching, exhaustive, matched: of the reply that the hits are from.
     """
 
     request: SearchRequest
@@ -65,6 +65,7 @@ class SearchAnswer:
     score_seconds: float = 0.0
     matching: int | None = None
     exhaustive: bool = True
+    matched: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -300,6 +301,7 @@ class Search:
             reply.score_seconds,
             reply.matching,
             reply.exhaustive,
+            reply.matched,
         )
 
     def _without_embeddings(self, pool: Pool) -> tuple[SearchHit, ...] | None:

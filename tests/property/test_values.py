@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from imagesearch.domain.errors import MalformedMessage
 from imagesearch.domain.keywords import normalise_keyword
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.domain.ranking import top_k
+from imagesearch.domain.ranking import best, relevances
 from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, Message
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import encode
@@ -69,36 +69,25 @@ def test_normalising_a_keyword_twice_changes_nothing(text: str) -> None:
 
 
 @given(
-    st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 1.0]), max_size=30),
-    st.integers(1, 40),
-)
-def test_top_k_equals_a_plain_sort(scores: list[float], k: int) -> None:
-    images = [listed(i).image for i in range(len(scores))]
-    hits = top_k(images, np.array(scores, np.float32), k, 20.0)
-    plain = sorted(zip(scores, images, strict=True), key=lambda it: (-it[0], it[1].image_id))
-    assert [hit.image for hit in hits] == [image for _, image in plain[:k]]
-    assert sum(hit.relevance for hit in top_k(images, np.array(scores, np.float32), 99, 20.0)) == (
-        pytest.approx(1.0 if scores else 0.0)
-    )
-
-
-@given(
-    st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=300),
+    st.lists(st.floats(-1, 1, width=16), max_size=300),
     st.integers(1, 310),
     st.randoms(use_true_random=False),
 )
-def test_top_k_equals_the_numpy_oracle_whatever_the_order_of_the_images(
+def test_the_best_are_those_of_a_plain_sort_whatever_the_order_of_the_images(
     scores: list[float], k: int, random: Random
 ) -> None:
     """Half precision makes ties common, at the edge of the k best, too."""
     images = [listed(i).image for i in range(len(scores))]
     random.shuffle(images)
-    cosines = np.array(scores, np.float32)
-    ids = np.array([image.image_id for image in images])
-    best = np.lexsort((ids, -cosines))[:k]
-    weights = np.exp(20.0 * cosines.astype(np.float64))
-    hits = top_k(images, cosines, k, 20.0)
-    assert [hit.image.image_id for hit in hits] == ids[best].tolist()
-    assert [hit.score for hit in hits] == cosines[best].tolist()
-    assert [hit.logit for hit in hits] == (20.0 * cosines[best].astype(np.float64)).tolist()
-    assert [hit.relevance for hit in hits] == pytest.approx((weights / weights.sum())[best])
+    rows = best(images, np.array(scores, np.float32), k)
+    plain = sorted(zip(scores, images, strict=True), key=lambda it: (-it[0], it[1].image_id))
+    assert [images[row] for row in rows] == [image for _, image in plain[:k]]
+
+
+@given(st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=300), st.floats(1, 10_000))
+def test_relevances_are_shares_of_one_that_fall_with_the_cosine(
+    cosines: list[float], logit_scale: float
+) -> None:
+    shares = relevances(np.array(cosines, np.float32), logit_scale)
+    assert shares.sum() == pytest.approx(1.0)
+    assert (np.diff(shares[np.argsort(cosines)]) >= 0).all()

@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
     "doors": {"deployment", "domain", "telemetry", "usecases", "wire"},
     "demo": {"sources"},
+    "evaluation": {"domain", "ports"},
     "compose": {
         *("adapters", "clock", "deployment", "domain", "logs", "ports"),
         *("settings", "sources", "usecases"),

@@ -35,7 +35,7 @@ RESULT = {
     "credit": {"user": "someone", "source": "Pixabay"},
     "tags": ["horse"],
     "score": 0.3,
-    "relevance": 1.0,
+    "match": "fair",
 }
 FOUND: dict[str, Any] = {
     "keyword": "horse",
@@ -177,7 +177,7 @@ def changed(*path: str | int, to: Any) -> dict[str, Any]:
         changed("results", 0, "credit", to=[]),
         changed("results", 0, "score", to="0.3"),
         changed("results", 0, "score", to=1e308),
-        changed("results", 0, "relevance", to=1e9),
+        changed("results", 0, "match", to=1e9),
         changed("results", 0, "url", to=None),
         changed("keyword", to=None),
         changed("complete", to="false"),

@@ -40,6 +40,7 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.images import Embedding, Embeddings
+from imagesearch.domain.ranking import References
 from imagesearch.ports import Encoder, TextEmbedding
 from inference_service.batcher import cores
 from inference_service.callers import Caller, working_for
@@ -60,6 +61,7 @@ from tests.checkpoints import NoVocabulary, age, save_full_size, save_tiny
 from tests.pictures import encoded, jpeg, run_jpeg
 from tests.unit.test_batcher import until
 
+NO_REFERENCES = References(np.empty((0, 16), np.float32))
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
 SIZES = [
     (640, 427), (427, 640), (640, 427), (300, 300), (224, 224), (60, 50), (50, 60), (2000, 10),
@@ -492,7 +494,7 @@ class Moody(Model):
 @contextmanager
 def moody_encoder(folder: Path, **mood: Any) -> Iterator[tuple[Moody, ModelEncoder]]:
     moody = Moody(**vars(Model.load(folder, "cpu")), **mood)
-    encoder = ModelEncoder(moody, "moody-0-p1")
+    encoder = ModelEncoder(moody, "moody-0-p1", NO_REFERENCES, None)
     try:
         yield moody, encoder
     finally:
@@ -646,7 +648,7 @@ class Slow(Model):
 @contextmanager
 def slow_encoder(folder: Path, slow: tuple[int, int]) -> Iterator[tuple[Slow, ModelEncoder]]:
     watched = Slow(**vars(Model.load(folder, "cpu")), slow=slow)
-    encoder = ModelEncoder(watched, "slow-0-p1")
+    encoder = ModelEncoder(watched, "slow-0-p1", NO_REFERENCES, None)
     try:
         yield watched, encoder
     finally:

@@ -31,7 +31,7 @@ from tools.package_function import Reached, reached
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "inference_service"
-ONE_MACHINE = ("imagesearch/cli", "imagesearch/demo", "imagesearch/local")
+ONE_MACHINE = tuple(f"imagesearch/{room}" for room in ("cli", "demo", "evaluation", "local"))
 CODE = {"imagesearch", "inference_service"}
 # Source: https://peps.python.org/pep-0552/#specification
 UNCHECKED_HASH = (1).to_bytes(4, "little")
@@ -183,7 +183,11 @@ def test_what_is_checked_is_what_is_shipped() -> None:
     assert "ModelEncoder.load" in check
     assert "encoder.warm_up()" in check
     # The last stage needs something of the check's, or the builder would leave it out.
-    assert values("COPY", "last") == ["--from=check /tmp/model_revision ./"]
+    revision, cache = values("COPY", "last")
+    assert revision == "--from=check /tmp/model_revision ./"
+    # Reference captions are embedded there, and not by each start.
+    assert cache == f"--from=check /tmp/cache {environment()['XDG_CACHE_HOME']}"
+    assert check.startswith("XDG_CACHE_HOME=/tmp/cache ")
 
 
 @needs_gnu
@@ -372,7 +376,7 @@ def test_the_service_runs_as_nobody_who_may_change_it() -> None:
 def test_what_the_image_sets_is_read_by_someone() -> None:
     ours = {name.upper() for name in AllSettings.model_fields}
     libraries = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "HF_HUB_OFFLINE"}
-    assert set(environment()) - ours == {*libraries, "HOME"}
+    assert set(environment()) - ours == {*libraries, "HOME", "XDG_CACHE_HOME"}
     assert environment()["EDITION"] == "cloud"
     assert environment()["HF_HUB_OFFLINE"] == "1"
 

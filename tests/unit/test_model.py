@@ -18,7 +18,7 @@ from imagesearch.domain.pools import (
     PoolState,
     SourceOptions,
 )
-from imagesearch.domain.ranking import direction, top_k
+from imagesearch.domain.ranking import direction
 from tests.world import listed
 
 IMAGES = [listed(i).image for i in range(4)]
@@ -183,29 +183,6 @@ def test_published_work_is_held_no_longer_than_its_own_lease_when_the_clock_step
     assert pool.due_generation(silent, POLICY) is None
     assert pool.due_generation(silent - timedelta(seconds=step_seconds), POLICY) is None
     assert pool.due_generation(began - timedelta(seconds=step_seconds), POLICY) == 1
-
-
-def test_top_k_puts_the_best_first_and_breaks_ties_by_image_id() -> None:
-    cosines = np.array([0.1, 0.3, 0.3, 0.2], np.float32)
-    hits = top_k(IMAGES[::-1], cosines, 3, 100.0)
-    assert [hit.image.image_id for hit in hits] == ["twin-1", "twin-2", "twin-0"]
-
-
-def test_relevance_is_the_softmax_over_the_whole_pool_not_over_the_hits() -> None:
-    cosines = np.array([0.25, 0.24, 0.23, 0.22], np.float32)
-    hits = top_k(IMAGES, cosines, 2, 100.0)
-    weights = np.exp(100 * cosines.astype(float))
-    assert [hit.relevance for hit in hits] == pytest.approx(list(weights[:2] / weights.sum()))
-    assert hits[0].logit == pytest.approx(25.0, abs=1e-4)
-
-
-def test_extreme_logits_do_not_overflow() -> None:
-    hits = top_k(IMAGES, np.array([1, -1, 0, 1], np.float32), 4, 10_000.0)
-    assert [hit.relevance for hit in hits] == pytest.approx([0.5, 0.5, 0, 0])
-
-
-def test_top_k_of_nothing_is_nothing() -> None:
-    assert top_k([], np.zeros(0, np.float32), 5, 100.0) == []
 
 
 def test_one_part_is_its_own_direction() -> None:

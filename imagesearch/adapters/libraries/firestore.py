@@ -11,9 +11,8 @@ from imagesearch.adapters.records import Fields, image_fields, image_of
 from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
-from imagesearch.ports import Nearest
+from imagesearch.ports import MAX_NEAREST, Nearest
 
-MAX_NEAREST = 1000  # Firestore's limit; firebase.google.com/docs/firestore/vector-search
 _EXCESS = 8  # images that are looked at for each one wanted, before the most are
 _READ_DOCUMENTS = 300  # in a call
 _WRITE_BYTES = 3_500_000  # in a commit; Firestore takes 10 MiB and its emulator 4 MiB
@@ -70,15 +69,15 @@ class FirestoreLibrary:
         is seen by what is read (decision 0061).
         """
         if k <= 0:
-            return Nearest([])
+            return Nearest([], matrix_of([]))
         k = min(k, MAX_NEAREST)
         looks = sorted({min(_EXCESS * k, MAX_NEAREST), MAX_NEAREST}) if where else [k]
         for seen in looks:
-            hits, is_all = self._matching(query, seen, model_revision, where)
-            ranked = self._ranked(hits, query, model_revision)
-            if is_all or len(ranked) >= k:
+            matching, is_all = self._matching(query, seen, model_revision, where)
+            hits, rows = self._ranked(matching, query, model_revision)
+            if is_all or len(hits) >= k:
                 break
-        return Nearest(ranked[:k], is_all or not where or len(ranked) >= k)
+        return Nearest(hits[:k], rows[:k], is_all or not where or len(hits) >= k)
 
     def _matching(
         self, query: Embedding, seen: int, model_revision: str, where: Where
@@ -92,19 +91,19 @@ class FirestoreLibrary:
 
     def _ranked(
         self, hits: Sequence[tuple[Image, object]], query: Embedding, model_revision: str
-    ) -> list[tuple[Image, float]]:
-        """Return the images of *hits*, whose rows are sound, with their cosines, best first."""
+    ) -> tuple[list[tuple[Image, float]], Embeddings]:
+        """Return the images of *hits*, whose rows are sound, with cosines and rows, best first."""
         import numpy as np
 
         sound, rows, damaged = sound_matrix(hits, len(query))
         self._forget([image.image_id for image, _ in damaged], model_revision)
-        if not sound:
-            return []
         images = [image for image, _ in sound]
+        if not images:
+            return [], rows
         # Firestore's own distance is not exact in its last bits: equal images would not tie.
         cosines = (rows.astype(np.float64) * query).sum(axis=1)  # (n, d) * (d,) -> (n,)
         best = np.lexsort(([image.image_id for image in images], -cosines))
-        return [(images[i], float(cosines[i])) for i in best]
+        return [(images[i], float(cosines[i])) for i in best], rows[best]
 
     def lacks(self, model_revision: str) -> bool:
         """

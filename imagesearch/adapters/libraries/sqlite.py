@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ class SqliteLibrary:
             )
         try:
             with self._indexes_lock:
-                return Nearest(self._nearest(query, k, model_revision, where))
+                return self._nearest(query, k, model_revision, where)
         finally:
             self._searches.release()
 
@@ -129,9 +130,7 @@ class SqliteLibrary:
             self._waiting[key] = row
             return True
 
-    def _nearest(
-        self, query: Embedding, k: int, model_revision: str, where: Where
-    ) -> Sequence[tuple[Image, float]]:
+    def _nearest(self, query: Embedding, k: int, model_revision: str, where: Where) -> Nearest:
         if self._indexed_file != self._file.identity:  # another one has taken its place
             self._forget_indexes()
             self._indexed_file = self._file.identity
@@ -148,18 +147,18 @@ class SqliteLibrary:
             among = self._matching(model_revision, where) if where else None
             row_ids = index.candidates(query, k, among)
             with self._file.reading() as connection:
-                cosines = _exact_cosines(connection, row_ids, query)
-                best = sorted(cosines.items(), key=lambda row: (-row[1][1], row[1][0]))[:k]
-                images = _images(connection, [image_id for _, (image_id, _) in best])
-            if len(cosines) == len(row_ids):
-                return [
-                    (images[image_id], cosine)
-                    for _, (image_id, cosine) in best
-                    if image_id in images
-                ]
+                candidates = _candidates(connection, row_ids, query)
+                best = sorted(candidates, key=lambda row: (-row.cosine, row.image_id))[:k]
+                images = _images(connection, [row.image_id for row in best])
+            if len(candidates) == len(row_ids):
+                hits = [row for row in best if row.image_id in images]
+                return Nearest(
+                    [(images[row.image_id], row.cosine) for row in hits],
+                    np.array([row.embedding for row in hits], np.float32).reshape(-1, len(query)),
+                )
             # Some have been replaced since the index took them over; others may be nearer.
             try:
-                index.drop(set(row_ids) - cosines.keys())
+                index.drop(set(row_ids) - {row.row_id for row in candidates})
             except OSError as error:
                 index = self._index_in_memory(index, model_revision, error)
 
@@ -361,11 +360,20 @@ def _row_that_lacks(
     return None if row is None else int(row[0])
 
 
-def _exact_cosines(
+class _Candidate(NamedTuple):
+    """A row that may be among the nearest, with its exact cosine."""
+
+    row_id: int
+    image_id: str
+    embedding: Embedding
+    cosine: float
+
+
+def _candidates(
     connection: Connection, row_ids: Sequence[int], query: Embedding
-) -> dict[int, tuple[str, float]]:
-    """Return by row id the image_id and the cosine with *query*; what is gone or damaged is not."""
-    cosines = {}
+) -> list[_Candidate]:
+    """Return those of *row_ids* that are there and sound."""
+    candidates = []
     stored = connection.execute(
         "SELECT id, image_id, vector FROM embeddings"
         " WHERE id IN (SELECT value FROM json_each(?)) AND typeof(image_id) = 'text'",
@@ -376,10 +384,10 @@ def _exact_cosines(
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
         # images would not tie.
         # (m, d) * (d,) -> (m,)
-        products = (matrix.astype(np.float64) * query).sum(axis=1).tolist()
-        for (row_id, image_id, _), cosine in zip(sound, products, strict=True):
-            cosines[row_id] = (image_id, cosine)
-    return cosines
+        cosines = (matrix.astype(np.float64) * query).sum(axis=1).tolist()
+        for (row_id, image_id, _), embedding, cosine in zip(sound, matrix, cosines, strict=True):
+            candidates.append(_Candidate(row_id, image_id, embedding, cosine))
+    return candidates
 
 
 def _images(connection: Connection, image_ids: Collection[str]) -> dict[str, Image]:

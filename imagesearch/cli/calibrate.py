@@ -1,0 +1,54 @@
+"""`imagesearch calibrate`: from which score on a hit of a model is a match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from imagesearch.cli.options import settings_with
+from imagesearch.cli.terminal import err, out, shown
+from imagesearch.domain.printable import printable
+from imagesearch.evaluation.captions import read_captioned
+
+EXAMPLES = (
+    "Examples:\n\n\b\n"
+    "  imagesearch calibrate ~/captioned\n"
+    "  CLIP_MODEL=~/models/ViT-B-32 imagesearch calibrate ~/captioned\n"
+)
+
+
+def calibrate(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Pictures with a captions.csv (image,caption), or a .txt beside each"),
+    ],
+) -> None:
+    """Measure the model on captioned pictures, and keep beside it what is a match."""
+    pictures = read_captioned(folder)
+    settings = settings_with()
+    from imagesearch.evaluation.calibration import calibrate  # only here: they import numpy
+    from inference_service.calibrate import calibrating  # and load a model
+
+    loading = f"Loading the model {escape(printable(settings.model))}"
+    with err.status(loading) as status, calibrating(settings.model) as (encoder, keep):
+        calibration = calibrate(
+            encoder,
+            pictures,
+            lambda done: status.update(f"{done} of {len(pictures)} pictures embedded"),
+        )
+        file = keep(calibration.thresholds)
+    levels = calibration.thresholds
+    lines = (
+        f"{calibration.pictures} pictures, {calibration.searches} searches of each kind.",
+        f"AUROC {calibration.auroc:.3f}: so often one that a picture answers scores higher.",
+        f"{calibration.refused:.0%} of those that nothing answers are refused, where 95% of the"
+        " others are kept.",
+        f"A match is strong from {levels.strong:.3f}, fair from {levels.fair:.3f},"
+        f" weak from {levels.weak:.3f}.",
+        f"Wrote {file}",
+    )
+    for line in lines:
+        out.print(shown(line), soft_wrap=True)

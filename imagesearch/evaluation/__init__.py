@@ -1,0 +1,1 @@
+"""Captioned pictures, and what is measured with them over the true model."""
