@@ -9,6 +9,7 @@ from benchmarks import (
     image_embedding,
     load,
     new_keyword,
+    no_match,
     redis_bytes,
     scoring,
     service_start,
@@ -30,5 +31,6 @@ BENCHMARKS = (
     service_start.BENCHMARK,
     cold_start.BENCHMARK,
     redis_bytes.BENCHMARK,
+    no_match.BENCHMARK,
     costs.BENCHMARK,
 )

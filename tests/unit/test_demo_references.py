@@ -1,0 +1,39 @@
+"""What the demo's model is corrected and calibrated with fits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imagesearch.demo import scenes
+from imagesearch.evaluation.captions import read_captioned
+from inference_service.encoder import ModelEncoder
+from tools.demo_captions import captions, references, write_captioned
+
+MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
+
+
+def test_the_references_are_those_that_the_tool_writes() -> None:
+    assert (MODEL / "references.txt").read_text().splitlines() == references()
+
+
+def test_the_demo_is_calibrated() -> None:
+    encoder = ModelEncoder.load(str(MODEL))
+    try:
+        assert encoder.thresholds is not None
+        assert len(encoder.references.embeddings) == len(references())
+    finally:
+        encoder.close()
+
+
+def test_its_captions_are_true_of_the_scene() -> None:
+    assert list(captions(scenes.scene(4400))) == [
+        scenes.scene(4400).description,
+        "a red circle on a blue background",
+        "a circle on a blue background",
+        "a red circle",
+    ]
+
+
+def test_what_it_is_calibrated_with_can_be_read(tmp_path: Path) -> None:
+    write_captioned(tmp_path, pictures=3)
+    assert [len(each.captions) for each in read_captioned(tmp_path)] == [4, 4, 4]
