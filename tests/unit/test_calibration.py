@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Embeddings
@@ -17,7 +19,7 @@ from tests.world import TwinEncoder, original
 RNG = np.random.default_rng(5)
 
 
-def units(rows: Embeddings) -> Embeddings:
+def units(rows: NDArray[np.floating[Any]]) -> Embeddings:
     unit: Embeddings = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
