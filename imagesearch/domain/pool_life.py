@@ -151,12 +151,28 @@ class Record:
         return replace(self, pool=replace(self.pool, current=current))
 
 
+@dataclass(frozen=True)
+class Absent:
+    """
+    No record of a pool, or a damaged one.
+
+    Attributes:
+        last_number: the largest number that a listed generation of the pool may have had.
+    """
+
+    last_number: int = 0
+
+
 def request(
-    record: Record | None, key: PoolKey, now: datetime, policy: PoolPolicy
+    record: Record | Absent, key: PoolKey, now: datetime, policy: PoolPolicy
 ) -> Record | None:
-    """A search wants the pool: create it, or begin what is due of it."""
-    if record is None:
-        first = _requested(1, now, policy)
+    """
+    A search wants the pool: create it, or begin what is due of it.
+
+    No number is used again: messages and cached copies of the generation that had it may be left.
+    """
+    if isinstance(record, Absent):
+        first = _requested(record.last_number + 1, now, policy)
         return Record(Pool(key.pool_id, key.keyword, key.options, first))
     due = record.pool.due_generation(now, policy)
     if due is None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from imagesearch.domain import pool_life
 from imagesearch.domain.errors import Bug
 from imagesearch.domain.images import Embedding, Listing, PackedPool
-from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolKey, PoolPolicy, PoolRequest, PoolState
 from imagesearch.ports import Library, Pools
 
@@ -46,7 +46,7 @@ class Catalog:
         policy's `lease_seconds`, and `queue_seconds` whenever a later step renews it.
         """
 
-        def decide(record: Record | None) -> Record | None:
+        def decide(record: Record | Absent) -> Record | None:
             return pool_life.request(record, key, now, self.policy)
 
         change = self.pools.change(key.pool_id, decide)
@@ -173,8 +173,8 @@ class Catalog:
         if members and len(embedded) == len(ids):
             return None
 
-        def decide(record: Record | None) -> Record | None:
-            if record is None:
+        def decide(record: Record | Absent) -> Record | None:
+            if isinstance(record, Absent):
                 return None
             return pool_life.reopen(record, generation, embedded, now, self.policy)
 
@@ -213,8 +213,10 @@ class Catalog:
     ) -> Pool | None:
         """Do *step* when the generation is the current one and in progress."""
 
-        def decide(record: Record | None) -> Record | None:
-            return step(record) if record and record.is_open(generation) else None
+        def decide(record: Record | Absent) -> Record | None:
+            if isinstance(record, Absent) or not record.is_open(generation):
+                return None
+            return step(record)
 
         marks_of = generation if with_marks else None
         return self.pools.change(pool_id, decide, marks_of=marks_of).after

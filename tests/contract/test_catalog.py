@@ -267,6 +267,27 @@ def test_lost_work_keeps_its_generation_however_long_ago_it_was_lost(catalog: Ca
     assert listing_of(catalog) is not None
 
 
+def test_a_pool_whose_record_is_damaged_counts_on_from_its_last_listing(
+    catalog: Catalog, damage_records: Callable[[], None]
+) -> None:
+    """A batch that waits, or a cached copy, of a generation before is of no other one."""
+    make_ready(catalog, [1, 2])
+    for number in range(2, 13):
+        now = later(number * 86_400)
+        catalog.request_pool(KEY, now)
+        catalog.record_listing(POOL, number, listing([1, 2]), now)
+        record(catalog, reused=[1, 2], generation=number, now=now)
+    catalog.request_pool(KEY, later(20 * 86_400))  # the 13th, of which nothing is listed
+    damage_records()
+    assert catalog.pool(POOL) is None
+    assert record(catalog, [1], generation=12) is None
+    again = catalog.request_pool(KEY, later(20 * 86_400))
+    assert again.created
+    assert again.pool.current.number == 13
+    assert not catalog.request_pool(KEY, later(20 * 86_400)).created
+    assert listing_of(catalog, generation=13) is None
+
+
 # lacks
 
 

@@ -167,10 +167,14 @@ def begin(catalog: Catalog, size: int) -> None:
 
 
 def record(
-    catalog: Catalog, vectors: dict[str, Embedding], *, model_revision: str = MODEL
+    catalog: Catalog,
+    vectors: dict[str, Embedding],
+    *,
+    generation: int = 1,
+    model_revision: str = MODEL,
 ) -> Pool | None:
     return catalog.record_batch(
-        POOL, 1, model_revision=model_revision, embeddings=vectors, rejections={}, now=NOW
+        POOL, generation, model_revision=model_revision, embeddings=vectors, rejections={}, now=NOW
     )
 
 
@@ -606,10 +610,11 @@ def test_a_damaged_pool_is_begun_anew_and_costs_no_other(
     assert catalog.pool(POOL) is None
     assert catalog.pool(other.pool_id) == other
     assert catalog.begin_fetch(POOL, 1, NOW) is None
-    assert catalog.request_pool(KEY, NOW).created
+    assert catalog.request_pool(KEY, NOW).pool.current.number == 2
     assert not catalog.request_pool(KEY, NOW).created
-    make_ready(catalog, 3)
-    assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 3
+    catalog.record_listing(POOL, 2, Listing((listed(1),)), NOW)
+    record(catalog, {"pixabay-1": embedding(1)}, generation=2)
+    assert len(catalog.packed_pool(POOL, 2, MODEL).images) == 1
 
 
 @pytest.mark.parametrize(

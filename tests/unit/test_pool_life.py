@@ -23,7 +23,7 @@ from imagesearch.adapters.records import (
 from imagesearch.domain import pool_life
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Listing
-from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS, Marks, Members, Record
+from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS, Absent, Marks, Members, Record
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from tests.log_lines import Log
 from tests.world import listed
@@ -44,7 +44,7 @@ def offer(count: int = IMAGES, **rejections: str) -> Listing:
 
 
 def requested() -> Record:
-    record = pool_life.request(None, KEY, NOW, POLICY)
+    record = pool_life.request(Absent(), KEY, NOW, POLICY)
     assert record is not None
     return record
 
@@ -66,6 +66,13 @@ def test_a_lease_is_short_until_the_job_is_published_and_long_from_then_on() -> 
     assert again is not None
     assert (again.pool.current.number, again.pool.current.requested_at) == (1, later(60))
     assert again.pool.current.lease_until == later(120)
+
+
+def test_a_pool_whose_record_is_lost_counts_on_from_what_is_left_of_it() -> None:
+    for left, number in ((0, 1), (7, 8)):
+        first = pool_life.request(Absent(left), KEY, NOW, POLICY)
+        assert first is not None
+        assert first.pool.current.number == number
 
 
 def test_the_marks_of_a_generation_go_with_it() -> None:

@@ -29,7 +29,7 @@ from imagesearch.adapters.records import (
     record_of,
 )
 from imagesearch.domain.errors import Unavailable
-from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.ports import Change
 
@@ -54,7 +54,7 @@ class FirestorePools:
     def change(
         self,
         pool_id: str,
-        decide: Callable[[Record | None], Record | None],
+        decide: Callable[[Record | Absent], Record | None],
         *,
         marks_of: int | None = None,
     ) -> Change:
@@ -68,7 +68,7 @@ class FirestorePools:
                 pool = before.pool if before else None
                 if pool is not None and documents[0].get("change_id") == change_id:
                     return Change(pool, pool)  # committed, though the answer was lost
-                after = decide(before)
+                after = decide(before or Absent(self._last_number(documents[0])))
                 if after is None:
                     return Change(pool, None)
                 if self._commit(documents, before, after, change_id):
@@ -112,6 +112,14 @@ class FirestorePools:
         answers = self._database.client.get_all(references, **self._database.limits())
         documents = {document.reference: document for document in answers}
         return [documents[reference] for reference in references]
+
+    def _last_number(self, document: Any) -> int:
+        """Return the largest number of a listed generation of a pool that may be damaged."""
+        if not document.exists:  # new, or expired: so are the cached copies of its generations
+            return 0
+        generations = document.reference.collection("generations").select(["states"])
+        stored = generations.get(**self._database.limits())
+        return max((int(each.id) for each in stored if "states" in each.to_dict()), default=0)
 
     def _commit(
         self, documents: list[Any], before: Record | None, after: Record, change_id: str

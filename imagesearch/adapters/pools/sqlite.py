@@ -9,7 +9,7 @@ from typing import TypeAlias
 from imagesearch.adapters.records import Fields, marks_fields, members_of, record_of
 from imagesearch.adapters.sqlite import Connection, SqliteFile
 from imagesearch.adapters.sqlite_rows import Statement, listing_row, record_row
-from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolState
 from imagesearch.ports import Change
 
@@ -37,7 +37,7 @@ class SqlitePools:
     def change(
         self,
         pool_id: str,
-        decide: Callable[[Record | None], Record | None],
+        decide: Callable[[Record | Absent], Record | None],
         *,
         marks_of: int | None = None,
     ) -> Change:
@@ -46,12 +46,10 @@ class SqlitePools:
             with self._file.reading() as connection:
                 rows = _rows(connection, pool_id, marks_of)
             before = _record(pool_id, rows)
-            after = decide(before)
+            after = decide(before or Absent(self._last_number(pool_id)))
             pool = before.pool if before else None
             if after is None:
                 return Change(pool, None)
-            if before is None:
-                after = after.having(number=self._unused_number(pool_id))
             statements = list(_statements(before, after))
             with self._file.writing() as connection:
                 if _rows(connection, pool_id, marks_of) == rows:
@@ -84,11 +82,10 @@ class SqlitePools:
         """Close the file."""
         self._file.close()
 
-    def _unused_number(self, pool_id: str) -> int:
-        """Return a number of a first generation that no cache knows of a pool that is damaged."""
+    def _last_number(self, pool_id: str) -> int:
         with self._file.reading() as connection:
             (number,) = connection.execute(
-                "SELECT ifnull(max(number), 0) + 1 FROM listings"
+                "SELECT ifnull(max(number), 0) FROM listings"
                 " WHERE pool_id = ? AND typeof(number) = 'integer'",
                 (pool_id,),
             ).fetchone()
