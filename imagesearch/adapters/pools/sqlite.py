@@ -44,7 +44,7 @@ class SqlitePools:
         """Keep what *decide* makes of the record: see the port."""
         while True:
             with self._file.reading() as connection:
-                rows = _rows(connection, pool_id, marks_of)
+                file, rows = self._file.identity, _rows(connection, pool_id, marks_of)
             before = _record(pool_id, rows)
             after = decide(before or Absent(self._last_number(pool_id)))
             pool = before.pool if before else None
@@ -52,9 +52,11 @@ class SqlitePools:
                 return Change(pool, None)
             statements = list(_statements(before, after))
             with self._file.writing() as connection:
-                if _rows(connection, pool_id, marks_of) == rows:
+                stored = self._file.identity, _rows(connection, pool_id, marks_of)
+                if stored == (file, rows):
                     for statement, values in statements:
                         connection.execute(statement, values)
+                    self._file.note_number(after.pool.current.number)
                     return Change(pool, after.pool)
 
     def members(self, pool_id: str, generation: int) -> Members | None:
@@ -83,13 +85,14 @@ class SqlitePools:
         self._file.close()
 
     def _last_number(self, pool_id: str) -> int:
+        """Return the largest number of a listed generation of the pool, or of a file before."""
         with self._file.reading() as connection:
             (number,) = connection.execute(
                 "SELECT ifnull(max(number), 0) FROM listings"
                 " WHERE pool_id = ? AND typeof(number) = 'integer'",
                 (pool_id,),
             ).fetchone()
-        return int(number)
+            return max(int(number), self._file.last_number)
 
 
 def _rows(connection: Connection, pool_id: str, marks_of: int | None) -> _Rows:
