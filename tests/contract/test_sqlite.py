@@ -317,6 +317,42 @@ def test_another_file_in_place_of_the_catalog_has_facts_of_its_own(path: Path) -
             assert len(catalog.library.nearest(query, 9, "m", TALL).hits) == found
 
 
+class VanishingFile(SqliteFile):
+    """A catalog that is removed right before its read of a number; the next one begins anew."""
+
+    reads = 0
+    removed_at = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        self.reads += 1
+        if self.reads == self.removed_at:
+            for name in self.path.parent.iterdir():
+                name.unlink()
+        with super().reading() as connection:
+            yield connection
+
+
+@pytest.mark.parametrize("removed_at", range(1, 7))
+def test_a_catalog_that_vanishes_during_a_search_costs_its_indexes(
+    path: Path, removed_at: int
+) -> None:
+    """And not a look at each of their rows, or a row of the one in its place."""
+    vectors, query = _directions(2000, seed=1), _directions(1, seed=2)[0]
+    file = VanishingFile(path)
+    with closing(SqliteLibrary(file)) as library:
+        images = [_of_height(n, 6) for n in range(2000)]
+        library.put(images, {f"i-{n}": row for n, row in enumerate(vectors)}, "m")
+        assert len(library.nearest(query, 10, "m", TALL).hits) == 10
+        file.reads, file.removed_at = 0, removed_at
+        for _ in range(2):
+            library.nearest(query, 10, "m", TALL)
+        assert file.reads < 20
+        library.put(images[:3], {f"i-{n}": vectors[n] for n in range(3)}, "m")
+        hits = library.nearest(query, 10, "m", TALL).hits
+        assert [image.image_id for image, _ in hits] == _ranked(vectors[:3], query)
+
+
 def _copies(path: Path) -> list[Path]:
     return sorted(path.parent.glob("catalog.sqlite.*.int8"))
 
