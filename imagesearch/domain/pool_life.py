@@ -125,13 +125,16 @@ class Record:
         marks: None while nothing is listed, where they are damaged, and where a change was to do
             without them; a change that leaves None leaves what is kept.
         listing: to be kept with the marks from now on, unless None.
-        model_revision: of the model that made the pool ready last.
+        model_revision: of the model that the pool's images had embeddings of when it became ready
+            last.
+        embedded_by: of the model that embeds the current generation, None while none has.
     """
 
     pool: Pool
     marks: Marks | None = None
     listing: Listing | None = None
     model_revision: str | None = None
+    embedded_by: str | None = None
 
     def is_open(self, generation: int) -> bool:
         """Return whether *generation* is the current one and in progress."""
@@ -218,17 +221,21 @@ def record_batch(
     renewed = renew_lease(record, now, policy)
     if record.marks is None:
         return renewed
-    after = _ready_when_done(renewed.marked(record.marks.done(embedded, rejections)), now)
-    if after.pool.current.state is PoolState.READY and model_revision:
-        return replace(after, model_revision=model_revision)
-    return after
+    marked = renewed.marked(record.marks.done(embedded, rejections))
+    by = model_revision or record.embedded_by
+    return _ready_when_done(replace(marked, embedded_by=by), now)
 
 
 def reopen(
-    record: Record, generation: int, embedded: Collection[str], now: datetime, policy: PoolPolicy
+    record: Record,
+    generation: int,
+    embedded: Collection[str],
+    model_revision: str,
+    now: datetime,
+    policy: PoolPolicy,
 ) -> Record | None:
     """
-    Another model wants its own embeddings, and has those of *embedded*.
+    The model of *model_revision* wants its own embeddings, and has those of *embedded*.
 
     A generation whose listing is damaged is requested anew.
     """
@@ -243,6 +250,7 @@ def reopen(
             return None
         lease = _first_lease(now, policy)
         again = record.marked(marks).having(state=PoolState.EMBEDDING, ready_at=None, **lease)
+        again = replace(again, embedded_by=model_revision)
     return replace(again, pool=replace(again.pool, ready=None))
 
 
@@ -266,7 +274,8 @@ def _ready_when_done(record: Record, now: datetime) -> Record:
     if record.marks is None or PENDING in record.marks.states:
         return record
     ready = record.having(state=PoolState.READY, ready_at=now, lease_until=None, reason=None)
-    return replace(ready, pool=replace(ready.pool, ready=ready.pool.current))
+    pool = replace(ready.pool, ready=ready.pool.current)
+    return replace(ready, pool=pool, model_revision=record.embedded_by)
 
 
 def _step(
@@ -279,7 +288,7 @@ def _step(
 def _begun(record: Record, number: int, now: datetime, policy: PoolPolicy) -> Record:
     """Return *record* with a generation of which nothing is listed yet."""
     pool = replace(record.pool, current=_requested(number, now, policy))
-    return replace(record, pool=pool, marks=None, listing=None)
+    return replace(record, pool=pool, marks=None, listing=None, embedded_by=None)
 
 
 def _requested(number: int, now: datetime, policy: PoolPolicy) -> Generation:

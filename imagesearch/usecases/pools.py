@@ -176,7 +176,7 @@ class Catalog:
         def decide(record: Record | Absent) -> Record | None:
             if isinstance(record, Absent):
                 return None
-            return pool_life.reopen(record, generation, embedded, now, self.policy)
+            return pool_life.reopen(record, generation, embedded, model_revision, now, self.policy)
 
         return self.pools.change(pool_id, decide, marks_of=generation).after
 

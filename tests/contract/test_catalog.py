@@ -317,6 +317,31 @@ def test_what_the_new_model_rejects_is_not_awaited(catalog: Catalog) -> None:
     assert not catalog.library.lacks(OTHER_MODEL)
 
 
+def test_a_last_image_that_is_rejected_leaves_nothing_lacking(catalog: Catalog) -> None:
+    """As when the last download fails for good, of a new model's first generation."""
+    make_ready(catalog, [1, 2])
+    now = later(86_400)
+    catalog.request_pool(KEY, now)
+    catalog.record_listing(POOL, 2, listing([1, 2, 3]), now)
+    record(catalog, [1, 2], generation=2, model_revision=OTHER_MODEL, now=now)
+    ready = known(catalog.reject(POOL, 2, {"pixabay-3": "it is gone"}, now))
+    assert ready.current.state is PoolState.READY
+    assert not catalog.library.lacks(OTHER_MODEL)
+    assert catalog.library.lacks("a third model")
+
+
+def test_a_last_image_that_is_rejected_after_a_reopening_leaves_nothing_lacking(
+    catalog: Catalog,
+) -> None:
+    make_ready(catalog, [1, 2])
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1], model_revision=OTHER_MODEL)
+    assert catalog.library.lacks(OTHER_MODEL)
+    ready = known(catalog.reject(POOL, 1, {"pixabay-2": "it is gone"}, NOW))
+    assert ready.current.state is PoolState.READY
+    assert not catalog.library.lacks(OTHER_MODEL)
+
+
 def test_one_pool_of_another_model_is_enough_to_lack_something(catalog: Catalog) -> None:
     make_ready(catalog, [1, 2])
     cow = PoolKey.of("cow", SourceOptions())
