@@ -19,7 +19,8 @@ from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, Pool
 
 PENDING, EMBEDDED, REJECTED = "per"
 STATES = frozenset((PENDING, EMBEDDED, REJECTED))
-MAX_REJECTION_CHARACTERS = 300  # so that 500 reasons fit beside a listing, whatever keeps them
+# Of any reason, an image's or a generation's: 500 fit beside a listing, whatever keeps them.
+MAX_REJECTION_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -200,13 +201,13 @@ def record_listing(record: Record, listing: Listing, now: datetime, policy: Pool
     renewed = renew_lease(record, now, policy)
     if record.marks is None:
         listing = unique(listing)
-        renewed = replace(renewed, listing=listing).marked(Marks.of(listing))
+        renewed = replace(renewed, listing=listing).marked(Marks.of(listing)).having(reason=None)
     return _ready_when_done(renewed, now)
 
 
 def finish_fetch(record: Record, now: datetime, policy: PoolPolicy) -> Record:
     """All that the generation needs is stored."""
-    return _step(record, PoolState.FETCHING, PoolState.EMBEDDING, now, policy)
+    return _step(record, PoolState.FETCHING, PoolState.EMBEDDING, now, policy).having(reason=None)
 
 
 def record_batch(
@@ -221,9 +222,11 @@ def record_batch(
     renewed = renew_lease(record, now, policy)
     if record.marks is None:
         return renewed
-    marked = renewed.marked(record.marks.done(embedded, rejections))
+    marks = record.marks.done(embedded, rejections)
+    if marks != record.marks:  # what an attempt failed for is over
+        renewed = renewed.having(reason=None)
     by = model_revision or record.embedded_by
-    return _ready_when_done(replace(marked, embedded_by=by), now)
+    return _ready_when_done(replace(renewed.marked(marks), embedded_by=by), now)
 
 
 def reopen(
@@ -255,18 +258,23 @@ def reopen(
 
 
 def record_error(record: Record, reason: str) -> Record:
-    """An attempt failed and will be repeated."""
-    return record.having(reason=reason)
+    """An attempt failed and will be repeated; the reason stays until the work goes on."""
+    return record.having(reason=reason[:MAX_REJECTION_CHARACTERS])
 
 
 def fail(record: Record, reason: str, now: datetime, policy: PoolPolicy) -> Record:
-    """The generation is given up; the reason of its last attempt says more than *reason*."""
+    """No attempt can help the generation."""
     return record.having(
         state=PoolState.FAILED,
-        reason=record.pool.current.reason or reason,
+        reason=reason[:MAX_REJECTION_CHARACTERS],
         retry_at=now + timedelta(seconds=policy.retry_seconds),
         lease_until=None,
     )
+
+
+def give_up(record: Record, reason: str, now: datetime, policy: PoolPolicy) -> Record:
+    """No attempt is made any more; the reason of the last one says more than *reason*."""
+    return fail(record, record.pool.current.reason or reason, now, policy)
 
 
 def _ready_when_done(record: Record, now: datetime) -> Record:

@@ -181,17 +181,23 @@ class Catalog:
         return self.pools.change(pool_id, decide, marks_of=generation).after
 
     def record_error(self, pool_id: str, generation: int, reason: str) -> None:
-        """Keep *reason* as why the last attempt on a generation in progress failed."""
+        """Keep *reason*, until the work goes on, as why an attempt on a generation failed."""
         self._advance(pool_id, generation, lambda record: pool_life.record_error(record, reason))
 
     def fail(self, pool_id: str, generation: int, reason: str, now: datetime) -> Pool | None:
         """
         Mark a generation in progress failed until the policy's retry time.
 
-        A reason already recorded by `record_error` is kept in place of *reason*.
+        Its reason is *reason*, whatever attempts before met.
         """
         return self._advance(
             pool_id, generation, lambda record: pool_life.fail(record, reason, now, self.policy)
+        )
+
+    def give_up(self, pool_id: str, generation: int, reason: str, now: datetime) -> Pool | None:
+        """Fail it as `fail` does, for what `record_error` kept, or for *reason* without."""
+        return self._advance(
+            pool_id, generation, lambda record: pool_life.give_up(record, reason, now, self.policy)
         )
 
     def check(self) -> None:

@@ -471,6 +471,7 @@ STEPS: dict[str, Callable[[Catalog, str, int], Pool | None]] = {
         catalog, [1], [2], pool_id=pool_id, generation=n, now=later(9)
     ),
     "fail": lambda catalog, pool_id, n: catalog.fail(pool_id, n, "no", later(9)),
+    "give_up": lambda catalog, pool_id, n: catalog.give_up(pool_id, n, "no", later(9)),
     "record_error": lambda catalog, pool_id, n: catalog.record_error(pool_id, n, "no"),
 }
 
@@ -855,19 +856,65 @@ def test_the_last_error_is_kept_until_the_pool_is_ready(catalog: Catalog) -> Non
 
 
 @pytest.mark.parametrize("recorded", [None, "429 from the source"])
-def test_a_failed_generation_says_why_and_when_to_try_again(
+def test_a_generation_that_is_given_up_says_why_and_when_to_try_again(
     catalog: Catalog, recorded: str | None
 ) -> None:
     begin(catalog, [1, 2])
     record(catalog, [1])
     if recorded:
         catalog.record_error(POOL, 1, recorded)
-    pool = known(catalog.fail(POOL, 1, "delivered 5 times", later(5)))
+    pool = known(catalog.give_up(POOL, 1, "delivered 5 times", later(5)))
     assert pool.current.state is PoolState.FAILED
     assert pool.current.reason == (recorded or "delivered 5 times")
     assert pool.current.retry_at == later(35)
     assert pool.current.lease_until is None
     assert (pool.current.images, pool.current.embedded) == (2, 1)
+
+
+def test_what_no_attempt_can_help_says_so_whatever_attempts_met(catalog: Catalog) -> None:
+    begin(catalog, [1])
+    catalog.record_error(POOL, 1, "the source was slow")
+    assert known(catalog.fail(POOL, 1, "the key is wrong", NOW)).current.reason == (
+        "the key is wrong"
+    )
+
+
+WELL: dict[str, Callable[[Catalog], Pool | None]] = {
+    "a batch": lambda catalog: record(catalog, [1]),
+    "a rejection": lambda catalog: record(catalog, [], [1]),
+    "all is stored": lambda catalog: catalog.finish_fetch(POOL, 1, NOW),
+}
+
+
+@pytest.mark.parametrize("step", WELL.values(), ids=WELL)
+def test_an_error_is_over_when_the_work_goes_on(
+    catalog: Catalog, step: Callable[[Catalog], Pool | None]
+) -> None:
+    begin(catalog, [1, 2])
+    catalog.record_error(POOL, 1, "slow")
+    assert known(catalog.renew_lease(POOL, 1, NOW)).current.reason == "slow"
+    pool = known(step(catalog))
+    assert (pool.current.state.in_progress, pool.current.reason) == (True, None)
+    assert known(catalog.give_up(POOL, 1, "delivered 5 times", NOW)).current.reason == (
+        "delivered 5 times"
+    )
+
+
+def test_the_source_is_well_again_once_it_has_answered(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.record_error(POOL, 1, "the source is down")
+    pool = known(catalog.record_listing(POOL, 1, listing([1]), NOW))
+    assert pool.current.reason is None
+
+
+@pytest.mark.parametrize("end", ["fail", "give_up"])
+def test_a_long_reason_of_a_generation_is_cut(catalog: Catalog, end: str) -> None:
+    begin(catalog, [1])
+    catalog.record_error(POOL, 1, "x" * 1000)
+    reason = known(catalog.pool(POOL)).current.reason
+    assert reason == "x" * MAX_REJECTION_CHARACTERS
+    failed = known(getattr(catalog, end)(POOL, 1, "x" * 1000, NOW))
+    assert failed.current.reason == "x" * MAX_REJECTION_CHARACTERS
 
 
 def test_a_pool_whose_refresh_fails_still_answers_from_the_one_before(catalog: Catalog) -> None:
