@@ -111,9 +111,6 @@ class Pools(Protocol):
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
 
-    def close(self) -> None:
-        """Close what is open."""
-
 
 @dataclass(frozen=True)
 class Nearest:
@@ -186,7 +183,7 @@ class Library(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close what is open, and the database that it shares with the pools."""
 
 
 @dataclass(frozen=True)

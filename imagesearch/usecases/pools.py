@@ -28,7 +28,8 @@ class Catalog:
     then returns None.
 
     Attributes:
-        pools, library: of one database; what the ports say of nearest images is in `library`.
+        pools, library: of one database, which the library closes; what the ports say of nearest
+            images is in `library`.
     """
 
     pools: Pools
@@ -207,7 +208,6 @@ class Catalog:
     def close(self) -> None:
         """Close what is open; every later call raises Unavailable."""
         self.library.close()
-        self.pools.close()
 
     def _advance(
         self,

@@ -80,7 +80,8 @@ class Search:
             answered to anyone.
         patience_seconds: how long a search that has something to show waits for its pool's next
             work to be begun, before it answers from what is there. Not 0, as an instance may
-            get no CPU between two requests.
+            get no CPU between two requests. Tests alone set it: what a busy machine does within
+            a second is chance.
     """
 
     catalog: Catalog

@@ -32,7 +32,8 @@ class EmbeddedServices:
     The three processes of the cloud edition in one, over adapters of one machine.
 
     Args:
-        backoff_seconds: the rest of a nacked message, at first and at most.
+        backoff_seconds: the rest of a nacked message, at first and at most. Tests alone set it:
+            a pool that fails takes minutes of rests.
         on_new_folder: called before a data folder that was removed is used again; what it raises
             keeps it from being used.
 
@@ -113,6 +114,11 @@ class EmbeddedServices:
         else:
             if gone:
                 logger.info("%d files that nobody needs were deleted", gone)
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Begin nothing more; wait *timeout_seconds* at most for the deliveries in hand."""
+        self.fetch.fetch.stop()
+        self.bus.stop(timeout_seconds)
 
     def close(self) -> None:
         """Close what was opened."""

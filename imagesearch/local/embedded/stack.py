@@ -122,8 +122,7 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
         running = Stack(services, gallery, lock)
         services.sweep()
         services.bus.start()
-        stack.callback(services.bus.stop, STOP_SECONDS)
-        stack.callback(services.fetch.fetch.stop)
+        stack.callback(services.stop, STOP_SECONDS)
         running.resume()
         yield running
 
