@@ -105,9 +105,6 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
-    def unfinished(self) -> Sequence[Pool]:
-        """Return the pools whose current generation is in progress, requested first first."""
-
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
 

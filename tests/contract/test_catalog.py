@@ -657,18 +657,6 @@ def test_what_a_new_listing_says_of_an_image_is_shown_at_once(catalog: Catalog) 
     assert [found for found, _ in catalog.library.nearest(embedding(1), 5, MODEL).hits] == [renewed]
 
 
-def test_unfinished_names_the_pools_in_progress_requested_first_first(catalog: Catalog) -> None:
-    keys = [PoolKey.of(word, SourceOptions()) for word in ("a", "b", "c", "d")]
-    for seconds, key in enumerate(reversed(keys)):
-        catalog.request_pool(key, later(seconds))
-    catalog.begin_fetch(keys[0].pool_id, 1, NOW)
-    catalog.fail(keys[1].pool_id, 1, "down", NOW)
-    catalog.record_listing(keys[2].pool_id, 1, Listing(()), NOW)
-    unfinished = catalog.pools.unfinished()
-    assert [pool.keyword for pool in unfinished] == ["d", "a"]
-    assert unfinished[1] == catalog.pool(keys[0].pool_id)
-
-
 def test_reused_images_count_when_they_have_an_embedding_of_that_model(catalog: Catalog) -> None:
     begin(catalog, [1, 2, 3], PoolKey.of("cow", SourceOptions()))
     cow = PoolKey.of("cow", SourceOptions()).pool_id

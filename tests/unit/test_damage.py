@@ -20,7 +20,7 @@ from imagesearch.usecases.cache_slots import POOL
 from imagesearch.usecases.embed import EmbedReport
 from tests.disk import no_space
 from tests.log_lines import Log
-from tests.world import START, World, catalog_at, listed
+from tests.world import START, World, catalog_at, listed, unfinished
 
 DAMAGED_VECTORS = {
     "empty": b"",
@@ -110,7 +110,7 @@ def test_a_damaged_pool_is_fetched_anew_and_costs_no_other(
     world.catalog.close()
     world.catalog = catalog_at(tmp_path / "catalog.sqlite")  # a new start
     world.restart()
-    assert world.catalog.pools.unfinished() == []
+    assert unfinished(tmp_path / "catalog.sqlite") == []
     assert world.ask("cow").complete
     assert world.ask("", scope="catalog").hits
     answer = world.ask("horse")
@@ -246,7 +246,7 @@ def test_a_catalog_whose_folder_is_removed_is_begun_anew(tmp_path: Path) -> None
     catalog = catalog_at(tmp_path / "data" / "catalog.sqlite")
     shutil.rmtree(tmp_path / "data")
     catalog.check()
-    assert catalog.pools.unfinished() == []
+    assert unfinished(tmp_path / "data" / "catalog.sqlite") == []
     shutil.rmtree(tmp_path / "data")
     (tmp_path / "data").touch()
     with pytest.raises(Unavailable, match="the catalog"):

@@ -30,7 +30,7 @@ from imagesearch.adapters.records import (
 )
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.pool_life import Absent, Members, Record
-from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
+from imagesearch.domain.pools import Pool, PoolPolicy
 from imagesearch.ports import Change
 
 _KEEP_SECONDS = 30 * 86_400.0  # how long a stale pool that nobody asks for is kept
@@ -81,19 +81,6 @@ class FirestorePools:
         with translated("Firestore"):
             reference = self._database.generation(pool_id, generation)
             return members_of(pool_id, reference.get(**self._database.limits()).to_dict())
-
-    def unfinished(self) -> list[Pool]:
-        """Return the pools whose current generation is in progress, requested first first."""
-        from google.cloud.firestore_v1.base_query import FieldFilter
-
-        states = [state.value for state in PoolState if state.in_progress]
-        with translated("Firestore"):
-            pools = self._database.client.collection("pools")
-            query = pools.where(filter=FieldFilter("current.state", "in", states))
-            documents = query.get(**self._database.limits())
-        records = [record_of(document.id, _fields(document)) for document in documents]
-        in_progress = [record.pool for record in records if record]
-        return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
 
     def check(self) -> None:
         """Return when Firestore answers, else raise Unavailable; it is asked once, for 2 s."""

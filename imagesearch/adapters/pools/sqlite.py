@@ -66,7 +66,7 @@ class SqlitePools:
         return members_of(pool_id, fields)
 
     def unfinished(self) -> list[Pool]:
-        """Return the pools whose current generation is in progress, for a start to resume."""
+        """Return the pools whose current generation is in progress, requested first first."""
         with self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT pool_id, record FROM records WHERE state NOT IN (?, ?)",
