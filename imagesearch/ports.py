@@ -20,7 +20,7 @@ from imagesearch.domain.images import (
     ListedImage,
     Listing,
 )
-from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, SourceOptions
 from imagesearch.domain.queries import ScoreRequest
 from imagesearch.domain.ranking import References, SearchHit, Thresholds
@@ -80,7 +80,7 @@ class Pools(Protocol):
     def change(
         self,
         pool_id: str,
-        decide: Callable[[Record | None], Record | None],
+        decide: Callable[[Record | Absent], Record | None],
         *,
         marks_of: int | None = None,
     ) -> Change:
@@ -88,8 +88,9 @@ class Pools(Protocol):
         Keep what *decide* makes of the record; of many changes at once each sees the one before.
 
         Args:
-            decide: a pure function of the record, of None where there is none or it is damaged;
-                it may be called again. What it returns replaces the record, unless None.
+            decide: a pure function of the record, or of what is left where there is none or it
+                is damaged; it may be called again. What it returns replaces the record, but for
+                None.
             marks_of: the generation whose marks it needs; without, the record comes without.
 
         Raises:
@@ -104,14 +105,8 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
-    def unfinished(self) -> Sequence[Pool]:
-        """Return the pools whose current generation is in progress, requested first first."""
-
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
-
-    def close(self) -> None:
-        """Close what is open."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +180,7 @@ class Library(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close what is open, and the database that it shares with the pools."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ def create_app(
     Return the ASGI app over *process*.
 
     Args:
-        patience_seconds: how long a push may wait for its turn before it is nacked.
+        patience_seconds: how long a push may wait for its turn before it is nacked. A test alone
+            sets it: it is seven minutes.
     """
     scores, pushes = _Places("scores", MAX_SCORES), _Places("batches", MAX_PUSHES)
     # The work is blocking: scores run in the thread pool, before which no more wait than have a

@@ -9,6 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from imagesearch import telemetry
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
+from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
@@ -173,6 +175,12 @@ class Outbox:
 def catalog_at(path: Path, *, on_new_file: Callable[[], None] = lambda: None) -> Catalog:
     """Return the catalog in the file *path*."""
     return sqlite_catalog(SqliteFile(path, on_new_file=on_new_file), PoolPolicy())
+
+
+def unfinished(path: Path) -> list[Pool]:
+    """Return the pools that the next start on the catalog in the file *path* would resume."""
+    with closing(SqliteFile(path)) as file:
+        return SqlitePools(file).unfinished()
 
 
 class World:

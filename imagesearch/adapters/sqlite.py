@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -76,10 +76,14 @@ class SqliteFile:
     A file that is removed or replaced while it is open is followed: the next call finds what is
     there now, or an empty catalog. *on_new_file* is called before, as copies of what the old one
     held are of no use; it may not call the catalog, and what it raises keeps the old file in use.
+    New pools then count on from *last_number*: messages and copies of what the old file held may
+    outlive it in this process, and must not be taken for those of a new generation.
 
     Attributes:
         path: where it lies.
         identity: tells the file in use from every other; to be read within a transaction.
+        last_number: the largest number of a generation in the files before this one; to be read
+            within a transaction.
 
     Raises:
         Unavailable: the file cannot be opened, is no catalog or is one of an unknown version.
@@ -92,7 +96,9 @@ class SqliteFile:
         self._is_closed = False
         with _translated(path):
             self._connection = self._open()
+            self._largest_number = _largest_number(self._connection)
         self.identity = _identity(path)
+        self.last_number = 0
 
     def close(self) -> None:
         """Close the file; every later call raises Unavailable."""
@@ -111,6 +117,10 @@ class SqliteFile:
         """Hold the connection in a transaction that no other writer can get between."""
         with self._transaction("IMMEDIATE") as connection:
             yield connection
+
+    def note_number(self, number: int) -> None:
+        """Note, within a transaction, that a generation has this *number*."""
+        self._largest_number = max(self._largest_number, number)
 
     def check(self) -> None:
         """Return when the file can be read and written, else raise Unavailable."""
@@ -135,6 +145,9 @@ class SqliteFile:
         logger.warning("the catalog %s is another file than before, or none", self.path)
         self._on_new_file()
         opened = self._open()  # when it cannot be, the old one may come back
+        # As it was noted: what was removed cannot be read any more on every file system.
+        self.last_number = self._largest_number
+        self._largest_number = max(self._largest_number, _largest_number(opened))
         self._connection.close()
         self._connection, self.identity = opened, identity or _identity(self.path)
 
@@ -184,6 +197,16 @@ def _create(connection: Connection, schema: str) -> None:
     for statement in schema.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _largest_number(connection: Connection) -> int:
+    """Return the largest number of a generation that is listed, 0 where none can be read."""
+    with suppress(sqlite3.DatabaseError):  # damage costs who reads it, and not the whole file
+        row = connection.execute(
+            "SELECT max(number) FROM listings WHERE typeof(number) = 'integer'"
+        ).fetchone()
+        return int(row[0] or 0)
+    return 0
 
 
 def _identity(path: Path) -> FileId:

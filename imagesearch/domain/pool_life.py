@@ -19,7 +19,8 @@ from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, Pool
 
 PENDING, EMBEDDED, REJECTED = "per"
 STATES = frozenset((PENDING, EMBEDDED, REJECTED))
-MAX_REJECTION_CHARACTERS = 300  # so that 500 reasons fit beside a listing, whatever keeps them
+# Of any reason, an image's or a generation's: 500 fit beside a listing, whatever keeps them.
+MAX_REJECTION_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,16 @@ class Record:
         marks: None while nothing is listed, where they are damaged, and where a change was to do
             without them; a change that leaves None leaves what is kept.
         listing: to be kept with the marks from now on, unless None.
-        model_revision: of the model that made the pool ready last.
+        model_revision: of the model that the pool's images had embeddings of when it became ready
+            last.
+        embedded_by: of the model that embeds the current generation, None while none has.
     """
 
     pool: Pool
     marks: Marks | None = None
     listing: Listing | None = None
     model_revision: str | None = None
+    embedded_by: str | None = None
 
     def is_open(self, generation: int) -> bool:
         """Return whether *generation* is the current one and in progress."""
@@ -151,12 +155,28 @@ class Record:
         return replace(self, pool=replace(self.pool, current=current))
 
 
+@dataclass(frozen=True)
+class Absent:
+    """
+    No record of a pool, or a damaged one.
+
+    Attributes:
+        last_number: the largest number that a listed generation of the pool may have had.
+    """
+
+    last_number: int = 0
+
+
 def request(
-    record: Record | None, key: PoolKey, now: datetime, policy: PoolPolicy
+    record: Record | Absent, key: PoolKey, now: datetime, policy: PoolPolicy
 ) -> Record | None:
-    """A search wants the pool: create it, or begin what is due of it."""
-    if record is None:
-        first = _requested(1, now, policy)
+    """
+    A search wants the pool: create it, or begin what is due of it.
+
+    No number is used again: messages and cached copies of the generation that had it may be left.
+    """
+    if isinstance(record, Absent):
+        first = _requested(record.last_number + 1, now, policy)
         return Record(Pool(key.pool_id, key.keyword, key.options, first))
     due = record.pool.due_generation(now, policy)
     if due is None:
@@ -181,13 +201,13 @@ def record_listing(record: Record, listing: Listing, now: datetime, policy: Pool
     renewed = renew_lease(record, now, policy)
     if record.marks is None:
         listing = unique(listing)
-        renewed = replace(renewed, listing=listing).marked(Marks.of(listing))
+        renewed = replace(renewed, listing=listing).marked(Marks.of(listing)).having(reason=None)
     return _ready_when_done(renewed, now)
 
 
 def finish_fetch(record: Record, now: datetime, policy: PoolPolicy) -> Record:
     """All that the generation needs is stored."""
-    return _step(record, PoolState.FETCHING, PoolState.EMBEDDING, now, policy)
+    return _step(record, PoolState.FETCHING, PoolState.EMBEDDING, now, policy).having(reason=None)
 
 
 def record_batch(
@@ -202,17 +222,23 @@ def record_batch(
     renewed = renew_lease(record, now, policy)
     if record.marks is None:
         return renewed
-    after = _ready_when_done(renewed.marked(record.marks.done(embedded, rejections)), now)
-    if after.pool.current.state is PoolState.READY and model_revision:
-        return replace(after, model_revision=model_revision)
-    return after
+    marks = record.marks.done(embedded, rejections)
+    if marks != record.marks:  # what an attempt failed for is over
+        renewed = renewed.having(reason=None)
+    by = model_revision or record.embedded_by
+    return _ready_when_done(replace(renewed.marked(marks), embedded_by=by), now)
 
 
 def reopen(
-    record: Record, generation: int, embedded: Collection[str], now: datetime, policy: PoolPolicy
+    record: Record,
+    generation: int,
+    embedded: Collection[str],
+    model_revision: str,
+    now: datetime,
+    policy: PoolPolicy,
 ) -> Record | None:
     """
-    Another model wants its own embeddings, and has those of *embedded*.
+    The model of *model_revision* wants its own embeddings, and has those of *embedded*.
 
     A generation whose listing is damaged is requested anew.
     """
@@ -227,22 +253,28 @@ def reopen(
             return None
         lease = _first_lease(now, policy)
         again = record.marked(marks).having(state=PoolState.EMBEDDING, ready_at=None, **lease)
+        again = replace(again, embedded_by=model_revision)
     return replace(again, pool=replace(again.pool, ready=None))
 
 
 def record_error(record: Record, reason: str) -> Record:
-    """An attempt failed and will be repeated."""
-    return record.having(reason=reason)
+    """An attempt failed and will be repeated; the reason stays until the work goes on."""
+    return record.having(reason=reason[:MAX_REJECTION_CHARACTERS])
 
 
 def fail(record: Record, reason: str, now: datetime, policy: PoolPolicy) -> Record:
-    """The generation is given up; the reason of its last attempt says more than *reason*."""
+    """No attempt can help the generation."""
     return record.having(
         state=PoolState.FAILED,
-        reason=record.pool.current.reason or reason,
+        reason=reason[:MAX_REJECTION_CHARACTERS],
         retry_at=now + timedelta(seconds=policy.retry_seconds),
         lease_until=None,
     )
+
+
+def give_up(record: Record, reason: str, now: datetime, policy: PoolPolicy) -> Record:
+    """No attempt is made any more; the reason of the last one says more than *reason*."""
+    return fail(record, record.pool.current.reason or reason, now, policy)
 
 
 def _ready_when_done(record: Record, now: datetime) -> Record:
@@ -250,7 +282,8 @@ def _ready_when_done(record: Record, now: datetime) -> Record:
     if record.marks is None or PENDING in record.marks.states:
         return record
     ready = record.having(state=PoolState.READY, ready_at=now, lease_until=None, reason=None)
-    return replace(ready, pool=replace(ready.pool, ready=ready.pool.current))
+    pool = replace(ready.pool, ready=ready.pool.current)
+    return replace(ready, pool=pool, model_revision=record.embedded_by)
 
 
 def _step(
@@ -263,7 +296,7 @@ def _step(
 def _begun(record: Record, number: int, now: datetime, policy: PoolPolicy) -> Record:
     """Return *record* with a generation of which nothing is listed yet."""
     pool = replace(record.pool, current=_requested(number, now, policy))
-    return replace(record, pool=pool, marks=None, listing=None)
+    return replace(record, pool=pool, marks=None, listing=None, embedded_by=None)
 
 
 def _requested(number: int, now: datetime, policy: PoolPolicy) -> Generation:

@@ -99,6 +99,8 @@ def handle(
         except MalformedMessage as error:
             _note_malformed(body, error, unit)
             return ACK
+        except Unavailable as error:  # nothing gives it up: the version that reads it may come
+            return _note_later(error, unit)
         status = _do(lambda: _patiently(do, message, envelope, patience), unit)
         if give_up is not None and status in _FAILURES and is_final(envelope):
             status = _end(message, give_up, status, unit)
@@ -129,6 +131,12 @@ def _note_malformed(body: bytes, error: MalformedMessage, unit: telemetry.Work) 
         malformed=next(_malformed),
         excerpt=repr(body[:_EXCERPT_BYTES]),
     )
+
+
+def _note_later(error: Unavailable, unit: telemetry.Work) -> int:
+    unit.level = logging.WARNING
+    unit.note(status=error.status, outcome=error.code, error=str(error))
+    return error.status
 
 
 def _patiently(

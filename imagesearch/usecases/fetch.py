@@ -99,7 +99,8 @@ class Fetch:
         try:
             return self._fetch(job, last_attempt)
         except (SourceRefused, InvalidRequest) as error:  # no retry can help
-            self._note(self._failed(job, str(error)))
+            now = self.clock.now()
+            self._note(self.catalog.fail(job.pool_id, job.generation, str(error), now))
             return FetchReport(outcome="refused by the source")
         except ImageSearchError as error:
             self.catalog.record_error(job.pool_id, job.generation, str(error))
@@ -251,10 +252,6 @@ class Fetch:
     def _reject(self, job: FetchJob, rejections: dict[str, str]) -> None:
         self._note(self.catalog.reject(job.pool_id, job.generation, rejections, self.clock.now()))
 
-    def _failed(self, job: FetchJob, reason: str) -> Pool | None:
-        self.catalog.record_error(job.pool_id, job.generation, reason)
-        return self.catalog.fail(job.pool_id, job.generation, reason, self.clock.now())
-
     def _note(self, pool: Pool | None) -> None:
         if pool is not None:
             self.cache.put(STATE, pool.pool_id, pool)
@@ -295,6 +292,6 @@ class GiveUp:
         Raises:
             Unavailable: deliver the dead letter again later.
         """
-        pool = self.catalog.fail(pool_id, generation, reason, self.clock.now())
+        pool = self.catalog.give_up(pool_id, generation, reason, self.clock.now())
         if pool is not None:
             self.cache.put(STATE, pool.pool_id, pool)

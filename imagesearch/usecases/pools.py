@@ -12,7 +12,7 @@ from datetime import datetime
 from imagesearch.domain import pool_life
 from imagesearch.domain.errors import Bug
 from imagesearch.domain.images import Embedding, Listing, PackedPool
-from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolKey, PoolPolicy, PoolRequest, PoolState
 from imagesearch.ports import Library, Pools
 
@@ -28,7 +28,8 @@ class Catalog:
     then returns None.
 
     Attributes:
-        pools, library: of one database; what the ports say of nearest images is in `library`.
+        pools, library: of one database, which the library closes; what the ports say of nearest
+            images is in `library`.
     """
 
     pools: Pools
@@ -46,7 +47,7 @@ class Catalog:
         policy's `lease_seconds`, and `queue_seconds` whenever a later step renews it.
         """
 
-        def decide(record: Record | None) -> Record | None:
+        def decide(record: Record | Absent) -> Record | None:
             return pool_life.request(record, key, now, self.policy)
 
         change = self.pools.change(key.pool_id, decide)
@@ -173,25 +174,31 @@ class Catalog:
         if members and len(embedded) == len(ids):
             return None
 
-        def decide(record: Record | None) -> Record | None:
-            if record is None:
+        def decide(record: Record | Absent) -> Record | None:
+            if isinstance(record, Absent):
                 return None
-            return pool_life.reopen(record, generation, embedded, now, self.policy)
+            return pool_life.reopen(record, generation, embedded, model_revision, now, self.policy)
 
         return self.pools.change(pool_id, decide, marks_of=generation).after
 
     def record_error(self, pool_id: str, generation: int, reason: str) -> None:
-        """Keep *reason* as why the last attempt on a generation in progress failed."""
+        """Keep *reason*, until the work goes on, as why an attempt on a generation failed."""
         self._advance(pool_id, generation, lambda record: pool_life.record_error(record, reason))
 
     def fail(self, pool_id: str, generation: int, reason: str, now: datetime) -> Pool | None:
         """
         Mark a generation in progress failed until the policy's retry time.
 
-        A reason already recorded by `record_error` is kept in place of *reason*.
+        Its reason is *reason*, whatever attempts before met.
         """
         return self._advance(
             pool_id, generation, lambda record: pool_life.fail(record, reason, now, self.policy)
+        )
+
+    def give_up(self, pool_id: str, generation: int, reason: str, now: datetime) -> Pool | None:
+        """Fail it as `fail` does, for what `record_error` kept, or for *reason* without."""
+        return self._advance(
+            pool_id, generation, lambda record: pool_life.give_up(record, reason, now, self.policy)
         )
 
     def check(self) -> None:
@@ -201,7 +208,6 @@ class Catalog:
     def close(self) -> None:
         """Close what is open; every later call raises Unavailable."""
         self.library.close()
-        self.pools.close()
 
     def _advance(
         self,
@@ -213,8 +219,10 @@ class Catalog:
     ) -> Pool | None:
         """Do *step* when the generation is the current one and in progress."""
 
-        def decide(record: Record | None) -> Record | None:
-            return step(record) if record and record.is_open(generation) else None
+        def decide(record: Record | Absent) -> Record | None:
+            if isinstance(record, Absent) or not record.is_open(generation):
+                return None
+            return step(record)
 
         marks_of = generation if with_marks else None
         return self.pools.change(pool_id, decide, marks_of=marks_of).after

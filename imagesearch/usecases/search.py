@@ -80,7 +80,8 @@ class Search:
             answered to anyone.
         patience_seconds: how long a search that has something to show waits for its pool's next
             work to be begun, before it answers from what is there. Not 0, as an instance may
-            get no CPU between two requests.
+            get no CPU between two requests. Tests alone set it: what a busy machine does within
+            a second is chance.
     """
 
     catalog: Catalog
@@ -118,8 +119,7 @@ class Search:
         deadline = self.clock.monotonic() + request.wait_seconds
         key = PoolKey.of(request.keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        pool = self._await(self._request_pool(key, client), deadline)
-        reply = self._score(request, pool)
+        pool, reply = self._first_reply(request, key, client, deadline)
         if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
             pool = self._await(again, deadline)
             reply = self._score(request, pool)
@@ -254,6 +254,18 @@ class Search:
             else:
                 pool, looked_at = self.pool(pool.pool_id), self.clock.monotonic()
         return pool
+
+    def _first_reply(
+        self, request: SearchRequest, key: PoolKey, client: str | None, deadline: float
+    ) -> tuple[Pool, ScoreReply | None]:
+        """Return the pool of *key* and what the scorer says of it."""
+        pool = self._await(self._request_pool(key, client), deadline)
+        try:
+            return pool, self._score(request, pool)
+        except NotFound:  # it was noted, and the catalog that had it is gone
+            self.cache.drop(STATE, [pool.pool_id])
+        pool = self._await(self._request_pool(key, client), deadline)
+        return pool, self._score(request, pool)
 
     @stage("score")
     def _score(self, request: SearchRequest, pool: Pool | None) -> ScoreReply | None:

@@ -47,7 +47,7 @@ class PushEnvelope(BaseModel):
             return cls.model_validate_json(body)
 
     def decode(self, kind: type[AnyMessage]) -> AnyMessage:
-        """Return the message inside as a *kind*, or raise MalformedMessage."""
+        """Return the message inside as a *kind*; MalformedMessage, Unavailable: see `messages`."""
         try:
             data = base64.b64decode(self.message.data, validate=True)
         except ValueError as error:  # binascii.Error is one, and what is not ASCII gets another

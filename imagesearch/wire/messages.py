@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.pools import SourceOptions
 from imagesearch.domain.work import MAX_BATCH_IMAGES, EmbedBatch, FetchJob, Message
 from imagesearch.wire.validation import well_formed
 
@@ -43,6 +45,7 @@ class _Bounds(BaseModel):
 
 class _FetchJobBounds(_Bounds):
     keyword: str = Field(min_length=1)
+    options: dict[str, Any]
 
 
 class _BatchImageBounds(BaseModel):
@@ -64,17 +67,38 @@ _BOUNDS_OF: Mapping[type[Message], type[_Bounds]] = {
 
 def encode(message: Message) -> bytes:
     """Return *message* as JSON, for `decode` of this version or of the one before or after."""
-    fields = {"schema_version": _SCHEMA_VERSION, **asdict(message)}
+    body = {"schema_version": _SCHEMA_VERSION, **asdict(message)}
     # The standard library's: it spares who only publishes the building of pydantic's models.
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
-    """Return the message that `encode` made *data* of, or raise MalformedMessage."""
+    """
+    Return the message that `encode` made *data* of.
+
+    A later version's field is ignored, but for an option of a job: without it, other images would
+    be fetched than were asked for.
+
+    Raises:
+        MalformedMessage: it is out of its bounds; the error names the field.
+        Unavailable: it has an option that this version does not know. The version that does is
+            on its way where services are replaced one after the other.
+    """
     with well_formed(kind.__name__):
-        _BOUNDS_OF.get(kind, _Bounds).model_validate_json(data)
+        bounds = _BOUNDS_OF.get(kind, _Bounds).model_validate_json(data)
         reader: TypeAdapter[AnyMessage] = _reader(kind)  # type: ignore[arg-type]  # it is hashable
-        return reader.validate_json(data)
+        message = reader.validate_json(data)
+    if isinstance(bounds, _FetchJobBounds):
+        _check_options(bounds.options)
+    return message
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    names = [each.name for each in fields(SourceOptions)]
+    for word in options:
+        if word not in names:
+            bound = f"options of a FetchJob are {', '.join(names)} in this version"
+            raise Unavailable(f"{bound}, got {word[:64]!r}")
 
 
 @cache

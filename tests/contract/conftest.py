@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -132,6 +133,25 @@ def open_catalog(request: pytest.FixtureRequest) -> OpenCatalog:
     """Open a further client of the one catalog of this test."""
     opening: OpenCatalog = request.getfixturevalue(f"open_{request.param}")
     return opening
+
+
+@pytest.fixture
+def damage_records(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Do to all records of the catalog what no program of ours does; their listings stay."""
+
+    def damage_rows() -> None:
+        path = request.getfixturevalue("tmp_path") / "catalog.sqlite"
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("UPDATE records SET record = '{'")
+
+    def damage_documents() -> None:
+        for document in (
+            request.getfixturevalue("firestore_clients")[0].collection("pools").stream()
+        ):
+            document.reference.update({"current": 5})
+
+    is_sqlite = request.node.callspec.params["open_catalog"] == "sqlite"
+    return damage_rows if is_sqlite else damage_documents
 
 
 @pytest.fixture

@@ -267,6 +267,27 @@ def test_lost_work_keeps_its_generation_however_long_ago_it_was_lost(catalog: Ca
     assert listing_of(catalog) is not None
 
 
+def test_a_pool_whose_record_is_damaged_counts_on_from_its_last_listing(
+    catalog: Catalog, damage_records: Callable[[], None]
+) -> None:
+    """A batch that waits, or a cached copy, of a generation before is of no other one."""
+    make_ready(catalog, [1, 2])
+    for number in range(2, 13):
+        now = later(number * 86_400)
+        catalog.request_pool(KEY, now)
+        catalog.record_listing(POOL, number, listing([1, 2]), now)
+        record(catalog, reused=[1, 2], generation=number, now=now)
+    catalog.request_pool(KEY, later(20 * 86_400))  # the 13th, of which nothing is listed
+    damage_records()
+    assert catalog.pool(POOL) is None
+    assert record(catalog, [1], generation=12) is None
+    again = catalog.request_pool(KEY, later(20 * 86_400))
+    assert again.created
+    assert again.pool.current.number == 13
+    assert not catalog.request_pool(KEY, later(20 * 86_400)).created
+    assert listing_of(catalog, generation=13) is None
+
+
 # lacks
 
 
@@ -293,6 +314,31 @@ def test_what_the_new_model_rejects_is_not_awaited(catalog: Catalog) -> None:
     make_ready(catalog, [1, 2])
     catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
     record(catalog, [1], [2], model_revision=OTHER_MODEL)
+    assert not catalog.library.lacks(OTHER_MODEL)
+
+
+def test_a_last_image_that_is_rejected_leaves_nothing_lacking(catalog: Catalog) -> None:
+    """As when the last download fails for good, of a new model's first generation."""
+    make_ready(catalog, [1, 2])
+    now = later(86_400)
+    catalog.request_pool(KEY, now)
+    catalog.record_listing(POOL, 2, listing([1, 2, 3]), now)
+    record(catalog, [1, 2], generation=2, model_revision=OTHER_MODEL, now=now)
+    ready = known(catalog.reject(POOL, 2, {"pixabay-3": "it is gone"}, now))
+    assert ready.current.state is PoolState.READY
+    assert not catalog.library.lacks(OTHER_MODEL)
+    assert catalog.library.lacks("a third model")
+
+
+def test_a_last_image_that_is_rejected_after_a_reopening_leaves_nothing_lacking(
+    catalog: Catalog,
+) -> None:
+    make_ready(catalog, [1, 2])
+    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
+    record(catalog, [1], model_revision=OTHER_MODEL)
+    assert catalog.library.lacks(OTHER_MODEL)
+    ready = known(catalog.reject(POOL, 1, {"pixabay-2": "it is gone"}, NOW))
+    assert ready.current.state is PoolState.READY
     assert not catalog.library.lacks(OTHER_MODEL)
 
 
@@ -425,6 +471,7 @@ STEPS: dict[str, Callable[[Catalog, str, int], Pool | None]] = {
         catalog, [1], [2], pool_id=pool_id, generation=n, now=later(9)
     ),
     "fail": lambda catalog, pool_id, n: catalog.fail(pool_id, n, "no", later(9)),
+    "give_up": lambda catalog, pool_id, n: catalog.give_up(pool_id, n, "no", later(9)),
     "record_error": lambda catalog, pool_id, n: catalog.record_error(pool_id, n, "no"),
 }
 
@@ -608,18 +655,6 @@ def test_what_a_new_listing_says_of_an_image_is_shown_at_once(catalog: Catalog) 
     assert catalog.packed_pool(POOL, 1, MODEL).images == (image(1),)
     assert catalog.packed_pool(POOL, 2, MODEL).images == (renewed,)
     assert [found for found, _ in catalog.library.nearest(embedding(1), 5, MODEL).hits] == [renewed]
-
-
-def test_unfinished_names_the_pools_in_progress_requested_first_first(catalog: Catalog) -> None:
-    keys = [PoolKey.of(word, SourceOptions()) for word in ("a", "b", "c", "d")]
-    for seconds, key in enumerate(reversed(keys)):
-        catalog.request_pool(key, later(seconds))
-    catalog.begin_fetch(keys[0].pool_id, 1, NOW)
-    catalog.fail(keys[1].pool_id, 1, "down", NOW)
-    catalog.record_listing(keys[2].pool_id, 1, Listing(()), NOW)
-    unfinished = catalog.pools.unfinished()
-    assert [pool.keyword for pool in unfinished] == ["d", "a"]
-    assert unfinished[1] == catalog.pool(keys[0].pool_id)
 
 
 def test_reused_images_count_when_they_have_an_embedding_of_that_model(catalog: Catalog) -> None:
@@ -809,19 +844,65 @@ def test_the_last_error_is_kept_until_the_pool_is_ready(catalog: Catalog) -> Non
 
 
 @pytest.mark.parametrize("recorded", [None, "429 from the source"])
-def test_a_failed_generation_says_why_and_when_to_try_again(
+def test_a_generation_that_is_given_up_says_why_and_when_to_try_again(
     catalog: Catalog, recorded: str | None
 ) -> None:
     begin(catalog, [1, 2])
     record(catalog, [1])
     if recorded:
         catalog.record_error(POOL, 1, recorded)
-    pool = known(catalog.fail(POOL, 1, "delivered 5 times", later(5)))
+    pool = known(catalog.give_up(POOL, 1, "delivered 5 times", later(5)))
     assert pool.current.state is PoolState.FAILED
     assert pool.current.reason == (recorded or "delivered 5 times")
     assert pool.current.retry_at == later(35)
     assert pool.current.lease_until is None
     assert (pool.current.images, pool.current.embedded) == (2, 1)
+
+
+def test_what_no_attempt_can_help_says_so_whatever_attempts_met(catalog: Catalog) -> None:
+    begin(catalog, [1])
+    catalog.record_error(POOL, 1, "the source was slow")
+    assert known(catalog.fail(POOL, 1, "the key is wrong", NOW)).current.reason == (
+        "the key is wrong"
+    )
+
+
+WELL: dict[str, Callable[[Catalog], Pool | None]] = {
+    "a batch": lambda catalog: record(catalog, [1]),
+    "a rejection": lambda catalog: record(catalog, [], [1]),
+    "all is stored": lambda catalog: catalog.finish_fetch(POOL, 1, NOW),
+}
+
+
+@pytest.mark.parametrize("step", WELL.values(), ids=WELL)
+def test_an_error_is_over_when_the_work_goes_on(
+    catalog: Catalog, step: Callable[[Catalog], Pool | None]
+) -> None:
+    begin(catalog, [1, 2])
+    catalog.record_error(POOL, 1, "slow")
+    assert known(catalog.renew_lease(POOL, 1, NOW)).current.reason == "slow"
+    pool = known(step(catalog))
+    assert (pool.current.state.in_progress, pool.current.reason) == (True, None)
+    assert known(catalog.give_up(POOL, 1, "delivered 5 times", NOW)).current.reason == (
+        "delivered 5 times"
+    )
+
+
+def test_the_source_is_well_again_once_it_has_answered(catalog: Catalog) -> None:
+    catalog.request_pool(KEY, NOW)
+    catalog.record_error(POOL, 1, "the source is down")
+    pool = known(catalog.record_listing(POOL, 1, listing([1]), NOW))
+    assert pool.current.reason is None
+
+
+@pytest.mark.parametrize("end", ["fail", "give_up"])
+def test_a_long_reason_of_a_generation_is_cut(catalog: Catalog, end: str) -> None:
+    begin(catalog, [1])
+    catalog.record_error(POOL, 1, "x" * 1000)
+    reason = known(catalog.pool(POOL)).current.reason
+    assert reason == "x" * MAX_REJECTION_CHARACTERS
+    failed = known(getattr(catalog, end)(POOL, 1, "x" * 1000, NOW))
+    assert failed.current.reason == "x" * MAX_REJECTION_CHARACTERS
 
 
 def test_a_pool_whose_refresh_fails_still_answers_from_the_one_before(catalog: Catalog) -> None:

@@ -6,7 +6,12 @@ import time
 
 import numpy as np
 
-from imagesearch.adapters.caches.in_process import SWEEP_AT, InProcessCache, InProcessLimiter
+from imagesearch.adapters.caches.in_process import (
+    MAX_BYTES,
+    SWEEP_AT,
+    InProcessCache,
+    InProcessLimiter,
+)
 from imagesearch.ports import TextEmbedding
 from imagesearch.usecases.cache_slots import BYTES, TEXT
 
@@ -28,29 +33,29 @@ def test_caches_share_nothing() -> None:
 
 
 def test_it_keeps_to_its_bytes_and_what_was_used_last() -> None:
-    cache = InProcessCache(max_bytes=100_000)
+    cache = InProcessCache()
     cache.put(TEXT, OFTEN, TextEmbedding(np.zeros(8, np.float32), truncated=False))
-    for number in range(500):
-        cache.put(BYTES, f"image-{number}", bytes(2_000))
+    for number in range(100):
+        cache.put(BYTES, f"image-{number}", bytes(MAX_BYTES // 40))
         cache.get(TEXT, OFTEN)
-    assert 10 < len(cache) < 50
+    assert 30 < len(cache) <= 40
     assert cache.get(TEXT, OFTEN) is not None
-    assert cache.get_many(BYTES, ["image-0", "image-499"]).keys() == {"image-499"}
+    assert cache.get_many(BYTES, ["image-0", "image-99"]).keys() == {"image-99"}
 
 
 def test_what_is_dropped_makes_room() -> None:
-    cache = InProcessCache(max_bytes=10_000)
-    cache.put(BYTES, "early", bytes(2_000))
-    for number in range(50):
-        cache.put(BYTES, f"image-{number}", bytes(2_000))
+    cache = InProcessCache()
+    cache.put(BYTES, "early", bytes(MAX_BYTES // 4))
+    for number in range(20):
+        cache.put(BYTES, f"image-{number}", bytes(MAX_BYTES // 4))
         cache.drop(BYTES, [f"image-{number}"])
     assert cache.get_many(BYTES, ["early"]).keys() == {"early"}
 
 
 def test_a_value_larger_than_the_cache_is_not_kept_and_the_one_before_is_gone() -> None:
-    cache = InProcessCache(max_bytes=10_000)
+    cache = InProcessCache()
     cache.put(BYTES, "a", b"small")
-    cache.put(BYTES, "a", bytes(20_000))
+    cache.put(BYTES, "a", bytes(MAX_BYTES))
     assert len(cache) == 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
-from tests.world import catalog_at
+from tests.world import catalog_at, unfinished
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())
@@ -115,13 +115,25 @@ def _check_whole(catalog: Catalog, path: Path) -> None:
         assert packed - current.embedded in (0, 31)
         embedded += packed
     assert embedded == stored
-    in_progress = [one.pool_id for one in catalog.pools.unfinished()]
+    in_progress = [one.pool_id for one in unfinished(path)]
     assert all(not _is_ready(catalog, pool_id) for pool_id in in_progress)
 
 
 def _is_ready(catalog: Catalog, pool_id: str) -> bool:
     pool = catalog.pool(pool_id)
     return pool is not None and pool.current.state is PoolState.READY
+
+
+def test_unfinished_names_the_pools_in_progress_requested_first_first(path: Path) -> None:
+    keys = [PoolKey.of(word, SourceOptions()) for word in ("a", "b", "c", "d")]
+    with closing(catalog_at(path)) as catalog:
+        for seconds, key in enumerate(reversed(keys)):
+            catalog.request_pool(key, NOW + timedelta(seconds=seconds))
+        catalog.begin_fetch(keys[0].pool_id, 1, NOW)
+        catalog.fail(keys[1].pool_id, 1, "down", NOW)
+        catalog.record_listing(keys[2].pool_id, 1, Listing(()), NOW)
+        assert [pool.keyword for pool in unfinished(path)] == ["d", "a"]
+        assert unfinished(path)[1] == catalog.pool(keys[0].pool_id)
 
 
 def test_a_file_of_another_schema_version_says_so_and_is_left_alone(path: Path) -> None:
@@ -315,6 +327,42 @@ def test_another_file_in_place_of_the_catalog_has_facts_of_its_own(path: Path) -
             path.unlink()
             catalog.library.put([_of_height(0, height)], {"i-0": vectors[0]}, "m")
             assert len(catalog.library.nearest(query, 9, "m", TALL).hits) == found
+
+
+class VanishingFile(SqliteFile):
+    """A catalog that is removed right before its read of a number; the next one begins anew."""
+
+    reads = 0
+    removed_at = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        self.reads += 1
+        if self.reads == self.removed_at:
+            for name in self.path.parent.iterdir():
+                name.unlink()
+        with super().reading() as connection:
+            yield connection
+
+
+@pytest.mark.parametrize("removed_at", range(1, 7))
+def test_a_catalog_that_vanishes_during_a_search_costs_its_indexes(
+    path: Path, removed_at: int
+) -> None:
+    """And not a look at each of their rows, or a row of the one in its place."""
+    vectors, query = _directions(2000, seed=1), _directions(1, seed=2)[0]
+    file = VanishingFile(path)
+    with closing(SqliteLibrary(file)) as library:
+        images = [_of_height(n, 6) for n in range(2000)]
+        library.put(images, {f"i-{n}": row for n, row in enumerate(vectors)}, "m")
+        assert len(library.nearest(query, 10, "m", TALL).hits) == 10
+        file.reads, file.removed_at = 0, removed_at
+        for _ in range(2):
+            library.nearest(query, 10, "m", TALL)
+        assert file.reads < 20
+        library.put(images[:3], {f"i-{n}": vectors[n] for n in range(3)}, "m")
+        hits = library.nearest(query, 10, "m", TALL).hits
+        assert [image.image_id for image, _ in hits] == _ranked(vectors[:3], query)
 
 
 def _copies(path: Path) -> list[Path]:

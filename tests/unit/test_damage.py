@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.images import Listing
+from imagesearch.domain.pools import PoolKey
 from imagesearch.local.embedded.stack import FolderInUse, FolderLock
+from imagesearch.usecases.cache_slots import POOL
+from imagesearch.usecases.embed import EmbedReport
 from tests.disk import no_space
 from tests.log_lines import Log
-from tests.world import World, catalog_at
+from tests.world import START, World, catalog_at, listed, unfinished
 
 DAMAGED_VECTORS = {
     "empty": b"",
@@ -105,7 +110,7 @@ def test_a_damaged_pool_is_fetched_anew_and_costs_no_other(
     world.catalog.close()
     world.catalog = catalog_at(tmp_path / "catalog.sqlite")  # a new start
     world.restart()
-    assert world.catalog.pools.unfinished() == []
+    assert unfinished(tmp_path / "catalog.sqlite") == []
     assert world.ask("cow").complete
     assert world.ask("", scope="catalog").hits
     answer = world.ask("horse")
@@ -176,8 +181,7 @@ def test_a_damaged_original_is_downloaded_again_for_a_new_model(
 def test_a_catalog_file_that_is_removed_is_begun_anew(world: World, tmp_path: Path) -> None:
     world.ready_pool()
     assert world.ask("", scope="catalog").hits
-    for path in tmp_path.glob("catalog.sqlite*"):
-        path.unlink()
+    remove_catalog(tmp_path)
     world.catalog.check()
     world.restart()
     world.ready_pool("horse", count=3)
@@ -186,11 +190,63 @@ def test_a_catalog_file_that_is_removed_is_begun_anew(world: World, tmp_path: Pa
     assert len(answer.hits) == 3
 
 
+def remove_catalog(folder: Path) -> None:
+    for path in folder.glob("catalog.sqlite*"):
+        path.unlink()
+
+
+def test_a_batch_of_a_catalog_that_is_gone_is_of_no_generation_of_the_next(
+    world: World, tmp_path: Path
+) -> None:
+    """Messages wait in the process, and their images may have gone with the folder."""
+    world.offer("horse", 5)
+    world.ask()
+    world.deliver()
+    late = world.take()
+    remove_catalog(tmp_path)
+    world.cache = InProcessCache()
+    world.assemble()
+    pool = world.ask().pool
+    assert pool is not None
+    assert pool.current.number == late.generation + 1
+    world.deliver()
+    assert world.deliver(late) == EmbedReport("nothing to do")
+    world.deliver_all()
+    assert world.ask().complete
+
+
+def test_a_pool_is_counted_from_one_until_a_catalog_is_gone(world: World, tmp_path: Path) -> None:
+    for keyword in ("horse", "cow"):
+        assert world.ready_pool(keyword).current.number == 1
+    for number in (2, 3):
+        remove_catalog(tmp_path)
+        for keyword in ("horse", "cow"):
+            key = PoolKey.of(keyword, world.options)
+            first = world.catalog.request_pool(key, START).pool
+            assert first.current.number == number
+            world.catalog.record_listing(key.pool_id, number, Listing((listed(1),)), START)
+
+
+def test_a_pool_that_is_noted_and_whose_catalog_is_gone_is_asked_for_anew(
+    world: World, tmp_path: Path
+) -> None:
+    pool = world.ready_pool(count=3)
+    remove_catalog(tmp_path)
+    world.score.forget()
+    world.cache.drop(POOL, [(pool.pool_id, 1, world.encoder.model_revision)])
+    assert not world.ask().complete
+    world.deliver_all()
+    answer = world.ask()
+    assert answer.complete
+    assert answer.hits is not None
+    assert len(answer.hits) == 3
+
+
 def test_a_catalog_whose_folder_is_removed_is_begun_anew(tmp_path: Path) -> None:
     catalog = catalog_at(tmp_path / "data" / "catalog.sqlite")
     shutil.rmtree(tmp_path / "data")
     catalog.check()
-    assert catalog.pools.unfinished() == []
+    assert unfinished(tmp_path / "data" / "catalog.sqlite") == []
     shutil.rmtree(tmp_path / "data")
     (tmp_path / "data").touch()
     with pytest.raises(Unavailable, match="the catalog"):

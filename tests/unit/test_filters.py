@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter, UserDict
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from imagesearch.cli.main import cli
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import FILTERS, chosen, where_of
-from imagesearch.domain.filters.declaration import FACTS, Comparison, holds
+from imagesearch.domain.filters.declaration import FACTS, Comparison, by_name, choice, holds
 from imagesearch.domain.images import Credit, Image
 from imagesearch.domain.queries import ScoreRequest
 from imagesearch.doors.http_api import parse_search
@@ -107,3 +108,33 @@ def test_filters_travel_to_the_scorer_and_one_of_none_is_left_out() -> None:
     assert decode(b'{"query": "x", "top_k": 1}').filters == {}
     with pytest.raises(InvalidRequest, match="filters"):
         decode(b'{"query": "x", "top_k": 1, "filters": {"orientation": 7}}')
+
+
+def test_two_filters_of_one_name_let_nothing_start() -> None:
+    """Of which one would be left out without a word."""
+    first, second = (choice("size", {word: ()}, help="") for word in ("big", "small"))
+    assert by_name([first, first]) == {"size": first}, "imported under two names"
+    with pytest.raises(ValueError, match="two filters are called 'size'"):
+        by_name([first, second])
+
+
+class Asked(UserDict[str, str]):
+    """A query string that notes which parameters it is asked for."""
+
+    def __init__(self, **parameters: str) -> None:
+        super().__init__(parameters)
+        self.names: Counter[str] = Counter()
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]  # as Flask's
+        self.names[name] += 1
+        return self.data.get(name, default)
+
+
+def test_no_filter_has_the_name_of_another_parameter() -> None:
+    """A parameter's text would be read as a filter's, too."""
+    as_search, as_filters = (Asked(t="horse", s_query="a horse") for _ in range(2))
+    parse_search(as_search)
+    chosen(as_filters)
+    others = as_search.names - as_filters.names
+    assert {"t", "s_query", "k", "wait", "scope"} <= others.keys()
+    assert not others.keys() & FILTERS.keys()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagesearch.domain.errors import MalformedMessage
+from imagesearch.domain.errors import MalformedMessage, Unavailable
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
 from imagesearch.wire.messages import DeadLetter, decode, encode
@@ -72,3 +72,19 @@ def test_what_is_out_of_bounds_is_malformed_and_names_its_field(
     with pytest.raises(MalformedMessage, match=rf"^{type(message).__name__}: {field}: ") as error:
         decode(type(message), data)
     assert error.value.field == field
+
+
+def test_an_option_of_a_later_version_is_not_dropped() -> None:
+    """Without it, the job would be another pool's; a later version of the fetcher knows it."""
+    later = json.loads(JSON[JOB])
+    later["options"]["colour_space"] = "grey"
+    data = json.dumps(later).encode()
+    with pytest.raises(Unavailable, match=r"options of a FetchJob are source, .*'colour_space'"):
+        decode(FetchJob, data)
+    assert decode(DeadLetter, data) == DeadLetter(JOB.pool_id, JOB.generation)
+
+
+def test_an_option_that_an_earlier_version_did_not_know_has_its_default() -> None:
+    earlier = json.loads(JSON[JOB])
+    del earlier["options"]["safesearch"]
+    assert decode(FetchJob, json.dumps(earlier).encode()).options == SourceOptions()

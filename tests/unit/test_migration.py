@@ -16,7 +16,7 @@ from imagesearch.domain.images import Credit, Image, ListedImage
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
 from tests.log_lines import Log
-from tests.world import catalog_at
+from tests.world import catalog_at, unfinished
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 HORSE, COW, STAR = (PoolKey.of(word, SourceOptions()) for word in ("horse", "cow", "star"))
@@ -90,7 +90,7 @@ def image(number: int) -> Image:
     return Image(f"i-{number}", f"i-{number}.jpg", "p", 640, 427, credit, ("a",))
 
 
-def test_pools_are_as_they_were(catalog: Catalog) -> None:
+def test_pools_are_as_they_were(catalog: Catalog, path: Path) -> None:
     ready = Generation(1, PoolState.READY, NOW, 3, 1, 2, ready_at=NOW)
     lease_until = NOW + timedelta(hours=1)
     current = Generation(2, PoolState.EMBEDDING, NOW, 3, 1, 1, lease_until=lease_until)
@@ -99,7 +99,7 @@ def test_pools_are_as_they_were(catalog: Catalog) -> None:
     retry_at = NOW + timedelta(minutes=1)
     failed = Generation(1, PoolState.FAILED, NOW, retry_at=retry_at, reason="down")
     assert catalog.pool(COW.pool_id) == Pool(COW.pool_id, "cow", SourceOptions(), failed)
-    assert list(catalog.pools.unfinished()) == [horse]
+    assert unfinished(path) == [horse]
 
 
 def test_listings_are_as_they_were(catalog: Catalog) -> None:

@@ -38,8 +38,8 @@ class Door:
     given_up: list[tuple[str, int, str]] = field(default_factory=list)
     catalog_error: ImageSearchError | None = None
 
-    def push(self, attempt: int | None = 1) -> int:
-        data = base64.b64encode(encode(JOB)).decode()
+    def push(self, attempt: int | None = 1, job: bytes = encode(JOB)) -> int:
+        data = base64.b64encode(job).decode()
         body = json.dumps({"message": {"data": data}, "deliveryAttempt": attempt}).encode()
         patience = push.Patience(monotonic=lambda: self.time, sleep=self.wait)
         return push.handle(body, FetchJob, self.do, give_up=self.give_up, patience=patience)
@@ -124,3 +124,14 @@ def test_what_no_retry_can_help_is_acked_at_any_delivery() -> None:
     door = Door(always(InvalidRequest("k")))
     assert [door.push(attempt) for attempt in (1, 5)] == [204, 204]
     assert door.given_up == []
+
+
+def test_a_job_of_a_later_version_waits_for_that_version(log: Log) -> None:
+    """Services are replaced one after the other: it is neither lost nor given up meanwhile."""
+    job = encode(JOB).replace(b'"source":', b'"colour_space":"grey","source":')
+    door = Door()
+    assert [door.push(attempt, job) for attempt in (1, 5, 14)] == [503] * 3
+    assert (door.done, door.given_up) == (0, [])
+    entry = log.entries("FetchJob")[0]
+    assert (entry["outcome"], entry["status"]) == ("unavailable", 503)
+    assert "colour_space" in entry["error"]

@@ -41,9 +41,9 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class DeadLetter:
+class KeptLetter:
     """
-    A message that was given up.
+    A dead letter as it is kept on disk, for people.
 
     Attributes:
         data: the message itself, JSON.
@@ -60,7 +60,7 @@ class DeadLetter:
     time: datetime
 
 
-_DEAD_LETTER = TypeAdapter(DeadLetter)
+_DEAD_LETTER = TypeAdapter(KeptLetter)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class LocalBus:
             if thread.is_alive():
                 _logger.warning("%s is still at work after %s s", thread.name, timeout_seconds)
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def dead_letters(self) -> list[KeptLetter]:
         """Return all dead letters, those of earlier processes included, oldest first."""
         return self._dead_letters.read()
 
@@ -210,7 +210,7 @@ class LocalBus:
             status,
         )
         self._dead_letters.append(
-            DeadLetter(
+            KeptLetter(
                 published.topic,
                 published.message_id,
                 published.data.decode(),
@@ -316,7 +316,7 @@ class _DeadLetterFile:
         self._path = path
         self._lock = threading.Lock()
 
-    def append(self, letter: DeadLetter) -> None:
+    def append(self, letter: KeptLetter) -> None:
         """Add *letter* durably; a disk that fails is logged, as the letter is in the log too."""
         line = _DEAD_LETTER.dump_json(letter) + b"\n"
         try:
@@ -345,7 +345,7 @@ class _DeadLetterFile:
         shorter.write_bytes(newer.partition(b"\n")[2])
         os.replace(shorter, self._path)
 
-    def read(self) -> list[DeadLetter]:
+    def read(self) -> list[KeptLetter]:
         """Return the letters that can be read."""
         try:
             lines = self._path.read_bytes().splitlines()
@@ -354,7 +354,7 @@ class _DeadLetterFile:
         return [letter for line in lines if (letter := _read_line(line)) is not None]
 
 
-def _read_line(line: bytes) -> DeadLetter | None:
+def _read_line(line: bytes) -> KeptLetter | None:
     try:
         return _DEAD_LETTER.validate_json(line)
     except ValidationError:

@@ -24,16 +24,16 @@ _Entry = tuple[bytes, int]  # packed value, nanoseconds of the monotonic clock a
 
 class InProcessCache:
     """
-    The port `Cache` in this process: the packed values, up to *max_bytes*.
+    The port `Cache` in this process: the packed values, up to *MAX_BYTES*.
 
     For a new value those that are over go first, then the least recently used, as they do in a
     Memorystore that is full.
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: TLRUCache[bytes, _Entry] = TLRUCache(
-            max_bytes, ttu=_over_at, timer=time.monotonic_ns, getsizeof=_size_bytes
+            MAX_BYTES, ttu=_over_at, timer=time.monotonic_ns, getsizeof=_size_bytes
         )
 
     def __len__(self) -> int:

@@ -183,7 +183,8 @@ def connect(
     Return a client of the Redis server at *host* and *port*; it connects when first used.
 
     A connection that broke while it was idle is replaced at once, so that a command is tried
-    twice at most. Nothing is waited for longer than *timeout_seconds*.
+    twice at most. Nothing is waited for longer than *timeout_seconds*, which a
+    benchmark sets, as it loads its server on purpose.
 
     Args:
         auth_string: the password, where the server asks for one.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,10 @@ _NAMED = 10  # images in one line of the log
 _MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
 
 logger = logging.getLogger(__name__)
+
+
+class _OtherFileError(Exception):
+    """The indexes are of a file whose place another one has taken."""
 
 
 class SqliteLibrary:
@@ -109,7 +113,7 @@ class SqliteLibrary:
             )
         try:
             with self._indexes_lock:
-                return self._nearest(query, k, model_revision, where)
+                return self._nearest_indexed(query, k, model_revision, where)
         finally:
             self._searches.release()
 
@@ -130,10 +134,24 @@ class SqliteLibrary:
             self._waiting[key] = row
             return True
 
+    def _nearest_indexed(
+        self, query: Embedding, k: int, model_revision: str, where: Where
+    ) -> Nearest:
+        while True:
+            try:
+                return self._nearest(query, k, model_revision, where)
+            except _OtherFileError:
+                self._forget_indexes()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Hold the connection to the file that the indexes are of, else raise _OtherFileError."""
+        with self._file.reading() as connection:
+            if self._file.identity != self._indexed_file:
+                raise _OtherFileError
+            yield connection
+
     def _nearest(self, query: Embedding, k: int, model_revision: str, where: Where) -> Nearest:
-        if self._indexed_file != self._file.identity:  # another one has taken its place
-            self._forget_indexes()
-            self._indexed_file = self._file.identity
         index = self._indexes.get(model_revision)
         if index is None:
             index = self._indexes[model_revision] = self._opened_index(model_revision)
@@ -146,7 +164,7 @@ class SqliteLibrary:
             # After the index: no row of it lacks its facts.
             among = self._matching(model_revision, where) if where else None
             row_ids = index.candidates(query, k, among)
-            with self._file.reading() as connection:
+            with self._reading() as connection:
                 candidates = _candidates(connection, row_ids, query)
                 best = sorted(candidates, key=lambda row: (-row.cosine, row.image_id))[:k]
                 images = _images(connection, [row.image_id for row in best])
@@ -165,7 +183,7 @@ class SqliteLibrary:
     def _matching(self, model_revision: str, where: Where) -> NDArray[np.bool_]:
         """Return for each row id whether its image is one that *where* leaves."""
         facts = self._facts.setdefault(model_revision, FactColumns(model_revision))
-        facts.bring_up_to_date(self._file.reading)
+        facts.bring_up_to_date(self._reading)
         return facts.matching(where)
 
     def _bring_up_to_date(
@@ -174,7 +192,7 @@ class SqliteLibrary:
         """Take over the rows that are new; the connection is let go of after every few."""
         is_behind = True
         while is_behind:
-            with self._file.reading() as connection:
+            with self._reading() as connection:
                 rows, last_id, is_behind = embeddings_after(
                     connection, model_revision, index.last_id
                 )
@@ -207,7 +225,7 @@ class SqliteLibrary:
     def _is_in_step(self, index: VectorIndex, model_revision: str) -> bool:
         """Compare some of the copies with what the catalog has of them; the rest are new to it."""
         ids = index.sampled_ids()
-        with self._file.reading() as connection:
+        with self._reading() as connection:
             if index.last_id > last_embedding_ever(connection):
                 return False
             rows = _embeddings_of(connection, ids, model_revision)
@@ -229,7 +247,7 @@ class SqliteLibrary:
         return self._indexes[model_revision]
 
     def _model_revisions(self) -> list[str]:
-        with self._file.reading() as connection:
+        with self._reading() as connection:
             return _model_revisions(connection)
 
     def _forget_indexes(self) -> None:
@@ -237,6 +255,7 @@ class SqliteLibrary:
             index.close()
         self._indexes.clear()
         self._facts.clear()
+        self._indexed_file = self._file.identity
 
     def _forget_embeddings(self, row_ids: Collection[int]) -> None:
         """Delete damaged embeddings: the next search on their pool has them made anew."""

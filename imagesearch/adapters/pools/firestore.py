@@ -29,8 +29,8 @@ from imagesearch.adapters.records import (
     record_of,
 )
 from imagesearch.domain.errors import Unavailable
-from imagesearch.domain.pool_life import Members, Record
-from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
+from imagesearch.domain.pool_life import Absent, Members, Record
+from imagesearch.domain.pools import Pool, PoolPolicy
 from imagesearch.ports import Change
 
 _KEEP_SECONDS = 30 * 86_400.0  # how long a stale pool that nobody asks for is kept
@@ -54,7 +54,7 @@ class FirestorePools:
     def change(
         self,
         pool_id: str,
-        decide: Callable[[Record | None], Record | None],
+        decide: Callable[[Record | Absent], Record | None],
         *,
         marks_of: int | None = None,
     ) -> Change:
@@ -68,7 +68,7 @@ class FirestorePools:
                 pool = before.pool if before else None
                 if pool is not None and documents[0].get("change_id") == change_id:
                     return Change(pool, pool)  # committed, though the answer was lost
-                after = decide(before)
+                after = decide(before or Absent(self._last_number(documents[0])))
                 if after is None:
                     return Change(pool, None)
                 if self._commit(documents, before, after, change_id):
@@ -82,27 +82,10 @@ class FirestorePools:
             reference = self._database.generation(pool_id, generation)
             return members_of(pool_id, reference.get(**self._database.limits()).to_dict())
 
-    def unfinished(self) -> list[Pool]:
-        """Return the pools whose current generation is in progress, requested first first."""
-        from google.cloud.firestore_v1.base_query import FieldFilter
-
-        states = [state.value for state in PoolState if state.in_progress]
-        with translated("Firestore"):
-            pools = self._database.client.collection("pools")
-            query = pools.where(filter=FieldFilter("current.state", "in", states))
-            documents = query.get(**self._database.limits())
-        records = [record_of(document.id, _fields(document)) for document in documents]
-        in_progress = [record.pool for record in records if record]
-        return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
-
     def check(self) -> None:
         """Return when Firestore answers, else raise Unavailable; it is asked once, for 2 s."""
         with translated("Firestore"):
             self._database.pool("check").get(["keyword"], retry=None, timeout=_CHECK_SECONDS)
-
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        self._database.close()
 
     def _read(self, pool_id: str, marks_of: int | None) -> list[Any]:
         """Return the pool's document and, when asked for, the generation's."""
@@ -112,6 +95,14 @@ class FirestorePools:
         answers = self._database.client.get_all(references, **self._database.limits())
         documents = {document.reference: document for document in answers}
         return [documents[reference] for reference in references]
+
+    def _last_number(self, document: Any) -> int:
+        """Return the largest number of a listed generation of a pool that may be damaged."""
+        if not document.exists:  # new, or expired: so are the cached copies of its generations
+            return 0
+        generations = document.reference.collection("generations").select(["states"])
+        stored = generations.get(**self._database.limits())
+        return max((int(each.id) for each in stored if "states" in each.to_dict()), default=0)
 
     def _commit(
         self, documents: list[Any], before: Record | None, after: Record, change_id: str

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from imagesearch.adapters.records import Fields, marks_fields, members_of, record_of
 from imagesearch.adapters.sqlite import Connection, SqliteFile
 from imagesearch.adapters.sqlite_rows import Statement, listing_row, record_row
-from imagesearch.domain.pool_life import Members, Record
+from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolState
 from imagesearch.ports import Change
 
@@ -37,26 +37,26 @@ class SqlitePools:
     def change(
         self,
         pool_id: str,
-        decide: Callable[[Record | None], Record | None],
+        decide: Callable[[Record | Absent], Record | None],
         *,
         marks_of: int | None = None,
     ) -> Change:
         """Keep what *decide* makes of the record: see the port."""
         while True:
             with self._file.reading() as connection:
-                rows = _rows(connection, pool_id, marks_of)
+                file, rows = self._file.identity, _rows(connection, pool_id, marks_of)
             before = _record(pool_id, rows)
-            after = decide(before)
+            after = decide(before or Absent(self._last_number(pool_id)))
             pool = before.pool if before else None
             if after is None:
                 return Change(pool, None)
-            if before is None:
-                after = after.having(number=self._unused_number(pool_id))
             statements = list(_statements(before, after))
             with self._file.writing() as connection:
-                if _rows(connection, pool_id, marks_of) == rows:
+                stored = self._file.identity, _rows(connection, pool_id, marks_of)
+                if stored == (file, rows):
                     for statement, values in statements:
                         connection.execute(statement, values)
+                    self._file.note_number(after.pool.current.number)
                     return Change(pool, after.pool)
 
     def members(self, pool_id: str, generation: int) -> Members | None:
@@ -66,7 +66,7 @@ class SqlitePools:
         return members_of(pool_id, fields)
 
     def unfinished(self) -> list[Pool]:
-        """Return the pools whose current generation is in progress, for a start to resume."""
+        """Return the pools whose current generation is in progress, requested first first."""
         with self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT pool_id, record FROM records WHERE state NOT IN (?, ?)",
@@ -80,19 +80,15 @@ class SqlitePools:
         """Return when the file can be read and written, else raise Unavailable."""
         self._file.check()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _unused_number(self, pool_id: str) -> int:
-        """Return a number of a first generation that no cache knows of a pool that is damaged."""
+    def _last_number(self, pool_id: str) -> int:
+        """Return the largest number of a listed generation of the pool, or of a file before."""
         with self._file.reading() as connection:
             (number,) = connection.execute(
-                "SELECT ifnull(max(number), 0) + 1 FROM listings"
+                "SELECT ifnull(max(number), 0) FROM listings"
                 " WHERE pool_id = ? AND typeof(number) = 'integer'",
                 (pool_id,),
             ).fetchone()
-        return int(number)
+            return max(int(number), self._file.last_number)
 
 
 def _rows(connection: Connection, pool_id: str, marks_of: int | None) -> _Rows:

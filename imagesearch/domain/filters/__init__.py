@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.filters.declaration import Filter, Where
+from imagesearch.domain.filters.declaration import Filter, Where, by_name
 from imagesearch.domain.filters.orientation import ORIENTATION as ORIENTATION
 
-FILTERS: dict[str, Filter] = {
-    each.name: each for each in tuple(vars().values()) if isinstance(each, Filter)
-}
+FILTERS = by_name(each for each in tuple(vars().values()) if isinstance(each, Filter))
 """What is imported above, by name."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -68,6 +68,15 @@ class Filter:
     values: str
     help: str
     where: Callable[[str], Where]
+
+
+def by_name(filters: Iterable[Filter]) -> dict[str, Filter]:
+    """Return *filters* by name; ValueError, and no process starts, where two have the same."""
+    named: dict[str, Filter] = {}
+    for each in filters:
+        if named.setdefault(each.name, each) is not each:
+            raise ValueError(f"two filters are called {each.name!r}")
+    return named
 
 
 def choice(name: str, wheres: Mapping[str, Where], help: str) -> Filter:  # noqa: A002 - its field

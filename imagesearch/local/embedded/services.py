@@ -17,7 +17,7 @@ from imagesearch.compose.fetch import fetch_process, source_of
 from imagesearch.compose.inference import inference_process
 from imagesearch.compose.query import QueryProcess, search_of
 from imagesearch.compose.start import require
-from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
@@ -32,7 +32,8 @@ class EmbeddedServices:
     The three processes of the cloud edition in one, over adapters of one machine.
 
     Args:
-        backoff_seconds: the rest of a nacked message, at first and at most.
+        backoff_seconds: the rest of a nacked message, at first and at most. Tests alone set it:
+            a pool that fails takes minutes of rests.
         on_new_folder: called before a data folder that was removed is used again; what it raises
             keeps it from being used.
 
@@ -66,6 +67,7 @@ class EmbeddedServices:
         self._on_new_folder = on_new_folder
         file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=self._forget_copies)
         self.catalog = sqlite_catalog(file, settings.policy)
+        self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
         self._sqlite_originals = SqliteOriginals(file)
         self.originals = Originals(self._sqlite_originals.listed, self.store, self.source)
@@ -113,6 +115,21 @@ class EmbeddedServices:
         else:
             if gone:
                 logger.info("%d files that nobody needs were deleted", gone)
+
+    def resume(self) -> None:
+        """Publish what an ended process left unfinished; its messages went with it."""
+        for pool in self._unfinished():
+            logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
+            try:
+                self.query.search.publish_job(pool)
+            except Overloaded as error:  # their next searches take the others up
+                logger.warning("resuming no more pools: %s", error)
+                return
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Begin nothing more; wait *timeout_seconds* at most for the deliveries in hand."""
+        self.fetch.fetch.stop()
+        self.bus.stop(timeout_seconds)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -29,7 +29,7 @@ from werkzeug.test import Client
 
 from imagesearch.compose.start import hosted_by
 from imagesearch.demo.gallery import KEYWORDS, create_gallery
-from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
+from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.errors import answer_of
@@ -87,16 +87,6 @@ class Stack:
         if self._lock is not None:
             self._lock.announce(url)
 
-    def resume(self) -> None:
-        """Publish what an ended process left unfinished; its messages went with it."""
-        for pool in self.services.catalog.pools.unfinished():
-            logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
-            try:
-                self.services.query.search.publish_job(pool)
-            except Overloaded as error:  # their next searches take the others up
-                logger.warning("resuming no more pools: %s", error)
-                return
-
 
 @contextmanager
 def running_stack(settings: Settings) -> Iterator[Stack]:
@@ -122,9 +112,8 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
         running = Stack(services, gallery, lock)
         services.sweep()
         services.bus.start()
-        stack.callback(services.bus.stop, STOP_SECONDS)
-        stack.callback(services.fetch.fetch.stop)
-        running.resume()
+        stack.callback(services.stop, STOP_SECONDS)
+        services.resume()
         yield running
 
 
