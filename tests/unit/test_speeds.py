@@ -28,11 +28,12 @@ print(once("thing", make))
 """
 
 
-def test_the_files_that_are_named_are_there_and_in_one_group() -> None:
+def test_the_files_that_are_named_are_there_and_in_one_place() -> None:
     files = {path.name for path in TESTS.rglob("test_*.py")}
     grouped = [file for group in conftest.GROUPS.values() for file in group]
-    assert set(grouped) | conftest.SLOW <= files
-    assert len(grouped) == len(set(grouped))
+    named = [*grouped, *conftest.LONG]
+    assert set(named) | conftest.SLOW <= files
+    assert len(named) == len(set(named))
 
 
 def test_a_file_that_is_named_is_in_its_group_and_others_are_one_each() -> None:
