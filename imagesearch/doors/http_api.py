@@ -18,7 +18,6 @@ from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, norm
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, Scope, SearchRequest
 from imagesearch.domain.ranking import SearchHit
-from imagesearch.domain.sentences import keywords_of
 from imagesearch.usecases.search import SearchAnswer
 
 MAX_WAIT_SECONDS = 25.0
@@ -66,6 +65,9 @@ def _keywords(args: Mapping[str, str], scope: Scope) -> tuple[str, ...]:
     if not args.get("s_query", "").strip():
         bound = "t or s_query must be given in scope pool, as keywords are taken from s_query"
         raise InvalidRequest(f"{bound} where t is missing, got neither", field="s_query")
+    # Here, as its lists of words are of no use to who gives a keyword.
+    from imagesearch.domain.sentences import keywords_of
+
     return keywords_of(_text(args, "s_query", MAX_QUERY_CHARACTERS))
 
 

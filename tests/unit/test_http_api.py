@@ -80,7 +80,7 @@ def test_keywords_are_taken_from_the_sentence_where_none_is_given(t: dict[str, s
 
 @pytest.mark.parametrize("blank", [{}, {"t": " "}, {"s_query": ""}, {"t": "", "s_query": " "}])
 def test_without_keyword_and_sentence_both_are_named(blank: dict[str, str]) -> None:
-    with pytest.raises(InvalidRequest, match="t or s_query must be given .* got neither"):
+    with pytest.raises(InvalidRequest, match=r"t or s_query must be given .* got neither"):
         http_api.parse_search(blank)
 
 

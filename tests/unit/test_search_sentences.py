@@ -80,7 +80,7 @@ def test_the_broader_keyword_is_waited_for_within_the_same_wait(world: World) ->
     assert (len(answer.hits or ()), answer.complete) == (30, True)
     assert world.clock.monotonic() == pytest.approx(0.3)
     offer(world, "red moon", range(2))
-    world.clock.during_sleep = [lambda: None] * 5 + [world.deliver_all]
+    world.clock.during_sleep = [*[lambda: None] * 5, world.deliver_all]
     started = world.clock.monotonic()
     answer = world.ask("red moon", broader="moon", wait_seconds=2)
     assert world.clock.monotonic() - started == pytest.approx(2, abs=0.01)
