@@ -1,7 +1,7 @@
 """Keywords out of a sentence: "horses amidst flowers" gives "horse flower", and "horse" beside it.
 
-A sentence is read from left to right: what each word is, by lists of words (`sentence_words.py`),
-its ending and its neighbours; then the things that the words name. No dictionary tells nouns:
+A sentence is read from left to right: what each word is, by lists (`english_words.py`), its ending
+(`english.py`) and its neighbours; then the things that the words name. No dictionary tells nouns:
 whatever is nothing else is one. Only English is read so; any other sentence is its own keyword.
 """
 
@@ -13,26 +13,24 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from imagesearch.domain import sentence_words as lists
+from imagesearch.domain import english_words as lists
+from imagesearch.domain.english import (
+    gerund_of,
+    is_english,
+    is_gerund,
+    is_known,
+    is_past,
+    singular,
+    stem_of,
+    verb_of,
+    words_of,
+)
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 
 _MAX_THINGS = 3  # a source looks for images that have all words: of more it has next to none
-_TOKEN = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|[,;:.!?()]")
 _NUMBER = re.compile(r"\d+(?:s|st|nd|rd|th)?")
-_GERUND = re.compile(r".*[aeiouy].*ing")
-_PAST = re.compile(r".{2,}ed")
 _ADVERB = re.compile(r".{4,}ly")
 _LONGEST_COMPOUND = max(map(len, lists.COMPOUNDS))
-# Letters that hardly any English word has; "é" and "ï" are in too many that English took over.
-_FOREIGN_LETTER = re.compile(r"[äöüßñãõåøæąęłżźćńśčřžšěůőűğışçìòù\u1e00-\u1eff]")
-_OTHER_SCRIPT = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")
-_ENGLISH: Final = (
-    (lists.FUNCTION_WORDS | lists.VERBS | lists.QUALITIES | lists.COMMON_NOUNS)
-    | (lists.MEDIA | lists.PAST_FORMS | lists.ACTIVITIES | lists.NO_GERUNDS | lists.PEOPLE)
-    | (lists.TIMES | lists.IRREGULAR_PLURALS.keys() | lists.NEGATIONS)
-)
-# What is a word of both tells neither.
-_EITHER: Final = lists.EITHER | (_ENGLISH & lists.FOREIGN_WORDS)
 
 
 def keywords_of(sentence: str) -> tuple[str, ...]:
@@ -44,28 +42,13 @@ def keywords_of(sentence: str) -> tuple[str, ...]:
     Args:
         sentence: with something to be seen.
     """
-    if not _is_english(sentence):
+    if not is_english(sentence):
         return (_whole(sentence),)
     narrow, broader = _keywords(_read(_wanted(_tokens(sentence))))
     keywords = [_bounded(words) for words in (narrow, broader)]
     if not keywords[0]:
         return (_whole(sentence),)
     return tuple(dict.fromkeys(filter(None, keywords)))
-
-
-def singular(noun: str) -> str:
-    """Return *noun*, in lower case, in the singular; one that is none stays as it is."""
-    if noun in lists.IRREGULAR_PLURALS:
-        return lists.IRREGULAR_PLURALS[noun]
-    if noun in lists.UNCHANGED or noun.endswith(("ss", "us", "is", "'s")) or len(noun) < 4:
-        return noun
-    if noun.endswith("men"):
-        return f"{noun[:-2]}an"
-    if noun.endswith("ies"):
-        return f"{noun[:-3]}y"
-    if noun.endswith(("xes", "ches", "shes", "sses", "zzes", "oes")):
-        return noun[:-2]
-    return noun.removesuffix("s")
 
 
 class _Kind(Enum):
@@ -122,29 +105,6 @@ class _Reading:
     qualities: list[str] = field(default_factory=list)  # of what the sentence does not name
 
 
-# --- which language it is in ------------------------------------------------------------------
-
-
-def _is_english(sentence: str) -> bool:
-    """Return whether more words of *sentence* are known to be English than to be of others."""
-    if _OTHER_SCRIPT.search(sentence):
-        return False
-    words = [token.text for token in _words(sentence)]
-    telling = [word for word in words if word not in _EITHER]
-    english = sum(_is_known(word) for word in telling)
-    foreign = sum(_is_foreign(word) for word in telling)
-    return english > foreign or (english == foreign > 0 and not _is_foreign(words[0]))
-
-
-def _is_foreign(word: str) -> bool:
-    return word in lists.FOREIGN_WORDS or bool(_FOREIGN_LETTER.search(word))
-
-
-def _is_known(word: str) -> bool:
-    forms = (word, singular(word), _verb(word))
-    return any(form in _ENGLISH for form in forms) or _stem(word) in lists.VERBS
-
-
 def _whole(sentence: str) -> str:
     """Return the beginning of *sentence* that can be a keyword, up to the end of a word."""
     text = normalise_keyword(sentence)
@@ -159,14 +119,9 @@ def _whole(sentence: str) -> str:
 # --- words ------------------------------------------------------------------------------------
 
 
-def _words(sentence: str) -> list[_Token]:
-    text = sentence.replace("’", "'")
-    return [_Token(match.casefold()) for match in _TOKEN.findall(text)]
-
-
 def _tokens(sentence: str) -> list[_Token]:
     """Return words and punctuation of *sentence*, with those that belong together as one token."""
-    cased = _TOKEN.findall(sentence.replace("’", "'"))
+    cased = words_of(sentence)
     names = _names(cased)
     lower = [word.casefold().removesuffix("'s") for word in cased]
     tokens, at = [], 0
@@ -204,7 +159,7 @@ def _names(cased: Sequence[str]) -> dict[int, int]:
     names, at = {}, 0
     while at < len(cased):
         length = next((n for n, is_one in enumerate(capitals[at:]) if not is_one), len(cased) - at)
-        known = all(_is_known(word.casefold()) for word in cased[at : at + length])
+        known = all(is_known(word.casefold()) for word in cased[at : at + length])
         if length > 1 - (at > 0) and not known:
             names[at] = length
         at += max(1, length)
@@ -280,12 +235,12 @@ def _is_silent(tokens: Sequence[_Token], at: int, before: Sequence[_Kind]) -> bo
 def _is_action(tokens: Sequence[_Token], at: int, before: Sequence[_Kind]) -> bool:
     word = tokens[at].text
     after_noun = bool(before) and before[-1] is _Kind.NOUN
-    if _is_gerund(word) or _is_past(word):
+    if is_gerund(word) or is_past(word):
         is_quality = _noun_follows(tokens, at) and not after_noun
         return not is_quality and word not in lists.ACTIVITIES
-    if word in lists.NO_GERUNDS and _stem(word) in lists.VERBS:  # "a boy building a house"
+    if word in lists.NO_GERUNDS and stem_of(word) in lists.VERBS:  # "a boy building a house"
         return after_noun and _next(tokens, at) in lists.DETERMINERS
-    if _verb(word) not in lists.VERBS or not before:
+    if verb_of(word) not in lists.VERBS or not before:
         return False
     if tokens[at - 1].text in lists.BEFORE_A_VERB:
         return True
@@ -300,12 +255,12 @@ def _agrees(tokens: Sequence[_Token], at: int, before: Sequence[_Kind]) -> bool:
     if any(token.text in lists.BEFORE_AN_INFINITIVE for token in tokens[:at]):
         return True
     is_plural = singular(noun) != noun
-    return word != _verb(word) or is_plural
+    return word != verb_of(word) or is_plural
 
 
 def _is_quality(tokens: Sequence[_Token], at: int, before: Sequence[_Kind]) -> bool:
     word = tokens[at].text
-    if _is_gerund(word) or _is_past(word):
+    if is_gerund(word) or is_past(word):
         after_noun = bool(before) and before[-1] is _Kind.NOUN
         return _noun_follows(tokens, at) and not after_noun
     if word in lists.QUALITIES:
@@ -332,51 +287,13 @@ def _noun_follows(tokens: Sequence[_Token], at: int) -> bool:
     return bool(word) and word[0].isalnum() and word not in lists.FUNCTION_WORDS
 
 
-def _is_gerund(word: str) -> bool:
-    return bool(_GERUND.fullmatch(word)) and word not in lists.NO_GERUNDS
-
-
-def _is_past(word: str) -> bool:
-    return word in lists.PAST_FORMS or (
-        bool(_PAST.fullmatch(word)) and word not in lists.NO_PAST_FORMS
-    )
-
-
-def _verb(word: str) -> str:
-    """Return the verb whose form *word* may be: "fly" of "flies"."""
-    if word.endswith("ies"):
-        return f"{word[:-3]}y"
-    if word.endswith(("ches", "shes", "sses", "xes", "oes")):
-        return word[:-2]
-    return word if word.endswith("ss") else word.removesuffix("s")
-
-
-def _stem(gerund: str) -> str:
-    """Return the verb whose gerund this may be, "swim" of "swimming"; "" for what is none."""
-    stem = gerund.removesuffix("ing")
-    if stem == gerund:
-        return ""
-    verbs = (stem, f"{stem}e", stem[:-1])
-    return next((verb for verb in verbs if verb in lists.VERBS), "")
-
-
-def _gerund(word: str) -> str:
-    """Return the form in which images are tagged with what is done: "sleeping" of "sleeps"."""
-    verb = _verb(word)
-    if _is_gerund(word):
-        return word
-    if re.fullmatch(r"[^aeiou]*[aeiou][bgmnpt]", verb):
-        return f"{verb}{verb[-1]}ing"
-    return f"{verb.removesuffix('e')}ing"
-
-
 def _is_faint(tokens: Sequence[_Token], at: int) -> bool:
     """True for what an image shows little of: "to be", what was done, what is only asked for."""
     word = tokens[at].text
-    if _verb(word) in lists.FAINT_VERBS or _stem(word) in lists.FAINT_VERBS or _is_past(word):
+    if verb_of(word) in lists.FAINT_VERBS or stem_of(word) in lists.FAINT_VERBS or is_past(word):
         return True
     asked = any(token.text in lists.BEFORE_AN_INFINITIVE for token in tokens[:at])
-    return asked and word == _verb(word) and not _is_gerund(word)
+    return asked and word == verb_of(word) and not is_gerund(word)
 
 
 # --- what they say together -------------------------------------------------------------------
@@ -412,7 +329,7 @@ class _Reader:
             elif kind is _Kind.STOP:
                 self._stop(at, before)
             elif not _is_faint(self._tokens, at):
-                self.reading.actions.append(_gerund(self._tokens[at].text))
+                self.reading.actions.append(gerund_of(self._tokens[at].text))
 
     def let_go(self) -> None:
         """Leave the qualities at hand to a thing that the sentence does not name."""

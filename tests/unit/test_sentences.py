@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from imagesearch.demo import gallery_query, scenes
+from imagesearch.domain.english import singular
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, normalise_keyword
-from imagesearch.domain.sentences import keywords_of, singular
+from imagesearch.domain.sentences import keywords_of
 
 SENTENCES: dict[str, Any] = json.loads(Path(__file__).with_name("sentences.json").read_text())
 AT_LEAST_RIGHT = 0.9
@@ -87,3 +89,16 @@ def test_plurals_become_singulars(plural: str, expected: str) -> None:
 def test_what_is_not_to_be_seen_is_no_keyword() -> None:
     for sentence in ("a beach without people", "a beach, no people", "not people but a beach"):
         assert keywords_of(sentence) == ("beach",), sentence
+
+
+def test_the_demo_has_images_for_whatever_it_may_be_asked_to_show() -> None:
+    """A keyword that it has 20 images for; of so many kinds of scenes each hundredth will do."""
+    for scene_id in range(0, scenes.SCENE_COUNT, 100):
+        sentence = scenes.scene(scene_id).description
+        keywords = keywords_of(sentence)
+        offers = [
+            len(gallery_query.find(gallery_query.Query.parse({"q": keyword})))
+            for keyword in keywords
+        ]
+        assert offers[0] > 0, (sentence, keywords)
+        assert max(offers) >= 20, (sentence, keywords)

@@ -1,4 +1,4 @@
-"""English words by what they do in a search, for `sentences.py`; lists of our own.
+"""English words by what they do in a search, for `english.py` and `sentences.py`; lists of our own.
 
 A word that is in none of them is taken for a noun. So the lists name what is *not* one, and such
 nouns as tell that a sentence is English at all.
