@@ -351,13 +351,13 @@ class ScoreReply:
     Attributes:
         hits: best first.
         embedded: how many images could be scored: the pool's, whatever the filters leave of
-            them; in scope `catalog` the hits.
+            them, and without those of a pool beside it; in scope `catalog` the hits.
         model_revision: of the embeddings that were scored.
         query_truncated: the query had more tokens than the model reads.
         encode_seconds, score_seconds: of the text encoder, and of all else.
         complete: in scope `catalog`, no stored image awaits the model.
-        matching: how many images of the pool the filters leave; None in scope `catalog`, where
-            nobody counts them.
+        matching: how many images, of the pool and the one beside it, the filters leave; None in
+            scope `catalog`, where nobody counts them.
         exhaustive: in scope `catalog`, no image that matches was left unseen, see `Nearest`.
         matched: whether any image is a fair match; None where the model was never calibrated.
     """

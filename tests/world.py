@@ -246,11 +246,14 @@ class World:
         """Let the source offer images 0..*count* - 1 for *keyword*."""
         self.source.offers[keyword] = Listing(tuple(listed(i) for i in range(count)), rejections)
 
-    def ask(self, keyword: str = "horse", **changes: object) -> SearchAnswer:
+    def ask(
+        self, keyword: str = "horse", *, client: str | None = None, **changes: object
+    ) -> SearchAnswer:
         """Search *keyword* without waiting, unless told otherwise."""
         request = {"query": "twin-3", "top_k": 5, "wait_seconds": 0.0, **changes}
         query = Query.of_text(str(request.pop("query")))
-        return self.search(SearchRequest(keyword, query, **request))  # type: ignore[arg-type]
+        asked = SearchRequest(keyword, query, **request)  # type: ignore[arg-type]
+        return self.search(asked, client=client)
 
     def take(self) -> Message:
         """Take the oldest message out of the outbox."""

@@ -98,7 +98,8 @@ def _search(request: Request, client: str) -> Response:
         pool = http_api.pool_json(answer.pool, now, policy)
         headers = {"Retry-After": "1", "Location": f"/pools/{answer.pool.pool_id}"}
         telemetry.note(outcome="fetching")
-        return _json({"status": "fetching", "pool": pool}, 202, headers)
+        keywords = list(answer.keywords)
+        return _json({"status": "fetching", "keywords": keywords, "pool": pool}, 202, headers)
     telemetry.note(
         outcome="complete" if answer.complete else "partial", hits=len(answer.hits or ())
     )

@@ -96,6 +96,7 @@ class _Found(_Part):
     """What the command line reads of an answer."""
 
     keyword: str
+    keywords: list[str] = Field(default_factory=list)  # an older server has none
     filters: dict[str, str] = Field(default_factory=dict)  # an older server has none
     matching: Count | None = None
     results: list[_Result] = Field(max_length=MAX_TOP_K)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
+    '  imagesearch search "three yellow stars at night"\n'
     '  imagesearch search circle "a red circle on a blue background" -k 3\n'
     '  imagesearch search star "three yellow stars at night" --contact-sheet stars.png\n'
     '  imagesearch search night "a big heart" --json | jq .top_urls\n'
@@ -45,8 +46,13 @@ TURN_SECONDS = 120.0  # how long a search waits for another that has the data fo
 
 @with_filters
 def search(
-    keyword: Annotated[str, typer.Argument(help="Whose images are searched: circle")],
-    query: Annotated[str, typer.Argument(help="What the picture should show: a red circle")],
+    texts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KEYWORD] QUERY",
+            help="What the picture should show; before it, whose images are searched, if else",
+        ),
+    ],
     k: Annotated[str, typer.Option("-k", metavar="NUMBER", help="How many images")] = "10",
     as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON")] = False,
     contact_sheet: Annotated[
@@ -59,11 +65,10 @@ def search(
     *,
     filters: dict[str, str],
 ) -> None:
-    """Search KEYWORD's images for QUERY and print the best."""
+    """Search KEYWORD's images for QUERY, or those for what QUERY names, and print the best."""
     terminal.check_stdout()
     params = {
-        "t": _decoded("KEYWORD", keyword),
-        "s_query": _decoded("QUERY", query),
+        **_texts(texts),
         "k": _decoded("-k", k),
         **{name: _decoded(f"--{name}", text) for name, text in filters.items()},
     }
@@ -74,9 +79,18 @@ def search(
         if as_json:
             terminal.print_json(answer)
         else:
-            _print_table(answer, client.schemes)
+            _print_table(answer, client.schemes, "t" in params)
         if contact_sheet:
             _write_sheet(contact_sheet, answer, client.image)
+
+
+def _texts(texts: list[str]) -> dict[str, str]:
+    """Return keyword and sentence; what stands alone is the sentence."""
+    if len(texts) > 2:
+        bound = "[KEYWORD] QUERY must be one text or two, each in quotes"
+        raise InvalidRequest(f"{bound}, got {len(texts)}", field="QUERY")
+    query = {"s_query": _decoded("QUERY", texts[-1])}
+    return query if len(texts) == 1 else {"t": _decoded("KEYWORD", texts[0]), **query}
 
 
 def _decoded(name: str, text: str) -> str:
@@ -156,7 +170,10 @@ def _stand(pool: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _print_table(answer: dict[str, Any], schemes: tuple[str, ...]) -> None:
+def _print_table(answer: dict[str, Any], schemes: tuple[str, ...], is_keyword_given: bool) -> None:
+    if not is_keyword_given:
+        keywords = " and ".join(repr(keyword) for keyword in answer.get("keywords", ()))
+        err.print(shown(f"Keywords taken from the sentence: {keywords}."))
     if not answer["results"]:
         out.print(shown(_nothing(answer)))
         return
@@ -194,7 +211,9 @@ def _summary(answer: dict[str, Any]) -> Text:
     pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
     source = shown(answer["results"][0]["credit"]["source"])
     images = f"{pool['embedded']} images from {source}"
-    if answer.get("filters"):
+    if len(answer.get("keywords", ())) > 1:  # the pool is one of two
+        images = f"{answer['matching']} images from {source}"
+    elif answer.get("filters"):
         images = f"{answer['matching']} of {images} match and were"
     lines = [f"{images} searched in {seconds * 1000:.0f} ms."]
     if not answer["complete"]:

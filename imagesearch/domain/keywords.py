@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+MAX_KEYWORD_CHARACTERS = 100  # Pixabay's bound on `q`
+
 # What nobody sees: control characters that are no white space, separators of
 # records among them, Unicode's default ignorables but for the joiners below, and the anchors of
 # annotations.

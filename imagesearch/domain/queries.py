@@ -43,7 +43,9 @@ class SearchRequest:
 
     Attributes:
         scope: `pool`, the keyword's images, or `catalog`, everything stored so far.
-        keyword: as typed; empty in scope `catalog`.
+        keyword: as typed, or taken from the sentence; empty in scope `catalog`.
+        broader: taken from the sentence: whose images are searched too where *keyword* has few;
+            empty where there is none.
         wait_seconds: how long the call may wait for a new pool.
         filters: what each of `domain/filters/` was given, by its name; those that were given.
     """
@@ -54,6 +56,7 @@ class SearchRequest:
     wait_seconds: float = 10.0
     scope: Scope = "pool"
     filters: Mapping[str, str] = field(default_factory=dict)
+    broader: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class ScoreRequest:
         top_k: 1 to *MAX_TOP_K*.
         pool_id, generation: of the pool; not needed in scope `catalog`.
         filters: texts by the names of `domain/filters/`.
+        beside: a further pool and its generation, whose images are scored with those of the pool.
     """
 
     query: str
@@ -74,3 +78,4 @@ class ScoreRequest:
     pool_id: str | None = None
     generation: int | None = None
     filters: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[str, int] | None = None

@@ -14,13 +14,12 @@ from urllib.parse import urljoin
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import chosen
-from imagesearch.domain.keywords import is_visible, normalise_keyword
+from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, Scope, SearchRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.usecases.search import SearchAnswer
 
-MAX_KEYWORD_CHARACTERS = 100  # Pixabay's bound on `q`
 MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -28,13 +27,15 @@ _POOL_ID = re.compile(r"[0-9a-f]{32}")
 def parse_search(args: Mapping[str, str]) -> SearchRequest:
     """Return the search that the query string *args* asks for, or raise InvalidRequest."""
     scope = _scope(args)
+    keyword, *broader = _keywords(args, scope)
     return SearchRequest(
-        keyword=_keyword(args, required=scope == "pool"),
+        keyword=keyword,
         query=Query.of_text(_text(args, "s_query", MAX_QUERY_CHARACTERS)),
         top_k=int(_number(args, "k", 1, MAX_TOP_K, default=10, whole=True)),
         wait_seconds=_number(args, "wait", 0, MAX_WAIT_SECONDS, default=10),
         scope=scope,
         filters=chosen(args),
+        broader="".join(broader),
     )
 
 
@@ -55,9 +56,22 @@ def _scope(args: Mapping[str, str]) -> Scope:
     raise InvalidRequest(f"scope must be pool or catalog, got {scope[:64]!r}", field="scope")
 
 
-def _keyword(args: Mapping[str, str], *, required: bool) -> str:
-    if not required and not is_visible(args.get("t", "")):
-        return ""
+def _keywords(args: Mapping[str, str], scope: Scope) -> tuple[str, ...]:
+    """Return the keyword that was given, or in scope `pool` those of the sentence."""
+    if args.get("t", "").strip() and (scope == "pool" or is_visible(args["t"])):
+        return (_keyword(args),)
+    if scope == "catalog":
+        return ("",)
+    if not args.get("s_query", "").strip():
+        bound = "t or s_query must be given in scope pool, as keywords are taken from s_query"
+        raise InvalidRequest(f"{bound} where t is missing, got neither", field="s_query")
+    # Here, as its lists of words are of no use to who gives a keyword.
+    from imagesearch.domain.sentences import keywords_of
+
+    return keywords_of(_text(args, "s_query", MAX_QUERY_CHARACTERS))
+
+
+def _keyword(args: Mapping[str, str]) -> str:
     keyword = _text(args, "t", MAX_KEYWORD_CHARACTERS)
     # "ﷺ" is one character as typed and 18 as normalised, which is what the source is asked.
     length = len(normalise_keyword(keyword))
@@ -122,6 +136,7 @@ def answer_json(
         "top_scores": [round(hit.logit, 3) for hit in hits],
         "results": results,
         "keyword": answer.request.keyword or None,
+        "keywords": list(answer.keywords),
         "query": answer.request.query.text,
         "scope": answer.request.scope,
         "filters": dict(answer.request.filters),

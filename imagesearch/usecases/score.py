@@ -53,6 +53,19 @@ class _Candidates:
         images = tuple(self.images[row] for row in rows)
         return _Candidates(images, self.embeddings[rows], self.hubnesses[rows])
 
+    def joined(self, others: _Candidates) -> _Candidates:
+        """Return these and *others*, each image once."""
+        if not self.images:  # without rows there is no telling how long they are
+            return others
+        image_ids = {image.image_id for image in self.images}
+        rows = [row for row, image in enumerate(others.images) if image.image_id not in image_ids]
+        more = others.those(rows)
+        return _Candidates(
+            (*self.images, *more.images),
+            np.concatenate([self.embeddings, more.embeddings]),
+            np.concatenate([self.hubnesses, more.hubnesses]),
+        )
+
 
 @dataclass(frozen=True)
 class Score:
@@ -126,8 +139,9 @@ class Score:
         if request.pool_id is None or request.generation is None:
             raise InvalidRequest("pool_id and generation are needed in scope pool", field="pool_id")
         pool = self._loaded(request.pool_id, request.generation)
-        rows = [row for row, image in enumerate(pool.images) if holds(where, image)]
-        candidates = pool.those(rows) if where else pool
+        searched = pool.joined(self._loaded(*request.beside)) if request.beside else pool
+        rows = [row for row, image in enumerate(searched.images) if holds(where, image)]
+        candidates = searched.those(rows) if where else searched
         reply = self._ranked(candidates, text, request.top_k, is_whole=True)
         return replace(reply, embedded=len(pool.images), matching=len(candidates.images))
 

@@ -38,6 +38,7 @@ _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted stat
 _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
 _TURNS = 64  # locks that the pools of a process share when they are asked for
+_FEW_IMAGES = 20  # a keyword with fewer is searched together with the broader one
 _MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
 
 _logger = logging.getLogger(__name__)
@@ -50,8 +51,10 @@ class SearchAnswer:
 
     Attributes:
         hits: best first; None while nothing is embedded yet.
-        pool: as it stood when it was scored, None in scope `catalog`.
+        pool: as it stood when it was scored, None in scope `catalog`; of several keywords that of
+            the last one.
         complete: False while images of the pool, or of the catalog, are still to be embedded.
+        keywords: those whose pools were searched, the narrow one first; none in scope `catalog`.
         matching, exhaustive, matched: of the reply that the hits are from.
     """
 
@@ -66,6 +69,7 @@ class SearchAnswer:
     matching: int | None = None
     exhaustive: bool = True
     matched: bool | None = None
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,13 +121,54 @@ class Search:
         if request.scope == "catalog":
             return self._answer(request, None, self._score(request, None), started)
         deadline = self.clock.monotonic() + request.wait_seconds
-        key = PoolKey.of(request.keyword, self.options)
+        pool, reply = self._search_pool(request, request.keyword, deadline, client)
+        if request.broader and _has_few(pool):
+            answer = self._broadened(request, pool, reply, deadline, client, started)
+        else:
+            answer = self._answer(request, pool, reply, started)
+        return answer if answer.keywords else replace(answer, keywords=(request.keyword,))
+
+    def _search_pool(
+        self,
+        request: SearchRequest,
+        keyword: str,
+        deadline: float,
+        client: str | None,
+        beside: Pool | None = None,
+    ) -> tuple[Pool, ScoreReply | None]:
+        """Return the pool of *keyword*, and what was scored of it and of what is *beside* it."""
+        key = PoolKey.of(keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        pool, reply = self._first_reply(request, key, client, deadline)
+        pool, reply = self._first_reply(request, key, client, deadline, beside)
         if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
             pool = self._await(again, deadline)
-            reply = self._score(request, pool)
-        return self._answer(request, pool, reply, started)
+            reply = self._score(request, pool, beside)
+        return pool, reply
+
+    def _broadened(
+        self,
+        request: SearchRequest,
+        narrow: Pool,
+        reply: ScoreReply | None,
+        deadline: float,
+        client: str | None,
+        started: float,
+    ) -> SearchAnswer:
+        """Answer from the broader keyword's pool and from *narrow*, which has few images."""
+        try:
+            broader, both = self._search_pool(request, request.broader, deadline, client, narrow)
+        except ImageSearchError as error:
+            if reply is None:
+                raise
+            # Few images are more than none: the limit of new keywords, say, is for new ones.
+            _logger.warning("a broader keyword is left out: %s", error)
+            return self._answer(request, narrow, reply, started)
+        keywords = (request.keyword, request.broader)
+        if both is not None or reply is None:
+            return replace(self._answer(request, broader, both, started), keywords=keywords)
+        answer = self._answer(request, narrow, reply, started)
+        complete = answer.complete and _is_complete(broader, None)
+        return replace(answer, pool=broader, complete=complete, keywords=keywords)
 
     def pool(self, pool_id: str) -> Pool:
         """Return the pool as it stands; NotFound when there is none."""
@@ -256,19 +301,26 @@ class Search:
         return pool
 
     def _first_reply(
-        self, request: SearchRequest, key: PoolKey, client: str | None, deadline: float
+        self,
+        request: SearchRequest,
+        key: PoolKey,
+        client: str | None,
+        deadline: float,
+        beside: Pool | None,
     ) -> tuple[Pool, ScoreReply | None]:
         """Return the pool of *key* and what the scorer says of it."""
         pool = self._await(self._request_pool(key, client), deadline)
         try:
-            return pool, self._score(request, pool)
+            return pool, self._score(request, pool, beside)
         except NotFound:  # it was noted, and the catalog that had it is gone
             self.cache.drop(STATE, [pool.pool_id])
         pool = self._await(self._request_pool(key, client), deadline)
-        return pool, self._score(request, pool)
+        return pool, self._score(request, pool, beside)
 
     @stage("score")
-    def _score(self, request: SearchRequest, pool: Pool | None) -> ScoreReply | None:
+    def _score(
+        self, request: SearchRequest, pool: Pool | None, beside: Pool | None = None
+    ) -> ScoreReply | None:
         note(generation=pool.answering.number if pool else None)
         if pool is None:
             return self.scorer.score(
@@ -288,6 +340,7 @@ class Search:
                 query=request.query.text,
                 top_k=request.top_k,
                 filters=request.filters,
+                beside=_beside(beside),
             )
         )
 
@@ -300,7 +353,7 @@ class Search:
         if reply is None:
             hits = self._without_embeddings(pool) if pool else ()
             return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
-        if pool and reply.embedded == 0 and not complete:
+        if pool and reply.embedded == 0 and not reply.hits and not complete:
             return SearchAnswer(request, None, pool, complete, total_seconds=total_seconds)
         return SearchAnswer(
             request,
@@ -379,6 +432,19 @@ class _Asides:
 def _is_settled(pool: Pool) -> bool:
     """True when waiting brings nothing: it has a ready generation, or the only one failed."""
     return pool.ready is not None or not pool.current.state.in_progress
+
+
+def _has_few(pool: Pool) -> bool:
+    """True for a keyword of whose images, all of which are there, few can be searched."""
+    generation = pool.answering
+    return generation.state is PoolState.READY and generation.embedded < _FEW_IMAGES
+
+
+def _beside(pool: Pool | None) -> tuple[str, int] | None:
+    """Return what is scored beside another pool; nothing where there is nothing to score."""
+    if pool is None or pool.answering.embedded == 0:
+        return None
+    return pool.pool_id, pool.answering.number
 
 
 def _is_complete(pool: Pool | None, reply: ScoreReply | None) -> bool:

@@ -23,6 +23,7 @@ class _Bounds(BaseModel):
     query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)
     top_k: int = Field(ge=1, le=MAX_TOP_K)
     filters: dict[str, str] = Field(default_factory=dict)
+    beside: tuple[str, int] | None = None
 
 
 def encode(request: ScoreRequest) -> bytes:

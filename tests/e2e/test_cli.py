@@ -57,6 +57,13 @@ def test_json_is_the_apis_answer_and_nothing_else(data_dir: Path) -> None:
     assert all(Path(url.removeprefix("file://")).is_file() for url in answer["top_urls"])
 
 
+def test_one_sentence_is_enough_and_its_keywords_are_said(data_dir: Path) -> None:
+    run = imagesearch("search", "three yellow stars at night", "--data-dir", str(data_dir))
+    assert run.returncode == 0, run.stderr
+    assert "Keywords taken from the sentence: 'yellow star night' and 'star'." in run.stderr
+    assert "demo-" in run.stdout
+
+
 def test_a_filter_is_an_option_and_what_matches_is_said(data_dir: Path) -> None:
     """The demo's pictures are all horizontal."""
     star = ("search", "star", "a yellow star", "-k", "2", "--data-dir", str(data_dir))

@@ -8,13 +8,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from imagesearch.domain.errors import MalformedMessage
-from imagesearch.domain.keywords import normalise_keyword
+from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.domain.ranking import best, relevances
+from imagesearch.domain.sentences import keywords_of
 from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, Message
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import encode
@@ -91,3 +92,19 @@ def test_relevances_are_shares_of_one_that_fall_with_the_cosine(
     shares = relevances(np.array(cosines, np.float32), logit_scale)
     assert shares.sum() == pytest.approx(1.0)
     assert (np.diff(shares[np.argsort(cosines)]) >= 0).all()
+
+
+WORDS = st.sampled_from(
+    "a the of and red horse horses running without 5 Paris , ! ñ und is ﷺ".split()
+)
+
+
+@given(st.one_of(st.text(min_size=1, max_size=500), st.lists(WORDS, min_size=1).map(" ".join)))
+def test_any_sentence_has_keywords_that_a_source_can_be_asked(sentence: str) -> None:
+    assume(is_visible(sentence))
+    keywords = keywords_of(sentence)
+    assert 1 <= len(keywords) == len(set(keywords)) <= 2
+    for keyword in keywords:
+        assert keyword == normalise_keyword(keyword)
+        assert 1 <= len(keyword) <= MAX_KEYWORD_CHARACTERS
+        assert is_visible(keyword)

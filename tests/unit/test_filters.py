@@ -102,6 +102,14 @@ def test_every_filter_is_an_option_of_the_command_line() -> None:
         assert (option.metavar, option.help) == (each.values, each.help)
 
 
+def test_a_pool_beside_another_travels_to_the_scorer() -> None:
+    request = ScoreRequest(query="x", top_k=1, pool_id="a", generation=2, beside=("b", 1))
+    assert decode(encode(request)) == request
+    assert decode(b'{"query": "x", "top_k": 1}').beside is None
+    with pytest.raises(InvalidRequest, match="beside"):
+        decode(b'{"query": "x", "top_k": 1, "beside": ["b"]}')
+
+
 def test_filters_travel_to_the_scorer_and_one_of_none_is_left_out() -> None:
     request = ScoreRequest(query="x", top_k=1, filters={"orientation": "square"})
     assert decode(encode(request)) == request

@@ -127,6 +127,21 @@ def test_a_ready_pool_is_answered_in_the_shape_of_the_design(
     assert set(answer["timings"]) == {"total_seconds", "encode_seconds", "score_seconds"}
 
 
+def test_an_answer_says_the_keywords_that_were_used(query: FlaskClient, world: World) -> None:
+    world.ready_pool("horse", count=5)
+    assert body(query.get("/search", query_string=SEARCH))["keywords"] == ["horse"]
+    sentence = {"s_query": "horses amidst flowers", "wait": "0"}
+    fetching = query.get("/search", query_string=sentence)
+    assert (fetching.status_code, body(fetching)["keywords"]) == (202, ["horse flower"])
+    world.deliver_all()
+    answer = body(query.get("/search", query_string=sentence))
+    assert answer["keywords"] == ["horse flower", "horse"]
+    assert (answer["keyword"], answer["pool"]["keyword"]) == ("horse flower", "horse")
+    assert len(answer["results"]) == 5
+    everything = {"s_query": "horses amidst flowers", "scope": "catalog"}
+    assert body(query.get("/search", query_string=everything))["keywords"] == []
+
+
 @pytest.mark.parametrize("scope", ["pool", "catalog"])
 def test_a_link_that_was_stored_unread_costs_no_answer(
     query: FlaskClient, world: World, scope: str
@@ -203,7 +218,7 @@ def test_the_catalog_scope_says_that_images_await_a_new_model(
 @pytest.mark.parametrize(
     ("params", "field"),
     [
-        ({"s_query": "x"}, "t"),
+        ({"s_query": " "}, "s_query"),
         ({"t": "x"}, "s_query"),
         ({**SEARCH, "t": "\u200b"}, "t"),
         ({**SEARCH, "t": "\ufeff \u2800\u200d"}, "t"),

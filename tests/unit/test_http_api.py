@@ -51,8 +51,7 @@ def test_values_on_the_bounds_are_taken(name: str, value: str) -> None:
         ("wait", "-0.1", "got -0.1"),
         ("wait", "nan", "got nan"),
         ("wait", "inf", "got inf"),
-        ("t", "", "t must have 1 to 100 characters, got 0"),
-        ("t", "   ", "t must have 1 to 100 characters, got 0"),
+        ("t", "\u200b", "t must have a character that can be seen"),
         ("t", "x" * 101, "t must have 1 to 100 characters, got 101"),
         ("t", "ﷺ" * 20, "once normalised, got 3"),
         ("s_query", "", "s_query must have 1 to 500 characters, got 0"),
@@ -69,9 +68,23 @@ def test_a_value_out_of_bounds_names_field_bound_and_value(
     assert caught.value.field == name
 
 
-def test_a_missing_parameter_names_itself() -> None:
-    with pytest.raises(InvalidRequest, match="t must have"):
-        http_api.parse_search({"s_query": "x"})
+@pytest.mark.parametrize("t", [{}, {"t": ""}, {"t": "   "}])
+def test_keywords_are_taken_from_the_sentence_where_none_is_given(t: dict[str, str]) -> None:
+    request = http_api.parse_search({**t, "s_query": "Horses amidst flowers"})
+    assert (request.keyword, request.broader) == ("horse flower", "horse")
+    assert request.query.text == "Horses amidst flowers"
+    request = http_api.parse_search({**t, "s_query": "马在花丛中"})
+    assert (request.keyword, request.broader) == ("马在花丛中", "")
+    assert http_api.parse_search(GOOD).broader == ""
+
+
+@pytest.mark.parametrize("blank", [{}, {"t": " "}, {"s_query": ""}, {"t": "", "s_query": " "}])
+def test_without_keyword_and_sentence_both_are_named(blank: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest, match=r"t or s_query must be given .* got neither"):
+        http_api.parse_search(blank)
+
+
+def test_a_missing_sentence_names_itself() -> None:
     with pytest.raises(InvalidRequest, match="s_query must have"):
         http_api.parse_search({"t": "x"})
 

@@ -223,9 +223,14 @@ def test_options_are_checked_as_the_settings_they_stand_for() -> None:
 
 
 def test_what_cannot_be_read_is_one_line_too() -> None:
-    ended = run("search", "horse")
-    assert failure(ended).upper() == "MISSING ARGUMENT 'QUERY'."
+    ended = run("search")
+    assert failure(ended).upper() == "MISSING ARGUMENT '[KEYWORD] QUERY'."
     assert ended.returncode == 2
+
+
+def test_a_sentence_without_quotes_is_told_to_have_them() -> None:
+    told = failure(run("search", "horses", "amidst", "flowers"))
+    assert told == "[KEYWORD] QUERY must be one text or two, each in quotes, got 3"
 
 
 @pytest.mark.parametrize("path", ["file:///dev/zero", "{server}/none", "{server}/picture"])

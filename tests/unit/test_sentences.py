@@ -1,0 +1,104 @@
+"""Keywords out of sentences, held to `sentences.json`: what a person would ask Pixabay for.
+
+Its first 100 English sentences, and all of other languages, were written before the code. The 120
+later ones were new to it, 60 at a time; then the lists grew by them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagesearch.demo import gallery_query, scenes
+from imagesearch.domain.english import singular
+from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, normalise_keyword
+from imagesearch.domain.sentences import keywords_of
+
+SENTENCES: dict[str, Any] = json.loads(Path(__file__).with_name("sentences.json").read_text())
+AT_LEAST_RIGHT = 0.9
+
+
+def is_right(sentence: str, expected: list[str]) -> bool:
+    """Return whether the keywords are the expected; a source heeds no order of their words."""
+    narrow, *broader = keywords_of(sentence)
+    return set(narrow.split()) == set(expected[0].split()) and broader == expected[1:]
+
+
+@pytest.mark.parametrize(("part", "count"), [("english", 100), ("later", 120)])
+def test_nine_sentences_in_ten_give_the_keywords_of_a_person(part: str, count: int) -> None:
+    entries = SENTENCES[part]
+    wrong = [
+        (entry["sentence"], entry["keywords"], keywords_of(entry["sentence"]))
+        for entry in entries
+        if not is_right(entry["sentence"], entry["keywords"])
+    ]
+    assert len(entries) == count
+    assert len(wrong) <= (1 - AT_LEAST_RIGHT) * count, wrong
+
+
+@pytest.mark.parametrize("sentence", SENTENCES["other"])
+def test_a_sentence_in_another_language_is_its_own_keyword(sentence: str) -> None:
+    [keyword] = keywords_of(sentence)
+    whole = normalise_keyword(sentence)
+    if len(whole) <= MAX_KEYWORD_CHARACTERS:
+        assert keyword == whole
+    else:
+        assert whole.startswith(f"{keyword} "), "it is cut between two words"
+        assert len(keyword) <= MAX_KEYWORD_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("sentence", "keyword"),
+    [
+        ("!!!", "!!!"),
+        ("🐎", "🐎"),
+        ("the", "the"),
+        ("without people", "without people"),
+        ("show me", "show me"),
+        ("x" * 300, "x" * 100),
+        ("馬" * 300, "馬" * 100),
+        ("\u0301\u0301a", "a"),
+    ],
+)
+def test_a_sentence_that_names_nothing_is_its_own_keyword(sentence: str, keyword: str) -> None:
+    assert keywords_of(sentence) == (keyword,)
+
+
+def test_a_keyword_has_as_many_words_as_its_bound_leaves_room_for() -> None:
+    long = "a" + "b" * 70
+    assert keywords_of(f"the {long}s behind the {long}x in Paris") == (f"{long}",)
+
+
+@pytest.mark.parametrize(
+    ("plural", "expected"),
+    [
+        *(("horses", "horse"), ("butterflies", "butterfly"), ("churches", "church")),
+        *(("boxes", "box"), ("potatoes", "potato"), ("shoes", "shoe"), ("firemen", "fireman")),
+        *(("wolves", "wolf"), ("waves", "wave"), ("geese", "goose"), ("cookies", "cookie")),
+        *(("sheep", "sheep"), ("glass", "glass"), ("cactus", "cactus"), ("sunglasses",) * 2),
+    ],
+)
+def test_plurals_become_singulars(plural: str, expected: str) -> None:
+    assert singular(plural) == expected
+    assert singular(expected) == expected
+
+
+def test_what_is_not_to_be_seen_is_no_keyword() -> None:
+    for sentence in ("a beach without people", "a beach, no people", "not people but a beach"):
+        assert keywords_of(sentence) == ("beach",), sentence
+
+
+def test_the_demo_has_images_for_whatever_it_may_be_asked_to_show() -> None:
+    """A keyword that it has 20 images for; of so many kinds of scenes each hundredth will do."""
+    for scene_id in range(0, scenes.SCENE_COUNT, 100):
+        sentence = scenes.scene(scene_id).description
+        keywords = keywords_of(sentence)
+        offers = [
+            len(gallery_query.find(gallery_query.Query.parse({"q": keyword})))
+            for keyword in keywords
+        ]
+        assert offers[0] > 0, (sentence, keywords)
+        assert max(offers) >= 20, (sentence, keywords)
