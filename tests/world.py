@@ -121,6 +121,7 @@ class TwinEncoder:
     logit_scale: float = 100.0
     thresholds: Thresholds | None = None
     images: int = 0
+    pictures: int = 0
     texts: int = 0
 
     @property
@@ -142,6 +143,13 @@ class TwinEncoder:
             else RejectedImage("not an image")
             for data in images
         ]
+
+    def encode_picture(self, data: bytes) -> Embedding:
+        self.pictures += 1
+        [outcome] = TwinEncoder.encode_images(self, [data])
+        if isinstance(outcome, ImageSearchError):
+            raise outcome
+        return outcome
 
     def encode_text(self, text: str) -> TextEmbedding:
         self.texts += 1
