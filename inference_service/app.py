@@ -151,8 +151,8 @@ def create_app(
                 BoundedBodies,
                 most_bytes=MAX_TEXT_BYTES,
                 larger={
-                    EMBED_PATH: Bound(push.MAX_BODY_BYTES),
-                    SCORE_PATH: Bound(scoring.MAX_BYTES, in_hand=InHand(IN_HAND_BYTES)),
+                    ("POST", EMBED_PATH): Bound(push.MAX_BODY_BYTES),
+                    ("POST", SCORE_PATH): Bound(scoring.MAX_BYTES, in_hand=InHand(IN_HAND_BYTES)),
                 },
             ),
             Middleware(_Watch),

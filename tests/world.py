@@ -137,16 +137,16 @@ class TwinEncoder:
 
     def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
         self.images += len(images)
-        return [
-            self._direction(data.removeprefix(_JPEG).removesuffix(_END))
-            if data.startswith(_JPEG)
-            else RejectedImage("not an image")
-            for data in images
-        ]
+        return [self._outcome(data) for data in images]
+
+    def _outcome(self, data: bytes) -> Embedding | ImageSearchError:
+        if not data.startswith(_JPEG):
+            return RejectedImage("not an image")
+        return self._direction(data.removeprefix(_JPEG).removesuffix(_END))
 
     def encode_picture(self, data: bytes) -> Embedding:
         self.pictures += 1
-        [outcome] = TwinEncoder.encode_images(self, [data])
+        outcome = self._outcome(data)
         if isinstance(outcome, ImageSearchError):
             raise outcome
         return outcome

@@ -35,7 +35,9 @@ KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginn
 logger = logging.getLogger(__name__)
 _process = process_of(compose)
 wsgi.guard(
-    most_bytes=MAX_TEXT_BYTES, waiting=WAITING, larger={SEARCH_PATH: search_bound(IN_HAND_BYTES)}
+    most_bytes=MAX_TEXT_BYTES,
+    waiting=WAITING,
+    larger={("POST", SEARCH_PATH): search_bound(IN_HAND_BYTES)},
 )
 
 

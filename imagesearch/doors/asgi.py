@@ -9,13 +9,13 @@ import asyncio
 import ipaddress
 import logging
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from imagesearch.doors import bodies
-from imagesearch.doors.bodies import Bound, Refused
+from imagesearch.doors.bodies import Bound, Larger, Refused
 from imagesearch.doors.errors import BUG_MESSAGE, refusal
 
 # As in Starlette's `types`, which a process without Starlette can do without.
@@ -36,7 +36,7 @@ class BoundedBodies:
 
     Args:
         most_bytes: of a body.
-        larger: what holds for paths whose bodies may be larger.
+        larger: what holds instead for a method and path whose bodies may be larger.
         seconds: for all of a body, however its bytes are spread.
     """
 
@@ -45,7 +45,7 @@ class BoundedBodies:
         app: App,
         *,
         most_bytes: int,
-        larger: Mapping[str, Bound] | None = None,
+        larger: Larger | None = None,
         seconds: float = bodies.BODY_SECONDS,
     ) -> None:
         self._app = app
@@ -58,7 +58,7 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         try:
-            bound = self._larger.get(scope["path"], self._usual)
+            bound = self._larger.get((scope["method"], scope["path"]), self._usual)
             length = _length(scope, bound)
             with bound.holding(length):
                 body = await _body(receive, bound) if length else None

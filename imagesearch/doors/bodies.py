@@ -7,10 +7,11 @@ stand before it are `doors/wsgi.py` and `doors/asgi.py`, and `uvicorn_protocol.p
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeAlias
 
 from imagesearch import telemetry
 from imagesearch.doors.errors import refusal
@@ -126,3 +127,7 @@ class Bound:
     def holding(self, length: int) -> AbstractContextManager[None]:
         """Hold a body of *length* bytes in the block, or raise Refused when there are too many."""
         return self.in_hand.holding(length) if self.in_hand else nullcontext()
+
+
+Larger: TypeAlias = Mapping[tuple[str, str], Bound]
+"""By method and path, what holds instead of the usual."""

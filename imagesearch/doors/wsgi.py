@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from io import BytesIO
@@ -19,7 +19,7 @@ from flask import Flask, Response, current_app, has_app_context
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from imagesearch.doors import bodies
-from imagesearch.doors.bodies import Bound, Refused
+from imagesearch.doors.bodies import Bound, Larger, Refused
 from imagesearch.doors.errors import refusal
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ _PLACE_SECONDS = 0.2  # many times what a body takes that comes with its head
 _READ_BYTES = 65_536
 
 
-def guard(*, most_bytes: int, waiting: int, larger: Mapping[str, Bound] | None = None) -> None:
+def guard(*, most_bytes: int, waiting: int, larger: Larger | None = None) -> None:
     """
     Set up the door of the function that is being loaded: called by its module, at its top level.
 
     Args:
         most_bytes: of a body.
         waiting: threads that may wait for a body at a time.
-        larger: what holds for paths whose bodies may be larger.
+        larger: what holds instead for a method and path whose bodies may be larger.
     """
     if not has_app_context():  # imported by something else than functions-framework
         return
@@ -60,7 +60,7 @@ class BoundedBodies:
         most_bytes: of a body.
         waiting: threads that may wait for a body at a time; one more body is refused, so that
             bodies that never come leave threads for what needs none.
-        larger: what holds for paths whose bodies may be larger.
+        larger: what holds instead for a method and path whose bodies may be larger.
         seconds: for all of a body, however its bytes are spread.
     """
 
@@ -70,7 +70,7 @@ class BoundedBodies:
         *,
         most_bytes: int,
         waiting: int,
-        larger: Mapping[str, Bound] | None = None,
+        larger: Larger | None = None,
         seconds: float = bodies.BODY_SECONDS,
     ) -> None:
         self._app = app
@@ -81,7 +81,8 @@ class BoundedBodies:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         try:
-            bound = self._larger.get(environ["PATH_INFO"], self._usual)
+            asked = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+            bound = self._larger.get(asked, self._usual)
             length = _length(environ, bound)
             with bound.holding(length):
                 body = self._body(environ, length, bound) if length else b""

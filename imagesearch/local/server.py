@@ -49,7 +49,7 @@ def server_config(
         hosts: that are answered besides this machine's own names; None: all are.
         options: of uvicorn.
     """
-    larger = {SEARCH_PATH: search_bound(IN_HAND_BYTES)}
+    larger = {("POST", SEARCH_PATH): search_bound(IN_HAND_BYTES)}
     guarded: Any = BoundedBodies(app, most_bytes=MAX_TEXT_BYTES, larger=larger)
     if hosts is not None:
         guarded = KnownHosts(guarded, hosts)

@@ -156,6 +156,9 @@ class Score:
             is_whole: relevance is the share in all of them, and else in the hits alone: no store
                 returns the whole catalog's scores.
         """
+        thresholds = self.encoder.thresholds if aim.is_text else None
+        if not candidates.images:
+            return self._reply((), aim, None if thresholds is None else False)
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
         # images would not tie.
         cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
@@ -164,7 +167,6 @@ class Score:
         order = _order(candidates.images, scores, depths, wanted)
         rows = order[request.offset :]
         shares = self._shares(cosines, rows, is_whole=is_whole)
-        thresholds = self.encoder.thresholds if aim.is_text else None
         strengths = self.encoder.references.strengths(aim.vector, scores)
         logit_scale = self.encoder.logit_scale
         hits = tuple(
@@ -177,19 +179,12 @@ class Score:
                 strict=True,
             )
         )
-        matched = None
-        if thresholds is not None:
-            matched = bool(order) and bool(strengths[order[0]] >= thresholds.fair)
-        return ScoreReply(
-            hits,
-            len(hits),
-            self.encoder.model_revision,
-            aim.truncated,
-            0.0,
-            0.0,
-            matched=matched,
-            more=len(candidates.images) > wanted,
-        )
+        matched = None if thresholds is None else bool(strengths[order[0]] >= thresholds.fair)
+        return replace(self._reply(hits, aim, matched), more=len(candidates.images) > wanted)
+
+    def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
+        revision = self.encoder.model_revision
+        return ScoreReply(hits, len(hits), revision, aim.truncated, 0.0, 0.0, matched=matched)
 
     def _scores(
         self, candidates: _Candidates, cosines: NDArray[np.float32], aim: Aim

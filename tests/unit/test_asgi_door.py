@@ -79,7 +79,9 @@ class Told:
 
 
 def bounded(app: App) -> BoundedBodies:
-    return BoundedBodies(app, most_bytes=1000, larger={"/large": Bound(2000)}, seconds=SECONDS)
+    return BoundedBodies(
+        app, most_bytes=1000, larger={("POST", "/large"): Bound(2000)}, seconds=SECONDS
+    )
 
 
 @pytest.mark.parametrize(
