@@ -24,7 +24,7 @@ from benchmarks.common import (
 from imagesearch.adapters.caches.memorystore import Memorystore, connect
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import INFERENCE_SERVICE
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.processes import (
     HOST,
@@ -135,7 +135,7 @@ def _put_pool(service: Child, revision: str, embedding_dim: int) -> None:
 
 def ask(service: Child, clients: int, seconds: float, different: int | None) -> Row:
     """Return what a process of *clients* saw of *service* in so many *seconds*."""
-    pattern = ScoreRequest(pool_id=POOL_ID, generation=1, query="QUERY", top_k=10)
+    pattern = ScoreRequest(pool_id=POOL_ID, generation=1, query=Query.of_text("QUERY"), top_k=10)
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.load_clients"],
         cwd=ROOT,

@@ -23,7 +23,7 @@ from imagesearch.compose.inference import InferenceProcess
 from imagesearch.domain.errors import RejectedImage
 from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import ScoreReply, TextEmbedding
@@ -59,6 +59,10 @@ class ReadyEncoder:
     def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
         """Embed nothing: the pools are stored embedded."""
         raise NotImplementedError(f"{len(images)} images came to a benchmark of scoring")
+
+    def encode_picture(self, data: bytes) -> Embedding:
+        """Embed nothing: the queries are texts."""
+        raise NotImplementedError(f"{len(data)} bytes came to a benchmark of scoring")
 
     def check(self) -> None:
         """Answer."""
@@ -132,7 +136,7 @@ async def measured(score: Score, pool_id: str, size: int, top_k: int, rounds: in
     service = create_app(cast(InferenceProcess, SimpleNamespace(score=score)))
 
     def request(query: str) -> ScoreRequest:
-        return ScoreRequest(pool_id=pool_id, generation=1, query=query, top_k=top_k)
+        return ScoreRequest(pool_id=pool_id, generation=1, query=Query.of_text(query), top_k=top_k)
 
     async def use_case(query: str) -> ScoreReply:
         return score.score(request(query))

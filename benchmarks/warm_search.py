@@ -115,10 +115,12 @@ class Ours:
 
     def search(self, pool: Pool, query: str, top_k: int = TOP_K) -> ScoreReply:
         """Score *pool* against *query*."""
-        from imagesearch.domain.queries import MAX_TOP_K, ScoreRequest
+        from imagesearch.domain.queries import MAX_TOP_K, Query, ScoreRequest
 
         top_k = min(top_k, MAX_TOP_K)
-        request = ScoreRequest(pool_id=pool.pool_id, generation=1, query=query, top_k=top_k)
+        request = ScoreRequest(
+            pool_id=pool.pool_id, generation=1, query=Query.of_text(query), top_k=top_k
+        )
         return self._score.score(request)
 
     def close(self) -> None:

@@ -328,6 +328,15 @@ class Encoder(Protocol):
             Overloaded, Unavailable, DeadlineExceeded: come back later; none is done.
         """
 
+    def encode_picture(self, data: bytes) -> Embedding:
+        """
+        Embed the picture of a query, which waits for no batch of images.
+
+        Raises:
+            RejectedImage: it is no still JPEG, PNG or WebP, or none that can be decoded.
+            Overloaded, Unavailable, DeadlineExceeded: come back later.
+        """
+
     def encode_text(self, text: str) -> TextEmbedding:
         """
         Embed one query; tokens past the model's last position are cut.
@@ -360,6 +369,7 @@ class ScoreReply:
             scope `catalog`, where nobody counts them.
         exhaustive: in scope `catalog`, no image that matches was left unseen, see `Nearest`.
         matched: whether any image is a fair match; None where the model was never calibrated.
+        more: there are hits after these.
     """
 
     hits: tuple[SearchHit, ...]
@@ -372,6 +382,7 @@ class ScoreReply:
     matching: int | None = None
     exhaustive: bool = True
     matched: bool | None = None
+    more: bool = False
 
 
 class Scorer(Protocol):

@@ -35,12 +35,13 @@ from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavail
 from imagesearch.domain.work import EmbedBatch
 from imagesearch.doors import push
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies
+from imagesearch.doors.bodies import Bound, InHand
 from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
 from imagesearch.ports import ScoreReply
 from imagesearch.settings import Settings
 from imagesearch.usecases.embed import EmbedReport
+from imagesearch.wire import scoring
 from imagesearch.wire.envelope import PushEnvelope
-from imagesearch.wire.scoring import decode
 from inference_service.callers import Caller, unless_gone, working_for
 
 EMBED_PATH = "/events/embed"
@@ -49,7 +50,9 @@ MAX_PUSHES = (
     128  # in hand: of the 160 requests that Cloud Run sends, the others are left for scores
 )
 PUSHES_AT_WORK = 8  # their images wait for the model, as many as it can do in its time limit
-MAX_SCORE_BYTES = 65_536  # ten times what a query of 500 characters needs, however it is escaped
+SCORE_PATH = "/score"
+MAX_TEXT_BYTES = 65_536  # of what has no picture
+IN_HAND_BYTES = 300_000_000  # of questions with pictures
 _REPLY = TypeAdapter(ScoreReply)
 _Answer = Callable[[Request, Exception], Response]
 logger = logging.getLogger(__name__)
@@ -97,7 +100,7 @@ def create_app(
     at_work = ThreadPoolExecutor(PUSHES_AT_WORK, thread_name_prefix="push")
 
     async def score(request: Request) -> Response:
-        asked = decode(await request.body())
+        asked = scoring.decode(await request.body())
         telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
         with scores.one():
             reply = await run_in_threadpool(process.score.score, asked)
@@ -137,7 +140,7 @@ def create_app(
 
     return Starlette(
         routes=[
-            Route("/score", score, methods=["POST"]),
+            Route(SCORE_PATH, score, methods=["POST"]),
             Route(EMBED_PATH, embed, methods=["POST"]),
             Route("/alive", alive),
             Route("/started", started),
@@ -147,8 +150,11 @@ def create_app(
             Middleware(AlwaysAnswered),
             Middleware(
                 BoundedBodies,
-                most_bytes=MAX_SCORE_BYTES,
-                larger={EMBED_PATH: push.MAX_BODY_BYTES},
+                most_bytes=MAX_TEXT_BYTES,
+                larger={
+                    ("POST", EMBED_PATH): Bound(push.MAX_BODY_BYTES),
+                    ("POST", SCORE_PATH): Bound(scoring.MAX_BYTES, in_hand=InHand(IN_HAND_BYTES)),
+                },
             ),
             Middleware(_Watch),
             Middleware(_Door),

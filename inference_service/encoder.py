@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import PIL.Image
@@ -36,7 +37,9 @@ from inference_service.references import ReferenceCaptions
 TEXT_BATCH = 8  # on a CPU each costs half as much as alone; of 16 no less, and others wait longer
 MAX_WAITING_TEXTS = 64
 MAX_WAITING_IMAGES = 512  # more than the pushes hold that `app.py` has at work
+MAX_WAITING_PICTURES = 16  # of queries, each of up to 10 MB; they are a second of work
 TEXT_LIMIT_SECONDS = 10.0
+PICTURE_LIMIT_SECONDS = 20.0  # for one, with the loading of a full-size vision tower
 IMAGE_LIMIT_SECONDS = 150.0  # of the 180 that a push has left when it has waited for its turn
 LARGE_BYTES = 64_000_000  # of memory to decode an image; one of 640 x 427 pixels takes 2 million
 LARGE_WORK = 200_000_000  # coefficients that a JPEG's scans go over: 0.2 s; of 12 megapixels 180
@@ -50,11 +53,11 @@ class ModelEncoder:
     """
     The port `Encoder` over a model in this process; any number of threads may call it.
 
-    Texts and images have a queue and threads each, so a search never queues behind a batch of
-    images, and on Linux it goes first where they share cores. Images are decoded by threads of
-    their own, before they queue for the model: what is slow to decode keeps it from nothing. Large
-    or slow ones are decoded one at a time, beside the others, so that all take little more memory
-    than the largest alone. The vision tower is loaded by the first images.
+    Texts, images and the pictures of queries have a queue and threads each, so a search never
+    queues behind a batch of images, and on Linux it goes first where they share cores. Images are
+    decoded by threads of their own, before they queue for the model: what is slow to decode keeps
+    it from nothing. Large or slow ones are decoded one at a time, beside the others, so that all
+    take little more memory than the largest alone. The vision tower is loaded by the first image.
     """
 
     def __init__(
@@ -90,6 +93,13 @@ class ModelEncoder:
             )
             for name, threads in (("image", cores()), ("large image", 1))
         )
+        self._pictures = Batcher(
+            "picture", self._embed_pixels, max_batch=1, max_queue=MAX_WAITING_PICTURES
+        )
+        self._picture_decoder = Batcher(
+            "picture", self._decode, max_batch=1, max_queue=MAX_WAITING_PICTURES, threads=cores()
+        )
+        self._decoding_large = threading.Lock()
         self._proving = threading.Lock()
         self._is_proved = False
 
@@ -178,9 +188,29 @@ class ModelEncoder:
                 outcomes[number] = rejection
                 continue
             (large if _is_large(decoding) else small)[number] = decoding
-        outcomes |= zip(small, self._embedded(self._decoders, [*small.values()], ends), strict=True)
+        embedded = self._embedded(self._decoders, self._images, [*small.values()], ends)
+        outcomes |= zip(small, embedded, strict=True)
         outcomes |= zip(large, self._one_by_one([*large.values()], ends), strict=True)
         return [outcomes[number] for number in range(len(images))]
+
+    def encode_picture(
+        self, data: bytes, time_limit_seconds: float = PICTURE_LIMIT_SECONDS
+    ) -> Embedding:
+        """
+        Embed the picture of a query, before all images; one that is large waits for one at most.
+
+        Raises:
+            RejectedImage: as for images, and of an animation, which shows more than one thing.
+            Overloaded, DeadlineExceeded, Unavailable: as in `encode_images`.
+        """
+        ends = time.monotonic() + time_limit_seconds
+        decoding = self._model.plan(data)
+        if decoding.file.is_animated:
+            raise RejectedImage(f"an animated {decoding.file.format}; only still pictures are read")
+        [outcome] = self._embedded(self._picture_decoder, self._pictures, [decoding], ends)
+        if isinstance(outcome, RejectedImage):
+            raise outcome
+        return outcome
 
     def encode_text(
         self, text: str, time_limit_seconds: float = TEXT_LIMIT_SECONDS
@@ -211,8 +241,9 @@ class ModelEncoder:
         try:
             if self._texts.idle_seconds > CHECK_AFTER_SECONDS:
                 self.encode_text("a", time_limit_seconds)
-            if self._images.was_asked and self._images.idle_seconds > CHECK_AFTER_SECONDS:
-                self._encode_probe(time_limit_seconds)
+            for embedder in (self._images, self._pictures):
+                if embedder.was_asked and embedder.idle_seconds > CHECK_AFTER_SECONDS:
+                    self._encode_probe(embedder, time_limit_seconds)
         except (Overloaded, DeadlineExceeded) as error:
             raise Unavailable(f"the model is stuck: {error}") from error
 
@@ -223,11 +254,12 @@ class ModelEncoder:
             Unavailable: one of them fails.
         """
         self.encode_text("a", IMAGE_LIMIT_SECONDS)
-        self._encode_probe(IMAGE_LIMIT_SECONDS)
+        self._encode_probe(self._images, IMAGE_LIMIT_SECONDS)
 
     def close(self) -> None:
         """Fail what waits with Unavailable, and stop the threads."""
-        close(self._texts, self._decoders, self._large_decoder, self._images)
+        decoders = (self._decoders, self._large_decoder, self._picture_decoder)
+        close(self._texts, *decoders, self._images, self._pictures)
 
     def _try_text_or_close(self) -> None:
         try:
@@ -236,9 +268,11 @@ class ModelEncoder:
             self.close()
             raise
 
-    def _encode_probe(self, time_limit_seconds: float) -> None:
+    def _encode_probe(
+        self, embedder: Batcher[Pixels, Embedding | RejectedImage], time_limit_seconds: float
+    ) -> None:
         """Run the model on an image that waits for no other to be decoded."""
-        outcome = self._images.ask([self._model.preprocess(_probe())], time_limit_seconds)[0]
+        outcome = embedder.ask([self._model.preprocess(_probe())], time_limit_seconds)[0]
         if isinstance(outcome, RejectedImage):
             raise Unavailable(f"the model rejects a plain black image: {outcome}")
 
@@ -250,19 +284,23 @@ class ModelEncoder:
         for decoding in decodings:
             if late is None:
                 try:
-                    yield from self._embedded(self._large_decoder, [decoding], ends)
+                    yield from self._embedded(self._large_decoder, self._images, [decoding], ends)
                     continue
                 except (DeadlineExceeded, Overloaded, Unavailable) as error:
                     late = error
             yield late
 
     def _embedded(
-        self, decoder: Batcher[Decoding, Pixels | RejectedImage], some: list[Decoding], ends: float
+        self,
+        decoder: Batcher[Decoding, Pixels | RejectedImage],
+        embedder: Batcher[Pixels, Embedding | RejectedImage],
+        some: list[Decoding],
+        ends: float,
     ) -> list[Embedding | RejectedImage]:
         """Return for each its embedding or why there is none, by *ends* of monotonic time."""
         outcomes = decoder.ask(some, _seconds_until(ends))
         pixels = [one for one in outcomes if not isinstance(one, RejectedImage)]
-        embeddings = iter(self._images.ask(pixels, _seconds_until(ends)))
+        embeddings = iter(embedder.ask(pixels, _seconds_until(ends)))
         return [one if isinstance(one, RejectedImage) else next(embeddings) for one in outcomes]
 
     def _decode(self, decodings: Sequence[Decoding]) -> list[Pixels | RejectedImage]:
@@ -270,7 +308,9 @@ class ModelEncoder:
 
     def _pixels(self, decoding: Decoding) -> Pixels | RejectedImage:
         try:
-            return self._model.framed(decoding)
+            # Of all that is decoded at a time, so that its memory is needed once.
+            with self._decoding_large if _is_large(decoding) else nullcontext():
+                return self._model.framed(decoding)
         except RejectedImage as rejection:
             return rejection
 

@@ -36,7 +36,8 @@ class Towers(Protocol):
 
     Attributes:
         image_batch: how many pictures at once it takes to be fast.
-        image_threads: how many threads that embed pictures it takes to keep the device busy.
+        image_threads: how many threads that embed pictures it takes to keep the device busy; one
+            more, with the picture of a query, waits for none of them.
     """
 
     image_batch: int
@@ -58,7 +59,8 @@ class Model:
     """
     The towers of a checkpoint with its tokenizer and the framing of its images.
 
-    Any thread may call `preprocess`, as many as the towers say `embed_images`, one `embed_texts`.
+    Any thread may call `preprocess`, one more than the towers say `embed_images`, and one
+    `embed_texts`.
 
     Attributes:
         logit_scale: what a cosine is multiplied by to become a logit.

@@ -42,6 +42,7 @@ class PictureFile:
             scan empty; it does some 1,000 million in a second.
         depth: bits of a PNG's sample, otherwise 8.
         is_unended: a JPEG that lacks its end marker; its last scan may lack more.
+        is_animated: it says that more pictures follow.
     """
 
     format: Format
@@ -53,6 +54,7 @@ class PictureFile:
     work: int = 0
     depth: int = 8
     is_unended: bool = False
+    is_animated: bool = False
 
 
 def read(data: bytes) -> PictureFile:
@@ -222,7 +224,15 @@ def _png(data: bytes) -> PictureFile:
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if colour == _PALETTE and b"PLTE" not in seen:
         raise undecodable("the PNG has colours of a palette, and none")
-    return PictureFile("PNG", tuple(kept), len(data), (width, height), orientation, depth=depth)
+    return PictureFile(
+        "PNG",
+        tuple(kept),
+        len(data),
+        (width, height),
+        orientation,
+        depth=depth,
+        is_animated=b"acTL" in seen,
+    )
 
 
 def _is_fitting(kept: list[memoryview], length: int) -> bool:
@@ -271,7 +281,14 @@ def _webp(data: bytes) -> PictureFile:
         kept[b"VP8X"] = head[:8] + bytes([head[8] & _KEPT_FLAGS]) + head[9:]
     parts = [part for chunk in kept.values() for part in (chunk, bytes(len(chunk) % 2))]
     header = b"RIFF" + struct.pack("<I", 4 + sum(map(len, parts))) + b"WEBP"
-    return PictureFile("WEBP", (header, *parts), len(data), _webp_size(kept), orientation)
+    return PictureFile(
+        "WEBP",
+        (header, *parts),
+        len(data),
+        _webp_size(kept),
+        orientation,
+        is_animated=b"ANMF" in kept,
+    )
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

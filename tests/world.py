@@ -123,6 +123,7 @@ class TwinEncoder:
     logit_scale: float = 100.0
     thresholds: Thresholds | None = None
     images: int = 0
+    pictures: int = 0
     texts: int = 0
 
     @property
@@ -138,12 +139,19 @@ class TwinEncoder:
 
     def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
         self.images += len(images)
-        return [
-            self._direction(data.removeprefix(_JPEG).removesuffix(_END))
-            if data.startswith(_JPEG)
-            else RejectedImage("not an image")
-            for data in images
-        ]
+        return [self._outcome(data) for data in images]
+
+    def _outcome(self, data: bytes) -> Embedding | ImageSearchError:
+        if not data.startswith(_JPEG):
+            return RejectedImage("not an image")
+        return self._direction(data.removeprefix(_JPEG).removesuffix(_END))
+
+    def encode_picture(self, data: bytes) -> Embedding:
+        self.pictures += 1
+        outcome = self._outcome(data)
+        if isinstance(outcome, ImageSearchError):
+            raise outcome
+        return outcome
 
     def encode_text(self, text: str) -> TextEmbedding:
         self.texts += 1

@@ -19,13 +19,14 @@ from imagesearch.compose.start import process_of
 from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound
 from imagesearch.doors import http_api, wsgi
 from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
+from imagesearch.doors.search_form import MAX_TEXT_BYTES, SEARCH_PATH, asked_of, search_bound
 from imagesearch.usecases import clients
 from imagesearch.usecases.search import SearchAnswer
 
-MAX_BODY_BYTES = 65_536  # no request of this API has a body; a larger one is not read
+IN_HAND_BYTES = 40_000_000  # of bodies with pictures, of 512 MB: each is copied some times over
 WAITING = 16  # threads that wait for a body, of the 80 of `imagesearch/deployment/services.py`
-METHODS = ("GET", "HEAD", "OPTIONS")
-ALLOW = ", ".join(METHODS)
+READING = ("GET", "HEAD", "OPTIONS")
+METHODS = {SEARCH_PATH: (*READING, "POST")}  # of other paths READING
 # What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
 REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
 ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
@@ -33,7 +34,11 @@ CATALOG_SECONDS = 30  # after which a search of everything may find what a new m
 KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
 logger = logging.getLogger(__name__)
 _process = process_of(compose)
-wsgi.guard(most_bytes=MAX_BODY_BYTES, waiting=WAITING)
+wsgi.guard(
+    most_bytes=MAX_TEXT_BYTES,
+    waiting=WAITING,
+    larger={("POST", SEARCH_PATH): search_bound(IN_HAND_BYTES)},
+)
 
 
 @functions_framework.http
@@ -58,17 +63,19 @@ def _guarded(request: Request) -> Response:
 
 
 def _answer(request: Request) -> Response:
+    methods = METHODS.get(request.path, READING)
+    allow = ", ".join(methods)
     if request.method == "OPTIONS":
         headers = {
-            "Access-Control-Allow-Methods": ALLOW,
+            "Access-Control-Allow-Methods": allow,
             "Access-Control-Allow-Headers": REQUEST_HEADERS,
             "Access-Control-Max-Age": "3600",
         }
-        return Response(status=204, headers={"Allow": ALLOW, **headers})
-    if request.method not in METHODS:
-        refused = refusal(405, f"{request.method} is none of {ALLOW}")
+        return Response(status=204, headers={"Allow": allow, **headers})
+    if request.method not in methods:
+        refused = refusal(405, f"{request.method} is none of {allow}")
         telemetry.note(outcome=refused.code)
-        return _refuse(refused, {"Allow": ALLOW})
+        return _refuse(refused, {"Allow": allow})
     try:
         return _route(request)
     except ImageSearchError as error:
@@ -82,7 +89,7 @@ def _route(request: Request) -> Response:
     if request.path == "/ready":
         _process.check()
         return _json({"status": "ready"})
-    if request.path == "/search":
+    if request.path == SEARCH_PATH:
         return _search(request, client)
     if request.path.startswith("/pools/"):
         return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")))
@@ -92,7 +99,7 @@ def _route(request: Request) -> Response:
 def _search(request: Request, client: str) -> Response:
     if not request.host:  # what werkzeug makes of a Host header that is none
         raise InvalidRequest("the Host header must name a host", field="Host")
-    answer = _process.search(http_api.parse_search(request.args), client=client)
+    answer = _process.search(asked_of(request), client=client)
     now, policy = _process.clock.now(), _process.settings.policy
     if answer.hits is None and answer.pool is not None:
         pool = http_api.pool_json(answer.pool, now, policy)

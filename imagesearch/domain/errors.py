@@ -8,7 +8,8 @@ account of ours. What it leaves out is in the log, where the adapter puts it.
 
     ImageSearchError
     ├── InvalidRequest       mend the request: it names the field, the bound and the value
-    │   └── MalformedMessage mend the publisher: a retry of the same message cannot help
+    │   ├── MalformedMessage mend the publisher: a retry of the same message cannot help
+    │   └── TooLarge         send less
     ├── RejectedImage        use the other images: this one cannot be used, and says why
     ├── NotFound             ask for something that exists
     ├── SourceRefused        mend the configuration: the image source will never answer this
@@ -33,10 +34,12 @@ class ImageSearchError(Exception):
         status: the HTTP status a caller sees.
         code: the machine-readable word for `error.code`.
         retry_after_seconds: when to come back, or None when coming back does not help.
+        field: the value of the request that is at fault, if one is.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
+    field: str | None = None
     retry_after_seconds: float | None = None
 
 
@@ -77,11 +80,22 @@ class RejectedImage(ImageSearchError):
         super().__init__(shown[: MAX_REASON_CHARACTERS - 1] + "…" if is_long else shown)
 
 
+class TooLarge(InvalidRequest):
+    """A value has more bytes than its bound."""
+
+    status = 413
+    code = "too_large"
+
+
 class NotFound(ImageSearchError):
-    """What was asked for does not exist."""
+    """What was asked for does not exist; *field* names the value that asks for it, if one does."""
 
     status = 404
     code = "not_found"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class SourceRefused(ImageSearchError):

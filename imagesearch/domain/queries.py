@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 Scope = Literal["pool", "catalog"]  # the keyword's images, or everything stored so far
 MAX_QUERY_CHARACTERS = 500
 MAX_TOP_K = 200
+MAX_LIKE = 5  # stored images that a query is like
+MAX_MINUS = 5  # things that a query is not about
+MAX_IMAGE_ID_CHARACTERS = 200
+MAX_PICTURE_BYTES = 10_000_000
+MAX_OFFSET = 1000  # hits before a page; no pool has more images, and no library looks at more
 
 
 @dataclass(frozen=True)
@@ -20,10 +27,46 @@ class TextPart:
 
 
 @dataclass(frozen=True)
-class Query:
-    """What is looked for: parts that together give one direction, see `ranking.direction`."""
+class ImagePart:
+    """A stored image of what is looked for."""
 
-    parts: tuple[TextPart, ...]
+    image_id: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class PicturePart:
+    """
+    A picture of what is looked for, which is stored nowhere.
+
+    Attributes:
+        data: 1 to *MAX_PICTURE_BYTES* bytes, of a JPEG, PNG or WebP file if they are any picture.
+        digest: sha256 of *data* in hexadecimal digits.
+    """
+
+    data: bytes = field(repr=False)
+    weight: float = 1.0
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", hashlib.sha256(self.data).hexdigest())
+
+
+Part: TypeAlias = TextPart | ImagePart | PicturePart
+
+
+@dataclass(frozen=True)
+class Query:
+    """
+    What is looked for.
+
+    Attributes:
+        parts: one or more that together give one direction, see `ranking.direction`.
+        minus: what is not wanted; each demotes what shows it, see `ranking.demotion`.
+    """
+
+    parts: tuple[Part, ...]
+    minus: tuple[Part, ...] = ()
 
     @classmethod
     def of_text(cls, text: str) -> Query:
@@ -32,8 +75,34 @@ class Query:
 
     @property
     def text(self) -> str:
-        """The words of all parts, to be shown."""
-        return " ".join(part.text for part in self.parts)
+        """The words of all parts, to be shown; empty where there are none."""
+        return " ".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def like(self) -> tuple[str, ...]:
+        """The stored images that are parts; none of them is among the hits."""
+        return tuple(part.image_id for part in self.parts if isinstance(part, ImagePart))
+
+    @property
+    def picture(self) -> PicturePart | None:
+        """The first picture among the parts."""
+        return next((part for part in self.parts if isinstance(part, PicturePart)), None)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """
+    Where the next page of an answer begins.
+
+    Attributes:
+        offset: how many hits come before it, 1 to *MAX_OFFSET*.
+        digest: of the search that it goes on with, see `SearchRequest.digest`.
+        ranked: names what the hits were chosen from; of anything else the offset says nothing.
+    """
+
+    offset: int
+    digest: str
+    ranked: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +117,7 @@ class SearchRequest:
             empty where there is none.
         wait_seconds: how long the call may wait for a new pool.
         filters: what each of `domain/filters/` was given, by its name; those that were given.
+        cursor: of the page that is asked for; None of the first.
     """
 
     keyword: str
@@ -57,6 +127,30 @@ class SearchRequest:
     scope: Scope = "pool"
     filters: Mapping[str, str] = field(default_factory=dict)
     broader: str = ""
+    cursor: Cursor | None = None
+
+    @property
+    def digest(self) -> str:
+        """What all pages of this search have in common, in 16 hexadecimal digits."""
+        parts = [_named(part) for part in self.query.parts]
+        minus = [_named(part) for part in self.query.minus]
+        filters = sorted(self.filters.items())
+        keywords = [self.keyword, self.broader]
+        return short_digest(self.scope, keywords, parts, minus, filters, self.top_k)
+
+
+def short_digest(*values: object) -> str:
+    """Return 16 hexadecimal digits that other *values*, of what JSON has, do not share."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def _named(part: Part) -> list[object]:
+    """Return what tells *part* from others."""
+    if isinstance(part, TextPart):
+        return ["text", part.text, part.weight]
+    if isinstance(part, ImagePart):
+        return ["image", part.image_id, part.weight]
+    return ["picture", part.digest, part.weight]
 
 
 @dataclass(frozen=True)
@@ -65,17 +159,19 @@ class ScoreRequest:
     Score one pool, or in scope `catalog` everything stored, against a query.
 
     Attributes:
-        query: 1 to *MAX_QUERY_CHARACTERS* characters.
+        query: texts of 1 to *MAX_QUERY_CHARACTERS* characters.
         top_k: 1 to *MAX_TOP_K*.
         pool_id, generation: of the pool; not needed in scope `catalog`.
         filters: texts by the names of `domain/filters/`.
         beside: a further pool and its generation, whose images are scored with those of the pool.
+        offset: how many of the best hits are left out, 0 to *MAX_OFFSET*: those of earlier pages.
     """
 
-    query: str
+    query: Query
     top_k: int
     scope: Scope = "pool"
     pool_id: str | None = None
     generation: int | None = None
     filters: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[str, int] | None = None
+    offset: int = 0

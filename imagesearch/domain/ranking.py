@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Embedding, Embeddings, Image
 
 # The functions compute nothing: numpy would be a third of the CPU that their import takes.
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 HUBNESS_REFERENCES: Final = 16  # of an image's reference cosines, the highest
 HUBNESS_SHARE: Final = 0.5  # of its hubness, taken from an image's cosine
+LEAST_LENGTH: Final = 1e-3  # of the sum of parts, in what they had if all were alike
 LEAST_SPREAD: Final = 0.5  # of a query's reference cosines, in what is usual for a reference
+
+Weighted: TypeAlias = tuple[Embedding, float]
+"""A part's embedding, and its weight."""
 
 Match: TypeAlias = Literal["strong", "fair", "weak", "none", "uncalibrated"]
 
@@ -115,19 +120,43 @@ class SearchHit:
     match: Match = "uncalibrated"
 
 
-def direction(parts: Sequence[tuple[Embedding, float]]) -> Embedding:
+def direction(parts: Sequence[Weighted]) -> Embedding:
     """
     Return the unit vector, (embedding_dim,), that weighted embeddings together point to.
 
     One part alone is its own direction, bit for bit.
+
+    Raises:
+        InvalidRequest: they cancel out.
     """
     import numpy as np
 
     if len(parts) == 1:
         return parts[0][0]
     total = np.sum([weight * vector for vector, weight in parts], axis=0)
+    length = float(np.linalg.norm(total)) / sum(weight for _, weight in parts)
+    if length < LEAST_LENGTH:
+        bound = f"together they must point somewhere, by at least {LEAST_LENGTH}"
+        raise InvalidRequest(f"s_query, like and picture cancel out: {bound}, got {length:.6f}")
     unit: Embedding = (total / np.linalg.norm(total)).astype(np.float32)
     return unit
+
+
+def demotion(
+    images: Embeddings, hubnesses: NDArray[np.float32], minus: Sequence[Weighted]
+) -> NDArray[np.float32]:
+    """
+    Return how far *images*, (n, d), that show what is not wanted are put back, (n,).
+
+    Each thing that is not wanted counts by what its cosine with an image has above the image's
+    hubness, *hubnesses*, (n,): an image that shows none of it is not touched (decision 0064).
+    """
+    import numpy as np
+
+    total = np.zeros(len(images), np.float32)
+    for vector, weight in minus:
+        total += np.float32(weight) * np.maximum(np.vecdot(images, vector) - hubnesses, 0)
+    return total
 
 
 def corrected(cosines: NDArray[np.float32], hubnesses: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,13 +9,13 @@ import asyncio
 import ipaddress
 import logging
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from imagesearch.doors import bodies
-from imagesearch.doors.bodies import Refused
+from imagesearch.doors.bodies import Bound, Larger, Refused
 from imagesearch.doors.errors import BUG_MESSAGE, refusal
 
 # As in Starlette's `types`, which a process without Starlette can do without.
@@ -36,7 +36,7 @@ class BoundedBodies:
 
     Args:
         most_bytes: of a body.
-        larger: the same for paths whose bodies may be larger.
+        larger: what holds instead for a method and path whose bodies may be larger.
         seconds: for all of a body, however its bytes are spread.
     """
 
@@ -45,13 +45,12 @@ class BoundedBodies:
         app: App,
         *,
         most_bytes: int,
-        larger: Mapping[str, int] | None = None,
+        larger: Larger | None = None,
         seconds: float = bodies.BODY_SECONDS,
     ) -> None:
         self._app = app
-        self._most_bytes = most_bytes
+        self._usual = Bound(most_bytes, seconds)
         self._larger = larger or {}
-        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -59,26 +58,28 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._body(scope, receive)
+            bound = self._larger.get((scope["method"], scope["path"]), self._usual)
+            length = _length(scope, bound)
+            with bound.holding(length):
+                body = await _body(receive, bound) if length else None
+                await self._app(scope, receive if body is None else _again(body, receive), send)
         except Refused as refused:
             refused.log()
             await _refuse(refused, receive, send)
-            return
-        await self._app(scope, receive if body is None else _again(body, receive), send)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        most_bytes = self._larger.get(scope["path"], self._most_bytes)
-        is_chunked = _header(scope, b"transfer-encoding") is not None
-        length = bodies.announced_bytes(
-            _header(scope, b"content-length") or "", is_chunked=is_chunked, most_bytes=most_bytes
-        )
-        if not length:
-            return None
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await _read(receive, most_bytes)
-        except TimeoutError:
-            raise bodies.too_slow(self._seconds) from None
+
+def _length(scope: Scope, bound: Bound) -> int:
+    is_chunked = _header(scope, b"transfer-encoding") is not None
+    length = _header(scope, b"content-length") or ""
+    return bodies.announced_bytes(length, is_chunked=is_chunked, most_bytes=bound.most_bytes)
+
+
+async def _body(receive: Receive, bound: Bound) -> bytes:
+    try:
+        async with asyncio.timeout(bound.seconds):
+            return await _read(receive, bound.most_bytes)
+    except TimeoutError:
+        raise bodies.too_slow(bound.seconds) from None
 
 
 async def _read(receive: Receive, most_bytes: int) -> bytes:

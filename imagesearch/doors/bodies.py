@@ -6,7 +6,12 @@ stand before it are `doors/wsgi.py` and `doors/asgi.py`, and `uvicorn_protocol.p
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeAlias
 
 from imagesearch import telemetry
 from imagesearch.doors.errors import refusal
@@ -81,3 +86,48 @@ def announced_bytes(content_length: str, *, is_chunked: bool, most_bytes: int) -
     if len(digits) > len(str(most_bytes)) or int(digits) > most_bytes:
         raise too_large(most_bytes)
     return int(digits)
+
+
+class InHand:
+    """The large bodies that a process holds at a time: *most_bytes* of them together."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left_bytes = most_bytes
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def holding(self, length: int) -> Iterator[None]:
+        """Hold a body of *length* bytes in the block, or raise Refused when that is too many."""
+        with self._lock:
+            if length > self._left_bytes:
+                raise Refused(503, "too many large bodies are in hand")
+            self._left_bytes -= length
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._left_bytes += length
+
+
+@dataclass(frozen=True)
+class Bound:
+    """
+    What a body may be.
+
+    Attributes:
+        most_bytes: of it.
+        seconds: for all of it, however its bytes are spread.
+        in_hand: holds it from its first byte to its answer; one that does not fit is refused.
+    """
+
+    most_bytes: int
+    seconds: float = BODY_SECONDS
+    in_hand: InHand | None = None
+
+    def holding(self, length: int) -> AbstractContextManager[None]:
+        """Hold a body of *length* bytes in the block, or raise Refused when there are too many."""
+        return self.in_hand.holding(length) if self.in_hand else nullcontext()
+
+
+Larger: TypeAlias = Mapping[tuple[str, str], Bound]
+"""By method and path, what holds instead of the usual."""

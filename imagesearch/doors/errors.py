@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from imagesearch.domain.errors import ImageSearchError, InvalidRequest
+from imagesearch.domain.errors import ImageSearchError
 
 BUG_MESSAGE = "something went wrong in here; it is logged"  # of what nobody expected
 
@@ -65,8 +65,8 @@ class ErrorAnswer:
 
 def answer_of(error: ImageSearchError) -> ErrorAnswer:
     """Return what a caller is told of *error*."""
-    field = error.field if isinstance(error, InvalidRequest) else None
-    return ErrorAnswer(error.status, error.code, str(error), field, error.retry_after_seconds)
+    retry_after_seconds = error.retry_after_seconds
+    return ErrorAnswer(error.status, error.code, str(error), error.field, retry_after_seconds)
 
 
 def refusal(status: int, message: str) -> ErrorAnswer:

@@ -7,36 +7,105 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, get_args
 from urllib.parse import urljoin
 
-from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.errors import InvalidRequest, TooLarge
 from imagesearch.domain.filters import chosen
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
-from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, Scope, SearchRequest
+from imagesearch.domain.queries import (
+    MAX_IMAGE_ID_CHARACTERS,
+    MAX_LIKE,
+    MAX_MINUS,
+    MAX_PICTURE_BYTES,
+    MAX_QUERY_CHARACTERS,
+    MAX_TOP_K,
+    ImagePart,
+    Part,
+    PicturePart,
+    Query,
+    Scope,
+    SearchRequest,
+    TextPart,
+)
 from imagesearch.domain.ranking import SearchHit
+from imagesearch.doors import cursors
 from imagesearch.usecases.search import SearchAnswer
 
 MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def parse_search(args: Mapping[str, str]) -> SearchRequest:
-    """Return the search that the query string *args* asks for, or raise InvalidRequest."""
+REPEATABLE: Mapping[str, int] = {"minus": MAX_MINUS, "like": MAX_LIKE}
+"""The parameters that may be given more than once, and how often."""
+
+
+def parse_search(
+    args: Mapping[str, str],
+    repeated: Mapping[str, Sequence[str]] | None = None,
+    picture: bytes | None = None,
+) -> SearchRequest:
+    """
+    Return the search that is asked for, or raise InvalidRequest.
+
+    Args:
+        args: the parameters by name, of those given more than once the first.
+        repeated: all values of those that are `REPEATABLE`.
+        picture: the file that came with them.
+    """
     scope = _scope(args)
     keyword, *broader = _keywords(args, scope)
-    return SearchRequest(
+    request = SearchRequest(
         keyword=keyword,
-        query=Query.of_text(_text(args, "s_query", MAX_QUERY_CHARACTERS)),
+        query=_query(args, repeated or {}, picture),
         top_k=int(_number(args, "k", 1, MAX_TOP_K, default=10, whole=True)),
         wait_seconds=_number(args, "wait", 0, MAX_WAIT_SECONDS, default=10),
         scope=scope,
         filters=chosen(args),
         broader="".join(broader),
     )
+    if not args.get("cursor"):
+        return request
+    cursor = cursors.decode(args["cursor"])
+    if cursor.digest != request.digest:
+        bound = "cursor must be of the same search, with the same k"
+        raise InvalidRequest(f"{bound}, got one of another", field="cursor")
+    return replace(request, cursor=cursor)
+
+
+def _query(
+    args: Mapping[str, str], repeated: Mapping[str, Sequence[str]], picture: bytes | None
+) -> Query:
+    like = _all(repeated, "like", MAX_IMAGE_ID_CHARACTERS)
+    minus = _all(repeated, "minus", MAX_QUERY_CHARACTERS)
+    parts: list[Part] = [ImagePart(image_id) for image_id in dict.fromkeys(like)]
+    if picture is not None:
+        parts.append(_picture(picture))
+    if not parts or args.get("s_query", "").strip():
+        parts.insert(0, TextPart(_text(args, "s_query", MAX_QUERY_CHARACTERS)))
+    return Query(tuple(parts), tuple(TextPart(text) for text in dict.fromkeys(minus)))
+
+
+def _all(repeated: Mapping[str, Sequence[str]], name: str, longest: int) -> list[str]:
+    """Return the values of a parameter that may be repeated; those without text are none."""
+    texts = [text for text in repeated.get(name, ()) if text.strip()]
+    if len(texts) > REPEATABLE[name]:
+        bound = f"{name} must be given at most {REPEATABLE[name]} times"
+        raise InvalidRequest(f"{bound}, got {len(texts)}", field=name)
+    return [_text({name: text}, name, longest) for text in texts]
+
+
+def _picture(data: bytes) -> PicturePart:
+    if not data:
+        raise InvalidRequest("picture must have at least 1 byte, got 0", field="picture")
+    if len(data) > MAX_PICTURE_BYTES:
+        bound = f"picture must have at most {MAX_PICTURE_BYTES} bytes"
+        raise TooLarge(f"{bound}, got {len(data)}", field="picture")
+    return PicturePart(data)
 
 
 def parse_pool_id(text: str) -> str:
@@ -130,6 +199,7 @@ def answer_json(
         images_url: where the stored images are.
     """
     hits = answer.hits or ()
+    query = answer.request.query
     results = [_hit_json(hit, host_url, images_url) for hit in hits]
     return {
         "top_urls": [result["url"] for result in results],
@@ -137,7 +207,10 @@ def answer_json(
         "results": results,
         "keyword": answer.request.keyword or None,
         "keywords": list(answer.keywords),
-        "query": answer.request.query.text,
+        "query": query.text or None,
+        "minus": [part.text for part in query.minus if isinstance(part, TextPart)],
+        "like": list(query.like),
+        "picture": query.picture is not None,
         "scope": answer.request.scope,
         "filters": dict(answer.request.filters),
         "matching": answer.matching,
@@ -145,6 +218,8 @@ def answer_json(
         "query_truncated": answer.query_truncated,
         "matched": answer.matched,
         "complete": answer.complete,
+        "next": cursors.encode(answer.next) if answer.next else None,
+        "restarted": answer.restarted,
         "pool": pool_json(answer.pool, now, policy) if answer.pool else None,
         "timings": timings(answer),
     }

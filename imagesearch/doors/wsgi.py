@@ -19,7 +19,7 @@ from flask import Flask, Response, current_app, has_app_context
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from imagesearch.doors import bodies
-from imagesearch.doors.bodies import Refused
+from imagesearch.doors.bodies import Bound, Larger, Refused
 from imagesearch.doors.errors import refusal
 
 if TYPE_CHECKING:
@@ -29,19 +29,20 @@ _PLACE_SECONDS = 0.2  # many times what a body takes that comes with its head
 _READ_BYTES = 65_536
 
 
-def guard(*, most_bytes: int, waiting: int) -> None:
+def guard(*, most_bytes: int, waiting: int, larger: Larger | None = None) -> None:
     """
     Set up the door of the function that is being loaded: called by its module, at its top level.
 
     Args:
         most_bytes: of a body.
         waiting: threads that may wait for a body at a time.
+        larger: what holds instead for a method and path whose bodies may be larger.
     """
     if not has_app_context():  # imported by something else than functions-framework
         return
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
     app.wsgi_app = BoundedBodies(  # type: ignore[method-assign]  # as Flask's documentation does
-        app.wsgi_app, most_bytes=most_bytes, waiting=waiting
+        app.wsgi_app, most_bytes=most_bytes, waiting=waiting, larger=larger
     )
     app.register_error_handler(HTTPException, _answer_http_error)
     # By name: functions-framework has set a handler of its own for the number.
@@ -59,6 +60,7 @@ class BoundedBodies:
         most_bytes: of a body.
         waiting: threads that may wait for a body at a time; one more body is refused, so that
             bodies that never come leave threads for what needs none.
+        larger: what holds instead for a method and path whose bodies may be larger.
         seconds: for all of a body, however its bytes are spread.
     """
 
@@ -68,64 +70,83 @@ class BoundedBodies:
         *,
         most_bytes: int,
         waiting: int,
+        larger: Larger | None = None,
         seconds: float = bodies.BODY_SECONDS,
     ) -> None:
         self._app = app
-        self._most_bytes = most_bytes
-        self._seconds = seconds
+        self._usual = Bound(most_bytes, seconds)
+        self._larger = larger or {}
         self._waiting = threading.BoundedSemaphore(waiting)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         try:
-            body = self._body(environ)
+            asked = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+            bound = self._larger.get(asked, self._usual)
+            length = _length(environ, bound)
+            with bound.holding(length):
+                body = self._body(environ, length, bound) if length else b""
+                answer = self._answer(environ, body, start_response)
         except Refused as refused:
             refused.log()
             return _refuse(refused, environ, start_response)
-        environ["wsgi.input"] = BytesIO(body)
-        environ["CONTENT_LENGTH"] = str(len(body))
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
-        answer = self._app(environ, start_response)
         if _is_last(environ):
             return _LastAnswer(answer, environ.get("gunicorn.socket"))
         return answer
 
-    def _body(self, environ: WSGIEnvironment) -> bytes:
-        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        length = bodies.announced_bytes(
-            environ.get("CONTENT_LENGTH", ""), is_chunked=is_chunked, most_bytes=self._most_bytes
-        )
-        if not length:
-            return b""
+    def _answer(
+        self, environ: WSGIEnvironment, body: bytes, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        environ["wsgi.input"] = BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        return self._app(environ, start_response)
+
+    def _body(self, environ: WSGIEnvironment, length: int, bound: Bound) -> bytes:
         connection: socket.socket | None = environ.get("gunicorn.socket")
         if connection is None:
             body: bytes = environ["wsgi.input"].read(length)
         else:
-            body = self._wait_for(environ["wsgi.input"], length, connection)
-        if len(body) > self._most_bytes:
-            raise bodies.too_large(self._most_bytes)
-        if not is_chunked and len(body) < length:
+            body = self._wait_for(environ["wsgi.input"], length, connection, bound.seconds)
+        if len(body) > bound.most_bytes:
+            raise bodies.too_large(bound.most_bytes)
+        if not _is_chunked(environ) and len(body) < length:
             raise bodies.cut_off()
         return body
 
-    def _wait_for(self, stream: Any, length: int, connection: socket.socket) -> bytes:
+    def _wait_for(
+        self, stream: Any, length: int, connection: socket.socket, seconds: float
+    ) -> bytes:
         if not self._waiting.acquire(timeout=_PLACE_SECONDS):
             raise Refused(503, "too many bodies are waited for")
         try:
-            with _ending(connection, self._seconds) as ended:
+            with _ending(connection, seconds) as ended:
                 try:
                     body: bytes = stream.read(length)
                 except Exception as error:
                     # The server's own: of a connection that is lost, or of a malformed chunk.
-                    raise self._failed(ended) from error
+                    raise _failed(ended, seconds) from error
             if ended.is_set() and len(body) < length:
-                raise self._failed(ended)
+                raise _failed(ended, seconds)
             return body
         finally:
             self._waiting.release()
 
-    def _failed(self, ended: threading.Event) -> Refused:
-        return bodies.too_slow(self._seconds) if ended.is_set() else bodies.cut_off()
+
+def _is_chunked(environ: WSGIEnvironment) -> bool:
+    return "HTTP_TRANSFER_ENCODING" in environ
+
+
+def _length(environ: WSGIEnvironment, bound: Bound) -> int:
+    return bodies.announced_bytes(
+        environ.get("CONTENT_LENGTH", ""),
+        is_chunked=_is_chunked(environ),
+        most_bytes=bound.most_bytes,
+    )
+
+
+def _failed(ended: threading.Event, seconds: float) -> Refused:
+    return bodies.too_slow(seconds) if ended.is_set() else bodies.cut_off()
 
 
 @contextmanager

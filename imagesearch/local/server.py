@@ -14,10 +14,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies, KnownHosts, is_loopback
+from imagesearch.doors.search_form import MAX_TEXT_BYTES, SEARCH_PATH, search_bound
 from imagesearch.doors.uvicorn_protocol import Protocol
 from imagesearch.settings import Settings
 
-MAX_BODY_BYTES = 65_536  # nothing that is served here has a use for a body
+IN_HAND_BYTES = 200_000_000  # of bodies with pictures; no other request has a use for a body
 # asyncio's backlog is also how many connections it accepts in one go, and each is some turns of the
 # loop old before it can be refused: accepted by the thousand, they would take every descriptor.
 ACCEPTED_AT_ONCE = 16
@@ -48,7 +49,8 @@ def server_config(
         hosts: that are answered besides this machine's own names; None: all are.
         options: of uvicorn.
     """
-    guarded: Any = BoundedBodies(app, most_bytes=MAX_BODY_BYTES)
+    larger = {("POST", SEARCH_PATH): search_bound(IN_HAND_BYTES)}
+    guarded: Any = BoundedBodies(app, most_bytes=MAX_TEXT_BYTES, larger=larger)
     if hosts is not None:
         guarded = KnownHosts(guarded, hosts)
     return uvicorn.Config(

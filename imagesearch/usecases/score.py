@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from cachetools import LRUCache
@@ -19,25 +20,27 @@ from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embeddings, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
-from imagesearch.domain.queries import Query, ScoreRequest
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.domain.ranking import (
     SearchHit,
     best,
     corrected,
-    direction,
+    demotion,
     match_of,
     relevances,
 )
-from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, ScoreReply, TextEmbedding
+from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, ScoreReply
 from imagesearch.telemetry import stage
-from imagesearch.usecases.cache_slots import POOL, TEXT
+from imagesearch.usecases.aims import Aim, Aims
+from imagesearch.usecases.cache_slots import POOL
 from imagesearch.usecases.pools import Catalog
 
-_TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
 _IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
 # Over everything, for each image wanted: of so many nearest by cosine the best once corrected.
 _EXCESS = 4
+_EXCESS_WITH_MINUS = 16  # the nearest may all show what is not wanted
+_DEEPER = 4  # how many times as many are looked at once these are used up
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,17 @@ class _Candidates:
         """Return these and *others*, each image once."""
         if not self.images:  # without rows there is no telling how long they are
             return others
-        image_ids = {image.image_id for image in self.images}
-        rows = [row for row, image in enumerate(others.images) if image.image_id not in image_ids]
-        more = others.those(rows)
+        more = others.but({image.image_id for image in self.images})
         return _Candidates(
             (*self.images, *more.images),
             np.concatenate([self.embeddings, more.embeddings]),
             np.concatenate([self.hubnesses, more.hubnesses]),
         )
+
+    def but(self, image_ids: Collection[str]) -> _Candidates:
+        """Return the candidates without *image_ids*."""
+        rows = [row for row, image in enumerate(self.images) if image.image_id not in image_ids]
+        return self if len(rows) == len(self.images) else self.those(rows)
 
 
 @dataclass(frozen=True)
@@ -79,28 +85,31 @@ class Score:
     _pools: LRUCache[tuple[str, int, str], _Candidates] = field(
         default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
     )
-    _texts: LRUCache[tuple[str, str], TextEmbedding] = field(
-        default_factory=lambda: LRUCache(_TEXTS_IN_PROCESS)
-    )
+    _aims: Aims = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        aims = Aims(self.encoder, self.cache, self.catalog.library)
+        object.__setattr__(self, "_aims", aims)
 
     def score(self, request: ScoreRequest) -> ScoreReply:
         """
         Score what is embedded so far.
 
         Raises:
-            InvalidRequest: scope `pool` without a pool, or a filter that is none.
-            NotFound: there is no such pool or generation.
+            InvalidRequest: scope `pool` without a pool, a filter that is none, parts that cancel
+                out, or a picture that cannot be decoded.
+            NotFound: there is no such pool or generation, or no image that is a part of the query.
             Overloaded, Unavailable, DeadlineExceeded: come back later.
         """
         started = time.perf_counter()
         where = where_of(request.filters)
-        text = self._aim(Query.of_text(request.query))
+        aim = self._aims.of(request.query)
         encoded = time.perf_counter()
         reply = (
-            self._catalog(request, text, where)
+            self._catalog(request, aim, where)
             if request.scope == "catalog"
-            else self._pool(request, text, where)
+            else self._pool(request, aim, where)
         )
         ended = time.perf_counter()
         return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
@@ -110,51 +119,32 @@ class Score:
         with self._lock:
             self._pools.clear()
 
-    def _aim(self, query: Query) -> TextEmbedding:
-        """Return the direction of *query*; truncated when any of its parts was."""
-        texts = [self._text(part.text) for part in query.parts]
-        weights = [part.weight for part in query.parts]
-        vector = direction(
-            [(text.vector, weight) for text, weight in zip(texts, weights, strict=True)]
-        )
-        return TextEmbedding(vector, any(text.truncated for text in texts))
-
-    @stage("encode")
-    def _text(self, query: str) -> TextEmbedding:
-        """Cache-aside twice: this process, then the cache that all processes share."""
-        key = (self.encoder.model_revision, query)
-        with self._lock:
-            known = self._texts.get(key)
-        if known is not None:
-            return known
-        text = self.cache.get(TEXT, key)
-        if text is None:
-            text = self.encoder.encode_text(query)
-            self.cache.put(TEXT, key, text)
-        with self._lock:
-            self._texts[key] = text
-        return text
-
-    def _pool(self, request: ScoreRequest, text: TextEmbedding, where: Where) -> ScoreReply:
+    def _pool(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
         if request.pool_id is None or request.generation is None:
             raise InvalidRequest("pool_id and generation are needed in scope pool", field="pool_id")
         pool = self._loaded(request.pool_id, request.generation)
         searched = pool.joined(self._loaded(*request.beside)) if request.beside else pool
         rows = [row for row, image in enumerate(searched.images) if holds(where, image)]
-        candidates = searched.those(rows) if where else searched
-        reply = self._ranked(candidates, text, request.top_k, is_whole=True)
-        return replace(reply, embedded=len(pool.images), matching=len(candidates.images))
+        matching = searched.those(rows) if where else searched
+        candidates = matching.but(request.query.like)
+        reply = self._ranked(candidates, aim, request, [len(candidates.images)], is_whole=True)
+        return replace(reply, embedded=len(pool.images), matching=len(matching.images))
 
-    def _catalog(self, request: ScoreRequest, text: TextEmbedding, where: Where) -> ScoreReply:
-        revision = self.encoder.model_revision
+    def _catalog(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
+        revision, like = self.encoder.model_revision, request.query.like
+        wanted = request.offset + request.top_k
+        excess = _EXCESS_WITH_MINUS if aim.minus else _EXCESS
+        depths = _depths(excess * request.top_k + len(like), wanted + len(like) + 1)
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
             complete = not self.catalog.library.lacks(revision)
-            looked_at = min(_EXCESS * request.top_k, MAX_NEAREST)
-            nearest = self.catalog.library.nearest(text.vector, looked_at, revision, where)
-        candidates = self._candidates([image for image, _ in nearest.hits], nearest.embeddings)
-        reply = self._ranked(candidates, text, request.top_k, is_whole=False)
-        exhaustive = nearest.exhaustive or len(nearest.hits) >= request.top_k
+            nearest = self.catalog.library.nearest(aim.vector, depths[-1], revision, where)
+        images = [image for image, _ in nearest.hits]
+        candidates = self._candidates(images, nearest.embeddings).but(like)
+        unlike = [image.image_id not in like for image in images]
+        depths = [sum(unlike[:depth]) for depth in depths]
+        reply = self._ranked(candidates, aim, request, depths, is_whole=False)
+        exhaustive = nearest.exhaustive or len(nearest.hits) >= wanted
         return replace(reply, complete=complete, exhaustive=exhaustive)
 
     def _candidates(self, images: Sequence[Image], embeddings: Embeddings) -> _Candidates:
@@ -162,44 +152,67 @@ class Score:
 
     @stage("rank")
     def _ranked(
-        self, candidates: _Candidates, text: TextEmbedding, top_k: int, *, is_whole: bool
+        self,
+        candidates: _Candidates,
+        aim: Aim,
+        request: ScoreRequest,
+        depths: Sequence[int],
+        *,
+        is_whole: bool,
     ) -> ScoreReply:
         """
-        Return the *top_k* best of *candidates*, of which there may be none.
+        Return the hits of one page; there may be none.
 
         Args:
+            depths: up to which of the *candidates* they are ranked together, one after the other.
             is_whole: relevance is the share in all of them, and else in the hits alone: no store
                 returns the whole catalog's scores.
         """
-        images, thresholds = candidates.images, self.encoder.thresholds
-        if not images:
-            return self._reply((), text, None if thresholds is None else False)
+        thresholds = self.encoder.thresholds if aim.is_text else None
+        if not candidates.images:
+            return self._reply((), aim, None if thresholds is None else False)
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
         # images would not tie.
-        cosines = np.vecdot(candidates.embeddings, text.vector)  # (n, d), (d,) -> (n,)
-        scores = corrected(cosines, candidates.hubnesses)
-        rows = best(images, scores, top_k)
-        strengths = self.encoder.references.strengths(text.vector, scores[rows])
+        cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
+        scores = self._scores(candidates, cosines, aim)
+        wanted = request.offset + request.top_k
+        order = _order(candidates.images, scores, depths, wanted)
+        rows = order[request.offset :]
+        shares = self._shares(cosines, rows, is_whole=is_whole)
+        strengths = self.encoder.references.strengths(aim.vector, scores)
         logit_scale = self.encoder.logit_scale
-        shares = (
-            relevances(cosines, logit_scale)[rows]
-            if is_whole
-            else relevances(cosines[rows], logit_scale)
-        )
         hits = tuple(
-            SearchHit(images[row], cosine, logit_scale * cosine, share, match_of(each, thresholds))
-            for row, cosine, share, each in zip(
-                rows, cosines[rows].tolist(), shares.tolist(), strengths.tolist(), strict=True
+            SearchHit(candidates.images[row], cosine, logit_scale * cosine, share, match)
+            for row, cosine, share, match in zip(
+                rows,
+                cosines[rows].tolist(),
+                shares.tolist(),
+                [match_of(each, thresholds) for each in strengths[rows].tolist()],
+                strict=True,
             )
         )
-        matched = None if thresholds is None else bool(strengths[0] >= thresholds.fair)
-        return self._reply(hits, text, matched)
+        matched = None if thresholds is None else bool(strengths[order[0]] >= thresholds.fair)
+        return replace(self._reply(hits, aim, matched), more=len(candidates.images) > wanted)
 
-    def _reply(
-        self, hits: tuple[SearchHit, ...], text: TextEmbedding, matched: bool | None
-    ) -> ScoreReply:
+    def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
         revision = self.encoder.model_revision
-        return ScoreReply(hits, len(hits), revision, text.truncated, 0.0, 0.0, matched=matched)
+        return ScoreReply(hits, len(hits), revision, aim.truncated, 0.0, 0.0, matched=matched)
+
+    def _scores(
+        self, candidates: _Candidates, cosines: NDArray[np.float32], aim: Aim
+    ) -> NDArray[np.float32]:
+        """Return what *candidates* are ranked by, (n,)."""
+        hubnesses = candidates.hubnesses
+        scores = corrected(cosines, hubnesses) if aim.is_text else cosines
+        return scores - demotion(candidates.embeddings, hubnesses, aim.minus)
+
+    def _shares(
+        self, cosines: NDArray[np.float32], rows: list[int], *, is_whole: bool
+    ) -> NDArray[np.float64]:
+        logit_scale = self.encoder.logit_scale
+        if is_whole:
+            return relevances(cosines, logit_scale)[rows]
+        return relevances(cosines[rows], logit_scale)
 
     @stage("load")
     def _loaded(self, pool_id: str, generation: int) -> _Candidates:
@@ -224,7 +237,7 @@ class Score:
         """Return the packed pool, and whether it is complete and so never changes again."""
         # Read before the rows, so that a pool that becomes ready in between is not kept.
         generation = _generation(self.catalog.pool(pool_id), number)
-        packed = self.catalog.packed_pool(pool_id, number, model_revision)
+        packed = _as_cached(self.catalog.packed_pool(pool_id, number, model_revision))
         if generation is None:
             # The search may name a generation whose successor became ready a moment ago.
             if not packed.images:
@@ -244,6 +257,36 @@ class Score:
         # A stale pool is still served while the next generation is fetched: a minute at least.
         # It is at most as long as a pool is fresh, should the clock have stepped back.
         return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
+
+
+def _depths(first: int, wanted: int) -> list[int]:
+    """
+    Return how many of the nearest images are ranked together, then those up to the next number.
+
+    A page begins where the one before ended, as what is ranked first does not depend on how much
+    is looked at for a later one.
+    """
+    depths = [min(first, MAX_NEAREST)]
+    while depths[-1] < min(wanted, MAX_NEAREST):
+        depths.append(min(_DEEPER * depths[-1], MAX_NEAREST))
+    return depths
+
+
+def _order(
+    images: Sequence[Image], scores: NDArray[np.float32], depths: Sequence[int], wanted: int
+) -> list[int]:
+    """Return the places of the *wanted* best, those up to each of *depths* before the others."""
+    order: list[int] = []
+    for begin, end in pairwise((0, *depths)):
+        rows = best(images[begin:end], scores[begin:end], wanted - len(order))
+        order += [begin + row for row in rows]
+    return order
+
+
+def _as_cached(packed: PackedPool) -> PackedPool:
+    """Return *packed* with the digits that the cache keeps, so that all processes rank alike."""
+    rounded = packed.embeddings.astype(np.float16).astype(np.float32)
+    return PackedPool(packed.images, rounded)
 
 
 def _size_bytes(pool: _Candidates) -> int:

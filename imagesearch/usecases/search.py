@@ -24,7 +24,13 @@ from imagesearch.domain.pools import (
     SourceOptions,
     is_ahead,
 )
-from imagesearch.domain.queries import ScoreRequest, SearchRequest
+from imagesearch.domain.queries import (
+    MAX_OFFSET,
+    Cursor,
+    ScoreRequest,
+    SearchRequest,
+    short_digest,
+)
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.domain.work import FetchJob
 from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer, ScoreReply
@@ -56,6 +62,9 @@ class SearchAnswer:
         complete: False while images of the pool, or of the catalog, are still to be embedded.
         keywords: those whose pools were searched, the narrow one first; none in scope `catalog`.
         matching, exhaustive, matched: of the reply that the hits are from.
+        next: of the page after this one; None where there is none.
+        restarted: the cursor was of something else than is searched now, such as the pool's
+            generation before; the hits are the first ones.
     """
 
     request: SearchRequest
@@ -70,6 +79,8 @@ class SearchAnswer:
     exhaustive: bool = True
     matched: bool | None = None
     keywords: tuple[str, ...] = ()
+    next: Cursor | None = None
+    restarted: bool = False
 
 
 @dataclass(frozen=True)
@@ -321,28 +332,21 @@ class Search:
     def _score(
         self, request: SearchRequest, pool: Pool | None, beside: Pool | None = None
     ) -> ScoreReply | None:
+        """Return the page that is asked for, or the first where its cursor says nothing."""
         note(generation=pool.answering.number if pool else None)
-        if pool is None:
-            return self.scorer.score(
-                ScoreRequest(
-                    scope="catalog",
-                    query=request.query.text,
-                    top_k=request.top_k,
-                    filters=request.filters,
-                )
-            )
-        if pool.answering.embedded == 0:
+        if pool is not None and pool.answering.embedded == 0:
             return None
-        return self.scorer.score(
-            ScoreRequest(
-                pool_id=pool.pool_id,
-                generation=pool.answering.number,
-                query=request.query.text,
-                top_k=request.top_k,
-                filters=request.filters,
-                beside=_beside(beside),
-            )
+        asked = ScoreRequest(
+            query=request.query, top_k=request.top_k, scope=request.scope, filters=request.filters
         )
+        if pool is not None:
+            number = pool.answering.number
+            asked = replace(asked, pool_id=pool.pool_id, generation=number, beside=_beside(beside))
+        if request.cursor is not None:
+            reply = self.scorer.score(replace(asked, offset=request.cursor.offset))
+            if _goes_on(request, pool, reply):
+                return reply
+        return self.scorer.score(asked)
 
     def _answer(
         self, request: SearchRequest, pool: Pool | None, reply: ScoreReply | None, started: float
@@ -367,6 +371,8 @@ class Search:
             reply.matching,
             reply.exhaustive,
             reply.matched,
+            next=_next(request, pool, reply),
+            restarted=request.cursor is not None and not _goes_on(request, pool, reply),
         )
 
     def _without_embeddings(self, pool: Pool) -> tuple[SearchHit, ...] | None:
@@ -452,6 +458,26 @@ def _is_complete(pool: Pool | None, reply: ScoreReply | None) -> bool:
         return reply is None or reply.complete
     is_ready = pool.answering.state is PoolState.READY
     return is_ready and (reply is None or not _lacks_embeddings(pool, reply))
+
+
+def _ranked(pool: Pool | None, reply: ScoreReply) -> str:
+    """Return what names that which the hits of *reply* were chosen from."""
+    if pool is None:  # nobody counts everything
+        return short_digest(reply.model_revision)
+    generation, counts = pool.answering.number, (reply.embedded, reply.matching)
+    return short_digest(pool.pool_id, generation, counts, reply.model_revision)
+
+
+def _goes_on(request: SearchRequest, pool: Pool | None, reply: ScoreReply) -> bool:
+    return request.cursor is not None and request.cursor.ranked == _ranked(pool, reply)
+
+
+def _next(request: SearchRequest, pool: Pool | None, reply: ScoreReply) -> Cursor | None:
+    before = request.cursor.offset if request.cursor and _goes_on(request, pool, reply) else 0
+    offset = before + len(reply.hits)
+    if not reply.more or offset > MAX_OFFSET:
+        return None
+    return Cursor(offset, request.digest, _ranked(pool, reply))
 
 
 def _as_scored(pool: Pool, reply: ScoreReply) -> Pool:

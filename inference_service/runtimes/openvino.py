@@ -54,7 +54,8 @@ class OpenVinoTowers:
         all_cores = {"PERFORMANCE_HINT": "LATENCY"}
         self._text = _request(_compiled(_text(family, layers), all_cores))
         self.image_threads = cores()
-        self._vision = _Vision(_vision(family, layers), self.image_threads)
+        # One more for the picture of a query, which would else wait until a batch is done.
+        self._vision = _Vision(_vision(family, layers), self.image_threads + 1)
 
     def embed_tokens(self, ids: NDArray[np.int32], places: NDArray[np.int32]) -> Embeddings:
         """Return (B, D) of unit norm from (B, T) tokens, each text read at its one of *places*."""

@@ -27,6 +27,7 @@ from imagesearch.doors.asgi import (
     Scope,
     Send,
 )
+from imagesearch.doors.bodies import Bound
 from imagesearch.local.server import known_hosts
 from imagesearch.settings import load_settings
 from tests.log_lines import Log
@@ -78,7 +79,9 @@ class Told:
 
 
 def bounded(app: App) -> BoundedBodies:
-    return BoundedBodies(app, most_bytes=1000, larger={"/large": 2000}, seconds=SECONDS)
+    return BoundedBodies(
+        app, most_bytes=1000, larger={("POST", "/large"): Bound(2000)}, seconds=SECONDS
+    )
 
 
 @pytest.mark.parametrize(

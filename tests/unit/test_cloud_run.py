@@ -34,13 +34,13 @@ from imagesearch.domain.errors import (
     Overloaded,
     Unavailable,
 )
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import ImagePart, Query, ScoreRequest
 from imagesearch.ports import ScoreReply, TextEmbedding
 from inference_service.app import create_app
 from tests.stub_http import Request, Script, StubServer, reply
 from tests.world import START, SetClock, TwinEncoder, World
 
-REQUEST = ScoreRequest(pool_id="id", generation=1, query="horse", top_k=5)
+REQUEST = ScoreRequest(pool_id="id", generation=1, query=Query.of_text("horse"), top_k=5)
 EMPTY = ScoreReply((), 0, "twin-1", False, 0.0, 0.0)
 EMPTY_JSON = (
     '{"hits": [], "embedded": 0, "model_revision": "twin-1", "query_truncated": false,'
@@ -141,7 +141,7 @@ def test_over_http_the_answer_is_the_one_in_process(service: str, world: World, 
         scope=scope,  # type: ignore[arg-type]  # it is one of the two
         pool_id=pool.pool_id,
         generation=1,
-        query="twin-3 馬" + "x" * 300,
+        query=Query.of_text("twin-3 馬" + "x" * 300),
         top_k=5,
     )
     with scorer(service) as asked:
@@ -155,13 +155,15 @@ def test_over_http_the_answer_is_the_one_in_process(service: str, world: World, 
 def test_many_threads_get_their_own_answers(service: str, world: World) -> None:
     pool = world.ready_pool(count=7)
     requests = [
-        ScoreRequest(pool_id=pool.pool_id, generation=1, query=f"twin-{n % 7}", top_k=1)
+        ScoreRequest(
+            pool_id=pool.pool_id, generation=1, query=Query.of_text(f"twin-{n % 7}"), top_k=1
+        )
         for n in range(80)
     ]
     with scorer(service) as asked, ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(asked.score, requests))
     best = [answer.hits[0].image.image_id for answer in answers]
-    assert best == [request.query for request in requests]
+    assert best == [request.query.text for request in requests]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,8 @@ def test_many_threads_get_their_own_answers(service: str, world: World) -> None:
         ({"pool_id": "0" * 32}, NotFound, None),
         ({"pool_id": None}, InvalidRequest, "pool_id"),
         ({"top_k": 0}, InvalidRequest, "top_k"),
-        ({"query": ""}, InvalidRequest, "query"),
+        ({"query": Query(())}, InvalidRequest, "parts"),
+        ({"query": Query((ImagePart("twin-9"),))}, NotFound, "like"),
     ],
 )
 def test_what_the_service_refuses_is_the_error_that_it_had(
@@ -182,7 +185,13 @@ def test_what_the_service_refuses_is_the_error_that_it_had(
     field: str | None,
 ) -> None:
     pool = world.ready_pool(count=1)
-    known = {"pool_id": pool.pool_id, "generation": 1, "scope": "pool", "query": "x", "top_k": 1}
+    known = {
+        "pool_id": pool.pool_id,
+        "generation": 1,
+        "scope": "pool",
+        "query": Query.of_text("x"),
+        "top_k": 1,
+    }
     with scorer(service) as asked, pytest.raises(error) as caught:
         asked.score(ScoreRequest(**known | change))  # type: ignore[arg-type]
     assert getattr(caught.value, "field", None) == field
@@ -210,7 +219,7 @@ def test_what_fails_in_the_service_is_the_error_that_it_had(
     assert isinstance(world.encoder, FailingEncoder)
     world.encoder.error = raised
     with scorer(service) as asked, pytest.raises(expected) as caught:
-        asked.score(replace(REQUEST, pool_id=pool.pool_id, query="other"))
+        asked.score(replace(REQUEST, pool_id=pool.pool_id, query=Query.of_text("other")))
     assert caught.value.retry_after_seconds == retry_after_seconds
 
 

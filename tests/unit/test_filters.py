@@ -13,7 +13,7 @@ from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import FILTERS, chosen, where_of
 from imagesearch.domain.filters.declaration import FACTS, Comparison, by_name, choice, holds
 from imagesearch.domain.images import Credit, Image
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.doors.http_api import parse_search
 from imagesearch.sources.pixabay import ORIENTATIONS
 from imagesearch.wire.scoring import decode, encode
@@ -103,7 +103,9 @@ def test_every_filter_is_an_option_of_the_command_line() -> None:
 
 
 def test_a_pool_beside_another_travels_to_the_scorer() -> None:
-    request = ScoreRequest(query="x", top_k=1, pool_id="a", generation=2, beside=("b", 1))
+    request = ScoreRequest(
+        query=Query.of_text("x"), top_k=1, pool_id="a", generation=2, beside=("b", 1)
+    )
     assert decode(encode(request)) == request
     assert decode(b'{"query": "x", "top_k": 1}').beside is None
     with pytest.raises(InvalidRequest, match="beside"):
@@ -111,7 +113,7 @@ def test_a_pool_beside_another_travels_to_the_scorer() -> None:
 
 
 def test_filters_travel_to_the_scorer_and_one_of_none_is_left_out() -> None:
-    request = ScoreRequest(query="x", top_k=1, filters={"orientation": "square"})
+    request = ScoreRequest(query=Query.of_text("x"), top_k=1, filters={"orientation": "square"})
     assert decode(encode(request)) == request
     assert decode(b'{"query": "x", "top_k": 1}').filters == {}
     with pytest.raises(InvalidRequest, match="filters"):

@@ -109,6 +109,7 @@ def test_a_ready_pool_is_answered_in_the_shape_of_the_design(
         "tags": ["tag", "3"],
         "score": pytest.approx(1, abs=1e-3),
         "relevance": pytest.approx(1, abs=1e-2),
+        "match": "uncalibrated",
     }
     assert (answer["keyword"], answer["query"], answer["scope"]) == ("horse", "twin-3", "pool")
     assert answer["complete"] is True
@@ -280,11 +281,19 @@ def test_a_large_body_is_refused_unread(query: FlaskClient) -> None:
     assert "65536" in body(response)["error"]["message"]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_other_methods_are_told_which_are_allowed(query: FlaskClient, method: str) -> None:
-    response = query.open("/search", method=method, query_string=SEARCH)
+@pytest.mark.parametrize(
+    ("path", "method", "allowed"),
+    [
+        *(("/search", method, "GET, HEAD, OPTIONS, POST") for method in ("PUT", "DELETE", "PATCH")),
+        *(("/ready", method, "GET, HEAD, OPTIONS") for method in ("POST", "PUT", "PATCH")),
+    ],
+)
+def test_other_methods_are_told_which_are_allowed(
+    query: FlaskClient, path: str, method: str, allowed: str
+) -> None:
+    response = query.open(path, method=method, query_string=SEARCH)
     assert response.status_code == 405
-    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert response.headers["Allow"] == allowed
     assert body(response)["error"]["code"] == "method_not_allowed"
 
 

@@ -14,8 +14,9 @@ from starlette.types import Message
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.work import EmbedBatch
 from imagesearch.doors.push import MAX_BODY_BYTES
+from imagesearch.wire import scoring
 from imagesearch.wire.messages import encode
-from inference_service.app import MAX_SCORE_BYTES, create_app
+from inference_service.app import MAX_TEXT_BYTES, create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World
 
@@ -79,11 +80,16 @@ def test_a_body_that_is_no_json_object_is_a_400(client: TestClient, body: bytes)
     assert response.json()["error"]["code"] == "invalid_request"
 
 
-@pytest.mark.parametrize("path", ["/score", "/alive", "/nothing"])
-def test_a_body_larger_than_any_query_is_a_413(client: TestClient, path: str) -> None:
-    response = client.post(path, content=b" " * (MAX_SCORE_BYTES + 1))
+@pytest.mark.parametrize(
+    ("path", "most_bytes"),
+    [("/score", scoring.MAX_BYTES), ("/alive", MAX_TEXT_BYTES), ("/nothing", MAX_TEXT_BYTES)],
+)
+def test_a_body_larger_than_any_query_is_a_413(
+    client: TestClient, path: str, most_bytes: int
+) -> None:
+    response = client.post(path, content=b" " * (most_bytes + 1))
     assert (response.status_code, response.headers["Connection"]) == (413, "close")
-    assert str(MAX_SCORE_BYTES) in response.json()["error"]["message"]
+    assert str(most_bytes) in response.json()["error"]["message"]
 
 
 def test_a_push_larger_than_any_of_pubsub_is_a_413(client: TestClient) -> None:
@@ -157,7 +163,7 @@ def test_a_pushed_batch_is_embedded_and_acked(client: TestClient, world: World) 
     assert world.ask().complete
 
 
-@pytest.mark.parametrize("body", [b"nonsense", b"x" * (MAX_SCORE_BYTES + 1)])
+@pytest.mark.parametrize("body", [b"nonsense", b"x" * (MAX_TEXT_BYTES + 1)])
 def test_a_malformed_push_is_acked_and_recorded(client: TestClient, body: bytes, log: Log) -> None:
     assert client.post("/events/embed", content=body).status_code == 204
     entry = log.only("EmbedBatch")

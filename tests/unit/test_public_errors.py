@@ -16,7 +16,7 @@ from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
 from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.domain.pools import PoolKey, SourceOptions
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import load_settings
@@ -129,6 +129,6 @@ def test_a_scorer_that_cannot_be_asked_is_told_without_its_address(
     service = InferenceService("http://inference-8x7.a.run.app:99999", clock=clock)
     scorer = CloudRunScorer(service, clock=clock)
     with pytest.raises(ImageSearchError) as caught:
-        scorer.score(ScoreRequest(scope="catalog", query="x", top_k=1))
+        scorer.score(ScoreRequest(scope="catalog", query=Query.of_text("x"), top_k=1))
     assert "run.app" not in str(caught.value)
     assert "run.app" in caplog.text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imagesearch.domain.images import Embedding
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.ports import ScoreReply, TextEmbedding
 from imagesearch.usecases.score import Score
@@ -54,7 +54,7 @@ def reply_of(
         clock=world.clock,
         policy=world.policy,
     )
-    return score.score(ScoreRequest("anything", k, scope="catalog"))
+    return score.score(ScoreRequest(Query.of_text("anything"), k, scope="catalog"))
 
 
 def ids(reply: ScoreReply) -> list[str]:

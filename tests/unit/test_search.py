@@ -14,7 +14,7 @@ from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.domain.errors import InvalidRequest, NotFound, SourceRefused, Unavailable
 from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.ports import Scorer, ScoreReply
@@ -505,7 +505,9 @@ def test_a_generation_that_was_just_replaced_can_still_be_scored(world: World) -
     world.ask()
     world.deliver_all()
     world.assemble()  # nothing is kept in process
-    request = ScoreRequest(pool_id=old.pool_id, generation=1, query="twin-2", top_k=1)
+    request = ScoreRequest(
+        pool_id=old.pool_id, generation=1, query=Query.of_text("twin-2"), top_k=1
+    )
     assert world.score.score(request).hits[0].image.image_id == "twin-2"
     with pytest.raises(NotFound, match="there is no generation 7"):
         world.score.score(replace(request, generation=7))
@@ -695,7 +697,7 @@ def test_the_scorer_refuses_a_filter_that_it_does_not_know(world: World) -> None
     pool = world.ready_pool(count=1)
     for filters in ({"colour": "red"}, {"orientation": "diagonal"}):
         request = ScoreRequest(
-            pool_id=pool.pool_id, generation=1, query="x", top_k=1, filters=filters
+            pool_id=pool.pool_id, generation=1, query=Query.of_text("x"), top_k=1, filters=filters
         )
         with pytest.raises(InvalidRequest, match="must be one of"):
             world.score.score(request)

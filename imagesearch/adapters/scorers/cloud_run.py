@@ -37,7 +37,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.queries import ScoreRequest
 from imagesearch.ports import Clock, ScoreReply
-from imagesearch.wire.scoring import encode
+from imagesearch.wire.scoring import LACKED_BY_OLD, encode
 
 if TYPE_CHECKING:  # a function imports it with its first request
     import urllib3
@@ -220,6 +220,7 @@ def _error(answer: Answer) -> ImageSearchError:
     told = _told(answer.body)
     asked_seconds = answer.retry_after_seconds
     message = told.message if told else f"the scorer answered {answer.status}"
+    field = told.field if told else None
     match answer.status, told and told.code:
         case 429, _:
             return Overloaded(message, **_retry_after(asked_seconds))
@@ -227,10 +228,13 @@ def _error(answer: Answer) -> ImageSearchError:
             return _Passing(message, asked_seconds)
         case 504, _:
             return DeadlineExceeded(message, **_retry_after(asked_seconds))
+        # What an earlier version says of parts, and of a picture: it is being replaced.
+        case (400, InvalidRequest.code) | (413, _) if field in (LACKED_BY_OLD, None):
+            return Unavailable("the scorer is of an earlier version, which is being replaced")
         case 400, InvalidRequest.code:
-            return InvalidRequest(message, field=told.field if told else None)
+            return InvalidRequest(message, field=field)
         case 404, NotFound.code:
-            return NotFound(message)
+            return NotFound(message, field=field)
         case 500, Bug.code:
             return Bug(f"in the scorer: {message}")
     return Unavailable(f"the scorer answered {answer.status}")

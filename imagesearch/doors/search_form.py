@@ -1,0 +1,121 @@
+"""What a request for `/search` asks: of its query string, and of a body in JSON or as a form.
+
+The bounds of each parameter are in `http_api.py`; this reads them from werkzeug's request, which
+both editions have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import IO, Any
+
+from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from imagesearch.domain.errors import InvalidRequest, TooLarge
+from imagesearch.domain.queries import MAX_PICTURE_BYTES, SearchRequest
+from imagesearch.doors.bodies import Bound, InHand
+from imagesearch.doors.http_api import REPEATABLE, parse_search
+
+SEARCH_PATH = "/search"
+MAX_TEXT_BYTES = 65_536  # of all that is no picture
+PICTURE_SECONDS = 30.0  # 10 MB from a telephone, at 3 Mbit/s
+_MAX_FORM_PARTS = 50  # more than there are parameters, repeated ones counted
+_JSON, _FORM = "application/json", "multipart/form-data"
+
+
+def search_bound(in_hand_bytes: int) -> Bound:
+    """Return what the body of a search may be, and all of them at a time in *in_hand_bytes*."""
+    return Bound(MAX_TEXT_BYTES + MAX_PICTURE_BYTES, PICTURE_SECONDS, InHand(in_hand_bytes))
+
+
+def asked_of(request: Request) -> SearchRequest:
+    """Return the search that *request* asks for, or raise InvalidRequest, of which TooLarge is."""
+    texts, picture = _of_body(request) if request.method == "POST" else ({}, None)
+    values = {**request.args.to_dict(flat=False), **texts}
+    first = {name: texts[0] for name, texts in values.items() if texts}
+    repeated = {name: values[name] for name in REPEATABLE if name in values}
+    return parse_search(first, repeated, picture)
+
+
+def _of_body(request: Request) -> tuple[Mapping[str, Sequence[str]], bytes | None]:
+    if request.mimetype == _FORM:
+        return _of_form(request)
+    data = request.get_data()
+    if len(data) > MAX_TEXT_BYTES:
+        bound = f"a body without a picture must have at most {MAX_TEXT_BYTES} bytes"
+        raise TooLarge(f"{bound}, got {len(data)}")
+    if not data:
+        return {}, None
+    if request.mimetype != _JSON:
+        bound = f"Content-Type must be {_JSON} or {_FORM}"
+        raise InvalidRequest(f"{bound}, got {request.mimetype[:64]!r}", field="Content-Type")
+    return _of_json(data), None
+
+
+def _of_form(request: Request) -> tuple[Mapping[str, Sequence[str]], bytes | None]:
+    parser = FormDataParser(
+        _in_memory,
+        max_form_memory_size=MAX_TEXT_BYTES,
+        max_form_parts=_MAX_FORM_PARTS,
+        silent=False,
+    )
+    try:
+        _, form, files = parser.parse(
+            request.stream, request.mimetype, request.content_length, request.mimetype_params
+        )
+    except RequestEntityTooLarge as error:
+        bound = f"a form must have at most {_MAX_FORM_PARTS} parts"
+        message = f"{bound}, and {MAX_TEXT_BYTES} bytes without its picture, got more"
+        raise TooLarge(message) from error
+    except ValueError as error:
+        raise InvalidRequest(f"the body is no {_FORM}: {error}") from error
+    if "picture" in form:
+        raise InvalidRequest("picture must be a file, got a text", field="picture")
+    # A form whose file was not chosen sends an empty one without a name.
+    chosen = [(name, file) for name, file in files.items(multi=True) if file.filename]
+    for name, _ in chosen:
+        if name != "picture":
+            bound = "a file must be called picture"
+            raise InvalidRequest(f"{bound}, got {name[:64]!r}", field="picture")
+    if len(chosen) > 1:
+        raise InvalidRequest(f"picture must be one file, got {len(chosen)}", field="picture")
+    return form.to_dict(flat=False), chosen[0][1].read() if chosen else None
+
+
+def _in_memory(*_: object, **__: object) -> IO[bytes]:
+    """Return where a file of a form goes: werkzeug itself puts a large one on disk."""
+    return BytesIO()
+
+
+def _of_json(data: bytes) -> dict[str, Sequence[str]]:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the body is no JSON: {str(error)[:100]}") from error
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"the body must be a JSON object, got {str(body)[:64]}")
+    return {name: _texts(name, value) for name, value in body.items() if value is not None}
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and name not in REPEATABLE:
+        raise InvalidRequest(f"{name[:64]} must be one value, got a list", field=name[:64])
+    return [_text(name, each) for each in values]
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        bound = f"{name[:64]} must be a text or a number"
+        raise InvalidRequest(f"{bound}, got {json.dumps(value)[:64]}", field=name[:64])
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape
+        bound = f"{name[:64]} must be Unicode"
+        raise InvalidRequest(f"{bound}, got {text[:64]!a}", field=name[:64]) from None
+    return text

@@ -1,0 +1,132 @@
+"""What a query points at: its parts and what it is not about as embeddings, kept where they cost.
+
+How images are ranked by it is in `score.py` and `domain/ranking.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from imagesearch.domain.errors import InvalidRequest, NotFound, RejectedImage
+from imagesearch.domain.images import Embedding
+from imagesearch.domain.queries import ImagePart, Part, PicturePart, Query, TextPart
+from imagesearch.domain.ranking import Weighted, direction
+from imagesearch.ports import Cache, Encoder, Library, TextEmbedding
+from imagesearch.telemetry import stage
+from imagesearch.usecases.cache_slots import TEXT
+
+_TEXTS_IN_PROCESS = 4096  # of 512 dimensions they are 8 MB
+_PICTURES_IN_PROCESS = 256  # for the further pages of a search, and while its pool is fetched
+
+
+@dataclass(frozen=True)
+class Aim:
+    """
+    What images are held against.
+
+    Attributes:
+        vector: the direction of the query's parts, (embedding_dim,).
+        minus: the embeddings of what is not wanted, with their weights.
+        is_text: all parts are words: thresholds, and the correction by hubness, are of captions.
+        truncated: a text had more tokens than the model reads.
+    """
+
+    vector: Embedding
+    minus: Sequence[Weighted] = ()
+    is_text: bool = True
+    truncated: bool = False
+
+
+class Aims:
+    """Finds the embeddings of queries, and keeps what was costly: in *cache*, and in itself."""
+
+    def __init__(self, encoder: Encoder, cache: Cache, library: Library) -> None:
+        self._encoder = encoder
+        self._cache = cache
+        self._library = library
+        self._lock = threading.Lock()
+        self._texts = LRUCache[tuple[str, str], TextEmbedding](_TEXTS_IN_PROCESS)
+        self._pictures = LRUCache[tuple[str, str], Embedding](_PICTURES_IN_PROCESS)
+
+    @stage("encode")
+    def of(self, query: Query) -> Aim:
+        """
+        Return what *query* points at.
+
+        Raises:
+            InvalidRequest: its parts cancel out, or a picture is none that can be decoded.
+            NotFound: an image has no embedding.
+            Overloaded, Unavailable, DeadlineExceeded: come back later.
+        """
+        texts = self._texts_of(query)
+        images = self._images_of(query)
+
+        def weighted(parts: Sequence[Part]) -> list[Weighted]:
+            return [(self._vector(part, texts, images), part.weight) for part in parts]
+
+        return Aim(
+            direction(weighted(query.parts)),
+            weighted(query.minus),
+            is_text=all(isinstance(part, TextPart) for part in query.parts),
+            truncated=any(text.truncated for text in texts.values()),
+        )
+
+    def _vector(
+        self, part: Part, texts: dict[str, TextEmbedding], images: dict[str, Embedding]
+    ) -> Embedding:
+        if isinstance(part, TextPart):
+            return texts[part.text].vector
+        if isinstance(part, ImagePart):
+            return images[part.image_id]
+        return self._picture(part)
+
+    def _texts_of(self, query: Query) -> dict[str, TextEmbedding]:
+        parts = (*query.parts, *query.minus)
+        return {part.text: self._text(part.text) for part in parts if isinstance(part, TextPart)}
+
+    def _text(self, text: str) -> TextEmbedding:
+        """Cache-aside twice: this process, then the cache that all processes share."""
+        key = (self._encoder.model_revision, text)
+        with self._lock:
+            embedding = self._texts.get(key)
+        if embedding is not None:
+            return embedding
+        embedding = self._cache.get(TEXT, key)
+        if embedding is None:
+            embedding = self._encoder.encode_text(text)
+            self._cache.put(TEXT, key, embedding)
+        with self._lock:
+            self._texts[key] = embedding
+        return embedding
+
+    def _images_of(self, query: Query) -> dict[str, Embedding]:
+        parts = (*query.parts, *query.minus)
+        wanted = [part.image_id for part in parts if isinstance(part, ImagePart)]
+        if not wanted:
+            return {}
+        ids, rows = self._library.vectors(wanted, self._encoder.model_revision)
+        missing = next((each for each in wanted if each not in ids), None)
+        if missing is not None:
+            bound = "like must name stored images"
+            raise NotFound(f"{bound}, and there is no {missing[:100]!r}", field="like")
+        return dict(zip(ids, rows, strict=True))
+
+    def _picture(self, part: PicturePart) -> Embedding:
+        """Return the embedding of a picture: of the last ones from this process, and no other."""
+        key = (self._encoder.model_revision, part.digest)
+        with self._lock:
+            embedding = self._pictures.get(key)
+        if embedding is not None:
+            return embedding
+        try:
+            embedding = self._encoder.encode_picture(part.data)
+        except RejectedImage as rejection:
+            message = f"picture cannot be searched by: {rejection}"
+            raise InvalidRequest(message, field="picture") from rejection
+        with self._lock:
+            self._pictures[key] = embedding
+        return embedding

@@ -1,0 +1,220 @@
+"""Queries of several parts, what they are not about, and their further pages, over `World`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagesearch.domain.errors import InvalidRequest, NotFound
+from imagesearch.domain.queries import (
+    Cursor,
+    ImagePart,
+    Part,
+    PicturePart,
+    Query,
+    ScoreRequest,
+    SearchRequest,
+    TextPart,
+)
+from imagesearch.domain.ranking import demotion, direction
+from imagesearch.ports import ScoreReply
+from imagesearch.usecases.search import SearchAnswer
+from tests.world import World, original
+
+
+def request(*parts: Part, minus: tuple[Part, ...] = (), **changes: object) -> SearchRequest:
+    wanted = SearchRequest("horse", Query(parts, minus), top_k=4, wait_seconds=0.0)
+    return replace(wanted, **changes)  # type: ignore[arg-type]
+
+
+def ids(answer: SearchAnswer) -> list[str]:
+    assert answer.hits is not None
+    return [hit.image.image_id for hit in answer.hits]
+
+
+def all_pages(world: World, asked: SearchRequest) -> list[list[str]]:
+    """Return the ids of each page, from the first to the one that says there is no other."""
+    pages, cursor = list[list[str]](), None
+    while True:
+        answer = world.search(replace(asked, cursor=cursor))
+        assert not answer.restarted
+        pages.append(ids(answer))
+        cursor = answer.next
+        if cursor is None:
+            return pages
+
+
+def test_a_stored_image_finds_what_is_like_it_and_not_itself(world: World) -> None:
+    world.ready_pool(count=9)
+    alone = world.search(request(ImagePart("twin-3"), top_k=9))
+    assert len(ids(alone)) == 8
+    assert "twin-3" not in ids(alone)
+    rows = world.encoder.encode_images([original(f"twin-{number}") for number in range(9)])
+    assert isinstance(rows[3], np.ndarray)
+    cosines = {f"twin-{number}": row @ rows[3] for number, row in enumerate(rows)}  # type: ignore[operator]
+    assert ids(alone) == sorted(set(cosines) - {"twin-3"}, key=lambda each: -cosines[each])
+
+
+def test_an_image_that_is_not_stored_is_named(world: World) -> None:
+    world.ready_pool(count=2)
+    with pytest.raises(NotFound, match="there is no 'twin-7'") as caught:
+        world.search(request(ImagePart("twin-1"), ImagePart("twin-7")))
+    assert caught.value.field == "like"
+
+
+def test_a_picture_is_embedded_once_and_stored_nowhere(world: World, tmp_path: Path) -> None:
+    world.ready_pool(count=9)
+    before = world.encoder.images
+    picture = PicturePart(original("twin-5"))
+    pages = all_pages(world, request(picture))
+    assert pages[0][0] == "twin-5"
+    assert sorted(chain(*pages)) == sorted(f"twin-{number}" for number in range(9))
+    assert (world.encoder.pictures, world.encoder.images) == (1, before)
+    assert world.catalog.library.embedded([picture.digest], "twin-1") == set()
+    assert sum(path.is_file() for path in (tmp_path / "images").rglob("*")) == 9
+
+
+def test_a_picture_that_is_none_says_why(world: World) -> None:
+    world.ready_pool(count=2)
+    with pytest.raises(InvalidRequest, match="picture cannot be searched by: not an") as caught:
+        world.search(request(PicturePart(b"GIF89a")))
+    assert caught.value.field == "picture"
+
+
+def test_words_and_a_picture_together_find_what_both_are_about(world: World) -> None:
+    world.ready_pool(count=40)
+    both = world.search(request(TextPart("twin-3"), PicturePart(original("twin-5")), top_k=2))
+    assert sorted(ids(both)) == ["twin-3", "twin-5"]
+    heavy = TextPart("twin-3", weight=3.0)
+    assert ids(world.search(request(heavy, ImagePart("twin-5"), top_k=1))) == ["twin-3"]
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_what_is_not_wanted_goes_back_behind_the_others(world: World, scope: str) -> None:
+    world.ready_pool(count=40)
+    asked = request(TextPart("anything"), scope=scope)
+    best = ids(world.search(asked))[0]
+    for part in (TextPart(best), ImagePart(best), PicturePart(original(best))):
+        without = replace(asked, query=replace(asked.query, minus=(part,)))
+        assert best not in ids(world.search(without))
+
+
+def test_what_shows_nothing_of_it_is_not_touched() -> None:
+    images = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+    minus = [(np.array([0, 1], np.float32), 0.5)]
+    hubnesses = np.array([0.2, 0.2, 1.0], np.float32)
+    assert demotion(images, hubnesses, minus) == pytest.approx([0, 0.3, 0])
+    assert demotion(images, hubnesses, []).tolist() == [0, 0, 0]
+
+
+def test_parts_that_cancel_out_point_nowhere() -> None:
+    there = np.array([0.6, 0.8], np.float32)
+    with pytest.raises(InvalidRequest, match=r"by at least 0\.001, got 0\.000000"):
+        direction([(there, 1.0), (-there, 1.0)])
+    assert direction([(there, 1.0), (-there, 0.5)]) == pytest.approx(there)
+
+
+@pytest.mark.parametrize(
+    ("scope", "query"),
+    [
+        (scope, query)
+        for scope in ("pool", "catalog")
+        for query in (
+            Query.of_text("anything"),
+            Query((ImagePart("twin-1"), ImagePart("twin-2"))),
+            Query((TextPart("anything"),), (TextPart("twin-1"), TextPart("twin-2"))),
+        )
+    ],
+)
+def test_pages_give_every_image_once(world: World, scope: str, query: Query) -> None:
+    world.ready_pool(count=97)
+    pages = all_pages(world, request(scope=scope, query=query))
+    hits = list(chain(*pages))
+    expected = {f"twin-{number}" for number in range(97)} - set(query.like)
+    assert len(hits) == len(set(hits))
+    assert set(hits) == expected
+    assert all(len(page) == 4 for page in pages[:-1])
+
+
+def test_the_pages_of_a_pool_are_its_ranking_cut_up(world: World) -> None:
+    world.ready_pool(count=11)
+    asked = request(TextPart("anything"))
+    whole = world.search(replace(asked, top_k=11))
+    assert whole.next is None
+    assert all_pages(world, asked) == [ids(whole)[:4], ids(whole)[4:8], ids(whole)[8:]]
+
+
+def test_processes_that_read_the_cache_and_the_catalog_rank_alike(world: World) -> None:
+    world.ready_pool(count=60)
+    asked = request(TextPart("anything"), top_k=60)
+    world.assemble()  # and the pool is in the cache, in fewer digits
+    cached = world.search(asked)
+    world.restart()
+    stored = world.search(asked)
+    assert [hit.score for hit in stored.hits or ()] == [hit.score for hit in cached.hits or ()]
+
+
+def test_a_cursor_of_the_generation_before_begins_anew_and_says_so(world: World) -> None:
+    world.ready_pool(count=9)
+    asked = request(TextPart("anything"))
+    first = world.search(asked)
+    second = replace(asked, cursor=first.next)
+    assert not world.search(second).restarted
+    world.offer("horse", 12)
+    world.clock.sleep(world.policy.max_age_seconds + 1)
+    world.search(asked)
+    world.deliver_all()
+    anew = world.search(second)
+    assert anew.restarted
+    assert ids(anew) == ids(world.search(asked))
+    assert not world.search(replace(asked, cursor=anew.next)).restarted
+
+
+def test_a_pool_that_has_grown_begins_anew_too(world: World) -> None:
+    world.offer("horse", 30)
+    asked = request(TextPart("anything"))
+    world.search(asked)
+    world.deliver()
+    world.deliver()  # the first batch
+    first = world.search(asked)
+    assert first.next is not None
+    assert not first.complete
+    world.deliver_all()
+    assert world.search(replace(asked, cursor=first.next)).restarted
+
+
+def test_nothing_follows_the_last_hit_that_a_library_looks_at(world: World) -> None:
+    class Endless:
+        def score(self, request: ScoreRequest) -> ScoreReply:
+            return replace(world.score.score(replace(request, offset=0)), more=True)
+
+    world.ready_pool(count=9)
+    search = replace(world.search, scorer=Endless())
+    asked = request(TextPart("anything"), scope="catalog")
+    cursor = search(asked).next
+    assert cursor is not None
+    assert search(replace(asked, cursor=replace(cursor, offset=996))).next is not None
+    assert search(replace(asked, cursor=replace(cursor, offset=997))).next is None
+
+
+def test_a_search_is_told_from_others_by_all_that_changes_its_hits() -> None:
+    asked = request(TextPart("a"))
+    others = [
+        replace(asked, keyword="cow"),
+        replace(asked, scope="catalog"),
+        replace(asked, top_k=5),
+        replace(asked, filters={"orientation": "square"}),
+        request(TextPart("b")),
+        request(TextPart("a", 2.0)),
+        request(ImagePart("a")),
+        request(PicturePart(b"a")),
+        request(TextPart("a"), TextPart("a")),
+        request(TextPart("a"), minus=(TextPart("a"),)),
+    ]
+    assert len({each.digest for each in (asked, *others)}) == len(others) + 1
+    same = replace(asked, wait_seconds=5.0, cursor=Cursor(1, asked.digest, "0" * 16))
+    assert same.digest == asked.digest

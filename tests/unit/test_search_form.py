@@ -1,0 +1,192 @@
+"""`/search` with parts, as a query string, in JSON and as a form, over the true main.py."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
+
+from imagesearch.domain.queries import MAX_PICTURE_BYTES
+from imagesearch.settings import load_settings
+from tests.unit.test_functions import serve
+from tests.world import World, original
+
+SEARCH = {"t": "horse", "k": "3", "wait": "0"}
+
+
+@pytest.fixture
+def query(world: World) -> FlaskClient:
+    world.ready_pool(count=9)
+    return serve("query", world, load_settings())
+
+
+def body(response: TestResponse) -> dict[str, Any]:
+    parsed = json.loads(response.data)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def error(response: TestResponse) -> tuple[int, str, str | None]:
+    told = body(response)["error"]
+    return response.status_code, told["message"], told.get("field")
+
+
+def file(data: bytes, name: str = "a.jpg") -> FileStorage:
+    return FileStorage(io.BytesIO(data), name)
+
+
+def form(picture: bytes, name: str = "picture", **fields: Any) -> dict[str, Any]:
+    return {**SEARCH, **fields, name: file(picture)}
+
+
+def posted(query: FlaskClient, data: dict[str, Any]) -> TestResponse:
+    boundary, encoded = encode_multipart(data)  # not the client's own, which leaves a file open
+    kind = f"multipart/form-data; boundary={boundary}"
+    return query.post("/search", data=encoded, content_type=kind)
+
+
+def test_the_query_string_takes_parts_and_says_what_was_taken(query: FlaskClient) -> None:
+    asked = {**SEARCH, "like": ["twin-1", "twin-2", "twin-1"], "minus": ["twin-4", " ", "twin-5"]}
+    answer = body(query.get("/search", query_string=asked))
+    assert (answer["query"], answer["like"]) == (None, ["twin-1", "twin-2"])
+    assert (answer["minus"], answer["picture"]) == (["twin-4", "twin-5"], False)
+    assert {hit["image_id"] for hit in answer["results"]}.isdisjoint(answer["like"])
+
+
+def test_json_is_answered_as_the_same_query_string(query: FlaskClient) -> None:
+    asked = {"t": "horse", "k": 3, "wait": 0, "s_query": "twin-3", "minus": ["twin-4"]}
+    asked |= {"like": "twin-5", "cursor": None, "orientation": "horizontal"}
+    in_json = body(query.post("/search", json=asked))
+    del asked["cursor"]
+    in_url = body(query.get("/search", query_string=asked))
+    del in_json["timings"], in_url["timings"]
+    assert in_json == in_url
+    assert in_json["results"][0]["image_id"] == "twin-3"
+
+
+def test_a_form_brings_a_picture(query: FlaskClient) -> None:
+    answer = body(posted(query, form(original("twin-5"))))
+    assert answer["results"][0]["image_id"] == "twin-5"
+    assert (answer["picture"], answer["query"]) == (True, None)
+    url = "/search?t=horse&k=1&wait=0"
+    sent = {"picture": (io.BytesIO(original("twin-7")), "x"), "minus": ["a", "b"]}
+    answer = body(query.post(url, data=sent, content_type="multipart/form-data"))
+    assert [hit["image_id"] for hit in answer["results"]] == ["twin-7"]
+    assert answer["minus"] == ["a", "b"]
+
+
+def test_a_form_whose_file_was_not_chosen_has_none(query: FlaskClient) -> None:
+    sent = {**SEARCH, "s_query": "twin-3", "picture": file(b"", "")}
+    answer = body(posted(query, sent))
+    assert answer["results"][0]["image_id"] == "twin-3"
+
+
+def test_the_next_page_goes_on_and_ends(query: FlaskClient) -> None:
+    picture, seen, cursor = original("twin-5"), list[str](), ""
+    for _ in range(3):
+        answer = body(posted(query, form(picture, cursor=cursor)))
+        assert not answer["restarted"]
+        seen += [hit["image_id"] for hit in answer["results"]]
+        cursor = answer["next"]
+    assert cursor is None
+    assert sorted(seen) == sorted(f"twin-{number}" for number in range(9))
+
+
+def test_a_cursor_of_another_search_is_refused(query: FlaskClient) -> None:
+    asked = {**SEARCH, "s_query": "twin-3"}
+    cursor = body(query.get("/search", query_string=asked))["next"]
+    assert query.get("/search", query_string={**asked, "cursor": cursor}).status_code == 200
+    for change in ({"s_query": "other"}, {"k": "4"}, {"minus": "x"}, {"orientation": "square"}):
+        other = query.get("/search", query_string={**asked, "cursor": cursor, **change})
+        status, message, field = error(other)
+        assert (status, field) == (400, "cursor")
+        assert message == "cursor must be of the same search, with the same k, got one of another"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message", "field"),
+    [
+        ({}, 400, "s_query must have 1 to 500 characters, got 0", "s_query"),
+        ({"like": ["x"] * 6}, 400, "like must be given at most 5 times, got 6", "like"),
+        ({"minus": ["x"] * 6}, 400, "minus must be given at most 5 times, got 6", "minus"),
+        ({"like": "x" * 201}, 400, "like must have 1 to 200 characters, got 201", "like"),
+        ({"minus": "x" * 501}, 400, "minus must have 1 to 500 characters, got 501", "minus"),
+        ({"like": "twin-99"}, 404, "stored images, and there is no 'twin-99'", "like"),
+        ({"s_query": "x", "cursor": "x"}, 400, "cursor must be the `next` of an answer", "cursor"),
+    ],
+)
+def test_what_is_out_of_bounds_is_named(
+    query: FlaskClient, change: dict[str, Any], status: int, message: str, field: str
+) -> None:
+    for response in (
+        query.get("/search", query_string={**SEARCH, **change}),
+        query.post("/search", json={**SEARCH, **change}),
+    ):
+        assert error(response)[::2] == (status, field)
+        assert message in error(response)[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "status", "message", "field"),
+    [
+        (b"{", "application/json", 400, "the body is no JSON", None),
+        (b"[" * 20_000, "application/json", 400, "the body is no JSON", None),
+        (b"\xff", "application/json", 400, "the body is no JSON", None),
+        (b"[]", "application/json", 400, "must be a JSON object, got []", None),
+        (b'{"t": ["x"]}', "application/json", 400, "t must be one value, got a list", "t"),
+        (b'{"k": true}', "application/json", 400, "k must be a text or a number", "k"),
+        (b'{"like": [{}]}', "application/json", 400, "like must be a text or a number", "like"),
+        (b'{"t": "\\ud800"}', "application/json", 400, "t must be Unicode", "t"),
+        (b"{}", "text/plain", 400, "got 'text/plain'", "Content-Type"),
+        (b" " * 65_537, "application/json", 413, "at most 65536 bytes, got 65537", None),
+        (b"x", "multipart/form-data", 400, "is no multipart/form-data", None),
+        (b"x", "multipart/form-data; boundary=y", 400, "is no multipart/form-data", None),
+    ],
+)
+def test_a_body_that_is_none_of_ours_is_refused_in_json(
+    query: FlaskClient, data: bytes, kind: str, status: int, message: str, field: str | None
+) -> None:
+    response = query.post("/search", data=data, content_type=kind)
+    assert error(response)[::2] == (status, field)
+    assert message in error(response)[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "message"),
+    [
+        (form(b"GIF89a"), 400, "picture cannot be searched by: not an image"),
+        (form(b""), 400, "picture must have at least 1 byte, got 0"),
+        (form(b"x", name="photo"), 400, "a file must be called picture, got 'photo'"),
+        ({**SEARCH, "picture": "a text"}, 400, "picture must be a file, got a text"),
+        (form(b"\xff" * (MAX_PICTURE_BYTES + 1)), 413, "at most 10000000 bytes, got 10000001"),
+    ],
+)
+def test_a_picture_that_is_none_says_why(
+    query: FlaskClient, data: dict[str, Any], status: int, message: str
+) -> None:
+    response = posted(query, data)
+    assert error(response)[::2] == (status, "picture")
+    assert message in error(response)[1]
+
+
+def test_two_pictures_and_forms_of_too_much_are_refused(query: FlaskClient) -> None:
+    two = [file(b"x"), file(b"y")]
+    assert "one file, got 2" in error(posted(query, {**SEARCH, "picture": two}))[1]
+    many = posted(query, {**SEARCH, "minus": [str(number) for number in range(60)]})
+    assert many.status_code == 413
+    long = posted(query, {**SEARCH, "s_query": "x" * 70_000})
+    assert long.status_code == 413
+    huge = posted(query, form(b"x" * (MAX_PICTURE_BYTES + 70_000)))
+    assert (huge.status_code, huge.headers["Connection"]) == (413, "close")
+
+
+def test_a_preflight_allows_to_post_and_a_get_has_no_such_body(query: FlaskClient) -> None:
+    preflight = query.options("/search", headers={"Origin": "https://app.example"})
+    assert preflight.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS, POST"
+    assert "POST" not in query.options("/ready").headers["Access-Control-Allow-Methods"]
+    assert query.get("/search", query_string=SEARCH, data=b"x" * 70_000).status_code == 413
