@@ -13,7 +13,13 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
+from imagesearch.domain.errors import (
+    DeadlineExceeded,
+    ImageSearchError,
+    NotFound,
+    Overloaded,
+    Unavailable,
+)
 from imagesearch.domain.pools import (
     Generation,
     Pool,
@@ -84,6 +90,16 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True)
+class _Call:
+    """A search under way: who asks, when it began, and until when it may wait."""
+
+    request: SearchRequest
+    client: str | None
+    started: float
+    deadline: float
+
+
+@dataclass(frozen=True)
 class Search:
     """
     Answers searches. A thousand simultaneous first searches for a keyword make one fetch.
@@ -131,44 +147,32 @@ class Search:
         started = time.perf_counter()
         if request.scope == "catalog":
             return self._answer(request, None, self._score(request, None), started)
-        deadline = self.clock.monotonic() + request.wait_seconds
-        pool, reply = self._search_pool(request, request.keyword, deadline, client)
+        call = _Call(request, client, started, self.clock.monotonic() + request.wait_seconds)
+        pool, reply = self._search_pool(call, request.keyword)
         if request.broader and _has_few(pool):
-            answer = self._broadened(request, pool, reply, deadline, client, started)
+            answer = self._broadened(call, pool, reply)
         else:
             answer = self._answer(request, pool, reply, started)
         return answer if answer.keywords else replace(answer, keywords=(request.keyword,))
 
     def _search_pool(
-        self,
-        request: SearchRequest,
-        keyword: str,
-        deadline: float,
-        client: str | None,
-        beside: Pool | None = None,
+        self, call: _Call, keyword: str, beside: Pool | None = None
     ) -> tuple[Pool, ScoreReply | None]:
         """Return the pool of *keyword*, and what was scored of it and of what is *beside* it."""
         key = PoolKey.of(keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        pool, reply = self._first_reply(request, key, client, deadline, beside)
+        pool, reply = self._first_reply(call, key, beside)
         if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
-            pool = self._await(again, deadline)
-            reply = self._score(request, pool, beside)
+            pool = self._await(again, call.deadline)
+            reply = self._score(call.request, pool, beside)
         return pool, reply
 
-    def _broadened(
-        self,
-        request: SearchRequest,
-        narrow: Pool,
-        reply: ScoreReply | None,
-        deadline: float,
-        client: str | None,
-        started: float,
-    ) -> SearchAnswer:
+    def _broadened(self, call: _Call, narrow: Pool, reply: ScoreReply | None) -> SearchAnswer:
         """Answer from the broader keyword's pool and from *narrow*, which has few images."""
+        request, started = call.request, call.started
         try:
-            broader, both = self._search_pool(request, request.broader, deadline, client, narrow)
-        except ImageSearchError as error:
+            broader, both = self._search_pool(call, request.broader, narrow)
+        except (Overloaded, Unavailable, DeadlineExceeded) as error:
             if reply is None:
                 raise
             # Few images are more than none: the limit of new keywords, say, is for new ones.
@@ -312,21 +316,18 @@ class Search:
         return pool
 
     def _first_reply(
-        self,
-        request: SearchRequest,
-        key: PoolKey,
-        client: str | None,
-        deadline: float,
-        beside: Pool | None,
+        self, call: _Call, key: PoolKey, beside: Pool | None
     ) -> tuple[Pool, ScoreReply | None]:
         """Return the pool of *key* and what the scorer says of it."""
-        pool = self._await(self._request_pool(key, client), deadline)
+        pool = self._await(self._request_pool(key, call.client), call.deadline)
         try:
-            return pool, self._score(request, pool, beside)
+            return pool, self._score(call.request, pool, beside)
         except NotFound:  # it was noted, and the catalog that had it is gone
+            if self.catalog.pool(pool.pool_id) is not None:
+                raise
             self.cache.drop(STATE, [pool.pool_id])
-        pool = self._await(self._request_pool(key, client), deadline)
-        return pool, self._score(request, pool, beside)
+        pool = self._await(self._request_pool(key, call.client), call.deadline)
+        return pool, self._score(call.request, pool, beside)
 
     @stage("score")
     def _score(
