@@ -9,6 +9,16 @@ CHECKOV := 3.3.30
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
 anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
 
+# uv takes a tenth of pip's time, and reads no settings of pip: where those lead elsewhere, or uv
+# fails for whatever reason, pip does it, and says why it cannot. uv is removed again: 38 MB.
+# Neither compiles, which the first import does: to compile all takes longer than that, and 60 MB.
+elsewhere = $(BIN)/python -m pip config list | grep -qE '[.](index-url|no-index|proxy)='
+install_with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsewhere); } && \
+	$(PIP) --no-compile --only-binary=:all: --target "$$uv" \
+		"$$(grep '^uv==' requirements-dev.lock)" && \
+	"$$uv/bin/uv" pip install --quiet --python $(BIN)/python \
+		--requirement requirements.lock --editable .; } 2>/dev/null
+
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -88,7 +98,6 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --extra bench \
 		--no-emit-find-links --constraint requirements-dev.lock \
 		--output-file requirements-bench.lock pyproject.toml
-	$(PIP) uv
 	for torch in cuda cpu; do \
 		$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url \
 			--python-version 3.12 --python-platform x86_64-manylinux_2_28 \
@@ -108,9 +117,8 @@ anew:
 		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older or missing: make run PYTHON=python3.11"; exit 1; }
 	@echo "Setting up .venv: the first time it downloads some 150 MB"
 	@$(call runs,.venv) || $(PYTHON) -m venv --clear .venv
-	@# Compiled when it is first imported: to compile all of it takes longer than that, and 60 MB.
-	@$(PIP) --no-compile --requirement requirements.lock
-	@$(PIP) --no-deps --editable .
+	@$(install_with_uv) || { $(PIP) --no-compile --requirement requirements.lock && \
+		$(PIP) --no-deps --editable .; }
 	@touch $@
 
 # Its own pins fight ours.

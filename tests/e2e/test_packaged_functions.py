@@ -10,12 +10,11 @@ import contextlib
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +66,7 @@ def unpack(function: str, folder: Path) -> Path:
     return folder
 
 
-def download(texts: Iterable[str], folder: Path) -> None:
-    """Download what any of the functions pins, at once: most of the time is an index's."""
-    blocks = {block for text in texts for block in re.split(r"\n(?=\w)", text)}
-    (folder / "requirements.txt").write_text("\n".join(sorted(blocks)))
-    pip("download", "--no-deps", "--dest", folder, "-r", folder / "requirements.txt")
-
-
-def install(text: str, wheels: Path, venv: Path) -> Path:
+def install(text: str, venv: Path) -> Path:
     """
     Make a virtual environment of the pins in *text* alone, and return the folder of its programs.
 
@@ -83,15 +75,10 @@ def install(text: str, wheels: Path, venv: Path) -> Path:
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     (venv / "requirements.txt").write_text(text)
-    into = ("--python", venv / "bin/python", "install", "--no-index", "--find-links", wheels)
-    pip(*into, "--no-compile", "--require-hashes", "-r", venv / "requirements.txt")
-    return venv / "bin"
-
-
-def pip(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", *arguments]
+    uv = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", venv / "bin/python")
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run(command, env=env, check=True)
+    subprocess.run([*uv, "--require-hashes", "-r", venv / "requirements.txt"], env=env, check=True)
+    return venv / "bin"
 
 
 def pins(folder: Path) -> str:
@@ -104,12 +91,8 @@ def pins(folder: Path) -> str:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installed]:
     """Each function over an environment of its pins; functions with the same pins share it."""
     folders = {one: unpack(one, tmp_path_factory.mktemp(one)) for one in FUNCTIONS}
-    texts, wheels = (
-        sorted({pins(folder) for folder in folders.values()}),
-        tmp_path_factory.mktemp("wheels"),
-    )
-    download(texts, wheels)
-    programs = {text: install(text, wheels, tmp_path_factory.mktemp("venv")) for text in texts}
+    texts = {pins(folder) for folder in folders.values()}
+    programs = {text: install(text, tmp_path_factory.mktemp("venv")) for text in texts}
     return {
         one: Installed(one, folder / "source", programs[pins(folder)])
         for one, folder in folders.items()

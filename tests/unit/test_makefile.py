@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = f"""#!/bin/sh
 [ "$1" = -c ] && exit 0
 '{sys.executable}' -m venv --without-pip --clear .venv || exit 1
-touch "$(echo .venv/lib/python*/site-packages)/pip.py"
+echo "print(\\"$PIP_SETTINGS\\")" > "$(echo .venv/lib/python*/site-packages)/pip.py"
 for name in pip imagesearch; do
     printf '#!/bin/sh\\nexec "%s" -c "print(42)"\\n' "$(pwd -P)/.venv/bin/python" > .venv/bin/$name
     chmod +x .venv/bin/$name
@@ -37,15 +37,17 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path) -> int:
+def run(folder: Path, pip: str = ":", **environment: str) -> int:
     """Run `make run` in *folder* to its end; return how often an environment was made there."""
+    # Within another make, as in CI, it would name the folders that it enters and leaves.
+    makes = ("MAKEFLAGS", "PWD")
+    inherited = {name: value for name, value in os.environ.items() if name not in makes}
     ended = subprocess.run(
-        # Within another make, as in CI, it would name the folders that it enters and leaves.
-        ["make", "--no-print-directory", "run", "PYTHON=./python", "PIP=:"],
+        ["make", "--no-print-directory", "run", "PYTHON=./python", f"PIP={pip}"],
         capture_output=True,
         text=True,
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PWD")},
+        env={**inherited, **environment},
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "42"
@@ -94,3 +96,39 @@ def test_what_does_not_run_is_made_anew(clone: Path, happened: Callable[[Path], 
     happened(clone / ".venv")
     assert run(clone) == 2
     assert run(clone) == 2
+
+
+# Notes what it is asked for; the uv that it installs does so, too, and ends as it is told to.
+PIP = """#!/bin/sh
+echo "pip $*" >> asked
+while [ $# -gt 0 ] && [ "$1" != --target ]; do shift; done
+[ $# = 0 ] && exit
+mkdir "$2/bin"
+printf '#!/bin/sh\necho "uv $*" >> asked\nexit %s\n' "$UV_ENDS_WITH" > "$2/bin/uv"
+chmod +x "$2/bin/uv"
+"""
+
+
+@pytest.mark.parametrize(
+    ("pip_settings", "uv_ends_with", "installers"),
+    [
+        ("", 0, ["pip", "uv"]),  # pip installs uv
+        ("global.extra-index-url='https://more'", 0, ["pip", "uv"]),
+        ("", 1, ["pip", "uv", "pip", "pip"]),
+        ("global.index-url='https://mirror'", 0, ["pip", "pip"]),
+        (":env:.no-index='1'", 0, ["pip", "pip"]),
+        ("install.proxy='proxy:3128'", 0, ["pip", "pip"]),
+    ],
+)
+def test_pip_installs_where_its_settings_lead_elsewhere_and_where_uv_fails(
+    clone: Path, pip_settings: str, uv_ends_with: int, installers: list[str]
+) -> None:
+    shutil.copy2(ROOT / "requirements-dev.lock", clone)
+    (clone / "pip").write_text(PIP)
+    (clone / "pip").chmod(0o755)
+    python_gone(clone / ".venv")
+    settings = {"PIP_SETTINGS": pip_settings, "UV_ENDS_WITH": str(uv_ends_with)}
+    assert run(clone, pip="./pip", **settings) == 2
+    lines = (clone / "asked").read_text().splitlines()
+    assert [line.partition(" ")[0] for line in lines] == installers
+    assert "--editable ." in lines[-1]
