@@ -33,7 +33,7 @@ ALLOW = ", ".join(METHODS)
 REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
 ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
-API = ("search", "pools", "alive", "ready")  # by the beginning of the path
+API = frozenset(path.split("/")[1] for path in http_api.PATHS)
 logger = logging.getLogger(__name__)
 _process = process_of(compose)
 _page_headers = page_headers(_process.settings.images_url(""))
@@ -104,7 +104,8 @@ def _route(request: Request) -> Response:
         return _search(request, client)
     if request.path.startswith("/pools/"):
         return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")))
-    raise NotFound(f"there is no {request.path[:100]}; there are /search and /pools/{{pool_id}}")
+    there_are = ", ".join(http_api.PATHS)
+    raise NotFound(f"there is no {request.path[:100]}; there are {there_are}: see /openapi.json")
 
 
 def _send(file: PageFile, request: Request) -> Response:

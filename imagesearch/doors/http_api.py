@@ -20,6 +20,7 @@ from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Query, S
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.usecases.search import SearchAnswer
 
+PATHS = ("/search", "/pools/{pool_id}", "/alive", "/ready")
 MAX_KEYWORD_CHARACTERS = 100  # Pixabay's bound on `q`
 MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
