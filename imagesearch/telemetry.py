@@ -26,7 +26,8 @@ _TRACEPARENT = re.compile(
 # https://cloud.google.com/trace/docs/trace-context#legacy-http-header
 _CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(/.*)?")
 _TRACE = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_PROBES = ("alive", "started", "ready")  # asked every few seconds: told of only when they fail
+# Asked every few seconds, or many for each visit: told of only when they fail.
+_QUIET = ("alive", "started", "ready", "page")
 _SUMMARY = ("kind", "pool_id", "status", "outcome", "seconds")  # what the message says already
 
 _logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Work:
             return logging.ERROR
         if status > 500:
             return logging.WARNING
-        return logging.DEBUG if self.kind in _PROBES else logging.INFO
+        return logging.DEBUG if self.kind in _QUIET else logging.INFO
 
 
 def _summary(fields: Mapping[str, object]) -> str:

@@ -5,7 +5,7 @@ locals {
 }
 
 output "api_url" {
-  description = "URL of the API; GET /search and GET /pools/{pool_id} are below it."
+  description = "URL of the page, and of the API below it: /search, /pools/{pool_id}, /openapi.json."
   value       = local.api_url
 }
 

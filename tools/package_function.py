@@ -1,8 +1,9 @@
-"""Stages the zip that Cloud Functions deploys: a function, its pinned packages, our files it needs.
+"""Stages the zip that Cloud Functions deploys: a function, its pins, our files that it needs.
 
-The needed files of `imagesearch/` are those that its imports reach, those inside functions too.
-The zip is the same, byte for byte, wherever and whenever it is made from the same files. It runs
-on Python alone, so that a deployment needs no virtual environment.
+The needed files of `imagesearch/` are those that its imports reach, those inside functions too; of
+the folders that a function serves, all. The zip is the same, byte for byte, wherever and whenever
+it is made from the same files. It runs on Python alone, so that a deployment needs no virtual
+environment.
 
 Usage: python -m tools.package_function query --output build/query.zip
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = ("query", "fetch")
+SERVED = {"query": ("web",), "fetch": ()}  # folders whose files a function serves, whole
 PACKAGE = "imagesearch"
 # The one-machine edition, which mounts the functions, and what only that has.
 NEVER = tuple(f"{PACKAGE}.{room}." for room in ("local", "cli", "demo"))
@@ -67,6 +69,7 @@ def package(function: str, root: Path = ROOT) -> bytes:
         "main.py": main.read_bytes(),
         "requirements.txt": _requirements(function, root),
         **{name: path.read_bytes() for name, path in reached(function, root).files.items()},
+        **{name: path.read_bytes() for name, path in served(function, root).items()},
     }
     packed = io.BytesIO()
     # Stored, not compressed: what zlib makes of the same bytes depends on its version.
@@ -116,6 +119,12 @@ def reached(function: str, root: Path = ROOT) -> Reached:
                     files[inside] = found
                     waiting.append(found)
     return Reached(files, frozenset(imports))
+
+
+def served(function: str, root: Path = ROOT) -> dict[str, Path]:
+    """Return the files that a function serves, by their paths in the zip."""
+    files = [file for folder in SERVED[function] for file in (root / folder).rglob("*")]
+    return {file.relative_to(root).as_posix(): file for file in files if file.is_file()}
 
 
 def _files_of(name: str, root: Path) -> Iterator[Path]:

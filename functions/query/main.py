@@ -1,7 +1,7 @@
-"""The public HTTP function: parse, call the use case `search`, answer in JSON.
+"""The public HTTP function: parse, call the use case `search`, answer in JSON; and the page.
 
 The parameters and bodies are in `imagesearch/doors/http_api.py`, the work in
-`imagesearch/usecases/search.py`.
+`imagesearch/usecases/search.py`, the page in `web/` and `imagesearch/doors/page.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from imagesearch.compose.query import compose
 from imagesearch.compose.start import process_of
 from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound
 from imagesearch.doors import http_api, wsgi
-from imagesearch.doors.errors import BUG_MESSAGE, ErrorAnswer, answer_of, refusal
+from imagesearch.doors.errors import BUG_MESSAGE, NO_SNIFFING, ErrorAnswer, answer_of, refusal
+from imagesearch.doors.page import PageFile, PageFiles, page_config, page_headers
 from imagesearch.doors.search_form import MAX_TEXT_BYTES, SEARCH_PATH, asked_of, search_bound
+from imagesearch.installation import ROOT
+from imagesearch.sources.demo import KEYWORDS
 from imagesearch.usecases import clients
 from imagesearch.usecases.search import SearchAnswer
 
@@ -31,9 +34,13 @@ METHODS = {SEARCH_PATH: (*READING, "POST")}  # of other paths READING
 REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
 ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
-KINDS = ("search", "pools", "alive", "ready")  # of units of work, by the beginning of the path
+API = frozenset(path.split("/")[1] for path in http_api.PATHS)
 logger = logging.getLogger(__name__)
 _process = process_of(compose)
+_page_headers = page_headers(_process.settings.images_url(""))
+_page = PageFiles(
+    ROOT / "web", {"config.json": page_config(KEYWORDS if _process.settings.is_demo else ())}
+)
 wsgi.guard(
     most_bytes=MAX_TEXT_BYTES,
     waiting=WAITING,
@@ -43,14 +50,23 @@ wsgi.guard(
 
 @functions_framework.http
 def query(request: Request) -> Response:
-    """Answer `/search`, `/pools/{pool_id}`, `/alive` and `/ready`."""
-    first = request.path.strip("/").partition("/")[0]
-    kind = first if first in KINDS else "request"
+    """Answer `/search`, `/pools/{pool_id}`, `/alive` and `/ready`, and with the page's files."""
+    kind = _kind(request.path)
     with telemetry.unit(kind, telemetry.trace_of(request.headers.get)) as unit:
         response = _guarded(request)
         unit.note(status=response.status_code)
         response.headers["Server-Timing"] = unit.server_timing()
+        for name, value in (_page_headers if kind == "page" else NO_SNIFFING).items():
+            response.headers.setdefault(name, value)
     return response
+
+
+def _kind(path: str) -> str:
+    """Return what a unit of work is called, by the path that is asked for."""
+    first = path.strip("/").partition("/")[0]
+    if first in API:
+        return first
+    return "page" if _page.file(path) else "request"
 
 
 def _guarded(request: Request) -> Response:
@@ -85,6 +101,8 @@ def _answer(request: Request) -> Response:
 def _route(request: Request) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
+    if file := _page.file(request.path):  # not counted: they are many, and cost next to nothing
+        return _send(file, request)
     client = _count_request(request)
     if request.path == "/ready":
         _process.check()
@@ -93,7 +111,23 @@ def _route(request: Request) -> Response:
         return _search(request, client)
     if request.path.startswith("/pools/"):
         return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")))
-    raise NotFound(f"there is no {request.path[:100]}; there are /search and /pools/{{pool_id}}")
+    there_are = ", ".join(http_api.PATHS)
+    raise NotFound(f"there is no {request.path[:100]}; there are {there_are}: see /openapi.json")
+
+
+def _send(file: PageFile, request: Request) -> Response:
+    headers = {
+        "Cache-Control": file.cache_control,
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "ETag": f'W/"{file.tag}"',
+        "Vary": "Accept-Encoding",
+    }
+    if request.if_none_match.contains_weak(file.tag):
+        return Response(status=304, headers=headers)
+    body = file.body
+    if file.gzipped is not None and request.accept_encodings["gzip"] > 0:
+        body, headers["Content-Encoding"] = file.gzipped, "gzip"
+    return Response(body, 200, headers, mimetype=file.media_type)
 
 
 def _search(request: Request, client: str) -> Response:

@@ -26,7 +26,7 @@ EXAMPLES = (
     "  PIXABAY_API_KEY=... imagesearch emulators\n"
 )
 PARTS = {
-    "query": "API: functions/query",
+    "query": "page and API: functions/query",
     "fetch": "functions/fetch",
     "inference": "inference_service",
     "pubsub": "Pub/Sub emulator",
@@ -40,7 +40,7 @@ def emulators(
     port: Annotated[
         str | None,
         typer.Option(
-            metavar="PORT", help="The API's port, the page's is the next; 0: free ones [8080]"
+            metavar="PORT", help="The page's port, the images' is the next; 0: free ones [8080]"
         ),
     ] = None,
 ) -> None:
@@ -66,7 +66,7 @@ def emulators(
 
 def _greeting(stack: CloudStack) -> Panel:
     opening = Text.assemble(
-        "Open ", link(stack.page_url, stack.page_url), " in a browser; Ctrl-C ends it all."
+        "Open ", link(stack.query_url, stack.query_url), " in a browser; Ctrl-C ends it all."
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("what", "where", "process"):

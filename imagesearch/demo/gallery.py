@@ -34,26 +34,6 @@ from imagesearch.sources.pixabay import PIXABAY
 
 Clock = Callable[[], float]
 
-KEYWORDS: Final = (
-    "circle",
-    "star",
-    "heart",
-    "moon",
-    "flower",
-    "tree",
-    "fish",
-    "house",
-    "butterfly",
-    "red",
-    "blue",
-    "yellow",
-    "night",
-    "sea",
-    "sunset",
-    "meadow",
-)
-"""Keywords worth suggesting: each finds more than a thousand different pictures."""
-
 USER: Final = "imagesearch demo"
 FIRST_ID: Final = 1_000_000_000
 """The id of the first picture, above Pixabay's own ids so that no image_id can mean both."""
@@ -282,6 +262,7 @@ _PAGE: Final = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · demo gallery</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="../../style.css">
 </head>
 <body>

@@ -16,7 +16,7 @@ from typing import Any
 
 from imagesearch.doors import bodies
 from imagesearch.doors.bodies import Bound, Larger, Refused
-from imagesearch.doors.errors import BUG_MESSAGE, refusal
+from imagesearch.doors.errors import BUG_MESSAGE, NO_SNIFFING, refusal
 
 # As in Starlette's `types`, which a process without Starlette can do without.
 Scope = MutableMapping[str, Any]
@@ -26,7 +26,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HOST = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?")
-_OF_A_BODY = (b"content-type", b"content-length")
+_REPLACED = (b"content-type", b"content-length", b"x-content-type-options")
 logger = logging.getLogger(__name__)
 
 
@@ -244,10 +244,11 @@ def _translated(start: Message, text: bytes) -> tuple[Message, Message]:
     status = start["status"]
     message = text.decode(errors="replace")[:200] or HTTPStatus(status).phrase
     body = refusal(status, message).body
-    kept = [pair for pair in start["headers"] if pair[0] not in _OF_A_BODY]
+    kept = [pair for pair in start["headers"] if pair[0] not in _REPLACED]
     headers = [
         *kept,
         (b"content-type", b"application/json"),
+        *((name.lower().encode(), value.encode()) for name, value in NO_SNIFFING.items()),
         (b"content-length", str(len(body)).encode()),
     ]
     return {**start, "headers": headers}, {"type": "http.response.body", "body": body}

@@ -13,6 +13,9 @@ from imagesearch.domain.errors import ImageSearchError
 
 BUG_MESSAGE = "something went wrong in here; it is logged"  # of what nobody expected
 
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+"""Of every answer: a browser takes it for what its Content-Type says, and for nothing else."""
+
 # The words of refusals that come from a framework, or from a door before it, by HTTP status.
 _CODES = {
     400: "invalid_request",
@@ -57,7 +60,11 @@ class ErrorAnswer:
     @property
     def headers(self) -> dict[str, str]:
         """Its headers; `Retry-After` is in whole seconds, one at least."""
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        headers = {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            **NO_SNIFFING,
+        }
         if self.retry_after_seconds is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_seconds)))
         return headers

@@ -36,6 +36,7 @@ from imagesearch.domain.ranking import SearchHit
 from imagesearch.doors import cursors
 from imagesearch.usecases.search import SearchAnswer
 
+PATHS = ("/search", "/pools/{pool_id}", "/alive", "/ready")
 MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -13,6 +13,25 @@ from imagesearch.sources.declaration import Tools
 from imagesearch.sources.pixabay import PIXABAY, PixabaySettings
 
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
+KEYWORDS = (
+    "circle",
+    "star",
+    "heart",
+    "moon",
+    "flower",
+    "tree",
+    "fish",
+    "house",
+    "butterfly",
+    "red",
+    "blue",
+    "yellow",
+    "night",
+    "sea",
+    "sunset",
+    "meadow",
+)
+"""Keywords worth suggesting: each finds more than a thousand different pictures."""
 
 
 class DemoSettings(PixabaySettings):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -98,20 +99,29 @@ def test_the_images_and_pages_of_an_answer_load(command: CloudCommand) -> None:
 
 
 def test_an_image_that_is_not_stored_is_not_found(command: CloudCommand) -> None:
+    answer = complete(command.url("functions/query"), t="circle", s_query="a red circle", k=1)
+    images_url = answer["results"][0]["url"].rpartition("/")[0]
+    assert requests.get(f"{images_url}/demo-1.jpg", timeout=10).status_code == 404
+
+
+def test_the_query_function_serves_the_page_that_may_show_the_images(command: CloudCommand) -> None:
+    """They are of another origin, as in production; the API is of the page's own."""
     page_url = command.url("Open")
-    assert requests.get(f"{page_url}/images/demo-1.jpg", timeout=10).status_code == 404
-
-
-def test_the_page_is_told_of_the_api_which_lets_it_in(command: CloudCommand) -> None:
-    page_url, api_url = command.url("Open"), command.url("functions/query")
-    assert "imagesearch" in requests.get(page_url, timeout=10).text
+    assert page_url == command.url("functions/query")
     config = requests.get(f"{page_url}/config.json", timeout=10).json()
-    assert config["api"] == api_url
-    assert config["demo"] is True
+    assert (config["api"], config["demo"]) == ("", True)
     assert "circle" in config["demo_keywords"]
-    for origin, allowed in ((page_url, page_url), ("http://other.example", None)):
-        answer = requests.get(f"{api_url}/alive", headers={"Origin": origin}, timeout=10)
-        assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+    answer = complete(page_url, t="circle", s_query="a red circle", k=1)
+    images = urlsplit(answer["results"][0]["url"])
+    page = requests.get(page_url, timeout=10)
+    assert "imagesearch" in page.text
+    assert f"{images.scheme}://{images.netloc}" in page.headers["Content-Security-Policy"]
+
+
+def test_a_page_of_another_origin_is_let_in_only_where_it_is_named(command: CloudCommand) -> None:
+    headers = {"Origin": "http://other.example"}
+    answer = requests.get(f"{command.url('functions/query')}/alive", headers=headers, timeout=10)
+    assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 def test_ctrl_c_leaves_nothing_behind(command: CloudCommand, home: Path) -> None:
@@ -328,7 +338,7 @@ def test_pages_of_every_origin_may_be_let_in(tmp_path: Path) -> None:
     """`*` stands alone, so that the services' own check of it passes."""
     require_programs()
     settings = load_settings(allowed_origins="*")
-    stack = CloudStack(settings, {}, tmp_path, page_port=1, gallery_url="")
+    stack = CloudStack(settings, {}, tmp_path, images_port=1, gallery_url="")
     assert stack.children["query"].environment["ALLOWED_ORIGINS"] == "*"
 
 

@@ -20,11 +20,11 @@ from starlette.testclient import TestClient
 from imagesearch.demo import drawing, scenes
 from imagesearch.demo.gallery import (
     FIRST_ID,
-    KEYWORDS,
     RateLimit,
     create_gallery,
 )
 from imagesearch.local.gallery_server import running_gallery
+from imagesearch.sources.demo import KEYWORDS
 
 DAY = 24 * 3600
 EXPIRED = "This URL is invalid or has expired."

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from imagesearch.deployment.services import SERVICES
 from imagesearch.local.emulated.processes import (
@@ -173,14 +174,21 @@ def test_each_server_tells_an_error_in_json(
         (b"GET /demo/api/?key=wrong HTTP/1.1\r\n", 400),
         (b"GET /demo/illustrations/" + b"9" * 5000 + b"/ HTTP/1.1\r\n", 404),
         (b"GET /demo/photo/" + b"9" * 5000 + b"_150.jpg HTTP/1.1\r\n", 404),
-        (b"GET /index.html HTTP/1.1\r\nRange: nonsense\r\n", 400),
-        (b"GET /index.html HTTP/1.1\r\nRange: bytes=99999999-\r\n", 416),
     ],
 )
 def test_the_site_tells_every_error_in_json(site: int, head: bytes, status: int) -> None:
     answer = ask(site, head + HOST + b"\r\n")
     assert answer.status == status
     assert answer.error["message"]
+
+
+@pytest.mark.parametrize(("bounds", "status"), [("nonsense", 400), ("bytes=99999999-", 416)])
+def test_a_range_that_an_image_lacks_is_told_in_json(
+    server: Serving, bounds: str, status: int
+) -> None:
+    (url,) = server.complete(t="moon", s_query="a moon", k=1)["top_urls"]
+    answer = requests.get(url, headers={"Range": bounds}, timeout=10)
+    assert (answer.status_code, set(answer.json())) == (status, {"error"})
 
 
 def test_the_site_answers_nobody_who_calls_it_by_a_foreign_name(site: int) -> None:

@@ -127,6 +127,36 @@ def accepted(pool: Answer, **headers: str) -> Callable[[Route], None]:
     return lambda route: route.fulfill(status=202, body=body, headers=headers)
 
 
+# -- as it is served
+
+
+def test_a_picture_of_the_demo_opens_a_styled_page(page: Page, ready_answer: Answer) -> None:
+    """Its policy, as the site's, admits no style within a page."""
+    problems: list[str] = []
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.goto(ready_answer["results"][0]["page_url"])
+    radius = "element => getComputedStyle(element).borderRadius"
+    assert page.locator("figure").evaluate(radius) == "16px"
+    width = page.locator("img").evaluate("img => img.decode().then(() => img.naturalWidth)")
+    assert width == ready_answer["results"][0]["width"]
+    assert problems == []
+
+
+def test_the_page_is_not_sent_twice(page: Page) -> None:
+    """All that lies in the browser's cache is asked about, and is still as it was."""
+    page.goto("/")
+    statuses: list[int] = []
+    page.on("response", lambda response: statuses.append(response.status))
+    with page.expect_response("**/style.css"):
+        page.goto("/")
+    page.wait_for_load_state("networkidle")
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource').map(entry => entry.transferSize)"
+    )
+    assert sizes
+    assert all(size < 1_000 for size in sizes)  # heads alone
+
+
 # -- a whole search
 
 

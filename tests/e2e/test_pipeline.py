@@ -17,7 +17,7 @@ import pytest
 import requests
 from PIL import Image
 
-from imagesearch.demo.gallery import KEYWORDS
+from imagesearch.sources.demo import KEYWORDS
 from tests.e2e.conftest import Serving, serving
 
 
@@ -214,10 +214,14 @@ def test_health_is_told_while_more_searches_wait_than_may(tmp_path: Path) -> Non
             thread.join()
 
 
-def test_every_answer_forbids_what_the_page_was_not_served_with(server: Serving) -> None:
-    for path in ("/", "/app.js", "/search", "/images/x"):
+def test_every_page_forbids_what_it_was_not_served_with(server: Serving) -> None:
+    shown = server.complete(t="star", s_query="a star", k=1)["results"][0]
+    for url in (f"{server.url}/", f"{server.url}/app.js", shown["url"], shown["page_url"]):
+        headers = requests.get(url, timeout=10).headers
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+    for path in ("/search", "/images/x", "/nothing"):
         headers = requests.get(server.url + path, timeout=10).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud_environment import CLOUD
-from tools.package_function import FUNCTIONS, CannotPackage, package, reached
+from tools.package_function import FUNCTIONS, SERVED, CannotPackage, package, reached
 
 ROOT = Path(__file__).resolve().parents[2]
 each_function = pytest.mark.parametrize("function", FUNCTIONS)
@@ -54,7 +54,16 @@ def test_a_zip_holds_the_function_its_pins_and_what_its_imports_reach(function: 
     assert {"imagesearch/__init__.py", "imagesearch/compose/start.py"} < set(files)
     for name, data in files.items():
         assert data == (ROOT / name).read_bytes()
-        assert name.startswith("imagesearch/")
+        assert name.startswith(("imagesearch/", *(f"{folder}/" for folder in SERVED[function])))
+
+
+@each_function
+def test_a_zip_holds_the_whole_of_the_folders_that_its_function_serves(function: str) -> None:
+    files = unpacked(package(function))
+    for folder in SERVED[function]:
+        whole = {path for path in (ROOT / folder).rglob("*") if path.is_file()}
+        assert whole == {ROOT / name for name in files if name.startswith(f"{folder}/")}
+    assert any(SERVED.values())
 
 
 @each_function
@@ -64,7 +73,7 @@ def test_a_zip_holds_no_file_that_nothing_in_it_imports(function: str) -> None:
     text = b"\n".join(data for name, data in files.items() if name.endswith(".py")).decode()
     for name in files:
         module = name.removesuffix(".py").replace("/", ".")
-        if name in ("main.py", "requirements.txt") or module.endswith("__init__"):
+        if not name.startswith("imagesearch/") or module.endswith("__init__"):
             continue
         package_name, _, last = module.rpartition(".")
         whole = rf"^\s*(from|import) {re.escape(module)}\b"
@@ -98,7 +107,7 @@ def test_a_copy_of_other_times_permissions_and_place_gives_the_same_bytes(
     function: str, tmp_path: Path
 ) -> None:
     copy = tmp_path / "a copy" / "elsewhere"
-    for name in ("functions", "imagesearch", "tools"):
+    for name in ("functions", "imagesearch", "tools", "web"):
         shutil.copytree(ROOT / name, copy / name, copy_function=shutil.copy)
     for lock in ROOT.glob("*.lock"):
         shutil.copy(lock, copy)

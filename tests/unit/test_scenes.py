@@ -11,8 +11,9 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from imagesearch.demo import drawing, gallery, scenes
+from imagesearch.demo import drawing, scenes
 from imagesearch.demo.scenes import Scene, scene
+from imagesearch.sources.demo import KEYWORDS
 
 ALL = [scene(scene_id) for scene_id in range(scenes.SCENE_COUNT)]
 
@@ -52,8 +53,8 @@ def test_a_negative_id_is_refused_by_value(scene_id: int) -> None:
 
 def test_every_suggested_keyword_names_at_least_600_distinct_scenes() -> None:
     supply = Counter(tag for one in ALL for tag in one.tags)
-    assert len(gallery.KEYWORDS) >= 12
-    assert {word: supply[word] for word in gallery.KEYWORDS if supply[word] < 600} == {}
+    assert len(KEYWORDS) >= 12
+    assert {word: supply[word] for word in KEYWORDS if supply[word] < 600} == {}
 
 
 def test_tags_name_the_shape_the_colour_and_the_background_once_each() -> None:

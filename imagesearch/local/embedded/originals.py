@@ -9,8 +9,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from cachetools import TTLCache
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -26,6 +28,7 @@ from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.ports import ImageSource
 
+IMAGE_CACHE_CONTROL = "public, max-age=86400"  # as of the cloud's bucket
 _DOWNLOADS = 8  # at a time: each holds a thread that serves files
 _REST_SECONDS = 60.0  # in which what could not be had is not asked for again
 _LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for
@@ -125,6 +128,12 @@ class OriginalFiles(StaticFiles):
         """Return what stands behind the route, as it was asked for: `a.jpg/` is no name."""
         path: str = scope["path"]
         return path.removeprefix(scope.get("root_path", "")).removeprefix("/")
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return what Starlette answers with a file; an image keeps its name for life."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = IMAGE_CACHE_CONTROL
+        return response
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """Return the file's path and status; this runs in a thread."""

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 from werkzeug.test import Client
 
 from imagesearch.compose.start import hosted_by
-from imagesearch.demo.gallery import KEYWORDS, create_gallery
+from imagesearch.demo.gallery import create_gallery
 from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.doors.asgi import JsonErrors
@@ -37,15 +37,16 @@ from imagesearch.installation import ROOT
 from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.gallery_server import running_gallery
-from imagesearch.local.page import SecurityHeaders, page_config, page_files
+from imagesearch.local.page_headers import PageHeaders
 from imagesearch.settings import Settings
+from imagesearch.sources.demo import KEYWORDS
 from imagesearch.wire.messages import TOPIC_OF
 from inference_service.app import create_app
 from inference_service.encoder import ModelEncoder
 
 GALLERY_PATH = "/demo"  # where the site has it, for people; the fetcher asks its own server
 SEARCH_THREADS = 96  # more than the searches that may wait, each of which holds its thread
-OTHER_THREADS = 8  # for `/alive` and the like, which must not queue behind searches
+OTHER_THREADS = 8  # for the page, `/alive` and the like, which must not queue behind searches
 MAX_JOBS = 1_000  # that may wait to be fetched: some five minutes of work, on Pixabay ten
 STOP_SECONDS = 5.0  # for deliveries in hand; what is cut off is resumed at the next start
 logger = logging.getLogger(__name__)
@@ -219,20 +220,16 @@ def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
     images = OriginalFiles(stack.services.originals)
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
+    headers = Middleware(PageHeaders)
     routes: list[Route | Mount] = [
         Route("/search", searches),
-        *(Route(path, others) for path in ("/pools/{pool_id}", "/alive", "/ready")),
-        Route("/config.json", page_config("", stack.demo_keywords)),
-        Mount("/images", images, middleware=any_origin),
-        *([Mount(GALLERY_PATH, gallery)] if gallery else []),
-        Mount("/", page_files()),
+        Mount("/images", images, middleware=[headers, *any_origin]),
+        *([Mount(GALLERY_PATH, gallery, middleware=[headers])] if gallery else []),
+        Mount("/", others),
     ]
-    site = Starlette(
-        routes=routes,
-        middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={ImageSearchError: _answer_error},
+    return JsonErrors(
+        Starlette(routes=routes, exception_handlers={ImageSearchError: _answer_error})
     )
-    return JsonErrors(site)
 
 
 def _answer_error(request: Request, error: Exception) -> Response:

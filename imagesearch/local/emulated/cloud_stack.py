@@ -19,7 +19,6 @@ from types import FrameType
 from typing import IO
 
 from imagesearch.adapters.buses import pubsub
-from imagesearch.demo.gallery import KEYWORDS
 from imagesearch.deployment.services import QUERY_SERVICE, SERVICES, Service
 from imagesearch.deployment.topics import (
     FETCH_SERVICE,
@@ -31,8 +30,8 @@ from imagesearch.domain.errors import InvalidRequest
 from imagesearch.installation import ROOT
 from imagesearch.local import in_thread
 from imagesearch.local.emulated import emulators
-from imagesearch.local.emulated.cloud_page import IMAGES_PATH, create_site
 from imagesearch.local.emulated.environment import environment_of, passed_on, reached_here
+from imagesearch.local.emulated.images_site import IMAGES_PATH, create_images_site
 from imagesearch.local.emulated.processes import (
     HOST,
     Child,
@@ -80,7 +79,8 @@ class CloudStack:
 
     Attributes:
         children: by name: `query`, `fetch`, `inference`, `pubsub`, `firestore`, `storage`, `redis`.
-        query_url, page_url: for a person.
+        query_url: of the page and the API.
+        images_url: of what stands for the bucket, to which the page is another origin.
         folder: the children's logs, and the objects of the storage emulator.
         is_stopping: true once a signal has asked for the end.
     """
@@ -91,14 +91,14 @@ class CloudStack:
         environment: Mapping[str, str],
         folder: Path,
         *,
-        page_port: int,
+        images_port: int,
         gallery_url: str,
         service_output: IO[str] | None = None,
     ) -> None:
         self.folder = folder
         self.is_stopping = False
         self.gallery_url = gallery_url
-        self.page_url = f"http://{HOST}:{page_port}"
+        self.images_url = f"http://{HOST}:{images_port}{IMAGES_PATH}"
         told = passed_on(environment, _NOT_PASSED_ON)
         told["TMPDIR"] = str(folder)  # what they leave there goes with it
         self.children = _emulators(folder, told)
@@ -113,9 +113,6 @@ class CloudStack:
 
     def _common(self, settings: Settings, inference_port: int) -> dict[str, str]:
         """Return what every service is told."""
-        origins = set(settings.origins)
-        if "*" not in origins:
-            origins |= {self.page_url, self.page_url.replace(HOST, "localhost")}
         inference_url = f"http://{HOST}:{inference_port}"
         return {
             **self.emulator_environment,
@@ -129,8 +126,8 @@ class CloudStack:
             "EMBEDDER_URL": inference_url,
             "SOURCE": settings.image_source.name,
             "GALLERY_URL": self.gallery_url,
-            "IMAGE_BASE_URL": settings.image_base_url or f"{self.page_url}{IMAGES_PATH}",
-            "ALLOWED_ORIGINS": ",".join(sorted(origins)),
+            "IMAGE_BASE_URL": settings.image_base_url or self.images_url,
+            "ALLOWED_ORIGINS": settings.allowed_origins,
             "TRUSTED_PROXIES": "0",
         }
 
@@ -145,7 +142,7 @@ class CloudStack:
 
     @property
     def query_url(self) -> str:
-        """The base URL of the API."""
+        """The base URL of the API, at which the page is."""
         return self.children[QUERY_SERVICE].url
 
     @property
@@ -257,9 +254,9 @@ def cloud_stack(
     service_output: IO[str] | None = None,
 ) -> Iterator[CloudStack]:
     """
-    Yield a cloud edition that is not started yet, with its page; end it all at the end.
+    Yield a cloud edition that is not started yet; end it all at the end.
 
-    The API is at `settings.port` and the page at the next one; a port of 0 takes free ones.
+    The page and the API are at `settings.port`, the images at the next one; 0 takes free ports.
 
     Args:
         environment: what the services are told, besides where everything is.
@@ -271,23 +268,20 @@ def cloud_stack(
     """
     emulators.check_programs()
     with ExitStack() as opened:
-        listener = opened.enter_context(_page_listener(settings.port))
+        listener = opened.enter_context(_images_listener(settings.port))
         folder = opened.enter_context(guarded_folder("imagesearch-"))
-        is_demo = settings.is_demo
-        gallery_url = opened.enter_context(running_gallery()) if is_demo else ""
+        gallery_url = opened.enter_context(running_gallery()) if settings.is_demo else ""
         stack = CloudStack(
             settings,
             environment,
             folder,
-            page_port=listener.getsockname()[1],
+            images_port=listener.getsockname()[1],
             gallery_url=gallery_url,
             service_output=service_output,
         )
         opened.callback(stack.stop)
-        site = create_site(
-            stack.query_url, f"{stack.storage_url}/{BUCKET}", KEYWORDS if is_demo else ()
-        )
-        opened.enter_context(in_thread.serving(site, listener, "page"))
+        site = create_images_site(f"{stack.storage_url}/{BUCKET}")
+        opened.enter_context(in_thread.serving(site, listener, "images"))
         yield stack
 
 
@@ -336,13 +330,13 @@ def _script(name: str) -> str:
     return path
 
 
-def _page_listener(port: int) -> socket.socket:
-    """Return a listener for the page, at the port after the API's *port*, which is free, too."""
+def _images_listener(port: int) -> socket.socket:
+    """Return a listener for the images, at the port after the page's *port*, which is free, too."""
     if port and not is_free(port):
         raise InvalidRequest(f"PORT {port} is in use; try PORT=0", field="PORT")
-    page_port = port + 1 if port else free_port()
+    images_port = port + 1 if port else free_port()
     try:
-        return in_thread.listen(page_port)
+        return in_thread.listen(images_port)
     except (OSError, OverflowError):
-        message = f"the page cannot listen on {page_port}, the port after PORT; try PORT=0"
+        message = f"the images cannot be served at {images_port}, the port after PORT; try PORT=0"
         raise InvalidRequest(message, field="PORT") from None

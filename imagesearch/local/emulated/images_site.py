@@ -1,4 +1,4 @@
-"""The site of the cloud edition on this machine: the page, and the bucket's images.
+"""The images of the emulated bucket, as the bucket itself serves them in production.
 
 The services and emulators that it stands beside are in `cloud_stack.py`.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from http.client import HTTPException
 
 from starlette.applications import Starlette
@@ -21,20 +20,20 @@ from starlette.types import ASGIApp
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.object_names import checked_object_name
 from imagesearch.doors.asgi import JsonErrors
-from imagesearch.local.page import SecurityHeaders, page_config, page_files
+from imagesearch.local.page_headers import PageHeaders
 
 IMAGES_PATH = "/images"
 _IMAGE_SECONDS = 10.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
 
 
-def create_site(api_url: str, bucket_url: str, demo_keywords: Sequence[str]) -> ASGIApp:
+def create_images_site(bucket_url: str) -> ASGIApp:
     """
-    Return the site of the page, which asks the API at *api_url*.
+    Return the site that passes on the images of the emulated bucket at *bucket_url*.
 
-    The images of the emulated bucket at *bucket_url* are passed on at `/images/`, to any origin, as
-    the bucket does in production. The emulator sends no CORS headers, and answers one connection at
-    a time: one that a browser opens ahead of its use would keep the services out.
+    They are at `/images/`, for any origin, as the bucket's are in production. The emulator sends no
+    CORS headers, and answers one connection at a time: one that a browser opens ahead of its use
+    would keep the services out.
     """
 
     def image(request: Request) -> Response:
@@ -47,11 +46,7 @@ def create_site(api_url: str, bucket_url: str, demo_keywords: Sequence[str]) -> 
 
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
     images = Mount(IMAGES_PATH, routes=[Route("/{name}", image)], middleware=any_origin)
-    config = Route("/config.json", page_config(api_url, demo_keywords))
-    site = Starlette(
-        routes=[config, images, Mount("/", page_files())], middleware=[Middleware(SecurityHeaders)]
-    )
-    return JsonErrors(site)
+    return JsonErrors(Starlette(routes=[images], middleware=[Middleware(PageHeaders)]))
 
 
 def _image(url: str) -> Response:

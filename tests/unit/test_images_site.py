@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from imagesearch.local.emulated.cloud_page import create_site
+from imagesearch.local.emulated.images_site import create_images_site
 from tests.stub_http import Request, Script, StubServer, reply
 
 
@@ -17,7 +17,7 @@ def asked(script: Script, encoded_name: str) -> tuple[httpx.Response, list[str]]
     """Ask the site for an image; return its answer, and what it asked the bucket for."""
 
     async def get(bucket_url: str) -> httpx.Response:
-        site = create_site("http://127.0.0.1:8080", bucket_url, ())
+        site = create_images_site(bucket_url)
         transport = httpx.ASGITransport(site)
         async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
             return await client.get(f"/images/{encoded_name}")
@@ -73,7 +73,7 @@ def test_an_emulator_that_fails_is_told_in_our_own_words(upstream: bytes, status
 
 
 def test_a_page_elsewhere_may_ask_for_an_image_with_the_headers_that_the_api_allows() -> None:
-    site = TestClient(create_site("", "http://127.0.0.1:9/bucket", ()))
+    site = TestClient(create_images_site("http://127.0.0.1:9/bucket"))
     preflight = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "GET",
@@ -85,6 +85,6 @@ def test_a_page_elsewhere_may_ask_for_an_image_with_the_headers_that_the_api_all
 
 
 def test_what_the_site_does_not_have_is_told_in_json_too() -> None:
-    site = TestClient(create_site("", "http://127.0.0.1:9/bucket", ()))
+    site = TestClient(create_images_site("http://127.0.0.1:9/bucket"))
     for path in ("/nothing", "/images/x/y"):
         assert site.get(path).json()["error"]["code"] == "not_found"

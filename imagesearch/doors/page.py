@@ -1,0 +1,143 @@
+"""The page's files as both editions serve them: gzipped, revalidated, confined by their headers.
+
+What `web/` holds is what there is: a file that is added there is served. No web framework here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imagesearch.doors.errors import NO_SNIFFING
+
+# Of what a page is made of; a file of another kind is not served. Those of words are gzipped.
+_WORDS = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".webmanifest": "application/manifest+json",
+}
+_PICTURES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+MEDIA_TYPES = _WORDS | _PICTURES
+_INDEX = "index.html"
+# Neither a hidden file nor a way out of the folder is such a path.
+_PATH = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
+# A name with eight or more hexadecimal digits before its suffix changes when its content does.
+_HASHED = re.compile(r".*[.-][0-9a-f]{8,}\.[a-z0-9]+")
+_FOR_EVER = "public, max-age=31536000, immutable"
+_REVALIDATED = "public, no-cache"  # kept, and asked about each time: most answers are then a 304
+_GZIP = 31  # zlib's number for gzip's format, with no time in its head
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """
+    A file as it is sent.
+
+    Attributes:
+        body: as it lies in the folder.
+        gzipped: the same in gzip's format; None where that would be no smaller.
+        tag: of its content, weak, as both forms of it have it in common.
+    """
+
+    media_type: str
+    body: bytes
+    gzipped: bytes | None
+    tag: str
+    cache_control: str
+
+
+class PageFiles:
+    """
+    The files of *folder*, and those that are *written* from what this process knows.
+
+    A file is read when it is first asked for, and again when it has changed.
+
+    Args:
+        written: contents by path; they stand before a file of the folder.
+    """
+
+    def __init__(self, folder: Path, written: Mapping[str, bytes]) -> None:
+        self._folder = folder
+        self._written = {path: _page_file(path, body) for path, body in written.items()}
+        self._read: dict[str, tuple[tuple[int, int], PageFile]] = {}
+
+    def file(self, url_path: str) -> PageFile | None:
+        """Return the file at *url_path*, which begins with a slash; None when there is none."""
+        path = url_path.removeprefix("/") or _INDEX
+        if path in self._written:
+            return self._written[path]
+        if Path(path).suffix not in MEDIA_TYPES or not _PATH.fullmatch(path):
+            return None
+        try:
+            return self._file_of_folder(path)
+        except OSError:  # it is none, or a folder
+            return None
+
+    def _file_of_folder(self, path: str) -> PageFile:
+        file = self._folder / path
+        status = file.stat()
+        version = (status.st_mtime_ns, status.st_size)
+        if path not in self._read or self._read[path][0] != version:
+            self._read[path] = (version, _page_file(path, file.read_bytes()))
+        return self._read[path][1]
+
+
+def _page_file(path: str, body: bytes) -> PageFile:
+    suffix = Path(path).suffix
+    gzipped = zlib.compress(body, level=9, wbits=_GZIP) if suffix in _WORDS else body
+    return PageFile(
+        media_type=MEDIA_TYPES[suffix],
+        body=body,
+        gzipped=gzipped if len(gzipped) < len(body) else None,
+        tag=hashlib.sha256(body).hexdigest()[:32],
+        cache_control=_FOR_EVER if _HASHED.fullmatch(path) else _REVALIDATED,
+    )
+
+
+def page_config(demo_keywords: tuple[str, ...]) -> bytes:
+    """Return config.json as it is beside the API; without *demo_keywords* this is no demo."""
+    config = {"api": "", "demo": bool(demo_keywords), "demo_keywords": demo_keywords}
+    return json.dumps(config).encode()
+
+
+def page_headers(images_url: str) -> dict[str, str]:
+    """
+    Return the headers with which a page runs what it was served with, and nothing else.
+
+    Args:
+        images_url: where the stored images are; a path alone is the page's own origin.
+
+    Source: https://www.w3.org/TR/CSP3/ and https://owasp.org/www-project-secure-headers/
+    """
+    parts = urlsplit(images_url)
+    images = f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    policy = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        # A picture to search by is shown as a blob: or data: before it is sent.
+        "img-src": f"'self' blob: data:{images}",
+        "connect-src": f"'self'{images}",  # a picture that is saved or searched by is fetched
+        "manifest-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+    }
+    return {
+        **NO_SNIFFING,
+        "Content-Security-Policy": "; ".join(" ".join(pair) for pair in policy.items()),
+        "Cross-Origin-Opener-Policy": "same-origin",
+        # What somebody looks for is in the page's address, and nobody else's business.
+        "Referrer-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }

@@ -1,0 +1,376 @@
+"""
+docs/openapi.yaml says what the doors do, no less and no more.
+
+The bounds, parameters and answers are the doors' own: what a parameter's schema admits is parsed,
+and what it does not is refused; what the function answers has each field of its schema, and none
+besides. `tests/e2e/test_schemathesis.py` asks a live server for thousands of cases.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any, get_args
+
+import jsonschema_rs
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.datastructures import MultiDict
+from werkzeug.test import TestResponse
+
+from imagesearch.domain import errors
+from imagesearch.domain.errors import ImageSearchError, InvalidRequest
+from imagesearch.domain.filters import FILTERS
+from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS
+from imagesearch.domain.pools import PoolState
+from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Scope
+from imagesearch.domain.ranking import Match
+from imagesearch.doors import errors as door_errors
+from imagesearch.doors.http_api import (
+    MAX_WAIT_SECONDS,
+    PATHS,
+    parse_search,
+)
+from imagesearch.settings import load_settings
+from tests.unit.test_functions import SEARCH, serve
+from tests.world import World
+from tools import openapi
+
+MEND = "mend docs/openapi.yaml, then run `make openapi`"
+DOCUMENT = openapi.read()
+PARAMETERS: dict[str, Any] = {
+    each["name"]: each for each in DOCUMENT["paths"]["/search"]["get"]["parameters"]
+}
+SCHEMAS = DOCUMENT["components"]["schemas"]
+VALID = {"t": "horse", "s_query": "a horse"}
+OWN_HEADERS = {"Retry-After", "Location", "Server-Timing"}  # those that tell a client something
+
+
+@pytest.fixture
+def query(world: World) -> FlaskClient:
+    return serve("query", world, load_settings())
+
+
+# --- what is made of the document ----------------------------------------------------------------
+
+
+def test_what_is_made_of_the_document_is_that_of_the_document() -> None:
+    assert openapi.JSON.read_text() == openapi.as_json(DOCUMENT), "run `make openapi`"
+    assert openapi.PAGE.read_text() == openapi.as_page(DOCUMENT), "run `make openapi`"
+
+
+def test_the_document_is_served(query: FlaskClient) -> None:
+    answer = query.get("/openapi.json")
+    assert answer.mimetype == "application/json"
+    assert json.loads(answer.data) == DOCUMENT
+
+
+def test_every_path_of_the_door_is_in_the_document_and_no_other() -> None:
+    assert {*PATHS, "/openapi.json"} == set(DOCUMENT["paths"]), MEND
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+def test_every_method_of_a_path_is_in_the_document_and_no_other(
+    query: FlaskClient, path: str
+) -> None:
+    taken = {
+        method.lower()
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if query.open(path, method=method).status_code != 405
+    }
+    assert taken == set(DOCUMENT["paths"][path]), MEND
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+class Asked(MultiDict[str, str]):
+    """Parameters that note by which names they were asked for."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__(values)
+        self.names: set[str] = set()
+
+    def get(self, key: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        self.names.add(key)
+        return super().get(key, *args, **kwargs)
+
+    def getlist(self, key: str, *args: Any) -> Any:  # type: ignore[override]
+        self.names.add(key)
+        return super().getlist(key, *args)
+
+    def __getitem__(self, key: str) -> Any:
+        self.names.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.names.add(str(key))
+        return super().__contains__(key)
+
+
+def test_every_parameter_that_the_door_reads_is_in_the_document_and_no_other() -> None:
+    read = set()
+    for scope in ("pool", "catalog"):
+        asked = Asked({**VALID, "scope": scope})
+        parse_search(asked)
+        read |= asked.names
+    where = "paths./search.get.parameters"
+    assert read - set(PARAMETERS) == set(), f"the door reads more than {where}: {MEND}"
+    assert set(PARAMETERS) - read == set(), f"the door does not read all of {where}: {MEND}"
+
+
+BOUNDS = {
+    ("t", "maxLength"): MAX_KEYWORD_CHARACTERS,
+    ("s_query", "maxLength"): MAX_QUERY_CHARACTERS,
+    ("k", "maximum"): MAX_TOP_K,
+    ("wait", "maximum"): MAX_WAIT_SECONDS,
+}
+
+
+def test_the_bounds_of_the_document_are_the_constants_of_the_code() -> None:
+    kinds = ("maxLength", "maximum", "maxItems")
+    documented = {
+        (name, kind): each["schema"][kind]
+        for name, each in PARAMETERS.items()
+        for kind in kinds
+        if kind in each["schema"]
+    }
+    assert documented == BOUNDS, f"add the constant to BOUNDS, or {MEND}"
+
+
+def edges(schema: Any) -> Iterator[tuple[list[str], bool]]:
+    """Yield texts at the bounds of a parameter's *schema*, and whether it admits them."""
+    if schema.get("type") == "array":
+        yield from edges(schema["items"])
+        (valid,) = [texts[0] for texts, is_valid in edges(schema["items"]) if is_valid][:1]
+        yield [valid] * schema["maxItems"], True
+        yield [valid] * (schema["maxItems"] + 1), False
+    if "enum" in schema:
+        yield from (([value], True) for value in schema["enum"])
+        yield ["nonsense"], False
+    if "maxLength" in schema:
+        yield ["x" * schema["maxLength"]], True
+        yield ["x" * (schema["maxLength"] + 1)], False
+    for bound, step in (("minimum", -1), ("maximum", 1)):
+        if bound in schema:
+            yield [str(schema[bound])], True
+            yield [str(schema[bound] + step)], False
+    if schema.get("type") in ("integer", "number"):
+        yield ["some"], False
+
+
+EDGES = [
+    (name, texts, is_valid)
+    for name, each in PARAMETERS.items()
+    for texts, is_valid in edges(each["schema"])
+]
+
+
+@pytest.mark.parametrize(("name", "texts", "is_valid"), EDGES)
+def test_the_door_takes_what_the_document_admits_and_nothing_beyond(
+    name: str, texts: list[str], is_valid: bool
+) -> None:
+    asked = MultiDict([*((key, text) for key, text in VALID.items() if key != name)])
+    asked.setlist(name, texts)
+    if is_valid:
+        parse_search(asked)
+        return
+    with pytest.raises(InvalidRequest) as caught:
+        parse_search(asked)
+    assert caught.value.field == name
+
+
+def test_every_parameter_has_a_bound_that_is_tried() -> None:
+    assert {name for name, _, is_valid in EDGES if not is_valid} == set(PARAMETERS), MEND
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name not in VALID])
+def test_what_the_document_has_as_default_is_what_its_lack_means(name: str) -> None:
+    schema = PARAMETERS[name]["schema"]
+    if "default" not in schema:
+        return
+    text = json.dumps(schema["default"]).strip('"')
+    given, without = parse_search({**VALID, name: text}), parse_search(VALID)
+    if name in FILTERS:
+        assert FILTERS[name].where(text) == ()
+    else:
+        assert given == without
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_choices_of_a_filter_are_those_of_the_document(name: str) -> None:
+    words = FILTERS[name].values.split("|")
+    if len(words) > 1:
+        assert PARAMETERS[name]["schema"]["enum"] == words, MEND
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def strict(node: Any) -> Any:
+    """Return a copy of *node* whose objects have no other fields than those that it names."""
+    if isinstance(node, list):
+        return [strict(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    copy = {key: strict(value) for key, value in node.items()}
+    return {**copy, "additionalProperties": False} if "properties" in node else copy
+
+
+STRICT = {**deepcopy(DOCUMENT), "components": strict(DOCUMENT["components"])}
+
+
+def faults(schema: Any, body: Any) -> list[str]:
+    """Return where *body* has not all the fields of *schema* and none besides."""
+    validator = jsonschema_rs.Draft202012Validator({**STRICT, **strict(schema)})
+    return [
+        f"{'.'.join(map(str, error.instance_path)) or 'the answer'}: {error.message}: {MEND}"
+        for error in validator.iter_errors(body)
+    ]
+
+
+def check_documented(answer: TestResponse, path: str, method: str = "get") -> None:
+    responses = DOCUMENT["paths"][path][method]["responses"]
+    response = openapi.resolved(
+        DOCUMENT, responses.get(str(answer.status_code)) or responses["default"]
+    )
+    (media_type,) = response["content"]
+    assert answer.mimetype == media_type
+    assert faults(response["content"][media_type]["schema"], json.loads(answer.data)) == []
+    headers = {
+        name: openapi.resolved(DOCUMENT, header)
+        for name, header in response.get("headers", {}).items()
+    }
+    sent = set(answer.headers.keys()) & OWN_HEADERS
+    if answer.status_code < 400:
+        assert sent <= set(headers), f"a header of {answer.status_code} is missing: {MEND}"
+    assert {name for name, header in headers.items() if header.get("required")} <= sent
+
+
+Situation = Callable[[FlaskClient, World], TestResponse]
+
+
+def ready(query: FlaskClient, world: World) -> TestResponse:
+    world.ready_pool(count=3)
+    return query.get("/search", query_string={**SEARCH, "orientation": "horizontal"})
+
+
+def everything(query: FlaskClient, world: World) -> TestResponse:
+    world.ready_pool(count=3)
+    return query.get("/search", query_string={"s_query": "twin-1", "scope": "catalog"})
+
+
+def unknown(query: FlaskClient, _: World) -> TestResponse:
+    return query.get("/search", query_string=SEARCH)
+
+
+def malformed(query: FlaskClient, _: World) -> TestResponse:
+    return query.get("/search")
+
+
+def failed(query: FlaskClient, world: World) -> TestResponse:
+    world.source.listing_errors.extend([errors.SourceRefused("a bad key")] * 5)
+    world.ask()
+    world.deliver_all()
+    return query.get("/search", query_string=SEARCH)
+
+
+def refused_too_often(query: FlaskClient, world: World) -> TestResponse:
+    impatient = serve("query", world, load_settings(rate_limit_per_minute=1))
+    impatient.get("/search", query_string=SEARCH)
+    return impatient.get("/search", query_string=SEARCH)
+
+
+def posted(query: FlaskClient, _: World) -> TestResponse:
+    return query.put("/search")
+
+
+@pytest.mark.parametrize(
+    ("situation", "status"),
+    [
+        (ready, 200),
+        (everything, 200),
+        (unknown, 202),
+        (malformed, 400),
+        (failed, 503),
+        (refused_too_often, 429),
+        (posted, 405),
+    ],
+)
+def test_what_a_search_answers_is_in_the_document(
+    query: FlaskClient, world: World, situation: Situation, status: int
+) -> None:
+    answer = situation(query, world)
+    assert answer.status_code == status
+    check_documented(answer, "/search")
+
+
+def test_what_is_told_of_a_pool_is_in_the_document(query: FlaskClient, world: World) -> None:
+    world.ready_pool(count=3)
+    pool_id = ready(query, world).get_json()["pool"]["pool_id"]
+    for shown, status in ((pool_id, 200), ("0" * 32, 404), ("x", 400)):
+        answer = query.get(f"/pools/{shown}")
+        assert answer.status_code == status
+        check_documented(answer, "/pools/{pool_id}")
+
+
+@pytest.mark.parametrize("path", ["/alive", "/ready"])
+def test_what_is_told_of_the_process_is_in_the_document(query: FlaskClient, path: str) -> None:
+    check_documented(query.get(path), path)
+
+
+def test_each_field_is_in_every_answer_but_that_of_an_error() -> None:
+    optional = {
+        (name, field)
+        for name, schema in [*SCHEMAS.items(), ("Error", SCHEMAS["Error"]["properties"]["error"])]
+        for field in schema["properties"]
+        if field not in schema["required"]
+    }
+    assert optional == {("Error", "field")}
+
+
+def examples(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the examples below *node*, each with its schema."""
+    if isinstance(node, dict):
+        if "example" in node and "schema" in node:
+            yield node["schema"], node["example"]
+        for value in node.values():
+            yield from examples(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from examples(value)
+
+
+@pytest.mark.parametrize(("schema", "example"), list(examples(DOCUMENT)))
+def test_each_example_is_one(schema: Any, example: Any) -> None:
+    assert faults(schema, example) == []
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def kinds_of_errors(kind: type[ImageSearchError] = ImageSearchError) -> Iterator[type]:
+    for each in kind.__subclasses__():
+        if not each.__name__.startswith("_"):
+            yield each
+        yield from kinds_of_errors(each)
+
+
+def test_the_codes_and_statuses_of_errors_are_those_of_the_document() -> None:
+    ours: Any = list(kinds_of_errors())
+    codes = {each.code for each in ours} | {*door_errors._CODES.values(), "http_error"}
+    assert codes == set(SCHEMAS["Error"]["properties"]["error"]["properties"]["code"]["enum"]), MEND
+    refused = DOCUMENT["components"]["responses"]["Refused"]["description"]
+    documented = set(DOCUMENT["paths"]["/search"]["get"]["responses"])
+    for status in {each.status for each in ours} | set(door_errors._CODES):
+        assert str(status) in documented or str(status) in refused, (status, MEND)
+
+
+def test_the_words_of_an_answer_are_those_of_the_document() -> None:
+    states = [*(state.value for state in PoolState), "stale"]
+    assert SCHEMAS["Pool"]["properties"]["state"]["enum"] == states
+    assert SCHEMAS["Hit"]["properties"]["match"]["enum"] == list(get_args(Match))
+    scopes = list(get_args(Scope))
+    assert SCHEMAS["Answer"]["properties"]["scope"]["enum"] == scopes
+    assert PARAMETERS["scope"]["schema"]["enum"] == scopes
