@@ -45,7 +45,7 @@ _LINEAR = np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.0
     np.float32
 )
 # Degrees of OKLCh at which a hue's name begins to be another one.
-_HUE_ENDS = np.array([14, 42, 76, 118, 168, 225, 285, 332])
+_HUE_ENDS = np.array([14, 42, 76, 118, 168, 215, 285, 332])
 _HUES = ("pink", "red", "orange", "yellow", "green", "turquoise", "blue", "lilac", "pink")
 _NUMBER = {name: number for number, name in enumerate(COLOURS)}
 _HUE_NUMBERS = np.array([_NUMBER[name] for name in _HUES])
