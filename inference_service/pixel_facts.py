@@ -45,10 +45,11 @@ _LINEAR = np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.0
     np.float32
 )
 # Degrees of OKLCh at which a hue's name begins to be another one.
-_HUE_ENDS = np.array([14, 42, 76, 118, 168, 215, 285, 332])
+_HUE_ENDS = np.array([14, 42, 84, 118, 168, 215, 285, 332])
 _HUES = ("pink", "red", "orange", "yellow", "green", "turquoise", "blue", "lilac", "pink")
 _NUMBER = {name: number for number, name in enumerate(COLOURS)}
 _HUE_NUMBERS = np.array([_NUMBER[name] for name in _HUES])
+_NO_NAME = len(COLOURS)  # cream and beige, which nobody looks for as yellow or orange
 _GREYS = [_NUMBER[name] for name in ("white", "gray", "black")]
 
 
@@ -68,14 +69,14 @@ def _hash(small: Image.Image) -> int:
 
 def _main_colours(small: Image.Image) -> int:
     names = colour_numbers(np.asarray(small).reshape(-1, 3))
-    shares = np.bincount(names, minlength=len(COLOURS)) / len(names)
+    shares = np.bincount(names, minlength=len(COLOURS) + 1)[:-1] / len(names)
     main = shares >= MAIN_SHARE
     main[_NUMBER["grayscale"]] = shares[_GREYS].sum() >= GREY_SHARE
     return sum(1 << number for number in np.flatnonzero(main).tolist())
 
 
 def colour_numbers(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Return which of *COLOURS* each of *pixels*, (n, 3), is: (n,)."""
+    """Return the place in *COLOURS* of each of *pixels*, (n, 3), or the place after all: (n,)."""
     lightness, chroma, hue = _lch(pixels)
     numbers = _HUE_NUMBERS[np.searchsorted(_HUE_ENDS, hue, side="right")]
     is_red, is_orange = numbers == _NUMBER["red"], numbers == _NUMBER["orange"]
@@ -83,6 +84,8 @@ def colour_numbers(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
     numbers[is_red & (lightness > 0.72)] = _NUMBER["pink"]
     numbers[is_lilac & (hue > 318) & (lightness > 0.66)] = _NUMBER["pink"]
     numbers[(is_orange & (lightness < 0.58)) | (is_red & (lightness < 0.4))] = _NUMBER["brown"]
+    is_pale = (is_orange | (numbers == _NUMBER["yellow"])) & (lightness > 0.8) & (chroma < 0.085)
+    numbers[is_pale] = _NO_NAME
     is_grey = (chroma < 0.04) | ((chroma < 0.06) & (lightness > 0.9))
     grey = np.where(lightness > 0.88, _NUMBER["white"], _NUMBER["gray"])
     numbers = np.where(is_grey, grey, numbers)

@@ -15,8 +15,8 @@ from tests.pictures import encoded, picture
 PHOTOS = [picture(seed, 320, 213) for seed in range(12)]
 
 
-def facts(image: Image.Image, **options: object) -> PixelFacts:
-    return pixel_facts(plan(encoded(image, **({"quality": 90} | options))).picture())
+def facts(image: Image.Image, quality: int = 90) -> PixelFacts:
+    return pixel_facts(plan(encoded(image, quality=quality)).picture())
 
 
 def distance(one: int, other: int) -> int:

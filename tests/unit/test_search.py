@@ -693,7 +693,7 @@ def test_what_is_embedded_so_far_is_filtered(world: World) -> None:
 
 def test_the_scorer_refuses_a_filter_that_it_does_not_know(world: World) -> None:
     pool = world.ready_pool(count=1)
-    for filters in ({"colour": "red"}, {"orientation": "diagonal"}):
+    for filters in ({"shape": "round"}, {"orientation": "diagonal"}):
         request = ScoreRequest(
             pool_id=pool.pool_id, generation=1, query="x", top_k=1, filters=filters
         )
