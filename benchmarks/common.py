@@ -62,6 +62,17 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """A plot: a line through the rows of each *curve*, with a point where a row *is_ours*."""
+
+    title: str
+    across: Column
+    value: Column
+    curve: str  # the row's key that names a line
+    wanted: Callable[[Row], bool] = lambda _: True
+
+
+@dataclass(frozen=True)
 class Goal:
     """What issue and design ask for; *reached* is None where it was not measured."""
 
@@ -88,7 +99,7 @@ class Benchmark:
     measure: Callable[[Path, bool], Figures]
     columns: tuple[Column, ...]
     goals: tuple[Goal, ...] = ()
-    plots: tuple[Bars, ...] = ()
+    plots: tuple[Bars | Curves, ...] = ()
     in_full_only: bool = False
 
 

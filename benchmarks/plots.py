@@ -1,4 +1,4 @@
-"""Draws the plots of `docs/benchmarks.md`: one kind, horizontal bars in groups that share a scale.
+"""Draws the plots of `docs/benchmarks.md`: bars in groups that share a scale, and curves.
 
 matplotlib comes with the extra `bench`; without it, the figures are measured and not drawn.
 """
@@ -9,23 +9,57 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.common import Bars, Row
+from benchmarks.common import Bars, Column, Curves, Row
 from benchmarks.report import drawn, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 OURS, OTHERS, INK = "#2563eb", "#a3acb9", "#1f2937"
 BAR_INCHES, GROUP_INCHES, FRAME_INCHES, WIDTH_INCHES = 0.27, 0.38, 0.95, 8.0
 
 
-def draw(bars: Bars, rows: Sequence[Row], path: Path) -> None:
-    """Write the plot *bars* of *rows* as PNG; one without a row is not written."""
-    from matplotlib.figure import Figure
-
-    wanted = drawn(rows, bars)
+def draw(plot: Bars | Curves, rows: Sequence[Row], path: Path) -> None:
+    """Write *plot* of *rows* as PNG; one without a row is not written."""
+    wanted = drawn(rows, plot)
     if not wanted:
         return
+    figure = _bars(plot, wanted) if isinstance(plot, Bars) else _curves(plot, wanted)
+    figure.suptitle(plot.title, fontsize=12, fontweight="bold", color=INK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _curves(curves: Curves, rows: Sequence[Row]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * 0.6), layout="constrained")
+    axes = figure.subplots()
+    for name in dict.fromkeys(str(row[curves.curve]) for row in rows):
+        line = [row for row in rows if row[curves.curve] == name]
+        places = [[row[each.key] * each.scale for row in line] for each in _axes_of(curves)]
+        [drawn_line] = axes.plot(*places, marker="o", markersize=3, label=name)
+        for row in line:
+            if row.get("is_ours"):
+                at = [row[each.key] * each.scale for each in _axes_of(curves)]
+                axes.plot(*at, marker="o", markersize=9, color=drawn_line.get_color())
+    for column, label in zip(_axes_of(curves), (axes.set_xlabel, axes.set_ylabel), strict=True):
+        label(column.heading, color=INK)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, color="#e5e7eb")
+    axes.set_axisbelow(True)
+    return figure
+
+
+def _axes_of(curves: Curves) -> tuple[Column, Column]:
+    return curves.across, curves.value
+
+
+def _bars(bars: Bars, wanted: Sequence[Row]) -> Figure:
+    from matplotlib.figure import Figure
+
     groups: dict[str, list[Row]] = {}
     for row in wanted:
         groups.setdefault(str(row[bars.group]) if bars.group else "", []).append(row)
@@ -44,9 +78,7 @@ def draw(bars: Bars, rows: Sequence[Row], path: Path) -> None:
         axes[0].set_xlim(0, largest * 1.15)
     unit = bars.value.heading + (", logarithmic" if bars.is_logarithmic else "")
     axes[-1].set_xlabel(unit, color=INK)
-    figure.suptitle(bars.title, fontsize=12, fontweight="bold", color=INK)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _length(row: Row, bars: Bars) -> float:

@@ -26,7 +26,7 @@ from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.local.embedded.services import sqlite_catalog
-from imagesearch.ports import ScoreReply, TextEmbedding
+from imagesearch.ports import ImageEmbedding, ScoreReply, TextEmbedding
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.wire.scoring import encode
@@ -56,7 +56,7 @@ class ReadyEncoder:
         """Return the vector."""
         return self._text
 
-    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | RejectedImage]:
+    def encode_images(self, images: Sequence[bytes]) -> list[ImageEmbedding | RejectedImage]:
         """Embed nothing: the pools are stored embedded."""
         raise NotImplementedError(f"{len(images)} images came to a benchmark of scoring")
 

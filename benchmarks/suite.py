@@ -8,6 +8,7 @@ from benchmarks import (
     costs,
     image_embedding,
     load,
+    near_duplicates,
     new_keyword,
     no_match,
     redis_bytes,
@@ -32,5 +33,6 @@ BENCHMARKS = (
     cold_start.BENCHMARK,
     redis_bytes.BENCHMARK,
     no_match.BENCHMARK,
+    near_duplicates.BENCHMARK,
     costs.BENCHMARK,
 )

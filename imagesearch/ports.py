@@ -20,6 +20,7 @@ from imagesearch.domain.images import (
     ListedImage,
     Listing,
 )
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, SourceOptions
 from imagesearch.domain.queries import ScoreRequest
@@ -138,8 +139,9 @@ class Library(Protocol):
         """
         Store *images*, and the embeddings of *model_revision* of those that are in *embeddings*.
 
-        What is there of an image, or of it and the model, is replaced. An image of which no
-        embedding of the model is stored may be left out.
+        What is there of an image, or of it and the model, is replaced; only what is kept of its
+        pixels stays where *images* know nothing of them. An image of which no embedding of the
+        model is stored may be left out.
 
         Returns:
             those of *images* that have an embedding of *model_revision* now.
@@ -153,9 +155,11 @@ class Library(Protocol):
 
     def vectors(
         self, image_ids: Sequence[str], model_revision: str
-    ) -> tuple[list[str], Embeddings]:
+    ) -> tuple[dict[str, PixelFacts | None], Embeddings]:
         """
         Return those of *image_ids* that have a sound embedding, in order, and a row for each.
+
+        With each comes what is kept of its pixels, as far as it is.
 
         Damaged ones are deleted: they are to be made anew.
         """
@@ -297,6 +301,14 @@ class TextEmbedding:
     truncated: bool
 
 
+@dataclass(frozen=True)
+class ImageEmbedding:
+    """An image's embedding, and what is kept of its pixels beside it."""
+
+    vector: Embedding  # (embedding_dim,)
+    pixels: PixelFacts
+
+
 class Encoder(Protocol):
     """CLIP: images and texts into one space."""
 
@@ -316,7 +328,7 @@ class Encoder(Protocol):
     def thresholds(self) -> Thresholds | None:
         """From which strength on a hit is a match; None where the model was never calibrated."""
 
-    def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
+    def encode_images(self, images: Sequence[bytes]) -> Sequence[ImageEmbedding | ImageSearchError]:
         """
         Embed encoded images (JPEG, PNG or WebP bytes), each one on its own merits.
 

@@ -26,11 +26,11 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.ranking import References, Thresholds
-from imagesearch.ports import TextEmbedding
+from imagesearch.ports import ImageEmbedding, TextEmbedding
 from inference_service.batcher import Batcher, close, cores
 from inference_service.calibration import read_thresholds
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Decoding, Pixels
-from inference_service.model import Model, fastest_device
+from inference_service.model import Framed, Model, fastest_device
 from inference_service.model_folder import ModelFolder
 from inference_service.references import ReferenceCaptions
 
@@ -160,7 +160,7 @@ class ModelEncoder:
 
     def encode_images(
         self, images: Sequence[bytes], time_limit_seconds: float = IMAGE_LIMIT_SECONDS
-    ) -> list[Embedding | ImageSearchError]:
+    ) -> list[ImageEmbedding | ImageSearchError]:
         """
         Embed encoded images (JPEG, PNG or WebP bytes), each one on its own merits.
 
@@ -168,9 +168,9 @@ class ModelEncoder:
         when the time is over is kept, and several batches of them take turns.
 
         Returns:
-            For each image its (embedding_dim,) embedding, the RejectedImage that says why there
-            is none, or, where it was not done before one of the errors below, that error. What
-            shares its batch does not change it (cosine > 0.999).
+            For each image its (embedding_dim,) embedding with its pixel facts, the RejectedImage
+            that says why there is none, or, where it was not done before one of the errors below,
+            that error. What shares its batch does not change it (cosine > 0.999).
 
         Raises:
             Overloaded: the queue is full.
@@ -179,7 +179,7 @@ class ModelEncoder:
         """
         ends = time.monotonic() + time_limit_seconds
         self._images.check_room(len(images))
-        outcomes: dict[int, Embedding | ImageSearchError] = {}
+        outcomes: dict[int, ImageEmbedding | ImageSearchError] = {}
         small, large = dict[int, Decoding](), dict[int, Decoding]()
         for number, data in enumerate(images):
             try:
@@ -210,7 +210,7 @@ class ModelEncoder:
         [outcome] = self._embedded(self._picture_decoder, self._pictures, [decoding], ends)
         if isinstance(outcome, RejectedImage):
             raise outcome
-        return outcome
+        return outcome.vector
 
     def encode_text(
         self, text: str, time_limit_seconds: float = TEXT_LIMIT_SECONDS
@@ -278,7 +278,7 @@ class ModelEncoder:
 
     def _one_by_one(
         self, decodings: Sequence[Decoding], ends: float
-    ) -> Iterator[Embedding | ImageSearchError]:
+    ) -> Iterator[ImageEmbedding | ImageSearchError]:
         """Yield the outcome of each; from the first that is not done on, the error."""
         late: ImageSearchError | None = None
         for decoding in decodings:
@@ -292,21 +292,22 @@ class ModelEncoder:
 
     def _embedded(
         self,
-        decoder: Batcher[Decoding, Pixels | RejectedImage],
+        decoder: Batcher[Decoding, Framed | RejectedImage],
         embedder: Batcher[Pixels, Embedding | RejectedImage],
         some: list[Decoding],
         ends: float,
-    ) -> list[Embedding | RejectedImage]:
+    ) -> list[ImageEmbedding | RejectedImage]:
         """Return for each its embedding or why there is none, by *ends* of monotonic time."""
         outcomes = decoder.ask(some, _seconds_until(ends))
-        pixels = [one for one in outcomes if not isinstance(one, RejectedImage)]
-        embeddings = iter(embedder.ask(pixels, _seconds_until(ends)))
-        return [one if isinstance(one, RejectedImage) else next(embeddings) for one in outcomes]
+        framed = [one for one in outcomes if not isinstance(one, RejectedImage)]
+        vectors = embedder.ask([one.pixels for one in framed], _seconds_until(ends))
+        embedded = map(_with_facts, vectors, framed)
+        return [one if isinstance(one, RejectedImage) else next(embedded) for one in outcomes]
 
-    def _decode(self, decodings: Sequence[Decoding]) -> list[Pixels | RejectedImage]:
-        return [self._pixels(decoding) for decoding in decodings]
+    def _decode(self, decodings: Sequence[Decoding]) -> list[Framed | RejectedImage]:
+        return [self._framed(decoding) for decoding in decodings]
 
-    def _pixels(self, decoding: Decoding) -> Pixels | RejectedImage:
+    def _framed(self, decoding: Decoding) -> Framed | RejectedImage:
         try:
             # Of all that is decoded at a time, so that its memory is needed once.
             with self._decoding_large if _is_large(decoding) else nullcontext():
@@ -329,6 +330,12 @@ class ModelEncoder:
             embedding if _is_unit(embedding) else RejectedImage(_NO_UNIT)
             for embedding in self._model.embed_images(pixels)
         ]
+
+
+def _with_facts(
+    vector: Embedding | RejectedImage, framed: Framed
+) -> ImageEmbedding | RejectedImage:
+    return vector if isinstance(vector, RejectedImage) else ImageEmbedding(vector, framed.facts)
 
 
 def _is_large(decoding: Decoding) -> bool:

@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.domain.images import Embeddings
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.ports import TextEmbedding
 from inference_service.checkpoint import Weights, check_weights, read_weights
 from inference_service.families import FAMILIES
 from inference_service.family import Family, Tokenize
 from inference_service.images import Decoding, Framing, Pixels, plan
 from inference_service.json_part import JsonPart
+from inference_service.pixel_facts import pixel_facts
 from inference_service.processor_config import read_framing
 from inference_service.torch_extra import INSTALL, torch_needed
 
@@ -52,6 +54,14 @@ class Towers(Protocol):
 
         The vision tower may be loaded by the first call alone; a process that scores makes none.
         """
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A decoded picture as the model takes it, and what is kept of all its pixels."""
+
+    pixels: Pixels
+    facts: PixelFacts
 
 
 @dataclass(frozen=True)
@@ -92,15 +102,16 @@ class Model:
         Raises:
             RejectedImage: as in `images.decode`.
         """
-        return self.framed(self.plan(data))
+        return self.framed(self.plan(data)).pixels
 
     def plan(self, data: bytes) -> Decoding:
         """Return how *data* can be decoded, or raise RejectedImage; nothing is decoded yet."""
         return plan(data, draft_side=self.framing.draft_side)
 
-    def framed(self, decoding: Decoding) -> Pixels:
+    def framed(self, decoding: Decoding) -> Framed:
         """Decode what was planned, resized and cropped; raise RejectedImage where it is damaged."""
-        return self.framing.frame(decoding.picture())
+        picture = decoding.picture()
+        return Framed(self.framing.frame(picture), pixel_facts(picture))
 
     def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
         """Return (len(images), embedding_dim), rows of unit L2 norm."""

@@ -23,12 +23,13 @@ from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pixels import COLOURS, PixelFacts
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.domain.work import EmbedBatch, FetchJob, Message
 from imagesearch.local.embedded.services import sqlite_catalog
-from imagesearch.ports import Cache, RateLimiter, TextEmbedding
+from imagesearch.ports import Cache, ImageEmbedding, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.pools import Catalog
@@ -137,21 +138,26 @@ class TwinEncoder:
         unit: Embedding = vector / np.linalg.norm(vector)
         return unit
 
-    def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
+    def encode_images(self, images: Sequence[bytes]) -> Sequence[ImageEmbedding | ImageSearchError]:
         self.images += len(images)
         return [self._outcome(data) for data in images]
 
-    def _outcome(self, data: bytes) -> Embedding | ImageSearchError:
+    def _outcome(self, data: bytes) -> ImageEmbedding | ImageSearchError:
         if not data.startswith(_JPEG):
             return RejectedImage("not an image")
-        return self._direction(data.removeprefix(_JPEG).removesuffix(_END))
+        return self._embedded(data.removeprefix(_JPEG).removesuffix(_END))
 
     def encode_picture(self, data: bytes) -> Embedding:
         self.pictures += 1
         outcome = self._outcome(data)
         if isinstance(outcome, ImageSearchError):
             raise outcome
-        return outcome
+        return outcome.vector
+
+    def _embedded(self, data: bytes) -> ImageEmbedding:
+        digest = hashlib.sha256(data).digest()
+        pixels = PixelFacts.of_bits(int.from_bytes(digest[:8]), 1 << digest[8] % len(COLOURS))
+        return ImageEmbedding(self._direction(data), pixels)
 
     def encode_text(self, text: str) -> TextEmbedding:
         self.texts += 1

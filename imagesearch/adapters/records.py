@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Image, Listing
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import (
     EMBEDDED,
     PENDING,
@@ -37,6 +38,7 @@ MAX_LISTING_BYTES = 800_000
 _UNPACKED_LISTINGS = 16  # kept in a process: each batch of a pool asks for the same one
 _LISTING = TypeAdapter(Listing)
 _IMAGE = TypeAdapter(Image)
+_PIXELS = TypeAdapter(PixelFacts | None)
 _POOL = TypeAdapter(Pool)
 # Of a value as it is read; pydantic's ValidationError is a ValueError.
 DAMAGE = (
@@ -86,7 +88,7 @@ def packed(listing: Listing) -> bytes:
         InvalidRequest: it takes more than MAX_LISTING_BYTES, or is no Unicode.
     """
     try:
-        data = zlib.compress(_LISTING.dump_json(listing))
+        data = zlib.compress(_LISTING.dump_json(listing, exclude_none=True))
     except ValueError as error:  # a lone surrogate, which UTF-8 cannot hold
         raise InvalidRequest(f"text of a listing is not Unicode: {error}") from error
     if len(data) > MAX_LISTING_BYTES:
@@ -134,8 +136,8 @@ def _unpacked(data: bytes) -> tuple[Listing, tuple[str, ...]]:
 
 
 def image_fields(image: Image) -> Fields:
-    """Return the fields of an image."""
-    fields: Fields = _IMAGE.dump_python(image, mode="json")
+    """Return the fields of an image: without `pixels` where nothing is known of them."""
+    fields: Fields = _IMAGE.dump_python(image, mode="json", exclude_none=True)
     return fields
 
 
@@ -145,4 +147,13 @@ def image_of(fields: Any) -> Image | None:
         return _IMAGE.validate_python(fields)
     except DAMAGE as error:
         _logger.warning("an image is damaged: %r", error)
+        return None
+
+
+def pixels_of(fields: Any) -> PixelFacts | None:
+    """Return what *fields* of an image say of its pixels; None if unknown or damaged."""
+    try:
+        return _PIXELS.validate_python(fields["pixels"]) if fields and "pixels" in fields else None
+    except DAMAGE as error:
+        _logger.warning("what is kept of an image's pixels is damaged: %r", error)
         return None

@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from imagesearch.adapters.sqlite_migration import migrate
+from imagesearch.adapters.sqlite_migration import add_pixels, take_over_pools
 from imagesearch.domain.errors import InvalidRequest, Unavailable
 
 Connection: TypeAlias = sqlite3.Connection
 FileId: TypeAlias = tuple[int, int] | None  # device and inode, None when there is none
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _BUSY_SECONDS = 10.0  # how long a transaction waits for another process's
 _DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _KEPT_LOG_BYTES = 64_000_000  # of the write-ahead log, once what it holds is in the file
@@ -52,7 +52,9 @@ CREATE TABLE images (
     height INTEGER NOT NULL,
     credit_user TEXT NOT NULL,
     credit_source TEXT NOT NULL,
-    tags TEXT NOT NULL
+    tags TEXT NOT NULL,
+    pixel_hash INTEGER,
+    colours INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE embeddings (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -172,10 +174,13 @@ class SqliteFile:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 _create(connection, _POOLS + _LIBRARY)
-            elif version == 1:
+            elif version in (1, 2):
                 logger.info("the catalog %s is brought up to date", self.path)
-                _create(connection, _POOLS)
-                migrate(connection)
+                add_pixels(connection)
+                if version == 1:
+                    _create(connection, _POOLS)
+                    take_over_pools(connection)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
                 raise Unavailable(
                     f"{self.path.name} has catalog schema {version}, this program needs"

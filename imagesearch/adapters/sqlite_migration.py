@@ -1,6 +1,6 @@
-"""A catalog file of schema 1, whose pools were rows of three tables, to schema 2.
+"""Catalog files of earlier schemas to that of `sqlite.py`; images and embeddings stay as they are.
 
-Images and embeddings stay as they are.
+In schema 1 pools were rows of three tables. Up to schema 2 nothing was kept of pixels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ _LETTERS = {"pending": PENDING, "embedded": EMBEDDED, "rejected": REJECTED, "ref
 _logger = logging.getLogger(__name__)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def add_pixels(connection: sqlite3.Connection) -> None:
+    """Add what is kept of pixels from schema 3 on: of the images that are there it is unknown."""
+    connection.execute("ALTER TABLE images ADD COLUMN pixel_hash INTEGER")
+    connection.execute("ALTER TABLE images ADD COLUMN colours INTEGER NOT NULL DEFAULT 0")
+
+
+def take_over_pools(connection: sqlite3.Connection) -> None:
     """Take the pools over into the tables of schema 2, which are there, and drop those of 1."""
     for row in connection.execute("SELECT pool_id, keyword, options, current, ready FROM pools"):
         try:

@@ -9,12 +9,14 @@ from typing import Any, TypeAlias, TypeVar
 
 from imagesearch.adapters.records import marks_fields, packed, record_fields
 from imagesearch.domain.images import Credit, Image, Listing
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import Marks, Record
 
 Statement: TypeAlias = tuple[str, tuple[object, ...]]  # with the values of its parameters
 
 IMAGE_COLUMNS = (
-    "images.image_id, object_name, page_url, width, height, credit_user, credit_source, tags"
+    "images.image_id, object_name, page_url, width, height, credit_user, credit_source, tags,"
+    " pixel_hash, colours"
 )
 _Value = TypeVar("_Value", str, int)
 
@@ -54,12 +56,13 @@ def image_row(image: Image) -> tuple[object, ...]:
     """Return the values of IMAGE_COLUMNS."""
     credit = image.credit
     about = (image.page_url, image.width, image.height, credit.user, credit.source)
-    return image.image_id, image.object_name, *about, json.dumps(image.tags)
+    pixels = (image.pixels.hash, image.pixels.colours) if image.pixels else (None, 0)
+    return image.image_id, image.object_name, *about, json.dumps(image.tags), *pixels
 
 
 def image_of(row: Sequence[Any]) -> Image:
     """Return the image of a row that begins with IMAGE_COLUMNS; damaged values are left empty."""
-    image_id, object_name, page_url, width, height, user, source, tags = row[:8]
+    image_id, object_name, page_url, width, height, user, source, tags, *pixels = row[:10]
     return Image(
         image_id,
         _of_type(str, object_name),
@@ -68,7 +71,15 @@ def image_of(row: Sequence[Any]) -> Image:
         _of_type(int, height),
         Credit(_of_type(str, user), _of_type(str, source)),
         _tags(tags),
+        pixels_of(*pixels),
     )
+
+
+def pixels_of(pixel_hash: object, colours: object) -> PixelFacts | None:
+    """Return what two columns say of pixels; None where it is unknown or damaged."""
+    if isinstance(pixel_hash, int) and isinstance(colours, int):
+        return PixelFacts(pixel_hash, colours)
+    return None
 
 
 def _of_type(kind: type[_Value], value: object) -> _Value:

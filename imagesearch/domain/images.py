@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from imagesearch.domain.errors import RejectedImage
+from imagesearch.domain.pixels import PixelFacts
 
 # The functions compute nothing: numpy would be a third of the CPU that their import takes.
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Image:
         object_name: its name in the image store, `pixabay-736885.jpg`.
         page_url: the source's page about it, for the credit.
         width, height: pixels of the stored copy as the source states them.
+        pixels: what was kept of its pixels when it was embedded; None of an image that only is
+            listed, or was embedded by a version that kept nothing.
     """
 
     image_id: str
@@ -47,6 +50,12 @@ class Image:
     height: int
     credit: Credit
     tags: tuple[str, ...] = ()
+    pixels: PixelFacts | None = None
+
+    @property
+    def colours(self) -> int:
+        """A bit for each of its main colours, see `PixelFacts`; 0 where they are not known."""
+        return self.pixels.colours if self.pixels else 0
 
 
 @dataclass(frozen=True)

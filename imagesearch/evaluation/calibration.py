@@ -78,7 +78,7 @@ def _embedded(
                 raise InvalidRequest(f"{picture.path}: {outcome}", field="FOLDER")
             if isinstance(outcome, ImageSearchError):
                 raise outcome
-            rows.append(outcome)
+            rows.append(outcome.vector)
         progress(len(rows))
     return np.array(rows)
 

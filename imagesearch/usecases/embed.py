@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
-from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import BatchImage, EmbedBatch
-from imagesearch.ports import Cache, Clock, Encoder, ImageStore
+from imagesearch.ports import Cache, Clock, Encoder, ImageEmbedding, ImageStore
 from imagesearch.telemetry import stage
 from imagesearch.usecases.cache_slots import BYTES, STATE
 from imagesearch.usecases.pools import Catalog
@@ -70,13 +69,14 @@ class Embed:
         known = self.catalog.library.embedded(ids, revision)
         over = known | self._rejected(pool)
         todo = [image for image in batch.images if image.image_id not in over]
-        embeddings, rejections, undone = self._encode(todo)
+        embedded, rejections, undone = self._encode(todo)
         with stage("record"):
             recorded = self.catalog.record_batch(
                 batch.pool_id,
                 batch.generation,
                 model_revision=revision,
-                embeddings=embeddings,
+                embeddings={each: image.vector for each, image in embedded.items()},
+                pixels={each: image.pixels for each, image in embedded.items()},
                 rejections=rejections,
                 reused=known,
                 now=self.clock.now(),
@@ -86,7 +86,7 @@ class Embed:
         self.cache.drop(BYTES, [image_id for image_id in ids if image_id not in undone])
         for error in undone.values():
             raise error
-        return EmbedReport("embedded", len(embeddings), len(known), len(rejections))
+        return EmbedReport("embedded", len(embedded), len(known), len(rejections))
 
     def _rejected(self, pool: Pool) -> set[str]:
         if not pool.current.rejected:  # which spares the catalog a read for nearly every batch
@@ -96,10 +96,10 @@ class Embed:
 
     def _encode(
         self, images: Sequence[BatchImage]
-    ) -> tuple[dict[str, Embedding], dict[str, str], dict[str, ImageSearchError]]:
+    ) -> tuple[dict[str, ImageEmbedding], dict[str, str], dict[str, ImageSearchError]]:
         """Return embeddings, reasons of rejections, and the errors of what was not done."""
         originals, rejections = self._originals(images)
-        embeddings: dict[str, Embedding] = {}
+        embedded: dict[str, ImageEmbedding] = {}
         undone: dict[str, ImageSearchError] = {}
         with stage("encode"):
             outcomes = self.encoder.encode_images(list(originals.values())) if originals else []
@@ -109,8 +109,8 @@ class Embed:
             elif isinstance(outcome, ImageSearchError):
                 undone[image_id] = outcome
             else:
-                embeddings[image_id] = outcome
-        return embeddings, rejections, undone
+                embedded[image_id] = outcome
+        return embedded, rejections, undone
 
     @stage("read")
     def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:

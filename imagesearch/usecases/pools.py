@@ -6,12 +6,14 @@ What a step makes of a pool is decided in `domain/pool_life.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from imagesearch.domain import pool_life
 from imagesearch.domain.errors import Bug
 from imagesearch.domain.images import Embedding, Listing, PackedPool
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolKey, PoolPolicy, PoolRequest, PoolState
 from imagesearch.ports import Library, Pools
@@ -106,6 +108,7 @@ class Catalog:
         *,
         model_revision: str,
         embeddings: Mapping[str, Embedding],
+        pixels: Mapping[str, PixelFacts] = MappingProxyType({}),
         rejections: Mapping[str, str],
         reused: Collection[str] = (),
         now: datetime,
@@ -113,11 +116,12 @@ class Catalog:
         """
         Store *embeddings* by image_id, mark them and the *rejections* done, renew the lease.
 
-        *reused* are images that had an embedding of *model_revision* before: embedded, too, when
-        they have. What comes first about an image stays, and what the generation never listed is
-        left out. The generation becomes ready when nothing is pending. Doing it twice equals
-        once. Embeddings are stored even when the generation is over (they are keyed by image and
-        model), and before the pool that counts them.
+        With them is stored what is kept of their *pixels*. *reused* are images that had an
+        embedding of *model_revision* before: embedded, too, when they have. What comes first about
+        an image stays, and what the generation never listed is left out. The generation becomes
+        ready when nothing is pending. Doing it twice equals once. Embeddings are stored even when
+        the generation is over (they are keyed by image and model), and before the pool that counts
+        them.
         """
         members = self.members(pool_id, generation) if embeddings or reused else None
         listed = members.images if members else {}
@@ -125,7 +129,7 @@ class Catalog:
         embedded: set[str] = set()
         if ids:
             vectors = {each: embeddings[each] for each in ids if each in embeddings}
-            images = [listed[each].image for each in ids]
+            images = [replace(listed[each].image, pixels=pixels.get(each)) for each in ids]
             embedded = self.library.put(images, vectors, model_revision)
 
         def record(before: Record) -> Record:
@@ -149,8 +153,9 @@ class Catalog:
         """Return the generation's images that have an embedding, but for the rejected ones."""
         members = self.members(pool_id, generation)
         images = {image.image_id: image for image in members.usable} if members else {}
-        ids, embeddings = self.library.vectors(list(images), model_revision)
-        return PackedPool(tuple(images[each] for each in ids), embeddings)
+        pixels, embeddings = self.library.vectors(list(images), model_revision)
+        packed = tuple(replace(images[each], pixels=facts) for each, facts in pixels.items())
+        return PackedPool(packed, embeddings)
 
     def reopen(
         self, pool_id: str, generation: int, model_revision: str, now: datetime

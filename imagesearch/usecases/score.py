@@ -36,7 +36,7 @@ from imagesearch.usecases.cache_slots import POOL
 from imagesearch.usecases.pools import Catalog
 
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
-_IMAGE_BYTES = 1400  # of Python's objects for one image with its credit and ten tags
+_IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags and pixel facts
 # Over everything, for each image wanted: of so many nearest by cosine the best once corrected.
 _EXCESS = 4
 _EXCESS_WITH_MINUS = 16  # the nearest may all show what is not wanted

@@ -16,6 +16,7 @@ import pytest
 from imagesearch.domain.errors import Bug, InvalidRequest
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pixels import PixelFacts, colour_bit
 from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
 from imagesearch.domain.pools import (
     Pool,
@@ -1076,3 +1077,58 @@ def test_another_client_sees_the_same(open_catalog: OpenCatalog, policy: PoolPol
     assert second.pool(POOL) == first.pool(POOL)
     assert listing_of(second) == listing_of(first) == listing([2, 1])
     assert second.packed_pool(POOL, 1, MODEL).images == (image(2), image(1))
+
+
+def facts(n: int, colour: str = "red") -> PixelFacts:
+    return PixelFacts(-n, colour_bit(colour))
+
+
+def record_pixels(catalog: Catalog, pixels: dict[str, PixelFacts]) -> None:
+    """Embed images of the first generation, with what is kept of their pixels where it is."""
+    numbers = [1, 2, 3]
+    begin(catalog, numbers)
+    catalog.record_batch(
+        POOL,
+        1,
+        model_revision=MODEL,
+        embeddings=embeddings(numbers),
+        pixels=pixels,
+        rejections={},
+        now=NOW,
+    )
+
+
+def test_what_is_kept_of_pixels_comes_back_with_the_embeddings(catalog: Catalog) -> None:
+    kept = {"pixabay-1": facts(2**63), "pixabay-2": facts(-(2**63) + 1, "brown")}
+    record_pixels(catalog, kept)
+    images = catalog.packed_pool(POOL, 1, MODEL).images
+    assert {each.image_id: each.pixels for each in images} == {**kept, "pixabay-3": None}
+    hits = catalog.library.nearest(embedding(1), 5, MODEL).hits
+    assert {image.image_id: image.pixels for image, _ in hits} == {**kept, "pixabay-3": None}
+    assert [image.colours for image, _ in sorted(hits, key=lambda hit: hit[0].image_id)] == [
+        *(each.colours for each in kept.values()),
+        0,
+    ]
+
+
+def test_a_later_listing_takes_nothing_from_what_is_kept_of_pixels(catalog: Catalog) -> None:
+    kept = {f"pixabay-{n}": facts(n) for n in (1, 2, 3)}
+    record_pixels(catalog, kept)
+    renewed = [replace(image(n), tags=("new",), width=7) for n in (1, 2, 3)]
+    catalog.library.put(renewed, {}, MODEL)
+    hits = catalog.library.nearest(embedding(1), 5, MODEL, where_of({"colour": "red"})).hits
+    assert sorted((each for each, _ in hits), key=lambda each: each.image_id) == [
+        replace(each, pixels=kept[each.image_id]) for each in renewed
+    ]
+
+
+def test_what_is_kept_of_pixels_is_replaced_with_the_embedding(catalog: Catalog) -> None:
+    record_pixels(catalog, {"pixabay-1": facts(1)})
+    red, blue = (where_of({"colour": name}) for name in ("red", "blue"))
+    assert len(catalog.library.nearest(embedding(1), 5, MODEL, red).hits) == 1
+    renewed = replace(image(1), pixels=facts(7, "blue"))
+    catalog.library.put([renewed], embeddings([1]), MODEL)
+    assert not catalog.library.nearest(embedding(1), 5, MODEL, red).hits
+    assert [each for each, _ in catalog.library.nearest(embedding(1), 5, MODEL, blue).hits] == [
+        renewed
+    ]

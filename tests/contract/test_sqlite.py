@@ -140,7 +140,7 @@ def test_a_file_of_another_schema_version_says_so_and_is_left_alone(path: Path) 
     catalog_at(path).close()
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("PRAGMA user_version = 7")
-    with pytest.raises(Unavailable, match=r"catalog\.sqlite has catalog schema 7, .* needs 2"):
+    with pytest.raises(Unavailable, match=r"catalog\.sqlite has catalog schema 7, .* needs 3"):
         catalog_at(path)
     with closing(sqlite3.connect(path)) as raw:
         assert raw.execute("PRAGMA user_version").fetchone() == (7,)

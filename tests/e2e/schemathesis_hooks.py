@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import schemathesis
 from schemathesis import Case, HookContext
 
@@ -11,7 +13,7 @@ READY_KEYWORD = "circle"  # its pool is ready before the run, see `test_schemath
 
 
 @schemathesis.hook
-def filter_case(context: HookContext, case: Case) -> bool:
+def filter_case(context: HookContext, case: Case[Any]) -> bool:
     """Leave out what the document forbids in words alone, where the case claims to be valid."""
     if case.meta is None or not case.meta.generation.mode.is_positive or not case.query:
         return True
@@ -22,7 +24,7 @@ def filter_case(context: HookContext, case: Case) -> bool:
 
 
 @schemathesis.hook
-def map_case(context: HookContext, case: Case) -> Case:
+def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
     """Ask for what is there more often than for what is not, which is fetched first."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return case

@@ -221,7 +221,9 @@ def test_a_plot_is_drawn(is_logarithmic: bool, tmp_path: Path) -> None:
 
     from benchmarks import plots
 
-    bars = replace(EXAMPLE.plots[0], is_logarithmic=is_logarithmic, group="way")
+    bars = EXAMPLE.plots[0]
+    assert isinstance(bars, Bars)
+    bars = replace(bars, is_logarithmic=is_logarithmic, group="way")
     plots.draw(bars, two_ways(Path(), True).rows, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
         assert image.width > 600

@@ -41,7 +41,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import Embedding, Embeddings
 from imagesearch.domain.ranking import References
-from imagesearch.ports import Encoder, TextEmbedding
+from imagesearch.ports import Encoder, ImageEmbedding, TextEmbedding
 from inference_service.batcher import cores
 from inference_service.callers import Caller, working_for
 from inference_service.checkpoint import read_weights
@@ -53,7 +53,7 @@ from inference_service.encoder import (
     ModelEncoder,
 )
 from inference_service.images import Decoding, Pixels
-from inference_service.model import Model, Parts
+from inference_service.model import Framed, Model, Parts
 from inference_service.picture_files import MAX_SCANS
 from inference_service.runtimes.torch import TorchTowers
 from inference_service.typed_text import straightened
@@ -165,8 +165,8 @@ def expected(reference: Reference, photos: list[bytes]) -> Embeddings:
     return reference.images(photos)
 
 
-def stacked(outcomes: Sequence[Embedding | ImageSearchError]) -> Embeddings:
-    return np.stack([outcome for outcome in outcomes if not isinstance(outcome, ImageSearchError)])
+def stacked(outcomes: Sequence[ImageEmbedding | ImageSearchError]) -> Embeddings:
+    return np.stack([each.vector for each in outcomes if isinstance(each, ImageEmbedding)])
 
 
 def cosines(ours: Embeddings, theirs: Embeddings) -> Embedding:
@@ -638,7 +638,7 @@ class Slow(Model):
     gate: threading.Event = field(default_factory=threading.Event)
     entered: list[Decoding] = field(default_factory=list)
 
-    def framed(self, decoding: Decoding) -> Pixels:
+    def framed(self, decoding: Decoding) -> Framed:
         if decoding.file.size == self.slow:
             self.entered.append(decoding)
             assert self.gate.wait(60)

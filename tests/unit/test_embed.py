@@ -13,9 +13,9 @@ import pytest
 
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import DeadlineExceeded, ImageSearchError, RejectedImage
-from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import PoolState
 from imagesearch.domain.work import EmbedBatch
+from imagesearch.ports import ImageEmbedding
 from tests.world import TwinEncoder, World
 
 
@@ -52,7 +52,9 @@ def test_what_the_encoder_has_done_when_it_gives_up_is_recorded_and_not_done_aga
     world: World,
 ) -> None:
     class Hasty(TwinEncoder):
-        def encode_images(self, images: Sequence[bytes]) -> Sequence[Embedding | ImageSearchError]:
+        def encode_images(
+            self, images: Sequence[bytes]
+        ) -> Sequence[ImageEmbedding | ImageSearchError]:
             bad, good, *late = images
             error = DeadlineExceeded("too slow")
             return [

@@ -1,10 +1,11 @@
-"""A catalog file of schema 1, as the version before made it, is taken over when it is opened."""
+"""Catalog files of earlier schemas, as their versions made them, are taken over when opened."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Image, ListedImage
+from imagesearch.domain.pixels import PixelFacts, colour_bit
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
 from tests.log_lines import Log
@@ -147,3 +150,26 @@ def test_a_file_that_cannot_be_taken_over_is_left_as_it_is(path: Path) -> None:
     with pytest.raises(Unavailable, match="no such table: members"):
         catalog_at(path)
     assert path.read_bytes() == before
+
+
+def test_a_file_of_the_version_before_keeps_all_and_knows_nothing_of_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    vector = np.eye(1, 8, dtype=np.float32)[0]
+    with closing(catalog_at(path)) as catalog:
+        catalog.request_pool(HORSE, NOW)
+        catalog.library.put([image(0), image(1)], {"i-0": vector, "i-1": vector}, "m")
+    with closing(sqlite3.connect(path)) as file, file:  # as schema 2 had it
+        file.execute("ALTER TABLE images DROP COLUMN pixel_hash")
+        file.execute("ALTER TABLE images DROP COLUMN colours")
+        file.execute("PRAGMA user_version = 2")
+    red = PixelFacts(-5, colour_bit("red"))
+    with closing(catalog_at(path)) as catalog:
+        assert catalog.pool(HORSE.pool_id) is not None
+        hits = catalog.library.nearest(vector, 5, "m").hits
+        assert [found for found, _ in hits] == [image(0), image(1)]
+        assert list(catalog.library.vectors(["i-0"], "m")[0].items()) == [("i-0", None)]
+        catalog.library.put([replace(image(0), pixels=red)], {"i-0": vector}, "m")
+        where = where_of({"colour": "red"})
+        assert [
+            found.pixels for found, _ in catalog.library.nearest(vector, 5, "m", where).hits
+        ] == [red]

@@ -92,11 +92,11 @@ class Asked(MultiDict[str, str]):
         super().__init__(values)
         self.names: set[str] = set()
 
-    def get(self, key: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
         self.names.add(key)
         return super().get(key, *args, **kwargs)
 
-    def getlist(self, key: str, *args: Any) -> Any:  # type: ignore[override]
+    def getlist(self, key: str, *args: Any) -> Any:
         self.names.add(key)
         return super().getlist(key, *args)
 

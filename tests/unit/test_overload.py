@@ -21,10 +21,9 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from imagesearch.domain.errors import ImageSearchError
-from imagesearch.domain.images import Embedding
 from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import EmbedBatch
-from imagesearch.ports import TextEmbedding
+from imagesearch.ports import ImageEmbedding, TextEmbedding
 from imagesearch.wire.messages import encode
 from inference_service.app import MAX_PUSHES, MAX_SCORES, PUSHES_AT_WORK, create_app
 from inference_service.batcher import Batcher, close
@@ -52,7 +51,7 @@ class QueuedEncoder(TwinEncoder):
     def encode_text(self, text: str) -> TextEmbedding:
         return self.text_queue.ask([text], LONG)[0]
 
-    def encode_images(self, images: Sequence[bytes]) -> list[Embedding | ImageSearchError]:
+    def encode_images(self, images: Sequence[bytes]) -> list[ImageEmbedding | ImageSearchError]:
         with self.counting:
             self.begun += 1
         return self.image_queue.ask(images, LONG)
@@ -65,7 +64,7 @@ class QueuedEncoder(TwinEncoder):
     def _texts(self, texts: list[str]) -> list[TextEmbedding]:
         return [super(QueuedEncoder, self).encode_text(text) for text in self._let_in(texts)]
 
-    def _images(self, images: list[bytes]) -> list[Embedding | ImageSearchError]:
+    def _images(self, images: list[bytes]) -> list[ImageEmbedding | ImageSearchError]:
         assert self.image_gate.wait(LONG)
         return list(super().encode_images(self._let_in(images)))
 

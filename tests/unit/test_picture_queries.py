@@ -18,7 +18,7 @@ from imagesearch.domain.ranking import References
 from imagesearch.settings import DEMO_MODEL
 from inference_service.encoder import ModelEncoder
 from inference_service.images import Decoding, Pixels
-from inference_service.model import Model
+from inference_service.model import Framed, Model
 from tests.pictures import encoded, jpeg, picture
 
 LARGE = encoded(Image.new("L", (3_000, 3_000)), "PNG")
@@ -31,7 +31,7 @@ class Busy(Model):
     gate: threading.Event = field(default_factory=threading.Event)
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def framed(self, decoding: Decoding) -> Pixels:
+    def framed(self, decoding: Decoding) -> Framed:
         if threading.current_thread().name == "large image-batcher":
             self._wait()
         return super().framed(decoding)
@@ -75,7 +75,7 @@ def test_a_query_s_picture_has_the_embedding_of_a_stored_image(demo: ModelEncode
     for data in (jpeg(1), encoded(picture(2, 64, 48), "PNG"), encoded(picture(3, 64, 48), "WEBP")):
         [stored] = demo.encode_images([data])
         assert not isinstance(stored, Exception)
-        assert demo.encode_picture(data) @ stored > 0.9999
+        assert demo.encode_picture(data) @ stored.vector > 0.9999
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

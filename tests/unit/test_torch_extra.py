@@ -30,7 +30,7 @@ from pathlib import Path
 from inference_service.encoder import ModelEncoder
 encoder = ModelEncoder.load(sys.argv[2])
 print(encoder.encode_text("a red circle").vector.shape, *encoder.encode_images(
-    [Path(sys.argv[3]).read_bytes()])[0].shape)
+    [Path(sys.argv[3]).read_bytes()])[0].vector.shape)
 encoder.close()
 """
 LOAD = """

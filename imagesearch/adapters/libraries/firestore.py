@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from imagesearch.adapters.firestore import MAX_WRITES, Firestore, chunks
 from imagesearch.adapters.google_errors import translated
-from imagesearch.adapters.records import Fields, image_fields, image_of
+from imagesearch.adapters.records import Fields, image_fields, image_of, pixels_of
 from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.ports import MAX_NEAREST, Nearest
 
 _EXCESS = 8  # images that are looked at for each one wanted, before the most are
@@ -40,7 +42,7 @@ class FirestoreLibrary:
         changed = {
             each: {"image": image_fields(by_id[each])}
             for each, fields in stored.items()
-            if image_of(fields.get("image")) != by_id[each]
+            if _without_pixels(image_of(fields.get("image"))) != _without_pixels(by_id[each])
         }
         self._write({**new, **changed}, model_revision)
         return {*rows, *stored}
@@ -52,13 +54,13 @@ class FirestoreLibrary:
 
     def vectors(
         self, image_ids: Sequence[str], model_revision: str
-    ) -> tuple[list[str], Embeddings]:
+    ) -> tuple[dict[str, PixelFacts | None], Embeddings]:
         """Return those of *image_ids* that have a sound embedding, in order, and a row for each."""
-        stored = dict(self._documents(image_ids, model_revision, ["row"]))
+        stored = dict(self._documents(image_ids, model_revision, ["row", "image.pixels"]))
         rows = [(each, stored[each].get("row")) for each in image_ids if each in stored]
         sound, matrix, damaged = sound_matrix(rows)
         self._forget([image_id for image_id, _ in damaged], model_revision)
-        return [image_id for image_id, _ in sound], matrix
+        return {each: pixels_of(stored[each].get("image")) for each, _ in sound}, matrix
 
     def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
         """
@@ -176,6 +178,11 @@ class FirestoreLibrary:
             "vector", Vector(query.tolist()), distance_measure=measure, limit=k
         )
         return [document.to_dict() for document in nearest.get(**self._database.limits())]
+
+
+def _without_pixels(image: Image | None) -> Image | None:
+    """Return what a source says of *image*: what is kept of its pixels stays as it is."""
+    return replace(image, pixels=None) if image else None
 
 
 def embedding_fields(image: Image, row: bytes, model_revision: str) -> Fields:

@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, id_list
 from imagesearch.adapters.sqlite_facts import FactColumns
-from imagesearch.adapters.sqlite_rows import IMAGE_COLUMNS, image_of, image_row, last_embedding_ever
+from imagesearch.adapters.sqlite_rows import (
+    IMAGE_COLUMNS,
+    image_of,
+    image_row,
+    last_embedding_ever,
+    pixels_of,
+)
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
 from imagesearch.adapters.vector_index import VectorIndex
 from imagesearch.adapters.vectors import sound_matrix, vector_bytes
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters.declaration import FACTS, Where
 from imagesearch.domain.images import Embedding, Embeddings, Image
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.ports import Nearest
 
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
@@ -70,10 +77,12 @@ class SqliteLibrary:
         with self._file.writing() as connection:
             _renew_embeddings(connection, _changed_facts(connection, images))
             connection.executemany(
-                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (image_id)"
+                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (image_id)"
                 " DO UPDATE SET object_name = excluded.object_name, page_url = excluded.page_url,"
                 " width = excluded.width, height = excluded.height, tags = excluded.tags,"
-                " credit_user = excluded.credit_user, credit_source = excluded.credit_source",
+                " credit_user = excluded.credit_user, credit_source = excluded.credit_source,"
+                " colours = iif(excluded.pixel_hash IS NULL, colours, excluded.colours),"
+                " pixel_hash = coalesce(excluded.pixel_hash, pixel_hash)",
                 [image_row(image) for image in images],
             )
             # A replaced row gets a new id, which is how every index in memory learns of it.
@@ -91,18 +100,19 @@ class SqliteLibrary:
 
     def vectors(
         self, image_ids: Sequence[str], model_revision: str
-    ) -> tuple[list[str], Embeddings]:
+    ) -> tuple[dict[str, PixelFacts | None], Embeddings]:
         """Return those of *image_ids* that have a sound embedding, in order, and a row for each."""
         with self._file.reading() as connection:
             stored = connection.execute(
-                "SELECT image_id, id, vector FROM embeddings WHERE model_revision = ?"
+                "SELECT image_id, embeddings.id, pixel_hash, colours, vector"
+                " FROM embeddings LEFT JOIN images USING (image_id) WHERE model_revision = ?"
                 " AND image_id IN (SELECT value FROM json_each(?))",
                 (model_revision, id_list(image_ids)),
             ).fetchall()
         rows = {row[0]: row for row in stored}
         sound, matrix, damaged = sound_matrix([rows[each] for each in image_ids if each in rows])
-        self._forget_embeddings([row_id for _, row_id, _ in damaged])
-        return [image_id for image_id, _, _ in sound], matrix
+        self._forget_embeddings([row_id for _, row_id, *_ in damaged])
+        return {image_id: pixels_of(*pixels) for image_id, _, *pixels, _ in sound}, matrix
 
     def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
         """Return the *k* images nearest to *query* that match, of all: see the port."""
@@ -339,8 +349,15 @@ def _changed_facts(connection: Connection, images: Sequence[Image]) -> list[str]
     return [
         image_id
         for image_id, *stored in rows
-        if stored != [getattr(by_id[image_id], fact) for fact in FACTS]
+        if stored != _facts_once_stored(by_id[image_id], stored)
     ]
+
+
+def _facts_once_stored(image: Image, stored: Sequence[object]) -> list[object]:
+    """Return the facts that *image* will be stored with; colours stay where it knows none."""
+    facts = dict(zip(FACTS, stored, strict=True))
+    new = {fact: getattr(image, fact) for fact in FACTS if fact != "colours" or image.pixels}
+    return list((facts | new).values())
 
 
 def _renew_embeddings(connection: Connection, image_ids: Sequence[str]) -> None:

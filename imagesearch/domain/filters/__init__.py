@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.filters.colour import COLOUR as COLOUR
 from imagesearch.domain.filters.declaration import Filter, Where, by_name
 from imagesearch.domain.filters.orientation import ORIENTATION as ORIENTATION
 

@@ -10,17 +10,18 @@ from typing import Any, Literal, TypeAlias, get_args
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Image
 
-Fact = Literal["width", "height"]
+Fact = Literal["width", "height", "colours"]
 """What is compared of an image: its attribute of that name, 0 where it is not known."""
 
 FACTS: tuple[Fact, ...] = get_args(Fact)
 
-Comparator = Literal["<", "=", ">"]
+Comparator = Literal["<", "=", ">", "has"]  # `has`: any of these bits
 
 _COMPARES: Mapping[Comparator, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "=": operator.eq,
     ">": operator.gt,
+    "has": lambda bits, some: (bits & some) != 0,
 }
 
 

@@ -1,0 +1,85 @@
+"""Which images of an answer look the same, so that one of them stands for the others: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from imagesearch.domain.images import Embeddings, Image
+from imagesearch.domain.pixels import MIRRORED
+
+# The functions compute nothing: numpy would be a third of the CPU that their import takes.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_BITS: Final = 20  # of 64 in which the hashes of images that look the same differ
+LEAST_COSINE: Final = 0.88  # of their embeddings; both are chosen in docs/benchmarks.md
+_LEADERS_AT_ONCE = 32  # that are compared with all: most searches want no more
+UNKNOWN: Final = 0  # in place of a hash; of its own a picture has it that is darkest everywhere
+
+
+def hashes_of(images: Sequence[Image]) -> NDArray[np.int64]:
+    """Return the hash of each of *images*, (n,), or *UNKNOWN*."""
+    import numpy as np
+
+    hashes = [image.pixels.hash if image.pixels else UNKNOWN for image in images]
+    return np.array(hashes, np.int64)
+
+
+def fold(
+    embeddings: Embeddings,
+    hashes: NDArray[np.int64],
+    most: int,
+    *,
+    most_bits: int = MOST_BITS,
+    least_cosine: float = LEAST_COSINE,
+) -> list[list[int]]:
+    """
+    Return the places of images that look the same, together, the best of them first.
+
+    From the best on, each that is in no group yet leads one, with those of the rest that are like
+    it itself: chains of likenesses bring nothing together. Mirrored is the same; what has no known
+    hash is like none.
+
+    Args:
+        embeddings: (n, embedding_dim), best first.
+        hashes: (n,), of the same images.
+        most: how many groups are wanted; of those that there are, the first.
+    """
+    import numpy as np
+
+    is_free = np.ones(len(hashes), np.bool_)
+    groups: list[list[int]] = []
+    for first in range(0, len(hashes), _LEADERS_AT_ONCE):
+        is_like = _distances(hashes[first : first + _LEADERS_AT_ONCE], hashes) <= most_bits
+        is_alone = (is_like.sum(axis=1) <= 1).tolist()  # it is like itself
+        for place, like in enumerate(is_like, start=first):
+            if len(groups) == most:
+                return groups
+            if not is_free[place]:
+                continue
+            is_free[place] = False
+            groups.append([place])
+            if not is_alone[place - first]:
+                others = np.flatnonzero(like & is_free)
+                # (m, d), (d,) -> (m,)
+                cosines = np.vecdot(embeddings[others], embeddings[place])
+                members = others[cosines >= least_cosine]
+                is_free[members] = False
+                groups[-1] += members.tolist()
+    return groups
+
+
+def _distances(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return in how many bits hashes differ, mirrored or not, 64 where one is unknown: (m, n)."""
+    import numpy as np
+
+    differing = some[:, None] ^ others
+    mirrored = differing ^ np.int64(MIRRORED)
+    distances: NDArray[np.uint8] = np.minimum(
+        np.bitwise_count(differing.view(np.uint64)), np.bitwise_count(mirrored.view(np.uint64))
+    )
+    distances[some == UNKNOWN] = 64
+    distances[:, others == UNKNOWN] = 64
+    return distances

@@ -1,0 +1,58 @@
+"""What the pixels of an image say beside its embedding: a hash of its shapes, its main colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+COLOURS: Final = (
+    *("red", "orange", "yellow", "green", "turquoise", "blue", "lilac"),
+    *("pink", "white", "gray", "black", "brown", "grayscale"),
+)
+"""Pixabay's words, https://pixabay.com/api/docs/, but for `transparent`: all lie on a ground."""
+
+_MOST_FREQUENCY = 11  # the 64 lowest frequencies but the zeroth need no higher one
+
+FREQUENCIES: Final = tuple(
+    sorted(
+        ((row, column) for row in range(_MOST_FREQUENCY) for column in range(_MOST_FREQUENCY)),
+        key=lambda pair: (sum(pair), pair[0]),
+    )[1:65]
+)
+"""Of each bit of a hash, from the lowest on, the vertical and the horizontal frequency."""
+
+
+def _signed(bits: int) -> int:
+    """Return 64 bits as databases keep them, as a signed number."""
+    return bits - 2**64 if bits >= 2**63 else bits
+
+
+MIRRORED: Final = _signed(
+    sum(1 << bit for bit, (_, column) in enumerate(FREQUENCIES) if column % 2)
+)
+"""The bits that differ between a picture's hash and that of its mirror image: x becomes -x."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFacts:
+    """
+    What is kept of an image's pixels.
+
+    Attributes:
+        hash: 64 bits as a signed number, a bit for each of *FREQUENCIES*: whether the cosine
+            transform of the brightness is above 0 there. Pictures that look alike differ in few.
+        colours: a bit for each of *COLOURS*, from the lowest on: whether it is a main one.
+    """
+
+    hash: int
+    colours: int
+
+    @classmethod
+    def of_bits(cls, hash_bits: int, colours: int) -> PixelFacts:
+        """Return the facts of an unsigned hash."""
+        return cls(_signed(hash_bits), colours)
+
+
+def colour_bit(name: str) -> int:
+    """Return the bit of one of *COLOURS*."""
+    return 1 << COLOURS.index(name)

@@ -1,0 +1,83 @@
+"""Folding: who stands for whom, by embedding and hash both, in the order of the answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imagesearch.domain.folding import LEAST_COSINE, MOST_BITS, UNKNOWN, fold
+from imagesearch.domain.images import Embeddings
+from imagesearch.domain.pixels import MIRRORED
+
+HASH = 0x0F0F_1234_5678_9ABC
+
+
+def turned(*degrees: float) -> Embeddings:
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def flipped(bits: int) -> int:
+    """Return HASH but for so many of its bits."""
+    return HASH ^ ((1 << bits) - 1)
+
+
+def hashes(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array(values, np.int64)
+
+
+def test_what_is_like_in_both_is_folded_under_the_best() -> None:
+    groups = fold(turned(0, 90, 1, 2), hashes(HASH, ~HASH, HASH, flipped(3)), 9)
+    assert groups == [[0, 2, 3], [1]]
+
+
+def test_neither_embedding_nor_hash_is_enough() -> None:
+    limit = float(np.degrees(np.arccos(LEAST_COSINE)))
+    alike = hashes(HASH, HASH)
+    assert fold(turned(0, limit - 0.1), alike, 9) == [[0, 1]]
+    assert fold(turned(0, limit + 0.1), alike, 9) == [[0], [1]]
+    for bits, groups in ((MOST_BITS, [[0, 1]]), (MOST_BITS + 1, [[0], [1]])):
+        assert fold(turned(0, 0), hashes(HASH, flipped(bits)), 9) == groups
+
+
+def test_a_mirrored_picture_is_the_same_one() -> None:
+    assert fold(turned(0, 1), hashes(HASH, HASH ^ MIRRORED), 9) == [[0, 1]]
+
+
+def test_a_chain_of_likenesses_brings_nothing_together() -> None:
+    assert fold(turned(0, 20, 40), hashes(HASH, HASH, HASH), 9) == [[0, 1], [2]]
+
+
+def test_what_has_no_known_hash_is_like_none() -> None:
+    assert fold(turned(0, 0, 0), hashes(UNKNOWN, UNKNOWN, HASH), 9) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 9])
+def test_of_as_many_groups_as_are_wanted_each_is_whole(most: int) -> None:
+    groups = fold(turned(0, 90, 180, 0, 90), hashes(HASH, HASH, HASH, HASH, HASH), most)
+    assert groups == [[0, 3], [1, 4], [2]][:most]
+
+
+def test_it_folds_as_a_loop_over_pairs_would() -> None:
+    rng = np.random.default_rng(1)
+    centres = rng.standard_normal((30, 16))
+    rows = centres[rng.integers(0, 30, 300)] + 0.15 * rng.standard_normal((300, 16))
+    embeddings = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    seen = hashes(*rng.integers(0, 2**63, 4))[rng.integers(0, 4, 300)]
+    seen ^= (1 << rng.integers(0, 24, 300)) - 1
+    expected: list[list[int]] = []
+    for place in range(300):
+        for group in expected:
+            bits = [int(seen[place] ^ seen[group[0]] ^ mask) for mask in (0, MIRRORED)]
+            apart = min((each & (2**64 - 1)).bit_count() for each in bits)
+            if apart <= MOST_BITS and embeddings[place] @ embeddings[group[0]] >= LEAST_COSINE:
+                group.append(place)
+                break
+        else:
+            expected.append([place])
+    assert 30 < len(expected) < 280
+    assert fold(embeddings, seen, 300) == expected
+
+
+def test_nothing_folds_to_nothing() -> None:
+    assert fold(np.empty((0, 0), np.float32), hashes(), 5) == []

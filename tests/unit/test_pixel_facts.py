@@ -1,0 +1,95 @@
+"""What is kept of pixels: hashes that hardly change with a picture, colours by their names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from imagesearch.demo.scenes import COLOURS as DEMO_COLOURS
+from imagesearch.domain.pixels import COLOURS, MIRRORED, PixelFacts
+from inference_service.images import plan
+from inference_service.pixel_facts import pixel_facts
+from tests.pictures import encoded, picture
+
+PHOTOS = [picture(seed, 320, 213) for seed in range(12)]
+
+
+def facts(image: Image.Image, quality: int = 90) -> PixelFacts:
+    return pixel_facts(plan(encoded(image, quality=quality)).picture())
+
+
+def distance(one: int, other: int) -> int:
+    return ((one ^ other) & (2**64 - 1)).bit_count()
+
+
+def names(colours: int) -> set[str]:
+    return {name for number, name in enumerate(COLOURS) if colours >> number & 1}
+
+
+def plain(*colours: tuple[int, int, int]) -> Image.Image:
+    """Return stripes of *colours*, as wide as each other."""
+    stripes = np.repeat(np.array([colours], np.uint8), 120 // len(colours), axis=1)
+    return Image.fromarray(stripes.repeat(80, axis=0))
+
+
+@pytest.mark.parametrize("photo", PHOTOS, ids=range(len(PHOTOS)))
+def test_a_hash_outlives_what_is_done_to_a_picture(photo: Image.Image) -> None:
+    original = facts(photo).hash
+    smaller = photo.resize((160, 107), Image.Resampling.LANCZOS)
+    brighter = ImageEnhance.Brightness(photo).enhance(1.2)
+    for other in (smaller, brighter):
+        assert distance(original, facts(other, quality=50).hash) <= 8
+    mirrored = facts(ImageOps.mirror(photo)).hash
+    assert distance(original, mirrored ^ MIRRORED) <= 4
+    assert distance(original, mirrored) > 20
+
+
+def test_hashes_of_different_pictures_differ() -> None:
+    hashes = [facts(photo).hash for photo in PHOTOS]
+    apart = [distance(one, other) for place, one in enumerate(hashes) for other in hashes[:place]]
+    assert min(apart) > 14
+    assert np.mean(apart) > 28
+    assert all(-(2**63) <= one < 2**63 for one in hashes), "as a database keeps it"
+
+
+def test_a_jpeg_that_is_decoded_at_a_fraction_has_the_hash_of_the_whole() -> None:
+    data = encoded(picture(3, 1283, 857), quality=90)
+    whole, drafted = (pixel_facts(plan(data, draft_side=side).picture()) for side in (None, 100))
+    assert distance(whole.hash, drafted.hash) <= 4
+    assert whole.colours == drafted.colours
+
+
+WORDS = {"purple": "lilac"} | {name: name for name in DEMO_COLOURS if name != "purple"}
+
+
+@pytest.mark.parametrize("name", DEMO_COLOURS)
+def test_the_colours_of_the_demo_have_their_names(name: str) -> None:
+    assert names(facts(plain(DEMO_COLOURS[name])).colours) - {"grayscale"} == {WORDS[name]}
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [
+        ((139, 69, 19), "brown"),
+        ((0, 160, 160), "turquoise"),
+        ((128, 128, 128), "gray"),
+        ((12, 12, 14), "black"),
+        ((255, 192, 203), "pink"),
+        ((0, 80, 0), "green"),
+        ((135, 206, 235), "blue"),
+    ],
+)
+def test_other_colours_have_theirs(rgb: tuple[int, int, int], name: str) -> None:
+    assert names(facts(plain(rgb)).colours) - {"grayscale"} == {name}
+
+
+def test_only_a_picture_without_any_colour_is_grayscale() -> None:
+    grey = [(v, v, v) for v in (250, 120, 10)]
+    assert names(facts(plain(*grey)).colours) == {"white", "gray", "black", "grayscale"}
+    assert "grayscale" not in names(facts(plain(*grey, (222, 48, 48))).colours)
+
+
+def test_a_colour_of_little_is_no_main_one() -> None:
+    many = [(54, 108, 226)] * 9
+    assert names(facts(plain(*many, (222, 48, 48))).colours) == {"blue"}
