@@ -199,12 +199,12 @@ def ours(url: str, images: int, encoder: Encoder) -> Row:
 
 
 def _watched(stack: Stack) -> Row:
-    get = stack_client(stack).get
+    ask = stack_client(stack).ask
     asked = {"t": KEYWORD, "s_query": QUERY, "k": TOP_K, "wait": 0}
     row: Row = {}
     started = time.perf_counter()
     while (now := time.perf_counter() - started) < GIVE_UP_SECONDS:
-        body = get("/search", asked).body
+        body = ask("/search", asked, None).body
         now = time.perf_counter() - started
         if body["pool"]["state"] in ("embedding", "ready"):
             row.setdefault("downloaded_seconds", now)

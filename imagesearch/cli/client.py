@@ -31,6 +31,7 @@ from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import chosen
 from imagesearch.domain.printable import printable
 from imagesearch.domain.queries import MAX_TOP_K
+from imagesearch.doors.http_api import REPEATABLE
 from imagesearch.setting_types import http_url
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ MAX_REDIRECTS = 5
 TIME_LIMITS_SECONDS = (5, 100)  # to connect; of silence: a `wait`, and a scorer that starts
 EXCHANGE_SECONDS = 120.0  # from a question to the end of its answer, however busily that comes
 _CHUNK_BYTES = 65_536
+_KEEPING_METHOD = (307, 308)  # of redirects
 _REASON_CHARACTERS = 500
 # Compressed, a few bytes could be very many.
 _HEADERS = {"User-Agent": "imagesearch", "Accept-Encoding": "identity"}
@@ -98,6 +100,10 @@ class _Found(_Part):
     keyword: str
     keywords: list[str] = Field(default_factory=list)  # an older server has none
     filters: dict[str, str] = Field(default_factory=dict)  # an older server has none
+    minus: list[str] = Field(default_factory=list)
+    like: list[str] = Field(default_factory=list)
+    next: str | None = Field(None, max_length=200, pattern="^[A-Za-z0-9_-]+$")
+    restarted: bool = False
     matching: Count | None = None
     results: list[_Result] = Field(max_length=MAX_TOP_K)
     complete: bool
@@ -119,7 +125,7 @@ class Answer:
 @dataclass(frozen=True)
 class SearchClient:
     """
-    Searches through *get*, which takes a path and its parameters.
+    Searches through *ask*, which takes a path, its parameters and a picture, if there is one.
 
     Attributes:
         image: returns the bytes of a result's `url`, or raises SearchFailed or OSError.
@@ -127,32 +133,39 @@ class SearchClient:
         now, sleep: the seconds of a clock that never steps back, and waiting by it.
     """
 
-    get: Callable[[str, Mapping[str, Any]], Answer]
+    ask: Callable[[str, Mapping[str, Any], bytes | None], Answer]
     image: Callable[[str], bytes]
     schemes: tuple[str, ...] = ("http", "https")
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
     def search(
-        self, params: Mapping[str, Any], on_progress: Callable[[dict[str, Any]], None]
+        self,
+        params: Mapping[str, Any],
+        on_progress: Callable[[dict[str, Any]], None],
+        picture: bytes | None = None,
     ) -> dict[str, Any]:
         """
         Return the complete answer to *params* as JSON; *on_progress* sees each pool on the way.
 
+        Args:
+            params: as the API has them; of those that may be repeated a list.
+            picture: what is looked for looks like it.
+
         Raises:
             SearchFailed: an error of the API, an answer that is none of this API's or of a version
-                that does not filter, or no complete one in `GIVE_UP_SECONDS`.
+                that leaves a part of *params* out, or no complete one in `GIVE_UP_SECONDS`.
         """
         give_up_at = self.now() + GIVE_UP_SECONDS
         while True:
             asked_at = self.now()
-            answer = self.get("/search", {**params, "wait": POLL_WAIT_SECONDS})
+            answer = self.ask("/search", {**params, "wait": POLL_WAIT_SECONDS}, picture)
             if _asks_for_patience(answer):
                 asked_at = self.now()
             else:
                 body = _checked(answer)
-                if answer.status == 200 and body.get("filters", {}) != chosen(params):
-                    raise SearchFailed("its answer is not filtered: it is of another version")
+                if answer.status == 200:
+                    _check_parts(body, params)
                 on_progress(body["pool"])
                 if answer.status == 200 and (body["complete"] or body["pool"]["state"] == "failed"):
                     return body
@@ -161,6 +174,15 @@ class SearchClient:
             if ask_at > give_up_at:
                 raise SearchFailed(f"no complete answer within {GIVE_UP_SECONDS:.0f} seconds")
             self.sleep(max(0.0, ask_at - self.now()))
+
+
+def _check_parts(body: dict[str, Any], params: Mapping[str, Any]) -> None:
+    """Raise SearchFailed where an older server has not seen all of *params*."""
+    if body.get("filters", {}) != chosen(params):
+        raise SearchFailed("its answer is not filtered: it is of another version")
+    for name in REPEATABLE:
+        if body.get(name, []) != list(dict.fromkeys(params.get(name, ()))):
+            raise SearchFailed(f"its answer knows nothing of {name}: it is of another version")
 
 
 def _asks_for_patience(answer: Answer) -> bool:
@@ -217,14 +239,15 @@ def http_client(
         raise InvalidRequest(f"--url {error}, got {base_url[:200]!r}", field="url") from None
     browser = _Browser(base, exchange_seconds, addresses)
 
-    def get(path: str, params: Mapping[str, Any]) -> Answer:
-        response, body = browser.get(base + path, MAX_ANSWER_BYTES, params)
+    def ask(path: str, params: Mapping[str, Any], picture: bytes | None) -> Answer:
+        form = _form(picture)
+        response, body = browser.get(base + path, MAX_ANSWER_BYTES, params, form)
         answer = _json(body)
         if answer is _NO_JSON and response.status_code in (200, 202):
             raise SearchFailed(f"{base}{path} did not answer in JSON: is it an imagesearch?")
         return _answer(response.status_code, answer, response.headers.get("Retry-After"))
 
-    return SearchClient(get, browser.image)
+    return SearchClient(ask, browser.image)
 
 
 def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClient:
@@ -232,8 +255,16 @@ def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClie
     function = stack.query.test_client()
     browser = _Browser("http://localhost", EXCHANGE_SECONDS, _addresses)
 
-    def get(path: str, params: Mapping[str, Any]) -> Answer:
-        with function.get(path, query_string=dict(params), base_url=base_url) as response:
+    def ask(path: str, params: Mapping[str, Any], picture: bytes | None) -> Answer:
+        form = _form(picture)
+        with function.open(
+            path,
+            method=form.method,
+            query_string=dict(params),
+            base_url=base_url,
+            data=form.body,
+            content_type=form.content_type,
+        ) as response:
             retry_after = response.headers.get("Retry-After")
             return _answer(response.status_code, _json(response.data), retry_after)
 
@@ -242,7 +273,22 @@ def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClie
         is_file = urlsplit(url).scheme == "file"
         return Path(unquote(urlsplit(url).path)).read_bytes() if is_file else browser.image(url)
 
-    return SearchClient(get, image, schemes=("http", "https", "file"))
+    return SearchClient(ask, image, schemes=("http", "https", "file"))
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What is asked with: a GET has no body."""
+
+    method: str = "GET"
+    body: bytes | None = None
+    content_type: str | None = None
+
+
+def _form(picture: bytes | None) -> _Form:
+    if picture is None:
+        return _Form()
+    return _Form("POST", *urllib3.encode_multipart_formdata({"picture": ("picture", picture)}))
 
 
 _NO_JSON = object()
@@ -296,7 +342,7 @@ class _Place(IntEnum):
 
 class _Browser:
     """
-    GETs of URLs that others wrote: http and https alone, bounded in size, time and redirects.
+    Asks URLs that others wrote: http and https alone, bounded in size, time and redirects.
 
     A proxy of the environment is asked for what is elsewhere, and never for what is on this
     machine or its network link. What is nearer than the server is refused: a server elsewhere has
@@ -319,24 +365,30 @@ class _Browser:
         return body
 
     def get(
-        self, url: str, max_bytes: int, params: Mapping[str, Any] | None = None
+        self,
+        url: str,
+        max_bytes: int,
+        params: Mapping[str, Any] | None = None,
+        form: _Form = _Form(),
     ) -> tuple[requests.Response, bytes]:
         """Return the answer, whatever its status, with its body; or raise SearchFailed."""
         try:
-            return _within(self._exchange_seconds, lambda: self._get(url, max_bytes, params))
+            return _within(self._exchange_seconds, lambda: self._get(url, max_bytes, params, form))
         except TimeoutError:
             seconds = f"{self._exchange_seconds:g} s"
             raise SearchFailed(f"{_shown(url)} did not end its answer within {seconds}") from None
 
     def _get(
-        self, url: str, max_bytes: int, params: Mapping[str, Any] | None
+        self, url: str, max_bytes: int, params: Mapping[str, Any] | None, form: _Form
     ) -> tuple[requests.Response, bytes]:
         at = url
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                with self._open(at, params) as response:
+                with self._open(at, params, form) as response:
                     if not response.is_redirect:
                         return response, _body(response, _shown(url), max_bytes)
+                    if form.body and response.status_code not in _KEEPING_METHOD:
+                        raise SearchFailed(f"{_shown(url)} redirects, and takes no picture")
                     at, params = urljoin(response.url, response.headers["Location"]), None
         # ValueError: what was answered is no URL, or cannot be decoded.
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
@@ -344,7 +396,7 @@ class _Browser:
             raise SearchFailed(message) from None
         raise SearchFailed(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times")
 
-    def _open(self, url: str, params: Mapping[str, Any] | None) -> requests.Response:
+    def _open(self, url: str, params: Mapping[str, Any] | None, form: _Form) -> requests.Response:
         if urlsplit(url).scheme not in ("http", "https"):
             raise SearchFailed(f"{_shown(url)} is no http or https URL")
         # What is judged is what is asked: requests reads `\\@` otherwise than urlsplit does.
@@ -352,9 +404,11 @@ class _Browser:
         place = max(self._places(asked))
         if place > min(self._places(self._server)):
             raise SearchFailed(f"{_shown(url)} is {place!s}, and its server is not")
-        return self._session.get(
+        return self._session.request(
+            form.method,
             asked,
-            headers=_HEADERS,
+            data=form.body,
+            headers={**_HEADERS, "Content-Type": form.content_type},
             timeout=TIME_LIMITS_SECONDS,
             proxies={"no_proxy": urlsplit(asked).hostname or ""} if place else None,
             stream=True,

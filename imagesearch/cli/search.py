@@ -21,6 +21,7 @@ from imagesearch.cli.options import DEMO_NOTE, DataDir, settings_with, with_filt
 from imagesearch.cli.terminal import err, link, out, shown
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
+from imagesearch.domain.queries import MAX_PICTURE_BYTES
 from imagesearch.doors.http_api import parse_search
 from imagesearch.settings import Settings
 
@@ -33,6 +34,8 @@ EXAMPLES = (
     '  imagesearch search circle "a red circle on a blue background" -k 3\n'
     '  imagesearch search star "three yellow stars at night" --contact-sheet stars.png\n'
     '  imagesearch search night "a big heart" --json | jq .top_urls\n'
+    '  imagesearch search circle "a red circle" --minus "a blue background"\n'
+    "  imagesearch search circle --like photo.jpg\n"
 )
 # An uncalibrated model claims nothing.
 _MATCHES = {
@@ -50,10 +53,21 @@ def search(
         list[str],
         typer.Argument(
             metavar="[KEYWORD] QUERY",
-            help="What the picture should show; before it, whose images are searched, if else",
+            help="What the picture should show; before it, whose images are searched, if else."
+            " Alone beside --like it is the keyword",
         ),
     ],
     k: Annotated[str, typer.Option("-k", metavar="NUMBER", help="How many images")] = "10",
+    minus: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="What it should not show; repeatable")
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|FILE", help="An image or a picture to be like; repeatable"),
+    ] = None,
+    more: Annotated[
+        str, typer.Option(metavar="CURSOR", help="Go on, after the search that ended so")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON")] = False,
     contact_sheet: Annotated[
         Path | None, typer.Option(help="Write the images found as one PNG")
@@ -67,28 +81,39 @@ def search(
 ) -> None:
     """Search KEYWORD's images for QUERY, or those for what QUERY names, and print the best."""
     terminal.check_stdout()
-    params = {
-        **_texts(texts),
+    image_ids, picture = _likenesses(like or [])
+    params: dict[str, Any] = {
+        **_texts(texts, is_likened=bool(like)),
         "k": _decoded("-k", k),
+        "minus": [_decoded("--minus", text).strip() for text in minus or []],
+        "like": image_ids,
+        "cursor": _decoded("--more", more),
         **{name: _decoded(f"--{name}", text) for name, text in filters.items()},
     }
-    with _client(params, url, data_dir) as client:
+    # A mistake is told before the model is loaded.
+    request = parse_search(params, params, picture)
+    with _client(url, data_dir) as client:
         with _progress() as progress:
             task = progress.add_task("asking", total=None, count="")
-            answer = client.search(params, lambda pool: progress.update(task, **_stand(pool)))
+            answer = client.search(
+                params, lambda pool: progress.update(task, **_stand(pool)), picture
+            )
         if as_json:
             terminal.print_json(answer)
         else:
-            _print_table(answer, client.schemes, "t" in params)
+            before = request.cursor.offset if request.cursor and not answer.get("restarted") else 0
+            _print_table(answer, client.schemes, before + 1, is_keyword_given="t" in params)
         if contact_sheet:
             _write_sheet(contact_sheet, answer, client.image)
 
 
-def _texts(texts: list[str]) -> dict[str, str]:
-    """Return keyword and sentence; what stands alone is the sentence."""
+def _texts(texts: list[str], *, is_likened: bool) -> dict[str, str]:
+    """Return keyword and sentence; what stands alone is the sentence, and beside --like not."""
     if len(texts) > 2:
         bound = "[KEYWORD] QUERY must be one text or two, each in quotes"
         raise InvalidRequest(f"{bound}, got {len(texts)}", field="QUERY")
+    if len(texts) == 1 and is_likened:
+        return {"t": _decoded("KEYWORD", texts[0])}
     query = {"s_query": _decoded("QUERY", texts[-1])}
     return query if len(texts) == 1 else {"t": _decoded("KEYWORD", texts[0]), **query}
 
@@ -104,12 +129,24 @@ def _decoded(name: str, text: str) -> str:
         raise InvalidRequest(f"{name} must be text in UTF-8, got {text[:100]!r}") from None
 
 
+def _likenesses(texts: list[str]) -> tuple[list[str], bytes | None]:
+    """Return the image ids among *texts*, and what is in the file that one of them may name."""
+    files = [text for text in texts if Path(text).is_file()]
+    if len(files) > 1:
+        raise InvalidRequest(f"--like must name at most one file, got {len(files)}", field="like")
+    image_ids = [_decoded("--like", text).strip() for text in texts if text not in files]
+    if not files:
+        return image_ids, None
+    try:
+        with Path(files[0]).open("rb") as file:
+            return image_ids, file.read(MAX_PICTURE_BYTES + 1)
+    except OSError as error:
+        raise InvalidRequest(f"--like: {files[0]}: {error.strerror}", field="like") from None
+
+
 @contextmanager
-def _client(
-    params: dict[str, str], url: str | None, data_dir: str | None
-) -> Iterator[SearchClient]:
+def _client(url: str | None, data_dir: str | None) -> Iterator[SearchClient]:
     """Yield a client of *url*, of a stack of our own, or of the one that has the folder."""
-    parse_search(params)  # a mistake is told before the model is loaded
     if url is not None:
         yield http_client(url)
         return
@@ -170,7 +207,9 @@ def _stand(pool: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _print_table(answer: dict[str, Any], schemes: tuple[str, ...], is_keyword_given: bool) -> None:
+def _print_table(
+    answer: dict[str, Any], schemes: tuple[str, ...], first: int, *, is_keyword_given: bool
+) -> None:
     if not is_keyword_given:
         keywords = " and ".join(repr(keyword) for keyword in answer.get("keywords", ()))
         err.print(shown(f"Keywords taken from the sentence: {keywords}."))
@@ -182,7 +221,7 @@ def _print_table(answer: dict[str, Any], schemes: tuple[str, ...], is_keyword_gi
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "match", "score", "image", "shows", "by"):
         table.add_column(name, justify="right" if name in ("", "score") else "left")
-    for rank, result in enumerate(answer["results"], start=1):
+    for rank, result in enumerate(answer["results"], start=first):
         table.add_row(*_row(rank, result, schemes))
     out.print(table)
     out.print(_summary(answer))
@@ -221,6 +260,10 @@ def _summary(answer: dict[str, Any]) -> Text:
         lines.append(
             f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."
         )
+    if answer.get("restarted"):
+        lines.append("The images have changed since: these are the first again.")
+    if answer.get("next"):
+        lines.append(f"The next ones: --more {answer['next']}")
     if answer["query_truncated"]:
         lines.append("The query was cut to what the model reads.")
     return Text("\n".join(lines), "dim")

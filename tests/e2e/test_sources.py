@@ -136,7 +136,7 @@ def test_a_pool_tells_why_an_image_was_rejected(tmp_path: Path, encoder: ModelEn
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
         client = stack_client(stack)
         answer = client.search({"t": "gone", "s_query": "x"}, lambda _: None)
-        pool = client.get(f"/pools/{answer['pool']['pool_id']}", {}).body
+        pool = client.ask(f"/pools/{answer['pool']['pool_id']}", {}, None).body
     assert (pool["state"], pool["embedded"], pool["rejected"]) == ("ready", 1, 1)
     assert list(pool["rejections"]) == ["demo-1"]
     assert "404" in pool["rejections"]["demo-1"]
@@ -175,8 +175,8 @@ def test_odd_hits_are_made_harmless_or_rejected_and_cost_the_others_nothing(
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
         client = stack_client(stack)
         answer = client.search({"t": "odd", "s_query": "x", "k": 200}, lambda _: None)
-        everything = client.get("/search", {"s_query": "x", "scope": "catalog", "k": 200})
-        pool = client.get(f"/pools/{answer['pool']['pool_id']}", {}).body
+        everything = client.ask("/search", {"s_query": "x", "scope": "catalog", "k": 200}, None)
+        pool = client.ask(f"/pools/{answer['pool']['pool_id']}", {}, None).body
     assert (pool["state"], pool["embedded"], pool["rejected"]) == ("ready", 5, 7)
     assert all(len(reason) <= 200 for reason in pool["rejections"].values())
     assert everything.status == 200
@@ -209,9 +209,9 @@ def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tri
         StubServer(lambda request: state["script"](request)) as server,
         stack_over(server.origin, tmp_path, encoder, retry_seconds=0.5) as stack,
     ):
-        get = stack_client(stack).get
+        ask = stack_client(stack).ask
         params = {"t": "horse", "s_query": "x", "wait": 10}
-        failed = get("/search", params)
+        failed = ask("/search", params, None)
         assert failed.status == 503
         assert failed.retry_after_seconds is not None
         assert "could not be fetched: " in failed.body["error"]["message"]
@@ -224,7 +224,7 @@ def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tri
             else reply(200, listing(server.origin, ["fine.jpg"]))
         )
         time.sleep(0.6)
-        answer = get("/search", params)
+        answer = ask("/search", params, None)
         assert answer.status == 200
         assert len(answer.body["results"]) == 1
         assert answer.body["pool"]["generation"] == 2
@@ -240,12 +240,14 @@ def test_a_slow_source_gives_202_with_when_to_ask_again(
         return reply(200, listing("", []))
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
-        get = stack_client(stack).get
-        answer = get("/search", {"t": "horse", "s_query": "x", "wait": 0.2})
+        ask = stack_client(stack).ask
+        answer = ask("/search", {"t": "horse", "s_query": "x", "wait": 0.2}, None)
         assert (answer.status, answer.body["status"]) == (202, "fetching")
         assert answer.retry_after_seconds == 1
         release.set()
-        assert get("/search", {"t": "horse", "s_query": "x", "wait": 10}).body["results"] == []
+        assert (
+            ask("/search", {"t": "horse", "s_query": "x", "wait": 10}, None).body["results"] == []
+        )
 
 
 def test_what_cannot_be_had_fails_its_pool_and_keeps_its_reason_past_the_process(
@@ -255,12 +257,12 @@ def test_what_cannot_be_had_fails_its_pool_and_keeps_its_reason_past_the_process
     params = {"t": "horse", "s_query": "x"}
     with StubServer(server_error) as server:
         with stack_over(server.origin, tmp_path, encoder) as stack:
-            stack_client(stack).get("/search", {**params, "wait": 10})
+            stack_client(stack).ask("/search", {**params, "wait": 10}, None)
             assert stack.services.bus.dead_letters() == []
         assert [job["delivery_attempt"] for job in log.entries("FetchJob")] == [1, 2, 3, 4, 5]
         assert log.entries("FetchJob")[-1]["outcome"] == "given up"
         with stack_over(server.origin, tmp_path, encoder, retry_seconds=60) as stack:
-            answer = stack_client(stack).get("/search", {**params, "wait": 0})
+            answer = stack_client(stack).ask("/search", {**params, "wait": 0}, None)
     assert answer.status == 503
     assert "answered 500" in answer.body["error"]["message"]
 
@@ -282,10 +284,12 @@ def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready
         StubServer(script) as server,
         stack_over(server.origin, tmp_path, encoder, **settings) as stack,
     ):
-        get, left = stack_client(stack).get, [f"keyword {n}" for n in range(60)]
+        ask, left = stack_client(stack).ask, [f"keyword {n}" for n in range(60)]
         while left:
             asked = {key: {"t": key, "s_query": "x", "wait": 0.05} for key in left}
-            left = [key for key in left if not get("/search", asked[key]).body.get("complete")]
+            left = [
+                key for key in left if not ask("/search", asked[key], None).body.get("complete")
+            ]
         assert stack.services.bus.dead_letters() == []
     published = [one for one in log.entries("search") if "publish" in one["stages"]]
     assert len({one["pool_id"] for one in published}) == len(published) == 60

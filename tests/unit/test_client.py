@@ -58,9 +58,9 @@ class Patience:
     asked_at: list[float] = field(default_factory=list)
 
     def client(self) -> SearchClient:
-        return SearchClient(self.get, lambda _: b"", now=lambda: self.seconds, sleep=self.sleep)
+        return SearchClient(self.ask, lambda _: b"", now=lambda: self.seconds, sleep=self.sleep)
 
-    def get(self, path: str, params: Mapping[str, Any]) -> Answer:
+    def ask(self, path: str, params: Mapping[str, Any], picture: bytes | None) -> Answer:
         self.asked_at.append(self.seconds)
         self.seconds += self.answering_seconds
         return next(self.answers)
