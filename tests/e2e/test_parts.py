@@ -1,0 +1,131 @@
+"""Pictures, stored images and what is not wanted, over HTTP and from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+
+from imagesearch.local.emulated.cloud_stack import CloudStack
+from tests.e2e.cloud import complete
+from tests.e2e.conftest import Serving
+from tests.e2e.test_cli import imagesearch
+
+RED = {"t": "circle", "s_query": "a red circle", "k": 10}
+
+
+def first_picture(answer: dict[str, Any]) -> tuple[str, bytes]:
+    """Return the id of the best hit, and its picture in another size and format."""
+    best = answer["results"][0]
+    stored = requests.get(best["url"], timeout=10).content
+    changed = io.BytesIO()
+    with Image.open(io.BytesIO(stored)) as image:
+        image.resize((400, 267)).save(changed, "WEBP")
+    return best["image_id"], changed.getvalue()
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [result["image_id"] for result in answer["results"]]
+
+
+def posted(url: str, picture: bytes, **params: Any) -> requests.Response:
+    return requests.post(f"{url}/search", params=params, files={"picture": picture}, timeout=60)
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_a_picture_finds_itself_and_a_stored_image_others(server: Serving, scope: str) -> None:
+    image_id, picture = first_picture(server.complete(**RED))
+    answer = posted(server.url, picture, t="circle", scope=scope).json()
+    assert (ids(answer)[0], answer["picture"], answer["matched"]) == (image_id, True, None)
+    assert {"red", "circle"} <= set(answer["results"][0]["tags"])
+    like = server.complete(t="circle", scope=scope, like=image_id)
+    assert image_id not in ids(like)
+    assert sum("red" in result["tags"] for result in like["results"][:5]) >= 3
+
+
+def test_what_is_not_wanted_is_not_among_the_best(server: Serving) -> None:
+    shown = server.complete(t="circle", s_query="a circle", minus=["a blue background"], k=10)
+    backgrounds = [set(result["tags"]) for result in shown["results"]]
+    assert not any({"blue background"} <= tags for tags in backgrounds)
+    assert shown["minus"] == ["a blue background"]
+
+
+def test_pages_show_the_whole_pool_once(server: Serving) -> None:
+    server.complete(**RED)
+    seen, cursor = list[str](), None
+    while True:
+        page = server.complete(t="circle", s_query="a circle", k=70, cursor=cursor)
+        seen += ids(page)
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == page["pool"]["embedded"]
+
+
+@pytest.mark.parametrize(
+    ("picture", "status", "why"),
+    [
+        (b"<html>", 400, "an HTML page, no JPEG, PNG or WebP image"),
+        (b"\xff\xd8\xff" + b"x" * 10_000_000, 413, "picture must have at most 10000000 bytes"),
+        (b"x" * 11_000_000, 413, "the body must have at most 10065536 bytes"),
+    ],
+)
+def test_a_picture_that_is_none_is_refused_with_the_reason(
+    server: Serving, picture: bytes, status: int, why: str
+) -> None:
+    server.complete(**RED)
+    refused = posted(server.url, picture, t="circle")
+    assert refused.status_code == status
+    assert why in refused.json()["error"]["message"]
+    assert server.search(**RED).status_code == 200
+
+
+def test_the_command_line_takes_a_file_goes_on_and_leaves_out(
+    server: Serving, tmp_path: Path
+) -> None:
+    image_id, picture = first_picture(server.complete(**RED))
+    photo = tmp_path / "photo.webp"
+    photo.write_bytes(picture)
+    search = ("search", "circle", "--like", str(photo), "-k", "2", "--url", server.url)
+    first = imagesearch(*search)
+    assert first.returncode == 0, first.stderr
+    assert image_id in first.stdout
+    cursor = first.stdout.partition("--more ")[2].split()[0]
+    second = json.loads(imagesearch(*search, "--more", cursor, "--json").stdout)
+    assert len(second["results"]) == 2
+    assert image_id not in ids(second)
+    others = imagesearch("search", "circle", "--like", image_id, "--json", "--url", server.url)
+    assert image_id not in ids(json.loads(others.stdout))
+    wrong = imagesearch(*search[:-3], "3", "--url", server.url, "--more", cursor)
+    assert "cursor must be of the same search, with the same k" in wrong.stderr
+
+
+def test_the_command_line_sends_a_picture_to_a_stack_of_its_own(tmp_path: Path) -> None:
+    no_picture = tmp_path / "text.jpg"
+    no_picture.write_text("no picture")
+    run = imagesearch(
+        *("search", "circle", "--like", str(no_picture), "--minus", "blue"),
+        *("--data-dir", str(tmp_path / "data")),
+    )
+    assert run.returncode == 1
+    assert "picture cannot be searched by: 10 bytes that are no JPEG" in run.stderr
+
+
+def test_the_cloud_takes_parts_too(cloud: CloudStack) -> None:
+    red = complete(cloud.query_url, **RED)
+    image_id, picture = first_picture(red)
+    answer = posted(cloud.query_url, picture, t="circle", k=3, minus=["blue", "green"]).json()
+    assert answer["minus"] == ["blue", "green"]
+    assert ids(posted(cloud.query_url, picture, t="circle", k=1).json()) == [image_id]
+    like = complete(cloud.query_url, t="circle", like=image_id, k=5)
+    assert image_id not in ids(like)
+    second = complete(cloud.query_url, t="circle", like=image_id, k=5, cursor=like["next"])
+    assert not set(ids(like)) & set(ids(second))
+    refused = posted(cloud.query_url, b"GIF89a", t="circle")
+    assert refused.status_code == 400
+    assert "a GIF image" in refused.json()["error"]["message"]
