@@ -43,7 +43,12 @@ GROUPS = {
     "benchmarks": ("test_benchmarks.py",),
     "firestore": ("test_firestore.py", "test_catalog.py", "test_costs_counts.py"),
     "server": ("test_pipeline.py", "test_cli.py", "test_hostile_requests.py"),
-    "page": ("test_page.py",),
+    "page": (
+        "test_page.py",
+        "test_page_trouble.py",
+        "test_page_looks.py",
+        "test_page_pictures.py",
+    ),
 }
 _GROUP_OF = {file: name for name, files in GROUPS.items() for file in files}
 # What takes longest of the files that are groups of their own, the longest first; those of

@@ -19,8 +19,17 @@ import requests
 
 from tests.e2e.cloud import cloud
 from tests.e2e.cloud_counts import faulty, faulty_stack
+from tests.e2e.pages import browser, demo_keywords, page, ready_answer
 
-__all__ = ["cloud", "faulty", "faulty_stack"]  # fixtures
+__all__ = [  # fixtures
+    "browser",
+    "cloud",
+    "demo_keywords",
+    "faulty",
+    "faulty_stack",
+    "page",
+    "ready_answer",
+]
 
 START_SECONDS = 60
 READY_SECONDS = 60

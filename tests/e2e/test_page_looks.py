@@ -1,0 +1,325 @@
+"""How the page looks and sounds: small screens, dark and forced colours, paper, screen readers."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.e2e.pages import (
+    QUERY,
+    Answer,
+    accepted,
+    address,
+    answer_with,
+    html,
+    pool,
+    wait_for_all_results,
+)
+
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+LANDSCAPE = {"width": 844, "height": 390}
+
+
+def test_nothing_scrolls_sideways_on_a_narrow_screen(page: Page, ready_answer: Answer) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    for path in ("/", address(), address(k=0), address(query="w" * 300)):
+        page.goto(path)
+        expect(page.locator("#summary, #notice, #examples").filter(visible=True)).to_have_count(1)
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_the_dark_scheme_changes_the_page_and_keeps_its_contrast(page: Page) -> None:
+    seen = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.goto("/")
+        paper, ink, muted = (luminance(page, name) for name in ("--paper", "--ink", "--muted"))
+        accent, on_accent = luminance(page, "--accent"), luminance(page, "--on-accent")
+        alarm = luminance(page, "--alarm")
+        for one, other in ((paper, ink), (paper, muted), (paper, alarm), (accent, on_accent)):
+            assert contrast(one, other) >= 4.5
+        assert contrast(paper, accent) >= 4.5
+        seen.append(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+    assert seen[0] != seen[1]
+
+
+def luminance(page: Page, variable: str) -> float:
+    """Relative luminance, 0..1, of a #rrggbb custom property (WCAG 2.2)."""
+    value = page.evaluate(
+        "name => getComputedStyle(document.documentElement).getPropertyValue(name)", variable
+    )
+    channels = [int(value.strip()[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+def test_the_page_is_named_for_those_who_do_not_see_it(page: Page, ready_answer: Answer) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    labels = page.locator("input").evaluate_all("nodes => nodes.map(n => n.labels.length)")
+    assert labels == [1] * len(labels)
+    assert len(labels) == 3
+    alts = page.locator("img").evaluate_all("nodes => nodes.map(n => n.alt)")
+    assert len(alts) == 6
+    assert all(alts)
+    sizes = page.locator("img").evaluate_all("ns => ns.map(n => [n.width, n.height])")
+    assert all(width > 0 and height > 0 for width, height in sizes)
+    assert page.locator("html").get_attribute("lang") == "en"
+    expect(page.locator("[role=status][aria-live=polite]")).to_contain_text("6 pictures found.")
+    expect(page).to_have_title(re.compile(re.escape(QUERY)))
+
+
+def test_the_page_loads_nothing_from_elsewhere(
+    page: Page, stack_url: str, ready_answer: Answer
+) -> None:
+    hosts: set[str] = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    page.goto(address())
+    wait_for_all_results(page)
+    assert hosts == {urlsplit(stack_url).netloc}
+
+
+def test_links_and_buttons_have_names_of_their_own(page: Page, ready_answer: Answer) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    for kind in ("a.credit", ".open"):
+        names = page.locator(kind).evaluate_all(
+            "all => all.map(n => n.textContent + (n.querySelector('img')?.alt ?? ''))"
+        )
+        assert len(set(names)) == 6
+
+
+def test_progress_is_spoken_now_and_then(page: Page) -> None:
+    """Each poll would be a stammer, and none at all a long silence."""
+    counts = iter(range(1, 100))
+    answer_with(
+        page,
+        lambda route: accepted(
+            pool("embedding", images=200, embedded=next(counts)), **{"Retry-After": "1"}
+        )(route),
+    )
+    page.clock.install()
+    page.goto("/")
+    page.evaluate(
+        """() => {
+            window.spoken = [];
+            const node = document.getElementById("status");
+            const note = () => spoken.push(node.textContent);
+            new MutationObserver(note).observe(node, { childList: true });
+        }"""
+    )
+    page.locator("#example-list a").first.click()
+    expect(page.locator("#progress-label")).to_contain_text("1 of 200 ready")
+    for count in range(2, 13):
+        page.clock.run_for(1_000)
+        expect(page.locator("#progress-label")).to_contain_text(f"{count} of 200 ready")
+    spoken = [text for text in page.evaluate("window.spoken") if "of 200 ready" in text]
+    assert 3 <= len(spoken) <= 4, spoken
+
+
+# -- small screens, rows, directions
+
+
+@pytest.mark.parametrize("screen", [PHONE, LANDSCAPE], ids=["upright", "on its side"])
+def test_a_phone_shows_pictures_at_once_in_columns(
+    page: Page, ready_answer: Answer, screen: dict[str, int]
+) -> None:
+    page.set_viewport_size({**screen})  # type: ignore[typeddict-item]
+    page.goto(address(k=None))
+    wait_for_all_results(page)
+    tops = page.locator(".frame").evaluate_all("all => all.map(n => n.getBoundingClientRect().top)")
+    assert tops[0] < screen["height"] / 3
+    assert tops[0] == tops[1]
+    expect(page.locator(".frame").first).to_be_in_viewport(ratio=1)
+
+
+def test_rows_are_of_equal_height_whatever_stands_in_them(page: Page, ready_answer: Answer) -> None:
+    shapes = [(640, 427), (300, 640), (640, 640), (1200, 400), (427, 640), (640, 427)]
+    hits = [
+        {**hit, "width": width, "height": height, "image_id": f"{hit['image_id']}-{turn}"}
+        for turn in range(3)
+        for hit, (width, height) in zip(ready_answer["results"], shapes, strict=True)
+    ]
+    answer_with(page, lambda route: route.fulfill(json={**ready_answer, "results": hits}))
+    for screen in (DESKTOP, PHONE, LANDSCAPE):
+        page.set_viewport_size({**screen})  # type: ignore[typeddict-item]
+        page.goto(address())
+        wait_for_all_results(page)
+        boxes = page.locator(".frame").evaluate_all(
+            "all => all.map(n => n.getBoundingClientRect()).map(b => [b.top, b.height, b.right])"
+        )
+        rows: dict[int, list[tuple[float, float]]] = {}
+        for top, height, right in boxes:
+            rows.setdefault(round(top), []).append((height, right))
+        assert len(rows) > 2
+        for row in rows.values():
+            assert max(height for height, _ in row) - min(height for height, _ in row) < 1
+        ends = [max(right for _, right in row) for row in list(rows.values())[:-1]]
+        assert max(ends) - min(ends) < 1, "a row does not reach the edge"
+
+
+def test_text_from_the_right_reads_from_the_right(page: Page, ready_answer: Answer) -> None:
+    query = "دائرة حمراء"
+    answer_with(page, lambda route: route.fulfill(json=ready_answer))
+    page.goto(address("דג", query))
+    wait_for_all_results(page)
+    for place in ("#query", "#keyword", "#results-heading"):
+        expect(page.locator(place)).to_have_css("direction", "rtl")
+    expect(page.locator("#summary")).to_contain_text("“\u2068דג\u2069”")
+    expect(page.locator("#summary")).to_have_css("direction", "ltr")
+
+
+def test_descenders_are_whole(page: Page, ready_answer: Answer) -> None:
+    answer_with(page, lambda route: route.fulfill(json=ready_answer))
+    for screen in (DESKTOP, PHONE):
+        page.set_viewport_size({**screen})  # type: ignore[typeddict-item]
+        page.goto(address(query="gypsy"))
+        wait_for_all_results(page)
+        below = page.locator("#results-heading").evaluate(
+            """node => {
+                const text = document.createRange();
+                text.selectNodeContents(node);
+                return text.getBoundingClientRect().bottom - node.getBoundingClientRect().bottom;
+            }"""
+        )
+        assert below <= 0
+
+
+def test_forced_colours_keep_buttons_and_the_bar(page: Page) -> None:
+    answer_with(page, accepted(pool("embedding", images=200, embedded=64), **{"Retry-After": "60"}))
+    page.emulate_media(forced_colors="active")
+    page.goto(address())
+    expect(page.locator("#progress-label")).to_contain_text("64 of 200")
+    for place in ("button[type=submit]", "#stop", "#progress-bar"):
+        edge = page.locator(place).evaluate(
+            "node => [node, document.body].map(n => getComputedStyle(n))"
+            ".map((style, i) => i ? style.backgroundColor : style.borderTopColor)"
+        )
+        assert edge[0] != edge[1]
+        expect(page.locator(place)).to_have_css("border-top-style", "solid")
+
+
+def test_paper_gets_the_pictures_and_whose_they_are(page: Page, ready_answer: Answer) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.emulate_media(media="print")
+    for gone in ("form", ".top", "#more", ".keys"):
+        expect(page.locator(gone)).to_be_hidden()
+    expect(page.locator("#results-heading")).to_be_visible()
+    content = page.locator(".credit").first.evaluate(
+        "node => getComputedStyle(node, '::after').content"
+    )
+    assert "attr(href)" in content or "/demo/" in content
+
+
+# -- before the first paint
+
+
+def test_a_shared_link_never_shows_the_landing_page(page: Page, ready_answer: Answer) -> None:
+    page.route("**/app.js", lambda route: None)  # what is painted before any module runs
+    page.goto(address(), wait_until="commit")
+    expect(page.locator("form")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-view", "search")
+    expect(page.locator(".hero")).to_have_css("height", "1px")
+
+
+SHIFTS = """
+    window.shift = 0;
+    new PerformanceObserver(list => {
+        const own = list.getEntries().filter(entry => !entry.hadRecentInput);
+        window.shift = own.reduce((sum, entry) => sum + entry.value, window.shift);
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("path", ["/", address(k=None)], ids=["idle", "shared"])
+def test_the_layout_does_not_jump(
+    page: Page, ready_answer: Answer, path: str, screen: dict[str, int]
+) -> None:
+    page.set_viewport_size({**screen})  # type: ignore[typeddict-item]
+    page.add_init_script(SHIFTS)
+    page.goto(path)
+    expect(page.locator("#summary, #examples").filter(visible=True)).to_have_count(1)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("window.shift") <= 0.05
+
+
+def test_those_who_share_the_page_show_what_it_is(page: Page) -> None:
+    page.goto("/")
+    for name in ("og:title", "og:description", "og:image", "og:image:alt"):
+        assert page.locator(f"meta[property='{name}']").get_attribute("content")
+    assert page.request.get("/share.png").headers["content-type"] == "image/png"
+
+
+# -- every state, for axe
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['target']} {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_state(
+    page: Page, ready_answer: Answer, scheme: str, screen: dict[str, int]
+) -> None:
+    page.set_viewport_size({**screen})  # type: ignore[typeddict-item]
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    for state in (idle, with_results, with_lightbox, at_work, failed, nothing_there, with_errors):
+        page.unroute_all()
+        state(page)
+        assert violations(page) == [], state.__name__
+
+
+def idle(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#examples")).to_be_visible()
+
+
+def with_results(page: Page) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator(".card img.loaded").first).to_be_visible()
+
+
+def with_lightbox(page: Page) -> None:
+    with_results(page)
+    page.locator(".open").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def at_work(page: Page) -> None:
+    answer_with(page, accepted(pool("embedding", images=200, embedded=64), **{"Retry-After": "60"}))
+    page.goto(address())
+    expect(page.locator("#progress-label")).to_contain_text("64 of 200")
+
+
+def failed(page: Page) -> None:
+    answer_with(page, html(500))
+    page.goto(address())
+    expect(page.locator("#notice")).to_be_visible()
+
+
+def nothing_there(page: Page) -> None:
+    page.goto(address("horse"))
+    expect(page.get_by_role("heading", name="No pictures for “horse”")).to_be_visible()
+
+
+def with_errors(page: Page) -> None:
+    page.goto("/?t=star")
+    expect(page.locator("#query-error")).to_be_visible()

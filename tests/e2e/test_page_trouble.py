@@ -1,0 +1,248 @@
+"""The page when nothing is found, and when something goes wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.pages import (
+    EMPTY_KEYWORD,
+    QUERY,
+    READY_KEYWORD,
+    Answer,
+    accepted,
+    address,
+    answer_with,
+    error,
+    html,
+    pool,
+    send_query,
+    wait_for_all_results,
+)
+
+
+def test_a_keyword_without_pictures_says_so_and_stops(page: Page) -> None:
+    page.goto("/")
+    send_query(page, EMPTY_KEYWORD, "horses amidst flowers")
+    expect(page.get_by_role("heading", name="No pictures for “horse”")).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text("Try another keyword")
+    expect(page.locator("#status")).to_contain_text("No pictures for “horse”")
+    expect(page.locator("#progress")).to_be_hidden()
+    expect(page.locator(".card")).to_have_count(0)
+
+
+def test_blank_fields_are_named_and_nothing_is_sent(page: Page) -> None:
+    asked = answer_with(page, html(200))
+    page.goto("/")
+    send_query(page, "  ", "  ")
+    expect(page.locator("#query-error")).to_contain_text("Describe what should be")
+    expect(page.get_by_label("What should be in the picture")).to_be_focused()
+    expect(page.locator("#progress")).to_be_hidden()
+    page.get_by_label("What should be in the picture").fill("star")
+    expect(page.locator("#query-error")).to_be_hidden()
+    assert asked == []
+
+
+def test_what_is_pasted_is_never_cut_in_silence(page: Page) -> None:
+    """Characters are counted as the API counts them: an emoji is one."""
+    asked = answer_with(page, html(200))
+    page.goto("/")
+    send_query(page, "k" * 101, "🐎" * 501)
+    expect(page.locator("#query-error")).to_have_text(
+        "The description has 501 characters; at most 500 can be read."
+    )
+    expect(page.locator("#keyword-error")).to_have_text(
+        "The keyword has 101 characters; at most 100 can be read."
+    )
+    expect(page.get_by_label("Keyword", exact=True)).to_have_value("k" * 101)
+    assert asked == []
+
+
+def test_an_error_of_the_api_stands_at_its_field_in_the_page_s_words(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    answer_with(page, error(400, "t must have 1 to 100 characters, got 0", "t"))
+    page.goto(address())
+    expect(page.locator("#keyword-error")).to_have_text(
+        "The keyword must have 1 to 100 characters, got 0."
+    )
+    expect(page.locator("#keyword")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#keyword")).to_be_focused()
+    expect(page.locator("#progress")).to_be_hidden()
+
+
+def test_an_error_without_a_field_on_the_page_has_the_page_s_words_too(page: Page) -> None:
+    page.goto(address(k=0))
+    expect(page.locator("#notice")).to_contain_text(
+        "The number of pictures must be between 1 and 200, got 0."
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "heading", "text"),
+    [
+        (html(200), "The server's answer makes no sense", "(HTTP 200)"),
+        (error(404, "no such path"), "The search was not found", "No such path."),
+        (error(413, "too large"), "That is too much at once", "Too large."),
+        (error(422, "odd"), "The server could not read this search", "Odd."),
+        (html(500), "Something broke on the server", "Your search is fine"),
+        (html(504, **{"Retry-After": "600"}), "The search took too long", "in about 10 minutes"),
+        (lambda route: route.abort(), "No connection to the server", "Check your network"),
+        (html(503, **{"Retry-After": "600"}), "not available right now", "in about 10 minutes"),
+    ],
+)
+def test_every_failure_has_its_words_and_a_way_on(
+    page: Page,
+    ready_answer: Answer,
+    answer: Callable[[Route], None],
+    heading: str,
+    text: str,
+) -> None:
+    answer_with(page, answer, lambda route: route.continue_())
+    page.goto(address())
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text(text)
+    expect(page.locator("#status")).to_contain_text(heading)
+    expect(page.locator("#progress")).to_be_hidden()
+    page.get_by_role("button", name="Try again").click()
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_busy_server_is_asked_again_after_a_countdown(page: Page, ready_answer: Answer) -> None:
+    busy = [html(status, **{"Retry-After": "1"}) for status in (429, 503, 504)]
+    asked = answer_with(page, *busy, lambda route: route.continue_())
+    page.clock.install()
+    page.goto(address())
+    for heading in (
+        "Too many searches just now",
+        "The search is not available right now",
+        "The search took too long",
+    ):
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        sit_out_countdown(page)
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
+    assert len(asked) == 4
+
+
+def sit_out_countdown(page: Page) -> None:
+    expect(page.locator("#notice-wait")).to_have_text("Trying again in 1 s.")
+    page.clock.fast_forward(1000)
+
+
+def test_trying_again_without_a_network_keeps_what_was_found(
+    page: Page, ready_answer: Answer
+) -> None:
+    partial = {**ready_answer, "complete": False, "pool": {**pool("failed"), "reason": "gone"}}
+    partial["results"] = ready_answer["results"][:2]
+    answer_with(
+        page,
+        lambda route: route.fulfill(json=partial),
+        lambda route: route.abort(),
+        accepted(pool("fetching")),
+        lambda route: route.continue_(),
+    )
+    page.goto(address())
+    shown = page.locator(".card img")
+    expect(shown).to_have_count(2)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="No connection to the server")).to_be_visible()
+    expect(page.locator("#cards")).not_to_have_class(re.compile("old"))
+    expect(shown).to_have_count(2)
+    page.get_by_role("button", name="Try again").click()
+    expect(shown).to_have_count(6)
+
+
+def test_a_search_goes_on_when_the_connection_comes_back(page: Page, ready_answer: Answer) -> None:
+    page.goto("/")
+    page.context.set_offline(True)
+    send_query(page, READY_KEYWORD, QUERY)
+    expect(page.locator("#notice")).to_contain_text("goes on when the connection is back")
+    page.context.set_offline(False)
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_pictures_of_another_search_go_when_its_successor_fails(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.route("**/search?*", lambda route: route.abort())
+    send_query(page, READY_KEYWORD, "something else")
+    expect(page.get_by_role("heading", name="No connection to the server")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(0)
+
+
+def test_a_browser_of_some_years_ago_searches_too(page: Page, ready_answer: Answer) -> None:
+    page.add_init_script(
+        "delete AbortSignal.any; delete AbortSignal.timeout; delete URL.canParse;"
+        "delete AbortSignal.prototype.throwIfAborted; delete AbortSignal.prototype.reason;"
+    )
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator(".card img")).to_have_count(6)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_demo_picture_has_a_page_with_its_style(page: Page, ready_answer: Answer) -> None:
+    page.goto(ready_answer["results"][0]["page_url"])
+    expect(page.locator("figure")).to_have_css("border-radius", "16px")
+    expect(page.locator("img")).to_have_js_property("complete", True)
+    expect(page.locator("li").first).to_have_css("list-style-type", "none")
+
+
+def test_a_server_that_stays_down_is_not_asked_for_ever(page: Page) -> None:
+    asked = answer_with(page, html(503, **{"Retry-After": "0"}))
+    page.clock.install()
+    page.goto(address())
+    for _ in range(3):
+        sit_out_countdown(page)
+    expect(page.get_by_text("It still fails after 4 tries.")).to_be_visible()
+    assert len(asked) == 4
+
+
+def test_a_failed_pool_ends_the_search_with_its_reason(page: Page) -> None:
+    failed = {**pool("failed"), "reason": "Pixabay answered 400"}
+    asked = answer_with(page, accepted(failed))
+    page.goto(address())
+    expect(page.locator("#notice")).to_contain_text("Pixabay answered 400.")
+    expect(page.locator("#progress")).to_be_hidden()
+    assert len(asked) == 1
+
+
+def test_a_pool_that_never_ends_is_given_up(page: Page) -> None:
+    page.clock.install()
+    answer_with(page, accepted(pool("fetching", images=200), **{"Retry-After": "1"}))
+    page.goto(address())
+    expect(page.locator("#progress-label")).to_contain_text("0 of 200 ready")
+    page.clock.fast_forward(301_000)
+    expect(page.get_by_role("heading", name="Still not finished")).to_be_visible()
+    expect(page.locator("#progress")).to_be_hidden()
+
+
+def test_hostile_text_and_broken_images_do_no_harm(page: Page, ready_answer: Answer) -> None:
+    hit = {
+        **ready_answer["results"][0],
+        "url": "/no-such-image.jpg",
+        "page_url": "javascript:document.title='taken'",
+        "credit": {"user": "<img src=x onerror=alert(1)>", "source": "Pixabay"},
+        "tags": ["<b>bold</b>"],
+    }
+    answer_with(page, lambda route: route.fulfill(json={**ready_answer, "results": [hit]}))
+    page.goto(address())
+    wait_for_all_results(page)
+    card = page.locator(".card")
+    expect(card).to_contain_text("<img src=x onerror=alert(1)> · Pixabay")
+    expect(card.get_by_role("button")).to_have_accessible_name(
+        "Picture 1 <b>bold</b> Picture not available"
+    )
+    expect(card.locator("a")).to_have_count(0)
+    card.get_by_role("button").click()
+    box = page.get_by_role("dialog")
+    expect(box).to_contain_text("<img src=x onerror=alert(1)>")
+    expect(box).to_contain_text("Picture not available")
+    expect(box.locator("a")).to_have_count(0)

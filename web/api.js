@@ -1,0 +1,102 @@
+/** Asking the query function: what it is sent, and what can come of it. */
+
+import { failureWords } from "./words.js";
+import { pageSize, paramsOf } from "./search.js";
+
+const PAUSE_SECONDS = 0.5;
+const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
+const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
+const WORTH_WAITING = new Set([429, 502, 503, 504]);
+
+let config = { api: "", demo: false, demo_keywords: [] };
+
+/** What went wrong, in words for the person; `retrySeconds` is set when waiting may help. */
+export class Failure extends Error {
+  constructor(title, text, { field = null, retrySeconds = null, isUnreached = false } = {}) {
+    super(title);
+    Object.assign(this, { title, text, field, retrySeconds, isUnreached });
+  }
+}
+
+/** The page's settings, from config.json beside it; without one, the API of this origin. */
+export async function loadConfig() {
+  try {
+    config = { ...config, ...(await (await fetch("config.json")).json()) };
+  } catch {
+    console.warn("config.json could not be read; the API of this origin is used");
+  }
+  return config;
+}
+
+export const apiBase = () => new URL(config.api ? `${config.api.replace(/\/+$/, "")}/` : "./", document.baseURI);
+
+/** Ask *search*; the server may wait *waitSeconds* for its pool. Raises a Failure. */
+export async function ask(search, waitSeconds, signal) {
+  const url = new URL("search", apiBase());
+  const params = paramsOf(search);
+  params.set("k", pageSize(search));
+  params.set("wait", waitSeconds);
+  url.search = params;
+  const { response, body } = await reach(url, signal);
+  return checked(response, parse(body));
+}
+
+function checked(response, answer) {
+  const hasResults = response.status === 200 && Array.isArray(answer?.results);
+  const isOnItsWay = response.status === 202 && answer?.pool;
+  if (!hasResults && !isOnItsWay) throw failureOf(response, answer);
+  return { results: [], complete: false, ...answer, pauseSeconds: retryAfter(response) ?? PAUSE_SECONDS };
+}
+
+/** Fetch *url*; *signal* ends it, and so does the time limit. */
+async function reach(url, signal) {
+  // One controller for both: `AbortSignal.any` is younger than browsers that are still in use.
+  const request = new AbortController();
+  const cancel = () => request.abort();
+  let isLate = false;
+  const timer = setTimeout(() => { isLate = true; cancel(); }, REQUEST_TIMEOUT_SECONDS * 1000);
+  signal.addEventListener("abort", cancel);
+  if (signal.aborted) cancel();
+  try {
+    const response = await fetch(url, { signal: request.signal });
+    return { response, body: await response.text() };
+  } catch {
+    throw isLate ? tooLate() : unreached();
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", cancel);
+  }
+}
+
+const tooLate = () => new Failure("No answer from the server", `It was silent for ${REQUEST_TIMEOUT_SECONDS} seconds.`);
+
+function unreached() {
+  const text = navigator.onLine
+    ? "Check your network, or whether the server is running."
+    : "You are offline. The search goes on when the connection is back.";
+  return new Failure("No connection to the server", text, { isUnreached: true });
+}
+
+/** Seconds of a Retry-After header (seconds or a date), or null. */
+function retryAfter(response) {
+  const value = response.headers.get("Retry-After");
+  if (value === null) return null;
+  const seconds = Number.isNaN(Number(value)) ? (Date.parse(value) - Date.now()) / 1000 : Number(value);
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
+}
+
+function parse(body) {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
+  }
+}
+
+function failureOf(response, answer) {
+  const { status } = response;
+  const error = answer?.error ?? {};
+  const { title, text } = failureWords(status, error);
+  const retrySeconds = WORTH_WAITING.has(status) ? retryAfter(response) ?? RETRY_SECONDS : null;
+  return new Failure(title, text, { field: error.field, retrySeconds });
+}

@@ -1,0 +1,98 @@
+/** The pictures found, as cards in rows of equal height. */
+
+import { apiBase } from "./api.js";
+import { build, element, outside, safeUrl, unseen } from "./dom.js";
+import { MATCHES } from "./words.js";
+
+const EAGER = 6; // pictures that are on the screen at once: the others come when they are near
+const [NARROWEST, WIDEST] = [0.5, 2.6]; // width / height, beyond which a card shows a part
+
+const cards = new Map(); // image_id -> <li>, so that a picture that stays is not built again
+let hits = []; // as shown
+
+export const shownHits = () => hits;
+export const cardOf = (imageId) => cards.get(imageId);
+
+export function dropCards() {
+  hits = [];
+  element("cards").replaceChildren();
+  cards.clear();
+}
+
+/** Show *newHits* in their order; cards already there move, so no picture is loaded twice. */
+export function showCards(newHits) {
+  const list = element("cards");
+  const focused = document.activeElement;
+  hits = newHits;
+  const items = hits.map((hit, i) => cardFor(hit, i + 1));
+  items.forEach((item, i) => list.children[i] !== item && list.insertBefore(item, list.children[i] ?? null));
+  while (list.children.length > items.length) list.lastChild.remove();
+  for (const [id, item] of cards) if (!item.isConnected) cards.delete(id);
+  if (list.contains(focused)) focused.focus({ preventScroll: true });
+}
+
+function cardFor(hit, rank) {
+  const card = cards.get(hit.image_id) ?? newCard(hit, rank);
+  cards.set(hit.image_id, card);
+  for (const place of card.querySelectorAll(".rank")) place.textContent = rank;
+  showMatch(card.querySelector(".match-word"), hit);
+  return card;
+}
+
+/** Say how well a picture matches, in words; of a model that cannot say so, nothing. */
+export function showMatch(place, { match }) {
+  place.textContent = MATCHES[match] ?? "";
+  place.hidden = !MATCHES[match];
+  place.dataset.match = match ?? "";
+}
+
+function newCard(hit, rank) {
+  const caption = build("p", { className: "caption" }, build("span", { className: "match-word" }), creditOf(hit));
+  const card = build("li", { className: "card" }, frame(hit, rank), caption);
+  const [width, height] = sizeOf(hit);
+  card.dataset.image = hit.image_id;
+  card.style.setProperty("--ratio", Math.min(WIDEST, Math.max(NARROWEST, width / height)));
+  return card;
+}
+
+/** Width and height in pixels; a common shape when the answer lacks them. */
+const sizeOf = ({ width, height }) => (width > 0 && height > 0 ? [width, height] : [640, 427]);
+
+export const altOf = ({ tags }) => (tags?.length ? tags.join(", ") : "Picture without a description");
+
+function frame(hit, rank) {
+  const open = build("button", { type: "button", className: "open" }, unseenNumber(), pictureOf(hit, rank <= EAGER));
+  return build("div", { className: "frame" }, open);
+}
+
+/** "Picture 3", for those who cannot count the cards at a glance. */
+function unseenNumber() {
+  const text = unseen("Picture ");
+  text.append(build("span", { className: "rank" }));
+  return text;
+}
+
+/** The picture, or words in its place when it cannot be had. */
+export function pictureOf(hit, isEager) {
+  const [width, height] = sizeOf(hit);
+  const alt = altOf(hit);
+  const image = build("img", { alt, width, height, loading: isEager ? "eager" : "lazy", decoding: "async" });
+  const url = safeUrl(hit.url, apiBase());
+  image.addEventListener("load", () => image.classList.add("loaded"));
+  image.addEventListener("error", () => image.replaceWith(missing(alt)));
+  if (!url) return missing(alt);
+  image.src = url;
+  return image;
+}
+
+function missing(alt) {
+  return build("span", { className: "missing" }, unseen(alt), "Picture not available");
+}
+
+/** Whose picture it is, as its source asks; each such link has a name of its own. */
+function creditOf(hit) {
+  const { user, source } = hit.credit ?? {};
+  const words = [user, source].filter(Boolean).join(" · ") || "Where it is from";
+  const name = build("bdi", { textContent: words });
+  return outside(safeUrl(hit.page_url, apiBase()), { className: "credit" }, name, unseenNumber());
+}

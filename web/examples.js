@@ -1,0 +1,49 @@
+/** Searches to begin with: those that the demo has pictures of, or some for photographs. */
+
+import { build, element } from "./dom.js";
+import { chooseKeyword, setPlaceholders } from "./form.js";
+import { showRecent } from "./recent.js";
+import { addressOf, searchOf } from "./search.js";
+
+const OF_THE_DEMO = [
+  { t: "circle", s_query: "a red circle on a blue background" },
+  { t: "night", s_query: "three yellow stars" },
+  { t: "butterfly", s_query: "a pink butterfly in a meadow" },
+  { t: "sea", s_query: "two orange fish" },
+];
+const OF_PHOTOGRAPHS = [
+  { t: "horse", s_query: "horses amidst flowers" },
+  { t: "lighthouse", s_query: "a lighthouse in a storm" },
+  { t: "breakfast", s_query: "coffee and a croissant from above" },
+  { t: "street", s_query: "a rainy street at night with neon lights" },
+];
+
+let isReady = false; // before it is, a page that shows them would jump
+
+export function showExamples(areWanted) {
+  element("examples").hidden = !(areWanted && isReady);
+  if (areWanted) showRecent();
+}
+
+/** Choose the examples of this edition, which *config* names. */
+export function setUpExamples({ demo, demo_keywords: keywords }) {
+  const examples = demo ? OF_THE_DEMO.filter(({ t }) => keywords.includes(t)) : OF_PHOTOGRAPHS;
+  element("example-list").replaceChildren(...examples.map(exampleLink));
+  element("keyword-list").replaceChildren(...keywords.map(keywordButton));
+  element("keywords").hidden = !keywords.length;
+  element("demo").hidden = !demo;
+  if (examples.length) setPlaceholders(examples[0]);
+  if (demo) element("source").textContent = "Pictures are drawn on this machine; CLIP compares each one with your words.";
+  isReady = true;
+}
+
+function exampleLink(example) {
+  const href = addressOf(searchOf(new URLSearchParams(example)));
+  return build("li", {}, build("a", { href, className: "inside" }, build("b", { textContent: example.t }), ` ${example.s_query}`));
+}
+
+function keywordButton(keyword) {
+  const button = build("button", { type: "button", textContent: keyword });
+  button.addEventListener("click", () => chooseKeyword(keyword));
+  return build("li", {}, button);
+}

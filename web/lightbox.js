@@ -1,0 +1,131 @@
+/** One picture, large: what is known of it and what can be done with it. */
+
+import { Failure, apiBase } from "./api.js";
+import { altOf, cardOf, pictureOf, showMatch, shownHits } from "./cards.js";
+import { announce, build, element, outside, safeUrl } from "./dom.js";
+import { addressOf, addressSearch } from "./search.js";
+import { number } from "./words.js";
+
+const dialog = element("lightbox");
+let shownId = null;
+
+const indexOf = (imageId) => shownHits().findIndex((hit) => hit.image_id === imageId);
+const namedByAddress = () => decodeURIComponent(location.hash.slice(1));
+const addressWith = (imageId) => `${location.pathname}${location.search}#${encodeURIComponent(imageId)}`;
+
+/** Open the picture that the address names, or close the lightbox when it names none that is here. */
+export function followAddress() {
+  const hit = shownHits()[indexOf(namedByAddress())];
+  if (hit) show(hit);
+  else if (dialog.open) dialog.close();
+}
+
+function open(imageId) {
+  history.pushState({ ...history.state, isOverPictures: true }, "", addressWith(imageId));
+  followAddress();
+}
+
+/** Close it: the way back leads to the pictures, however one came. */
+function leave() {
+  if (history.state?.isOverPictures) history.back();
+  else history.replaceState(history.state, "", location.pathname + location.search);
+  dialog.close();
+}
+
+function step(by) {
+  const hit = shownHits()[indexOf(shownId) + by];
+  if (!hit) return;
+  history.replaceState(history.state, "", addressWith(hit.image_id));
+  show(hit);
+  announce(altOf(hit));
+}
+
+function show(hit) {
+  shownId = hit.image_id;
+  const index = indexOf(shownId);
+  element("lightbox-title").textContent = `Picture ${number(index + 1)} of ${number(shownHits().length)}`;
+  element("lightbox-picture").replaceChildren(pictureOf(hit, true));
+  showMatch(element("lightbox-match"), hit);
+  element("lightbox-facts").replaceChildren(...factsOf(hit));
+  element("lightbox-actions").replaceChildren(...actionsOf(hit));
+  element("lightbox-before").disabled = index === 0;
+  element("lightbox-after").disabled = index === shownHits().length - 1;
+  if (dialog.open) return;
+  dialog.showModal();
+  element("lightbox-title").focus();
+}
+
+// ---------------------------------------------------------------- what is known
+
+function factsOf({ credit, width, height, tags }) {
+  const facts = { "Picture by": credit?.user, Source: credit?.source, Shows: tags?.join(", ") };
+  if (width > 0 && height > 0) facts.Size = `${number(width)} × ${number(height)} pixels`;
+  return Object.entries(facts).filter(([, text]) => text).map(([name, text]) => fact(name, text));
+}
+
+function fact(name, text) {
+  return build("div", {}, build("dt", { textContent: name }), build("dd", { textContent: text, dir: "auto" }));
+}
+
+// ---------------------------------------------------------------- what can be done
+
+function actionsOf(hit) {
+  const [page, url] = [hit.page_url, hit.url].map((address) => safeUrl(address, apiBase()));
+  return [
+    page && outside(page, { className: "primary" }, "Original"),
+    url && button("Download", () => download(url)),
+    button("Copy link", () => copyLink(hit)),
+  ].filter(Boolean);
+}
+
+function button(text, onclick) {
+  return build("button", { type: "button", className: "quiet", textContent: text, onclick });
+}
+
+/** Save the file at *url*. A link's `download` works within one origin only, so it is fetched. */
+async function download(url) {
+  try {
+    const response = await fetch(url);
+    if (!response.ok) throw new Failure("", "");
+    const local = URL.createObjectURL(await response.blob());
+    build("a", { href: local, download: url.split("/").pop() }).click();
+    setTimeout(() => URL.revokeObjectURL(local), 60_000); // when the browser has surely read it
+    announce("The picture was saved.");
+  } catch {
+    window.open(url, "_blank", "noopener");
+  }
+}
+
+async function copyLink(hit) {
+  const link = new URL(`${addressOf(addressSearch())}#${encodeURIComponent(hit.image_id)}`, location.href).href;
+  try {
+    await navigator.clipboard.writeText(link);
+    say("The link was copied.");
+  } catch { // no permission, or no https
+    say(link);
+  }
+}
+
+/** Say *text* where the person looks, which a live region behind the dialog is not. */
+function say(text) {
+  const words = build("span", { className: "said", role: "status", textContent: text });
+  element("lightbox-actions").querySelector(".said")?.remove();
+  element("lightbox-actions").append(words);
+}
+
+export function listenToLightbox() {
+  element("cards").addEventListener("click", (event) => {
+    const card = event.target.closest(".open") && event.target.closest(".card");
+    if (card) open(card.dataset.image);
+  });
+  element("lightbox-before").addEventListener("click", () => step(-1));
+  element("lightbox-after").addEventListener("click", () => step(1));
+  element("lightbox-close").addEventListener("click", leave);
+  dialog.addEventListener("cancel", (event) => { event.preventDefault(); leave(); });
+  dialog.addEventListener("click", (event) => event.target === dialog && leave());
+  dialog.addEventListener("close", () => cardOf(shownId)?.querySelector(".open").focus());
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  });
+}

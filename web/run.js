@@ -1,0 +1,139 @@
+/** One search, from its first question to its last picture. */
+
+import { Failure, ask } from "./api.js";
+import { atLeast, withMore } from "./search.js";
+import * as view from "./view.js";
+
+const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
+const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
+const GIVE_UP_SECONDS = 300;
+const LONGEST_COUNTDOWN_SECONDS = 120;
+const RETRIES = 3;
+
+let running = new AbortController();
+let isAtWork = false;
+let isStopped = false;
+
+/** End what is running, without a word. */
+export function drop() {
+  running.abort();
+  running = new AbortController();
+  isStopped = isAtWork = false;
+  return running.signal;
+}
+
+/** End what is running and begin anew; returns the signal that ends what begins. */
+function begin() {
+  const signal = drop();
+  isAtWork = true;
+  return signal;
+}
+
+/** End what is running because a person says so: what is there stays. Returns false when nothing is. */
+export function stop() {
+  if (!isAtWork) return false;
+  isStopped = true;
+  isAtWork = false;
+  running.abort();
+  return true;
+}
+
+/**
+ * Run *search*; a search already running is dropped.
+ *
+ * moveFocus: bring the focus to the results; count: pictures that were shown before, and are again;
+ * onShown: called when the first pictures are there.
+ */
+export async function run(search, { moveFocus = false, count = 0, onShown = () => {} } = {}) {
+  const signal = begin();
+  const begun = performance.now(); // a clock that nobody sets
+  view.showStart(search);
+  const again = () => run(search, { moveFocus: true });
+  try {
+    const answer = await follow(search, signal, { begun, moveFocus, count, onShown });
+    isAtWork = false;
+    view.showEnd(answer, search, { seconds: (performance.now() - begun) / 1000, again });
+    view.showMore(withMore(search, answer) && (() => more(search, answer)));
+  } catch (error) {
+    if (signal.aborted) return isStopped && view.showStopped(again);
+    isAtWork = false;
+    view.showFailure(error, search, again);
+    if (error.isUnreached) addEventListener("online", again, { once: true, signal });
+  }
+}
+
+/** Ask until the answer is whole; each one is shown. Returns the last. */
+async function follow(search, signal, { begun, moveFocus, count, onShown }) {
+  let wait = FIRST_WAIT_SECONDS;
+  let isShown = false;
+  while (performance.now() < begun + GIVE_UP_SECONDS * 1000) {
+    const answer = await askPatiently(atLeast(count, search), wait, signal);
+    const isOver = isLast(answer, search);
+    view.showAnswer(answer, search, isOver);
+    if (answer.results.length && !isShown) {
+      isShown = true;
+      if (moveFocus) view.focusHeading();
+      onShown();
+    }
+    if (isOver) return answer;
+    await sleep(answer.pauseSeconds, signal);
+    wait = NEXT_WAIT_SECONDS;
+  }
+  throw new Failure("Still not finished", `After ${GIVE_UP_SECONDS / 60} minutes some pictures are not ready. Try again to go on from here.`);
+}
+
+/** A search of everything is: what awaits a new model does so until a person searches its keyword. */
+const isLast = (answer, search) => Boolean(search.scope) || answer.complete || answer.pool?.state === "failed";
+
+async function more(search, answer) {
+  const signal = begin();
+  view.showMoreOnItsWay();
+  try {
+    const longer = await askPatiently(withMore(search, answer), FIRST_WAIT_SECONDS, signal);
+    view.showLonger(longer, search, answer.results.length);
+    view.showMore(withMore(search, longer) && (() => more(search, longer)));
+  } catch (error) {
+    if (signal.aborted && !isStopped) return;
+    if (!isStopped) view.showFailure(error, search, () => more(search, answer));
+    view.showMore(() => more(search, answer));
+  } finally {
+    if (!signal.aborted) isAtWork = false;
+  }
+}
+
+async function askPatiently(search, waitSeconds, signal) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await ask(search, waitSeconds, signal);
+    } catch (failure) {
+      const isShort = failure.retrySeconds !== null && failure.retrySeconds <= LONGEST_COUNTDOWN_SECONDS;
+      if (!isShort || attempt === RETRIES || signal.aborted) throw withOutlook(failure, attempt);
+      await countDown(failure, signal);
+    }
+  }
+}
+
+/** *failure* with what a person can expect of waiting. */
+function withOutlook(failure, retries) {
+  if (failure.retrySeconds === null) return failure;
+  const minutes = Math.round(failure.retrySeconds / 60);
+  const isLong = failure.retrySeconds > LONGEST_COUNTDOWN_SECONDS;
+  failure.outlook = isLong ? `Come back in about ${minutes} minutes.` : `It still fails after ${retries + 1} tries.`;
+  return failure;
+}
+
+async function countDown(failure, signal) {
+  const seconds = Math.max(1, Math.ceil(failure.retrySeconds));
+  for (let left = seconds; left > 0; left--) {
+    view.showCountdown(failure, left, left === seconds ? stop : null);
+    await sleep(1, signal);
+  }
+  view.showCountdown(failure, 0);
+}
+
+function sleep(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+}

@@ -1,0 +1,219 @@
+/** What the page shows of a search: how far it is, what came of it, and what went wrong. */
+
+import { Failure } from "./api.js";
+import { dropCards, showCards } from "./cards.js";
+import { announce, element, setText } from "./dom.js";
+import { showExamples } from "./examples.js";
+import * as form from "./form.js";
+import { addressOf, nameOf, placeOf } from "./search.js";
+import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
+
+const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
+
+let shownAddress = null; // of the search whose pictures are on the page
+let spokenAt = -Infinity;
+
+export const shownSearch = () => shownAddress;
+
+const show = (name) => { document.documentElement.dataset.view = name; };
+
+export function showIdle() {
+  show("idle");
+  document.title = "imagesearch";
+  form.clearErrors();
+  element("notice").hidden = element("progress").hidden = true;
+  element("more").hidden = true;
+  announce("");
+  dropResults();
+  showExamples(true);
+}
+
+export function showStart(search) {
+  show("search");
+  document.title = `${nameOf(search)} · imagesearch`;
+  setText("results-heading", nameOf(search));
+  form.clearErrors();
+  for (const id of ["notice", "summary", "cut", "awaiting", "more"]) element(id).hidden = true;
+  showExamples(false);
+  fade(addressOf(search) !== shownAddress);
+  showProgress(null, search);
+  announce(`Searching ${placeOf(search)}.`);
+}
+
+/** The pictures of another search stay, faded, until the new ones come; those of this one are its own. */
+function fade(areOfAnotherSearch) {
+  element("cards").classList.toggle("old", areOfAnotherSearch);
+  element("cards").inert = areOfAnotherSearch;
+}
+
+export function showAnswer(answer, search, isOver) {
+  element("notice").hidden = true;
+  if (answer.results.length) showResults(answer, search);
+  if (isOver) element("progress").hidden = true;
+  else showProgress(answer.pool, search);
+}
+
+function showResults(answer, search) {
+  const isFirst = shownAddress !== addressOf(search);
+  shownAddress = addressOf(search);
+  fade(false);
+  element("cut").hidden = !answer.query_truncated;
+  setText("awaiting", awaiting(answer, search));
+  showCards(answer.results);
+  if (isFirst) announce(`The first ${pictures(answer.results.length)} are here.`);
+}
+
+// ---------------------------------------------------------------- progress
+
+function showProgress(pool, search) {
+  const bar = element("progress-bar");
+  if (pool?.images) {
+    bar.max = pool.images;
+    bar.value = pool.embedded + pool.rejected;
+  } else {
+    bar.removeAttribute("value");
+  }
+  const text = progressText(pool, search);
+  element("progress-label").textContent = text;
+  element("progress").hidden = false;
+  if (pool) speak(text);
+}
+
+function progressText(pool, search) {
+  if (!pool) return `Searching ${placeOf(search)} …`;
+  if (pool.state === "requested" || !pool.images) return `Fetching pictures for ${placeOf(search)} …`;
+  const verb = pool.state === "embedding" ? "Looking at the pictures for" : "Fetching pictures for";
+  return `${verb} ${placeOf(search)} … ${number(pool.embedded)} of ${number(pool.images)} ready`;
+}
+
+/** Have progress spoken, now and then: each poll would be a stammer, and none a long silence. */
+function speak(text) {
+  if (performance.now() < spokenAt + MILLISECONDS_BETWEEN_WORDS) return;
+  spokenAt = performance.now();
+  announce(text);
+}
+
+// ---------------------------------------------------------------- the end
+
+export function showEnd(answer, search, { seconds, again }) {
+  const count = answer.results.length;
+  const isFailed = answer.pool?.state === "failed" && !(answer.complete && count);
+  if (isFailed) showNotice(...poolFailed(answer), { again });
+  else if (!count) showNothing(answer, search);
+  if (!count && (answer.complete || element("cards").inert)) dropResults();
+  setText("summary", count ? `${summary(answer, search)} · ${secondsText(seconds)}` : "");
+  const words = `${pictures(count)} found. ${awaiting(answer, search)}`.trim();
+  announce(element("notice").hidden ? words : noticeText());
+}
+
+function summary(answer, search) {
+  const count = answer.results.length;
+  const compared = answer.matching ?? answer.pool?.embedded;
+  const text = compared == null ? pictures(count) : `${number(count)} of ${pictures(Math.max(count, compared))}`;
+  return `${text} from ${placeOf(search)}`;
+}
+
+function awaiting({ complete }, { scope }) {
+  return scope && !complete ? "Some stored pictures wait for a new model and were not compared: it looks at them when their keyword is searched." : "";
+}
+
+function poolFailed({ pool, results }) {
+  const reason = pool.reason ? sentence(pool.reason) : "The server gives no reason.";
+  const rest = results.length ? " What was ready by then is shown below." : "";
+  return ["The pictures could not all be fetched", reason + rest];
+}
+
+function showNothing(answer, search) {
+  showNotice(...nothing(answer, search), { isCalm: true });
+  showExamples(true);
+}
+
+function nothing({ pool, complete }, search) {
+  if (search.scope && !complete) return ["No pictures yet", awaiting({ complete }, search)];
+  if (Object.keys(search.filters).length) return ["No picture is left", "The filters leave out all of them. Take one off."];
+  if (search.scope) return ["Nothing is stored yet", "Search with a keyword first; its pictures are kept."];
+  if (pool?.images) return ["No usable picture", `${pictures(pool.images)} came for ${quoted(search.t)}, but none of them could be read.`];
+  return [`No pictures for ${placeOf(search)}`, "Try another keyword: a single, general word finds the most. The details belong in the description."];
+}
+
+export function showStopped(again) {
+  element("progress").hidden = true;
+  if (element("cards").inert) dropResults();
+  showNotice("Stopped", "What had come by then is shown.", { isCalm: true, again, call: "Go on" });
+  announce("Stopped.");
+}
+
+// ---------------------------------------------------------------- more
+
+/** Offer more pictures, which *more* brings; null when there are none. */
+export function showMore(more) {
+  const button = element("more");
+  button.hidden = !more;
+  button.disabled = false;
+  button.textContent = "Show more";
+  button.onclick = more;
+}
+
+export function showMoreOnItsWay() {
+  element("more").disabled = true;
+  element("more").textContent = "Fetching more …";
+}
+
+/** Show the longer answer; the focus goes to the first picture that is new. */
+export function showLonger(answer, search, countBefore) {
+  element("notice").hidden = true;
+  const hadFocus = document.activeElement === document.body || document.activeElement === element("more");
+  showCards(answer.results);
+  setText("summary", summary(answer, search));
+  announce(`${pictures(answer.results.length - countBefore)} more.`);
+  if (hadFocus) element("cards").children[countBefore]?.querySelector(".open").focus({ preventScroll: true });
+}
+
+// ---------------------------------------------------------------- notices
+
+function showNotice(title, text, { again = null, call = "Try again", isCalm = false } = {}) {
+  setText("notice-title", title);
+  setText("notice-text", text);
+  setText("notice-wait", "");
+  const button = element("notice-again");
+  element("notice").classList.toggle("calm", isCalm);
+  element("notice").hidden = false;
+  button.textContent = call;
+  button.hidden = !again;
+  button.onclick = again;
+}
+
+const noticeText = () => `${element("notice-title").textContent}. ${element("notice-text").textContent}`;
+
+/** Say that *failure* is waited out for *left* seconds more; *stop*, given at first, ends that. */
+export function showCountdown(failure, left, stop = null) {
+  if (stop) {
+    element("progress").hidden = true;
+    showNotice(failure.title, failure.text, { again: stop, call: "Stop" });
+    announce(`${failure.title}. Trying again in ${left} seconds.`);
+  }
+  setText("notice-wait", left ? `Trying again in ${left} s.` : "Trying again …");
+}
+
+export function showFailure(error, search, again) {
+  const failure = error instanceof Failure ? error : new Failure("Something broke on this page", String(error));
+  element("progress").hidden = true;
+  if (element("cards").inert) dropResults();
+  if (form.showFailure(failure)) return;
+  showNotice(failure.title, failure.text, { again });
+  setText("notice-wait", failure.outlook ?? "");
+  announce(noticeText());
+}
+
+function dropResults() {
+  shownAddress = null;
+  fade(false);
+  for (const id of ["summary", "cut", "awaiting"]) element(id).hidden = true;
+  dropCards();
+}
+
+/** Bring the focus to the results, unless the person is busy elsewhere. */
+export function focusHeading() {
+  const active = document.activeElement;
+  if (active === document.body || element("search").contains(active)) element("results-heading").focus({ preventScroll: true });
+}

@@ -1,0 +1,56 @@
+/** What the page says: texts made of numbers, names and what went wrong. */
+
+const WRITTEN_FROM_THE_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+const FIRST_STRONG_ISOLATE = "\u2068";
+const POP_ISOLATE = "\u2069";
+
+const whole = new Intl.NumberFormat("en");
+const oneDigit = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+/** *text* so that its direction does not turn the words around it: `bdi`, where there is no markup. */
+const isolated = (text) => (WRITTEN_FROM_THE_RIGHT.test(text) ? FIRST_STRONG_ISOLATE + text + POP_ISOLATE : text);
+
+export const quoted = (text) => `“${isolated(text)}”`;
+export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`).replace(/^\S/, (first) => first.toUpperCase());
+export const number = (count) => whole.format(count);
+export const pictures = (count) => `${number(count)} ${count === 1 ? "picture" : "pictures"}`;
+export const seconds = (count) => `${oneDigit.format(Math.max(0.1, count))} s`;
+
+/** What a hit's `match` is called; of a model without thresholds nothing is claimed. */
+export const MATCHES = { strong: "Strong match", fair: "Fair match", weak: "Weak match", none: "No match" };
+
+/** What the fields of the API are called on this page, as a message of the API begins with them. */
+const FIELDS = {
+  t: "The keyword", s_query: "The description", k: "The number of pictures", minus: "What comes after “without”",
+  like: "The picture", picture: "The picture", cursor: "The place in the results", scope: "Where to search",
+  orientation: "The orientation", colour: "The colour", tag: "The tag", user: "The name", year: "The year",
+};
+
+const FAILURES = {
+  400: ["This search was not accepted", "Change it and send it again."],
+  404: ["The search was not found", "Nothing answers at the address that config.json gives."],
+  405: ["This server cannot do that yet", "It is older than this page. Search with words alone."],
+  413: ["That is too much at once", "Shorten the text, or take a smaller picture."],
+  422: ["The server could not read this search", "Change it and send it again."],
+  429: ["Too many searches just now", "The server asks for a short break."],
+  500: ["Something broke on the server", "Your search is fine. Try it again in a moment."],
+  502: ["The search is not available right now", "The server is starting or too busy."],
+  503: ["The search is not available right now", "The server is starting or too busy."],
+  504: ["The search took too long", "The server gave up waiting. A second try is often faster."],
+};
+
+/** Title and text for an answer of *status*; the server's own *error* says more, where it has one. */
+export function failureWords(status, error) {
+  const [title, text] = FAILURES[status] ?? (status >= 500 ? FAILURES[500] : [
+    "The server's answer makes no sense",
+    `Something that is not a search answer came back (HTTP ${status}).`,
+  ]);
+  return { title, text: serversWords(error) ?? text };
+}
+
+/** The server's own words, in which a field has the name that people know it by. */
+function serversWords({ message, field }) {
+  if (typeof message !== "string" || !message) return null;
+  const name = FIELDS[field];
+  return sentence(name && message.startsWith(field) ? name + message.slice(field.length) : message);
+}
