@@ -88,6 +88,7 @@ class _Result(_Part):
     tags: list[str]
     score: float = Field(ge=-1.001, le=1.001)
     match: str = "uncalibrated"  # an older server says nothing of it
+    similar: list[str] = Field(default_factory=list)  # nor of these
 
 
 class _Timings(_Part):

@@ -68,6 +68,9 @@ def search(
     more: Annotated[
         str, typer.Option(metavar="CURSOR", help="Go on, after the search that ended so")
     ] = "",
+    fold: Annotated[
+        bool, typer.Option("--fold/--no-fold", help="Show one of those that look the same")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON")] = False,
     contact_sheet: Annotated[
         Path | None, typer.Option(help="Write the images found as one PNG")
@@ -88,6 +91,7 @@ def search(
         "minus": [_decoded("--minus", text).strip() for text in minus or []],
         "like": image_ids,
         "cursor": _decoded("--more", more),
+        "fold": str(fold).lower(),
         **{name: _decoded(f"--{name}", text) for name, text in filters.items()},
     }
     # A mistake is told before the model is loaded.
@@ -240,10 +244,17 @@ def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[s
         str(rank),
         _MATCHES.get(result.get("match", ""), Text("")),
         f"{result['score']:.3f}",
-        link(result["image_id"], result["url"], schemes),
+        _image(result, schemes),
         shown(", ".join(result["tags"])),
         link(result["credit"]["user"], result["page_url"]),
     )
+
+
+def _image(result: dict[str, Any], schemes: tuple[str, ...]) -> Text:
+    """Return the link to an image, and how many more look the same; an older server says none."""
+    similar = len(result.get("similar", ()))
+    more = f"  +{similar} similar" if similar else ""
+    return Text.assemble(link(result["image_id"], result["url"], schemes), (more, "dim"))
 
 
 def _summary(answer: dict[str, Any]) -> Text:

@@ -118,6 +118,7 @@ class SearchRequest:
         wait_seconds: how long the call may wait for a new pool.
         filters: what each of `domain/filters/` was given, by its name; those that were given.
         cursor: of the page that is asked for; None of the first.
+        fold: whether images that look the same come as one hit, see `domain/folding.py`.
     """
 
     keyword: str
@@ -128,6 +129,7 @@ class SearchRequest:
     filters: Mapping[str, str] = field(default_factory=dict)
     broader: str = ""
     cursor: Cursor | None = None
+    fold: bool = True
 
     @property
     def digest(self) -> str:
@@ -136,7 +138,7 @@ class SearchRequest:
         minus = [_named(part) for part in self.query.minus]
         filters = sorted(self.filters.items())
         keywords = [self.keyword, self.broader]
-        return short_digest(self.scope, keywords, parts, minus, filters, self.top_k)
+        return short_digest(self.scope, keywords, parts, minus, filters, self.top_k, self.fold)
 
 
 def short_digest(*values: object) -> str:
@@ -165,6 +167,7 @@ class ScoreRequest:
         filters: texts by the names of `domain/filters/`.
         beside: a further pool and its generation, whose images are scored with those of the pool.
         offset: how many of the best hits are left out, 0 to *MAX_OFFSET*: those of earlier pages.
+        fold: as in `SearchRequest`; who does not ask for it knows nothing of `SearchHit.similar`.
     """
 
     query: Query
@@ -175,3 +178,4 @@ class ScoreRequest:
     filters: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[str, int] | None = None
     offset: int = 0
+    fold: bool = False

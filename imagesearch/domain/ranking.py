@@ -111,6 +111,7 @@ class SearchHit:
         logit: logit_scale x cosine, what CLIP calls logits_per_text.
         relevance: softmax of the logits over the pool, 0..1.
         match: how well it answers the query, see `match_of`.
+        similar: image_ids of those that look the same and rank after it, best first.
     """
 
     image: Image
@@ -118,6 +119,7 @@ class SearchHit:
     logit: float
     relevance: float
     match: Match = "uncalibrated"
+    similar: tuple[str, ...] = ()
 
 
 def direction(parts: Sequence[Weighted]) -> Embedding:

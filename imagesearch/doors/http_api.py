@@ -68,6 +68,7 @@ def parse_search(
         scope=scope,
         filters=chosen(args),
         broader="".join(broader),
+        fold=_flag(args, "fold", default=True),
     )
     if not args.get("cursor"):
         return request
@@ -189,6 +190,13 @@ def _number(
     return value
 
 
+def _flag(args: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = args.get(name, "").strip()
+    if text not in ("", "true", "false"):
+        raise InvalidRequest(f"{name} must be true or false, got {text[:64]!r}", field=name)
+    return text == "true" if text else default
+
+
 def answer_json(
     answer: SearchAnswer, *, host_url: str, images_url: str, now: datetime, policy: PoolPolicy
 ) -> dict[str, Any]:
@@ -214,6 +222,7 @@ def answer_json(
         "picture": query.picture is not None,
         "scope": answer.request.scope,
         "filters": dict(answer.request.filters),
+        "fold": answer.request.fold,
         "matching": answer.matching,
         "exhaustive": answer.exhaustive,
         "query_truncated": answer.query_truncated,
@@ -248,6 +257,7 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "score": round(hit.score, 6),
         "relevance": round(hit.relevance, 6),
         "match": hit.match,
+        "similar": list(hit.similar),
     }
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where, holds
+from imagesearch.domain.folding import fold, hashes_of
 from imagesearch.domain.images import Embeddings, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import ScoreRequest
@@ -29,7 +30,7 @@ from imagesearch.domain.ranking import (
     match_of,
     relevances,
 )
-from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, ScoreReply
+from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, Nearest, ScoreReply
 from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
 from imagesearch.usecases.cache_slots import POOL
@@ -45,16 +46,18 @@ _DEEPER = 4  # how many times as many are looked at once these are used up
 
 @dataclass(frozen=True)
 class _Candidates:
-    """What a query is held against: row i of *embeddings* and of *hubnesses* is `images[i]`."""
+    """What a query is held against: row i of each of the arrays is of `images[i]`."""
 
     images: Sequence[Image]
     embeddings: Embeddings  # (n, embedding_dim)
     hubnesses: NDArray[np.float32]  # (n,)
+    hashes: NDArray[np.int64]  # (n,), see `hashes_of`
 
     def those(self, rows: list[int]) -> _Candidates:
         """Return the candidates of *rows*."""
         images = tuple(self.images[row] for row in rows)
-        return _Candidates(images, self.embeddings[rows], self.hubnesses[rows])
+        arrays = (self.embeddings[rows], self.hubnesses[rows], self.hashes[rows])
+        return _Candidates(images, *arrays)
 
     def joined(self, others: _Candidates) -> _Candidates:
         """Return these and *others*, each image once."""
@@ -65,6 +68,7 @@ class _Candidates:
             (*self.images, *more.images),
             np.concatenate([self.embeddings, more.embeddings]),
             np.concatenate([self.hubnesses, more.hubnesses]),
+            np.concatenate([self.hashes, more.hashes]),
         )
 
     def but(self, image_ids: Collection[str]) -> _Candidates:
@@ -138,17 +142,31 @@ class Score:
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
             complete = not self.catalog.library.lacks(revision)
-            nearest = self.catalog.library.nearest(aim.vector, depths[-1], revision, where)
+        while True:
+            with stage("nearest"):
+                nearest = self.catalog.library.nearest(aim.vector, depths[-1], revision, where)
+            reply = self._among(nearest, aim, request, depths)
+            is_all = len(nearest.hits) < depths[-1] or depths[-1] == MAX_NEAREST
+            if is_all or reply.more or not request.fold:
+                break
+            depths.append(min(_DEEPER * depths[-1], MAX_NEAREST))  # most look the same
+        exhaustive = nearest.exhaustive or request.offset + len(reply.hits) >= wanted
+        return replace(reply, complete=complete, exhaustive=exhaustive)
+
+    def _among(
+        self, nearest: Nearest, aim: Aim, request: ScoreRequest, depths: Sequence[int]
+    ) -> ScoreReply:
+        """Return the page of hits among the nearest images; *depths* as in `_depths`."""
+        like = request.query.like
         images = [image for image, _ in nearest.hits]
         candidates = self._candidates(images, nearest.embeddings).but(like)
         unlike = [image.image_id not in like for image in images]
         depths = [sum(unlike[:depth]) for depth in depths]
-        reply = self._ranked(candidates, aim, request, depths, is_whole=False)
-        exhaustive = nearest.exhaustive or len(nearest.hits) >= wanted
-        return replace(reply, complete=complete, exhaustive=exhaustive)
+        return self._ranked(candidates, aim, request, depths, is_whole=False)
 
     def _candidates(self, images: Sequence[Image], embeddings: Embeddings) -> _Candidates:
-        return _Candidates(images, embeddings, self.encoder.references.hubness(embeddings))
+        hubnesses = self.encoder.references.hubness(embeddings)
+        return _Candidates(images, embeddings, hubnesses, hashes_of(images))
 
     @stage("rank")
     def _ranked(
@@ -176,23 +194,31 @@ class Score:
         cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
         scores = self._scores(candidates, cosines, aim)
         wanted = request.offset + request.top_k
-        order = _order(candidates.images, scores, depths, wanted)
-        rows = order[request.offset :]
+        groups = _groups(candidates, scores, depths, wanted + 1, is_folded=request.fold)
+        page = groups[request.offset : wanted]
+        rows = [group[0] for group in page]
         shares = self._shares(cosines, rows, is_whole=is_whole)
         strengths = self.encoder.references.strengths(aim.vector, scores)
         logit_scale = self.encoder.logit_scale
         hits = tuple(
-            SearchHit(candidates.images[row], cosine, logit_scale * cosine, share, match)
-            for row, cosine, share, match in zip(
-                rows,
+            SearchHit(
+                candidates.images[leader],
+                cosine,
+                logit_scale * cosine,
+                share,
+                match,
+                tuple(candidates.images[row].image_id for row in similar),
+            )
+            for (leader, *similar), cosine, share, match in zip(
+                page,
                 cosines[rows].tolist(),
                 shares.tolist(),
                 [match_of(each, thresholds) for each in strengths[rows].tolist()],
                 strict=True,
             )
         )
-        matched = None if thresholds is None else bool(strengths[order[0]] >= thresholds.fair)
-        return replace(self._reply(hits, aim, matched), more=len(candidates.images) > wanted)
+        matched = None if thresholds is None else bool(strengths[groups[0][0]] >= thresholds.fair)
+        return replace(self._reply(hits, aim, matched), more=len(groups) > wanted)
 
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
         revision = self.encoder.model_revision
@@ -287,6 +313,22 @@ def _as_cached(packed: PackedPool) -> PackedPool:
     """Return *packed* with the digits that the cache keeps, so that all processes rank alike."""
     rounded = packed.embeddings.astype(np.float16).astype(np.float32)
     return PackedPool(packed.images, rounded)
+
+
+def _groups(
+    candidates: _Candidates,
+    scores: NDArray[np.float32],
+    depths: Sequence[int],
+    wanted: int,
+    *,
+    is_folded: bool,
+) -> list[list[int]]:
+    """Return the places of the *wanted* best, each with those that are folded under it."""
+    if not is_folded:
+        return [[row] for row in _order(candidates.images, scores, depths, wanted)]
+    order = _order(candidates.images, scores, depths, len(candidates.images))
+    groups = fold(candidates.embeddings[order], candidates.hashes[order], wanted)
+    return [[order[place] for place in group] for group in groups]
 
 
 def _size_bytes(pool: _Candidates) -> int:

@@ -338,7 +338,11 @@ class Search:
         if pool is not None and pool.answering.embedded == 0:
             return None
         asked = ScoreRequest(
-            query=request.query, top_k=request.top_k, scope=request.scope, filters=request.filters
+            query=request.query,
+            top_k=request.top_k,
+            scope=request.scope,
+            filters=request.filters,
+            fold=request.fold,
         )
         if pool is not None:
             number = pool.answering.number

@@ -88,6 +88,7 @@ class _Bounds(BaseModel):
     filters: dict[str, str] = Field(default_factory=dict)
     beside: tuple[str, int] | None = None
     offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    fold: bool = False
 
 
 def encode(request: ScoreRequest) -> bytes:
