@@ -5,7 +5,7 @@ side may be the older one:
 
 - An older function sends its sentence as `query`, which is read as a query of one part.
 - What an older scorer can answer in full is sent to it so, too. Whatever else is sent without a
-  `query`, for which it is refused: an answer that leaves parts out would be a wrong one.
+  `query`, for which it is refused: an answer that leaves parts or a pool out would be a wrong one.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def encode(request: ScoreRequest) -> bytes:
 
 def _query_fields(request: ScoreRequest) -> dict[str, Any]:
     query = request.query
-    if query == Query.of_text(query.text) and not request.offset:
+    is_plain = not request.offset and request.beside is None
+    if query == Query.of_text(query.text) and is_plain:
         return {"query": query.text}
     parts, minus = ([_part_fields(part) for part in some] for some in (query.parts, query.minus))
     return {"parts": parts, "minus": minus}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter, UserDict
 
@@ -107,6 +108,7 @@ def test_a_pool_beside_another_travels_to_the_scorer() -> None:
         query=Query.of_text("x"), top_k=1, pool_id="a", generation=2, beside=("b", 1)
     )
     assert decode(encode(request)) == request
+    assert "query" not in json.loads(encode(request)), "an older scorer would leave the pool out"
     assert decode(b'{"query": "x", "top_k": 1}').beside is None
     with pytest.raises(InvalidRequest, match="beside"):
         decode(b'{"query": "x", "top_k": 1, "beside": ["b"]}')
