@@ -68,6 +68,18 @@ def test_a_value_out_of_bounds_names_field_bound_and_value(
     assert caught.value.field == name
 
 
+@pytest.mark.parametrize(("text", "is_folded"), [("", True), ("true", True), (" false ", False)])
+def test_what_looks_the_same_is_folded_unless_told_otherwise(text: str, is_folded: bool) -> None:
+    assert http_api.parse_search({**GOOD, "fold": text}).fold is is_folded
+
+
+@pytest.mark.parametrize("text", ["no", "0", "False", "truefalse", "\x00", "\ud800"])
+def test_folding_is_on_or_off(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="fold must be true or false, got") as caught:
+        http_api.parse_search({**GOOD, "fold": text})
+    assert caught.value.field == "fold"
+
+
 @pytest.mark.parametrize("t", [{}, {"t": ""}, {"t": "   "}])
 def test_keywords_are_taken_from_the_sentence_where_none_is_given(t: dict[str, str]) -> None:
     request = http_api.parse_search({**t, "s_query": "Horses amidst flowers"})

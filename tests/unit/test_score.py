@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from imagesearch.domain.images import Embedding
+from imagesearch.domain.images import Embedding, Image
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.ports import ScoreReply, TextEmbedding
 from imagesearch.usecases.score import Score
+from imagesearch.wire.scoring import decode, encode
 from tests.world import TwinEncoder, World, listed
 
 MODEL = "plane-1"
@@ -119,3 +124,66 @@ def test_an_uncalibrated_model_ranks_all_the_same_and_claims_nothing(world: Worl
 def test_nothing_matches_where_nothing_is(world: World) -> None:
     assert reply_of(world, [], Thresholds(3, 2, 1)).matched is False
     assert reply_of(world, []).matched is None
+
+
+# --- folding -------------------------------------------------------------------------------------
+
+
+def looking(number: int, shape: int) -> Image:
+    """Return an image whose pixels make one of some shapes, which have nothing in common."""
+    bits = int.from_bytes(hashlib.sha256(str(shape).encode()).digest()[:8])
+    return replace(listed(number).image, pixels=PixelFacts.of_bits(bits, 1))
+
+
+def folded(world: World, shapes: Sequence[int], **changes: Any) -> ScoreReply:
+    """Search everything for images of these shapes, one a little further off than the other."""
+    images = [looking(number, shape) for number, shape in enumerate(shapes)]
+    vectors = {image.image_id: at(20.01 + 0.01 * n) for n, image in enumerate(images)}
+    world.catalog.library.put(images, vectors, MODEL)
+    score = Score(
+        catalog=world.catalog,
+        cache=world.cache,
+        encoder=PlaneEncoder(MODEL),
+        clock=world.clock,
+        policy=world.policy,
+    )
+    asked = ScoreRequest(Query.of_text("anything"), 10, scope="catalog", fold=True)
+    return score.score(replace(asked, **changes))
+
+
+def test_what_looks_the_same_is_one_hit_and_k_counts_those(world: World) -> None:
+    shapes = [1, 1, 2, 1, 3, 2]
+    order = ids(folded(world, shapes, fold=False))
+    assert len(order) == 6
+    reply = folded(world, shapes)
+    leaders: dict[int, list[str]] = {}
+    for image_id in order:
+        leaders.setdefault(shapes[int(image_id.removeprefix("twin-"))], []).append(image_id)
+    assert [(hit.image.image_id, *hit.similar) for hit in reply.hits] == [
+        tuple(group) for group in leaders.values()
+    ]
+    two = folded(world, shapes, top_k=2)
+    assert [(hit.image, hit.similar) for hit in two.hits] == [
+        (hit.image, hit.similar) for hit in reply.hits[:2]
+    ]
+    assert two.more
+    rest = folded(world, shapes, top_k=2, offset=2)
+    assert ids(rest) == ids(reply)[2:]
+    assert not rest.more
+
+
+def test_over_everything_as_many_are_looked_at_as_it_takes(world: World) -> None:
+    shapes = [1] * 300 + [2]
+    reply = folded(world, shapes, top_k=2)
+    assert [len(hit.similar) for hit in reply.hits] == [299, 0]
+    assert not reply.more
+    assert len(ids(folded(world, shapes, top_k=2, fold=False))) == 2
+
+
+def test_who_does_not_ask_for_folding_gets_every_image(world: World) -> None:
+    reply = folded(world, [1, 1, 1], fold=False)
+    assert len(reply.hits) == 3
+    assert all(not hit.similar for hit in reply.hits)
+    old = decode(b'{"query": "x", "top_k": 1}')
+    assert not old.fold, "it knows nothing of `similar`"
+    assert decode(encode(replace(old, fold=True))).fold

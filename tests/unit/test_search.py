@@ -534,7 +534,7 @@ def test_equal_images_of_a_pool_are_ordered_by_image_id(world: World) -> None:
     world.cache = InProcessCache()
     world.assemble()
     for k in (1, 7, 61):
-        hits = world.ask(query=f"another {k}", top_k=k).hits or ()
+        hits = world.ask(query=f"another {k}", top_k=k, fold=False).hits or ()
         assert [hit.image.image_id for hit in hits] == sorted(f"twin-{n}" for n in range(61))[:k]
 
 
