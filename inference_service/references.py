@@ -112,6 +112,7 @@ def _write(file: Path, embeddings: Embeddings) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
             np.save(part, embeddings, allow_pickle=False)
+        Path(part.name).chmod(0o644)  # in the image one user writes it, and another reads it
         Path(part.name).replace(file)
     except OSError as error:
         logger.info("%s cannot be kept, each start makes it: %s", file.name, error)

@@ -47,6 +47,8 @@ def test_they_are_embedded_by_the_first_start_and_read_by_the_next() -> None:
     made, read = captions.embedded("m-p1", embed), captions.embedded("m-p1", embed)
     assert embed.texts == len(captions.texts)
     assert made.tobytes() == read.tobytes()
+    (file,) = cache_folder().iterdir()
+    assert file.stat().st_mode & 0o777 == 0o644
     assert made[7].tolist() == TwinEncoder().encode_text(captions.texts[7]).vector.tolist()
 
 
