@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from imagesearch.adapters.sqlite_migration import add_pixels, take_over_pools
+from imagesearch.adapters.sqlite_migration import add_facts, take_over_pools
 from imagesearch.domain.errors import InvalidRequest, Unavailable
 
 Connection: TypeAlias = sqlite3.Connection
@@ -54,7 +54,9 @@ CREATE TABLE images (
     credit_source TEXT NOT NULL,
     tags TEXT NOT NULL,
     pixel_hash INTEGER,
-    colours INTEGER NOT NULL DEFAULT 0
+    colours INTEGER NOT NULL DEFAULT 0,
+    year INTEGER NOT NULL DEFAULT 0,
+    month INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE embeddings (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -176,7 +178,7 @@ class SqliteFile:
                 _create(connection, _POOLS + _LIBRARY)
             elif version in (1, 2):
                 logger.info("the catalog %s is brought up to date", self.path)
-                add_pixels(connection)
+                add_facts(connection)
                 if version == 1:
                     _create(connection, _POOLS)
                     take_over_pools(connection)

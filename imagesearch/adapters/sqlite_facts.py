@@ -1,94 +1,191 @@
-"""What filters compare of the images in the SQLite file, in memory by the row of their embeddings.
+"""What filters ask of the images in the SQLite file, in memory by the row of their embeddings.
 
 Of a million rows of `images` SQLite makes a matter of seconds, these columns one of milliseconds.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection
-from imagesearch.adapters.sqlite_rows import last_embedding_ever
-from imagesearch.domain.filters.declaration import FACTS, Where
+from imagesearch.adapters.sqlite_rows import last_embedding_ever, tags_of
+from imagesearch.domain.filters.declaration import (
+    FACTS,
+    Comparison,
+    Condition,
+    TextFact,
+    Where,
+    alike,
+)
 
 Reading: TypeAlias = Callable[[], AbstractContextManager[Connection]]
 
 _ROWS_AT_ONCE = 20_000  # after which others may have the connection: some 20 ms
-# Damage is no number, and text would be larger than each.
-_COLUMNS = ", ".join(f"iif(typeof({fact}) = 'integer', {fact}, 0)" for fact in FACTS)
-_SELECT = (
-    f"SELECT embeddings.id, embeddings.image_id, {_COLUMNS}"
-    " FROM embeddings CROSS JOIN images USING (image_id)"
-)
+_TEXT_FACTS: Final[tuple[TextFact, ...]] = ("user", "source", "tag")
 
 
-class FactColumns:
+class ImageFacts:
     """
-    The facts of all images that one model embedded; 8 bytes a fact and row id.
+    The facts of all images that one model embedded, each kind read when it is first asked for.
 
     A row keeps its facts: an image whose facts change gets new rows, see `SqliteLibrary.put`.
     """
 
     def __init__(self, model_revision: str) -> None:
+        self._numbers = _Numbers(model_revision)
+        self._texts = _Texts(model_revision)
+
+    def matching(self, where: Where, reading: Reading) -> NDArray[np.bool_]:
+        """
+        Return for each row id whether its image is one that *where* leaves: (last_id + 1,).
+
+        What was stored before the call is among them.
+        """
+        kinds = dict.fromkeys(map(self._kind_of, where))
+        for kind in kinds:
+            kind.bring_up_to_date(reading)
+        matches = np.ones(min(kind.last_id for kind in kinds) + 1, np.bool_)
+        for condition in where:
+            matches &= self._kind_of(condition).matching(condition)[: len(matches)]
+        return matches
+
+    def _kind_of(self, condition: Condition) -> _Rows:
+        return self._numbers if isinstance(condition, Comparison) else self._texts
+
+
+class _Rows(ABC):
+    """Some columns of the images of all rows up to *last_id*."""
+
+    columns: str
+
+    def __init__(self, model_revision: str) -> None:
         self._model_revision = model_revision
-        self._last_id = 0
-        self._facts = np.zeros((len(FACTS), 1), np.int64)  # (facts, last_id + 1)
+        self._select = (
+            f"SELECT embeddings.id, embeddings.image_id, {self.columns}"
+            " FROM embeddings CROSS JOIN images USING (image_id)"
+        )
+        self.last_id = 0
+
+    @abstractmethod
+    def matching(self, condition: Any) -> NDArray[np.bool_]:
+        """Return for each row id whether *condition* holds of its image: (last_id + 1,)."""
+
+    @abstractmethod
+    def _note(self, row_ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
+        """Take over rows, of which each is noted once or more; *last_id* is no less than any."""
+
+    @abstractmethod
+    def _make_room(self, last_id: int) -> None:
+        """Have room for rows up to *last_id*."""
 
     def bring_up_to_date(self, reading: Reading) -> None:
         """Take over the rows that are new; the connection is let go of after every few."""
-        if self._last_id == 0:
+        if self.last_id == 0:
             self._read_all(reading)
         while True:
             with reading() as connection:
                 rows = connection.execute(
                     # The + keeps SQLite from its index by model, which would give it all rows.
-                    f"{_SELECT} WHERE +model_revision = ? AND embeddings.id > ?"
+                    f"{self._select} WHERE +model_revision = ? AND embeddings.id > ?"
                     " ORDER BY embeddings.id LIMIT ?",
-                    (self._model_revision, self._last_id, _ROWS_AT_ONCE),
+                    (self._model_revision, self.last_id, _ROWS_AT_ONCE),
                 ).fetchall()
                 is_behind = len(rows) == _ROWS_AT_ONCE
                 last_id = rows[-1][0] if is_behind else last_embedding_ever(connection)
-            facts = np.zeros((len(FACTS), last_id - self._last_id), np.int64)
-            _note(rows, facts, first_id=self._last_id + 1)
-            self._facts = np.concatenate([self._facts, facts], axis=1)
-            self._last_id = last_id
+            self._take_over(rows, last_id)
             if not is_behind:
                 return
-
-    def matching(self, where: Where) -> NDArray[np.bool_]:
-        """Return for each row id, (last_id + 1,), whether its image is one that *where* leaves."""
-        columns = dict(zip(FACTS, self._facts, strict=True))
-        matches = np.ones(self._facts.shape[1], np.bool_)
-        for comparison in where:
-            matches &= comparison.over(columns.__getitem__)
-        return matches
 
     def _read_all(self, reading: Reading) -> None:
         """Read by the index of image_ids, which unlike the table is without the embeddings."""
         with reading() as connection:  # what is stored from now on is read by its id
             newest = last_embedding_ever(connection)
-        facts = np.zeros((len(FACTS), newest + 1), np.int64)
         after, is_behind = "", True
+        self._make_room(newest)
         while is_behind:
             with reading() as connection:
                 rows = connection.execute(
-                    f"{_SELECT} WHERE model_revision = ? AND embeddings.image_id >= ?"
+                    f"{self._select} WHERE model_revision = ? AND embeddings.image_id >= ?"
                     " ORDER BY embeddings.image_id LIMIT ?",
                     (self._model_revision, after, _ROWS_AT_ONCE),
                 ).fetchall()
             is_behind = len(rows) == _ROWS_AT_ONCE
-            _note([row for row in rows if row[0] <= newest], facts)
+            self._take_over([row for row in rows if row[0] <= newest])
             after = rows[-1][1] if rows else after
-        self._facts, self._last_id = facts, newest
+        self.last_id = newest
+
+    def _take_over(self, rows: Sequence[tuple[Any, ...]], last_id: int = 0) -> None:
+        if last_id > self.last_id:
+            self._make_room(last_id)
+        if rows:
+            row_ids, _, *columns = zip(*rows, strict=True)
+            self._note(row_ids, columns)
+        self.last_id = max(self.last_id, last_id)
 
 
-def _note(rows: Sequence[tuple[int, ...]], facts: NDArray[np.int64], first_id: int = 0) -> None:
-    """Put rows of `_SELECT` into *facts*, (facts, n), whose first column is of row *first_id*."""
-    if rows:
-        row_ids, _, *columns = zip(*rows, strict=True)
-        facts[:, np.array(row_ids) - first_id] = columns
+class _Numbers(_Rows):
+    """What is compared; 8 bytes a fact and row id."""
+
+    # Damage is no number, and text would be larger than each.
+    columns = ", ".join(f"iif(typeof({fact}) = 'integer', {fact}, 0)" for fact in FACTS)
+
+    def __init__(self, model_revision: str) -> None:
+        super().__init__(model_revision)
+        self._facts = np.zeros((len(FACTS), 1), np.int64)  # (facts, last_id + 1)
+
+    def matching(self, condition: Comparison) -> NDArray[np.bool_]:
+        columns = dict(zip(FACTS, self._facts, strict=True))
+        matches: NDArray[np.bool_] = condition.over(columns.__getitem__)
+        return matches
+
+    def _note(self, row_ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
+        self._facts[:, np.array(row_ids)] = columns
+
+    def _make_room(self, last_id: int) -> None:
+        room = np.zeros((len(FACTS), last_id + 1 - self._facts.shape[1]), np.int64)
+        self._facts = np.concatenate([self._facts, room], axis=1)
+
+
+class _Texts(_Rows):
+    """Which rows have each text; 8 bytes for each text of each row."""
+
+    columns = "credit_user, credit_source, tags"
+
+    def __init__(self, model_revision: str) -> None:
+        super().__init__(model_revision)
+        self._rows: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in _TEXT_FACTS}
+        # By the text as it is stored, too: its normal form takes longer than all else.
+        self._stored: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in _TEXT_FACTS}
+
+    def matching(self, condition: Any) -> NDArray[np.bool_]:
+        matches = np.zeros(self.last_id + 1, np.bool_)
+        rows = self._rows[condition.fact].get(condition.text)
+        if rows is not None:
+            matches[np.array(rows)] = True
+        return matches
+
+    def _note(self, row_ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
+        users, sources, all_tags = columns
+        for row_id, user, source, tags in zip(row_ids, users, sources, all_tags, strict=True):
+            if isinstance(user, str):
+                self._rows_of("user", user).append(row_id)
+            if isinstance(source, str):
+                self._rows_of("source", source).append(row_id)
+            for tag in tags_of(tags):
+                self._rows_of("tag", tag).append(row_id)
+
+    def _rows_of(self, fact: TextFact, text: str) -> array[int]:
+        stored = self._stored[fact]
+        if text not in stored:
+            stored[text] = self._rows[fact].setdefault(alike(text), array("q"))
+        return stored[text]
+
+    def _make_room(self, last_id: int) -> None:
+        """Do nothing: what has no text has no row."""

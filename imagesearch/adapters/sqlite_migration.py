@@ -1,6 +1,6 @@
 """Catalog files of earlier schemas to that of `sqlite.py`; images and embeddings stay as they are.
 
-In schema 1 pools were rows of three tables. Up to schema 2 nothing was kept of pixels.
+In schema 1 pools were rows of three tables. Up to schema 2 nothing was kept of pixels and dates.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _LETTERS = {"pending": PENDING, "embedded": EMBEDDED, "rejected": REJECTED, "ref
 _logger = logging.getLogger(__name__)
 
 
-def add_pixels(connection: sqlite3.Connection) -> None:
-    """Add what is kept of pixels from schema 3 on: of the images that are there it is unknown."""
+def add_facts(connection: sqlite3.Connection) -> None:
+    """Add the facts that are kept from schema 3 on: of the images that are there, unknown."""
     connection.execute("ALTER TABLE images ADD COLUMN pixel_hash INTEGER")
-    connection.execute("ALTER TABLE images ADD COLUMN colours INTEGER NOT NULL DEFAULT 0")
+    for fact in ("colours", "year", "month"):
+        connection.execute(f"ALTER TABLE images ADD COLUMN {fact} INTEGER NOT NULL DEFAULT 0")
 
 
 def take_over_pools(connection: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ Statement: TypeAlias = tuple[str, tuple[object, ...]]  # with the values of its 
 
 IMAGE_COLUMNS = (
     "images.image_id, object_name, page_url, width, height, credit_user, credit_source, tags,"
-    " pixel_hash, colours"
+    " pixel_hash, colours, year, month"
 )
 _Value = TypeVar("_Value", str, int)
 
@@ -57,12 +57,13 @@ def image_row(image: Image) -> tuple[object, ...]:
     credit = image.credit
     about = (image.page_url, image.width, image.height, credit.user, credit.source)
     pixels = (image.pixels.hash, image.pixels.colours) if image.pixels else (None, 0)
-    return image.image_id, image.object_name, *about, json.dumps(image.tags), *pixels
+    date = (image.year, image.month)
+    return image.image_id, image.object_name, *about, json.dumps(image.tags), *pixels, *date
 
 
 def image_of(row: Sequence[Any]) -> Image:
     """Return the image of a row that begins with IMAGE_COLUMNS; damaged values are left empty."""
-    image_id, object_name, page_url, width, height, user, source, tags, *pixels = row[:10]
+    image_id, object_name, page_url, width, height, user, source, tags, *facts = row[:12]
     return Image(
         image_id,
         _of_type(str, object_name),
@@ -70,8 +71,9 @@ def image_of(row: Sequence[Any]) -> Image:
         _of_type(int, width),
         _of_type(int, height),
         Credit(_of_type(str, user), _of_type(str, source)),
-        _tags(tags),
-        pixels_of(*pixels),
+        tags_of(tags),
+        pixels_of(*facts[:2]),
+        *(_of_type(int, number) for number in facts[2:]),
     )
 
 
@@ -87,7 +89,8 @@ def _of_type(kind: type[_Value], value: object) -> _Value:
     return value if isinstance(value, kind) else kind()
 
 
-def _tags(column: object) -> tuple[str, ...]:
+def tags_of(column: object) -> tuple[str, ...]:
+    """Return the tags of a column; none where it is damaged."""
     try:
         tags = json.loads(_of_type(str, column))
     except (RecursionError, ValueError):

@@ -22,6 +22,7 @@ from imagesearch.domain.images import Embedding, Embeddings
 BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _SAMPLED = 64  # rows that are compared with the catalog when a copy is opened, and as many newest
+_FEW = 8  # of one row in so many, codes are copied; of more, all products are made
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
@@ -359,16 +360,23 @@ def _put(room: Columns, columns: Columns) -> None:
 
 def _bounds(rows: Columns, query: _Query, among: NDArray[np.bool_] | None) -> _Bounds:
     """Return between what the products of all *rows* lie that are *among* those row ids."""
+    some = None if among is None else np.flatnonzero(among[rows.row_ids])
+    if some is not None and len(some) * _FEW < len(rows):
+        return _Bounds(*_products(rows.part(some), query), query.doubt, some)
+    products, errors = _products(rows, query)
+    if some is None:
+        return _Bounds(products, errors, query.doubt)
+    return _Bounds(products[some], errors[some], query.doubt, some)
+
+
+def _products(rows: Columns, query: _Query) -> tuple[_Floats, _Floats]:
+    """Return the products of *rows* with the coded query, and how far their codes are off: (n,)."""
     if not len(rows):  # cdist takes no matrix without rows
-        return _Bounds(rows.errors, rows.errors, query.doubt)
+        return rows.errors, rows.errors
     # (n, d) times (1, d), both int8 and summed as integers -> (n, 1)
     sums = np.asarray(cdist(rows.codes, query.coded.codes, "dot"))[:, 0]
     products = rows.scales * query.coded.scales[0] * sums.astype(np.float32)
-    errors = rows.errors * np.float32(query.norm)
-    if among is None:
-        return _Bounds(products, errors, query.doubt)
-    some = np.flatnonzero(among[rows.row_ids])
-    return _Bounds(products[some], errors[some], query.doubt, some)
+    return products, rows.errors * np.float32(query.norm)
 
 
 def _finer(rows: Columns, query: _Query) -> _Bounds:

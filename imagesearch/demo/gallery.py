@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from PIL import Image
@@ -37,6 +38,11 @@ Clock = Callable[[], float]
 USER: Final = "imagesearch demo"
 FIRST_ID: Final = 1_000_000_000
 """The id of the first picture, above Pixabay's own ids so that no image_id can mean both."""
+
+# Pictures lie so far apart, whose ids are next to each other, in the time that it is open.
+_OPENED: Final = datetime(2011, 1, 1, tzinfo=UTC)
+_MINUTES_OPEN: Final = 15 * 365 * 24 * 60
+_MINUTES_APART: Final = 2_147_483_647  # a prime, so that all minutes have their turn
 
 URL_LIFE_SECONDS: Final = 24 * 3600
 REACHABLE_HITS: Final = 500
@@ -178,7 +184,7 @@ class Gallery:
             "pageURL": f"{self.public_url}/illustrations/{picture_id}/",
             "type": "illustration",
             "tags": ", ".join(scene.tags),
-            "previewURL": f"{base}/photo/{picture_id}_150.jpg",
+            "previewURL": f"{base}/photo/{_uploaded(scene)}/{picture_id}_150.jpg",
             "previewWidth": preview[0],
             "previewHeight": preview[1],
             "webformatURL": f"{base}/get/{token}_640.jpg",
@@ -213,7 +219,7 @@ class Gallery:
         return _jpeg_response(scene_id, _VARIANTS[variant])
 
     def preview(self, request: Request) -> Response:
-        """Answer `GET /photo/{id}_150.jpg`, which never expires."""
+        """Answer `GET /photo/{date}/{id}_150.jpg`, which never expires."""
         return _jpeg_response(_scene_id(request), _PREVIEW_BOX)
 
     def page(self, request: Request) -> Response:
@@ -221,6 +227,12 @@ class Gallery:
         scene_id = _scene_id(request)
         address = f"../../get/{self.tickets.issue(scene_id)}_640.jpg"
         return HTMLResponse(_page(scenes.scene(scene_id), address))
+
+
+def _uploaded(scene: Scene) -> str:
+    """Return the moment, made up and always the same, at which *scene* came to the gallery."""
+    moment = _OPENED + timedelta(minutes=scene.id * _MINUTES_APART % _MINUTES_OPEN)
+    return f"{moment:%Y/%m/%d/%H/%M}"
 
 
 def _base_url(request: Request) -> str:
@@ -310,7 +322,7 @@ def create_gallery(
     routes = [
         Route("/api/", gallery.api),
         Route("/get/{name}.jpg", gallery.image),
-        Route("/photo/{id}_150.jpg", gallery.preview),
+        Route("/photo/{date:path}/{id}_150.jpg", gallery.preview),
         Route("/illustrations/{id}/", gallery.page),
         Route("/style.css", lambda _: Response(_STYLE, media_type="text/css")),
     ]

@@ -21,6 +21,9 @@ Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
 Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
 
 
+FIRST_YEAR, LAST_YEAR = 1800, 2100  # between which years of images lie
+
+
 @dataclass(frozen=True)
 class Credit:
     """Whom an image is by and where it comes from, shown beside it."""
@@ -41,6 +44,7 @@ class Image:
         width, height: pixels of the stored copy as the source states them.
         pixels: what was kept of its pixels when it was embedded; None of an image that only is
             listed, or was embedded by a version that kept nothing.
+        year, month: when it came to its source; 0 where that is not known.
     """
 
     image_id: str
@@ -51,6 +55,8 @@ class Image:
     credit: Credit
     tags: tuple[str, ...] = ()
     pixels: PixelFacts | None = None
+    year: int = 0
+    month: int = 0
 
     @property
     def colours(self) -> int:

@@ -17,7 +17,14 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from imagesearch.domain.errors import RejectedImage
-from imagesearch.domain.images import Credit, Entry, Image, ListedImage
+from imagesearch.domain.images import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    Credit,
+    Entry,
+    Image,
+    ListedImage,
+)
 from imagesearch.domain.keywords import is_visible
 from imagesearch.sources.api_key import ApiKey
 
@@ -36,6 +43,8 @@ _SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png", ".webp": ".webp"}
 _URL_CHARACTERS = "!#$%&'()*+,-./:;=?@[]_~"  # beside letters and digits: RFC 3986, section 2
 _URL = re.compile(rf"[A-Za-z0-9{re.escape(_URL_CHARACTERS)}]+")
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)  # of JSON: text, bracket
+# When an image came to Pixabay, by the minute: https://cdn.pixabay.com/photo/2013/10/15/09/12/…
+_DATE = re.compile(r"/photo/([0-9]{4})/([0-9]{2})/[0-9]{2}/[0-9]{2}/[0-9]{2}/")
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
 _JOINERS = "\u200c\u200d"  # which scripts and emoji need
 
@@ -142,6 +151,7 @@ class HitReader:
 
     def _listed(self, image_id: str, hit: dict[str, Any]) -> ListedImage:
         url = self._download_url(hit.get("webformatURL"))
+        year, month = _date(hit.get("previewURL"))
         image = Image(
             image_id=image_id,
             object_name=image_id + _suffix(url),
@@ -150,6 +160,8 @@ class HitReader:
             height=self._whole(hit, "webformatHeight", 1, MAX_SIDE_PIXELS),
             credit=Credit(self._user(hit.get("user")), self.credit),
             tags=self._tags(hit.get("tags")),
+            year=year,
+            month=month,
         )
         return ListedImage(image, url)
 
@@ -211,6 +223,14 @@ class HitReader:
 def _suffix(url: str) -> str:
     path = url.partition("?")[0].partition("#")[0]
     return _SUFFIXES.get(PurePosixPath(path).suffix.lower(), ".jpg")
+
+
+def _date(url: object) -> tuple[int, int]:
+    """Return year and month in the *url* of a hit's preview; 0 and 0 where they are not known."""
+    date = _DATE.search(url[:MAX_URL_CHARACTERS]) if isinstance(url, str) else None
+    year, month = map(int, date.groups()) if date else (0, 0)
+    is_date = FIRST_YEAR <= year <= LAST_YEAR and 1 <= month <= 12
+    return (year, month) if is_date else (0, 0)
 
 
 def _is_web_address(url: str) -> bool:

@@ -6,13 +6,14 @@ import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, id_list
-from imagesearch.adapters.sqlite_facts import FactColumns
+from imagesearch.adapters.sqlite_facts import ImageFacts
 from imagesearch.adapters.sqlite_rows import (
     IMAGE_COLUMNS,
     image_of,
@@ -31,6 +32,7 @@ from imagesearch.ports import Nearest
 
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 _NAMED = 10  # images in one line of the log
+_PLACES = ", ".join("?" * (1 + IMAGE_COLUMNS.count(",")))
 _MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class SqliteLibrary:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
         self._indexes: dict[str, VectorIndex] = {}
-        self._facts: dict[str, FactColumns] = {}
+        self._facts: dict[str, ImageFacts] = {}
         self._indexed_file = file.identity
         # By file and model: the images of all rows up to this one have its embedding; and the row
         # of one that did not.
@@ -77,12 +79,13 @@ class SqliteLibrary:
         with self._file.writing() as connection:
             _renew_embeddings(connection, _changed_facts(connection, images))
             connection.executemany(
-                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (image_id)"
+                f"INSERT INTO images VALUES ({_PLACES}) ON CONFLICT (image_id)"
                 " DO UPDATE SET object_name = excluded.object_name, page_url = excluded.page_url,"
                 " width = excluded.width, height = excluded.height, tags = excluded.tags,"
                 " credit_user = excluded.credit_user, credit_source = excluded.credit_source,"
                 " colours = iif(excluded.pixel_hash IS NULL, colours, excluded.colours),"
-                " pixel_hash = coalesce(excluded.pixel_hash, pixel_hash)",
+                " pixel_hash = coalesce(excluded.pixel_hash, pixel_hash),"
+                " year = excluded.year, month = excluded.month",
                 [image_row(image) for image in images],
             )
             # A replaced row gets a new id, which is how every index in memory learns of it.
@@ -192,9 +195,8 @@ class SqliteLibrary:
 
     def _matching(self, model_revision: str, where: Where) -> NDArray[np.bool_]:
         """Return for each row id whether its image is one that *where* leaves."""
-        facts = self._facts.setdefault(model_revision, FactColumns(model_revision))
-        facts.bring_up_to_date(self._reading)
-        return facts.matching(where)
+        facts = self._facts.setdefault(model_revision, ImageFacts(model_revision))
+        return facts.matching(where, self._reading)
 
     def _bring_up_to_date(
         self, index: VectorIndex, model_revision: str, embedding_dim: int
@@ -341,23 +343,19 @@ def _embedded(connection: Connection, image_ids: Collection[str], model_revision
 def _changed_facts(connection: Connection, images: Sequence[Image]) -> list[str]:
     """Return those of *images* that are stored with other facts."""
     by_id = {image.image_id: image for image in images}
-    rows = connection.execute(
-        f"SELECT image_id, {', '.join(FACTS)} FROM images"
-        " WHERE image_id IN (SELECT value FROM json_each(?))",
-        (id_list(by_id),),
-    )
-    return [
-        image_id
-        for image_id, *stored in rows
-        if stored != _facts_once_stored(by_id[image_id], stored)
-    ]
+    changed = []
+    for image_id, before in _images(connection, by_id).items():
+        after = by_id[image_id]
+        # What is kept of its pixels stays where it knows nothing of them.
+        after = replace(after, pixels=after.pixels or before.pixels)
+        if _facts(before) != _facts(after):
+            changed.append(image_id)
+    return changed
 
 
-def _facts_once_stored(image: Image, stored: Sequence[object]) -> list[object]:
-    """Return the facts that *image* will be stored with; colours stay where it knows none."""
-    facts = dict(zip(FACTS, stored, strict=True))
-    new = {fact: getattr(image, fact) for fact in FACTS if fact != "colours" or image.pixels}
-    return list((facts | new).values())
+def _facts(image: Image) -> list[object]:
+    """Return all that filters compare of *image*."""
+    return [*(getattr(image, fact) for fact in FACTS), image.tags, image.credit]
 
 
 def _renew_embeddings(connection: Connection, image_ids: Sequence[str]) -> None:

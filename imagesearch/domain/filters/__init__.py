@@ -4,8 +4,13 @@ from collections.abc import Mapping
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters.colour import COLOUR as COLOUR
+from imagesearch.domain.filters.date import MONTH as MONTH
+from imagesearch.domain.filters.date import YEAR as YEAR
 from imagesearch.domain.filters.declaration import Filter, Where, by_name
 from imagesearch.domain.filters.orientation import ORIENTATION as ORIENTATION
+from imagesearch.domain.filters.source import SOURCE as SOURCE
+from imagesearch.domain.filters.tag import TAG as TAG
+from imagesearch.domain.filters.user import USER as USER
 
 FILTERS = by_name(each for each in tuple(vars().values()) if isinstance(each, Filter))
 """What is imported above, by name."""

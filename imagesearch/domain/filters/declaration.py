@@ -1,19 +1,26 @@
-"""What a filter says of itself, in a file of its own, and the comparisons that it stands for."""
+"""What a filter says of itself, in a file of its own, and the conditions that it stands for."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Image
+from imagesearch.domain.keywords import is_visible, normalise_keyword
 
-Fact = Literal["width", "height", "colours"]
+Fact = Literal["width", "height", "colours", "year", "month"]
 """What is compared of an image: its attribute of that name, 0 where it is not known."""
 
 FACTS: tuple[Fact, ...] = get_args(Fact)
+
+TextFact = Literal["tag", "user", "source"]
+"""Texts that an image has: its tags, whom it is by, where it comes from."""
+
+_ALIKE = 32_768  # texts whose normal form is remembered; those of a pool are a few hundred
 
 Comparator = Literal["<", "=", ">", "has"]  # `has`: any of these bits
 
@@ -44,13 +51,42 @@ class Comparison:
         return _COMPARES[self.comparator](fact(self.fact), other)
 
 
-Where: TypeAlias = tuple[Comparison, ...]
+@dataclass(frozen=True)
+class Naming:
+    """An image has *text*, in the form of `alike`, for a text fact: one of its tags, its user."""
+
+    fact: TextFact
+    text: str
+
+
+Condition: TypeAlias = Comparison | Naming
+
+Where: TypeAlias = tuple[Condition, ...]
 """All of these hold; without any, every image is meant."""
+
+
+@lru_cache(_ALIKE)
+def alike(text: str) -> str:
+    """Return *text* as texts are compared: without regard to case, width and spaces."""
+    return normalise_keyword(text)
+
+
+def texts_of(image: Image, fact: TextFact) -> tuple[str, ...]:
+    """Return what *image* has for *fact*, as its source writes it."""
+    if fact == "tag":
+        return image.tags
+    return (image.credit.user if fact == "user" else image.credit.source,)
 
 
 def holds(where: Where, image: Image) -> bool:
     """Return whether *image* is one of those that *where* leaves."""
-    return all(each.over(lambda fact: getattr(image, fact)) for each in where)
+    return all(_holds(each, image) for each in where)
+
+
+def _holds(condition: Condition, image: Image) -> bool:
+    if isinstance(condition, Naming):
+        return condition.text in map(alike, texts_of(image, condition.fact))
+    return bool(condition.over(lambda fact: getattr(image, fact)))
 
 
 @dataclass(frozen=True)
@@ -90,3 +126,39 @@ def choice(name: str, wheres: Mapping[str, Where], help: str) -> Filter:  # noqa
         return wheres[text]
 
     return Filter(name, "|".join(wheres), help, where)
+
+
+def whole_number(name: Fact, values: str, least: int, most: int, help: str) -> Filter:  # noqa: A002
+    """Return the filter *name* whose text is the number that the fact of that name must be."""
+
+    def where(text: str) -> Where:
+        # Python alone would take "1_0" and digits of every script.
+        is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+        if not (is_number and least <= int(text) <= most):
+            bound = f"{name} must be a whole number between {least} and {most}"
+            raise InvalidRequest(f"{bound}, got {text[:64]!r}", field=name)
+        return (Comparison(name, "=", int(text)),)
+
+    return Filter(name, values, help, where)
+
+
+def naming(name: TextFact, help: str, *, longest: int, most: int = 1) -> Filter:  # noqa: A002
+    """
+    Return the filter *name* whose text an image must have for the fact of that name.
+
+    Args:
+        longest: how many characters it may have.
+        most: how many texts may be given, with commas between; an image must have all.
+    """
+
+    def where(text: str) -> Where:
+        texts = text.split(",") if most > 1 else [text]
+        conditions = {Naming(name, alike(each)): None for each in texts if len(each) <= longest}
+        if len(texts) > most or len(conditions) < len(texts) or not all(map(is_visible, texts)):
+            several = f"1 to {most} texts, with commas between, each of " if most > 1 else ""
+            bound = f"{name} must have {several}1 to {longest} characters that can be seen"
+            raise InvalidRequest(f"{bound}, got {text[:64]!r}", field=name)
+        return tuple(conditions)
+
+    several = f"{name.upper()}[,{name.upper()}...]"
+    return Filter(name, several if most > 1 else name.upper(), help, where)
