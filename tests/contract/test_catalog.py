@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -1031,6 +1032,47 @@ def test_the_nearest_under_a_filter_are_k_that_match_when_k_do(catalog: Catalog)
         assert nearest.exhaustive
 
 
+def of_its_own(n: int) -> Image:
+    """Return an image of which each filter leaves another share."""
+    tags = ("Wild Flower", "field") if n % 3 else ("horse", "ﬁeld")
+    credit = Credit("Anna Ö." if n % 2 else "Bert", "Pixabay" if n % 5 else "Elsewhere")
+    return replace(image(n), tags=tags, credit=credit, year=2010 + n % 4, month=n % 13)
+
+
+@pytest.mark.parametrize(
+    ("filters", "matches"),
+    [
+        ({"tag": "wild  FLOWER"}, lambda n: n % 3),
+        ({"tag": "field"}, lambda n: True),
+        ({"tag": "field, Horse"}, lambda n: n % 3 == 0),
+        ({"tag": "wild"}, lambda n: False),
+        ({"user": "ANNA ö."}, lambda n: n % 2),
+        ({"source": "pixabay"}, lambda n: n % 5),
+        ({"year": "2011"}, lambda n: n % 4 == 1),
+        ({"month": "3"}, lambda n: n % 13 == 3),
+        ({"year": "2011", "month": "3"}, lambda n: n % 4 == 1 and n % 13 == 3),
+        ({"tag": "horse", "user": "bert", "year": "2012"}, lambda n: n % 12 == 6),
+        ({"tag": "horse", "orientation": "vertical"}, lambda n: n % 3 == 0 and n > 640),
+    ],
+    ids=str,
+)
+def test_each_filter_leaves_what_matches_of_everything(
+    catalog: Catalog, filters: dict[str, str], matches: Callable[[int], bool]
+) -> None:
+    images = {f"pixabay-{n}": of_its_own(n) for n in range(580, 700)}
+    vectors = embeddings(range(580, 700))
+    catalog.library.put(list(images.values()), vectors, MODEL)
+    catalog.library.put(list(images.values())[:9], vectors, OTHER_MODEL)
+    query, where = embedding(9000), where_of(filters)
+    everything = catalog.library.nearest(query, 1000, MODEL).hits
+    assert len(everything) == 120
+    expected = [hit for hit in everything if matches(int(hit[0].image_id.removeprefix("pixabay-")))]
+    for k in (3, 1000):
+        nearest = catalog.library.nearest(query, k, MODEL, where)
+        assert list(nearest.hits) == expected[:k]
+        assert nearest.exhaustive
+
+
 def test_what_a_new_listing_says_of_an_image_is_filtered_by(open_catalog: OpenCatalog) -> None:
     """By each client, also one that has looked at what was said before."""
     searcher, writer = open_catalog(), open_catalog()
@@ -1045,6 +1087,20 @@ def test_what_a_new_listing_says_of_an_image_is_filtered_by(open_catalog: OpenCa
         assert [(found, round(cosine, 5)) for found, cosine in hits] == [(turned, 1.0)]
         assert len(catalog.library.nearest(embedding(2), 5, MODEL, horizontal).hits) == 2
         assert len(catalog.library.nearest(embedding(2), 5, MODEL).hits) == 3
+    changes: dict[str, dict[str, Any]] = {
+        "tag": {"tags": ("new",)},
+        "user": {"credit": Credit("new", "Pixabay")},
+        "year": {"year": 2013},
+    }
+    for filter_name, change in changes.items():
+        where = where_of({filter_name: "2013" if filter_name == "year" else "New"})
+        for catalog in (searcher, writer):
+            assert not catalog.library.nearest(embedding(2), 5, MODEL, where).hits
+        turned = replace(turned, **change)
+        writer.library.put([turned], {}, MODEL)
+        for catalog in (searcher, writer):
+            hits = catalog.library.nearest(embedding(2), 5, MODEL, where).hits
+            assert [found for found, _ in hits] == [turned]
 
 
 def test_searches_and_writes_at_once_give_whole_answers(catalog: Catalog) -> None:

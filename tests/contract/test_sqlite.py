@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_after
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.sqlite import SqliteFile
-from imagesearch.adapters.sqlite_facts import FactColumns
+from imagesearch.adapters.sqlite_facts import ImageFacts
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters import where_of
@@ -235,8 +235,12 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
 TALL = where_of({"orientation": "vertical"})
 
 
+TAGGED = where_of({"tag": "three", "user": "anna"})
+
+
 def _of_height(n: int, height: int) -> Image:
-    return Image(f"i-{n}", "", "", 4, height, Credit("", ""))
+    tags = ("three",) if height == 5 else ("less",)
+    return Image(f"i-{n}", "", "", 4, height, Credit("Anna" if n % 2 else "Bert", ""), tags)
 
 
 def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path: Path) -> None:
@@ -251,10 +255,11 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
             catalog.library.put([images[n] for n in some], embeddings, "m")
             catalog.library.put(images[:9], {"i-3": vectors[3]}, "another model")
             expected = [f"i-{n}" for n in best if n < some.stop]
-            for k in (10, 1000):
-                hits = catalog.library.nearest(query, k, "m", TALL).hits
-                assert [image.image_id for image, _ in hits] == expected[:k]
-    facts, asked = FactColumns("m"), count(1)
+            tagged = [f"i-{n}" for n in best if n < some.stop and n % 5 == 3 and n % 2]
+            for k, (where, names) in product((10, 1000), ((TALL, expected), (TAGGED, tagged))):
+                hits = catalog.library.nearest(query, k, "m", where).hits
+                assert [image.image_id for image, _ in hits] == names[:k]
+    facts, asked = ImageFacts("m"), count(1)
     with closing(SqliteFile(path)) as file:
 
         @contextmanager
@@ -265,9 +270,9 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
                 yield connection
 
         with pytest.raises(Unavailable):
-            facts.bring_up_to_date(failing)
-        facts.bring_up_to_date(failing)
-    assert facts.matching(TALL).sum() == len(best), "no row is taken for one without facts"
+            facts.matching(TALL, failing)
+        matching = facts.matching(TALL, failing)
+    assert matching.sum() == len(best), "no row is taken for one without facts"
 
 
 @pytest.mark.parametrize("value", ["'wide'", "x'00'", "5.5", "1e300", "-9"])
@@ -284,6 +289,20 @@ def test_damaged_sides_are_not_known(path: Path, value: str) -> None:
         assert len(catalog.library.nearest(query, 9, "m").hits) == 2
         catalog.library.put(images, {}, "m")
         assert len(catalog.library.nearest(query, 9, "m", TALL).hits) == 2
+
+
+@pytest.mark.parametrize("value", ["x'00'", "5", "'[7, null]'", "'[[[['", "'{}'"])
+def test_damaged_texts_are_none(path: Path, value: str) -> None:
+    vectors, query = _directions(2, seed=1), _directions(1, seed=2)[0]
+    images = [replace(_of_height(n, 5), credit=Credit("Anna", "here")) for n in range(2)]
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put(images, {"i-0": vectors[0], "i-1": vectors[1]}, "m")
+        with closing(sqlite3.connect(path)) as raw, raw:
+            for column in ("credit_user", "credit_source", "tags"):
+                raw.execute(f"UPDATE images SET {column} = {value} WHERE image_id = 'i-0'")
+        for filters in ({"tag": "three"}, {"user": "anna"}, {"source": "here"}):
+            hits = catalog.library.nearest(query, 9, "m", where_of(filters)).hits
+            assert [image for image, _ in hits] == [images[1]]
 
 
 @pytest.mark.parametrize("is_filtered_before", [True, False])

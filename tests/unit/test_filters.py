@@ -88,9 +88,63 @@ def test_what_holds_of_images_holds_of_columns_of_their_facts() -> None:
         *where_of({"orientation": "square"}),
         Comparison("height", ">", 1),
     ):
+        assert isinstance(comparison, Comparison)
         expected = [holds((comparison,), each) for each in images]
         assert comparison.over(columns.__getitem__).tolist() == expected
         assert len(set(expected)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "bound"),
+    [
+        ("month", "13", "month must be a whole number between 1 and 12"),
+        ("month", "0", "month must be a whole number between 1 and 12"),
+        ("month", "-1", "month must be a whole number between 1 and 12"),
+        ("year", "1799", "year must be a whole number between 1800 and 2100"),
+        ("year", "2101", "year must be a whole number between 1800 and 2100"),
+        ("year", "2_015", "year must be a whole number between 1800 and 2100"),
+        ("year", "٢٠١٥", "year must be a whole number between 1800 and 2100"),
+        ("year", "9" * 5000, "year must be a whole number between 1800 and 2100"),
+        ("user", "x" * 101, "user must have 1 to 100 characters that can be seen"),
+        ("source", "\u200b", "source must have 1 to 100 characters that can be seen"),
+        ("tag", "a,", "tag must have 1 to 5 texts, with commas between, each of 1 to 60 char"),
+        ("tag", "a,b,c,d,e,f", "tag must have 1 to 5 texts, with commas between, each of 1 to 60"),
+        ("tag", "x" * 61, "tag must have 1 to 5 texts, with commas between, each of 1 to 60"),
+    ],
+)
+def test_what_no_image_can_have_is_refused_with_field_bound_and_value(
+    name: str, text: str, bound: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        chosen({name: text})
+    assert caught.value.field == name
+    assert str(caught.value).startswith(bound)
+    assert str(caught.value).endswith(f"got {text[:64]!r}")
+
+
+@pytest.mark.parametrize(
+    ("filters", "is_left"),
+    [
+        ({"tag": "Wild  FLOWER"}, True),
+        ({"tag": "wild flower,ＨＯＲＳＥ"}, True),
+        ({"tag": "horse, horse"}, True),
+        ({"tag": "flower"}, False),
+        ({"tag": "horse,cow"}, False),
+        ({"user": "anna"}, True),
+        ({"user": "ann"}, False),
+        ({"source": "PIXABAY"}, True),
+        ({"year": "2015", "month": "10"}, True),
+        ({"year": "2015", "month": "1"}, False),
+    ],
+    ids=str,
+)
+def test_texts_and_dates_are_compared_whole_and_without_case(
+    filters: dict[str, str], is_left: bool
+) -> None:
+    credit = Credit("Anna", "Pixabay")
+    of_all = Image("i", "i", "", 1, 1, credit, ("Horse", "wild flower"), year=2015, month=10)
+    assert holds(where_of(filters), of_all) is is_left
+    assert not holds(where_of(filters), image(1, 1)), "nothing is known of it"
 
 
 def test_every_filter_is_an_option_of_the_command_line() -> None:

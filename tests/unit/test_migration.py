@@ -152,15 +152,15 @@ def test_a_file_that_cannot_be_taken_over_is_left_as_it_is(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_file_of_the_version_before_keeps_all_and_knows_nothing_of_pixels(tmp_path: Path) -> None:
+def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     vector = np.eye(1, 8, dtype=np.float32)[0]
     with closing(catalog_at(path)) as catalog:
         catalog.request_pool(HORSE, NOW)
         catalog.library.put([image(0), image(1)], {"i-0": vector, "i-1": vector}, "m")
     with closing(sqlite3.connect(path)) as file, file:  # as schema 2 had it
-        file.execute("ALTER TABLE images DROP COLUMN pixel_hash")
-        file.execute("ALTER TABLE images DROP COLUMN colours")
+        for column in ("pixel_hash", "colours", "year", "month"):
+            file.execute(f"ALTER TABLE images DROP COLUMN {column}")
         file.execute("PRAGMA user_version = 2")
     red = PixelFacts(-5, colour_bit("red"))
     with closing(catalog_at(path)) as catalog:
@@ -168,7 +168,10 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_nothing_of_pixels(tmp_
         hits = catalog.library.nearest(vector, 5, "m").hits
         assert [found for found, _ in hits] == [image(0), image(1)]
         assert list(catalog.library.vectors(["i-0"], "m")[0].items()) == [("i-0", None)]
-        catalog.library.put([replace(image(0), pixels=red)], {"i-0": vector}, "m")
+        dated = replace(image(0), pixels=red, year=2015)
+        catalog.library.put([dated], {"i-0": vector}, "m")
+        by_year = catalog.library.nearest(vector, 5, "m", where_of({"year": "2015"})).hits
+        assert [found for found, _ in by_year] == [dated]
         where = where_of({"colour": "red"})
         assert [
             found.pixels for found, _ in catalog.library.nearest(vector, 5, "m", where).hits

@@ -233,6 +233,24 @@ def test_tags_are_bounded_in_number_and_length_and_cost_no_image(tags: str) -> N
     assert all(tag.isprintable() and 0 < len(tag) <= 60 and is_visible(tag) for tag in kept)
 
 
+@pytest.mark.parametrize(
+    ("url", "year", "month"),
+    [
+        ("https://cdn.pixabay.com/photo/2013/10/15/09/12/flower-195893_150.jpg", 2013, 10),
+        ("https://cdn.pixabay.com/photo/2013/13/15/09/12/flower-195893_150.jpg", 0, 0),
+        ("https://cdn.pixabay.com/photo/1013/10/15/09/12/flower-195893_150.jpg", 0, 0),
+        ("https://cdn.pixabay.com/photo/٢٠١٣/10/15/09/12/flower-195893_150.jpg", 0, 0),
+        ("https://cdn.pixabay.com/photo/flower-195893_150.jpg", 0, 0),
+        ("x" * 500 + "/photo/2013/10/15/09/12/flower-195893_150.jpg", 0, 0),
+        (None, 0, 0),
+        (["/photo/2013/10/15/09/12/"], 0, 0),
+    ],
+)
+def test_when_an_image_came_is_read_from_its_preview(url: object, year: int, month: int) -> None:
+    image = read_one(previewURL=url)
+    assert (image.year, image.month) == (year, month)
+
+
 def test_a_tag_that_is_too_long_costs_no_other() -> None:
     assert read_one(tags=f"horse, {'x' * 61}, meadow").tags == ("horse", "meadow")
 

@@ -153,12 +153,13 @@ def naming(name: TextFact, help: str, *, longest: int, most: int = 1) -> Filter:
 
     def where(text: str) -> Where:
         texts = text.split(",") if most > 1 else [text]
-        conditions = {Naming(name, alike(each)): None for each in texts if len(each) <= longest}
-        if len(texts) > most or len(conditions) < len(texts) or not all(map(is_visible, texts)):
+        if len(texts) > most or not all(
+            len(each) <= longest and is_visible(each) for each in texts
+        ):
             several = f"1 to {most} texts, with commas between, each of " if most > 1 else ""
             bound = f"{name} must have {several}1 to {longest} characters that can be seen"
             raise InvalidRequest(f"{bound}, got {text[:64]!r}", field=name)
-        return tuple(conditions)
+        return tuple(Naming(name, alike(each)) for each in texts)
 
     several = f"{name.upper()}[,{name.upper()}...]"
     return Filter(name, several if most > 1 else name.upper(), help, where)
