@@ -106,7 +106,7 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is k
     encoder = ModelEncoder.load(str(ROOT / "models" / "demo"))
     try:
         keywords = KEYWORDS[:1] if tiny else KEYWORDS
-        pools = {keyword: _pool(encoder, keyword, 40 if tiny else POOL) for keyword in keywords}
+        pools = {keyword: demo_pool(encoder, keyword, 40 if tiny else POOL) for keyword in keywords}
         queries = {kind: list(some) for kind, some in _queries(pools).items()}
         if tiny:
             queries = {kind: some[:20] for kind, some in queries.items()}
@@ -126,7 +126,8 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is k
     return Figures(rows, [f"Queries: {counts}."])
 
 
-def _pool(encoder: Any, keyword: str, size: int) -> Pool:
+def demo_pool(encoder: Any, keyword: str, size: int) -> Pool:
+    """Return the first *size* images of the pool of *keyword*, embedded."""
     query = gallery_query.Query.parse({"q": keyword, "per_page": "200"})
     shown = [scenes.scene(scene_id) for scene_id in gallery_query.find(query)[:size]]
     embeddings = np.array(encoder.encode_images([drawing.jpeg(scene) for scene in shown]))

@@ -16,6 +16,7 @@ from benchmarks import (
     service_start,
     text_encoding,
     warm_search,
+    without,
 )
 
 BENCHMARKS = (
@@ -34,5 +35,6 @@ BENCHMARKS = (
     redis_bytes.BENCHMARK,
     no_match.BENCHMARK,
     near_duplicates.BENCHMARK,
+    without.BENCHMARK,
     costs.BENCHMARK,
 )

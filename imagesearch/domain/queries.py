@@ -62,7 +62,7 @@ class Query:
 
     Attributes:
         parts: one or more that together give one direction, see `ranking.direction`.
-        minus: what is not wanted; each demotes what shows it, see `ranking.demotion`.
+        minus: what is not wanted; each demotes what shows it, see `References.demotion`.
     """
 
     parts: tuple[Part, ...]

@@ -92,6 +92,30 @@ class References:
         strengths: NDArray[np.float32] = scores / np.float32(max(spread, self._least_spread))
         return strengths
 
+    def demotion(self, images: Embeddings, minus: Sequence[Weighted]) -> NDArray[np.float32]:
+        """
+        Return how far *images*, (n, d), are put back for what is not wanted of them, (n,).
+
+        An image is held against each unwanted thing, both seen from the middle of the references:
+        what is no nearer to it than to anything is not touched (decision 0064).
+        """
+        import numpy as np
+
+        total = np.zeros(len(images), np.float32)
+        for vector, weight in minus:
+            aside = vector - self._middle
+            nearness = np.vecdot(images, aside) - np.vecdot(self._middle, aside)
+            total += np.float32(weight) * np.maximum(nearness, 0)
+        return total
+
+    @cached_property
+    def _middle(self) -> Embedding:
+        """(embedding_dim,); without references it is nowhere in particular."""
+        import numpy as np
+
+        middle: Embedding = np.zeros(self.embeddings.shape[1], np.float32)
+        return self.embeddings.mean(axis=0) if len(self.embeddings) else middle
+
     @cached_property
     def _least_spread(self) -> float:
         """Words that mean nothing to the model have hardly any spread."""
@@ -142,23 +166,6 @@ def direction(parts: Sequence[Weighted]) -> Embedding:
         raise InvalidRequest(f"s_query, like and picture cancel out: {bound}, got {length:.6f}")
     unit: Embedding = (total / np.linalg.norm(total)).astype(np.float32)
     return unit
-
-
-def demotion(
-    images: Embeddings, hubnesses: NDArray[np.float32], minus: Sequence[Weighted]
-) -> NDArray[np.float32]:
-    """
-    Return how far *images*, (n, d), that show what is not wanted are put back, (n,).
-
-    Each thing that is not wanted counts by what its cosine with an image has above the image's
-    hubness, *hubnesses*, (n,): an image that shows none of it is not touched (decision 0064).
-    """
-    import numpy as np
-
-    total = np.zeros(len(images), np.float32)
-    for vector, weight in minus:
-        total += np.float32(weight) * np.maximum(np.vecdot(images, vector) - hubnesses, 0)
-    return total
 
 
 def corrected(cosines: NDArray[np.float32], hubnesses: NDArray[np.float32]) -> NDArray[np.float32]:

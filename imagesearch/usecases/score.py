@@ -26,7 +26,6 @@ from imagesearch.domain.ranking import (
     SearchHit,
     best,
     corrected,
-    demotion,
     match_of,
     relevances,
 )
@@ -228,9 +227,10 @@ class Score:
         self, candidates: _Candidates, cosines: NDArray[np.float32], aim: Aim
     ) -> NDArray[np.float32]:
         """Return what *candidates* are ranked by, (n,)."""
-        hubnesses = candidates.hubnesses
-        scores = corrected(cosines, hubnesses) if aim.is_text else cosines
-        return scores - demotion(candidates.embeddings, hubnesses, aim.minus)
+        scores = corrected(cosines, candidates.hubnesses) if aim.is_text else cosines
+        if aim.minus:
+            scores = scores - self.encoder.references.demotion(candidates.embeddings, aim.minus)
+        return scores
 
     def _shares(
         self, cosines: NDArray[np.float32], rows: list[int], *, is_whole: bool

@@ -20,8 +20,13 @@ from imagesearch.domain.queries import (
     SearchRequest,
     TextPart,
 )
+<<<<<<< HEAD
 from imagesearch.domain.ranking import demotion, direction
 from imagesearch.ports import ImageEmbedding, ScoreReply
+=======
+from imagesearch.domain.ranking import References, direction
+from imagesearch.ports import ScoreReply
+>>>>>>> a346451 (Demote by what is nearer to the unwanted thing than to anything; measure it)
 from imagesearch.usecases.search import SearchAnswer
 from tests.world import World, original
 
@@ -105,10 +110,14 @@ def test_what_is_not_wanted_goes_back_behind_the_others(world: World, scope: str
 
 def test_what_shows_nothing_of_it_is_not_touched() -> None:
     images = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
-    minus = [(np.array([0, 1], np.float32), 0.5)]
-    hubnesses = np.array([0.2, 0.2, 1.0], np.float32)
-    assert demotion(images, hubnesses, minus) == pytest.approx([0, 0.3, 0])
-    assert demotion(images, hubnesses, []).tolist() == [0, 0, 0]
+    unwanted = np.array([0, 1], np.float32)
+    references = References(np.array([[0.6, 0.8], [0.8, 0.6]], np.float32))  # their middle: .7, .7
+    # (image - middle) @ (unwanted - middle): -.3, .1, .58
+    demoted = references.demotion(images, [(unwanted, 0.5)])
+    assert demoted == pytest.approx([0, 0.05, 0.29])
+    assert references.demotion(images, []).tolist() == [0, 0, 0]
+    bare = References(np.empty((0, 2), np.float32))
+    assert bare.demotion(images, [(unwanted, 1.0)]) == pytest.approx([0, 0.8, 1])
 
 
 def test_parts_that_cancel_out_point_nowhere() -> None:
