@@ -36,7 +36,8 @@ def test_the_live_server_does_what_its_document_says_in_thousands_of_cases(tmp_p
         server.complete(t=schemathesis_hooks.READY_KEYWORD, s_query="a red circle")
         run = subprocess.run(
             [
-                *(str(Path(sys.executable).parent / "schemathesis"), "run", *OPTIONS),
+                str(Path(sys.executable).parent / "schemathesis"),
+                *("run", *OPTIONS),
                 *(f"--report-json-path={report}", f"{server.url}/openapi.json"),
             ],
             cwd=tmp_path,
