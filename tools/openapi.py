@@ -147,7 +147,7 @@ def _answers(document: Node, responses: Node) -> Iterator[str]:
 def _schema(name: str, schema: Node) -> Iterator[str]:
     yield f'<section id="{name}" aria-labelledby="{name}-title">'
     yield f'<h3 id="{name}-title">{name}</h3>'
-    required = schema["required"]
+    required = schema["required"] if "additionalProperties" not in schema else schema["properties"]
     rows = [
         (
             f"<code>{field}</code>" + ("" if field in required else " <em>may lack</em>"),

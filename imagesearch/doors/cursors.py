@@ -10,7 +10,7 @@ from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.queries import MAX_OFFSET, Cursor
 
 _VERSION = "1"
-_MAX_CHARACTERS = 100
+MAX_CHARACTERS = 100
 _PLAIN = re.compile(rf"{_VERSION}\.([1-9][0-9]{{0,3}})\.([0-9a-f]{{16}})\.([0-9a-f]{{16}})")
 
 
@@ -30,7 +30,7 @@ def decode(text: str) -> Cursor:
 
 
 def _plain(text: str) -> str:
-    if len(text) > _MAX_CHARACTERS or not text.isascii():
+    if len(text) > MAX_CHARACTERS or not text.isascii():
         return ""
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("latin-1")

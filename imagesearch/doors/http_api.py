@@ -14,7 +14,7 @@ from typing import Any, get_args
 from urllib.parse import urljoin
 
 from imagesearch.domain.errors import InvalidRequest, TooLarge
-from imagesearch.domain.filters import chosen
+from imagesearch.domain.filters import FILTERS, chosen
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import (
@@ -41,8 +41,12 @@ MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 
 
+NUMBERS = frozenset(("k", "wait"))
+"""The parameters that are numbers in JSON; all others are texts."""
 REPEATABLE: Mapping[str, int] = {"minus": MAX_MINUS, "like": MAX_LIKE}
 """The parameters that may be given more than once, and how often."""
+NAMES = frozenset(("t", "s_query", "scope", "cursor", *NUMBERS, *REPEATABLE, *FILTERS))
+"""All parameters of a search; a picture comes as a file."""
 
 
 def parse_search(
@@ -94,11 +98,11 @@ def _query(
 
 def _all(repeated: Mapping[str, Sequence[str]], name: str, longest: int) -> list[str]:
     """Return the values of a parameter that may be repeated; those without text are none."""
-    texts = [text for text in repeated.get(name, ()) if text.strip()]
+    texts = repeated.get(name, ())
     if len(texts) > REPEATABLE[name]:
         bound = f"{name} must be given at most {REPEATABLE[name]} times"
         raise InvalidRequest(f"{bound}, got {len(texts)}", field=name)
-    return [_text({name: text}, name, longest) for text in texts]
+    return [_text({name: text}, name, longest) for text in texts if text.strip()]
 
 
 def _picture(data: bytes) -> PicturePart:

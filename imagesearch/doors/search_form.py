@@ -18,7 +18,7 @@ from werkzeug.formparser import FormDataParser
 from imagesearch.domain.errors import InvalidRequest, TooLarge
 from imagesearch.domain.queries import MAX_PICTURE_BYTES, SearchRequest
 from imagesearch.doors.bodies import Bound, InHand
-from imagesearch.doors.http_api import REPEATABLE, parse_search
+from imagesearch.doors.http_api import NAMES, NUMBERS, REPEATABLE, parse_search
 
 SEARCH_PATH = "/search"
 MAX_TEXT_BYTES = 65_536  # of all that is no picture
@@ -83,6 +83,8 @@ def _of_form(request: Request) -> tuple[Mapping[str, Sequence[str]], bytes | Non
             raise InvalidRequest(f"{bound}, got {name[:64]!r}", field="picture")
     if len(chosen) > 1:
         raise InvalidRequest(f"picture must be one file, got {len(chosen)}", field="picture")
+    for name in form:
+        _check_name(name)
     return form.to_dict(flat=False), chosen[0][1].read() if chosen else None
 
 
@@ -98,24 +100,36 @@ def _of_json(data: bytes) -> dict[str, Sequence[str]]:
         raise InvalidRequest(f"the body is no JSON: {str(error)[:100]}") from error
     if not isinstance(body, dict):
         raise InvalidRequest(f"the body must be a JSON object, got {str(body)[:64]}")
-    return {name: _texts(name, value) for name, value in body.items() if value is not None}
+    return {name: _texts(name, value) for name, value in body.items()}
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that nothing reads: misspelt, it would be ignored without a word."""
+    if name not in NAMES:
+        bound = f"a value of the body must be called {', '.join(sorted(NAMES))}"
+        raise InvalidRequest(f"{bound}, got {name[:64]!r}", field=name[:64])
 
 
 def _texts(name: str, value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    if isinstance(value, list) and name not in REPEATABLE:
-        raise InvalidRequest(f"{name[:64]} must be one value, got a list", field=name[:64])
-    return [_text(name, each) for each in values]
+    _check_name(name)
+    if isinstance(value, list) != (name in REPEATABLE):
+        bound = f"{name} must be {'a list' if name in REPEATABLE else 'one value'}"
+        raise InvalidRequest(f"{bound}, got {json.dumps(value)[:64]}", field=name)
+    return [_text(name, each) for each in (value if isinstance(value, list) else [value])]
 
 
 def _text(name: str, value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        bound = f"{name[:64]} must be a text or a number"
-        raise InvalidRequest(f"{bound}, got {json.dumps(value)[:64]}", field=name[:64])
+    kind, word = (int | float, "number") if name in NUMBERS else (str, "text")
+    if isinstance(value, bool) or not isinstance(value, kind):
+        bound = f"{name} must be a {word}"
+        raise InvalidRequest(f"{bound}, got {json.dumps(value)[:64]}", field=name)
+    # In JSON 3.0 is the whole number 3: https://json-schema.org/draft/2020-12/json-schema-core
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     text = str(value)
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape
-        bound = f"{name[:64]} must be Unicode"
-        raise InvalidRequest(f"{bound}, got {text[:64]!a}", field=name[:64]) from None
+        bound = f"{name} must be Unicode"
+        raise InvalidRequest(f"{bound}, got {text[:64]!a}", field=name) from None
     return text

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from typing import Any
 
 import schemathesis
+from PIL import Image
 from schemathesis import Case, HookContext
 
 from imagesearch.domain.keywords import is_visible
@@ -12,22 +15,53 @@ from imagesearch.domain.keywords import is_visible
 READY_KEYWORD = "circle"  # its pool is ready before the run, see `test_schemathesis.py`
 
 
+def _picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+PICTURE = _picture()
+
+
+def _values(case: Case[Any]) -> Mapping[str, Any] | None:
+    """Return what a search that claims to be valid asks; None of any other case."""
+    if case.path != "/search" or case.meta is None or not case.meta.generation.mode.is_positive:
+        return None
+    values = case.body if case.method == "POST" else case.query
+    return values if isinstance(values, dict) else None
+
+
 @schemathesis.hook
 def filter_case(context: HookContext, case: Case[Any]) -> bool:
-    """Leave out what the document forbids in words alone, where the case claims to be valid."""
-    if case.meta is None or not case.meta.generation.mode.is_positive or not case.query:
+    """Leave out what the document forbids in words alone."""
+    values = _values(case)
+    if values is None:
         return True
-    query = case.query
-    if query.get("scope", "pool") == "pool" and not query.get("t"):
+    named = [values.get("t", ""), values.get("s_query", "")]
+    repeated = [*values.get("minus", ()), *values.get("like", ())]
+    texts = [str(text) for text in (*named, *repeated) if str(text).strip()]
+    if not all(map(is_visible, texts)):
         return False
-    return all(is_visible(str(query[name])) for name in ("t", "s_query") if query.get(name))
+    is_asked = named[1].strip() or any(text.strip() for text in values.get("like", ()))
+    return bool(is_asked or "picture" in values) and bool(
+        named[0].strip() or named[1].strip() or values.get("scope") == "catalog"
+    )
 
 
 @schemathesis.hook
 def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
     """Ask for what is there more often than for what is not, which is fetched first."""
-    if case.meta is None or not case.meta.generation.mode.is_positive:
+    values = _values(case)
+    if values is None:
         return case
-    if case.query and len(str(case.query.get("t", ""))) > 1:
-        case.query["t"] = READY_KEYWORD
+    known = {key: value for key, value in values.items() if key != "cursor"}  # none is invented
+    if len(str(known.get("t", ""))) > 1:
+        known["t"] = READY_KEYWORD
+    if "picture" in known:
+        known["picture"] = PICTURE
+    if case.method == "POST":
+        case.body = known
+    else:
+        case.query = known
     return case

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEAST_CASES = 2_000
 OPTIONS = (
     # Stateful testing follows links between operations, of which there is one: /pools/{pool_id}.
-    "--phases=examples,coverage,fuzzing --checks=all --mode=all --max-examples=1900 --seed=1 "
+    "--phases=examples,coverage,fuzzing --checks=all --mode=all --max-examples=900 --seed=1 "
     "--workers=2 --no-shrink --continue-on-failure --no-color --warnings=off --report=json"
 ).split()
 LIMITS = {

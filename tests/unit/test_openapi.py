@@ -9,29 +9,39 @@ besides. `tests/e2e/test_schemathesis.py` asks a live server for thousands of ca
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, get_args
 
 import jsonschema_rs
 import pytest
+from flask import Request
 from flask.testing import FlaskClient
-from werkzeug.datastructures import MultiDict
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
 from imagesearch.domain import errors
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest
 from imagesearch.domain.filters import FILTERS
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS
 from imagesearch.domain.pools import PoolState
-from imagesearch.domain.queries import MAX_QUERY_CHARACTERS, MAX_TOP_K, Scope
+from imagesearch.domain.queries import (
+    MAX_IMAGE_ID_CHARACTERS,
+    MAX_LIKE,
+    MAX_MINUS,
+    MAX_QUERY_CHARACTERS,
+    MAX_TOP_K,
+    Scope,
+)
 from imagesearch.domain.ranking import Match
+from imagesearch.doors import cursors
 from imagesearch.doors import errors as door_errors
 from imagesearch.doors.http_api import (
     MAX_WAIT_SECONDS,
+    NAMES,
     PATHS,
     parse_search,
 )
+from imagesearch.doors.search_form import MAX_TEXT_BYTES, asked_of
 from imagesearch.settings import load_settings
 from tests.unit.test_functions import SEARCH, serve
 from tests.world import World
@@ -85,39 +95,40 @@ def test_every_method_of_a_path_is_in_the_document_and_no_other(
 # --- parameters ----------------------------------------------------------------------------------
 
 
-class Asked(MultiDict[str, str]):
+class Asked(dict[str, Any]):
     """Parameters that note by which names they were asked for."""
 
-    def __init__(self, values: dict[str, str]) -> None:
+    def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.names: set[str] = set()
 
-    def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+    def get(self, key: str, default: Any = None) -> Any:
         self.names.add(key)
-        return super().get(key, *args, **kwargs)
-
-    def getlist(self, key: str, *args: Any) -> Any:
-        self.names.add(key)
-        return super().getlist(key, *args)
+        return super().get(key, default)
 
     def __getitem__(self, key: str) -> Any:
         self.names.add(key)
         return super().__getitem__(key)
 
-    def __contains__(self, key: object) -> bool:
-        self.names.add(str(key))
-        return super().__contains__(key)
-
 
 def test_every_parameter_that_the_door_reads_is_in_the_document_and_no_other() -> None:
     read = set()
     for scope in ("pool", "catalog"):
-        asked = Asked({**VALID, "scope": scope})
-        parse_search(asked)
-        read |= asked.names
-    where = "paths./search.get.parameters"
+        asked, repeated = Asked({**VALID, "scope": scope}), Asked({"minus": ["x"]})
+        parse_search(asked, repeated)
+        read |= asked.names | repeated.names
+    assert read == NAMES, "http_api.NAMES must have what parse_search reads"
+    where = "paths./search.get.parameters and components.schemas.Search"
     assert read - set(PARAMETERS) == set(), f"the door reads more than {where}: {MEND}"
     assert set(PARAMETERS) - read == set(), f"the door does not read all of {where}: {MEND}"
+
+
+def test_a_body_has_the_parameters_of_the_query_string_and_a_form_a_picture_besides() -> None:
+    schemas = {name: each["schema"] for name, each in PARAMETERS.items()}
+    body, form = SCHEMAS["Search"]["properties"], SCHEMAS["SearchForm"]["properties"]
+    assert body == schemas, MEND
+    assert set(form) - set(body) == {"picture"}
+    assert {name: form[name] for name in body} == body
 
 
 BOUNDS = {
@@ -125,59 +136,76 @@ BOUNDS = {
     ("s_query", "maxLength"): MAX_QUERY_CHARACTERS,
     ("k", "maximum"): MAX_TOP_K,
     ("wait", "maximum"): MAX_WAIT_SECONDS,
+    ("cursor", "maxLength"): cursors.MAX_CHARACTERS,
+    ("minus", "maxItems"): MAX_MINUS,
+    ("minus", "items.maxLength"): MAX_QUERY_CHARACTERS,
+    ("like", "maxItems"): MAX_LIKE,
+    ("like", "items.maxLength"): MAX_IMAGE_ID_CHARACTERS,
 }
 
 
 def test_the_bounds_of_the_document_are_the_constants_of_the_code() -> None:
-    kinds = ("maxLength", "maximum", "maxItems")
-    documented = {
-        (name, kind): each["schema"][kind]
-        for name, each in PARAMETERS.items()
-        for kind in kinds
-        if kind in each["schema"]
-    }
+    documented = {}
+    for name, each in PARAMETERS.items():
+        schema = each["schema"]
+        items = {f"items.{kind}": value for kind, value in schema.get("items", {}).items()}
+        for kind, value in {**schema, **items}.items():
+            if kind.rpartition(".")[2] in ("maxLength", "maximum", "maxItems"):
+                documented[name, kind] = value
     assert documented == BOUNDS, f"add the constant to BOUNDS, or {MEND}"
 
 
-def edges(schema: Any) -> Iterator[tuple[list[str], bool]]:
-    """Yield texts at the bounds of a parameter's *schema*, and whether it admits them."""
+OPAQUE = {"cursor"}  # what is a valid one is told by an answer, not by a schema
+
+
+def edges(schema: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield values at the bounds of a parameter's *schema*, and whether it admits them."""
     if schema.get("type") == "array":
-        yield from edges(schema["items"])
-        (valid,) = [texts[0] for texts, is_valid in edges(schema["items"]) if is_valid][:1]
-        yield [valid] * schema["maxItems"], True
-        yield [valid] * (schema["maxItems"] + 1), False
+        for value, is_valid in edges(schema["items"]):
+            yield [value], is_valid
+        for count in (schema["maxItems"], schema["maxItems"] + 1):
+            yield [f"x {number}" for number in range(count)], count == schema["maxItems"]
     if "enum" in schema:
-        yield from (([value], True) for value in schema["enum"])
-        yield ["nonsense"], False
+        yield from ((value, True) for value in schema["enum"])
+        yield "nonsense", False
     if "maxLength" in schema:
-        yield ["x" * schema["maxLength"]], True
-        yield ["x" * (schema["maxLength"] + 1)], False
+        yield "x" * schema["maxLength"], True
+        yield "x" * (schema["maxLength"] + 1), False
     for bound, step in (("minimum", -1), ("maximum", 1)):
         if bound in schema:
-            yield [str(schema[bound])], True
-            yield [str(schema[bound] + step)], False
+            yield schema[bound], True
+            yield schema[bound] + step, False
     if schema.get("type") in ("integer", "number"):
-        yield ["some"], False
+        yield "some", False
 
 
 EDGES = [
-    (name, texts, is_valid)
+    (name, value, is_valid)
     for name, each in PARAMETERS.items()
-    for texts, is_valid in edges(each["schema"])
+    for value, is_valid in edges(each["schema"])
+    if not (is_valid and name in OPAQUE)
 ]
 
 
-@pytest.mark.parametrize(("name", "texts", "is_valid"), EDGES)
+def in_url(values: Mapping[str, Any]) -> Request:
+    return Request(EnvironBuilder("/search", query_string=values).get_environ())
+
+
+def in_json(values: Mapping[str, Any]) -> Request:
+    return Request(EnvironBuilder("/search", method="POST", json=values).get_environ())
+
+
+@pytest.mark.parametrize("request_of", [in_url, in_json])
+@pytest.mark.parametrize(("name", "value", "is_valid"), EDGES)
 def test_the_door_takes_what_the_document_admits_and_nothing_beyond(
-    name: str, texts: list[str], is_valid: bool
+    name: str, value: Any, is_valid: bool, request_of: Callable[[Mapping[str, Any]], Request]
 ) -> None:
-    asked = MultiDict([*((key, text) for key, text in VALID.items() if key != name)])
-    asked.setlist(name, texts)
+    request = request_of({**VALID, name: value})
     if is_valid:
-        parse_search(asked)
+        asked_of(request)
         return
     with pytest.raises(InvalidRequest) as caught:
-        parse_search(asked)
+        asked_of(request)
     assert caught.value.field == name
 
 
@@ -282,8 +310,18 @@ def refused_too_often(query: FlaskClient, world: World) -> TestResponse:
     return impatient.get("/search", query_string=SEARCH)
 
 
-def posted(query: FlaskClient, _: World) -> TestResponse:
+def put(query: FlaskClient, _: World) -> TestResponse:
     return query.put("/search")
+
+
+def like_nothing(query: FlaskClient, world: World) -> TestResponse:
+    world.ready_pool(count=3)
+    return query.get("/search", query_string={**SEARCH, "like": "none"})
+
+
+def too_large(query: FlaskClient, _: World) -> TestResponse:
+    data = b" " * (MAX_TEXT_BYTES + 1)
+    return query.post("/search", data=data, content_type="application/json")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +333,9 @@ def posted(query: FlaskClient, _: World) -> TestResponse:
         (malformed, 400),
         (failed, 503),
         (refused_too_often, 429),
-        (posted, 405),
+        (put, 405),
+        (like_nothing, 404),
+        (too_large, 413),
     ],
 )
 def test_what_a_search_answers_is_in_the_document(
@@ -325,7 +365,7 @@ def test_each_field_is_in_every_answer_but_that_of_an_error() -> None:
         (name, field)
         for name, schema in [*SCHEMAS.items(), ("Error", SCHEMAS["Error"]["properties"]["error"])]
         for field in schema["properties"]
-        if field not in schema["required"]
+        if field not in schema["required"] and not name.startswith("Search")
     }
     assert optional == {("Error", "field")}
 

@@ -60,13 +60,17 @@ def test_the_query_string_takes_parts_and_says_what_was_taken(query: FlaskClient
 
 def test_json_is_answered_as_the_same_query_string(query: FlaskClient) -> None:
     asked = {"t": "horse", "k": 3, "wait": 0, "s_query": "twin-3", "minus": ["twin-4"]}
-    asked |= {"like": "twin-5", "cursor": None, "orientation": "horizontal"}
+    asked |= {"like": ["twin-5"], "orientation": "horizontal"}
     in_json = body(query.post("/search", json=asked))
-    del asked["cursor"]
     in_url = body(query.get("/search", query_string=asked))
     del in_json["timings"], in_url["timings"]
     assert in_json == in_url
     assert in_json["results"][0]["image_id"] == "twin-3"
+
+
+def test_a_whole_number_of_json_may_have_a_point(query: FlaskClient) -> None:
+    asked = {"t": "horse", "s_query": "twin-3", "k": 3.0, "wait": 0}
+    assert len(body(query.post("/search", json=asked))["results"]) == 3
 
 
 def test_a_form_brings_a_picture(query: FlaskClient) -> None:
@@ -114,18 +118,19 @@ def test_a_cursor_of_another_search_is_refused(query: FlaskClient) -> None:
         ({}, 400, "s_query must have 1 to 500 characters, got 0", "s_query"),
         ({"like": ["x"] * 6}, 400, "like must be given at most 5 times, got 6", "like"),
         ({"minus": ["x"] * 6}, 400, "minus must be given at most 5 times, got 6", "minus"),
-        ({"like": "x" * 201}, 400, "like must have 1 to 200 characters, got 201", "like"),
-        ({"minus": "x" * 501}, 400, "minus must have 1 to 500 characters, got 501", "minus"),
-        ({"like": "twin-99"}, 404, "stored images, and there is no 'twin-99'", "like"),
+        ({"like": ["x" * 201]}, 400, "like must have 1 to 200 characters, got 201", "like"),
+        ({"minus": ["x" * 501]}, 400, "minus must have 1 to 500 characters, got 501", "minus"),
+        ({"like": ["twin-99"]}, 404, "stored images, and there is no 'twin-99'", "like"),
         ({"s_query": "x", "cursor": "x"}, 400, "cursor must be the `next` of an answer", "cursor"),
     ],
 )
 def test_what_is_out_of_bounds_is_named(
     query: FlaskClient, change: dict[str, Any], status: int, message: str, field: str
 ) -> None:
+    asked = {**SEARCH, **change}
     for response in (
-        query.get("/search", query_string={**SEARCH, **change}),
-        query.post("/search", json={**SEARCH, **change}),
+        query.get("/search", query_string=asked),
+        query.post("/search", json={**asked, "k": int(SEARCH["k"]), "wait": 0}),
     ):
         assert error(response)[::2] == (status, field)
         assert message in error(response)[1]
@@ -138,9 +143,14 @@ def test_what_is_out_of_bounds_is_named(
         (b"[" * 20_000, "application/json", 400, "the body is no JSON", None),
         (b"\xff", "application/json", 400, "the body is no JSON", None),
         (b"[]", "application/json", 400, "must be a JSON object, got []", None),
-        (b'{"t": ["x"]}', "application/json", 400, "t must be one value, got a list", "t"),
-        (b'{"k": true}', "application/json", 400, "k must be a text or a number", "k"),
-        (b'{"like": [{}]}', "application/json", 400, "like must be a text or a number", "like"),
+        (b'{"t": ["x"]}', "application/json", 400, 't must be one value, got ["x"]', "t"),
+        (b'{"minus": "x"}', "application/json", 400, 'minus must be a list, got "x"', "minus"),
+        (b'{"k": true}', "application/json", 400, "k must be a number, got true", "k"),
+        (b'{"k": "3"}', "application/json", 400, 'k must be a number, got "3"', "k"),
+        (b'{"cursor": null}', "application/json", 400, "cursor must be a text, got null", "cursor"),
+        (b'{"t": 3}', "application/json", 400, "t must be a text, got 3", "t"),
+        (b'{"like": [{}]}', "application/json", 400, "like must be a text, got {}", "like"),
+        (b'{"miuns": ["x"]}', "application/json", 400, "got 'miuns'", "miuns"),
         (b'{"t": "\\ud800"}', "application/json", 400, "t must be Unicode", "t"),
         (b"{}", "text/plain", 400, "got 'text/plain'", "Content-Type"),
         (b" " * 65_537, "application/json", 413, "at most 65536 bytes, got 65537", None),
