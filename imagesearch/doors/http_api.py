@@ -41,11 +41,13 @@ MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 
 
-NUMBERS = frozenset(("k", "wait"))
-"""The parameters that are numbers in JSON; all others are texts."""
+NUMBERS = frozenset(("k", "wait", "year", "month"))
+"""The parameters that are numbers in JSON."""
+FLAGS = frozenset(("fold",))
+"""Those that are true or false; all others are texts."""
 REPEATABLE: Mapping[str, int] = {"minus": MAX_MINUS, "like": MAX_LIKE}
 """The parameters that may be given more than once, and how often."""
-NAMES = frozenset(("t", "s_query", "scope", "cursor", *NUMBERS, *REPEATABLE, *FILTERS))
+NAMES = frozenset(("t", "s_query", "scope", "cursor", *NUMBERS, *FLAGS, *REPEATABLE, *FILTERS))
 """All parameters of a search; a picture comes as a file."""
 
 

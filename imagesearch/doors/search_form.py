@@ -18,13 +18,14 @@ from werkzeug.formparser import FormDataParser
 from imagesearch.domain.errors import InvalidRequest, TooLarge
 from imagesearch.domain.queries import MAX_PICTURE_BYTES, SearchRequest
 from imagesearch.doors.bodies import Bound, InHand
-from imagesearch.doors.http_api import NAMES, NUMBERS, REPEATABLE, parse_search
+from imagesearch.doors.http_api import FLAGS, NAMES, NUMBERS, REPEATABLE, parse_search
 
 SEARCH_PATH = "/search"
 MAX_TEXT_BYTES = 65_536  # of all that is no picture
 PICTURE_SECONDS = 30.0  # 10 MB from a telephone, at 3 Mbit/s
 _MAX_FORM_PARTS = 50  # more than there are parameters, repeated ones counted
 _JSON, _FORM = "application/json", "multipart/form-data"
+_KINDS = {str: "a text", bool: "true or false", int: "a number", float: "a number"}  # of JSON
 
 
 def search_bound(in_hand_bytes: int) -> Bound:
@@ -119,10 +120,11 @@ def _texts(name: str, value: Any) -> list[str]:
 
 
 def _text(name: str, value: object) -> str:
-    kind, word = (int | float, "number") if name in NUMBERS else (str, "text")
-    if isinstance(value, bool) or not isinstance(value, kind):
-        bound = f"{name} must be a {word}"
-        raise InvalidRequest(f"{bound}, got {json.dumps(value)[:64]}", field=name)
+    word = "a number" if name in NUMBERS else "true or false" if name in FLAGS else "a text"
+    if word != _KINDS.get(type(value)):
+        raise InvalidRequest(f"{name} must be {word}, got {json.dumps(value)[:64]}", field=name)
+    if isinstance(value, bool):
+        return str(value).lower()
     # In JSON 3.0 is the whole number 3: https://json-schema.org/draft/2020-12/json-schema-core
     if isinstance(value, float) and value.is_integer():
         value = int(value)

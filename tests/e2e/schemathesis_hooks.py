@@ -38,7 +38,8 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
     values = _values(case)
     if values is None:
         return True
-    named = [values.get("t", ""), values.get("s_query", "")]
+    named = [values.get("t", ""), values.get("s_query", ""), values.get("user", "")]
+    named += [values.get("source", ""), *values.get("tag", "").split(",")]
     repeated = [*values.get("minus", ()), *values.get("like", ())]
     texts = [str(text) for text in (*named, *repeated) if str(text).strip()]
     if not all(map(is_visible, texts)):

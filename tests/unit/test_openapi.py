@@ -22,6 +22,7 @@ from werkzeug.test import EnvironBuilder, TestResponse
 from imagesearch.domain import errors
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest
 from imagesearch.domain.filters import FILTERS
+from imagesearch.domain.images import LAST_YEAR
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS
 from imagesearch.domain.pools import PoolState
 from imagesearch.domain.queries import (
@@ -137,6 +138,10 @@ BOUNDS = {
     ("k", "maximum"): MAX_TOP_K,
     ("wait", "maximum"): MAX_WAIT_SECONDS,
     ("cursor", "maxLength"): cursors.MAX_CHARACTERS,
+    ("year", "maximum"): LAST_YEAR,
+    ("month", "maximum"): 12,
+    ("user", "maxLength"): 100,
+    ("source", "maxLength"): 100,
     ("minus", "maxItems"): MAX_MINUS,
     ("minus", "items.maxLength"): MAX_QUERY_CHARACTERS,
     ("like", "maxItems"): MAX_LIKE,
@@ -155,6 +160,14 @@ def test_the_bounds_of_the_document_are_the_constants_of_the_code() -> None:
     assert documented == BOUNDS, f"add the constant to BOUNDS, or {MEND}"
 
 
+TRIED = {
+    "tag": [
+        (",".join("x" * 60 for _ in range(5)), True),
+        ("x" * 61, False),
+        ("x" + ",x" * 5, False),
+    ]
+}
+"""The bounds of a pattern."""
 OPAQUE = {"cursor"}  # what is a valid one is told by an answer, not by a schema
 
 
@@ -175,20 +188,26 @@ def edges(schema: Any) -> Iterator[tuple[Any, bool]]:
         if bound in schema:
             yield schema[bound], True
             yield schema[bound] + step, False
-    if schema.get("type") in ("integer", "number"):
+    if schema.get("type") in ("integer", "number", "boolean"):
         yield "some", False
+    if schema.get("type") == "boolean":
+        yield from ((value, True) for value in (True, False))
 
 
 EDGES = [
     (name, value, is_valid)
     for name, each in PARAMETERS.items()
-    for value, is_valid in edges(each["schema"])
+    for value, is_valid in (*edges(each["schema"]), *TRIED.get(name, ()))
     if not (is_valid and name in OPAQUE)
 ]
 
 
 def in_url(values: Mapping[str, Any]) -> Request:
-    return Request(EnvironBuilder("/search", query_string=values).get_environ())
+    texts = {
+        key: str(value).lower() if value in (True, False) else value
+        for key, value in values.items()
+    }
+    return Request(EnvironBuilder("/search", query_string=texts).get_environ())
 
 
 def in_json(values: Mapping[str, Any]) -> Request:
