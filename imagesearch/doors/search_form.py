@@ -16,6 +16,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from imagesearch.domain.errors import InvalidRequest, TooLarge
+from imagesearch.domain.filters import given_once
 from imagesearch.domain.queries import MAX_PICTURE_BYTES, SearchRequest
 from imagesearch.doors.bodies import Bound, InHand
 from imagesearch.doors.http_api import FLAGS, NAMES, NUMBERS, REPEATABLE, parse_search
@@ -37,6 +38,7 @@ def asked_of(request: Request) -> SearchRequest:
     """Return the search that *request* asks for, or raise InvalidRequest, of which TooLarge is."""
     texts, picture = _of_body(request) if request.method == "POST" else ({}, None)
     values = {**request.args.to_dict(flat=False), **texts}
+    given_once(values)
     first = {name: texts[0] for name, texts in values.items() if texts}
     repeated = {name: values[name] for name in REPEATABLE if name in values}
     return parse_search(first, repeated, picture)

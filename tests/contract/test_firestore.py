@@ -501,6 +501,63 @@ def test_under_a_filter_the_1000_nearest_are_looked_at_and_no_further(catalog: C
         catalog.library.put([images[place - 1]], {}, MODEL)
 
 
+def _in_line(size: int, **changes: Any) -> tuple[list[Image], list[Embedding]]:
+    """Return images with vectors, each of which is further from the first one."""
+    images = [replace(listed(n).image, **changes) for n in range(size)]
+    angles = [n / size for n in range(size)]
+    return images, [np.array([np.cos(angle), np.sin(angle)], np.float32) for angle in angles]
+
+
+@pytest.mark.parametrize(
+    ("filters", "change", "is_seen"),
+    [
+        ({"user": "ANNA"}, {"credit": Credit("Anna", "Pixabay")}, True),
+        ({"tag": "wild flower"}, {"tags": ("field", "Wild Flower")}, True),
+        ({"year": "2015"}, {"year": 2015}, True),
+        ({"tag": "field,rare"}, {"tags": ("field", "rare")}, True),
+        ({"year": "2015", "month": "7"}, {"year": 2015, "month": 7}, True),
+        ({"source": "elsewhere"}, {"credit": Credit("Anna", "Elsewhere")}, False),
+        ({"month": "7"}, {"month": 7}, False),
+    ],
+    ids=str,
+)
+def test_what_an_index_covers_is_seen_however_far_it_is(
+    catalog: Catalog, filters: dict[str, str], change: dict[str, Any], is_seen: bool
+) -> None:
+    images, vectors = _in_line(1001)
+    images[1000] = replace(images[1000], **change)
+    embeddings = {image.image_id: row for image, row in zip(images, vectors, strict=True)}
+    catalog.library.put(images, embeddings, MODEL)
+    nearest = catalog.library.nearest(vectors[0], 1, MODEL, where_of(filters))
+    assert [image for image, _ in nearest.hits] == ([images[1000]] if is_seen else [])
+    assert nearest.exhaustive is is_seen
+    assert catalog.library.nearest(vectors[0], 5, MODEL, where_of(filters)).exhaustive is is_seen
+
+
+def test_what_an_earlier_version_wrote_is_not_lost_to_an_index(
+    catalog: Catalog, firestore_clients: list[Any], proxied: Catalog, proxy: Proxy
+) -> None:
+    """It has no facts that an index could have, until it is listed again."""
+    images, vectors = _in_line(20, year=2015)
+    embeddings = {image.image_id: row for image, row in zip(images, vectors, strict=True)}
+    catalog.library.put(images, embeddings, MODEL)
+    name = embedding_id(images[3].image_id, MODEL)
+    spoil(
+        firestore_clients[0],
+        f"embeddings/{name}",
+        {"facts": DELETE_FIELD, "facts_version": DELETE_FIELD},
+    )
+    where = where_of({"year": "2015"})
+    hits = proxied.library.nearest(vectors[3], 1, MODEL, where).hits
+    assert [image for image, _ in hits] == [images[3]]
+    counted = proxy.calls["RunAggregationQuery"]
+    proxied.library.put(images, {}, MODEL)
+    for _ in range(3):
+        hits = proxied.library.nearest(vectors[3], 1, MODEL, where).hits
+        assert [image for image, _ in hits] == [images[3]]
+    assert proxy.calls["RunAggregationQuery"] == counted + 2, "what all have, all will have"
+
+
 def test_under_a_filter_a_damaged_match_is_none(
     catalog: Catalog, firestore_clients: list[Any]
 ) -> None:

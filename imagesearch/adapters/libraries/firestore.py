@@ -5,8 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from imagesearch.adapters.firestore import MAX_WRITES, Firestore, chunks
+from imagesearch.adapters.firestore_facts import (
+    FACTS_VERSION,
+    PreFilter,
+    facts_fields,
+    pre_filter_of,
+)
 from imagesearch.adapters.google_errors import translated
 from imagesearch.adapters.records import Fields, image_fields, image_of, pixels_of
 from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
@@ -27,6 +34,7 @@ class FirestoreLibrary:
 
     def __init__(self, database: Firestore) -> None:
         self._database = database
+        self._with_facts: set[str] = set()  # models of which each embedding has its facts
 
     def put(
         self, images: Sequence[Image], embeddings: Mapping[str, Embedding], model_revision: str
@@ -38,11 +46,12 @@ class FirestoreLibrary:
             each: embedding_fields(by_id[each], row, model_revision) for each, row in rows.items()
         }
         others = [each for each in by_id if each not in rows]
-        stored = dict(self._documents(others, model_revision, ["image"]))
+        stored = dict(self._documents(others, model_revision, ["image", "facts_version"]))
         changed = {
-            each: {"image": image_fields(by_id[each])}
+            each: {"image": image_fields(by_id[each]), **facts_fields(by_id[each])}
             for each, fields in stored.items()
-            if _without_pixels(image_of(fields.get("image"))) != _without_pixels(by_id[each])
+            if fields.get("facts_version") != FACTS_VERSION
+            or _without_pixels(image_of(fields.get("image"))) != _without_pixels(by_id[each])
         }
         self._write({**new, **changed}, model_revision)
         return {*rows, *stored}
@@ -64,29 +73,69 @@ class FirestoreLibrary:
 
     def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
         """
-        Return the *k* images nearest to *query* that match, of the 1000 nearest: see the port.
+        Return the *k* images nearest to *query* that match: see the port.
 
-        Needs a composite index of `model_revision` and `vector`. Equal images at the k-th place
-        are chosen by the order of their documents, which is that of image_id. What *where* leaves
-        is seen by what is read (decision 0061).
+        Needs a composite index of `model_revision` and `vector`, and those of `INDEXED`. Equal
+        images at the k-th place are chosen by the order of their documents, which is that of
+        image_id. What no index covers is asked of the 1000 nearest of the others (decision 0066).
         """
         if k <= 0:
             return Nearest([], matrix_of([]))
         k = min(k, MAX_NEAREST)
-        looks = sorted({min(_EXCESS * k, MAX_NEAREST), MAX_NEAREST}) if where else [k]
-        for seen in looks:
-            matching, is_all = self._matching(query, seen, model_revision, where)
+        before = self._pre_filter(where, model_revision)
+        rest = before.rest if before else where
+        looks = [min(_EXCESS * k, MAX_NEAREST), MAX_NEAREST] if rest else [k, MAX_NEAREST]
+        for seen in sorted(set(looks)) if where else [k]:
+            matching, is_all = self._matching(query, seen, model_revision, where, before)
             hits, rows = self._ranked(matching, query, model_revision)
             if is_all or len(hits) >= k:
                 break
         return Nearest(hits[:k], rows[:k], is_all or not where or len(hits) >= k)
 
+    def _pre_filter(self, where: Where, model_revision: str) -> PreFilter | None:
+        """Return what Firestore can apply of *where*; None where it would lose images."""
+        before = pre_filter_of(where)
+        return before if before and self._has_facts(model_revision) else None
+
+    def _has_facts(self, model_revision: str) -> bool:
+        """
+        Return whether each embedding of the model has its facts: an earlier version wrote none.
+
+        It costs two reads for each 1000 embeddings until it is so, and nothing afterwards.
+        """
+        if model_revision not in self._with_facts:
+            with translated("Firestore"):
+                # First those with facts: what is written meanwhile counts among all alone.
+                with_facts = self._count(model_revision, ("facts_version", "==", FACTS_VERSION))
+                if with_facts < self._count(model_revision):
+                    return False
+            self._with_facts.add(model_revision)
+        return True
+
+    def _count(self, model_revision: str, *conditions: tuple[str, str, object]) -> int:
+        query = self._of_model(model_revision, *conditions)
+        return int(query.count().get(**self._database.limits())[0][0].value)
+
+    def _of_model(self, model_revision: str, *conditions: tuple[str, str, object]) -> Any:
+        """Return the query for the embeddings of the model for which *conditions* hold."""
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
+        query = self._database.client.collection("embeddings")
+        for condition in (("model_revision", "==", model_revision), *conditions):
+            query = query.where(filter=FieldFilter(*condition))
+        return query
+
     def _matching(
-        self, query: Embedding, seen: int, model_revision: str, where: Where
+        self,
+        query: Embedding,
+        seen: int,
+        model_revision: str,
+        where: Where,
+        before: PreFilter | None,
     ) -> tuple[list[tuple[Image, object]], bool]:
         """Return which of the *seen* nearest match, with their rows, and whether those are all."""
         with translated("Firestore"):
-            documents = self._nearest_documents(query, seen, model_revision)
+            documents = self._nearest_documents(query, seen, model_revision, before)
         images = [(image_of(fields.get("image")), fields.get("row")) for fields in documents]
         hits = [(image, row) for image, row in images if image and holds(where, image)]
         return hits, len(documents) < seen
@@ -165,13 +214,14 @@ class FirestoreLibrary:
                     batch.delete(self._database.embedding(image_id, model_revision))
                 batch.commit(**self._database.limits())
 
-    def _nearest_documents(self, query: Embedding, k: int, model_revision: str) -> list[Fields]:
-        from google.cloud.firestore_v1.base_query import FieldFilter
+    def _nearest_documents(
+        self, query: Embedding, k: int, model_revision: str, before: PreFilter | None
+    ) -> list[Fields]:
         from google.cloud.firestore_v1.base_vector_query import DistanceMeasure
         from google.cloud.firestore_v1.vector import Vector
 
-        of_model = FieldFilter("model_revision", "==", model_revision)
-        embeddings = self._database.client.collection("embeddings").where(filter=of_model)
+        conditions = [(before.field, before.op, before.value)] if before else []
+        embeddings = self._of_model(model_revision, *conditions)
         # The dot product of unit vectors is their cosine, and the cheaper of the two.
         measure = DistanceMeasure.DOT_PRODUCT
         nearest = embeddings.select(["image", "row"]).find_nearest(
@@ -191,4 +241,4 @@ def embedding_fields(image: Image, row: bytes, model_revision: str) -> Fields:
 
     vector = Vector(matrix_of([row])[0].tolist())
     fields = {"model_revision": model_revision, "image": image_fields(image), "row": row}
-    return {**fields, "vector": vector}
+    return {**fields, **facts_fields(image), "vector": vector}
