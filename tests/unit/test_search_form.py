@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from typing import Any
 
 import pytest
@@ -82,6 +83,21 @@ def test_a_form_brings_a_picture(query: FlaskClient) -> None:
     answer = body(query.post(url, data=sent, content_type="multipart/form-data"))
     assert [hit["image_id"] for hit in answer["results"]] == ["twin-7"]
     assert answer["minus"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("kib", [63, 65, 127, 129, 1_000, 9_000])
+def test_a_picture_may_be_larger_than_the_texts_beside_it(query: FlaskClient, kib: int) -> None:
+    # What follows a picture's end is not read; as in any picture there are line ends in it.
+    picture = original("twin-7") + random.Random(1).randbytes(kib * 1024)
+    answer = body(posted(query, form(picture)))
+    assert answer["picture"] is True
+
+
+def test_texts_are_counted_together(query: FlaskClient) -> None:
+    sent = form(original("twin-7"), unknown="x" * 40_000, other="x" * 40_000)
+    status, message, _ = error(posted(query, sent))
+    assert status == 413
+    assert "65536 bytes without its picture" in message
 
 
 def test_a_form_whose_file_was_not_chosen_has_none(query: FlaskClient) -> None:
