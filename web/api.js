@@ -1,14 +1,17 @@
 /** Asking the query function: what it is sent, and what can come of it. */
 
 import { failureWords } from "./words.js";
-import { pageSize, paramsOf } from "./search.js";
+import { pictureNamed } from "./pictures.js";
+import { questionOf } from "./search.js";
 
 const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
 const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
 const WORTH_WAITING = new Set([429, 502, 503, 504]);
 
-let config = { api: "", demo: false, demo_keywords: [] };
+let config = { api: "", demo: false, demo_keywords: [], filters: ["orientation"] };
+
+export const offeredFilters = () => config.filters;
 
 /** What went wrong, in words for the person; `retrySeconds` is set when waiting may help. */
 export class Failure extends Error {
@@ -30,15 +33,30 @@ export async function loadConfig() {
 
 export const apiBase = () => new URL(config.api ? `${config.api.replace(/\/+$/, "")}/` : "./", document.baseURI);
 
-/** Ask *search*; the server may wait *waitSeconds* for its pool. Raises a Failure. */
-export async function ask(search, waitSeconds, signal) {
-  const url = new URL("search", apiBase());
-  const params = paramsOf(search);
-  params.set("k", pageSize(search));
+/**
+ * Ask *search*; the server may wait *waitSeconds* for its pool. Raises a Failure.
+ *
+ * cursor: the `next` of an answer to the same search, for what comes after it.
+ */
+export async function ask(search, waitSeconds, signal, cursor = null) {
+  const params = questionOf(search);
   params.set("wait", waitSeconds);
-  url.search = params;
-  const { response, body } = await reach(url, signal);
+  if (cursor) params.set("cursor", cursor);
+  const { response, body } = await reach(...request(params, search.picture), signal);
   return checked(response, parse(body));
+}
+
+/** Where to ask and how: a picture takes a form, all else an address. */
+function request(params, pictureName) {
+  const url = new URL("search", apiBase());
+  if (!pictureName) {
+    url.search = params;
+    return [url, {}];
+  }
+  const form = new FormData();
+  for (const [name, value] of params) form.append(name, value);
+  form.append("picture", pictureNamed(pictureName).blob, "picture");
+  return [url, { method: "POST", body: form }];
 }
 
 function checked(response, answer) {
@@ -48,8 +66,8 @@ function checked(response, answer) {
   return { results: [], complete: false, ...answer, pauseSeconds: retryAfter(response) ?? PAUSE_SECONDS };
 }
 
-/** Fetch *url*; *signal* ends it, and so does the time limit. */
-async function reach(url, signal) {
+/** Fetch *url* with *options*; *signal* ends it, and so does the time limit. */
+async function reach(url, options, signal) {
   // One controller for both: `AbortSignal.any` is younger than browsers that are still in use.
   const request = new AbortController();
   const cancel = () => request.abort();
@@ -58,7 +76,7 @@ async function reach(url, signal) {
   signal.addEventListener("abort", cancel);
   if (signal.aborted) cancel();
   try {
-    const response = await fetch(url, { signal: request.signal });
+    const response = await fetch(url, { ...options, signal: request.signal });
     return { response, body: await response.text() };
   } catch {
     throw isLate ? tooLate() : unreached();

@@ -6,21 +6,25 @@
  */
 
 import { loadConfig } from "./api.js";
+import { shownHits } from "./cards.js";
 import { setUpExamples } from "./examples.js";
-import { complain, fillForm, listenToForm } from "./form.js";
+import { listenToFilters } from "./filters.js";
+import { choosePicture, complain, fillForm, listenToForm } from "./form.js";
 import { listenToKeys } from "./keys.js";
 import { followAddress, listenToLightbox } from "./lightbox.js";
 import { keepPlace, leavePlace } from "./place.js";
 import { listenToRecent, remember } from "./recent.js";
-import { drop, run, stop } from "./run.js";
+import { drop, run, showSimilar, stop } from "./run.js";
+import { pictureNamed } from "./pictures.js";
 import { addressOf, addressSearch, canBeAsked } from "./search.js";
-import { showIdle, shownSearch } from "./view.js";
+import { showIdle, showLostPicture, shownSearch } from "./view.js";
 
 /** Show what the address says. */
 function readAddress({ moveFocus = false } = {}) {
   fillForm();
   const search = addressSearch();
   if (!canBeAsked(search)) return showLanding(search);
+  if (search.picture && !pictureNamed(search.picture)) return askForPicture();
   const { y = 0, count = 0 } = history.state ?? {};
   run(search, { moveFocus, count, onShown: () => { scrollTo(0, y); followAddress(); } });
 }
@@ -30,6 +34,12 @@ function showLanding(search) {
   showIdle();
   scrollTo(0, history.state?.y ?? 0);
   if (search.t) complain(search); // half a search: say what lacks
+}
+
+/** An address cannot hold a picture: who comes by it must bring the picture. */
+function askForPicture() {
+  drop();
+  showLostPicture(choosePicture);
 }
 
 /** Go to *address* of this page, as a link does. */
@@ -43,6 +53,12 @@ function goTo(address) {
 function go(search) {
   remember(search);
   goTo(addressOf(search));
+}
+
+function unfold(event) {
+  const card = event.target.closest(".similar") && event.target.closest(".card");
+  const leader = card && shownHits().find((hit) => hit.image_id === card.dataset.image);
+  if (leader) showSimilar(addressSearch(), leader);
 }
 
 /** The history moved: to another search, or to and from a picture of this one. */
@@ -65,10 +81,12 @@ keepPlace();
 fillForm();
 setUpExamples(await loadConfig());
 listenToForm(go);
+listenToFilters(go);
 listenToLightbox();
 listenToRecent();
 listenToKeys();
 document.getElementById("stop").addEventListener("click", stop);
 document.addEventListener("click", followInside);
+document.addEventListener("click", unfold);
 addEventListener("popstate", followHistory);
 readAddress();

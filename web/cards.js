@@ -1,8 +1,9 @@
 /** The pictures found, as cards in rows of equal height. */
 
 import { apiBase } from "./api.js";
-import { build, element, outside, safeUrl, unseen } from "./dom.js";
-import { MATCHES } from "./words.js";
+import { build, element, icon, outside, safeUrl, unseen } from "./dom.js";
+import { addressOf, moreLike } from "./search.js";
+import { MATCHES, number } from "./words.js";
 
 const EAGER = 6; // pictures that are on the screen at once: the others come when they are near
 const [NARROWEST, WIDEST] = [0.5, 2.6]; // width / height, beyond which a card shows a part
@@ -34,9 +35,24 @@ export function showCards(newHits) {
 function cardFor(hit, rank) {
   const card = cards.get(hit.image_id) ?? newCard(hit, rank);
   cards.set(hit.image_id, card);
-  for (const place of card.querySelectorAll(".rank")) place.textContent = rank;
   showMatch(card.querySelector(".match-word"), hit);
+  showSimilar(card.querySelector(".similar"), hit);
+  for (const place of card.querySelectorAll(".rank")) place.textContent = rank;
   return card;
+}
+
+/** Offer what looks the same and was folded under this picture. */
+function showSimilar(button, { similar = [] }) {
+  button.hidden = !similar.length;
+  button.replaceChildren(`+${number(similar.length)} similar`, unseen(" to picture "), build("span", { className: "visually-hidden rank" }));
+}
+
+/** Show the hits *unfolded* after the one that they were folded under. */
+export function unfold(leader, unfolded) {
+  const index = hits.indexOf(leader);
+  const shownIds = new Set(hits.map((hit) => hit.image_id));
+  const added = unfolded.filter((hit) => !shownIds.has(hit.image_id));
+  showCards([...hits.slice(0, index), { ...leader, similar: [] }, ...added, ...hits.slice(index + 1)]);
 }
 
 /** Say how well a picture matches, in words; of a model that cannot say so, nothing. */
@@ -62,7 +78,15 @@ export const altOf = ({ tags }) => (tags?.length ? tags.join(", ") : "Picture wi
 
 function frame(hit, rank) {
   const open = build("button", { type: "button", className: "open" }, unseenNumber(), pictureOf(hit, rank <= EAGER));
-  return build("div", { className: "frame" }, open);
+  const similar = build("button", { type: "button", className: "similar" });
+  return build("div", { className: "frame" }, open, likeLink(hit), similar);
+}
+
+/** To what is like this picture; on the picture, for pointers that hover. */
+function likeLink(hit) {
+  const words = unseen("More like picture ");
+  words.append(build("span", { className: "rank" }));
+  return build("a", { href: addressOf(moreLike(hit.image_id)), className: "like inside", title: "More like this" }, icon("like"), words);
 }
 
 /** "Picture 3", for those who cannot count the cards at a glance. */

@@ -11,6 +11,16 @@ export function build(tag, properties = {}, ...children) {
 /** A text for those who hear the page. */
 export const unseen = (text) => build("span", { className: "visually-hidden", textContent: text });
 
+/** An icon of index.html. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#icon-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
 /** Put *text* into the element of that id, which is hidden while there is none. */
 export function setText(id, text) {
   element(id).textContent = text;

@@ -1,7 +1,7 @@
 /** Searches to begin with: those that the demo has pictures of, or some for photographs. */
 
 import { build, element } from "./dom.js";
-import { chooseKeyword, setPlaceholders } from "./form.js";
+import { chooseKeyword, setPlaceholder } from "./form.js";
 import { showRecent } from "./recent.js";
 import { addressOf, searchOf } from "./search.js";
 
@@ -32,7 +32,7 @@ export function setUpExamples({ demo, demo_keywords: keywords }) {
   element("keyword-list").replaceChildren(...keywords.map(keywordButton));
   element("keywords").hidden = !keywords.length;
   element("demo").hidden = !demo;
-  if (examples.length) setPlaceholders(examples[0]);
+  if (examples.length) setPlaceholder(examples[0]);
   if (demo) element("source").textContent = "Pictures are drawn on this machine; CLIP compares each one with your words.";
   isReady = true;
 }

@@ -1,45 +1,54 @@
 /** The form: what a person asks for, and what is wrong with it. */
 
-import { announce, element, setText } from "./dom.js";
-import { addressSearch, canBeAsked } from "./search.js";
+import { build, element, icon, safeUrl, setText, unseen } from "./dom.js";
+import { apiBase } from "./api.js";
+import { shownHits } from "./cards.js";
+import { keepPicture, listenForPictures, pictureNamed } from "./pictures.js";
+import { addressSearch, canBeAsked, inItsPlace } from "./search.js";
 import { number, quoted } from "./words.js";
 
 const form = element("search");
 const everything = element("everything");
-const fields = { s_query: element("query"), t: element("keyword") };
-const LIMITS = { s_query: 500, t: 100 }; // characters, as the API counts them
-const NAMES = { s_query: "description", t: "keyword" };
+const fields = { s_query: element("query"), t: element("keyword"), minus: element("minus") };
+const LIMITS = { s_query: 500, t: 100, minus: 500 }; // characters, as the API counts them
+const MOST_MINUS = 5;
+const NAMES = { s_query: "description", t: "keyword", minus: "text after “without”" };
 
-let kept = { k: undefined, filters: {}, like: [] }; // of the address, what the form has no field for
+let kept = {}; // the search of the address, for what the form has no field for
+const pictureUrls = new Map(); // image_id -> URL, of pictures that were asked for more of
 
 const typed = (name) => fields[name].value.trim() || undefined;
+const listed = (text) => (text ?? "").split(/[,،、，]/).map((item) => item.trim()).filter(Boolean);
 
-/** The search that the form says. */
+/** The search that the form says, with what the address has beside it. */
 export function formSearch() {
   const scope = everything.checked ? "catalog" : undefined;
-  return { s_query: typed("s_query"), t: scope ? undefined : typed("t"), scope, minus: [], like: [], filters: {}, k: kept.k };
+  return inItsPlace({ ...kept, s_query: typed("s_query"), t: typed("t"), minus: listed(typed("minus")), scope });
 }
 
 /** Put the address into the form. */
 export function fillForm() {
-  const search = addressSearch();
-  kept = search;
-  for (const [name, field] of Object.entries(fields)) field.value = search[name] ?? "";
-  everything.checked = search.scope === "catalog";
-  syncScope();
+  kept = addressSearch();
+  fields.s_query.value = kept.s_query ?? "";
+  fields.t.value = kept.t ?? "";
+  fields.minus.value = kept.minus.join(", ");
+  everything.checked = kept.scope === "catalog";
+  showParts();
 }
 
-export function syncScope() {
-  fields.t.disabled = everything.checked;
-  if (everything.checked) clearError(fields.t);
+/** A keyword or everything: what is said last is meant. */
+function followInput({ target }) {
+  if (target === everything && everything.checked) fields.t.value = "";
+  if (target === fields.t && typed("t")) everything.checked = false;
+  clearError(target === everything ? fields.t : target);
 }
 
 export function chooseKeyword(keyword) {
   everything.checked = false;
-  syncScope();
   fields.t.value = keyword;
   clearError(fields.t);
-  fields.s_query.focus();
+  if (typed("s_query")) reveal(fields.t).select();
+  else fields.s_query.focus();
 }
 
 /** Write a new search: what was there is selected. */
@@ -49,9 +58,41 @@ export function focusSentence() {
 }
 
 /** How an example begins that the fields show while they are empty. */
-export function setPlaceholders({ t, s_query }) {
-  fields.t.placeholder = t;
-  fields.s_query.placeholder = s_query;
+export function setPlaceholder({ s_query: sentence }) {
+  fields.s_query.placeholder = sentence;
+}
+
+// ---------------------------------------------------------------- pictures to search by
+
+function showParts() {
+  for (const hit of shownHits()) pictureUrls.set(hit.image_id, hit.url);
+  const stored = kept.like.map((imageId) => part("Like this picture", safeUrl(pictureUrls.get(imageId), apiBase()), { like: kept.like.filter((other) => other !== imageId) }));
+  const own = kept.picture && part("Your picture", pictureNamed(kept.picture)?.url, { picture: undefined });
+  element("parts").replaceChildren(...stored, ...(own ? [own] : []));
+}
+
+/** A picture that is searched by; taking it out leaves a search that *change* says. */
+function part(name, url, change) {
+  const picture = url ? build("img", { src: url, alt: name, width: 48, height: 48 }) : icon("picture");
+  const remove = build("button", { type: "button", className: "remove", onclick: () => takeOut(change) }, icon("close"), unseen(`Take out: ${name}`));
+  return build("li", {}, picture, remove);
+}
+
+function takeOut(change) {
+  kept = { ...kept, ...change };
+  showParts();
+  const search = formSearch();
+  if (canBeAsked(search)) send(search);
+  else focusSentence();
+}
+
+export const choosePicture = () => element("picture-file").click();
+
+async function takePicture(file) {
+  const picture = await keepPicture(file);
+  if (!picture) return sayOf("s_query", "This picture cannot be read. JPEG, PNG and WebP always can.");
+  kept = { ...kept, picture };
+  send(formSearch());
 }
 
 // ---------------------------------------------------------------- what is wrong
@@ -60,25 +101,29 @@ export function setPlaceholders({ t, s_query }) {
 export function complain(search) {
   const complaints = Object.keys(fields).map((name) => [name, complaint(name, search)]).filter(([, text]) => text);
   for (const [name, text] of complaints) showError(fields[name], text);
-  if (complaints.length) reveal(fields[complaints[0][0]]).focus();
+  if (complaints.length) reveal(fields[complaints[0][0]]);
   return complaints.length > 0;
 }
 
 function complaint(name, search) {
-  if (name === "s_query" && !canBeAsked(search)) return "Describe what should be in the picture.";
-  const count = [...(search[name] ?? "")].length;
+  if (name === "s_query" && !canBeAsked(search)) return "Describe what should be in the picture, or choose one.";
+  if (name === "minus" && search.minus.length > MOST_MINUS) return `At most ${MOST_MINUS} things can be left out, and these are ${number(search.minus.length)}.`;
+  const count = Math.max(0, ...[search[name] ?? ""].flat().map((text) => [...text].length));
   if (count <= LIMITS[name]) return null;
   return `The ${NAMES[name]} has ${number(count)} characters; at most ${number(LIMITS[name])} can be read.`;
 }
 
 /** Show *failure* at its field; returns false when it has none on the form. */
 export function showFailure({ field, text }) {
-  if (!(field in fields)) return false;
-  const input = fields[field];
-  showError(input, field === "t" && !typed("t") ? `Type a keyword, such as ${quoted(input.placeholder)}.` : text);
-  if (input.disabled) announce(text);
-  else reveal(input).focus();
+  const name = field === "picture" || field === "like" ? "s_query" : field;
+  if (!(name in fields)) return false;
+  sayOf(name, name === "t" && !typed("t") ? `Type a keyword, such as ${quoted(fields.t.placeholder)}.` : text);
   return true;
+}
+
+function sayOf(name, text) {
+  showError(fields[name], text);
+  reveal(fields[name]);
 }
 
 function showError(input, text) {
@@ -86,34 +131,45 @@ function showError(input, text) {
   setText(`${input.id}-error`, text);
 }
 
-/** Open the options where they are folded and *input* is among them. */
+/** Go to *input*, and open the options where they are folded and it is among them. */
 function reveal(input) {
   if (element("options").contains(input)) openOptions(true);
+  input.focus();
   return input;
 }
 
 function clearError(input) {
+  if (!Object.values(fields).includes(input)) return;
   input.removeAttribute("aria-invalid");
   setText(`${input.id}-error`, "");
 }
 
 export const clearErrors = () => Object.values(fields).forEach(clearError);
 
+// ---------------------------------------------------------------- sending it off
+
+let go = () => {};
+
 const openOptions = (isOpen) => element("options-button").setAttribute("aria-expanded", String(isOpen));
 
-/** Have *go* told of each search that is sent off and may be. */
-export function listenToForm(go) {
+function send(search) {
+  clearErrors();
+  if (complain(search)) return;
+  openOptions(false);
+  go(search);
+}
+
+/** Have *run* told of each search that is sent off and may be. */
+export function listenToForm(run) {
+  go = run;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    clearErrors();
-    const search = formSearch();
-    if (complain(search)) return;
-    openOptions(false);
-    go(search);
+    send(formSearch());
   });
-  form.addEventListener("input", (event) => event.target !== everything && clearError(event.target));
-  everything.addEventListener("change", syncScope);
+  form.addEventListener("input", followInput);
   element("options-button").addEventListener("click", (event) => {
     openOptions(event.currentTarget.getAttribute("aria-expanded") !== "true");
   });
+  element("choose").addEventListener("click", choosePicture);
+  listenForPictures(element("picture-file"), takePicture);
 }

@@ -3,7 +3,7 @@
 import { Failure, apiBase } from "./api.js";
 import { altOf, cardOf, pictureOf, showMatch, shownHits } from "./cards.js";
 import { announce, build, element, outside, safeUrl } from "./dom.js";
-import { addressOf, addressSearch } from "./search.js";
+import { addressOf, addressSearch, moreLike } from "./search.js";
 import { number } from "./words.js";
 
 const dialog = element("lightbox");
@@ -74,6 +74,7 @@ function actionsOf(hit) {
   return [
     page && outside(page, { className: "primary" }, "Original"),
     url && button("Download", () => download(url)),
+    build("a", { href: addressOf(moreLike(hit.image_id)), className: "quiet inside", textContent: "More like this" }),
     button("Copy link", () => copyLink(hit)),
   ].filter(Boolean);
 }

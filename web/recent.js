@@ -25,7 +25,9 @@ function write(addresses) {
   }
 }
 
+/** Remember *search*, but for one by a picture, which would not be there another day. */
 export function remember(search) {
+  if (search.picture) return;
   const address = addressOf(search);
   write([address, ...read().filter((other) => other !== address)].slice(0, MOST));
 }

@@ -1,7 +1,8 @@
 /** One search, from its first question to its last picture. */
 
 import { Failure, ask } from "./api.js";
-import { atLeast, withMore } from "./search.js";
+import { unfold } from "./cards.js";
+import { MOST, atLeast } from "./search.js";
 import * as view from "./view.js";
 
 const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
@@ -50,24 +51,25 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
   view.showStart(search);
   const again = () => run(search, { moveFocus: true });
   try {
-    const answer = await follow(search, signal, { begun, moveFocus, count, onShown });
+    const asked = atLeast(count, search);
+    const answer = await follow(search, signal, { asked, begun, moveFocus, onShown });
     isAtWork = false;
     view.showEnd(answer, search, { seconds: (performance.now() - begun) / 1000, again });
-    view.showMore(withMore(search, answer) && (() => more(search, answer)));
+    offerMore(search, answer, asked);
   } catch (error) {
     if (signal.aborted) return isStopped && view.showStopped(again);
     isAtWork = false;
-    view.showFailure(error, search, again);
+    view.showFailure(error, again);
     if (error.isUnreached) addEventListener("online", again, { once: true, signal });
   }
 }
 
-/** Ask until the answer is whole; each one is shown. Returns the last. */
-async function follow(search, signal, { begun, moveFocus, count, onShown }) {
+/** Ask until the answer is whole, as *asked* for *search*; each one is shown. Returns the last. */
+async function follow(search, signal, { asked, begun, moveFocus, onShown }) {
   let wait = FIRST_WAIT_SECONDS;
   let isShown = false;
   while (performance.now() < begun + GIVE_UP_SECONDS * 1000) {
-    const answer = await askPatiently(atLeast(count, search), wait, signal);
+    const answer = await askPatiently(asked, wait, signal);
     const isOver = isLast(answer, search);
     view.showAnswer(answer, search, isOver);
     if (answer.results.length && !isShown) {
@@ -85,26 +87,43 @@ async function follow(search, signal, { begun, moveFocus, count, onShown }) {
 /** A search of everything is: what awaits a new model does so until a person searches its keyword. */
 const isLast = (answer, search) => Boolean(search.scope) || answer.complete || answer.pool?.state === "failed";
 
-async function more(search, answer) {
+const offerMore = (search, answer, asked) => view.showMore(answer.next ? () => more(search, answer, asked) : null);
+
+/** Show what comes after *answer*; when the pool was fetched anew meanwhile, that from its beginning. */
+async function more(search, answer, asked) {
   const signal = begin();
   view.showMoreOnItsWay();
   try {
-    const longer = await askPatiently(withMore(search, answer), FIRST_WAIT_SECONDS, signal);
-    view.showLonger(longer, search, answer.results.length);
-    view.showMore(withMore(search, longer) && (() => more(search, longer)));
+    const page = await askPatiently(asked, FIRST_WAIT_SECONDS, signal, answer.next);
+    const results = page.restarted ? page.results : [...answer.results, ...page.results];
+    const longer = { ...page, results };
+    view.showLonger(longer, search, page.restarted ? 0 : answer.results.length);
+    offerMore(search, longer, asked);
   } catch (error) {
     if (signal.aborted && !isStopped) return;
-    if (!isStopped) view.showFailure(error, search, () => more(search, answer));
-    view.showMore(() => more(search, answer));
+    if (!isStopped) view.showFailure(error, () => more(search, answer, asked));
+    offerMore(search, answer, asked);
   } finally {
     if (!signal.aborted) isAtWork = false;
   }
 }
 
-async function askPatiently(search, waitSeconds, signal) {
+/** Show the pictures that are folded under *leader*, a hit of *search*. */
+export async function showSimilar(search, leader) {
+  try {
+    const answer = await ask({ ...search, fold: "false", k: String(MOST) }, FIRST_WAIT_SECONDS, running.signal);
+    const ids = new Set(leader.similar);
+    unfold(leader, answer.results.filter((hit) => ids.has(hit.image_id)));
+    view.focusCard(leader);
+  } catch (error) {
+    if (!running.signal.aborted) view.showFailure(error, () => showSimilar(search, leader));
+  }
+}
+
+async function askPatiently(search, waitSeconds, signal, cursor = null) {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await ask(search, waitSeconds, signal);
+      return await ask(search, waitSeconds, signal, cursor);
     } catch (failure) {
       const isShort = failure.retrySeconds !== null && failure.retrySeconds <= LONGEST_COUNTDOWN_SECONDS;
       if (!isShort || attempt === RETRIES || signal.aborted) throw withOutlook(failure, attempt);

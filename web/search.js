@@ -1,15 +1,16 @@
 /**
  * A search as a value, and as the address holds it.
  *
- * {t, s_query, scope, k: texts or undefined; minus, like: lists of texts; filters: {name: text}}.
+ * {t, s_query, scope, k, fold, picture: texts or undefined; minus, like: lists of texts;
+ * filters: {name: text}}. `picture` names one of pictures.js: no address can hold the picture itself.
  */
 
 import { quoted } from "./words.js";
 
 export const FILTERS = ["orientation", "colour", "tag", "user", "source", "year", "month"];
-export const PAGE = 24; // pictures at a time: rows of 2, 3, 4 and 6 are full
-const MOST = 200; // that the API gives at once
-const TEXTS = ["t", "s_query", "scope", "k", "fold"];
+const PAGE = 24; // pictures at a time: rows of 2, 3, 4 and 6 are full
+export const MOST = 200; // that the API gives at once
+const TEXTS = ["t", "s_query", "scope", "k", "fold", "picture"];
 const LISTS = ["minus", "like"];
 
 const texts = (values) => values.map((value) => value.trim()).filter(Boolean);
@@ -20,15 +21,24 @@ export function searchOf(params) {
   for (const name of TEXTS) search[name] = params.get(name)?.trim() || undefined;
   for (const name of LISTS) search[name] = texts(params.getAll(name));
   for (const name of FILTERS) if (params.get(name)?.trim()) search.filters[name] = params.get(name).trim();
-  if (search.scope === "catalog") search.t = undefined;
-  else search.scope = undefined;
-  return search;
+  return inItsPlace(search);
 }
+
+/** *search* where it can look: without words there is no keyword to take from them. */
+export function inItsPlace(search) {
+  const isEverywhere = search.scope === "catalog" || !(search.t || search.s_query) && hasPicture(search);
+  return { ...search, scope: isEverywhere ? "catalog" : undefined, t: isEverywhere ? undefined : search.t };
+}
+
+const hasPicture = (search) => search.like.length > 0 || Boolean(search.picture);
+
+/** What is like the stored picture *imageId*. */
+export const moreLike = (imageId) => searchOf(new URLSearchParams({ like: imageId }));
 
 export const addressSearch = () => searchOf(new URLSearchParams(location.search));
 
 /** True when there is something to compare pictures with. */
-export const canBeAsked = (search) => Boolean(search.s_query || search.like.length);
+export const canBeAsked = (search) => Boolean(search.s_query) || hasPicture(search);
 
 export function paramsOf(search) {
   const params = new URLSearchParams();
@@ -40,27 +50,34 @@ export function paramsOf(search) {
 
 export const addressOf = (search) => `?${paramsOf(search)}`;
 
+/** What the API is asked of *search*: paramsOf, but for the picture, which travels beside them. */
+export function questionOf(search) {
+  const params = paramsOf(search);
+  params.delete("picture");
+  params.set("k", pageSize(search));
+  return params;
+}
+
 /** How many pictures are asked for at once, as the API is to judge it. */
-export const pageSize = (search) => search.k ?? String(PAGE);
+const pageSize = (search) => search.k ?? String(PAGE);
 
 /** The same search for at least *count* pictures. */
 export function atLeast(count, search) {
   return count > Number(pageSize(search)) ? { ...search, k: String(Math.min(MOST, count)) } : search;
 }
 
-/** The same search for more pictures, or null when there are none; *answer* is what it got so far. */
-export function withMore(search, answer) {
-  const shown = answer.results.length;
-  const left = (answer.matching ?? answer.pool?.embedded ?? MOST) - shown;
-  if (shown < Number(pageSize(search)) || left <= 0 || shown >= MOST) return null;
-  return { ...search, k: String(Math.min(MOST, shown + PAGE)) };
-}
-
-/** Where a search looks, in words. */
-export function placeOf(search) {
+/** Where a search looks, in words; *keywords* are those that the server took from its sentence. */
+export function placeOf(search, keywords = []) {
   if (search.scope) return "everything stored so far";
-  return search.t ? quoted(search.t) : "your words";
+  const given = search.t ? [search.t] : keywords;
+  return given.map(quoted).join(" and ") || "your words";
 }
 
 /** What a search asks for, in words. */
-export const nameOf = (search) => quoted(search.s_query);
+export function nameOf(search) {
+  const pictures = [search.like.length && "like this picture", search.picture && "like your picture"];
+  const asked = [search.s_query && quoted(search.s_query), ...pictures].filter(Boolean).join(" and ");
+  const without = search.minus.map(quoted).join(" or ");
+  const name = without ? `${asked} without ${without}` : asked;
+  return name.replace(/^like/, "Like");
+}

@@ -1,12 +1,13 @@
 /** What the page shows of a search: how far it is, what came of it, and what went wrong. */
 
 import { Failure } from "./api.js";
-import { dropCards, showCards } from "./cards.js";
+import { cardOf, dropCards, showCards } from "./cards.js";
 import { announce, element, setText } from "./dom.js";
 import { showExamples } from "./examples.js";
+import { hideFilters, showFilters } from "./filters.js";
 import * as form from "./form.js";
 import { addressOf, nameOf, placeOf } from "./search.js";
-import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
+import { number, pictures, seconds as secondsText, sentence } from "./words.js";
 
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 
@@ -28,15 +29,26 @@ export function showIdle() {
   showExamples(true);
 }
 
+/** Say that the picture of this search is not in this window; *choose* asks for one. */
+export function showLostPicture(choose) {
+  show("search");
+  dropResults();
+  setText("results-heading", "Like a picture");
+  element("progress").hidden = element("more").hidden = true;
+  showNotice("The picture is not here", "This search is by a picture, which an address cannot hold. Choose it again, drop it here or paste it.", { isCalm: true, again: choose, call: "Choose a picture" });
+  announce(noticeText());
+}
+
 export function showStart(search) {
   show("search");
   document.title = `${nameOf(search)} · imagesearch`;
   setText("results-heading", nameOf(search));
   form.clearErrors();
   for (const id of ["notice", "summary", "cut", "awaiting", "more"]) element(id).hidden = true;
+  hideFilters();
   showExamples(false);
   fade(addressOf(search) !== shownAddress);
-  showProgress(null, search);
+  showProgress({}, search);
   announce(`Searching ${placeOf(search)}.`);
 }
 
@@ -50,7 +62,7 @@ export function showAnswer(answer, search, isOver) {
   element("notice").hidden = true;
   if (answer.results.length) showResults(answer, search);
   if (isOver) element("progress").hidden = true;
-  else showProgress(answer.pool, search);
+  else showProgress(answer, search);
 }
 
 function showResults(answer, search) {
@@ -65,7 +77,8 @@ function showResults(answer, search) {
 
 // ---------------------------------------------------------------- progress
 
-function showProgress(pool, search) {
+function showProgress(answer, search) {
+  const { pool } = answer;
   const bar = element("progress-bar");
   if (pool?.images) {
     bar.max = pool.images;
@@ -73,17 +86,18 @@ function showProgress(pool, search) {
   } else {
     bar.removeAttribute("value");
   }
-  const text = progressText(pool, search);
+  const text = progressText(answer, search);
   element("progress-label").textContent = text;
   element("progress").hidden = false;
   if (pool) speak(text);
 }
 
-function progressText(pool, search) {
-  if (!pool) return `Searching ${placeOf(search)} …`;
-  if (pool.state === "requested" || !pool.images) return `Fetching pictures for ${placeOf(search)} …`;
+function progressText({ pool, keywords }, search) {
+  const place = placeOf(search, keywords);
+  if (!pool) return `Searching ${place} …`;
+  if (pool.state === "requested" || !pool.images) return `Fetching pictures for ${place} …`;
   const verb = pool.state === "embedding" ? "Looking at the pictures for" : "Fetching pictures for";
-  return `${verb} ${placeOf(search)} … ${number(pool.embedded)} of ${number(pool.images)} ready`;
+  return `${verb} ${place} … ${number(pool.embedded)} of ${number(pool.images)} ready`;
 }
 
 /** Have progress spoken, now and then: each poll would be a stammer, and none a long silence. */
@@ -100,8 +114,10 @@ export function showEnd(answer, search, { seconds, again }) {
   const isFailed = answer.pool?.state === "failed" && !(answer.complete && count);
   if (isFailed) showNotice(...poolFailed(answer), { again });
   else if (!count) showNothing(answer, search);
+  else if (answer.matched === false) showNotice("Nothing here shows that.", "The nearest are these.", { isCalm: true });
   if (!count && (answer.complete || element("cards").inert)) dropResults();
   setText("summary", count ? `${summary(answer, search)} · ${secondsText(seconds)}` : "");
+  showFilters(answer, search);
   const words = `${pictures(count)} found. ${awaiting(answer, search)}`.trim();
   announce(element("notice").hidden ? words : noticeText());
 }
@@ -110,7 +126,7 @@ function summary(answer, search) {
   const count = answer.results.length;
   const compared = answer.matching ?? answer.pool?.embedded;
   const text = compared == null ? pictures(count) : `${number(count)} of ${pictures(Math.max(count, compared))}`;
-  return `${text} from ${placeOf(search)}`;
+  return `${text} from ${placeOf(search, answer.keywords)}`;
 }
 
 function awaiting({ complete }, { scope }) {
@@ -128,12 +144,12 @@ function showNothing(answer, search) {
   showExamples(true);
 }
 
-function nothing({ pool, complete }, search) {
+function nothing({ pool, complete, keywords }, search) {
   if (search.scope && !complete) return ["No pictures yet", awaiting({ complete }, search)];
   if (Object.keys(search.filters).length) return ["No picture is left", "The filters leave out all of them. Take one off."];
   if (search.scope) return ["Nothing is stored yet", "Search with a keyword first; its pictures are kept."];
-  if (pool?.images) return ["No usable picture", `${pictures(pool.images)} came for ${quoted(search.t)}, but none of them could be read.`];
-  return [`No pictures for ${placeOf(search)}`, "Try another keyword: a single, general word finds the most. The details belong in the description."];
+  if (pool?.images) return ["No usable picture", `${pictures(pool.images)} came for ${placeOf(search, keywords)}, but none of them could be read.`];
+  return [`No pictures for ${placeOf(search, keywords)}`, "Try another keyword: a single, general word finds the most. The details belong in the description."];
 }
 
 export function showStopped(again) {
@@ -165,6 +181,7 @@ export function showLonger(answer, search, countBefore) {
   const hadFocus = document.activeElement === document.body || document.activeElement === element("more");
   showCards(answer.results);
   setText("summary", summary(answer, search));
+  showFilters(answer, search);
   announce(`${pictures(answer.results.length - countBefore)} more.`);
   if (hadFocus) element("cards").children[countBefore]?.querySelector(".open").focus({ preventScroll: true });
 }
@@ -195,7 +212,7 @@ export function showCountdown(failure, left, stop = null) {
   setText("notice-wait", left ? `Trying again in ${left} s.` : "Trying again …");
 }
 
-export function showFailure(error, search, again) {
+export function showFailure(error, again) {
   const failure = error instanceof Failure ? error : new Failure("Something broke on this page", String(error));
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
@@ -211,6 +228,8 @@ function dropResults() {
   for (const id of ["summary", "cut", "awaiting"]) element(id).hidden = true;
   dropCards();
 }
+
+export const focusCard = ({ image_id: imageId }) => cardOf(imageId)?.querySelector(".open").focus();
 
 /** Bring the focus to the results, unless the person is busy elsewhere. */
 export function focusHeading() {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -106,7 +107,7 @@ def answer_with(page: Page, *answers: Callable[[Route], None]) -> list[str]:
         asked.append(route.request.url)
         answers[min(len(asked), len(answers)) - 1](route)
 
-    page.route("**/search?*", handle)
+    page.route(re.compile(r"/search(\?|$)"), handle)
     return asked
 
 

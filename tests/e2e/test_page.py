@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
+import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 from tests.e2e.pages import (
@@ -262,11 +263,170 @@ def test_more_pictures_come_at_the_end(page: Page, ready_answer: Answer) -> None
     wait_for_all_results(page)
     first = shown_images(page)
     page.get_by_role("button", name="Show more").click()
-    expect(page.locator(".card")).to_have_count(30)
+    expect(page.locator(".card")).to_have_count(12)
     assert shown_images(page)[:6] == first
-    assert len(set(shown_images(page))) == 30
+    assert len(set(shown_images(page))) == 12
     expect(page.locator(".card").nth(6).locator(".open")).to_be_focused()
-    expect(page.locator("#status")).to_have_text("24 pictures more.")
+    expect(page.locator("#status")).to_have_text("6 pictures more.")
+
+
+def test_no_more_pictures_than_there_are(page: Page, ready_answer: Answer) -> None:
+    page.goto(address(k=150))
+    wait_for_all_results(page)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(200)
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
+def test_pictures_of_a_newer_pool_stand_in_place_of_the_old(
+    page: Page, ready_answer: Answer
+) -> None:
+    newer = {**ready_answer, "restarted": True, "results": ready_answer["results"][3:]}
+    answer_with(page, lambda route: route.continue_(), lambda route: route.fulfill(json=newer))
+    page.goto(address())
+    wait_for_all_results(page)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(3)
+
+
+# -- matches, keywords, filters, what is folded
+
+
+def test_matches_are_said_in_words(page: Page, ready_answer: Answer) -> None:
+    words = {
+        "strong": "Strong match",
+        "fair": "Fair match",
+        "weak": "Weak match",
+        "none": "No match",
+        "uncalibrated": "",
+    }
+    hits = [
+        {**hit, "match": match} for hit, match in zip(ready_answer["results"], words, strict=False)
+    ]
+    answer_with(page, lambda route: route.fulfill(json={**ready_answer, "results": hits}))
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator(".card .match-word")).to_have_text(list(words.values()))
+    expect(page.locator(".card .match-word").last).to_be_hidden()
+    assert not re.search(r"\d\d\.\d", page.locator("#cards").inner_text()), "a bare score"
+
+
+def test_what_nothing_shows_is_said_so(page: Page, ready_answer: Answer) -> None:
+    page.goto(address(query="an elephant"))
+    wait_for_all_results(page)
+    expect(page.get_by_role("heading", name="Nothing here shows that.")).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text("The nearest are these.")
+    expect(page.locator("#status")).to_contain_text("Nothing here shows that.")
+    expect(page.locator(".card")).to_have_count(6)
+
+
+@pytest.mark.parametrize("matched", [True, None])
+def test_nothing_is_claimed_of_what_matches_or_is_not_known(
+    page: Page, ready_answer: Answer, matched: bool | None
+) -> None:
+    answer_with(page, lambda route: route.fulfill(json={**ready_answer, "matched": matched}))
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_what_it_is_not_about_is_asked_and_stays_in_the_address(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto("/")
+    page.get_by_label("Without", exact=True).fill("blue, snow,")
+    with page.expect_request("**/search?*") as asked:
+        send_query(page, READY_KEYWORD, "something red")
+    assert parse_qs(urlsplit(asked.value.url).query)["minus"] == ["blue", "snow"]
+    wait_for_all_results(page)
+    expect(page.locator("#results-heading")).to_have_text(
+        "“something red” without “blue” or “snow”"
+    )
+    page.reload()
+    wait_for_all_results(page)
+    expect(page.get_by_label("Without", exact=True)).to_have_value("blue, snow")
+    page.get_by_label("Without", exact=True).fill("a, b, c, d, e, f")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator("#minus-error")).to_contain_text("At most 5 things")
+
+
+def test_keywords_of_the_sentence_are_shown_and_can_be_changed(
+    page: Page, ready_answer: Answer
+) -> None:
+    answer_with(
+        page, lambda route: route.fulfill(json={**ready_answer, "keywords": ["horse flower"]})
+    )
+    page.goto(f"/?{urlencode({'s_query': 'horses amidst flowers'})}")
+    wait_for_all_results(page)
+    expect(page.locator("#summary")).to_contain_text("from “horse flower”")
+    page.get_by_role("button", name="Change the keyword horse flower").click()
+    expect(page.get_by_label("Keyword", exact=True)).to_be_focused()
+    expect(page.get_by_label("Keyword", exact=True)).to_have_value("horse flower")
+    page.keyboard.type("horse")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"t=horse&"))
+
+
+def test_an_answer_is_narrowed_down_by_what_it_has(page: Page, ready_answer: Answer) -> None:
+    """The server leaves out; the page keeps on offer what it has seen before."""
+    page.route(
+        "**/config.json",
+        lambda route: route.fulfill(
+            json={"api": "", "demo": True, "demo_keywords": [], "filters": ["orientation", "user"]}
+        ),
+    )
+    hits = [dict(hit) for hit in ready_answer["results"]]
+    hits[0].update(width=400, height=640, credit={"user": "Ann", "source": "Pixabay"})
+    whole, upright = {**ready_answer, "results": hits}, {**ready_answer, "results": hits[:1]}
+    asked = answer_with(
+        page,
+        lambda route: route.fulfill(json=whole),
+        lambda route: route.fulfill(json=upright),
+        lambda route: route.fulfill(json=whole),
+    )
+    page.goto(address())
+    wait_for_all_results(page)
+    shape = page.get_by_role("combobox", name="Any shape")
+    expect(shape.locator("option")).to_have_text(["Any shape", "Landscape", "Portrait"])
+    expect(page.get_by_role("combobox", name="By anyone")).to_be_visible()
+    expect(page.get_by_role("combobox")).to_have_count(2)
+    shape.select_option("Portrait")
+    expect(page.locator(".card")).to_have_count(1)
+    assert "orientation=vertical" in asked[1]
+    assert "orientation=vertical" in page.url
+    expect(shape.locator("option")).to_have_text(["Any shape", "Landscape", "Portrait"])
+    shape.select_option("Any shape")
+    expect(page.locator(".card")).to_have_count(6)
+    assert "orientation" not in page.url
+
+
+def test_filters_that_leave_nothing_say_so(page: Page, ready_answer: Answer) -> None:
+    page.goto(f"{address()}&orientation=square")
+    expect(page.get_by_role("heading", name="No picture is left")).to_be_visible()
+    page.get_by_role("combobox", name="Any shape").select_option("Any shape")
+    wait_for_all_results(page)
+    expect(page.locator(".card")).to_have_count(6)
+
+
+def test_what_is_folded_is_unfolded_beside_its_picture(page: Page, ready_answer: Answer) -> None:
+    hits = ready_answer["results"]
+    folded = [{**hits[0], "similar": [hits[4]["image_id"], hits[5]["image_id"]]}, *hits[1:4]]
+    asked = answer_with(
+        page,
+        lambda route: route.fulfill(json={**ready_answer, "results": folded}),
+        lambda route: route.fulfill(json=ready_answer),
+    )
+    page.goto(address())
+    wait_for_all_results(page)
+    button = page.get_by_role("button", name="+2 similar to picture 1")
+    button.click()
+    expect(page.locator(".card")).to_have_count(6)
+    assert "fold=false" in asked[1]
+    order = [hits[i]["image_id"] for i in (0, 4, 5, 1, 2, 3)]
+    shown = page.locator(".card").evaluate_all("all => all.map(card => card.dataset.image)")
+    assert shown == order
+    expect(page.locator(".card .rank").first).to_have_text("1")
+    expect(button).to_be_hidden()
 
 
 # -- address, history, keyboard
@@ -306,17 +466,17 @@ def test_the_back_button_returns_to_the_search_before(page: Page, ready_answer: 
 
 
 def test_reloading_and_going_back_keep_the_place(page: Page, ready_answer: Answer) -> None:
-    page.goto(address())
+    page.goto(address(k=None))
     wait_for_all_results(page)
     page.get_by_role("button", name="Show more").click()
-    expect(page.locator(".card")).to_have_count(30)
+    expect(page.locator(".card")).to_have_count(48)
     page.mouse.wheel(0, 1500)
     while not page.evaluate("history.state?.y > 1000"):
         page.wait_for_timeout(50)
     place = page.evaluate("scrollY")
     page.reload()
     wait_for_all_results(page)
-    expect(page.locator(".card")).to_have_count(30)
+    expect(page.locator(".card")).to_have_count(48)
     assert page.evaluate("scrollY") == place
     page.evaluate("scrollTo(0, 0)")
     page.locator("#home").click()
@@ -340,7 +500,9 @@ def test_the_keyboard_alone_is_enough(page: Page, ready_answer: Answer) -> None:
     expect(page.get_by_role("link", name="imagesearch")).to_be_focused()
     press("Tab")
     page.keyboard.type(QUERY)
-    press("Tab")
+    for name in ("Search with a picture", "Search"):
+        press("Tab")
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_focused()
     press("Tab")
     page.keyboard.type(READY_KEYWORD)
     press("Enter")
@@ -350,6 +512,8 @@ def test_the_keyboard_alone_is_enough(page: Page, ready_answer: Answer) -> None:
     press("Tab")
     expect(page.locator(".open").first).to_be_focused()
     expect(page.locator(".open").first).to_have_css("outline-style", "solid")
+    press("Tab")
+    expect(page.get_by_role("link", name="More like picture 1", exact=True)).to_be_focused()
     press("Tab")
     expect(page.locator("a.credit").first).to_be_focused()
     press("/")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.pages import (
     QUERY,
+    READY_KEYWORD,
     Answer,
     accepted,
     address,
@@ -29,7 +30,8 @@ def test_nothing_scrolls_sideways_on_a_narrow_screen(page: Page, ready_answer: A
     page.set_viewport_size({"width": 320, "height": 640})
     for path in ("/", address(), address(k=0), address(query="w" * 300)):
         page.goto(path)
-        expect(page.locator("#summary, #notice, #examples").filter(visible=True)).to_have_count(1)
+        settled = page.locator("#summary, #notice, #examples").filter(visible=True)
+        expect(settled.first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
@@ -65,9 +67,11 @@ def contrast(one: float, other: float) -> float:
 def test_the_page_is_named_for_those_who_do_not_see_it(page: Page, ready_answer: Answer) -> None:
     page.goto(address())
     wait_for_all_results(page)
-    labels = page.locator("input").evaluate_all("nodes => nodes.map(n => n.labels.length)")
+    labels = page.locator("input").evaluate_all(
+        "nodes => nodes.map(n => n.labels.length + n.hasAttribute('aria-label'))"
+    )
     assert labels == [1] * len(labels)
-    assert len(labels) == 3
+    assert len(labels) == 5
     alts = page.locator("img").evaluate_all("nodes => nodes.map(n => n.alt)")
     assert len(alts) == 6
     assert all(alts)
@@ -280,7 +284,7 @@ def test_axe_finds_nothing_in_any_state(
 ) -> None:
     page.set_viewport_size({**screen})  # type: ignore[typeddict-item]
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    for state in (idle, with_results, with_lightbox, at_work, failed, nothing_there, with_errors):
+    for state in STATES:
         page.unroute_all()
         state(page)
         assert violations(page) == [], state.__name__
@@ -323,3 +327,43 @@ def nothing_there(page: Page) -> None:
 def with_errors(page: Page) -> None:
     page.goto("/?t=star")
     expect(page.locator("#query-error")).to_be_visible()
+
+
+def with_all_parts(page: Page) -> None:
+    """Everything that an answer can bring at once, after a search by a picture and words."""
+    page.route(
+        "**/config.json",
+        lambda route: route.fulfill(
+            json={"api": "", "demo": True, "demo_keywords": [], "filters": ["tag", "user"]}
+        ),
+    )
+    page.goto(f"/?{urlencode({'t': READY_KEYWORD, 's_query': QUERY, 'minus': 'blue'})}")
+    wait_for_all_results(page)
+    page.locator(".card").nth(1).hover()
+    page.route("**/search?*", with_extras)
+    page.locator(".like").nth(1).evaluate("link => link.click()")
+    expect(page.locator("#notice")).to_contain_text("The nearest are these.")
+    expect(page.locator(".similar").first).to_be_visible()
+    if page.locator("#options-button").is_visible():
+        page.locator("#options-button").click()
+
+
+def with_extras(route: Route) -> None:
+    response = route.fetch()
+    answer = response.json()
+    hits = answer["results"]
+    for hit, match in zip(hits, ("strong", "fair", "weak", "none"), strict=False):
+        hit.update(match=match, similar=["a", "b"])
+    route.fulfill(json={**answer, "matched": False, "keywords": ["horse flower"]})
+
+
+STATES = (
+    idle,
+    with_results,
+    with_lightbox,
+    at_work,
+    failed,
+    nothing_there,
+    with_errors,
+    with_all_parts,
+)

@@ -1,13 +1,26 @@
-"""One picture on the page: what is known of it and what can be done with it."""
+"""Pictures on the page: one of them large, and searching by a picture in place of words."""
 
 from __future__ import annotations
 
+import io
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Page, expect
+import pytest
+from PIL import Image
+from playwright.sync_api import FilePayload, Page, expect
 
-from tests.e2e.pages import Answer, address, wait_for_all_results
+from tests.e2e.pages import (
+    QUERY,
+    READY_KEYWORD,
+    Answer,
+    address,
+    answer_with,
+    error,
+    send_query,
+    shown_images,
+    wait_for_all_results,
+)
 
 
 def test_a_picture_opens_large_with_what_is_known_of_it(page: Page, ready_answer: Answer) -> None:
@@ -99,3 +112,140 @@ def test_a_picture_is_downloaded(page: Page, ready_answer: Answer) -> None:
     name = urlsplit(ready_answer["results"][0]["url"]).path.rpartition("/")[2]
     assert download.value.suggested_filename == name
     assert download.value.path().read_bytes()[:2] == b"\xff\xd8"
+
+
+# -- searching by a picture
+
+
+def test_more_like_a_picture_of_the_answer(page: Page, ready_answer: Answer) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.locator(".card").nth(1).hover()
+    link = page.get_by_role("link", name="More like picture 2")
+    link.click()
+    wait_for_all_results(page)
+    image_id = ready_answer["results"][1]["image_id"]
+    assert parse_qs(urlsplit(page.url).query) == {"scope": ["catalog"], "like": [image_id]}
+    expect(page.locator("#results-heading")).to_have_text("Like this picture")
+    expect(page.locator("#parts img")).to_have_js_property("complete", value=True)
+    assert ready_answer["results"][1]["url"] not in shown_images(page)
+    expect(page.locator(".card")).to_have_count(24)
+
+
+def test_a_picture_is_taken_out_of_a_search_again(page: Page, ready_answer: Answer) -> None:
+    image_id = ready_answer["results"][0]["image_id"]
+    page.goto(f"{address()}&like={image_id}")
+    wait_for_all_results(page)
+    expect(page.locator("#results-heading")).to_have_text(f"“{QUERY}” and like this picture")
+    page.get_by_role("button", name="Take out: Like this picture").click()
+    wait_for_all_results(page)
+    expect(page.locator("#results-heading")).to_have_text(f"“{QUERY}”")
+    assert "like" not in page.url
+
+
+def jpeg(size: tuple[int, int] = (640, 427), colour: str = "red") -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", size, colour).save(data, "JPEG")
+    return data.getvalue()
+
+
+def upload(data: bytes, mime_type: str = "image/jpeg") -> FilePayload:
+    return {"name": "mine", "mimeType": mime_type, "buffer": data}
+
+
+def test_a_chosen_picture_is_searched_by(page: Page, ready_answer: Answer) -> None:
+    page.goto("/")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Search with a picture").click()
+    with page.expect_request(lambda request: request.method == "POST") as asked:
+        chooser.value.set_files(upload(jpeg()))
+    assert "multipart/form-data" in asked.value.headers["content-type"]
+    wait_for_all_results(page)
+    expect(page.locator("#results-heading")).to_have_text("Like your picture")
+    expect(page.locator("#parts img")).to_have_js_property("naturalWidth", 640)
+    expect(page.locator(".card")).to_have_count(24)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(48)
+
+
+def test_words_and_a_picture_go_together(page: Page, ready_answer: Answer) -> None:
+    page.goto("/")
+    page.get_by_label("What should be in the picture").fill(QUERY)
+    page.get_by_label("Keyword", exact=True).fill(READY_KEYWORD)
+    page.locator("#picture-file").set_input_files(upload(jpeg()))
+    wait_for_all_results(page)
+    expect(page.locator("#results-heading")).to_have_text(f"“{QUERY}” and like your picture")
+    expect(page.locator("#summary")).to_contain_text("of 200 pictures from “circle”")
+
+
+def test_a_large_picture_is_made_smaller_before_it_travels(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto("/")
+    noise = io.BytesIO()
+    Image.effect_noise((2400, 1800), 90).convert("RGB").save(noise, "JPEG", quality=90)
+    assert len(noise.getvalue()) > 1_000_000
+    page.locator("#picture-file").set_input_files(upload(noise.getvalue()))
+    wait_for_all_results(page)
+    expect(page.locator("#parts img")).to_have_js_property("naturalWidth", 1600)
+
+
+@pytest.mark.parametrize("how", ["drop", "paste"])
+def test_a_picture_is_dropped_or_pasted(page: Page, ready_answer: Answer, how: str) -> None:
+    page.goto("/")
+    page.evaluate(
+        """([bytes, how]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "a.jpg", { type: "image/jpeg" }));
+            const event = how === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+            document.getElementById("query").dispatchEvent(event);
+        }""",
+        [list(jpeg((64, 64))), how],
+    )
+    wait_for_all_results(page)
+    expect(page.locator("#results-heading")).to_have_text("Like your picture")
+
+
+def test_what_is_no_picture_is_refused_beside_the_field(page: Page) -> None:
+    page.goto("/")
+    page.locator("#picture-file").set_input_files(upload(b"GIF87a, or is it?", "image/gif"))
+    expect(page.locator("#query-error")).to_contain_text("This picture cannot be read.")
+
+
+def test_what_the_server_says_of_a_picture_stands_beside_the_field(page: Page) -> None:
+    page.goto("/")
+    answer_with(page, error(400, "picture must not be animated, got 3 frames", "picture"))
+    page.locator("#picture-file").set_input_files(upload(jpeg()))
+    expect(page.locator("#query-error")).to_have_text(
+        "The picture must not be animated, got 3 frames."
+    )
+
+
+def test_an_address_says_that_it_cannot_hold_a_picture(page: Page, ready_answer: Answer) -> None:
+    page.goto("/")
+    page.locator("#picture-file").set_input_files(upload(jpeg()))
+    wait_for_all_results(page)
+    page.reload()
+    expect(page.get_by_role("heading", name="The picture is not here")).to_be_visible()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a picture").click()
+    chooser.value.set_files(upload(jpeg()))
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_back_goes_to_the_picture_before(page: Page, ready_answer: Answer) -> None:
+    page.goto("/")
+    page.locator("#picture-file").set_input_files(upload(jpeg()))
+    wait_for_all_results(page)
+    by_picture = shown_images(page)
+    send_query(page, READY_KEYWORD, QUERY)
+    page.get_by_role("button", name="Take out: Your picture").click()
+    expect(page.locator("#results-heading")).to_have_text(f"“{QUERY}”")
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#results-heading")).to_have_text("Like your picture")
+    wait_for_all_results(page)
+    assert shown_images(page) == by_picture

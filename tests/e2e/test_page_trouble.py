@@ -240,9 +240,9 @@ def test_hostile_text_and_broken_images_do_no_harm(page: Page, ready_answer: Ans
     expect(card.get_by_role("button")).to_have_accessible_name(
         "Picture 1 <b>bold</b> Picture not available"
     )
-    expect(card.locator("a")).to_have_count(0)
+    expect(card.locator("a:not(.inside)")).to_have_count(0)
     card.get_by_role("button").click()
     box = page.get_by_role("dialog")
     expect(box).to_contain_text("<img src=x onerror=alert(1)>")
     expect(box).to_contain_text("Picture not available")
-    expect(box.locator("a")).to_have_count(0)
+    expect(box.locator("a:not(.inside)")).to_have_count(0)

@@ -1,0 +1,100 @@
+/** What an answer can be narrowed down by: chips, made of what its pictures are. */
+
+import { offeredFilters } from "./api.js";
+import { build, element, unseen } from "./dom.js";
+import { chooseKeyword } from "./form.js";
+import { FILTERS, addressOf } from "./search.js";
+
+const MOST_VALUES = 12; // of a filter
+const SHAPES = { horizontal: "Landscape", vertical: "Portrait", square: "Square" };
+
+/** By the filter's name: what it is called, and what a hit has of it. */
+const FACETS = {
+  orientation: ["Any shape", (hit) => [shapeOf(hit)], (value) => SHAPES[value] ?? value],
+  colour: ["Any colour", ({ colours }) => colours],
+  tag: ["Any tag", ({ tags }) => tags],
+  user: ["By anyone", ({ credit }) => [credit?.user]],
+  source: ["Any source", ({ credit }) => [credit?.source]],
+  year: ["Any year", ({ year }) => [year]],
+  month: ["Any month", ({ month }) => [month]],
+};
+
+const chips = new Map(); // name -> <select>, which keeps the focus
+let base = null; // address of the search without its filters, of which values were seen
+let seen = {};
+
+let go = () => {};
+
+/** Have *run* told of each search that a chip leads to. */
+export function listenToFilters(run) {
+  go = run;
+}
+
+function shapeOf({ width, height }) {
+  if (!(width > 0 && height > 0)) return null;
+  if (width === height) return "square";
+  return width > height ? "horizontal" : "vertical";
+}
+
+export const hideFilters = () => { element("chips").hidden = true; };
+
+/** Show what *answer* to *search* can be narrowed down by, and which keywords it took. */
+export function showFilters(answer, search) {
+  remember(answer.results, search);
+  const names = FILTERS.filter((name) => offeredFilters().includes(name) || search.filters[name]);
+  const shown = names.map((name) => filterChip(name, search)).filter(Boolean);
+  const keywords = search.t ? [] : (answer.keywords ?? []).map(keywordChip);
+  const items = [...keywords, ...shown];
+  const focused = document.activeElement;
+  element("chips").replaceChildren(...items);
+  element("chips").hidden = !items.length;
+  if (items.includes(focused)) focused.focus();
+}
+
+/** Count what the hits have. A filter leaves one value: the others, seen before it, stay on offer. */
+function remember(hits, search) {
+  const address = addressOf({ ...search, filters: {} });
+  if (address !== base) seen = {};
+  base = address;
+  for (const name of FILTERS) {
+    seen[name] ??= new Map();
+    if (search.filters[name]) continue;
+    seen[name] = counted(hits.flatMap(FACETS[name][1]).filter(Boolean).map(String), hits.length);
+  }
+}
+
+/** Values by how many have them, without those that all have. */
+function counted(values, total) {
+  const counts = new Map();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const telling = [...counts].filter(([, count]) => count < total).sort(([, one], [, other]) => other - one);
+  return new Map(telling.slice(0, MOST_VALUES));
+}
+
+function filterChip(name, search) {
+  const chosen = search.filters[name];
+  const values = [...seen[name].keys()];
+  if (chosen && !values.includes(chosen)) values.unshift(chosen);
+  if (values.length < 2 && !chosen) return null;
+  const [label, , nameOf = String] = FACETS[name];
+  const chip = chips.get(name) ?? build("select", { className: "chip", ariaLabel: label });
+  chips.set(name, chip);
+  chip.replaceChildren(build("option", { value: "", textContent: label }), ...values.map((value) => build("option", { value, textContent: nameOf(value) })));
+  chip.value = chosen ?? "";
+  chip.classList.toggle("chosen", Boolean(chosen));
+  chip.onchange = () => go(withFilter(search, name, chip.value));
+  return chip;
+}
+
+function withFilter(search, name, value) {
+  const filters = { ...search.filters };
+  delete filters[name];
+  return { ...search, filters: value ? { ...filters, [name]: value } : filters };
+}
+
+/** A keyword that the server took from the sentence, and that a person may know better. */
+function keywordChip(keyword) {
+  const word = build("bdi", { textContent: keyword });
+  const onclick = () => chooseKeyword(keyword);
+  return build("button", { type: "button", className: "chip", onclick }, unseen("Change the keyword "), word);
+}
