@@ -20,13 +20,8 @@ from imagesearch.domain.queries import (
     SearchRequest,
     TextPart,
 )
-<<<<<<< HEAD
-from imagesearch.domain.ranking import demotion, direction
-from imagesearch.ports import ImageEmbedding, ScoreReply
-=======
 from imagesearch.domain.ranking import References, direction
-from imagesearch.ports import ScoreReply
->>>>>>> a346451 (Demote by what is nearer to the unwanted thing than to anything; measure it)
+from imagesearch.ports import ImageEmbedding, ScoreReply
 from imagesearch.usecases.search import SearchAnswer
 from tests.world import World, original
 
