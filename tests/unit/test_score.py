@@ -11,12 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
 from imagesearch.domain.images import Embedding, Image
 from imagesearch.domain.pixels import PixelFacts
-=======
-from imagesearch.domain.images import Embedding
->>>>>>> a346451 (Demote by what is nearer to the unwanted thing than to anything; measure it)
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.ports import ScoreReply, TextEmbedding
