@@ -172,8 +172,8 @@ class Embedded:
 
     def folded(self, order: Any, **limits: Any) -> list[list[Hostile]]:
         """Return the pool's groups when its pictures rank in *order*."""
-        groups = fold(self.vectors[order], self.hashes[order], len(order), **limits)
-        return [[self.pool[order[place]] for place in group] for group in groups]
+        groups = fold(self.vectors, self.hashes, order, len(order), **limits)
+        return [[self.pool[place] for place in group] for group in groups]
 
 
 def _counts(groups: Sequence[Sequence[Hostile]]) -> dict[str, int]:

@@ -30,6 +30,7 @@ def hashes_of(images: Sequence[Image]) -> NDArray[np.int64]:
 def fold(
     embeddings: Embeddings,
     hashes: NDArray[np.int64],
+    order: Sequence[int],
     most: int,
     *,
     most_bits: int = MOST_BITS,
@@ -43,31 +44,34 @@ def fold(
     hash is like none.
 
     Args:
-        embeddings: (n, embedding_dim), best first.
+        embeddings: (n, embedding_dim).
         hashes: (n,), of the same images.
+        order: their places, best first.
         most: how many groups are wanted; of those that there are, the first.
     """
     import numpy as np
 
-    is_free = np.ones(len(hashes), np.bool_)
+    ranked = np.array(order, np.intp)
+    is_free = np.ones(len(ranked), np.bool_)
     groups: list[list[int]] = []
-    for first in range(0, len(hashes), _LEADERS_AT_ONCE):
-        is_like = _distances(hashes[first : first + _LEADERS_AT_ONCE], hashes) <= most_bits
-        is_alone = (is_like.sum(axis=1) <= 1).tolist()  # it is like itself
+    for first in range(0, len(ranked), _LEADERS_AT_ONCE):
+        leaders = slice(first, first + _LEADERS_AT_ONCE)
+        is_like = _distances(hashes[ranked[leaders]], hashes[ranked]) <= most_bits
+        np.fill_diagonal(is_like[:, first:], val=False)
+        has_like = is_like.any(axis=1).tolist()
         for place, like in enumerate(is_like, start=first):
             if len(groups) == most:
                 return groups
-            if not is_free[place]:
-                continue
-            is_free[place] = False
-            groups.append([place])
-            if not is_alone[place - first]:
-                others = np.flatnonzero(like & is_free)
-                # (m, d), (d,) -> (m,)
-                cosines = np.vecdot(embeddings[others], embeddings[place])
-                members = others[cosines >= least_cosine]
-                is_free[members] = False
-                groups[-1] += members.tolist()
+            if is_free[place]:
+                is_free[place] = False
+                groups.append([int(ranked[place])])
+                if has_like[place - first]:
+                    others = np.flatnonzero(like & is_free)
+                    # (m, d), (d,) -> (m,); a matrix product of so few would wait for threads
+                    cosines = np.vecdot(embeddings[ranked[others]], embeddings[ranked[place]])
+                    members = others[cosines >= least_cosine]
+                    is_free[members] = False
+                    groups[-1] += ranked[members].tolist()
     return groups
 
 

@@ -327,8 +327,7 @@ def _groups(
     if not is_folded:
         return [[row] for row in _order(candidates.images, scores, depths, wanted)]
     order = _order(candidates.images, scores, depths, len(candidates.images))
-    groups = fold(candidates.embeddings[order], candidates.hashes[order], wanted)
-    return [[order[place] for place in group] for group in groups]
+    return fold(candidates.embeddings, candidates.hashes, order, wanted)
 
 
 def _size_bytes(pool: _Candidates) -> int:

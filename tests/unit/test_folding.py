@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from imagesearch.domain.folding import LEAST_COSINE, MOST_BITS, UNKNOWN, fold
+from imagesearch.domain.folding import LEAST_COSINE, MOST_BITS, UNKNOWN
+from imagesearch.domain.folding import fold as fold_places
 from imagesearch.domain.images import Embeddings
 from imagesearch.domain.pixels import MIRRORED
 
+Hashes: TypeAlias = NDArray[np.int64]
 HASH = 0x0F0F_1234_5678_9ABC
+
+
+def fold(embeddings: Embeddings, seen: Hashes, most: int) -> list[list[int]]:
+    """Fold images that stand in their order."""
+    return fold_places(embeddings, seen, range(len(seen)), most)
 
 
 def turned(*degrees: float) -> Embeddings:
@@ -22,7 +32,7 @@ def flipped(bits: int) -> int:
     return HASH ^ ((1 << bits) - 1)
 
 
-def hashes(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def hashes(*values: int) -> Hashes:
     return np.array(values, np.int64)
 
 
@@ -77,6 +87,12 @@ def test_it_folds_as_a_loop_over_pairs_would() -> None:
             expected.append([place])
     assert 30 < len(expected) < 280
     assert fold(embeddings, seen, 300) == expected
+
+
+def test_places_come_back_in_the_order_that_is_given() -> None:
+    embeddings, seen = turned(0, 90, 1, 2), hashes(HASH, ~HASH, HASH, flipped(3))
+    assert fold_places(embeddings, seen, [3, 1, 0, 2], 9) == [[3, 0, 2], [1]]
+    assert fold_places(embeddings, seen, [2, 1], 9) == [[2], [1]]
 
 
 def test_nothing_folds_to_nothing() -> None:
