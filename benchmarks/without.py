@@ -42,7 +42,7 @@ class Case:
     @property
     def is_fair(self) -> bool:
         """Whether it can be answered, and answered wrongly."""
-        return min(self.violations.sum(), (~self.violations).sum()) >= TOP
+        return bool(min(self.violations.sum(), (~self.violations).sum()) >= TOP)
 
     def share(
         self, references: References, query: Embedding, minus: Sequence[Weighted] = ()

@@ -151,7 +151,12 @@ class Library(Protocol):
         """
 
     def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
-        """Return those of *image_ids* that have an embedding of *model_revision*."""
+        """
+        Return those of *image_ids* that have all that an embedder makes of them.
+
+        That is an embedding of *model_revision*, and what is kept of their pixels, which images
+        that were embedded by an earlier version lack until their pool is fetched again.
+        """
 
     def vectors(
         self, image_ids: Sequence[str], model_revision: str

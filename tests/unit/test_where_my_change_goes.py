@@ -164,7 +164,7 @@ def test_a_new_family_is_one_file_and_one_line(copy: Path) -> None:
 
 def test_a_new_filter_is_one_file_and_one_line(copy: Path) -> None:
     table, line = add(section("A new filter"), copy)
-    table.write_text(table.read_text().replace("\nFILTERS:", f"{line}\nFILTERS:"))
+    table.write_text(table.read_text().replace("\nFILTERS =", f"{line}\nFILTERS ="))
     assert "--min-width PIXELS" in run(FILTER, copy)
 
 

@@ -57,9 +57,9 @@ class FirestoreLibrary:
         return {*rows, *stored}
 
     def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
-        """Return those of *image_ids* that have an embedding of *model_revision*."""
-        # An empty mask would mean every field, with the vector.
-        return {each for each, _ in self._documents(image_ids, model_revision, ["model_revision"])}
+        """Return those of *image_ids* that have all that an embedder makes of them."""
+        documents = self._documents(image_ids, model_revision, ["image.pixels"])
+        return {each for each, fields in documents if pixels_of(fields.get("image"))}
 
     def vectors(
         self, image_ids: Sequence[str], model_revision: str

@@ -97,9 +97,15 @@ class SqliteLibrary:
             return _embedded(connection, [image.image_id for image in images], model_revision)
 
     def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
-        """Return those of *image_ids* that have an embedding of *model_revision*."""
+        """Return those of *image_ids* that have all that an embedder makes of them."""
         with self._file.reading() as connection:
-            return _embedded(connection, image_ids, model_revision)
+            rows = connection.execute(
+                "SELECT image_id FROM embeddings JOIN images USING (image_id)"
+                " WHERE model_revision = ? AND typeof(pixel_hash) = 'integer'"
+                " AND image_id IN (SELECT value FROM json_each(?))",
+                (model_revision, id_list(image_ids)),
+            )
+            return {image_id for (image_id,) in rows}
 
     def vectors(
         self, image_ids: Sequence[str], model_revision: str
