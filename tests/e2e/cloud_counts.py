@@ -33,6 +33,7 @@ WAIT_SECONDS = 120.0  # for what takes a few seconds on an idle machine
 # downloaded at a time.
 HELD_IMAGES = {POOL_SIZE: 88, SMALL_POOL: 22}
 EMBEDDED_IMAGES = 24  # of the first two batches
+UNFOLDED = {"fold": "false"}  # each image counts here, whatever it looks like
 SERVICES_OF = {"FetchJob": "fetch", "DeadLetter": "fetch", "EmbedBatch": "inference"}
 
 
@@ -97,12 +98,12 @@ class FaultyCloud:
 
     def search(self, keyword: str, **params: Any) -> requests.Response:
         """Search once."""
-        asked = {"t": keyword, "s_query": f"a {keyword}", "wait": 0, **params}
+        asked = {"t": keyword, "s_query": f"a {keyword}", "wait": 0, **UNFOLDED, **params}
         return requests.get(f"{self.stack.query_url}/search", params=asked, timeout=60)
 
     def complete(self, keyword: str, **params: Any) -> dict[str, Any]:
         """Search for all images until the answer is complete, and return it."""
-        asked = {"t": keyword, "s_query": f"a {keyword}", "k": 200, **params}
+        asked = {"t": keyword, "s_query": f"a {keyword}", "k": 200, **UNFOLDED, **params}
         return complete(self.stack.query_url, **asked)
 
     def begin(self, keyword: str) -> None:

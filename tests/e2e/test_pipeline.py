@@ -49,7 +49,7 @@ def test_a_first_search_is_answered_while_the_pool_is_still_being_fetched(
     """Partial answers say so, and only grow."""
     seen: list[int] = []
     for _ in range(400):
-        response = server.search(t="square", s_query="a green square", k=200, wait=0)
+        response = server.search(t="square", s_query="a green square", k=200, wait=0, fold="false")
         assert response.status_code in (200, 202)
         body: dict[str, Any] = response.json()
         if response.status_code == 202:
@@ -99,7 +99,7 @@ def test_a_kill_in_the_middle_of_a_fetch_loses_nothing_and_doubles_nothing(
         assert len(list(folder.glob("*.jpg"))) < 200, "killed too late to prove anything"
         server.start()
         wait_for_ready(tmp_path / "data" / "catalog.sqlite")
-        answer = server.complete(t="triangle", s_query="a triangle", k=200)
+        answer = server.complete(t="triangle", s_query="a triangle", k=200, fold="false")
         ids = [result["image_id"] for result in answer["results"]]
         assert len(ids) == len(set(ids)) == 200
         assert answer["pool"]["generation"] == 1

@@ -174,8 +174,9 @@ def test_odd_hits_are_made_harmless_or_rejected_and_cost_the_others_nothing(
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
         client = stack_client(stack)
-        answer = client.search({"t": "odd", "s_query": "x", "k": 200}, lambda _: None)
-        everything = client.ask("/search", {"s_query": "x", "scope": "catalog", "k": 200}, None)
+        asked = {"s_query": "x", "k": 200, "fold": "false"}
+        answer = client.search({"t": "odd", **asked}, lambda _: None)
+        everything = client.ask("/search", {"scope": "catalog", **asked}, None)
         pool = client.ask(f"/pools/{answer['pool']['pool_id']}", {}, None).body
     assert (pool["state"], pool["embedded"], pool["rejected"]) == ("ready", 5, 7)
     assert all(len(reason) <= 200 for reason in pool["rejections"].values())
