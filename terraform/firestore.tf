@@ -6,6 +6,7 @@ locals {
     "embeddings/vector"   = { collection = "embeddings", field = "vector" } # `nearest` has its own below
     "embeddings/image"    = { collection = "embeddings", field = "image" }
     "embeddings/row"      = { collection = "embeddings", field = "row" }
+    "embeddings/facts"    = { collection = "embeddings", field = "facts" } # `filtered` and `tagged` below
     "generations/listing" = { collection = "generations", field = "listing" }
     "generations/states"  = { collection = "generations", field = "states" }
     "generations/reasons" = { collection = "generations", field = "reasons" }
@@ -32,6 +33,36 @@ resource "google_firestore_index" "nearest" {
   fields {
     field_path = "model_revision"
     order      = "ASCENDING"
+  }
+  fields {
+    field_path = "__name__"
+    order      = "ASCENDING"
+  }
+  fields {
+    field_path = "vector"
+    vector_config {
+      dimension = var.embedding_dimension
+      flat {}
+    }
+  }
+}
+
+# What `nearest` filters by before it chooses: INDEXED of imagesearch/adapters/firestore_facts.py. Each
+# keeps all embeddings once more, so that they are few.
+resource "google_firestore_index" "filtered" {
+  for_each = toset(["user", "tag", "year"])
+
+  database   = google_firestore_database.catalog.name
+  collection = "embeddings"
+
+  fields {
+    field_path = "model_revision"
+    order      = "ASCENDING"
+  }
+  fields {
+    field_path   = "facts.${each.key}"
+    order        = each.key == "tag" ? null : "ASCENDING"
+    array_config = each.key == "tag" ? "CONTAINS" : null # an image has several
   }
   fields {
     field_path = "__name__"

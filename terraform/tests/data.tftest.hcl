@@ -63,6 +63,12 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
     error_message = "Filtered by model, and the vector comes last."
   }
   assert {
+    condition = alltrue([for fact, index in google_firestore_index.filtered :
+      join(",", index.fields[*].field_path) == "model_revision,facts.${fact},__name__,vector" && index.fields[3].vector_config[0].dimension == 768
+    ])
+    error_message = "Filtered by model and fact, and as long as the model's embeddings."
+  }
+  assert {
     condition     = google_firestore_index.nearest.fields[2].vector_config[0].dimension == 768
     error_message = "As long as the model's embeddings."
   }

@@ -16,6 +16,7 @@ import pytest
 from starlette.routing import Route
 
 from imagesearch.adapters import firestore
+from imagesearch.adapters.firestore_facts import INDEXED, LISTS, facts_fields
 from imagesearch.adapters.libraries.firestore import embedding_fields
 from imagesearch.adapters.pools import firestore as pools_firestore
 from imagesearch.adapters.records import marks_fields
@@ -343,9 +344,28 @@ def test_every_index_and_policy_is_on_a_field_that_the_catalog_writes(full: Appl
     for one in full.of("firestore_field"):
         assert one.values["field"] in written[one.values["collection"]]
         assert f'"{one.values["collection"]}"' in adapter
-    (index,) = full.of("firestore_index")
-    fields = [field["field_path"] for field in index.values["fields"]]
-    assert set(fields) - {"__name__"} <= written[index.values["collection"]]
+    for index in full.of("firestore_index"):
+        fields = {field["field_path"] for field in index.values["fields"]} - {"__name__"}
+        assert {each.partition(".")[0] for each in fields} <= written[index.values["collection"]]
+
+
+def test_there_is_a_vector_index_for_what_the_library_filters_by_and_no_other(
+    full: Applied,
+) -> None:
+    image = Image("demo-1", "demo-1.jpg", "", 1, 1, Credit("", ""), ())
+    assert set(INDEXED) <= facts_fields(image)["facts"].keys()
+    filtered = {}
+    for index in full.of("firestore_index"):
+        first, *facts, name, vector = index.values["fields"]
+        if not vector["vector_config"]:
+            continue
+        assert (first["field_path"], name["field_path"]) == ("model_revision", "__name__")
+        for fact in facts:
+            filtered[fact["field_path"]] = (fact["order"], fact["array_config"])
+    assert filtered == {
+        f"facts.{fact}": (None, "CONTAINS") if fact in LISTS else ("ASCENDING", None)
+        for fact in INDEXED
+    }
 
 
 def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
@@ -366,7 +386,7 @@ def test_what_nothing_is_searched_by_has_no_index_of_its_own(full: Applied) -> N
         for one in full.of("firestore_field")
         if one.values["index_config"] and not one.values["index_config"][0].get("indexes")
     }
-    assert exempt >= {("embeddings", name) for name in ("vector", "image", "row")}
+    assert exempt >= {("embeddings", name) for name in ("vector", "image", "row", "facts")}
     assert exempt >= {("generations", name) for name in ("listing", "states", "reasons")}
 
 
