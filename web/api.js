@@ -9,9 +9,7 @@ const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its pat
 const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
 const WORTH_WAITING = new Set([429, 502, 503, 504]);
 
-let config = { api: "", demo: false, demo_keywords: [], filters: ["orientation"] };
-
-export const offeredFilters = () => config.filters;
+let config = { api: "", demo: false, demo_keywords: [] };
 
 /** What went wrong, in words for the person; `retrySeconds` is set when waiting may help. */
 export class Failure extends Error {

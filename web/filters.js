@@ -1,22 +1,21 @@
 /** What an answer can be narrowed down by: chips, made of what its pictures are. */
 
-import { offeredFilters } from "./api.js";
-import { build, element, unseen } from "./dom.js";
+import { build, element, icon, unseen } from "./dom.js";
 import { chooseKeyword } from "./form.js";
 import { FILTERS, addressOf } from "./search.js";
 
 const MOST_VALUES = 12; // of a filter
 const SHAPES = { horizontal: "Landscape", vertical: "Portrait", square: "Square" };
 
-/** By the filter's name: what it is called, and what a hit has of it. */
+/** By the filter's name: what all of it is called, what a hit has of it, and what that is called. */
 const FACETS = {
   orientation: ["Any shape", (hit) => [shapeOf(hit)], (value) => SHAPES[value] ?? value],
   colour: ["Any colour", ({ colours }) => colours],
   tag: ["Any tag", ({ tags }) => tags],
   user: ["By anyone", ({ credit }) => [credit?.user]],
-  source: ["Any source", ({ credit }) => [credit?.source]],
+  source: ["Any source", () => []],
   year: ["Any year", ({ year }) => [year]],
-  month: ["Any month", ({ month }) => [month]],
+  month: ["Any month", () => []],
 };
 
 const chips = new Map(); // name -> <select>, which keeps the focus
@@ -41,8 +40,7 @@ export const hideFilters = () => { element("chips").hidden = true; };
 /** Show what *answer* to *search* can be narrowed down by, and which keywords it took. */
 export function showFilters(answer, search) {
   remember(answer.results, search);
-  const names = FILTERS.filter((name) => offeredFilters().includes(name) || search.filters[name]);
-  const shown = names.map((name) => filterChip(name, search)).filter(Boolean);
+  const shown = FILTERS.map((name) => filterChip(name, search)).filter(Boolean);
   const keywords = search.t ? [] : (answer.keywords ?? []).map(keywordChip);
   const items = [...keywords, ...shown];
   const focused = document.activeElement;
@@ -96,5 +94,5 @@ function withFilter(search, name, value) {
 function keywordChip(keyword) {
   const word = build("bdi", { textContent: keyword });
   const onclick = () => chooseKeyword(keyword);
-  return build("button", { type: "button", className: "chip", onclick }, unseen("Change the keyword "), word);
+  return build("button", { type: "button", className: "chip", onclick }, unseen("Change the keyword "), word, icon("change"));
 }

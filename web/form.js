@@ -4,8 +4,8 @@ import { build, element, icon, safeUrl, setText, unseen } from "./dom.js";
 import { apiBase } from "./api.js";
 import { shownHits } from "./cards.js";
 import { keepPicture, listenForPictures, pictureNamed } from "./pictures.js";
-import { addressSearch, canBeAsked, inItsPlace } from "./search.js";
-import { number, quoted } from "./words.js";
+import { addressSearch, canBeAsked, inItsPlace, searchOf } from "./search.js";
+import { number } from "./words.js";
 
 const form = element("search");
 const everything = element("everything");
@@ -92,8 +92,11 @@ async function takePicture(file) {
   const picture = await keepPicture(file);
   if (!picture) return sayOf("s_query", "This picture cannot be read. JPEG, PNG and WebP always can.");
   kept = { ...kept, picture };
-  send(formSearch());
+  send(isTypedAnew() ? formSearch() : searchOf(new URLSearchParams({ picture })));
 }
+
+/** True when the form has words that no search was sent with yet: a picture joins those alone. */
+const isTypedAnew = () => Boolean(typed("s_query")) && typed("s_query") !== addressSearch().s_query;
 
 // ---------------------------------------------------------------- what is wrong
 
@@ -117,7 +120,7 @@ function complaint(name, search) {
 export function showFailure({ field, text }) {
   const name = field === "picture" || field === "like" ? "s_query" : field;
   if (!(name in fields)) return false;
-  sayOf(name, name === "t" && !typed("t") ? `Type a keyword, such as ${quoted(fields.t.placeholder)}.` : text);
+  sayOf(name, text);
   return true;
 }
 

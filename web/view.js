@@ -200,7 +200,7 @@ function showNotice(title, text, { again = null, call = "Try again", isCalm = fa
   button.onclick = again;
 }
 
-const noticeText = () => `${element("notice-title").textContent}. ${element("notice-text").textContent}`;
+const noticeText = () => `${sentence(element("notice-title").textContent)} ${element("notice-text").textContent}`;
 
 /** Say that *failure* is waited out for *left* seconds more; *stop*, given at first, ends that. */
 export function showCountdown(failure, left, stop = null) {

@@ -331,12 +331,6 @@ def with_errors(page: Page) -> None:
 
 def with_all_parts(page: Page) -> None:
     """Everything that an answer can bring at once, after a search by a picture and words."""
-    page.route(
-        "**/config.json",
-        lambda route: route.fulfill(
-            json={"api": "", "demo": True, "demo_keywords": [], "filters": ["tag", "user"]}
-        ),
-    )
     page.goto(f"/?{urlencode({'t': READY_KEYWORD, 's_query': QUERY, 'minus': 'blue'})}")
     wait_for_all_results(page)
     page.locator(".card").nth(1).hover()

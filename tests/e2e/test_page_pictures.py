@@ -178,6 +178,20 @@ def test_words_and_a_picture_go_together(page: Page, ready_answer: Answer) -> No
     expect(page.locator("#summary")).to_contain_text("of 200 pictures from “circle”")
 
 
+def test_a_picture_takes_the_place_of_words_that_were_answered(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.locator("#picture-file").set_input_files(upload(jpeg()))
+    expect(page.locator("#results-heading")).to_have_text("Like your picture")
+    wait_for_all_results(page)
+    expect(page.get_by_label("What should be in the picture")).to_have_value("")
+    page.get_by_label("What should be in the picture").fill("in the snow")
+    page.keyboard.press("Enter")
+    expect(page.locator("#results-heading")).to_have_text("“in the snow” and like your picture")
+
+
 def test_a_large_picture_is_made_smaller_before_it_travels(
     page: Page, ready_answer: Answer
 ) -> None:
