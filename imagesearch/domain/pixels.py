@@ -53,6 +53,11 @@ class PixelFacts:
         return cls(_signed(hash_bits), colours)
 
 
+def colour_names(colours: int) -> tuple[str, ...]:
+    """Return those of *COLOURS* whose bits are set in *colours*."""
+    return tuple(name for name in COLOURS if colours & colour_bit(name))
+
+
 def colour_bit(name: str) -> int:
     """Return the bit of one of *COLOURS*."""
     return 1 << COLOURS.index(name)

@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 from imagesearch.domain.errors import InvalidRequest, TooLarge
 from imagesearch.domain.filters import FILTERS, chosen
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
+from imagesearch.domain.pixels import colour_names
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import (
     MAX_IMAGE_ID_CHARACTERS,
@@ -260,6 +261,8 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "height": image.height,
         "credit": {"user": image.credit.user, "source": image.credit.source},
         "tags": list(image.tags),
+        "colours": list(colour_names(image.colours)),
+        "year": image.year or None,
         "score": round(hit.score, 6),
         "relevance": round(hit.relevance, 6),
         "match": hit.match,

@@ -786,7 +786,7 @@ def test_the_generation_before_can_be_read_until_another_is_ready(catalog: Catal
         record(catalog, [number, number + 1], generation=number, now=now)
         before = catalog.packed_pool(POOL, number - 1, MODEL)
         ids = [each.image_id for each in before.images]
-            assert ids == [image(number - 1).image_id, image(number).image_id]
+        assert ids == [image(number - 1).image_id, image(number).image_id]
     pool = known(catalog.pool(POOL))
     assert pool.ready == pool.current
     assert (pool.current.number, pool.current.embedded) == (3, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
@@ -392,6 +393,32 @@ def test_an_answer_is_narrowed_down_by_what_it_has(page: Page, ready_answer: Ans
     shape.select_option("Any shape")
     expect(page.locator(".card")).to_have_count(6)
     assert "orientation" not in page.url
+
+
+def test_colours_and_tags_come_from_the_answer_and_are_kept_in_the_address(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto(address(k=None))
+    wait_for_all_results(page)
+    assert {colour for hit in ready_answer["results"] for colour in hit["colours"]}
+    chip = page.get_by_role("combobox", name="Any colour")
+    offered = chip.locator("option").all_inner_texts()[1:]
+    assert set(offered) <= {colour for hit in answered(page) for colour in hit["colours"]}
+    chip.select_option(offered[-1])
+    expect(chip).to_have_class(re.compile("chosen"))
+    wait_for_all_results(page)
+    assert all(offered[-1] in hit["colours"] for hit in answered(page))
+    page.reload()
+    wait_for_all_results(page)
+    expect(chip).to_have_value(offered[-1])
+    expect(page.get_by_role("combobox", name="Any tag")).to_be_visible()
+
+
+def answered(page: Page) -> list[dict[str, Any]]:
+    """Return the hits of the search that the address holds, as the API answers it."""
+    response = page.request.get(f"/search?{urlsplit(page.url).query}&k=24")
+    hits: list[dict[str, Any]] = response.json()["results"]
+    return hits
 
 
 def test_filters_that_leave_nothing_say_so(page: Page, ready_answer: Answer) -> None:
