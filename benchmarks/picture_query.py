@@ -63,7 +63,7 @@ class Door:
         url = "/search?scope=catalog"
         with self._client.post(url, data=body, content_type=kind) as response:
             if response.status_code != 200:
-                raise RuntimeError(response.text)
+                raise RuntimeError(response.get_data(as_text=True))
 
     def close(self) -> None:
         """Stop the encoder's threads and close the catalog."""
@@ -124,7 +124,8 @@ def _batches(encoder: Any, images: list[bytes]) -> Iterator[None]:
 
 
 def _camera(rows: list[Row]) -> float:
-    return 1e3 * next(r["seconds"] for r in rows if (r["picture"], r["beside"]) == (CAMERA, ALONE))
+    camera = (row for row in rows if (row["picture"], row["beside"]) == (CAMERA, ALONE))
+    return 1e3 * float(next(camera)["seconds"])
 
 
 BENCHMARK = Benchmark(

@@ -58,7 +58,7 @@ def fold(
         leaders = slice(first, first + _LEADERS_AT_ONCE)
         is_like = _distances(hashes[ranked[leaders]], hashes[ranked]) <= most_bits
         np.fill_diagonal(is_like[:, first:], val=False)
-        has_like = is_like.any(axis=1).tolist()
+        has_like = np.asarray(is_like.any(axis=1))
         for place, like in enumerate(is_like, start=first):
             if len(groups) == most:
                 return groups
