@@ -63,6 +63,8 @@ class _Candidates:
         if not self.images:  # without rows there is no telling how long they are
             return others
         more = others.but({image.image_id for image in self.images})
+        if not more.images:
+            return self
         return _Candidates(
             (*self.images, *more.images),
             np.concatenate([self.embeddings, more.embeddings]),

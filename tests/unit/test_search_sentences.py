@@ -9,6 +9,7 @@ import pytest
 from imagesearch.domain.errors import Overloaded, SourceRefused
 from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.usecases.search import SearchAnswer
 from tests.world import World, listed
 
@@ -163,3 +164,22 @@ def test_a_new_model_embeds_both_pools_again(world: World) -> None:
     answer = ask(world, top_k=100)
     assert (len(answer.hits or ()), answer.complete) == (7, True)
     assert world.encoder.images == 14
+
+
+def test_a_pool_is_scored_beside_one_of_which_the_model_has_nothing_yet(world: World) -> None:
+    offer(world, "horse flower", range(2))
+    for keyword in ("horse flower", "horse"):
+        world.ask(keyword)
+        world.deliver_all()
+    offer(world, "horse", range(4, 7))
+    world.encoder.model_revision = "twin-2"
+    world.clock.sleep(world.policy.max_age_seconds + 1)
+    for _ in range(2):
+        world.ask("horse")
+        world.deliver_all()
+    pool_ids = [PoolKey.of(keyword, world.options).pool_id for keyword in ("horse", "horse flower")]
+    asked = ScoreRequest(
+        Query.of_text("twin-3"), 9, pool_id=pool_ids[0], generation=2, beside=(pool_ids[1], 1)
+    )
+    reply = world.score.score(asked)
+    assert (reply.embedded, len(reply.hits)) == (3, 3)
