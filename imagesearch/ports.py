@@ -384,7 +384,8 @@ class ScoreReply:
         complete: in scope `catalog`, no stored image awaits the model.
         matching: how many images, of the pool and the one beside it, the filters leave; None in
             scope `catalog`, where nobody counts them.
-        exhaustive: in scope `catalog`, no image that matches was left unseen, see `Nearest`.
+        exhaustive: in scope `catalog`, there are `top_k` hits, or no image that matches was left
+            unseen, as fewer than *MAX_NEAREST* are stored; see `Nearest`.
         matched: whether any image is a fair match; None where the model was never calibrated.
         more: there are hits after these.
     """

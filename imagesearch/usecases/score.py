@@ -151,7 +151,8 @@ class Score:
             if is_all or reply.more or not request.fold:
                 break
             depths.append(min(_DEEPER * depths[-1], MAX_NEAREST))  # most look the same
-        exhaustive = nearest.exhaustive or request.offset + len(reply.hits) >= wanted
+        saw_all = nearest.exhaustive and len(nearest.hits) < MAX_NEAREST
+        exhaustive = saw_all or len(reply.hits) == request.top_k
         return replace(reply, complete=complete, exhaustive=exhaustive)
 
     def _among(

@@ -180,6 +180,18 @@ def test_over_everything_as_many_are_looked_at_as_it_takes(world: World) -> None
     assert len(ids(folded(world, shapes, top_k=2, fold=False))) == 2
 
 
+def test_not_all_were_seen_where_as_many_as_can_be_looked_at_look_the_same(world: World) -> None:
+    reply = folded(world, [1] * 1001, top_k=2)
+    assert [len(hit.similar) for hit in reply.hits] == [999]
+    assert not reply.exhaustive
+    assert folded(world, [], top_k=1).exhaustive, "as many hits as are wanted"
+    assert not folded(world, [], top_k=10, offset=995, fold=False).exhaustive
+
+
+def test_all_were_seen_where_fewer_are_stored_than_can_be_looked_at(world: World) -> None:
+    assert folded(world, [1] * 999, top_k=2).exhaustive
+
+
 def test_who_does_not_ask_for_folding_gets_every_image(world: World) -> None:
     reply = folded(world, [1, 1, 1], fold=False)
     assert len(reply.hits) == 3
