@@ -386,7 +386,8 @@ class ScoreReply:
             scope `catalog`, where nobody counts them.
         exhaustive: in scope `catalog`, there are `top_k` hits, or no image that matches was left
             unseen, as fewer than *MAX_NEAREST* are stored; see `Nearest`.
-        matched: whether any image is a fair match; None where the model was never calibrated.
+        matched: whether any image is a fair match, of which there is none among no images; None
+            where images and words are not what is compared, or the model was never calibrated.
         more: there are hits after these.
     """
 

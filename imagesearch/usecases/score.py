@@ -190,7 +190,7 @@ class Score:
         """
         thresholds = self.encoder.thresholds if aim.is_text else None
         if not candidates.images:
-            return self._reply((), aim, None if thresholds is None else False)
+            return self._reply((), aim, matched=False)
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
         # images would not tie.
         cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)

@@ -361,7 +361,10 @@ class Search:
         pool = _as_scored(pool, reply) if pool and reply else pool
         if reply is None:
             hits = self._without_embeddings(pool) if pool else ()
-            return SearchAnswer(request, hits, pool, complete, total_seconds=total_seconds)
+            matched = None if hits is None else False  # as the scorer says of no images
+            return SearchAnswer(
+                request, hits, pool, complete, total_seconds=total_seconds, matched=matched
+            )
         if pool and reply.embedded == 0 and not reply.hits and not complete:
             return SearchAnswer(request, None, pool, complete, total_seconds=total_seconds)
         return SearchAnswer(

@@ -123,7 +123,7 @@ def test_an_uncalibrated_model_ranks_all_the_same_and_claims_nothing(world: Worl
 
 def test_nothing_matches_where_nothing_is(world: World) -> None:
     assert reply_of(world, [], Thresholds(3, 2, 1)).matched is False
-    assert reply_of(world, []).matched is None
+    assert reply_of(world, []).matched is False, "which takes no thresholds to say"
 
 
 # --- folding -------------------------------------------------------------------------------------

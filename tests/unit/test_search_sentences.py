@@ -71,6 +71,7 @@ def test_filters_count_the_images_of_both_pools_once(world: World) -> None:
     assert answer.matching == len(answer.hits or ()) == 6
     answer = ask(world, filters={"orientation": "vertical"})
     assert (answer.matching, answer.hits, answer.complete) == (0, (), True)
+    assert answer.matched is False, "as where a pool has no images"
 
 
 def test_the_broader_keyword_is_waited_for_within_the_same_wait(world: World) -> None:
@@ -105,7 +106,7 @@ def test_no_image_for_either_keyword_is_an_answer(world: World) -> None:
         ask(world)
         world.deliver_all()
     answer = ask(world)
-    assert (answer.hits, answer.complete) == ((), True)
+    assert (answer.hits, answer.complete, answer.matched) == ((), True, False)
     assert answer.keywords == ("horse flower", "horse")
 
 
