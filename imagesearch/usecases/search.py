@@ -77,6 +77,7 @@ class SearchAnswer:
     hits: tuple[SearchHit, ...] | None
     pool: Pool | None
     complete: bool
+    keywords: tuple[str, ...]
     query_truncated: bool = False
     total_seconds: float = 0.0
     encode_seconds: float = 0.0
@@ -84,7 +85,6 @@ class SearchAnswer:
     matching: int | None = None
     exhaustive: bool = True
     matched: bool | None = None
-    keywords: tuple[str, ...] = ()
     next: Cursor | None = None
     restarted: bool = False
 
@@ -145,15 +145,13 @@ class Search:
             DeadlineExceeded: from the scorer.
         """
         started = time.perf_counter()
-        if request.scope == "catalog":
-            return self._answer(request, None, self._score(request, None), started)
         call = _Call(request, client, started, self.clock.monotonic() + request.wait_seconds)
+        if request.scope == "catalog":
+            return self._answer(call, (), None, self._score(request, None))
         pool, reply = self._search_pool(call, request.keyword)
         if request.broader and _has_few(pool):
-            answer = self._broadened(call, pool, reply)
-        else:
-            answer = self._answer(request, pool, reply, started)
-        return answer if answer.keywords else replace(answer, keywords=(request.keyword,))
+            return self._broadened(call, pool, reply)
+        return self._answer(call, (request.keyword,), pool, reply)
 
     def _search_pool(
         self, call: _Call, keyword: str, beside: Pool | None = None
@@ -169,7 +167,7 @@ class Search:
 
     def _broadened(self, call: _Call, narrow: Pool, reply: ScoreReply | None) -> SearchAnswer:
         """Answer from the broader keyword's pool and from *narrow*, which has few images."""
-        request, started = call.request, call.started
+        request = call.request
         try:
             broader, both = self._search_pool(call, request.broader, narrow)
         except (Overloaded, Unavailable, DeadlineExceeded) as error:
@@ -177,13 +175,13 @@ class Search:
                 raise
             # Few images are more than none: the limit of new keywords, say, is for new ones.
             _logger.warning("a broader keyword is left out: %s", error)
-            return self._answer(request, narrow, reply, started)
+            return self._answer(call, (request.keyword,), narrow, reply)
         keywords = (request.keyword, request.broader)
         if both is not None or reply is None:
-            return replace(self._answer(request, broader, both, started), keywords=keywords)
-        answer = self._answer(request, narrow, reply, started)
+            return self._answer(call, keywords, broader, both)
+        answer = self._answer(call, keywords, narrow, reply)
         complete = answer.complete and _is_complete(broader, None)
-        return replace(answer, pool=broader, complete=complete, keywords=keywords)
+        return replace(answer, pool=broader, complete=complete)
 
     def pool(self, pool_id: str) -> Pool:
         """Return the pool as it stands; NotFound when there is none."""
@@ -354,31 +352,33 @@ class Search:
         return self.scorer.score(asked)
 
     def _answer(
-        self, request: SearchRequest, pool: Pool | None, reply: ScoreReply | None, started: float
+        self, call: _Call, keywords: tuple[str, ...], pool: Pool | None, reply: ScoreReply | None
     ) -> SearchAnswer:
-        total_seconds = time.perf_counter() - started
-        complete = _is_complete(pool, reply)
-        pool = _as_scored(pool, reply) if pool and reply else pool
+        """Return the answer from the pools of *keywords*: *pool* is the last one's."""
+        request = call.request
+        answer = SearchAnswer(
+            request=request,
+            hits=None,
+            pool=_as_scored(pool, reply) if pool and reply else pool,
+            complete=_is_complete(pool, reply),
+            keywords=keywords,
+            total_seconds=time.perf_counter() - call.started,
+        )
         if reply is None:
             hits = self._without_embeddings(pool) if pool else ()
-            matched = None if hits is None else False  # as the scorer says of no images
-            return SearchAnswer(
-                request, hits, pool, complete, total_seconds=total_seconds, matched=matched
-            )
-        if pool and reply.embedded == 0 and not reply.hits and not complete:
-            return SearchAnswer(request, None, pool, complete, total_seconds=total_seconds)
-        return SearchAnswer(
-            request,
-            reply.hits,
-            pool,
-            complete,
-            reply.query_truncated,
-            total_seconds,
-            reply.encode_seconds,
-            reply.score_seconds,
-            reply.matching,
-            reply.exhaustive,
-            reply.matched,
+            # As the scorer says of no images.
+            return replace(answer, hits=hits, matched=None if hits is None else False)
+        if pool and reply.embedded == 0 and not reply.hits and not answer.complete:
+            return answer
+        return replace(
+            answer,
+            hits=reply.hits,
+            query_truncated=reply.query_truncated,
+            encode_seconds=reply.encode_seconds,
+            score_seconds=reply.score_seconds,
+            matching=reply.matching,
+            exhaustive=reply.exhaustive,
+            matched=reply.matched,
             next=_next(request, pool, reply),
             restarted=request.cursor is not None and not _goes_on(request, pool, reply),
         )

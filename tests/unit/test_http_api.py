@@ -127,9 +127,8 @@ def test_a_stored_link_that_cannot_be_read_is_left_out_of_an_answer(
 ) -> None:
     image = Image("pixabay-1", "pixabay-1.jpg", stored, 640, 427, Credit("Rosa", "Pixabay"))
     hits = (SearchHit(image, 0.3, 30.0, 1.0),)
-    answer = SearchAnswer(
-        SearchRequest("", Query.of_text("x"), scope="catalog"), hits, None, complete=True
-    )
+    request = SearchRequest("", Query.of_text("x"), scope="catalog")
+    answer = SearchAnswer(request, hits, None, complete=True, keywords=())
     body = http_api.answer_json(
         answer, host_url="https://here.example/", images_url="", now=NOW, policy=PoolPolicy()
     )
