@@ -378,6 +378,8 @@ class ScoreReply:
         hits: best first.
         embedded: how many images could be scored: the pool's, whatever the filters leave of
             them, and without those of a pool beside it; in scope `catalog` the hits.
+        embedded_beside: as many of the pool beside it; None without one, and from a scorer of an
+            earlier version.
         model_revision: of the embeddings that were scored.
         query_truncated: the query had more tokens than the model reads.
         encode_seconds, score_seconds: of the text encoder, and of all else.
@@ -402,6 +404,7 @@ class ScoreReply:
     exhaustive: bool = True
     matched: bool | None = None
     more: bool = False
+    embedded_beside: int | None = None
 
 
 class Scorer(Protocol):

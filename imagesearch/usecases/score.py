@@ -128,12 +128,18 @@ class Score:
         if request.pool_id is None or request.generation is None:
             raise InvalidRequest("pool_id and generation are needed in scope pool", field="pool_id")
         pool = self._loaded(request.pool_id, request.generation)
-        searched = pool.joined(self._loaded(*request.beside)) if request.beside else pool
+        beside = self._loaded(*request.beside) if request.beside else None
+        searched = pool.joined(beside) if beside else pool
         rows = [row for row, image in enumerate(searched.images) if holds(where, image)]
         matching = searched.those(rows) if where else searched
         candidates = matching.but(request.query.like)
         reply = self._ranked(candidates, aim, request, [len(candidates.images)], is_whole=True)
-        return replace(reply, embedded=len(pool.images), matching=len(matching.images))
+        return replace(
+            reply,
+            embedded=len(pool.images),
+            embedded_beside=len(beside.images) if beside else None,
+            matching=len(matching.images),
+        )
 
     def _catalog(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
         revision, like = self.encoder.model_revision, request.query.like

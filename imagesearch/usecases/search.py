@@ -148,40 +148,73 @@ class Search:
         call = _Call(request, client, started, self.clock.monotonic() + request.wait_seconds)
         if request.scope == "catalog":
             return self._answer(call, (), None, self._score(request, None))
-        pool, reply = self._search_pool(call, request.keyword)
-        if request.broader and _has_few(pool):
-            return self._broadened(call, pool, reply)
-        return self._answer(call, (request.keyword,), pool, reply)
+        try:
+            return self._from_pools(call)
+        except NotFound:
+            if not self._drop_lost(request):
+                raise
+            return self._from_pools(call)
 
-    def _search_pool(
-        self, call: _Call, keyword: str, beside: Pool | None = None
-    ) -> tuple[Pool, ScoreReply | None]:
-        """Return the pool of *keyword*, and what was scored of it and of what is *beside* it."""
+    def _from_pools(self, call: _Call) -> SearchAnswer:
+        request = call.request
+        narrow = self._awaited(call, request.keyword)
+        if request.broader and _has_few(narrow):
+            return self._broadened(call, narrow)
+        return self._alone(call, (request.keyword,), narrow)
+
+    def _awaited(self, call: _Call, keyword: str) -> Pool:
+        """Return the pool of *keyword* once it can answer, or as it is at the deadline."""
         key = PoolKey.of(keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        pool, reply = self._first_reply(call, key, beside)
-        if reply and _lacks_embeddings(pool, reply) and (again := self._reopened(pool, reply)):
+        return self._await(self._request_pool(key, call.client), call.deadline)
+
+    def _alone(self, call: _Call, keywords: tuple[str, ...], pool: Pool) -> SearchAnswer:
+        pool, reply = self._scored(call, pool)
+        return self._answer(call, keywords, pool, reply)
+
+    def _broadened(self, call: _Call, narrow: Pool) -> SearchAnswer:
+        """Answer from the broader keyword's pool and from *narrow*, which has few images."""
+        request = call.request
+        try:
+            broader = self._awaited(call, request.broader)
+        except (Overloaded, Unavailable, DeadlineExceeded) as error:
+            if narrow.answering.embedded == 0:
+                raise
+            # Few images are more than none: the limit of new keywords, say, is for new ones.
+            _logger.warning("a broader keyword is left out: %s", error)
+            return self._alone(call, (request.keyword,), narrow)
+        keywords = (request.keyword, request.broader)
+        broader, reply = self._scored(call, broader, narrow)
+        if reply is not None or narrow.answering.embedded == 0:
+            return self._answer(call, keywords, broader, reply, narrow)
+        answer = self._alone(call, keywords, narrow)
+        complete = answer.complete and _is_complete(broader, None)
+        return replace(answer, pool=broader, complete=complete)
+
+    def _scored(
+        self, call: _Call, pool: Pool, beside: Pool | None = None
+    ) -> tuple[Pool, ScoreReply | None]:
+        """Return *pool*, embedded anew where the model has changed, and what both are scored."""
+        reply = self._score(call.request, pool, beside)
+        if reply and beside and _lacks_embeddings(beside, reply.embedded_beside):
+            self._aside(beside, lambda: self._reopen(beside, reply.model_revision))
+        if (
+            reply
+            and _lacks_embeddings(pool, reply.embedded)
+            and (again := self._reopened(pool, reply))
+        ):
             pool = self._await(again, call.deadline)
             reply = self._score(call.request, pool, beside)
         return pool, reply
 
-    def _broadened(self, call: _Call, narrow: Pool, reply: ScoreReply | None) -> SearchAnswer:
-        """Answer from the broader keyword's pool and from *narrow*, which has few images."""
-        request = call.request
-        try:
-            broader, both = self._search_pool(call, request.broader, narrow)
-        except (Overloaded, Unavailable, DeadlineExceeded) as error:
-            if reply is None:
-                raise
-            # Few images are more than none: the limit of new keywords, say, is for new ones.
-            _logger.warning("a broader keyword is left out: %s", error)
-            return self._answer(call, (request.keyword,), narrow, reply)
-        keywords = (request.keyword, request.broader)
-        if both is not None or reply is None:
-            return self._answer(call, keywords, broader, both)
-        answer = self._answer(call, keywords, narrow, reply)
-        complete = answer.complete and _is_complete(broader, None)
-        return replace(answer, pool=broader, complete=complete)
+    def _drop_lost(self, request: SearchRequest) -> bool:
+        """Drop the notes of pools whose catalog is gone; return whether there was any."""
+        keywords = filter(None, (request.keyword, request.broader))
+        pool_ids = [PoolKey.of(keyword, self.options).pool_id for keyword in keywords]
+        noted = [each for each in pool_ids if self.cache.get(STATE, each)]
+        lost = [each for each in noted if self.catalog.pool(each) is None]
+        self.cache.drop(STATE, lost)
+        return bool(lost)
 
     def pool(self, pool_id: str) -> Pool:
         """Return the pool as it stands; NotFound when there is none."""
@@ -280,7 +313,7 @@ class Search:
     @stage("pool")
     def _reopened(self, pool: Pool, reply: ScoreReply) -> Pool | None:
         """Return the pool that is to be embedded again, or None to answer from *reply*."""
-        if reply.embedded == 0:
+        if not reply.embedded and not reply.embedded_beside:
             return self._reopen(pool, reply.model_revision)
         return self._aside(pool, lambda: self._reopen(pool, reply.model_revision))
 
@@ -313,20 +346,6 @@ class Search:
                 pool, looked_at = self.pool(pool.pool_id), self.clock.monotonic()
         return pool
 
-    def _first_reply(
-        self, call: _Call, key: PoolKey, beside: Pool | None
-    ) -> tuple[Pool, ScoreReply | None]:
-        """Return the pool of *key* and what the scorer says of it."""
-        pool = self._await(self._request_pool(key, call.client), call.deadline)
-        try:
-            return pool, self._score(call.request, pool, beside)
-        except NotFound:  # it was noted, and the catalog that had it is gone
-            if self.catalog.pool(pool.pool_id) is not None:
-                raise
-            self.cache.drop(STATE, [pool.pool_id])
-        pool = self._await(self._request_pool(key, call.client), call.deadline)
-        return pool, self._score(call.request, pool, beside)
-
     @stage("score")
     def _score(
         self, request: SearchRequest, pool: Pool | None, beside: Pool | None = None
@@ -352,7 +371,12 @@ class Search:
         return self.scorer.score(asked)
 
     def _answer(
-        self, call: _Call, keywords: tuple[str, ...], pool: Pool | None, reply: ScoreReply | None
+        self,
+        call: _Call,
+        keywords: tuple[str, ...],
+        pool: Pool | None,
+        reply: ScoreReply | None,
+        beside: Pool | None = None,
     ) -> SearchAnswer:
         """Return the answer from the pools of *keywords*: *pool* is the last one's."""
         request = call.request
@@ -360,7 +384,7 @@ class Search:
             request=request,
             hits=None,
             pool=_as_scored(pool, reply) if pool and reply else pool,
-            complete=_is_complete(pool, reply),
+            complete=_is_complete(pool, reply, beside),
             keywords=keywords,
             total_seconds=time.perf_counter() - call.started,
         )
@@ -461,11 +485,13 @@ def _beside(pool: Pool | None) -> tuple[str, int] | None:
     return pool.pool_id, pool.answering.number
 
 
-def _is_complete(pool: Pool | None, reply: ScoreReply | None) -> bool:
+def _is_complete(pool: Pool | None, reply: ScoreReply | None, beside: Pool | None = None) -> bool:
     if pool is None:
         return reply is None or reply.complete
     is_ready = pool.answering.state is PoolState.READY
-    return is_ready and (reply is None or not _lacks_embeddings(pool, reply))
+    if reply is None or not is_ready or _lacks_embeddings(pool, reply.embedded):
+        return is_ready and reply is None
+    return beside is None or not _lacks_embeddings(beside, reply.embedded_beside)
 
 
 def _ranked(pool: Pool | None, reply: ScoreReply) -> str:
@@ -494,7 +520,14 @@ def _as_scored(pool: Pool, reply: ScoreReply) -> Pool:
     return replace(pool, ready=generation) if pool.ready else replace(pool, current=generation)
 
 
-def _lacks_embeddings(pool: Pool, reply: ScoreReply) -> bool:
-    """True when a ready generation was embedded by another model than the one that scored."""
+def _lacks_embeddings(pool: Pool, embedded: int | None) -> bool:
+    """
+    True when a ready generation was embedded by another model than the one that scored.
+
+    Args:
+        embedded: how many of its images were scored; None where that is not known.
+    """
     generation = pool.answering
-    return generation.state is PoolState.READY and reply.embedded < generation.embedded
+    if embedded is None:
+        return False
+    return generation.state is PoolState.READY and embedded < generation.embedded

@@ -242,6 +242,20 @@ def test_a_pool_that_is_noted_and_whose_catalog_is_gone_is_asked_for_anew(
     assert len(answer.hits) == 3
 
 
+def test_both_pools_that_are_noted_and_whose_catalog_is_gone_are_asked_for_anew(
+    world: World, tmp_path: Path
+) -> None:
+    pools = [world.ready_pool("red horse", count=2), world.ready_pool("horse", count=3)]
+    remove_catalog(tmp_path)
+    world.score.forget()
+    world.cache.drop(POOL, [(pool.pool_id, 1, world.encoder.model_revision) for pool in pools])
+    for _ in range(2):
+        assert not world.ask("red horse", broader="horse").complete
+        world.deliver_all()
+    answer = world.ask("red horse", broader="horse")
+    assert (len(answer.hits or ()), answer.complete) == (3, True)
+
+
 def test_a_catalog_whose_folder_is_removed_is_begun_anew(tmp_path: Path) -> None:
     catalog = catalog_at(tmp_path / "data" / "catalog.sqlite")
     shutil.rmtree(tmp_path / "data")

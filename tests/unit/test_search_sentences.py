@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from imagesearch.domain.errors import Overloaded, SourceRefused
 from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
 from imagesearch.domain.queries import Query, ScoreRequest
+from imagesearch.ports import Scorer, ScoreReply
 from imagesearch.usecases.search import SearchAnswer
 from tests.world import World, listed
 
@@ -165,6 +167,67 @@ def test_a_new_model_embeds_both_pools_again(world: World) -> None:
     answer = ask(world, top_k=100)
     assert (len(answer.hits or ()), answer.complete) == (7, True)
     assert world.encoder.images == 14
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The scorer, and what it was asked."""
+
+    scorer: Scorer
+    asked: list[ScoreRequest] = field(default_factory=list)
+
+    def score(self, request: ScoreRequest) -> ScoreReply:
+        self.asked.append(request)
+        return self.scorer.score(request)
+
+
+def watched(world: World) -> list[ScoreRequest]:
+    """Return what the scorer of *world* will be asked from now on."""
+    scorer = Watched(world.score)
+    world.search = replace(world.search, scorer=scorer)
+    return scorer.asked
+
+
+def test_each_page_of_both_pools_is_scored_once(world: World) -> None:
+    offer(world, "horse flower", range(4))
+    offer(world, "horse", range(2, 30))
+    for _ in range(2):
+        ask(world)
+        world.deliver_all()
+    asked = watched(world)
+    first = ask(world)
+    second = ask(world, cursor=first.next)
+    assert not second.restarted
+    assert not ids(first) & ids(second)
+    pool_id = PoolKey.of("horse", world.options).pool_id
+    assert [(each.pool_id, each.offset) for each in asked] == [(pool_id, 0), (pool_id, 5)]
+
+
+def test_the_narrow_pool_is_scored_alone_where_the_broader_one_has_nothing(world: World) -> None:
+    offer(world, "horse flower", range(4))
+    ask(world)
+    world.deliver_all()
+    asked = watched(world)
+    assert len(ask(world).hits or ()) == 4
+    pool_id = PoolKey.of("horse flower", world.options).pool_id
+    assert [(each.pool_id, each.beside) for each in asked] == [(pool_id, None)]
+
+
+def test_only_the_narrow_pool_lacks_the_new_model(world: World) -> None:
+    offer(world, "horse flower", range(15, 18))
+    offer(world, "horse", range(4))
+    for _ in range(2):
+        ask(world)
+        world.deliver_all()
+    world.encoder.model_revision = "twin-2"
+    for _ in range(2):
+        world.ask("horse")
+        world.deliver_all()
+    answer = ask(world, top_k=100)
+    assert (len(answer.hits or ()), answer.complete) == (4, False)
+    world.deliver_all()
+    answer = ask(world, top_k=100)
+    assert (len(answer.hits or ()), answer.complete) == (7, True)
 
 
 def test_a_pool_is_scored_beside_one_of_which_the_model_has_nothing_yet(world: World) -> None:
