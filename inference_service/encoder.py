@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 
 import numpy as np
 import PIL.Image
@@ -56,8 +55,9 @@ class ModelEncoder:
     Texts, images and the pictures of queries have a queue and threads each, so a search never
     queues behind a batch of images, and on Linux it goes first where they share cores. Images are
     decoded by threads of their own, before they queue for the model: what is slow to decode keeps
-    it from nothing. Large or slow ones are decoded one at a time, beside the others, so that all
-    take little more memory than the largest alone. The vision tower is loaded by the first image.
+    it from nothing. Large or slow ones are decoded beside the others, one image at a time and one
+    picture of a query: all take little more memory than the largest two, and no picture waits for
+    a batch. The vision tower is loaded by the first image.
     """
 
     def __init__(
@@ -96,10 +96,12 @@ class ModelEncoder:
         self._pictures = Batcher(
             "picture", self._embed_pixels, max_batch=1, max_queue=MAX_WAITING_PICTURES
         )
-        self._picture_decoder = Batcher(
-            "picture", self._decode, max_batch=1, max_queue=MAX_WAITING_PICTURES, threads=cores()
+        self._picture_decoder, self._large_picture_decoder = (
+            Batcher(
+                name, self._decode, max_batch=1, max_queue=MAX_WAITING_PICTURES, threads=threads
+            )
+            for name, threads in (("picture", cores()), ("large picture", 1))
         )
-        self._decoding_large = threading.Lock()
         self._proving = threading.Lock()
         self._is_proved = False
 
@@ -197,7 +199,7 @@ class ModelEncoder:
         self, data: bytes, time_limit_seconds: float = PICTURE_LIMIT_SECONDS
     ) -> Embedding:
         """
-        Embed the picture of a query, before all images; one that is large waits for one at most.
+        Embed the picture of a query, before all images; a large one waits for large ones alone.
 
         Raises:
             RejectedImage: as for images, and of an animation, which shows more than one thing.
@@ -207,7 +209,8 @@ class ModelEncoder:
         decoding = self._model.plan(data)
         if decoding.file.is_animated:
             raise RejectedImage(f"an animated {decoding.file.format}; only still pictures are read")
-        [outcome] = self._embedded(self._picture_decoder, self._pictures, [decoding], ends)
+        decoder = self._large_picture_decoder if _is_large(decoding) else self._picture_decoder
+        [outcome] = self._embedded(decoder, self._pictures, [decoding], ends)
         if isinstance(outcome, RejectedImage):
             raise outcome
         return outcome.vector
@@ -258,8 +261,9 @@ class ModelEncoder:
 
     def close(self) -> None:
         """Fail what waits with Unavailable, and stop the threads."""
-        decoders = (self._decoders, self._large_decoder, self._picture_decoder)
-        close(self._texts, *decoders, self._images, self._pictures)
+        decoders = (self._decoders, self._large_decoder)
+        picture_decoders = (self._picture_decoder, self._large_picture_decoder)
+        close(self._texts, *decoders, *picture_decoders, self._images, self._pictures)
 
     def _try_text_or_close(self) -> None:
         try:
@@ -309,9 +313,7 @@ class ModelEncoder:
 
     def _framed(self, decoding: Decoding) -> Framed | RejectedImage:
         try:
-            # Of all that is decoded at a time, so that its memory is needed once.
-            with self._decoding_large if _is_large(decoding) else nullcontext():
-                return self._model.framed(decoding)
+            return self._model.framed(decoding)
         except RejectedImage as rejection:
             return rejection
 

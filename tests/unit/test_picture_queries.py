@@ -16,6 +16,7 @@ from imagesearch.domain.errors import RejectedImage, Unavailable
 from imagesearch.domain.images import Embeddings
 from imagesearch.domain.ranking import References
 from imagesearch.settings import DEMO_MODEL
+from inference_service.batcher import cores
 from inference_service.encoder import ModelEncoder
 from inference_service.images import Decoding, Pixels
 from inference_service.model import Framed, Model
@@ -26,13 +27,14 @@ LARGE = encoded(Image.new("L", (3_000, 3_000)), "PNG")
 
 @dataclass(frozen=True)
 class Busy(Model):
-    """The demo's model; what it decodes or embeds for batches waits at a gate."""
+    """The demo's model; what it decodes on `held` threads, or embeds for batches, waits."""
 
+    held: set[str] = field(default_factory=lambda: {"large image-batcher"})
     gate: threading.Event = field(default_factory=threading.Event)
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def framed(self, decoding: Decoding) -> Framed:
-        if threading.current_thread().name == "large image-batcher":
+        if threading.current_thread().name in self.held:
             self._wait()
         return super().framed(decoding)
 
@@ -117,19 +119,32 @@ def test_a_picture_waits_for_no_batch(busy: tuple[Busy, ModelEncoder]) -> None:
         assert sum(len(batch.result()) for batch in batches) == 120
 
 
-def test_of_large_pictures_one_is_decoded_at_a_time_and_small_ones_wait_for_none(
+def test_a_large_picture_waits_for_no_large_image_of_a_batch(
     busy: tuple[Busy, ModelEncoder],
 ) -> None:
     model, encoder = busy
     with ThreadPoolExecutor() as callers:
         batch = callers.submit(encoder.encode_images, [LARGE, LARGE])
         assert model.begun.acquire(timeout=60)
-        large = callers.submit(encoder.encode_picture, LARGE)
-        encoder.encode_picture(jpeg())
-        assert not large.done()
+        assert encoder.encode_picture(LARGE).ndim == 1
+        assert not batch.done()
         model.gate.set()
         assert len(batch.result()) == 2
-        large.result()
+
+
+def test_of_large_pictures_one_is_decoded_at_a_time_and_small_ones_wait_for_none(
+    busy: tuple[Busy, ModelEncoder],
+) -> None:
+    model, encoder = busy
+    model.held.add("large picture-batcher")
+    with ThreadPoolExecutor() as callers:
+        large = [callers.submit(encoder.encode_picture, LARGE) for _ in range(cores() + 1)]
+        assert model.begun.acquire(timeout=60)
+        assert encoder.encode_picture(jpeg()).ndim == 1
+        assert not model.begun.acquire(blocking=False)
+        assert not any(each.done() for each in large)
+        model.gate.set()
+        assert all(each.result().ndim == 1 for each in large)
 
 
 def test_a_closed_encoder_takes_no_picture() -> None:
