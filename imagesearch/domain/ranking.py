@@ -97,11 +97,14 @@ class References:
         Return how far *images*, (n, d), are put back for what is not wanted of them, (n,).
 
         An image is held against each unwanted thing, both seen from the middle of the references:
-        what is no nearer to it than to anything is not touched (decision 0064).
+        what is no nearer to it than to anything is not touched (decision 0064). Without references
+        nothing is.
         """
         import numpy as np
 
         total = np.zeros(len(images), np.float32)
+        if not len(self.embeddings):
+            return total
         for vector, weight in minus:
             aside = vector - self._middle
             nearness = np.vecdot(images, aside) - np.vecdot(self._middle, aside)
@@ -110,11 +113,9 @@ class References:
 
     @cached_property
     def _middle(self) -> Embedding:
-        """(embedding_dim,); without references it is nowhere in particular."""
-        import numpy as np
-
-        middle: Embedding = np.zeros(self.embeddings.shape[1], np.float32)
-        return self.embeddings.mean(axis=0) if len(self.embeddings) else middle
+        """(embedding_dim,), of one reference at least."""
+        middle: Embedding = self.embeddings.mean(axis=0)
+        return middle
 
     @cached_property
     def _least_spread(self) -> float:

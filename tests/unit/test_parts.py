@@ -111,8 +111,14 @@ def test_what_shows_nothing_of_it_is_not_touched() -> None:
     demoted = references.demotion(images, [(unwanted, 0.5)])
     assert demoted == pytest.approx([0, 0.05, 0.29])
     assert references.demotion(images, []).tolist() == [0, 0, 0]
-    bare = References(np.empty((0, 2), np.float32))
-    assert bare.demotion(images, [(unwanted, 1.0)]) == pytest.approx([0, 0.8, 1])
+
+
+@pytest.mark.parametrize("dim", [0, 2])
+def test_without_references_nothing_is_put_back(dim: int) -> None:
+    images = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+    references = References(np.empty((0, dim), np.float32))
+    unwanted = np.array([0, 1], np.float32)
+    assert references.demotion(images, [(unwanted, 1.0)]).tolist() == [0, 0, 0]
 
 
 def test_parts_that_cancel_out_point_nowhere() -> None:
