@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from imagesearch.doors import bodies
-from imagesearch.doors.bodies import Bound, Larger, Refused
+from imagesearch.doors.bodies import Bound, Hold, Larger, Refused
 from imagesearch.doors.errors import BUG_MESSAGE, NO_SNIFFING, refusal
 
 # As in Starlette's `types`, which a process without Starlette can do without.
@@ -60,8 +60,8 @@ class BoundedBodies:
         try:
             bound = self._larger.get((scope["method"], scope["path"]), self._usual)
             length = _length(scope, bound)
-            with bound.holding(length):
-                body = await _body(receive, bound) if length else None
+            with bound.holding() as hold:
+                body = await _body(receive, bound, hold) if length else None
                 await self._app(scope, receive if body is None else _again(body, receive), send)
         except Refused as refused:
             refused.log()
@@ -74,24 +74,26 @@ def _length(scope: Scope, bound: Bound) -> int:
     return bodies.announced_bytes(length, is_chunked=is_chunked, most_bytes=bound.most_bytes)
 
 
-async def _body(receive: Receive, bound: Bound) -> bytes:
+async def _body(receive: Receive, bound: Bound, hold: Hold) -> bytes:
     try:
         async with asyncio.timeout(bound.seconds):
-            return await _read(receive, bound.most_bytes)
+            return await _read(receive, bound.most_bytes, hold)
     except TimeoutError:
         raise bodies.too_slow(bound.seconds) from None
 
 
-async def _read(receive: Receive, most_bytes: int) -> bytes:
+async def _read(receive: Receive, most_bytes: int, hold: Hold) -> bytes:
     body = bytearray()
     is_more = True
     while is_more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise bodies.cut_off()
-        body += message.get("body", b"")
-        if len(body) > most_bytes:
+        part = message.get("body", b"")
+        if len(body) + len(part) > most_bytes:
             raise bodies.too_large(most_bytes)
+        hold(len(part))
+        body += part
         is_more = message.get("more_body", False)
     return bytes(body)
 

@@ -7,7 +7,7 @@ stand before it are `doors/wsgi.py` and `doors/asgi.py`, and `uvicorn_protocol.p
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -30,10 +30,12 @@ class Refused(Exception):
     Args:
         status: the HTTP status.
         message: why.
+        is_still_sent: true of a body that its client may still be sending.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, is_still_sent: bool = False) -> None:
         super().__init__(message)
+        self.is_still_sent = is_still_sent
         self.answer = refusal(status, message)
         self.status = HTTPStatus(status)
 
@@ -42,11 +44,6 @@ class Refused(Exception):
         """The headers of the answer."""
         length = ("Content-Length", str(len(self.answer.body)))
         return [*self.answer.headers.items(), length, ("Connection", "close")]
-
-    @property
-    def is_still_sent(self) -> bool:
-        """True of a body that its client may still be sending."""
-        return self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
     def log(self) -> None:
         """Write the line of the request."""
@@ -61,7 +58,8 @@ def cut_off() -> Refused:
 
 def too_large(most_bytes: int) -> Refused:
     """Return the refusal of a body of more than *most_bytes*."""
-    return Refused(413, f"the body must have at most {most_bytes} bytes, got more")
+    message = f"the body must have at most {most_bytes} bytes, got more"
+    return Refused(413, message, is_still_sent=True)
 
 
 def too_slow(seconds: float) -> Refused:
@@ -88,6 +86,10 @@ def announced_bytes(content_length: str, *, is_chunked: bool, most_bytes: int) -
     return int(digits)
 
 
+Hold: TypeAlias = Callable[[int], None]
+"""Takes so many bytes more in hand, or raises Refused."""
+
+
 class InHand:
     """The large bodies that a process holds at a time: *most_bytes* of them together."""
 
@@ -96,17 +98,29 @@ class InHand:
         self._lock = threading.Lock()
 
     @contextmanager
-    def holding(self, length: int) -> Iterator[None]:
-        """Hold a body of *length* bytes in the block, or raise Refused when that is too many."""
-        with self._lock:
-            if length > self._left_bytes:
-                raise Refused(503, "too many large bodies are in hand")
-            self._left_bytes -= length
+    def holding(self) -> Iterator[Hold]:
+        """
+        Yield what is called with the bytes of each part of a body that has come.
+
+        It holds them until the block ends, or raises Refused when they are too many: what is
+        announced and does not come keeps no place.
+        """
+        held_bytes = 0
+
+        def hold(length: int) -> None:
+            nonlocal held_bytes
+            with self._lock:
+                if length > self._left_bytes:
+                    message = "too many large bodies are in hand"
+                    raise Refused(503, message, is_still_sent=True)
+                self._left_bytes -= length
+                held_bytes += length
+
         try:
-            yield
+            yield hold
         finally:
             with self._lock:
-                self._left_bytes += length
+                self._left_bytes += held_bytes
 
 
 @dataclass(frozen=True)
@@ -117,16 +131,21 @@ class Bound:
     Attributes:
         most_bytes: of it.
         seconds: for all of it, however its bytes are spread.
-        in_hand: holds it from its first byte to its answer; one that does not fit is refused.
+        in_hand: holds its bytes from when they come to its answer, as what is made of them has as
+            many; one that does not fit is refused.
     """
 
     most_bytes: int
     seconds: float = BODY_SECONDS
     in_hand: InHand | None = None
 
-    def holding(self, length: int) -> AbstractContextManager[None]:
-        """Hold a body of *length* bytes in the block, or raise Refused when there are too many."""
-        return self.in_hand.holding(length) if self.in_hand else nullcontext()
+    def holding(self) -> AbstractContextManager[Hold]:
+        """Yield what is called with the bytes of each part of a body, see `InHand.holding`."""
+        return self.in_hand.holding() if self.in_hand else nullcontext(_hold_any)
+
+
+def _hold_any(_: int) -> None:
+    """Hold a body whose bound alone is small enough."""
 
 
 Larger: TypeAlias = Mapping[tuple[str, str], Bound]

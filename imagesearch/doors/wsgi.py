@@ -9,17 +9,17 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, current_app, has_app_context
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from imagesearch.doors import bodies
-from imagesearch.doors.bodies import Bound, Larger, Refused
+from imagesearch.doors.bodies import Bound, Hold, Larger, Refused
 from imagesearch.doors.errors import refusal
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class BoundedBodies:
             asked = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
             bound = self._larger.get(asked, self._usual)
             length = _length(environ, bound)
-            with bound.holding(length):
-                body = self._body(environ, length, bound) if length else b""
+            with bound.holding() as hold:
+                body = self._body(environ, length, bound, hold) if length else b""
                 answer = self._answer(environ, body, start_response)
         except Refused as refused:
             refused.log()
@@ -102,12 +102,13 @@ class BoundedBodies:
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         return self._app(environ, start_response)
 
-    def _body(self, environ: WSGIEnvironment, length: int, bound: Bound) -> bytes:
+    def _body(self, environ: WSGIEnvironment, length: int, bound: Bound, hold: Hold) -> bytes:
         connection: socket.socket | None = environ.get("gunicorn.socket")
+        read: Callable[[int], bytes] = environ["wsgi.input"].read
         if connection is None:
-            body: bytes = environ["wsgi.input"].read(length)
+            body = _read(read, length, hold)
         else:
-            body = self._wait_for(environ["wsgi.input"], length, connection, bound.seconds)
+            body = self._wait_for(read, length, connection, bound.seconds, hold)
         if len(body) > bound.most_bytes:
             raise bodies.too_large(bound.most_bytes)
         if not _is_chunked(environ) and len(body) < length:
@@ -115,22 +116,42 @@ class BoundedBodies:
         return body
 
     def _wait_for(
-        self, stream: Any, length: int, connection: socket.socket, seconds: float
+        self,
+        read: Callable[[int], bytes],
+        length: int,
+        connection: socket.socket,
+        seconds: float,
+        hold: Hold,
     ) -> bytes:
         if not self._waiting.acquire(timeout=_PLACE_SECONDS):
             raise Refused(503, "too many bodies are waited for")
         try:
             with _ending(connection, seconds) as ended:
-                try:
-                    body: bytes = stream.read(length)
-                except Exception as error:
-                    # The server's own: of a connection that is lost, or of a malformed chunk.
-                    raise _failed(ended, seconds) from error
+
+                def read_or_fail(most_bytes: int) -> bytes:
+                    try:
+                        return read(most_bytes)
+                    except Exception as error:
+                        # The server's own: of a connection that is lost, or of a malformed chunk.
+                        raise _failed(ended, seconds) from error
+
+                body = _read(read_or_fail, length, hold)
             if ended.is_set() and len(body) < length:
                 raise _failed(ended, seconds)
             return body
         finally:
             self._waiting.release()
+
+
+def _read(read: Callable[[int], bytes], length: int, hold: Hold) -> bytes:
+    """Return up to *length* bytes, fewer where the body ends before; each part is held."""
+    parts: list[bytes] = []
+    left = length
+    while left and (part := read(min(left, _READ_BYTES))):
+        hold(len(part))
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _is_chunked(environ: WSGIEnvironment) -> bool:

@@ -27,7 +27,7 @@ from imagesearch.doors.asgi import (
     Scope,
     Send,
 )
-from imagesearch.doors.bodies import Bound
+from imagesearch.doors.bodies import Bound, InHand
 from imagesearch.local.server import known_hosts
 from imagesearch.settings import load_settings
 from tests.log_lines import Log
@@ -133,6 +133,26 @@ def test_a_path_may_take_a_larger_body() -> None:
     answer(bounded(app), CHUNKED, [PART, PART, LAST, GONE], path="/large")
     assert answer(bounded(app), CHUNKED, [PART, PART], path="/other")[0]["status"] == 413
     assert [len(body) for body in app.bodies] == [1201]
+
+
+def test_what_is_announced_keeps_no_place_until_it_comes() -> None:
+    """Clients that send nothing wait beside one whose body fits, and one whose does not."""
+    in_hand = {("POST", "/"): Bound(2000, 30.0, InHand(2000))}
+
+    async def asked() -> list[int]:
+        app = BoundedBodies(Told(), most_bytes=1000, larger=in_hand)
+        idle = [asyncio.create_task(_answer(app, CHUNKED, [], "/")) for _ in range(3)]
+        idle.append(asyncio.create_task(_answer(app, {"content-length": "2000"}, [], "/")))
+        half = asyncio.create_task(_answer(app, CHUNKED, [PART], "/"))
+        await asyncio.sleep(0)
+        fits = await _answer(app, CHUNKED, [PART, PART, LAST, GONE], "/")
+        does_not = await _answer(app, CHUNKED, [PART, PART, PART, LAST, GONE], "/")
+        after = await _answer(app, CHUNKED, [PART, PART, LAST, GONE], "/")
+        for task in (*idle, half):
+            task.cancel()
+        return [sent[0]["status"] for sent in (fits, does_not, after)]
+
+    assert asyncio.run(asked()) == [200, 503, 200]
 
 
 # Hosts

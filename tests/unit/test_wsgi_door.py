@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from gunicorn import http
 from gunicorn.config import Config
 from gunicorn.http import wsgi
 
-from imagesearch.doors.bodies import Refused, announced_bytes
+from imagesearch.doors.bodies import Bound, InHand, Refused, announced_bytes
 from imagesearch.doors.wsgi import BoundedBodies
 from tests.log_lines import Log
 from tests.raw_http import HOST, Answer, read
@@ -226,6 +227,72 @@ def test_bodies_that_never_come_hold_no_more_threads_than_may_wait() -> None:
         finally:
             over.set()
             first.join()
+
+
+@pytest.mark.parametrize(
+    "head", [{"CONTENT_LENGTH": "1000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
+)
+def test_what_is_announced_keeps_no_place_until_it_comes(head: dict[str, str]) -> None:
+    reached, over = threading.Event(), threading.Event()
+
+    class Idle:
+        def read(self, _: int) -> bytes:
+            reached.set()
+            over.wait(30)
+            return b""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return []
+
+    larger = {("POST", "/"): Bound(MOST_BYTES, 30.0, InHand(MOST_BYTES))}
+    guarded = BoundedBodies(answer, most_bytes=MOST_BYTES, waiting=9, larger=larger)
+    told: list[str] = []
+    here, there = socket.socketpair()
+    post = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "SERVER_PROTOCOL": "HTTP/1.1"}
+
+    def start(status: str, *_: object) -> Callable[[bytes], object]:
+        told.append(status)
+        return lambda data: None
+
+    with here, there:
+        idle = {**post, **head, "wsgi.input": Idle(), "gunicorn.socket": here}
+        first = threading.Thread(target=guarded, args=(idle, start))
+        first.start()
+        try:
+            assert reached.wait(30)
+            for length in (MOST_BYTES, MOST_BYTES):
+                body = {"CONTENT_LENGTH": str(length), "wsgi.input": io.BytesIO(b"x" * length)}
+                guarded({**post, **body}, start)
+            assert told == ["200 OK", "200 OK"], "and what was answered keeps none"
+        finally:
+            over.set()
+            first.join()
+
+
+def test_bodies_that_came_keep_their_place_until_they_are_answered() -> None:
+    larger = {("POST", "/"): Bound(MOST_BYTES, 30.0, InHand(MOST_BYTES))}
+    told: list[str] = []
+
+    def start(status: str, *_: object) -> Callable[[bytes], object]:
+        told.append(status)
+        return lambda data: None
+
+    def ask(length: int) -> None:
+        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "SERVER_PROTOCOL": "HTTP/1.1"}
+        body = {"CONTENT_LENGTH": str(length), "wsgi.input": io.BytesIO(b"x" * length)}
+        guarded({**environ, **body}, start)
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["CONTENT_LENGTH"] == "900":
+            ask(101)
+            ask(100)
+        start_response("200 OK", [])
+        return []
+
+    guarded = BoundedBodies(answer, most_bytes=MOST_BYTES, waiting=9, larger=larger)
+    ask(900)
+    assert told == ["503 Service Unavailable", "200 OK", "200 OK"]
 
 
 @pytest.mark.parametrize(
