@@ -100,12 +100,17 @@ def create_app(
     at_work = ThreadPoolExecutor(PUSHES_AT_WORK, thread_name_prefix="push")
 
     async def score(request: Request) -> Response:
-        asked = scoring.decode(await request.body())
-        telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
+        body = await request.body()
         with scores.one():
-            reply = await run_in_threadpool(process.score.score, asked)
+            reply = await run_in_threadpool(scored, body)
+        return Response(reply, media_type="application/json")
+
+    def scored(body: bytes) -> bytes:  # on a thread, as the loop would stand still for a picture
+        asked = scoring.decode(body)
+        telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
+        reply = process.score.score(asked)
         telemetry.note(hits=len(reply.hits))
-        return Response(_REPLY.dump_json(reply), media_type="application/json")
+        return _REPLY.dump_json(reply)
 
     async def embed(request: Request) -> Response:
         body = await request.body()

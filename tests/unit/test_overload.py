@@ -215,6 +215,8 @@ def test_more_scores_than_have_a_place_are_refused_at_once_and_alive_is_answered
         until(lambda: sum(one.done() for one in asked) == 5)
         assert client.get(f"{url}/alive").status_code == 200
         refused = [one.result() for one in asked if one.done()]
+        unread = client.post(f"{url}/score", content=b"no question")
+        assert unread.status_code == 429, "what has no place is not read"
         encoder.gate.set()
         answers = [one.result().status_code for one in asked]
     assert {one.status_code for one in refused} == {429}
