@@ -164,7 +164,8 @@ def direction(parts: Sequence[Weighted]) -> Embedding:
     length = float(np.linalg.norm(total)) / sum(weight for _, weight in parts)
     if length < LEAST_LENGTH:
         bound = f"together they must point somewhere, by at least {LEAST_LENGTH}"
-        raise InvalidRequest(f"s_query, like and picture cancel out: {bound}, got {length:.6f}")
+        message = f"s_query, like and picture cancel out: {bound}, got {length:.6f}"
+        raise InvalidRequest(message, field="like")
     unit: Embedding = (total / np.linalg.norm(total)).astype(np.float32)
     return unit
 

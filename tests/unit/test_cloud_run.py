@@ -334,6 +334,7 @@ def test_a_rest_that_would_outlast_the_total_limit_is_not_taken() -> None:
 
 
 TOLD = '{"error": {"code": "%s", "message": "told", "field": "f"}}'
+NAMELESS = '{"error": {"code": "%s", "message": "told"}}'
 
 
 @pytest.mark.parametrize(
@@ -346,6 +347,10 @@ TOLD = '{"error": {"code": "%s", "message": "told", "field": "f"}}'
         (reply(400, TOLD % "invalid_request"), InvalidRequest, None),
         (reply(404, TOLD % "not_found"), NotFound, None),
         (reply(500, TOLD % "internal"), Bug, None),
+        (reply(400, NAMELESS % "invalid_request"), InvalidRequest, None),
+        # What a scorer of an earlier version answers.
+        (reply(400, TOLD.replace('"f"', '"query"') % "invalid_request"), Unavailable, 5),
+        (reply(413, NAMELESS % "too_large"), Unavailable, 5),
         # The platform's own answers, and words that do not fit the status.
         (reply(400, "<html>Bad Request"), Unavailable, 5),
         (reply(401, "<html>Unauthorized"), Unavailable, 5),

@@ -123,8 +123,9 @@ def test_without_references_nothing_is_put_back(dim: int) -> None:
 
 def test_parts_that_cancel_out_point_nowhere() -> None:
     there = np.array([0.6, 0.8], np.float32)
-    with pytest.raises(InvalidRequest, match=r"by at least 0\.001, got 0\.000000"):
+    with pytest.raises(InvalidRequest, match=r"by at least 0\.001, got 0\.000000") as caught:
         direction([(there, 1.0), (-there, 1.0)])
+    assert caught.value.field == "like"
     assert direction([(there, 1.0), (-there, 0.5)]) == pytest.approx(there)
 
 

@@ -53,6 +53,7 @@ _TOKEN_MARGIN_SECONDS = 60.0  # a token is not used in the last minute before it
 _TOKEN_SECONDS = 2.0  # for one answer of the metadata server, which is on the same machine
 _TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/identity"  # noqa: S105 - a path
 
+_EARLIER = "the scorer is of an earlier version, which is being replaced"
 _REPLY = TypeAdapter(ScoreReply)
 _logger = logging.getLogger(__name__)
 
@@ -228,9 +229,10 @@ def _error(answer: Answer) -> ImageSearchError:
             return _Passing(message, asked_seconds)
         case 504, _:
             return DeadlineExceeded(message, **_retry_after(asked_seconds))
-        # What an earlier version says of parts, and of a picture: it is being replaced.
-        case (400, InvalidRequest.code) | (413, _) if field in (LACKED_BY_OLD, None):
-            return Unavailable("the scorer is of an earlier version, which is being replaced")
+        case 400, InvalidRequest.code if field == LACKED_BY_OLD:
+            return Unavailable(_EARLIER)
+        case 413, _ if field is None:  # a door's, which takes no picture
+            return Unavailable(_EARLIER)
         case 400, InvalidRequest.code:
             return InvalidRequest(message, field=field)
         case 404, NotFound.code:
