@@ -6,6 +6,7 @@ side may be the older one:
 - An older function sends its sentence as `query`, which is read as a query of one part.
 - What an older scorer can answer in full is sent to it so, too. Whatever else is sent without a
   `query`, for which it is refused: an answer that leaves parts or a pool out would be a wrong one.
+- A filter that an older scorer does not have it refuses, naming `filters`.
 """
 
 from __future__ import annotations
@@ -42,8 +43,12 @@ from imagesearch.domain.queries import (
 )
 from imagesearch.wire.validation import first_error
 
-LACKED_BY_OLD = "query"
-"""The field that a scorer of an earlier version misses in a question that it cannot answer."""
+LACKED_BY_OLD = frozenset(("query", "filters"))
+"""
+The fields for which a scorer of an earlier version refuses a question that it cannot answer.
+
+It misses a `query`, or has not that filter, which the function has looked at.
+"""
 
 MAX_BYTES = 65_536 + -(-MAX_PICTURE_BYTES // 3) * 4
 """Of a question: ten times what its texts need, however they are escaped, and a picture."""

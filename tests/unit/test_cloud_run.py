@@ -350,6 +350,7 @@ NAMELESS = '{"error": {"code": "%s", "message": "told"}}'
         (reply(400, NAMELESS % "invalid_request"), InvalidRequest, None),
         # What a scorer of an earlier version answers.
         (reply(400, TOLD.replace('"f"', '"query"') % "invalid_request"), Unavailable, 5),
+        (reply(400, TOLD.replace('"f"', '"filters"') % "invalid_request"), Unavailable, 5),
         (reply(413, NAMELESS % "too_large"), Unavailable, 5),
         # The platform's own answers, and words that do not fit the status.
         (reply(400, "<html>Bad Request"), Unavailable, 5),

@@ -229,7 +229,7 @@ def _error(answer: Answer) -> ImageSearchError:
             return _Passing(message, asked_seconds)
         case 504, _:
             return DeadlineExceeded(message, **_retry_after(asked_seconds))
-        case 400, InvalidRequest.code if field == LACKED_BY_OLD:
+        case 400, InvalidRequest.code if field in LACKED_BY_OLD:
             return Unavailable(_EARLIER)
         case 413, _ if field is None:  # a door's, which takes no picture
             return Unavailable(_EARLIER)
