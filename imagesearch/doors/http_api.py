@@ -42,7 +42,7 @@ MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 
 
-NUMBERS = frozenset(("k", "wait", "year", "month"))
+NUMBERS = frozenset(("k", "wait", *(each.name for each in FILTERS.values() if each.is_number)))
 """The parameters that are numbers in JSON."""
 FLAGS = frozenset(("fold",))
 """Those that are true or false; all others are texts."""

@@ -39,6 +39,7 @@ from imagesearch.doors import errors as door_errors
 from imagesearch.doors.http_api import (
     MAX_WAIT_SECONDS,
     NAMES,
+    NUMBERS,
     PATHS,
     parse_search,
 )
@@ -122,6 +123,12 @@ def test_every_parameter_that_the_door_reads_is_in_the_document_and_no_other() -
     where = "paths./search.get.parameters and components.schemas.Search"
     assert read - set(PARAMETERS) == set(), f"the door reads more than {where}: {MEND}"
     assert set(PARAMETERS) - read == set(), f"the door does not read all of {where}: {MEND}"
+
+
+def test_the_door_takes_for_a_number_what_the_page_says_is_one() -> None:
+    types = {name: each["schema"].get("type") for name, each in PARAMETERS.items()}
+    assert {name for name, kind in types.items() if kind in ("integer", "number")} == NUMBERS
+    assert {name for name, each in FILTERS.items() if each.is_number} == NUMBERS & set(FILTERS)
 
 
 def test_a_body_has_the_parameters_of_the_query_string_and_a_form_a_picture_besides() -> None:

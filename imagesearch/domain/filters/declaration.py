@@ -99,12 +99,14 @@ class Filter:
         values: what may be given, as a usage line has it: `all|horizontal`, `PIXELS`.
         help: in a sentence, what it leaves.
         where: what a parameter's text stands for; InvalidRequest naming field, bound and value.
+        is_number: whether it is a number in JSON, and else a text.
     """
 
     name: str
     values: str
     help: str
     where: Callable[[str], Where]
+    is_number: bool = False
 
 
 def by_name(filters: Iterable[Filter]) -> dict[str, Filter]:
@@ -139,7 +141,7 @@ def whole_number(name: Fact, values: str, least: int, most: int, help: str) -> F
             raise InvalidRequest(f"{bound}, got {text[:64]!r}", field=name)
         return (Comparison(name, "=", int(text)),)
 
-    return Filter(name, values, help, where)
+    return Filter(name, values, help, where, is_number=True)
 
 
 def naming(name: TextFact, help: str, *, longest: int, most: int = 1) -> Filter:  # noqa: A002
