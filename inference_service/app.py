@@ -32,6 +32,7 @@ from imagesearch.compose.inference import InferenceProcess
 from imagesearch.compose.start import start
 from imagesearch.deployment.topics import PATIENCE_SECONDS
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
+from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.domain.work import EmbedBatch
 from imagesearch.doors import push
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies
@@ -51,7 +52,6 @@ MAX_PUSHES = (
 )
 PUSHES_AT_WORK = 8  # their images wait for the model, as many as it can do in its time limit
 SCORE_PATH = "/score"
-MAX_TEXT_BYTES = 65_536  # of what has no picture
 IN_HAND_BYTES = 300_000_000  # of questions with pictures
 _REPLY = TypeAdapter(ScoreReply)
 _Answer = Callable[[Request, Exception], Response]

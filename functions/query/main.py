@@ -17,10 +17,11 @@ from imagesearch import telemetry
 from imagesearch.compose.query import compose
 from imagesearch.compose.start import process_of
 from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound
+from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.doors import http_api, wsgi
 from imagesearch.doors.errors import BUG_MESSAGE, NO_SNIFFING, ErrorAnswer, answer_of, refusal
 from imagesearch.doors.page import PageFile, PageFiles, page_config, page_headers
-from imagesearch.doors.search_form import MAX_TEXT_BYTES, SEARCH_PATH, asked_of, search_bound
+from imagesearch.doors.search_form import SEARCH_PATH, asked_of, search_bound
 from imagesearch.installation import ROOT
 from imagesearch.sources.demo import KEYWORDS
 from imagesearch.usecases import clients

@@ -15,6 +15,7 @@ MAX_LIKE = 5  # stored images that a query is like
 MAX_MINUS = 5  # things that a query is not about
 MAX_IMAGE_ID_CHARACTERS = 200
 MAX_PICTURE_BYTES = 10_000_000
+MAX_TEXT_BYTES = 65_536  # of all else of a request: ten times what its texts need, however escaped
 MAX_OFFSET = 1000  # hits before a page; no pool has more images, and no library looks at more
 
 

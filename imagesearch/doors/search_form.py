@@ -17,12 +17,11 @@ from werkzeug.formparser import FormDataParser
 
 from imagesearch.domain.errors import InvalidRequest, TooLarge
 from imagesearch.domain.filters import given_once
-from imagesearch.domain.queries import MAX_PICTURE_BYTES, SearchRequest
+from imagesearch.domain.queries import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, SearchRequest
 from imagesearch.doors.bodies import Bound, InHand
 from imagesearch.doors.http_api import FLAGS, NAMES, NUMBERS, REPEATABLE, parse_search
 
 SEARCH_PATH = "/search"
-MAX_TEXT_BYTES = 65_536  # of all that is no picture
 PICTURE_SECONDS = 30.0  # 10 MB from a telephone, at 3 Mbit/s
 # werkzeug reads chunks of 64 KiB, and holds what is left of one and the next to its limit of texts.
 _MAX_BUFFER_BYTES = 3 * 65_536

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.types import ASGIApp
 
+from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.doors.asgi import AlwaysAnswered, BoundedBodies, KnownHosts, is_loopback
-from imagesearch.doors.search_form import MAX_TEXT_BYTES, SEARCH_PATH, search_bound
+from imagesearch.doors.search_form import SEARCH_PATH, search_bound
 from imagesearch.doors.uvicorn_protocol import Protocol
 from imagesearch.settings import Settings
 

@@ -32,6 +32,7 @@ from imagesearch.domain.queries import (
     MAX_OFFSET,
     MAX_PICTURE_BYTES,
     MAX_QUERY_CHARACTERS,
+    MAX_TEXT_BYTES,
     MAX_TOP_K,
     ImagePart,
     Part,
@@ -50,8 +51,8 @@ The fields for which a scorer of an earlier version refuses a question that it c
 It misses a `query`, or has not that filter, which the function has looked at.
 """
 
-MAX_BYTES = 65_536 + -(-MAX_PICTURE_BYTES // 3) * 4
-"""Of a question: ten times what its texts need, however they are escaped, and a picture."""
+MAX_BYTES = MAX_TEXT_BYTES + -(-MAX_PICTURE_BYTES // 3) * 4
+"""Of a question: its texts, and a picture in base64."""
 
 _MAX_PARTS = 2 + MAX_LIKE  # a sentence, a picture and images
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS)]

@@ -12,11 +12,12 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.domain.work import EmbedBatch
 from imagesearch.doors.push import MAX_BODY_BYTES
 from imagesearch.wire import scoring
 from imagesearch.wire.messages import encode
-from inference_service.app import MAX_TEXT_BYTES, create_app
+from inference_service.app import create_app
 from tests.log_lines import PROJECT, Log
 from tests.world import World
 

@@ -30,6 +30,7 @@ from imagesearch.domain.queries import (
     MAX_LIKE,
     MAX_MINUS,
     MAX_QUERY_CHARACTERS,
+    MAX_TEXT_BYTES,
     MAX_TOP_K,
     Scope,
 )
@@ -43,7 +44,7 @@ from imagesearch.doors.http_api import (
     PATHS,
     parse_search,
 )
-from imagesearch.doors.search_form import MAX_TEXT_BYTES, asked_of
+from imagesearch.doors.search_form import asked_of
 from imagesearch.settings import load_settings
 from tests.unit.test_functions import SEARCH, serve
 from tests.world import World
