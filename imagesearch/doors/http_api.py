@@ -77,9 +77,10 @@ def parse_search(
         broader="".join(broader),
         fold=_flag(args, "fold", default=True),
     )
-    if not args.get("cursor"):
+    text = args.get("cursor", "").strip()
+    if not text:
         return request
-    cursor = cursors.decode(args["cursor"])
+    cursor = cursors.decode(text)
     if cursor.digest != request.digest:
         bound = "cursor must be of the same search, with the same k"
         raise InvalidRequest(f"{bound}, got one of another", field="cursor")

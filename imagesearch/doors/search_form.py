@@ -7,7 +7,7 @@ both editions have.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import IO, Any
 
@@ -16,7 +16,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from imagesearch.domain.errors import InvalidRequest, TooLarge
-from imagesearch.domain.filters import given_once
 from imagesearch.domain.queries import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, SearchRequest
 from imagesearch.doors.bodies import Bound, InHand
 from imagesearch.doors.http_api import FLAGS, NAMES, NUMBERS, REPEATABLE, parse_search
@@ -37,15 +36,24 @@ def search_bound(in_hand_bytes: int) -> Bound:
 
 def asked_of(request: Request) -> SearchRequest:
     """Return the search that *request* asks for, or raise InvalidRequest, of which TooLarge is."""
-    texts, picture = _of_body(request) if request.method == "POST" else ({}, None)
-    values = {**request.args.to_dict(flat=False), **texts}
-    given_once(values)
-    first = {name: texts[0] for name, texts in values.items() if texts}
-    repeated = {name: values[name] for name in REPEATABLE if name in values}
-    return parse_search(first, repeated, picture)
+    in_body, picture = _of_body(request) if request.method == "POST" else ({}, None)
+    in_url = request.args.to_dict(flat=False)
+    values = {name: [*in_url.get(name, ()), *in_body.get(name, ())] for name in in_url | in_body}
+    repeated = {name: values.pop(name) for name in REPEATABLE if name in values}
+    args = {name: text for name, texts in values.items() if (text := _given_once(name, texts))}
+    return parse_search(args, repeated, picture)
 
 
-def _of_body(request: Request) -> tuple[Mapping[str, Sequence[str]], bytes | None]:
+def _given_once(name: str, texts: Sequence[str]) -> str:
+    """Return what *texts* say, all that came under *name* from wherever; blank ones say nothing."""
+    said = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
+    if len(said) > 1:
+        several = " and ".join(repr(text[:64]) for text in said[:2])
+        raise InvalidRequest(f"{name} must be given once, got {several}", field=name)
+    return said[0] if said else ""
+
+
+def _of_body(request: Request) -> tuple[dict[str, list[str]], bytes | None]:
     if request.mimetype == _FORM:
         return _of_form(request)
     data = request.get_data()
@@ -60,7 +68,7 @@ def _of_body(request: Request) -> tuple[Mapping[str, Sequence[str]], bytes | Non
     return _of_json(data), None
 
 
-def _of_form(request: Request) -> tuple[Mapping[str, Sequence[str]], bytes | None]:
+def _of_form(request: Request) -> tuple[dict[str, list[str]], bytes | None]:
     parser = FormDataParser(
         _in_memory,
         max_form_memory_size=_MAX_BUFFER_BYTES,
@@ -99,7 +107,7 @@ def _in_memory(*_: object, **__: object) -> IO[bytes]:
     return BytesIO()
 
 
-def _of_json(data: bytes) -> dict[str, Sequence[str]]:
+def _of_json(data: bytes) -> dict[str, list[str]]:
     try:
         body = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -11,7 +11,7 @@ import pytest
 
 from imagesearch.cli.main import cli
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.filters import FILTERS, chosen, given_once, where_of
+from imagesearch.domain.filters import FILTERS, chosen, where_of
 from imagesearch.domain.filters.declaration import FACTS, Comparison, by_name, choice, holds
 from imagesearch.domain.images import Credit, Image
 from imagesearch.domain.queries import Query, ScoreRequest
@@ -145,14 +145,6 @@ def test_texts_and_dates_are_compared_whole_and_without_case(
     of_all = Image("i", "i", "", 1, 1, credit, ("Horse", "wild flower"), year=2015, month=10)
     assert holds(where_of(filters), of_all) is is_left
     assert not holds(where_of(filters), image(1, 1)), "nothing is known of it"
-
-
-def test_a_filter_that_is_given_twice_and_means_two_things_is_refused() -> None:
-    given_once({"year": ["2015", "2015"], "minus": ["a", "b"]})
-    with pytest.raises(InvalidRequest) as caught:
-        given_once({"month": ["7"], "year": ["2015", "2016", "2017"]})
-    assert caught.value.field == "year"
-    assert str(caught.value) == "year must be given once, got '2015' and '2016'"
 
 
 def test_every_filter_is_an_option_of_the_command_line() -> None:

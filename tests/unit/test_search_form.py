@@ -45,10 +45,10 @@ def form(picture: bytes, name: str = "picture", **fields: Any) -> dict[str, Any]
     return {**SEARCH, **fields, name: file(picture)}
 
 
-def posted(query: FlaskClient, data: dict[str, Any]) -> TestResponse:
+def posted(query: FlaskClient, data: dict[str, Any], in_url: str = "") -> TestResponse:
     boundary, encoded = encode_multipart(data)  # not the client's own, which leaves a file open
     kind = f"multipart/form-data; boundary={boundary}"
-    return query.post("/search", data=encoded, content_type=kind)
+    return query.post(f"/search?{in_url}", data=encoded, content_type=kind)
 
 
 def test_the_query_string_takes_parts_and_says_what_was_taken(query: FlaskClient) -> None:
@@ -150,6 +150,47 @@ def test_what_is_out_of_bounds_is_named(
     ):
         assert error(response)[::2] == (status, field)
         assert message in error(response)[1]
+
+
+@pytest.mark.parametrize(
+    ("in_url", "in_body", "field", "both"),
+    [
+        ("year=2015&year=2016&year=2017", {}, "year", "'2015' and '2016'"),
+        (
+            "orientation=square",
+            {"orientation": "vertical"},
+            "orientation",
+            "'square' and 'vertical'",
+        ),
+        ("t=horse", {"t": "cow"}, "t", "'horse' and 'cow'"),
+        ("k=3", {"k": 4}, "k", "'3' and '4'"),
+        ("fold=true", {"fold": False}, "fold", "'true' and 'false'"),
+    ],
+)
+def test_what_is_given_twice_and_means_two_things_is_refused(
+    query: FlaskClient, in_url: str, in_body: dict[str, Any], field: str, both: str
+) -> None:
+    for response in (
+        query.post(f"/search?{in_url}", json=in_body),
+        posted(query, {name: str(value).lower() for name, value in in_body.items()}, in_url),
+    ):
+        assert error(response) == (400, f"{field} must be given once, got {both}", field)
+
+
+def test_what_is_given_twice_and_means_one_thing_is_taken(query: FlaskClient) -> None:
+    url = "/search?t=horse&t=+horse&k=3&wait=0&orientation=&orientation=horizontal&minus=twin-4"
+    body_too = {"k": 3, "t": "horse", "orientation": "  ", "s_query": "x", "minus": ["twin-5"]}
+    answer = body(query.post(url, json=body_too))
+    assert (answer["filters"], len(answer["results"])) == ({"orientation": "horizontal"}, 3)
+    assert answer["minus"] == ["twin-4", "twin-5"], "of what may be repeated, all of both"
+
+
+def test_blank_values_are_as_good_as_none(query: FlaskClient) -> None:
+    asked = {"t": "horse", "s_query": "twin-3", "wait": "0"}
+    blank = dict.fromkeys(("scope", "k", "cursor", "fold", "year", "user", "minus", "like"), " ")
+    answer = body(query.get("/search", query_string={**asked, **blank}))
+    assert len(answer["results"]) == 9
+    assert (answer["restarted"], answer["scope"]) == (False, "pool")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a search may leave out, a file a filter. To add one: its file, and its import here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters.colour import COLOUR as COLOUR
@@ -27,19 +27,6 @@ def chosen(args: Mapping[str, str]) -> dict[str, str]:
     filters = {name: text for name, text in texts.items() if text}
     where_of(filters)
     return filters
-
-
-def given_once(values: Mapping[str, Sequence[str]]) -> None:
-    """
-    Return when each filter of *values*, all that was given for each name, says one thing.
-
-    Raises:
-        InvalidRequest: one was given twice and means two things, naming it and both values.
-    """
-    for name in FILTERS:
-        if len(texts := dict.fromkeys(values.get(name, ()))) > 1:
-            several = " and ".join(repr(text[:64]) for text in list(texts)[:2])
-            raise InvalidRequest(f"{name} must be given once, got {several}", field=name)
 
 
 def where_of(filters: Mapping[str, str]) -> Where:
