@@ -64,6 +64,25 @@ def test_one_sentence_is_enough_and_its_keywords_are_said(data_dir: Path) -> Non
     assert "demo-" in run.stdout
 
 
+def test_what_looks_the_same_is_counted_beside_its_best(data_dir: Path) -> None:
+    """Two of the demo's 200 squares are the same scene, drawn twice."""
+    square = ("search", "square", "a square", "-k", "200", "--data-dir", str(data_dir))
+    folded, all_of_them = imagesearch(*square), imagesearch(*square, "--no-fold")
+    assert folded.stdout.count("demo-") == 199, folded.stderr
+    assert folded.stdout.count("+1 similar") == 1
+    assert all_of_them.stdout.count("demo-") == 200, all_of_them.stderr
+    assert "similar" not in all_of_them.stdout
+
+
+def test_a_colour_is_an_option(data_dir: Path) -> None:
+    run = imagesearch("search", "star", "a star", "--colour", "red", "--data-dir", str(data_dir))
+    assert run.returncode == 0, run.stderr
+    assert " of 200 images from the demo gallery match" in run.stdout
+    bad = imagesearch("search", "star", "a star", "--colour", "mauve")
+    assert bad.returncode == 1
+    assert "colour must be one of red, orange" in bad.stderr
+
+
 def test_a_filter_is_an_option_and_what_matches_is_said(data_dir: Path) -> None:
     """The demo's pictures are all horizontal."""
     star = ("search", "star", "a yellow star", "-k", "2", "--data-dir", str(data_dir))
