@@ -65,7 +65,7 @@ def test_one_sentence_is_enough_and_its_keywords_are_said(data_dir: Path) -> Non
 
 
 def test_what_looks_the_same_is_counted_beside_its_best(data_dir: Path) -> None:
-    """Two of the demo's 200 squares are the same scene, drawn twice."""
+    """Of the demo's 200 squares two look the same to its model: orange pairs on pale grounds."""
     square = ("search", "square", "a square", "-k", "200", "--data-dir", str(data_dir))
     folded, all_of_them = imagesearch(*square), imagesearch(*square, "--no-fold")
     assert folded.stdout.count("demo-") == 199, folded.stderr
