@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import (
+    catalog_filters,
     catalog_search,
     cold_start,
     costs,
@@ -29,6 +30,7 @@ BENCHMARKS = (
     catalog_search.BENCHMARK,
     catalog_search.GRAPHS_BESIDE,
     catalog_search.MILLION,
+    catalog_filters.BENCHMARK,
     scoring.BENCHMARK,
     load.BENCHMARK,
     service_start.BENCHMARK,

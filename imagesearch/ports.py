@@ -127,6 +127,20 @@ class Nearest:
     exhaustive: bool = True
 
 
+@dataclass(frozen=True)
+class Tagged:
+    """
+    The images whose tags have words that were looked for.
+
+    Attributes:
+        hits: best first, each with what its words say together: the rarer they are the more.
+        embeddings: (n, embedding_dim), a row for each hit.
+    """
+
+    hits: Sequence[tuple[Image, float]]
+    embeddings: Embeddings
+
+
 class Library(Protocol):
     """Images, and their embeddings by image and model.
 
@@ -178,6 +192,19 @@ class Library(Protocol):
 
         Raises:
             Overloaded: too many are searching already.
+        """
+
+    def tagged(
+        self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
+    ) -> Tagged:
+        """
+        Return up to *k* images that *where* leaves, and whose tags have any of *words*.
+
+        Images without an embedding of *model_revision* are left out. A word that very many images
+        have is not looked for: an adapter says how many.
+
+        Args:
+            words: as `words_to_look_for` of `domain/tag_words.py` gives them.
         """
 
     def lacks(self, model_revision: str) -> bool:

@@ -77,6 +77,21 @@ resource "google_firestore_index" "filtered" {
   }
 }
 
+# `tagged` of the library: images by the words of their tags.
+resource "google_firestore_index" "tagged" {
+  database   = google_firestore_database.catalog.name
+  collection = "embeddings"
+
+  fields {
+    field_path = "model_revision"
+    order      = "ASCENDING"
+  }
+  fields {
+    field_path   = "facts.words"
+    array_config = "CONTAINS"
+  }
+}
+
 # A pool that nobody asks for any more goes, and its generations with it.
 resource "google_firestore_field" "expiry" {
   for_each = toset(["pools", "generations"])

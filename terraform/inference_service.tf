@@ -147,6 +147,7 @@ resource "google_cloud_run_v2_service" "inference" {
 
   depends_on = [
     google_firestore_index.filtered, # a search by one that is not there fails
+    google_firestore_index.tagged,
     google_project_iam_member.workload_uses_catalog,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
     google_storage_bucket_iam_member.inference_reads_images,

@@ -21,6 +21,7 @@ from imagesearch.domain.filters.declaration import (
     texts_of,
 )
 from imagesearch.domain.images import Image
+from imagesearch.domain.tag_words import words_of_tags
 
 FACTS_VERSION: Final = 1  # of what `facts_fields` writes; embeddings without are not searched by it
 INDEXED: Final[tuple[Fact | TextFact, ...]] = ("user", "tag", "year")
@@ -46,6 +47,7 @@ def facts_fields(image: Image) -> Fields:
         "user": alike(image.credit.user),
         "tag": sorted(set(map(alike, texts_of(image, "tag")))),
         "year": image.year,
+        "words": words_of_tags(image.tags),
     }
     return {"facts": facts, "facts_version": FACTS_VERSION}
 

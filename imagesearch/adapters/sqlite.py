@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -65,6 +66,25 @@ CREATE TABLE embeddings (
     vector BLOB NOT NULL,
     UNIQUE (model_revision, image_id)
 );
+"""
+# The words of each embedding's image, under the embedding's id: what changes an image's tags gives
+# its embeddings new ids, see `SqliteLibrary.put`. Damaged tags are none.
+_TAG_WORDS = """
+CREATE VIRTUAL TABLE tag_words USING fts5(words, tokenize = 'porter unicode61 remove_diacritics 0');
+CREATE TRIGGER words_of_new AFTER INSERT ON embeddings BEGIN
+    INSERT INTO tag_words (rowid, words) SELECT new.id, group_concat(value, ' ')
+        FROM images, json_each(iif(typeof(tags) = 'text' AND json_valid(tags), tags, '[]'))
+        WHERE image_id = new.image_id;
+END;
+CREATE TRIGGER words_of_old AFTER DELETE ON embeddings BEGIN
+    DELETE FROM tag_words WHERE rowid = old.id;
+END;
+"""
+_WORDS_OF_ALL = """
+INSERT INTO tag_words (rowid, words) SELECT embeddings.id, group_concat(value, ' ')
+    FROM embeddings CROSS JOIN images USING (image_id),
+        json_each(iif(typeof(tags) = 'text' AND json_valid(tags), tags, '[]'))
+    GROUP BY embeddings.id
 """
 logger = logging.getLogger(__name__)
 
@@ -176,12 +196,16 @@ class SqliteFile:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 _create(connection, _POOLS + _LIBRARY)
+                _index_tags(connection)
             elif version in (1, 2):
                 logger.info("the catalog %s is brought up to date", self.path)
                 add_facts(connection)
                 if version == 1:
                     _create(connection, _POOLS)
                     take_over_pools(connection)
+                _index_tags(connection)
+                if has_tag_words(connection):
+                    connection.execute(_WORDS_OF_ALL)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
                 raise Unavailable(
@@ -191,6 +215,7 @@ class SqliteFile:
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA recursive_triggers = ON")  # a row that is replaced is deleted
         connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG_BYTES}")
 
 
@@ -214,6 +239,18 @@ def _largest_number(connection: Connection) -> int:
         ).fetchone()
         return int(row[0] or 0)
     return 0
+
+
+def has_tag_words(connection: Connection) -> bool:
+    """Return whether tags can be searched: the SQLite that made the file had FTS5."""
+    row = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tag_words'").fetchone()
+    return row is not None
+
+
+def _index_tags(connection: Connection) -> None:
+    if connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]:
+        for statement in re.split(r";\n(?=CREATE)", _TAG_WORDS.strip()):
+            connection.execute(statement)
 
 
 def _identity(path: Path) -> FileId:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+FUSION_CONSTANT: Final = 60  # how little the first ranks of a ranking are above the next ones
 HUBNESS_REFERENCES: Final = 16  # of an image's reference cosines, the highest
 HUBNESS_SHARE: Final = 0.5  # of its hubness, taken from an image's cosine
 LEAST_LENGTH: Final = 1e-3  # of the sum of parts, in what they had if all were alike
@@ -23,6 +24,8 @@ LEAST_SPREAD: Final = 0.5  # of a query's reference cosines, in what is usual fo
 
 Weighted: TypeAlias = tuple[Embedding, float]
 """A part's embedding, and its weight."""
+
+Reason: TypeAlias = Literal["picture", "tags"]
 
 Match: TypeAlias = Literal["strong", "fair", "weak", "none", "uncalibrated"]
 
@@ -136,6 +139,7 @@ class SearchHit:
         logit: logit_scale x cosine, what CLIP calls logits_per_text.
         relevance: softmax of the logits over the pool, 0..1.
         match: how well it answers the query, see `match_of`.
+        reasons: why it is there: `picture`, it is near to the query; `tags`, they have its words.
         similar: image_ids of those that look the same and rank after it, best first.
     """
 
@@ -145,6 +149,7 @@ class SearchHit:
     relevance: float
     match: Match = "uncalibrated"
     similar: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ("picture",)
 
 
 def direction(parts: Sequence[Weighted]) -> Embedding:
@@ -179,6 +184,21 @@ def corrected(cosines: NDArray[np.float32], hubnesses: NDArray[np.float32]) -> N
     import numpy as np
 
     scores: NDArray[np.float32] = cosines - np.float32(HUBNESS_SHARE) * hubnesses
+    return scores
+
+
+def fused(size: int, rankings: Iterable[Sequence[int]]) -> NDArray[np.float32]:
+    """
+    Return the scores, (size,), of places that several *rankings* name, each the best first.
+
+    Source: Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion", with their constant.
+    """
+    import numpy as np
+
+    scores = np.zeros(size, np.float32)
+    for places in rankings:
+        ranks = np.arange(1, len(places) + 1, dtype=np.float32)
+        scores[list(places)] += 1 / (FUSION_CONSTANT + ranks)
     return scores
 
 

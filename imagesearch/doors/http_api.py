@@ -267,6 +267,7 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "score": round(hit.score, 6),
         "relevance": round(hit.relevance, 6),
         "match": hit.match,
+        "reasons": list(hit.reasons),
         "similar": list(hit.similar),
     }
 

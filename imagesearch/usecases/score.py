@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -23,13 +23,16 @@ from imagesearch.domain.images import Embeddings, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import ScoreRequest
 from imagesearch.domain.ranking import (
+    Reason,
     SearchHit,
     best,
     corrected,
+    fused,
     match_of,
     relevances,
 )
-from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, Nearest, ScoreReply
+from imagesearch.domain.tag_words import words_to_look_for
+from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, Nearest, ScoreReply, Tagged
 from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
 from imagesearch.usecases.cache_slots import POOL
@@ -40,6 +43,7 @@ _IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags a
 # Over everything, for each image wanted: of so many nearest by cosine the best once corrected.
 _EXCESS = 4
 _EXCESS_WITH_MINUS = 16  # the nearest may all show what is not wanted
+_TAGGED = 40  # images that are looked at because of their tags
 _DEEPER = 4  # how many times as many are looked at once these are used up
 
 
@@ -62,6 +66,8 @@ class _Candidates:
         """Return these and *others*, each image once."""
         if not self.images:  # without rows there is no telling how long they are
             return others
+        if not others.images:
+            return self
         more = others.but({image.image_id for image in self.images})
         if not more.images:
             return self
@@ -76,6 +82,41 @@ class _Candidates:
         """Return the candidates without *image_ids*."""
         rows = [row for row, image in enumerate(self.images) if image.image_id not in image_ids]
         return self if len(rows) == len(self.images) else self.those(rows)
+
+
+@dataclass(frozen=True)
+class _ByTags:
+    """
+    What tags say of candidates that are ranked together.
+
+    Attributes:
+        near: how many of the candidates, the first, are there because they are near to the query.
+        said: by image_id what the tags say, see `Tagged`.
+    """
+
+    near: int
+    said: Mapping[str, float]
+
+    def ranks(
+        self, images: Sequence[Image], scores: NDArray[np.float32], end: int
+    ) -> NDArray[np.float32]:
+        """Return what *images* are ranked by, (n,): from *end* on by *scores*, else by both."""
+        near = best(images[: self.near], scores[: self.near], self.near)
+        tagged = [place for place in range(end) if images[place].image_id in self.said]
+        tagged.sort(
+            key=lambda place: (
+                -self.said[images[place].image_id],
+                -scores[place],
+                images[place].image_id,
+            )
+        )
+        return np.concatenate([fused(end, (near, tagged)), scores[end:]])
+
+    def reasons(self, image: Image, place: int, end: int) -> tuple[Reason, ...]:
+        """Return why the image at *place* is there; those from *end* on are near, too."""
+        is_near = place < self.near or place >= end
+        picture: tuple[Reason, ...] = ("picture",) if is_near else ()
+        return (*picture, "tags") if image.image_id in self.said else picture
 
 
 @dataclass(frozen=True)
@@ -149,10 +190,13 @@ class Score:
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
             complete = not self.catalog.library.lacks(revision)
+        with stage("tags"):
+            words = words_to_look_for(request.query.text)
+            tagged = self.catalog.library.tagged(words, _TAGGED, revision, where)
         while True:
             with stage("nearest"):
                 nearest = self.catalog.library.nearest(aim.vector, depths[-1], revision, where)
-            reply = self._among(nearest, aim, request, depths)
+            reply = self._among(nearest, tagged, aim, request, depths)
             is_all = len(nearest.hits) < depths[-1] or depths[-1] == MAX_NEAREST
             if is_all or reply.more or not request.fold:
                 break
@@ -162,15 +206,34 @@ class Score:
         return replace(reply, complete=complete, exhaustive=exhaustive)
 
     def _among(
-        self, nearest: Nearest, aim: Aim, request: ScoreRequest, depths: Sequence[int]
+        self,
+        nearest: Nearest,
+        tagged: Tagged,
+        aim: Aim,
+        request: ScoreRequest,
+        depths: Sequence[int],
     ) -> ScoreReply:
-        """Return the page of hits among the nearest images; *depths* as in `_depths`."""
+        """
+        Return the page of hits among the nearest images, and the *tagged* ones.
+
+        Those stand among the first of *depths*, see `_depths`, on whichever page.
+        """
         like = request.query.like
         images = [image for image, _ in nearest.hits]
-        candidates = self._candidates(images, nearest.embeddings).but(like)
-        unlike = [image.image_id not in like for image in images]
-        depths = [sum(unlike[:depth]) for depth in depths]
-        return self._ranked(candidates, aim, request, depths, is_whole=False)
+        near = self._candidates(images, nearest.embeddings)
+        candidates = near.those(list(range(min(depths[0], len(images))))).but(like)
+        by_tags = _ByTags(
+            len(candidates.images), {image.image_id: said for image, said in tagged.hits}
+        )
+        if tagged.hits:
+            others = self._candidates([image for image, _ in tagged.hits], tagged.embeddings)
+            candidates = candidates.joined(others.but(like))
+        ends = [len(candidates.images)]
+        for begin, end in pairwise(depths):
+            deeper = near.those(list(range(begin, min(end, len(images)))))
+            candidates = candidates.joined(deeper.but(like))
+            ends.append(len(candidates.images))
+        return self._ranked(candidates, aim, request, ends, by_tags, is_whole=False)
 
     def _candidates(self, images: Sequence[Image], embeddings: Embeddings) -> _Candidates:
         hubnesses = self.encoder.references.hubness(embeddings)
@@ -183,6 +246,7 @@ class Score:
         aim: Aim,
         request: ScoreRequest,
         depths: Sequence[int],
+        by_tags: _ByTags | None = None,
         *,
         is_whole: bool,
     ) -> ScoreReply:
@@ -191,6 +255,7 @@ class Score:
 
         Args:
             depths: up to which of the *candidates* they are ranked together, one after the other.
+            by_tags: what tags say of those up to the first of *depths*.
             is_whole: relevance is the share in all of them, and else in the hits alone: no store
                 returns the whole catalog's scores.
         """
@@ -202,7 +267,9 @@ class Score:
         cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
         scores = self._scores(candidates, cosines, aim)
         wanted = request.offset + request.top_k
-        groups = _groups(candidates, scores, depths, wanted + 1, is_folded=request.fold)
+        by_tags = by_tags or _ByTags(len(candidates.images), {})
+        ranks = by_tags.ranks(candidates.images, scores, depths[0]) if by_tags.said else scores
+        groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
         page = groups[request.offset : wanted]
         rows = [group[0] for group in page]
         shares = self._shares(cosines, rows, is_whole=is_whole)
@@ -216,6 +283,7 @@ class Score:
                 share,
                 match,
                 tuple(candidates.images[row].image_id for row in similar),
+                by_tags.reasons(candidates.images[leader], leader, depths[0]),
             )
             for (leader, *similar), cosine, share, match in zip(
                 page,
@@ -225,7 +293,8 @@ class Score:
                 strict=True,
             )
         )
-        matched = None if thresholds is None else bool(strengths[groups[0][0]] >= thresholds.fair)
+        best_strength = max(strengths[group[0]] for group in groups)
+        matched = None if thresholds is None else bool(best_strength >= thresholds.fair)
         return replace(self._reply(hits, aim, matched), more=len(groups) > wanted)
 
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:

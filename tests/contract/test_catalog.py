@@ -27,6 +27,7 @@ from imagesearch.domain.pools import (
     PoolState,
     SourceOptions,
 )
+from imagesearch.domain.tag_words import words_to_look_for
 from imagesearch.usecases.pools import Catalog
 
 OpenCatalog = Callable[[], Catalog]
@@ -1066,7 +1067,8 @@ def test_each_filter_leaves_what_matches_of_everything(
     images = {f"pixabay-{n}": of_its_own(n) for n in range(580, 700)}
     vectors = embeddings(range(580, 700))
     catalog.library.put(list(images.values()), vectors, MODEL)
-    catalog.library.put(list(images.values())[:9], vectors, OTHER_MODEL)
+    some = list(images.values())[:9]
+    catalog.library.put(some, {each.image_id: embedding(1) for each in some}, OTHER_MODEL)
     query, where = embedding(9000), where_of(filters)
     everything = catalog.library.nearest(query, 1000, MODEL).hits
     assert len(everything) == 120
@@ -1075,6 +1077,63 @@ def test_each_filter_leaves_what_matches_of_everything(
         nearest = catalog.library.nearest(query, k, MODEL, where)
         assert list(nearest.hits) == expected[:k]
         assert nearest.exhaustive
+
+
+def tagged(catalog: Catalog, sentence: str, k: int = 9, **filters: str) -> list[str]:
+    """Return which images have words of *sentence* in their tags; their rows are their own."""
+    words = words_to_look_for(sentence)
+    answer = catalog.library.tagged(words, k, MODEL, where_of(filters))
+    for (found, said), row in zip(answer.hits, answer.embeddings, strict=True):
+        assert said > 0
+        assert row.tolist() == embedding(int(found.image_id.removeprefix("pixabay-"))).tolist()
+    return [found.image_id.removeprefix("pixabay-") for found, _ in answer.hits]
+
+
+def put_tagged(catalog: Catalog, tags: dict[int, tuple[str, ...]]) -> None:
+    images = [replace(image(n), tags=of) for n, of in tags.items()]
+    catalog.library.put(images, embeddings(tags), MODEL)
+
+
+def test_images_are_found_by_the_words_of_their_tags_the_rarer_first(catalog: Catalog) -> None:
+    tags: dict[int, tuple[str, ...]] = dict.fromkeys(range(20, 40), ("common",))
+    tags |= {1: ("Wild Horses", "field"), 2: ("horse", "common"), 3: ("fields",), 4: ()}
+    put_tagged(catalog, tags)
+    assert sorted(tagged(catalog, "a horse")) == ["1", "2"]
+    assert tagged(catalog, "HORSES in a field")[0] == "1"
+    assert sorted(tagged(catalog, "HORSES in a field")) == ["1", "2", "3"]
+    assert tagged(catalog, "horse field common")[:2] in (["1", "2"], ["1", "3"], ["2", "1"])
+    assert len(tagged(catalog, "horse field common")) == 9
+    assert len(tagged(catalog, "horse field common", k=50)) == 23
+    assert tagged(catalog, "the of a") == tagged(catalog, "zebra") == tagged(catalog, "wil") == []
+
+
+def test_tags_are_searched_of_one_model_under_filters_and_as_they_are_now(
+    open_catalog: OpenCatalog,
+) -> None:
+    searcher, writer = open_catalog(), open_catalog()
+    put_tagged(writer, {1: ("horse",), 2: ("horse",)})
+    writer.library.put([replace(image(3), tags=("horse",))], embeddings([3]), OTHER_MODEL)
+    assert sorted(tagged(searcher, "horse")) == ["1", "2"]
+    assert tagged(searcher, "horse", user="USER 2") == ["2"]
+    assert tagged(searcher, "horse", tag="cow") == []
+    put_tagged(writer, {1: ("cow",)})
+    writer.library.put([replace(image(2), tags=("pig", "cow"))], {}, MODEL)
+    assert tagged(searcher, "horse") == []
+    assert sorted(tagged(searcher, "cow")) == ["1", "2"]
+
+
+def test_a_word_that_too_many_have_is_not_looked_for_beside_a_rarer_one(catalog: Catalog) -> None:
+    """More than any adapter compares at a time."""
+    put_tagged(catalog, {n: ("common", "rare") if n == 7 else ("common",) for n in range(510)})
+    assert tagged(catalog, "common") == []
+    assert tagged(catalog, "common and rare") == ["7"]
+
+
+@pytest.mark.parametrize("tag", ['a"b', "horse*", "NEAR(a b)", "-horse", "馬", "Ünïcode", "x" * 60])
+def test_a_hostile_tag_is_found_by_its_words(catalog: Catalog, tag: str) -> None:
+    put_tagged(catalog, {1: (tag,), 2: ("none",)})
+    words = words_to_look_for(tag)
+    assert tagged(catalog, tag) == (["1"] if words else [])
 
 
 def test_what_a_new_listing_says_of_an_image_is_filtered_by(open_catalog: OpenCatalog) -> None:

@@ -124,8 +124,8 @@ def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path:
         assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, VECTOR)]
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []
         tables = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        names = ["embeddings", "images", "listings", "records", "sqlite_sequence"]
-        assert [name for (name,) in tables] == names
+        names = ["embeddings", "images", "listings", "records", "sqlite_sequence", "tag_words"]
+        assert [name for (name,) in tables if not name.startswith("tag_words_")] == names
     pool = catalog.record_batch(
         HORSE.pool_id, 2, model_revision="m", embeddings={"i-1": vector}, rejections={}, now=NOW
     )
@@ -159,6 +159,8 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
         catalog.request_pool(HORSE, NOW)
         catalog.library.put([image(0), image(1)], {"i-0": vector, "i-1": vector}, "m")
     with closing(sqlite3.connect(path)) as file, file:  # as schema 2 had it
+        for name in ("TRIGGER words_of_new", "TRIGGER words_of_old", "TABLE tag_words"):
+            file.execute(f"DROP {name}")
         for column in ("pixel_hash", "colours", "year", "month"):
             file.execute(f"ALTER TABLE images DROP COLUMN {column}")
         file.execute("PRAGMA user_version = 2")
@@ -168,6 +170,8 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
         hits = catalog.library.nearest(vector, 5, "m").hits
         assert [found for found, _ in hits] == [image(0), image(1)]
         assert list(catalog.library.vectors(["i-0"], "m")[0].items()) == [("i-0", None)]
+        tagged = catalog.library.tagged(["a"], 5, "m").hits
+        assert [found for found, _ in tagged] == [image(0), image(1)]
         dated = replace(image(0), pixels=red, year=2015)
         catalog.library.put([dated], {"i-0": vector}, "m")
         by_year = catalog.library.nearest(vector, 5, "m", where_of({"year": "2015"})).hits

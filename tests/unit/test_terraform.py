@@ -356,9 +356,13 @@ def test_there_is_a_vector_index_for_what_the_library_filters_by_and_no_other(
     assert set(INDEXED) <= facts_fields(image)["facts"].keys()
     filtered = {}
     for index in full.of("firestore_index"):
-        first, *facts, name, vector = index.values["fields"]
-        if not vector["vector_config"]:
+        fields = index.values["fields"]
+        if not fields[-1]["vector_config"]:
+            words = ["model_revision", "facts.words"]  # by which tags are searched
+            assert [each["field_path"] for each in fields] == words
+            assert fields[1]["array_config"] == "CONTAINS"
             continue
+        first, *facts, name, _ = fields
         assert (first["field_path"], name["field_path"]) == ("model_revision", "__name__")
         for fact in facts:
             filtered[fact["field_path"]] = (fact["order"], fact["array_config"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +21,10 @@ from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
-from imagesearch.ports import MAX_NEAREST, Nearest
+from imagesearch.domain.tag_words import rarest, rarity, words_of_tags
+from imagesearch.ports import MAX_NEAREST, Nearest, Tagged
 
+MAX_TAGGED = 100  # images that are read for a search of tags
 _EXCESS = 8  # images that are looked at for each one wanted, before the most are
 _READ_DOCUMENTS = 300  # in a call
 _WRITE_BYTES = 3_500_000  # in a commit; Firestore takes 10 MiB and its emulator 4 MiB
@@ -155,6 +158,50 @@ class FirestoreLibrary:
         cosines = (rows.astype(np.float64) * query).sum(axis=1)  # (n, d) * (d,) -> (n,)
         best = np.lexsort(([image.image_id for image in images], -cosines))
         return [(images[i], float(cosines[i])) for i in best], rows[best]
+
+    def tagged(
+        self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
+    ) -> Tagged:
+        """
+        Return up to *k* images whose tags have any of *words*: see the port.
+
+        It costs a read for each word, and no more than *MAX_TAGGED* for the images: words that more
+        have together with rarer ones are not looked for. Needs a composite index of
+        `model_revision` and `facts.words`.
+        """
+        counts = self._counts(words, model_revision)
+        rare = rarest(counts, MAX_TAGGED)
+        if not rare or k <= 0:
+            return Tagged([], matrix_of([]))
+        with translated("Firestore"):
+            query = self._of_model(model_revision, ("facts.words", "array_contains_any", rare))
+            answers = query.select(["image", "row"]).get(**self._database.limits())
+            documents = [document.to_dict() for document in answers]
+        images = [(image_of(fields.get("image")), fields.get("row")) for fields in documents]
+        sound, rows, damaged = sound_matrix(
+            [(image, row) for image, row in images if image and holds(where, image)]
+        )
+        self._forget([image.image_id for image, _ in damaged], model_revision)
+        said = {word: rarity(counts[word]) for word in rare}
+        hits = [
+            (image, sum(said.get(word, 0.0) for word in words_of_tags(image.tags)))
+            for image, _ in sound
+        ]
+        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))[:k]
+        return Tagged([hits[n] for n in order], rows[order])
+
+    def _counts(self, words: Sequence[str], model_revision: str) -> dict[str, int]:
+        """Return how many embeddings have each of *words*, up to one more than *MAX_TAGGED*."""
+
+        def count(word: str) -> int:
+            condition = ("facts.words", "array_contains", word)
+            query = self._of_model(model_revision, condition).limit(MAX_TAGGED + 1)
+            return int(query.count().get(**self._database.limits())[0][0].value)
+
+        if not words:
+            return {}
+        with translated("Firestore"), ThreadPoolExecutor(len(words)) as threads:
+            return dict(zip(words, threads.map(count, words), strict=True))
 
     def lacks(self, model_revision: str) -> bool:
         """

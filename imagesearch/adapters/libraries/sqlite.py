@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, id_list
+from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, has_tag_words, id_list
 from imagesearch.adapters.sqlite_facts import ImageFacts
 from imagesearch.adapters.sqlite_rows import (
     IMAGE_COLUMNS,
@@ -23,14 +23,16 @@ from imagesearch.adapters.sqlite_rows import (
 )
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
 from imagesearch.adapters.vector_index import VectorIndex
-from imagesearch.adapters.vectors import sound_matrix, vector_bytes
+from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
 from imagesearch.domain.errors import Overloaded, Unavailable
-from imagesearch.domain.filters.declaration import FACTS, Where
+from imagesearch.domain.filters.declaration import FACTS, Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
-from imagesearch.ports import Nearest
+from imagesearch.domain.tag_words import rarest
+from imagesearch.ports import Nearest, Tagged
 
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
+MAX_TAGGED = 500  # images that tags are compared of: of each, FTS5 takes some 5 µs
 _NAMED = 10  # images in one line of the log
 _PLACES = ", ".join("?" * (1 + IMAGE_COLUMNS.count(",")))
 _MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
@@ -77,7 +79,7 @@ class SqliteLibrary:
             for image_id, vector in embeddings.items()
         ]
         with self._file.writing() as connection:
-            _renew_embeddings(connection, _changed_facts(connection, images))
+            changed = _changed_facts(connection, images)
             connection.executemany(
                 f"INSERT INTO images VALUES ({_PLACES}) ON CONFLICT (image_id)"
                 " DO UPDATE SET object_name = excluded.object_name, page_url = excluded.page_url,"
@@ -88,6 +90,7 @@ class SqliteLibrary:
                 " year = excluded.year, month = excluded.month",
                 [image_row(image) for image in images],
             )
+            _renew_embeddings(connection, changed)
             # A replaced row gets a new id, which is how every index in memory learns of it.
             connection.executemany(
                 "INSERT OR REPLACE INTO embeddings (image_id, model_revision, vector)"
@@ -135,6 +138,32 @@ class SqliteLibrary:
                 return self._nearest_indexed(query, k, model_revision, where)
         finally:
             self._searches.release()
+
+    def tagged(
+        self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
+    ) -> Tagged:
+        """
+        Return up to *k* images whose tags have any of *words*: see the port.
+
+        Words that more than *MAX_TAGGED* images have together with rarer ones are not looked for.
+        """
+        hits: list[tuple[Image, float]] = []
+        rows: list[Embedding] = []
+        with self._file.reading() as connection:
+            likely = _with_words(connection, words)
+            for start in range(0, len(likely), 2 * k):
+                some = dict(likely[start : start + 2 * k])
+                stored = _embeddings_with_ids(connection, list(some), model_revision)
+                sound, matrix, _ = sound_matrix(stored)
+                images = _images(connection, [image_id for image_id, *_ in sound])
+                for (image_id, row_id, _), row in zip(sound, matrix, strict=True):
+                    if image_id in images and holds(where, images[image_id]):
+                        hits.append((images[image_id], some[row_id]))
+                        rows.append(row)
+                if len(hits) >= k:
+                    break
+        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))[:k]
+        return Tagged([hits[n] for n in order], matrix_of([rows[n].tobytes() for n in order]))
 
     def lacks(self, model_revision: str) -> bool:
         """Return whether images that another model embedded, and this one never rejected, wait."""
@@ -292,6 +321,45 @@ class SqliteLibrary:
             return
         named = ", ".join(image_id for (image_id,) in rows[:_NAMED])
         logger.warning("%d damaged embeddings are deleted: %s", len(rows), named)
+
+
+def _with_words(connection: Connection, words: Sequence[str]) -> list[tuple[int, float]]:
+    """Return the rows of any model whose tags have any of the rarer *words*, best first."""
+    if not words or not has_tag_words(connection):
+        return []
+    counts = {word: _count_up_to(connection, word, MAX_TAGGED + 1) for word in words}
+    rare = rarest(counts, MAX_TAGGED)
+    if not rare:
+        return []
+    any_of_them = " OR ".join(map(_quoted, rare))
+    return connection.execute(
+        "SELECT rowid, -rank FROM tag_words WHERE tag_words MATCH ? ORDER BY rank, rowid",
+        (any_of_them,),
+    ).fetchall()
+
+
+def _count_up_to(connection: Connection, word: str, most: int) -> int:
+    row = connection.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM tag_words WHERE tag_words MATCH ? LIMIT ?)",
+        (_quoted(word), most),
+    ).fetchone()
+    return int(row[0])
+
+
+def _quoted(word: str) -> str:
+    """Return *word* as FTS5 takes it for a word, whatever is in it."""
+    return '"' + word.replace('"', '""') + '"'
+
+
+def _embeddings_with_ids(
+    connection: Connection, row_ids: Sequence[int], model_revision: str
+) -> list[tuple[str, int, bytes]]:
+    """Return (image_id, id, vector) of those rows that are of the model, in the order of ids."""
+    return connection.execute(
+        "SELECT image_id, id, vector FROM embeddings WHERE id IN (SELECT value FROM json_each(?))"
+        " AND +model_revision = ? AND typeof(image_id) = 'text'",
+        (id_list(row_ids), model_revision),
+    ).fetchall()
 
 
 def embeddings_after(

@@ -1,0 +1,50 @@
+"""The words by which tags are searched: those of tags and those of a sentence, in one form."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from imagesearch.domain.english import singular
+from imagesearch.domain.english_words import FUNCTION_WORDS, NEGATIONS
+from imagesearch.domain.keywords import normalise_keyword
+
+MAX_WORDS: Final = 8  # of a sentence that tags are searched by, the first
+_WORD = re.compile(r"[^\W_]+")
+_SAID_BY_NONE = FUNCTION_WORDS | NEGATIONS
+_LIKE_A_MILLION = 1_000_000  # images, of which a word's number in a catalog is a share
+
+
+def words_of_tags(tags: Iterable[str]) -> list[str]:
+    """Return the words of *tags*, each once: normalised, and in the singular."""
+    texts = map(normalise_keyword, tags)
+    return list(dict.fromkeys(singular(word) for text in texts for word in _WORD.findall(text)))
+
+
+def words_to_look_for(sentence: str) -> list[str]:
+    """Return up to *MAX_WORDS* words of *sentence* that a tag may be, in the same form."""
+    words = [each for each in _WORD.findall(normalise_keyword(sentence)) if len(each) > 1]
+    return words_of_tags(each for each in words if each not in _SAID_BY_NONE)[:MAX_WORDS]
+
+
+def rarest(counts: Mapping[str, int], most: int) -> list[str]:
+    """
+    Return the words of *counts*, how many images have each, that *most* images have together.
+
+    A word that more have tells little of any of them, and of those that none has nothing is read.
+    """
+    words: list[str] = []
+    total = 0
+    for word in sorted((word for word in counts if counts[word]), key=lambda each: counts[each]):
+        total += counts[word]
+        if total > most:
+            break
+        words.append(word)
+    return words
+
+
+def rarity(count: int) -> float:
+    """Return what a word says that *count* images have: the rarer the more."""
+    return math.log1p(_LIKE_A_MILLION / max(count, 1))

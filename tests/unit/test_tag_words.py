@@ -1,0 +1,116 @@
+"""The search of tags: its words, how it is joined with what is near, and the reasons it gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagesearch.domain.images import Image
+from imagesearch.domain.ranking import SearchHit, fused
+from imagesearch.domain.tag_words import MAX_WORDS, rarest, rarity, words_of_tags, words_to_look_for
+from tests.world import World
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("Horses amidst the flowers", ["horse", "flower"]),
+        ("three ＲＥＤ buses, not blue", ["red", "bus", "blue"]),
+        ("a x", []),
+        ("the of and", []),
+        ("Pferde auf einer Wiese", ["pferde", "auf", "einer", "wiese"]),
+        ("馬", []),
+        ("馬場 🐎", ["馬場"]),
+        (" ".join(f"word{n}" for n in range(50)), [f"word{n}" for n in range(MAX_WORDS)]),
+    ],
+)
+def test_a_sentence_is_looked_for_by_the_words_that_a_tag_may_be(
+    sentence: str, words: list[str]
+) -> None:
+    assert words_to_look_for(sentence) == words
+
+
+def test_tags_have_their_words_in_the_same_form() -> None:
+    tags = ("Wild Horses", "horse", "red-brown", "")
+    assert words_of_tags(tags) == ["wild", "horse", "red", "brown"]
+
+
+def test_the_rarest_words_are_looked_for_as_far_as_few_have_them() -> None:
+    counts = {"a": 50, "b": 3, "none": 0, "c": 40, "d": 101}
+    assert rarest(counts, 100) == ["b", "c", "a"]
+    assert rarest(counts, 90) == ["b", "c"]
+    assert rarest(counts, 2) == []
+    assert rarity(1) > rarity(2) > rarity(10**6) > 0
+
+
+def test_rankings_are_fused_by_their_reciprocal_ranks() -> None:
+    scores = fused(4, ([2, 0], [0, 3]))
+    assert scores == pytest.approx([1 / 62 + 1 / 61, 0, 1 / 61, 1 / 62])
+    assert int(np.argmax(scores)) == 0, "what both rankings have comes first"
+
+
+SENTENCE = "a lighthouse"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A catalog of 100 images, of which the furthest from SENTENCE alone has its word as a tag."""
+    world = World(tmp_path)
+    world.ready_pool(count=100)
+    put_tag(world, ranked(world)[-1].image)
+    return world
+
+
+def put_tag(world: World, image: Image) -> None:
+    tagged = replace(image, tags=("lighthouse",))
+    world.catalog.library.put([tagged], {}, world.encoder.model_revision)
+
+
+def ranked(world: World) -> tuple[SearchHit, ...]:
+    """Return all images by how near they are to SENTENCE, the nearest first."""
+    hits = world.ask(query=SENTENCE, top_k=100, fold=False).hits
+    assert hits is not None
+    return hits
+
+
+def over_everything(world: World, **changes: Any) -> tuple[SearchHit, ...]:
+    hits = world.ask("", scope="catalog", query=SENTENCE, **changes).hits
+    assert hits is not None
+    return hits
+
+
+def test_over_everything_what_tags_say_is_joined_with_a_reason_for_each(world: World) -> None:
+    furthest, nearest = ranked(world)[-1].image.image_id, ranked(world)[0].image.image_id
+    hits = over_everything(world, top_k=3)
+    reasons = {hit.image.image_id: hit.reasons for hit in hits}
+    assert set(list(reasons)[:2]) == {furthest, nearest}
+    assert reasons.pop(furthest) == ("tags",)
+    assert set(reasons.values()) == {("picture",)}
+
+
+def test_what_is_near_and_has_the_word_has_both_reasons_and_comes_first(world: World) -> None:
+    third = ranked(world)[2].image
+    put_tag(world, third)
+    hits = over_everything(world, top_k=3)
+    assert hits[0].image.image_id == third.image_id
+    assert hits[0].reasons == ("picture", "tags")
+
+
+def test_all_pages_together_have_each_image_once(world: World) -> None:
+    hits = over_everything(world, top_k=100, fold=False)
+    assert len({hit.image.image_id for hit in hits}) == len(hits) == 100
+
+
+def test_a_filter_holds_for_what_tags_say_too(world: World) -> None:
+    filters = {"tag": "none"}
+    assert over_everything(world, filters=filters) == ()
+    hits = over_everything(world, filters={"tag": "Lighthouse"})
+    assert [hit.image.image_id for hit in hits] == [ranked(world)[-1].image.image_id]
+
+
+def test_in_a_pool_all_are_there_because_they_are_near(world: World) -> None:
+    assert {hit.reasons for hit in ranked(world)} == {("picture",)}
