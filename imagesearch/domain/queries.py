@@ -98,12 +98,12 @@ class Cursor:
     Attributes:
         offset: how many hits come before it, 1 to *MAX_OFFSET*.
         digest: of the search that it goes on with, see `SearchRequest.digest`.
-        ranked: names what the hits were chosen from; of anything else the offset says nothing.
+        chosen_from: names what the hits were chosen from; of anything else the offset says nothing.
     """
 
     offset: int
     digest: str
-    ranked: str
+    chosen_from: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ _PLAIN = re.compile(rf"{_VERSION}\.([1-9][0-9]{{0,3}})\.([0-9a-f]{{16}})\.([0-9a
 
 def encode(cursor: Cursor) -> str:
     """Return *cursor* as text for a client to give back."""
-    plain = f"{_VERSION}.{cursor.offset}.{cursor.digest}.{cursor.ranked}"
+    plain = f"{_VERSION}.{cursor.offset}.{cursor.digest}.{cursor.chosen_from}"
     return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 

@@ -366,7 +366,7 @@ class Search:
             asked = replace(asked, pool_id=pool.pool_id, generation=number, beside=_beside(beside))
         if request.cursor is not None:
             reply = self.scorer.score(replace(asked, offset=request.cursor.offset))
-            if _goes_on(request, pool, reply):
+            if _goes_on(request, _chosen_from(pool, beside, reply)):
                 return reply
         return self.scorer.score(asked)
 
@@ -394,6 +394,7 @@ class Search:
             return replace(answer, hits=hits, matched=None if hits is None else False)
         if pool and reply.embedded == 0 and not reply.hits and not answer.complete:
             return answer
+        chosen_from = _chosen_from(pool, beside, reply)
         return replace(
             answer,
             hits=reply.hits,
@@ -403,8 +404,8 @@ class Search:
             matching=reply.matching,
             exhaustive=reply.exhaustive,
             matched=reply.matched,
-            next=_next(request, pool, reply),
-            restarted=request.cursor is not None and not _goes_on(request, pool, reply),
+            next=_next(request, chosen_from, reply),
+            restarted=request.cursor is not None and not _goes_on(request, chosen_from),
         )
 
     def _without_embeddings(self, pool: Pool) -> tuple[SearchHit, ...] | None:
@@ -494,24 +495,25 @@ def _is_complete(pool: Pool | None, reply: ScoreReply | None, beside: Pool | Non
     return beside is None or not _lacks_embeddings(beside, reply.embedded_beside)
 
 
-def _ranked(pool: Pool | None, reply: ScoreReply) -> str:
+def _chosen_from(pool: Pool | None, beside: Pool | None, reply: ScoreReply) -> str:
     """Return what names that which the hits of *reply* were chosen from."""
     if pool is None:  # nobody counts everything
         return short_digest(reply.model_revision)
-    generation, counts = pool.answering.number, (reply.embedded, reply.matching)
-    return short_digest(pool.pool_id, generation, counts, reply.model_revision)
+    pools = [(pool.pool_id, pool.answering.number), _beside(beside)]
+    counts = [reply.embedded, reply.embedded_beside, reply.matching]
+    return short_digest(pools, counts, reply.model_revision)
 
 
-def _goes_on(request: SearchRequest, pool: Pool | None, reply: ScoreReply) -> bool:
-    return request.cursor is not None and request.cursor.ranked == _ranked(pool, reply)
+def _goes_on(request: SearchRequest, chosen_from: str) -> bool:
+    return request.cursor is not None and request.cursor.chosen_from == chosen_from
 
 
-def _next(request: SearchRequest, pool: Pool | None, reply: ScoreReply) -> Cursor | None:
-    before = request.cursor.offset if request.cursor and _goes_on(request, pool, reply) else 0
+def _next(request: SearchRequest, chosen_from: str, reply: ScoreReply) -> Cursor | None:
+    before = request.cursor.offset if request.cursor and _goes_on(request, chosen_from) else 0
     offset = before + len(reply.hits)
     if not reply.more or offset > MAX_OFFSET:
         return None
-    return Cursor(offset, request.digest, _ranked(pool, reply))
+    return Cursor(offset, request.digest, chosen_from)
 
 
 def _as_scored(pool: Pool, reply: ScoreReply) -> Pool:

@@ -203,6 +203,27 @@ def test_each_page_of_both_pools_is_scored_once(world: World) -> None:
     assert [(each.pool_id, each.offset) for each in asked] == [(pool_id, 0), (pool_id, 5)]
 
 
+def test_a_cursor_begins_anew_where_the_narrow_pool_has_other_images(world: World) -> None:
+    offer(world, "horse flower", range(3))
+    offer(world, "horse", range(10, 20))
+    world.ask("horse flower")
+    world.deliver_all()
+    world.clock.sleep(world.policy.max_age_seconds / 2)
+    ask(world)
+    world.deliver_all()
+    first = ask(world)
+    assert first.next
+    assert not ask(world, cursor=first.next).restarted
+    offer(world, "horse flower", range(30, 33))  # as many
+    world.clock.sleep(world.policy.max_age_seconds / 2 + 1)
+    ask(world)
+    world.deliver_all()
+    anew = ask(world, cursor=first.next)
+    assert world.source.listings == 3, "the broader one is still fresh"
+    assert anew.restarted
+    assert ids(anew) == ids(ask(world))
+
+
 def test_the_narrow_pool_is_scored_alone_where_the_broader_one_has_nothing(world: World) -> None:
     offer(world, "horse flower", range(4))
     ask(world)
