@@ -25,6 +25,7 @@ PICTURE_SECONDS = 30.0  # 10 MB from a telephone, at 3 Mbit/s
 # werkzeug reads chunks of 64 KiB, and holds what is left of one and the next to its limit of texts.
 _MAX_BUFFER_BYTES = 3 * 65_536
 _MAX_FORM_PARTS = 50  # more than there are parameters, repeated ones counted
+_MARK_OF_A_LINK = "utm_"  # what others add to links, to count where visitors come from
 _JSON, _FORM = "application/json", "multipart/form-data"
 _KINDS = {str: "a text", bool: "true or false", int: "a number", float: "a number"}  # of JSON
 
@@ -37,11 +38,19 @@ def search_bound(in_hand_bytes: int) -> Bound:
 def asked_of(request: Request) -> SearchRequest:
     """Return the search that *request* asks for, or raise InvalidRequest, of which TooLarge is."""
     in_body, picture = _of_body(request) if request.method == "POST" else ({}, None)
-    in_url = request.args.to_dict(flat=False)
+    in_url = _of_url(request)
     values = {name: [*in_url.get(name, ()), *in_body.get(name, ())] for name in in_url | in_body}
     repeated = {name: values.pop(name) for name in REPEATABLE if name in values}
     args = {name: text for name, texts in values.items() if (text := _given_once(name, texts))}
     return parse_search(args, repeated, picture)
+
+
+def _of_url(request: Request) -> dict[str, list[str]]:
+    values = request.args.to_dict(flat=False)
+    asked = {name: values[name] for name in values if not name.startswith(_MARK_OF_A_LINK)}
+    for name in asked:
+        _check_name(name)
+    return asked
 
 
 def _given_once(name: str, texts: Sequence[str]) -> str:
@@ -120,7 +129,7 @@ def _of_json(data: bytes) -> dict[str, list[str]]:
 def _check_name(name: str) -> None:
     """Refuse a name that nothing reads: misspelt, it would be ignored without a word."""
     if name not in NAMES:
-        bound = f"a value of the body must be called {', '.join(sorted(NAMES))}"
+        bound = f"a parameter must be one of {', '.join(sorted(NAMES))}"
         raise InvalidRequest(f"{bound}, got {name[:64]!r}", field=name[:64])
 
 

@@ -177,6 +177,28 @@ def test_what_is_given_twice_and_means_two_things_is_refused(
         assert error(response) == (400, f"{field} must be given once, got {both}", field)
 
 
+@pytest.mark.parametrize("name", ["color", "orientaton", "picture", "T", "minus[]", "x" * 9_999])
+def test_a_parameter_that_there_is_not_is_refused_and_those_that_are_named(
+    query: FlaskClient, name: str
+) -> None:
+    url = f"/search?t=horse&wait=0&s_query=x&{name}=red"
+    for response in (query.get(url), query.post(url, json={}), query.head(url)):
+        assert response.status_code == 400
+    status, message, field = error(query.get(url))
+    assert (status, field) == (400, name[:64])
+    assert message.startswith(
+        "a parameter must be one of colour, cursor, fold, k, like, minus, month"
+    )
+    assert message.endswith(f"got {name[:64]!r}")
+
+
+def test_the_mark_of_a_link_is_passed_over(query: FlaskClient) -> None:
+    asked = {**SEARCH, "s_query": "twin-3", "utm_source": "news", "utm_medium": ["a", "b"]}
+    answer = body(query.get("/search", query_string=asked))
+    assert answer["results"][0]["image_id"] == "twin-3"
+    assert error(query.post("/search", json={"utm_source": "news"}))[::2] == (400, "utm_source")
+
+
 def test_what_is_given_twice_and_means_one_thing_is_taken(query: FlaskClient) -> None:
     url = "/search?t=horse&t=+horse&k=3&wait=0&orientation=&orientation=horizontal&minus=twin-4"
     body_too = {"k": 3, "t": "horse", "orientation": "  ", "s_query": "x", "minus": ["twin-5"]}
