@@ -197,7 +197,8 @@ class Search:
         """Return *pool*, embedded anew where the model has changed, and what both are scored."""
         reply = self._score(call.request, pool, beside)
         if reply and beside and _lacks_embeddings(beside, reply.embedded_beside):
-            self._aside(beside, lambda: self._reopen(beside, reply.model_revision))
+            revision = reply.model_revision
+            self._aside(beside, lambda: self._reopen(beside, revision))
         if (
             reply
             and _lacks_embeddings(pool, reply.embedded)
