@@ -80,6 +80,11 @@ class Query:
         return " ".join(part.text for part in self.parts if isinstance(part, TextPart))
 
     @property
+    def is_words(self) -> bool:
+        """True where words are all that is looked for, and all that is not wanted."""
+        return all(isinstance(part, TextPart) for part in (*self.parts, *self.minus))
+
+    @property
     def like(self) -> tuple[str, ...]:
         """The stored images that are parts; none of them is among the hits."""
         return tuple(part.image_id for part in self.parts if isinstance(part, ImagePart))

@@ -33,6 +33,7 @@ from imagesearch.domain.pools import (
 from imagesearch.domain.queries import (
     MAX_OFFSET,
     Cursor,
+    Query,
     ScoreRequest,
     SearchRequest,
     short_digest,
@@ -140,6 +141,7 @@ class Search:
             client: who asks, for the limit of new keywords; without one nothing is counted.
 
         Raises:
+            InvalidRequest, NotFound: of the query's pictures and images, as from the scorer.
             Unavailable: the pool failed and has nothing to show, or a port is down.
             Overloaded: the client's new keywords are spent, the queue is full, or the scorer is.
             DeadlineExceeded: from the scorer.
@@ -166,7 +168,27 @@ class Search:
         """Return the pool of *keyword* once it can answer, or as it is at the deadline."""
         key = PoolKey.of(keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        return self._await(self._request_pool(key, call.client), call.deadline)
+        pool = self._request_pool(key, call.client)
+        if pool.answering.embedded == 0 and not call.request.query.is_words:
+            self._check(call.request.query, pool)
+        return self._await(pool, call.deadline)
+
+    @stage("check")
+    def _check(self, query: Query, pool: Pool) -> None:
+        """
+        Raise what the scorer has against *query*, though *pool* has nothing to score yet.
+
+        After the pool is asked for, not before: the fetch runs while a scorer starts up.
+
+        Raises:
+            InvalidRequest: a picture is none, or the parts cancel out.
+            NotFound: there is no image that is a part of the query.
+        """
+        asked = ScoreRequest(query, 1, pool_id=pool.pool_id, generation=pool.answering.number)
+        try:
+            self.scorer.score(asked)
+        except (Overloaded, Unavailable, DeadlineExceeded) as error:
+            _logger.warning("a query is not looked at before its pool is: %s", error)
 
     def _alone(self, call: _Call, keywords: tuple[str, ...], pool: Pool) -> SearchAnswer:
         pool, reply = self._scored(call, pool)

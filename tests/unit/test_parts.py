@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagesearch.domain.errors import InvalidRequest, NotFound
+from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded
 from imagesearch.domain.queries import (
     Cursor,
     ImagePart,
@@ -64,6 +64,37 @@ def test_an_image_that_is_not_stored_is_named(world: World) -> None:
     with pytest.raises(NotFound, match="there is no 'twin-7'") as caught:
         world.search(request(ImagePart("twin-1"), ImagePart("twin-7")))
     assert caught.value.field == "like"
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_what_cannot_be_searched_by_is_refused_before_anything_is_embedded(
+    world: World, count: int
+) -> None:
+    world.offer("horse", count)
+    asked = request(TextPart("anything"), ImagePart("twin-7"), wait_seconds=10.0)
+    picture = replace(asked, query=Query((PicturePart(b"GIF89a"),)))
+    minus = replace(asked, query=Query((TextPart("anything"),), (ImagePart("twin-7"),)))
+    for _ in range(2):
+        with pytest.raises(NotFound, match="there is no 'twin-7'"):
+            world.search(asked)
+        with pytest.raises(InvalidRequest, match="picture cannot be searched by"):
+            world.search(picture)
+        with pytest.raises(NotFound, match="there is no 'twin-7'"):
+            world.search(minus)
+        assert world.clock.monotonic() == 0, "none of them waits for the pool"
+        world.deliver_all()
+
+
+def test_a_picture_waits_for_its_pool_while_the_scorer_has_no_time_for_it(world: World) -> None:
+    class Busy:
+        def score(self, request: ScoreRequest) -> ScoreReply:
+            raise Overloaded("128 are being scored", retry_after_seconds=1.0)
+
+    world.offer("horse", 3)
+    asked = request(PicturePart(original("twin-1")))
+    assert replace(world.search, scorer=Busy())(asked).hits is None
+    world.deliver_all()
+    assert ids(world.search(asked))[0] == "twin-1"
 
 
 def test_a_picture_is_embedded_once_and_stored_nowhere(world: World, tmp_path: Path) -> None:
