@@ -129,7 +129,9 @@ function summary(answer, search) {
   return `${text} from ${placeOf(search, answer.keywords)}`;
 }
 
-function awaiting({ complete }, { scope }) {
+/** What a search of everything may have missed. */
+function awaiting({ complete, exhaustive }, { scope }) {
+  if (exhaustive === false) return "Only the nearest of all stored pictures were looked through: the filters may fit others, too.";
   return scope && !complete ? "Some stored pictures wait for a new model and were not compared: it looks at them when their keyword is searched." : "";
 }
 
@@ -144,8 +146,9 @@ function showNothing(answer, search) {
   showExamples(true);
 }
 
-function nothing({ pool, complete, keywords }, search) {
-  if (search.scope && !complete) return ["No pictures yet", awaiting({ complete }, search)];
+function nothing(answer, search) {
+  const { pool, complete, keywords } = answer;
+  if (search.scope && !complete) return ["No pictures yet", awaiting(answer, search)];
   if (Object.keys(search.filters).length) return ["No picture is left", "The filters leave out all of them. Take one off."];
   if (search.scope) return ["Nothing is stored yet", "Search with a keyword first; its pictures are kept."];
   if (pool?.images) return ["No usable picture", `${pictures(pool.images)} came for ${placeOf(search, keywords)}, but none of them could be read.`];

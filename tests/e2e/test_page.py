@@ -212,6 +212,16 @@ def test_a_search_of_everything_ends_though_pictures_wait_for_a_new_model(
     assert len(asked) == 2
 
 
+def test_a_filtered_search_of_everything_says_what_it_may_have_missed(
+    page: Page, ready_answer: Answer
+) -> None:
+    answer = {**ready_answer, "scope": "catalog", "pool": None, "exhaustive": False}
+    answer_with(page, lambda route: route.fulfill(json=answer))
+    page.goto(f"/?{urlencode({'scope': 'catalog', 's_query': QUERY, 'tag': 'red'})}")
+    wait_for_all_results(page)
+    expect(page.locator("#awaiting")).to_contain_text("the filters may fit others, too")
+
+
 def test_a_query_that_was_cut_says_so(page: Page, ready_answer: Answer) -> None:
     page.goto(address(query="red circle " * 42))
     wait_for_all_results(page)
@@ -530,7 +540,8 @@ def test_the_keyboard_alone_is_enough(page: Page, ready_answer: Answer) -> None:
     wait_for_all_results(page)
     expect(page.locator("#results-heading")).to_be_focused()
     expect(page.locator("#results-heading")).to_have_css("outline-style", "none")
-    press("Tab")
+    for _ in range(page.locator("#chips > *").count() + 1):
+        press("Tab")
     expect(page.locator(".open").first).to_be_focused()
     expect(page.locator(".open").first).to_have_css("outline-style", "solid")
     press("Tab")
