@@ -4,7 +4,7 @@ import { Failure, apiBase } from "./api.js";
 import { altOf, cardOf, pictureOf, showMatch, shownHits } from "./cards.js";
 import { announce, build, element, outside, safeUrl } from "./dom.js";
 import { addressOf, addressSearch, moreLike } from "./search.js";
-import { number } from "./words.js";
+import { number, reasonsOf } from "./words.js";
 
 const dialog = element("lightbox");
 let shownId = null;
@@ -57,9 +57,10 @@ function show(hit) {
 
 // ---------------------------------------------------------------- what is known
 
-function factsOf({ credit, width, height, tags }) {
+function factsOf({ credit, width, height, tags, reasons }) {
   const facts = { "Picture by": credit?.user, Source: credit?.source, Shows: tags?.join(", ") };
   if (width > 0 && height > 0) facts.Size = `${number(width)} × ${number(height)} pixels`;
+  if (reasons?.includes("tags")) facts["Found by"] = reasonsOf(reasons);
   return Object.entries(facts).filter(([, text]) => text).map(([name, text]) => fact(name, text));
 }
 

@@ -19,6 +19,11 @@ export const seconds = (count) => `${oneDigit.format(Math.max(0.1, count))} s`;
 /** What a hit's `match` is called; of a model without thresholds nothing is claimed. */
 export const MATCHES = { strong: "Strong match", fair: "Fair match", weak: "Weak match", none: "No match" };
 
+/** Why a hit is there, in a search that looks at tags, too. */
+const REASONS = { picture: "what it looks like", tags: "its tags" };
+
+export const reasonsOf = (reasons) => reasons.map((reason) => REASONS[reason] ?? reason).join(" and ");
+
 /** What the fields of the API are called on this page, as a message of the API begins with them. */
 const FIELDS = {
   t: "The keyword", s_query: "The description", k: "The number of pictures", minus: "What comes after “without”",

@@ -36,6 +36,18 @@ def test_a_picture_opens_large_with_what_is_known_of_it(page: Page, ready_answer
     assert box.locator("img").evaluate("node => node.decode().then(() => node.naturalWidth)") == 640
 
 
+def test_a_picture_says_that_its_tags_brought_it(page: Page, ready_answer: Answer) -> None:
+    hits = [{**hit, "reasons": ["picture"]} for hit in ready_answer["results"]]
+    hits[1]["reasons"] = ["picture", "tags"]
+    answer_with(page, lambda route: route.fulfill(json={**ready_answer, "results": hits}))
+    page.goto(address())
+    wait_for_all_results(page)
+    page.locator(".open").first.click()
+    expect(page.get_by_role("dialog")).not_to_contain_text("Found by")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog")).to_contain_text("what it looks like and its tags")
+
+
 def test_arrows_and_escape_move_through_pictures_and_back(page: Page, ready_answer: Answer) -> None:
     page.goto(address())
     wait_for_all_results(page)
