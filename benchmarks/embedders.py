@@ -45,7 +45,7 @@ def ours(checkpoint: Path, device: str) -> Embed:
 
     def embed(photos: Sequence[bytes]) -> Vectors:
         embedded = pushes.map(encoder.encode_images, _batches(photos, BATCH))
-        return np.stack([one for batch in embedded for one in batch])  # type: ignore[misc]
+        return np.stack([each.vector for batch in embedded for each in batch])  # type: ignore[union-attr]
 
     return embed
 

@@ -130,7 +130,8 @@ def demo_pool(encoder: Any, keyword: str, size: int) -> Pool:
     """Return the first *size* images of the pool of *keyword*, embedded."""
     query = gallery_query.Query.parse({"q": keyword, "per_page": "200"})
     shown = [scenes.scene(scene_id) for scene_id in gallery_query.find(query)[:size]]
-    embeddings = np.array(encoder.encode_images([drawing.jpeg(scene) for scene in shown]))
+    outcomes = encoder.encode_images([drawing.jpeg(scene) for scene in shown])
+    embeddings = np.array([outcome.vector for outcome in outcomes])
     return Pool(shown, embeddings, encoder.references.hubness(embeddings))
 
 

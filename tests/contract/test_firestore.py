@@ -31,6 +31,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
@@ -174,7 +175,13 @@ def record(
     model_revision: str = MODEL,
 ) -> Pool | None:
     return catalog.record_batch(
-        POOL, generation, model_revision=model_revision, embeddings=vectors, rejections={}, now=NOW
+        POOL,
+        generation,
+        model_revision=model_revision,
+        embeddings=vectors,
+        pixels=dict.fromkeys(vectors, PixelFacts(1, 0)),
+        rejections={},
+        now=NOW,
     )
 
 

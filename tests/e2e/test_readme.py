@@ -22,7 +22,7 @@ from tests.e2e.test_cli import imagesearch
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 # What differs from run to run: where it runs, how long it took, what each pool's id is made of.
-VARYING = {"timings", "age_seconds", "pool_id", "url", "top_urls"}
+VARYING = {"next", "timings", "age_seconds", "pool_id", "url", "top_urls"}
 
 
 def blocks(language: str) -> list[str]:
