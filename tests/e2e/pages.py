@@ -31,7 +31,8 @@ QUIET = (
 Answer = dict[str, Any]
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while Playwright runs, no other test of this process can run a loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
     executable = next(filter(None, found), None)

@@ -32,9 +32,19 @@ def _values(case: Case[Any]) -> Mapping[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
+def _has_list_in_form(case: Case[Any]) -> bool:
+    """Return whether a form is to have a list where one value is due: of one it is that value."""
+    if case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
+        return False
+    singles = (value for name, value in case.body.items() if name not in ("minus", "like"))
+    return any(isinstance(value, list) for value in singles)
+
+
 @schemathesis.hook
 def filter_case(context: HookContext, case: Case[Any]) -> bool:
-    """Leave out what the document forbids in words alone."""
+    """Leave out what the document forbids in words alone, and what a form cannot say."""
+    if _has_list_in_form(case):
+        return False
     values = _values(case)
     if values is None:
         return True

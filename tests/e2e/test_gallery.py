@@ -359,7 +359,7 @@ def test_a_refused_parameter_counts_towards_the_limit_and_a_refused_key_does_not
         assert ask(client, per_page=1).headers["X-RateLimit-Remaining"] == "1"
         assert ask(client, q="zebra").headers["X-RateLimit-Remaining"] == "0"
         assert ask(client, q="zebra").status_code == 429
-        assert size(client.get(f"/photo/{FIRST_ID}_150.jpg")) == (150, 100)
+        assert size(client.get(f"/photo/2015/01/02/03/04/{FIRST_ID}_150.jpg")) == (150, 100)
 
 
 def test_concurrent_requests_are_all_counted() -> None:

@@ -113,7 +113,7 @@ def test_odd_images_are_embedded_or_rejected_and_cost_the_others_nothing(
         return reply(200, listing(server.origin, list(images)), Content_Type="application/json")
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
-        params = {"t": "odd", "s_query": "x", "k": 50}
+        params = {"t": "odd", "s_query": "x", "k": 50, "fold": "false"}
         answer = stack_client(stack).search(params, lambda _: None)
     usable = {name for name, (_, is_usable) in images.items() if is_usable}
     assert {result["tags"][0] for result in answer["results"]} == {

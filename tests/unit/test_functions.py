@@ -112,6 +112,7 @@ def test_a_ready_pool_is_answered_in_the_shape_of_the_design(
         "score": pytest.approx(1, abs=1e-3),
         "relevance": pytest.approx(1, abs=1e-2),
         "match": "uncalibrated",
+        "reasons": ["picture"],
         "similar": [],
     }
     assert (answer["keyword"], answer["query"], answer["scope"]) == ("horse", "twin-3", "pool")

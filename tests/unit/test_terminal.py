@@ -140,7 +140,6 @@ def test_what_cannot_be_encoded_is_replaced(env: dict[str, str]) -> None:
     ended = search(HOSTILE_FOUND, **env)
     assert ended.returncode == 0, ended.stderr
     shown = ended.stdout.decode("latin-1")
-    assert "############ 100%" in shown
     assert r"\ud800" + ("é?" if env.get("PYTHONIOENCODING") == "latin-1" else "??") in shown
 
 
