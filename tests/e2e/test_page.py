@@ -501,8 +501,9 @@ def test_reloading_and_going_back_keep_the_place(page: Page, ready_answer: Answe
     wait_for_all_results(page)
     page.get_by_role("button", name="Show more").click()
     expect(page.locator(".card")).to_have_count(48)
+    above = page.evaluate("scrollY")
     page.mouse.wheel(0, 1500)
-    while not page.evaluate("history.state?.y > 1000"):
+    while not page.evaluate(f"scrollY > {above + 1000} && history.state?.y === scrollY"):
         page.wait_for_timeout(50)
     place = page.evaluate("scrollY")
     page.reload()
