@@ -73,7 +73,7 @@ class References:
         count = min(HUBNESS_REFERENCES, len(self.embeddings))
         if not len(images) or not count:
             return np.zeros(len(images), np.float32)
-        cosines = images.astype(np.float64) @ self.embeddings.T.astype(np.float64)  # (n, m)
+        cosines = images.astype(np.float64) @ self._exact  # (n, d), (d, m) -> (n, m)
         highest = np.partition(cosines, -count, axis=1)[:, -count:]
         # A matrix product's last bits depend on a row's place, and equal images are to tie.
         hubness: NDArray[np.float32] = np.sort(highest, axis=1).mean(axis=1).round(7)
@@ -113,6 +113,13 @@ class References:
             nearness = np.vecdot(images, aside) - np.vecdot(self._middle, aside)
             total += np.float32(weight) * np.maximum(nearness, 0)
         return total
+
+    @cached_property
+    def _exact(self) -> NDArray[np.float64]:
+        """(embedding_dim, m)."""
+        import numpy as np
+
+        return self.embeddings.T.astype(np.float64)
 
     @cached_property
     def _middle(self) -> Embedding:

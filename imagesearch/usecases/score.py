@@ -78,8 +78,16 @@ class _Candidates:
             np.concatenate([self.hashes, more.hashes]),
         )
 
+    def matching(self, where: Where) -> _Candidates:
+        """Return the candidates that *where* leaves."""
+        if not where:
+            return self
+        return self.those([row for row, image in enumerate(self.images) if holds(where, image)])
+
     def but(self, image_ids: Collection[str]) -> _Candidates:
         """Return the candidates without *image_ids*."""
+        if not image_ids:
+            return self
         rows = [row for row, image in enumerate(self.images) if image.image_id not in image_ids]
         return self if len(rows) == len(self.images) else self.those(rows)
 
@@ -171,8 +179,7 @@ class Score:
         pool = self._loaded(request.pool_id, request.generation)
         beside = self._loaded(*request.beside) if request.beside else None
         searched = pool.joined(beside) if beside else pool
-        rows = [row for row, image in enumerate(searched.images) if holds(where, image)]
-        matching = searched.those(rows) if where else searched
+        matching = searched.matching(where)
         candidates = matching.but(request.query.like)
         reply = self._ranked(candidates, aim, request, [len(candidates.images)], is_whole=True)
         return replace(
