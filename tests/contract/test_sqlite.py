@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -539,6 +539,33 @@ def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None
             with pytest.raises(Overloaded, match="16 searches of the catalog are under way"):
                 refused.result()
         assert all(len(one.result().hits) == 1 for one in asked if one is not refused)
+
+
+def test_a_search_sees_all_of_a_batch_or_nothing_of_it(path: Path) -> None:
+    """As Firestore does; its emulator shows queries some documents of a commit before others."""
+    vectors = _directions(160, seed=1)
+    batches = [{f"i-{n}": vectors[n] for n in range(at, at + 20)} for at in range(0, 160, 20)]
+    with closing(catalog_at(path)) as catalog, ThreadPoolExecutor(4) as threads:
+        writer = threads.submit(
+            lambda: [_store(catalog, batch, f"k{n}") for n, batch in enumerate(batches)]
+        )
+        searches = [threads.submit(_numbers_seen, path, writer) for _ in range(3)]
+        writer.result()
+        for search in searches:
+            assert {number % 20 for number in search.result()} == {0}
+
+
+def _numbers_seen(path: Path, writer: Future[list[None]]) -> list[int]:
+    """Return how many images each search by another client gives, to the first after *writer*."""
+    query = _directions(1, seed=2)[0]
+    seen: list[int] = []
+    is_last = False
+    with closing(catalog_at(path)) as catalog:
+        while not is_last:
+            is_last = writer.done()
+            seen.append(len(catalog.library.nearest(query, 160, "m").hits))
+    assert seen[-1] == 160
+    return seen
 
 
 def _directions(number: int, seed: int) -> NDArray[np.float32]:
