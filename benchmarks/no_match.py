@@ -135,7 +135,8 @@ def demo_pool(encoder: Any, keyword: str, size: int) -> Pool:
     return Pool(shown, embeddings, encoder.references.hubness(embeddings))
 
 
-def _place(background: str) -> str:
+def phrase_of(background: str) -> str:
+    """Return how a query says that something is on *background*."""
     setting = scenes.SETTINGS.get(background)
     return setting.phrase if setting else f"on {scenes.article(background)} background"
 
@@ -150,7 +151,7 @@ def _combinations() -> Iterator[tuple[str, str]]:
 
 def _words(keyword: str, colour: str, background: str) -> str:
     subject = scenes.article(f"{colour} {keyword}".strip())
-    return f"{subject} {_place(background)}" if background else subject
+    return f"{subject} {phrase_of(background)}" if background else subject
 
 
 def is_shown(scene: Scene, colour: str, background: str) -> bool:

@@ -17,6 +17,7 @@ from benchmarks import (
     scoring,
     service_start,
     text_encoding,
+    unlike,
     warm_search,
     without,
 )
@@ -40,5 +41,6 @@ BENCHMARKS = (
     no_match.BENCHMARK,
     near_duplicates.BENCHMARK,
     without.BENCHMARK,
+    unlike.BENCHMARK,
     costs.BENCHMARK,
 )

@@ -31,7 +31,6 @@ from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import chosen
 from imagesearch.domain.printable import printable
 from imagesearch.domain.queries import MAX_TOP_K
-from imagesearch.doors.http_api import REPEATABLE
 from imagesearch.setting_types import http_url
 
 if TYPE_CHECKING:
@@ -103,6 +102,7 @@ class _Found(_Part):
     filters: dict[str, str] = Field(default_factory=dict)  # an older server has none
     minus: list[str] = Field(default_factory=list)
     like: list[str] = Field(default_factory=list)
+    unlike: list[str] = Field(default_factory=list)
     next: str | None = Field(None, max_length=200, pattern="^[A-Za-z0-9_-]+$")
     restarted: bool = False
     matching: Count | None = None
@@ -126,7 +126,7 @@ class Answer:
 @dataclass(frozen=True)
 class SearchClient:
     """
-    Searches through *ask*, which takes a path, its parameters and a picture, if there is one.
+    Searches through *ask*, which takes a path, its parameters and pictures, if there are any.
 
     Attributes:
         image: returns the bytes of a result's `url`, or raises SearchFailed or OSError.
@@ -134,7 +134,7 @@ class SearchClient:
         now, sleep: the seconds of a clock that never steps back, and waiting by it.
     """
 
-    ask: Callable[[str, Mapping[str, Any], bytes | None], Answer]
+    ask: Callable[[str, Mapping[str, Any], Mapping[str, bytes] | None], Answer]
     image: Callable[[str], bytes]
     schemes: tuple[str, ...] = ("http", "https")
     now: Callable[[], float] = time.monotonic
@@ -144,14 +144,14 @@ class SearchClient:
         self,
         params: Mapping[str, Any],
         on_progress: Callable[[dict[str, Any]], None],
-        picture: bytes | None = None,
+        pictures: Mapping[str, bytes] | None = None,
     ) -> dict[str, Any]:
         """
         Return the complete answer to *params* as JSON; *on_progress* sees each pool on the way.
 
         Args:
             params: as the API has them; of those that may be repeated a list.
-            picture: what is looked for looks like it.
+            pictures: the files that it is to be like, or not, by the names that the API has.
 
         Raises:
             SearchFailed: an error of the API, an answer that is none of this API's or of a version
@@ -160,7 +160,7 @@ class SearchClient:
         give_up_at = self.now() + GIVE_UP_SECONDS
         while True:
             asked_at = self.now()
-            answer = self.ask("/search", {**params, "wait": POLL_WAIT_SECONDS}, picture)
+            answer = self.ask("/search", {**params, "wait": POLL_WAIT_SECONDS}, pictures)
             if _asks_for_patience(answer):
                 asked_at = self.now()
             else:
@@ -181,7 +181,7 @@ def _check_parts(body: dict[str, Any], params: Mapping[str, Any]) -> None:
     """Raise SearchFailed where an older server has not seen all of *params*."""
     if body.get("filters", {}) != chosen(params):
         raise SearchFailed("its answer is not filtered: it is of another version")
-    for name in REPEATABLE:
+    for name in ("minus", "like", "unlike"):
         if body.get(name, []) != list(dict.fromkeys(params.get(name, ()))):
             raise SearchFailed(f"its answer knows nothing of {name}: it is of another version")
 
@@ -240,8 +240,8 @@ def http_client(
         raise InvalidRequest(f"--url {error}, got {base_url[:200]!r}", field="url") from None
     browser = _Browser(base, exchange_seconds, addresses)
 
-    def ask(path: str, params: Mapping[str, Any], picture: bytes | None) -> Answer:
-        form = _form(picture)
+    def ask(path: str, params: Mapping[str, Any], pictures: Mapping[str, bytes] | None) -> Answer:
+        form = _form(pictures)
         response, body = browser.get(base + path, MAX_ANSWER_BYTES, params, form)
         answer = _json(body)
         if answer is _NO_JSON and response.status_code in (200, 202):
@@ -256,8 +256,8 @@ def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClie
     function = stack.query.test_client()
     browser = _Browser("http://localhost", EXCHANGE_SECONDS, _addresses)
 
-    def ask(path: str, params: Mapping[str, Any], picture: bytes | None) -> Answer:
-        form = _form(picture)
+    def ask(path: str, params: Mapping[str, Any], pictures: Mapping[str, bytes] | None) -> Answer:
+        form = _form(pictures)
         with function.open(
             path,
             method=form.method,
@@ -286,10 +286,11 @@ class _Form:
     content_type: str | None = None
 
 
-def _form(picture: bytes | None) -> _Form:
-    if picture is None:
+def _form(pictures: Mapping[str, bytes] | None) -> _Form:
+    if not pictures:
         return _Form()
-    return _Form("POST", *urllib3.encode_multipart_formdata({"picture": ("picture", picture)}))
+    files = {name: (name, data) for name, data in pictures.items()}
+    return _Form("POST", *urllib3.encode_multipart_formdata(files))
 
 
 _NO_JSON = object()

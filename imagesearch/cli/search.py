@@ -36,6 +36,7 @@ EXAMPLES = (
     '  imagesearch search night "a big heart" --json | jq .top_urls\n'
     '  imagesearch search circle "a red circle" --minus "a blue background"\n'
     "  imagesearch search circle --like photo.jpg\n"
+    '  imagesearch search star "at night" --like photo.jpg --like-weight 0.5 --unlike dull.jpg\n'
 )
 # An uncalibrated model claims nothing.
 _MATCHES = {
@@ -65,6 +66,17 @@ def search(
         list[str] | None,
         typer.Option(metavar="ID|FILE", help="An image or a picture to be like; repeatable"),
     ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|FILE", help="An image or a picture not to be like; repeatable"),
+    ] = None,
+    query_weight: Annotated[
+        str, typer.Option(metavar="NUMBER", help="How far QUERY counts, 0.01 to 100 [1]")
+    ] = "",
+    like_weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NUMBER", help="How far a --like counts; one for each, in order [1]"),
+    ] = None,
     more: Annotated[
         str, typer.Option(metavar="CURSOR", help="Go on, after the search that ended so")
     ] = "",
@@ -84,23 +96,26 @@ def search(
 ) -> None:
     """Search KEYWORD's images for QUERY, or those for what QUERY names, and print the best."""
     terminal.check_stdout()
-    image_ids, picture = _likenesses(like or [])
+    like, unlike = like or [], unlike or []
+    pictures = {**_picture("picture", "like", like), **_picture("unlike_picture", "unlike", unlike)}
     params: dict[str, Any] = {
         **_texts(texts, is_likened=bool(like)),
         "k": _decoded("-k", k),
         "minus": [_decoded("--minus", text).strip() for text in minus or []],
-        "like": image_ids,
+        "like": _image_ids("--like", like),
+        "unlike": _image_ids("--unlike", unlike),
+        **_weights(query_weight, like, like_weight or []),
         "cursor": _decoded("--more", more),
         "fold": str(fold).lower(),
         **{name: _decoded(f"--{name}", text) for name, text in filters.items()},
     }
     # A mistake is told before the model is loaded.
-    request = parse_search(params, params, picture)
+    request = parse_search(params, params, pictures)
     with _client(url, data_dir) as client:
         with _progress() as progress:
             task = progress.add_task("asking", total=None, count="")
             answer = client.search(
-                params, lambda pool: progress.update(task, **_stand(pool)), picture
+                params, lambda pool: progress.update(task, **_stand(pool)), pictures
             )
         if as_json:
             terminal.print_json(answer)
@@ -133,19 +148,46 @@ def _decoded(name: str, text: str) -> str:
         raise InvalidRequest(f"{name} must be text in UTF-8, got {text[:100]!r}") from None
 
 
-def _likenesses(texts: list[str]) -> tuple[list[str], bytes | None]:
-    """Return the image ids among *texts*, and what is in the file that one of them may name."""
-    files = [text for text in texts if Path(text).is_file()]
+def _is_file(text: str) -> bool:
+    """Return whether what is given as ID|FILE is a file."""
+    return Path(text).is_file()
+
+
+def _image_ids(option: str, texts: list[str]) -> list[str]:
+    return [_decoded(option, text).strip() for text in texts if not _is_file(text)]
+
+
+def _picture(name: str, option: str, texts: list[str]) -> dict[str, bytes]:
+    """Return by its *name* at the door the picture that one of *texts* may be the file of."""
+    files = [text for text in texts if _is_file(text)]
     if len(files) > 1:
-        raise InvalidRequest(f"--like must name at most one file, got {len(files)}", field="like")
-    image_ids = [_decoded("--like", text).strip() for text in texts if text not in files]
+        bound = f"--{option} must name at most one file"
+        raise InvalidRequest(f"{bound}, got {len(files)}", field=option)
     if not files:
-        return image_ids, None
+        return {}
     try:
         with Path(files[0]).open("rb") as file:
-            return image_ids, file.read(MAX_PICTURE_BYTES + 1)
+            return {name: file.read(MAX_PICTURE_BYTES + 1)}
     except OSError as error:
-        raise InvalidRequest(f"--like: {files[0]}: {error.strerror}", field="like") from None
+        raise InvalidRequest(f"--{option}: {files[0]}: {error.strerror}", field=option) from None
+
+
+def _weights(query_weight: str, like: list[str], like_weight: list[str]) -> dict[str, Any]:
+    """Return the weights as the door has them, those that are given."""
+    if like_weight and len(like_weight) != len(like):
+        bound = f"--like-weight must be given once for each --like, {len(like)} times, or never"
+        raise InvalidRequest(f"{bound}, got {len(like_weight)} times", field="like_weight")
+    pairs = list(zip(like, like_weight, strict=False))
+    weights: dict[str, Any] = {
+        "s_query_weight": _decoded("--query-weight", query_weight),
+        "like_weight": [
+            _decoded("--like-weight", each) for text, each in pairs if not _is_file(text)
+        ],
+        "picture_weight": _decoded(
+            "--like-weight", "".join(each for text, each in pairs if _is_file(text))
+        ),
+    }
+    return {name: given for name, given in weights.items() if given}
 
 
 @contextmanager

@@ -12,9 +12,12 @@ Scope = Literal["pool", "catalog"]  # the keyword's images, or everything stored
 MAX_QUERY_CHARACTERS = 500
 MAX_TOP_K = 200
 MAX_LIKE = 5  # stored images that a query is like
-MAX_MINUS = 5  # things that a query is not about
+MAX_MINUS = 5  # words for what a query is not about
+MAX_UNLIKE = 5  # stored images that a query is not like
+LEAST_WEIGHT = 0.01  # of a part
+MOST_WEIGHT = 100.0
 MAX_IMAGE_ID_CHARACTERS = 200
-MAX_PICTURE_BYTES = 10_000_000
+MAX_PICTURE_BYTES = 10_000_000  # of the pictures of a query together
 MAX_TEXT_BYTES = 65_536  # of all else of a request: ten times what its texts need, however escaped
 MAX_OFFSET = 1000  # hits before a page; no pool has more images, and no library looks at more
 
@@ -63,7 +66,8 @@ class Query:
 
     Attributes:
         parts: one or more that together give one direction, see `ranking.direction`.
-        minus: what is not wanted; each demotes what shows it, see `References.demotion`.
+        minus: what is not wanted; words demote what shows them, see `References.demotion`, images
+            and pictures what is like them, see `ranking.picture_demotion`.
     """
 
     parts: tuple[Part, ...]
@@ -86,13 +90,36 @@ class Query:
 
     @property
     def like(self) -> tuple[str, ...]:
-        """The stored images that are parts; none of them is among the hits."""
-        return tuple(part.image_id for part in self.parts if isinstance(part, ImagePart))
+        """The stored images that are parts."""
+        return _image_ids(self.parts)
+
+    @property
+    def unlike(self) -> tuple[str, ...]:
+        """The stored images that are not wanted."""
+        return _image_ids(self.minus)
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """All stored images that the query names; none of them is among the hits."""
+        return self.like + self.unlike
 
     @property
     def picture(self) -> PicturePart | None:
         """The first picture among the parts."""
-        return next((part for part in self.parts if isinstance(part, PicturePart)), None)
+        return _picture(self.parts)
+
+    @property
+    def unlike_picture(self) -> PicturePart | None:
+        """The first picture that is not wanted."""
+        return _picture(self.minus)
+
+
+def _image_ids(parts: tuple[Part, ...]) -> tuple[str, ...]:
+    return tuple(part.image_id for part in parts if isinstance(part, ImagePart))
+
+
+def _picture(parts: tuple[Part, ...]) -> PicturePart | None:
+    return next((part for part in parts if isinstance(part, PicturePart)), None)
 
 
 @dataclass(frozen=True)

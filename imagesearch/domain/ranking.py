@@ -194,6 +194,34 @@ def corrected(cosines: NDArray[np.float32], hubnesses: NDArray[np.float32]) -> N
     return scores
 
 
+def picture_demotion(
+    images: Embeddings, scores: NDArray[np.float32], unlike: Sequence[Weighted], compared: int
+) -> NDArray[np.float32]:
+    """
+    Return how far *images*, (n, d), are put back for the pictures they are not to be like, (n,).
+
+    All are seen from the middle of the images that are compared: what those have in common, as
+    their keyword, puts none back. A spread of their nearness counts as one of their *scores*, (n,),
+    as pictures are nearer to each other than to words; of several pictures the nearest one counts
+    (decision 0071).
+
+    Args:
+        compared: so many of *images*, the first, tell middle and spreads.
+    """
+    import numpy as np
+
+    total = np.zeros(len(images), np.float32)
+    middle = images[:compared].mean(axis=0)
+    for vector, weight in unlike:
+        aside = vector - middle
+        nearness = np.vecdot(images, aside) - np.vecdot(middle, aside)
+        spread = nearness[:compared].std()
+        if spread > 1e-6:  # else they are all alike
+            scale = np.float32(weight * scores[:compared].std() / spread)
+            total = np.maximum(total, scale * nearness)
+    return total
+
+
 def fused(size: int, rankings: Iterable[Sequence[int]]) -> NDArray[np.float32]:
     """
     Return the scores, (size,), of places that several *rankings* name, each the best first.

@@ -19,12 +19,15 @@ from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, norm
 from imagesearch.domain.pixels import colour_names
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import (
+    LEAST_WEIGHT,
     MAX_IMAGE_ID_CHARACTERS,
     MAX_LIKE,
     MAX_MINUS,
     MAX_PICTURE_BYTES,
     MAX_QUERY_CHARACTERS,
     MAX_TOP_K,
+    MAX_UNLIKE,
+    MOST_WEIGHT,
     ImagePart,
     Part,
     PicturePart,
@@ -42,20 +45,29 @@ MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 
 
-NUMBERS = frozenset(("k", "wait", *(each.name for each in FILTERS.values() if each.is_number)))
+WEIGHTS = frozenset(("s_query_weight", "like_weight", "picture_weight"))
+"""The parameters that say how far another one counts."""
+NUMBERS = WEIGHTS | {"k", "wait", *(each.name for each in FILTERS.values() if each.is_number)}
 """The parameters that are numbers in JSON."""
 FLAGS = frozenset(("fold",))
 """Those that are true or false; all others are texts."""
-REPEATABLE: Mapping[str, int] = {"minus": MAX_MINUS, "like": MAX_LIKE}
+REPEATABLE: Mapping[str, int] = {
+    "like": MAX_LIKE,
+    "like_weight": MAX_LIKE,
+    "minus": MAX_MINUS,
+    "unlike": MAX_UNLIKE,
+}
 """The parameters that may be given more than once, and how often."""
 NAMES = frozenset(("t", "s_query", "scope", "cursor", *NUMBERS, *FLAGS, *REPEATABLE, *FILTERS))
-"""All parameters of a search; a picture comes as a file."""
+"""All parameters of a search but its files."""
+PICTURES = ("picture", "unlike_picture")
+"""The files of a search: what it is to be like, and what it is not to be like."""
 
 
 def parse_search(
     args: Mapping[str, str],
     repeated: Mapping[str, Sequence[str]] | None = None,
-    picture: bytes | None = None,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> SearchRequest:
     """
     Return the search that is asked for, or raise InvalidRequest.
@@ -63,13 +75,13 @@ def parse_search(
     Args:
         args: the parameters by name, of those given more than once the first.
         repeated: all values of those that are `REPEATABLE`.
-        picture: the file that came with them.
+        pictures: the files that came with them, by their names, see `PICTURES`.
     """
     scope = _scope(args)
     keyword, *broader = _keywords(args, scope)
     request = SearchRequest(
         keyword=keyword,
-        query=_query(args, repeated or {}, picture),
+        query=_query(args, repeated or {}, pictures or {}),
         top_k=int(_number(args, "k", 1, MAX_TOP_K, default=10, whole=True)),
         wait_seconds=_number(args, "wait", 0, MAX_WAIT_SECONDS, default=10),
         scope=scope,
@@ -88,34 +100,94 @@ def parse_search(
 
 
 def _query(
-    args: Mapping[str, str], repeated: Mapping[str, Sequence[str]], picture: bytes | None
+    args: Mapping[str, str], repeated: Mapping[str, Sequence[str]], pictures: Mapping[str, bytes]
 ) -> Query:
-    like = _all(repeated, "like", MAX_IMAGE_ID_CHARACTERS)
-    minus = _all(repeated, "minus", MAX_QUERY_CHARACTERS)
-    parts: list[Part] = [ImagePart(image_id) for image_id in dict.fromkeys(like)]
-    if picture is not None:
-        parts.append(_picture(picture))
-    if not parts or args.get("s_query", "").strip():
-        parts.insert(0, TextPart(_text(args, "s_query", MAX_QUERY_CHARACTERS)))
-    return Query(tuple(parts), tuple(TextPart(text) for text in dict.fromkeys(minus)))
+    _check_sizes(pictures)
+    parts: list[Part] = [*_likenesses(repeated), *_picture(args, pictures)]
+    minus = _minus(repeated, pictures)
+    return Query((*_sentence(args, is_needed=not parts), *parts), tuple(minus))
 
 
-def _all(repeated: Mapping[str, Sequence[str]], name: str, longest: int) -> list[str]:
+def _sentence(args: Mapping[str, str], *, is_needed: bool) -> list[TextPart]:
+    is_given = bool(args.get("s_query", "").strip())
+    weight = _weight(args, "s_query", is_given=is_given)
+    if not is_given and not is_needed:
+        return []
+    return [TextPart(_text(args, "s_query", MAX_QUERY_CHARACTERS), weight)]
+
+
+def _picture(args: Mapping[str, str], pictures: Mapping[str, bytes]) -> list[PicturePart]:
+    weight = _weight(args, "picture", is_given="picture" in pictures)
+    return [PicturePart(pictures["picture"], weight)] if "picture" in pictures else []
+
+
+def _likenesses(repeated: Mapping[str, Sequence[str]]) -> list[ImagePart]:
+    """Return the stored images to be like, each once, with its weight."""
+    like = _texts(repeated, "like", MAX_IMAGE_ID_CHARACTERS)
+    weights = [_bounded_weight(text, "like_weight") for text in _given(repeated, "like_weight")]
+    if weights and len(weights) != len(like):
+        bound = f"like_weight must be given once for each like, {len(like)} times, or not at all"
+        raise InvalidRequest(f"{bound}, got {len(weights)} times", field="like_weight")
+    parts = dict[str, ImagePart]()
+    for image_id, weight in zip(like, weights or [1.0] * len(like), strict=True):
+        first = parts.setdefault(image_id, ImagePart(image_id, weight))
+        if first.weight != weight:
+            bound = f"like_weight must be one number for like {image_id[:64]!r}"
+            both = f"{first.weight:g} and {weight:g}"
+            raise InvalidRequest(f"{bound}, got {both}", field="like_weight")
+    return list(parts.values())
+
+
+def _minus(repeated: Mapping[str, Sequence[str]], pictures: Mapping[str, bytes]) -> list[Part]:
+    """Return what is not wanted, each once: words, stored images, a picture."""
+    texts = dict.fromkeys(_texts(repeated, "minus", MAX_QUERY_CHARACTERS))
+    image_ids = dict.fromkeys(_texts(repeated, "unlike", MAX_IMAGE_ID_CHARACTERS))
+    minus: list[Part] = [*map(TextPart, texts), *map(ImagePart, image_ids)]
+    if "unlike_picture" in pictures:
+        minus.append(PicturePart(pictures["unlike_picture"]))
+    return minus
+
+
+def _weight(args: Mapping[str, str], part: str, *, is_given: bool) -> float:
+    """Return the weight of what is given as *part*; one of nothing is refused."""
+    name = f"{part}_weight"
+    text = args.get(name, "").strip()
+    if not text:
+        return 1.0
+    if not is_given:
+        bound = f"{name} must come with {part}"
+        raise InvalidRequest(f"{bound}, got {text[:64]} without", field=name)
+    return _bounded_weight(text, name)
+
+
+def _bounded_weight(text: str, name: str) -> float:
+    return _number({name: text}, name, LEAST_WEIGHT, MOST_WEIGHT, default=1)
+
+
+def _texts(repeated: Mapping[str, Sequence[str]], name: str, longest: int) -> list[str]:
+    return [_text({name: text}, name, longest) for text in _given(repeated, name)]
+
+
+def _given(repeated: Mapping[str, Sequence[str]], name: str) -> list[str]:
     """Return the values of a parameter that may be repeated; those without text are none."""
     texts = repeated.get(name, ())
     if len(texts) > REPEATABLE[name]:
         bound = f"{name} must be given at most {REPEATABLE[name]} times"
         raise InvalidRequest(f"{bound}, got {len(texts)}", field=name)
-    return [_text({name: text}, name, longest) for text in texts if text.strip()]
+    return [text for text in texts if text.strip()]
 
 
-def _picture(data: bytes) -> PicturePart:
-    if not data:
-        raise InvalidRequest("picture must have at least 1 byte, got 0", field="picture")
-    if len(data) > MAX_PICTURE_BYTES:
-        bound = f"picture must have at most {MAX_PICTURE_BYTES} bytes"
-        raise TooLarge(f"{bound}, got {len(data)}", field="picture")
-    return PicturePart(data)
+def _check_sizes(pictures: Mapping[str, bytes]) -> None:
+    for name, data in pictures.items():
+        if not data:
+            raise InvalidRequest(f"{name} must have at least 1 byte, got 0", field=name)
+        if len(data) > MAX_PICTURE_BYTES:
+            bound = f"{name} must have at most {MAX_PICTURE_BYTES} bytes"
+            raise TooLarge(f"{bound}, got {len(data)}", field=name)
+    total = sum(map(len, pictures.values()))
+    if total > MAX_PICTURE_BYTES:
+        bound = f"{' and '.join(PICTURES)} must have at most {MAX_PICTURE_BYTES} bytes together"
+        raise TooLarge(f"{bound}, got {total}", field="picture")
 
 
 def parse_pool_id(text: str) -> str:
@@ -228,6 +300,8 @@ def answer_json(
         "minus": [part.text for part in query.minus if isinstance(part, TextPart)],
         "like": list(query.like),
         "picture": query.picture is not None,
+        "unlike": list(query.unlike),
+        "unlike_picture": query.unlike_picture is not None,
         "scope": answer.request.scope,
         "filters": dict(answer.request.filters),
         "fold": answer.request.fold,

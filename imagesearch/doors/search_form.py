@@ -12,13 +12,21 @@ from io import BytesIO
 from typing import IO, Any
 
 from flask import Request
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from imagesearch.domain.errors import InvalidRequest, TooLarge
 from imagesearch.domain.queries import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, SearchRequest
 from imagesearch.doors.bodies import Bound, InHand
-from imagesearch.doors.http_api import FLAGS, NAMES, NUMBERS, REPEATABLE, parse_search
+from imagesearch.doors.http_api import (
+    FLAGS,
+    NAMES,
+    NUMBERS,
+    PICTURES,
+    REPEATABLE,
+    parse_search,
+)
 
 SEARCH_PATH = "/search"
 PICTURE_SECONDS = 30.0  # 10 MB from a telephone, at 3 Mbit/s
@@ -37,12 +45,12 @@ def search_bound(in_hand_bytes: int) -> Bound:
 
 def asked_of(request: Request) -> SearchRequest:
     """Return the search that *request* asks for, or raise InvalidRequest, of which TooLarge is."""
-    in_body, picture = _of_body(request) if request.method == "POST" else ({}, None)
+    in_body, pictures = _of_body(request) if request.method == "POST" else ({}, {})
     in_url = _of_url(request)
     values = {name: [*in_url.get(name, ()), *in_body.get(name, ())] for name in in_url | in_body}
     repeated = {name: values.pop(name) for name in REPEATABLE if name in values}
     args = {name: text for name, texts in values.items() if (text := _given_once(name, texts))}
-    return parse_search(args, repeated, picture)
+    return parse_search(args, repeated, pictures)
 
 
 def _of_url(request: Request) -> dict[str, list[str]]:
@@ -62,7 +70,7 @@ def _given_once(name: str, texts: Sequence[str]) -> str:
     return said[0] if said else ""
 
 
-def _of_body(request: Request) -> tuple[dict[str, list[str]], bytes | None]:
+def _of_body(request: Request) -> tuple[dict[str, list[str]], dict[str, bytes]]:
     if request.mimetype == _FORM:
         return _of_form(request)
     data = request.get_data()
@@ -70,14 +78,14 @@ def _of_body(request: Request) -> tuple[dict[str, list[str]], bytes | None]:
         bound = f"a body without a picture must have at most {MAX_TEXT_BYTES} bytes"
         raise TooLarge(f"{bound}, got {len(data)}")
     if not data:
-        return {}, None
+        return {}, {}
     if request.mimetype != _JSON:
         bound = f"Content-Type must be {_JSON} or {_FORM}"
         raise InvalidRequest(f"{bound}, got {request.mimetype[:64]!r}", field="Content-Type")
-    return _of_json(data), None
+    return _of_json(data), {}
 
 
-def _of_form(request: Request) -> tuple[dict[str, list[str]], bytes | None]:
+def _of_form(request: Request) -> tuple[dict[str, list[str]], dict[str, bytes]]:
     parser = FormDataParser(
         _in_memory,
         max_form_memory_size=_MAX_BUFFER_BYTES,
@@ -92,23 +100,30 @@ def _of_form(request: Request) -> tuple[dict[str, list[str]], bytes | None]:
             raise RequestEntityTooLarge
     except RequestEntityTooLarge as error:
         bound = f"a form must have at most {_MAX_FORM_PARTS} parts"
-        message = f"{bound}, and {MAX_TEXT_BYTES} bytes without its picture, got more"
+        message = f"{bound}, and {MAX_TEXT_BYTES} bytes without its pictures, got more"
         raise TooLarge(message) from error
     except ValueError as error:
         raise InvalidRequest(f"the body is no {_FORM}: {error}") from error
-    if "picture" in form:
-        raise InvalidRequest("picture must be a file, got a text", field="picture")
-    # A form whose file was not chosen sends an empty one without a name.
-    chosen = [(name, file) for name, file in files.items(multi=True) if file.filename]
-    for name, _ in chosen:
-        if name != "picture":
-            bound = "a file must be called picture"
-            raise InvalidRequest(f"{bound}, got {name[:64]!r}", field="picture")
-    if len(chosen) > 1:
-        raise InvalidRequest(f"picture must be one file, got {len(chosen)}", field="picture")
     for name in form:
+        if name in PICTURES:
+            raise InvalidRequest(f"{name} must be a file, got a text", field=name)
         _check_name(name)
-    return form.to_dict(flat=False), chosen[0][1].read() if chosen else None
+    return form.to_dict(flat=False), _pictures(files)
+
+
+def _pictures(files: MultiDict[str, FileStorage]) -> dict[str, bytes]:
+    pictures = {}
+    for name, several in files.lists():
+        # A form whose file was not chosen sends an empty one without a name.
+        chosen = [file for file in several if file.filename]
+        if chosen and name not in PICTURES:
+            bound = f"a file must be called {' or '.join(PICTURES)}"
+            raise InvalidRequest(f"{bound}, got {name[:64]!r}", field="picture")
+        if len(chosen) > 1:
+            raise InvalidRequest(f"{name} must be one file, got {len(chosen)}", field=name)
+        if chosen:
+            pictures[name] = chosen[0].read()
+    return pictures
 
 
 def _in_memory(*_: object, **__: object) -> IO[bytes]:

@@ -6,7 +6,7 @@ How images are ranked by it is in `score.py` and `domain/ranking.py`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -30,13 +30,15 @@ class Aim:
 
     Attributes:
         vector: the direction of the query's parts, (embedding_dim,).
-        minus: the embeddings of what is not wanted, with their weights.
+        minus: the embeddings of words for what is not wanted, with their weights.
+        unlike: those of images and pictures that are not wanted.
         is_text: all parts are words: thresholds, and the correction by hubness, are of captions.
         truncated: a text had more tokens than the model reads.
     """
 
     vector: Embedding
     minus: Sequence[Weighted] = ()
+    unlike: Sequence[Weighted] = ()
     is_text: bool = True
     truncated: bool = False
 
@@ -65,24 +67,31 @@ class Aims:
         texts = self._texts_of(query)
         images = self._images_of(query)
 
-        def weighted(parts: Sequence[Part]) -> list[Weighted]:
-            return [(self._vector(part, texts, images), part.weight) for part in parts]
+        def weighted(parts: Iterable[Part], file: str = "picture") -> list[Weighted]:
+            return [(self._vector(part, texts, images, file), part.weight) for part in parts]
 
         return Aim(
             direction(weighted(query.parts)),
-            weighted(query.minus),
+            weighted(part for part in query.minus if isinstance(part, TextPart)),
+            weighted(
+                (part for part in query.minus if not isinstance(part, TextPart)), "unlike_picture"
+            ),
             is_text=all(isinstance(part, TextPart) for part in query.parts),
             truncated=any(text.truncated for text in texts.values()),
         )
 
     def _vector(
-        self, part: Part, texts: dict[str, TextEmbedding], images: dict[str, Embedding]
+        self,
+        part: Part,
+        texts: dict[str, TextEmbedding],
+        images: dict[str, Embedding],
+        file: str,
     ) -> Embedding:
         if isinstance(part, TextPart):
             return texts[part.text].vector
         if isinstance(part, ImagePart):
             return images[part.image_id]
-        return self._picture(part)
+        return self._picture(part, file)
 
     def _texts_of(self, query: Query) -> dict[str, TextEmbedding]:
         parts = (*query.parts, *query.minus)
@@ -104,19 +113,23 @@ class Aims:
         return embedding
 
     def _images_of(self, query: Query) -> dict[str, Embedding]:
-        parts = (*query.parts, *query.minus)
-        wanted = [part.image_id for part in parts if isinstance(part, ImagePart)]
-        if not wanted:
+        if not query.image_ids:
             return {}
-        ids, rows = self._library.vectors(wanted, self._encoder.model_revision)
-        missing = next((each for each in wanted if each not in ids), None)
-        if missing is not None:
-            bound = "like must name stored images"
-            raise NotFound(f"{bound}, and there is no {missing[:100]!r}", field="like")
+        ids, rows = self._library.vectors(query.image_ids, self._encoder.model_revision)
+        for field, named in (("like", query.like), ("unlike", query.unlike)):
+            missing = next((each for each in named if each not in ids), None)
+            if missing is not None:
+                bound = f"{field} must name stored images"
+                raise NotFound(f"{bound}, and there is no {missing[:100]!r}", field=field)
         return dict(zip(ids, rows, strict=True))
 
-    def _picture(self, part: PicturePart) -> Embedding:
-        """Return the embedding of a picture: of the last ones from this process, and no other."""
+    def _picture(self, part: PicturePart, file: str) -> Embedding:
+        """
+        Return the embedding of a picture: of the last ones from this process, and no other.
+
+        Args:
+            file: what a person calls it.
+        """
         key = (self._encoder.model_revision, part.digest)
         with self._lock:
             embedding = self._pictures.get(key)
@@ -125,8 +138,8 @@ class Aims:
         try:
             embedding = self._encoder.encode_picture(part.data)
         except RejectedImage as rejection:
-            message = f"picture cannot be searched by: {rejection}"
-            raise InvalidRequest(message, field="picture") from rejection
+            message = f"{file} cannot be searched by: {rejection}"
+            raise InvalidRequest(message, field=file) from rejection
         with self._lock:
             self._pictures[key] = embedding
         return embedding

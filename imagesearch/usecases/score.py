@@ -29,6 +29,7 @@ from imagesearch.domain.ranking import (
     corrected,
     fused,
     match_of,
+    picture_demotion,
     relevances,
 )
 from imagesearch.domain.tag_words import words_to_look_for
@@ -180,7 +181,7 @@ class Score:
         beside = self._loaded(*request.beside) if request.beside else None
         searched = pool.joined(beside) if beside else pool
         matching = searched.matching(where)
-        candidates = matching.but(request.query.like)
+        candidates = matching.but(request.query.image_ids)
         reply = self._ranked(candidates, aim, request, [len(candidates.images)], is_whole=True)
         return replace(
             reply,
@@ -190,10 +191,10 @@ class Score:
         )
 
     def _catalog(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
-        revision, like = self.encoder.model_revision, request.query.like
+        revision, named = self.encoder.model_revision, request.query.image_ids
         wanted = request.offset + request.top_k
-        excess = _EXCESS_WITH_MINUS if aim.minus else _EXCESS
-        depths = _depths(excess * request.top_k + len(like), wanted + len(like) + 1)
+        excess = _EXCESS_WITH_MINUS if aim.minus or aim.unlike else _EXCESS
+        depths = _depths(excess * request.top_k + len(named), wanted + len(named) + 1)
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
             complete = not self.catalog.library.lacks(revision)
@@ -225,20 +226,20 @@ class Score:
 
         Those stand among the first of *depths*, see `_depths`, on whichever page.
         """
-        like = request.query.like
+        named = request.query.image_ids
         images = [image for image, _ in nearest.hits]
         near = self._candidates(images, nearest.embeddings)
-        candidates = near.those(list(range(min(depths[0], len(images))))).but(like)
+        candidates = near.those(list(range(min(depths[0], len(images))))).but(named)
         by_tags = _ByTags(
             len(candidates.images), {image.image_id: said for image, said in tagged.hits}
         )
         if tagged.hits:
             others = self._candidates([image for image, _ in tagged.hits], tagged.embeddings)
-            candidates = candidates.joined(others.but(like))
+            candidates = candidates.joined(others.but(named))
         ends = [len(candidates.images)]
         for begin, end in pairwise(depths):
             deeper = near.those(list(range(begin, min(end, len(images)))))
-            candidates = candidates.joined(deeper.but(like))
+            candidates = candidates.joined(deeper.but(named))
             ends.append(len(candidates.images))
         return self._ranked(candidates, aim, request, ends, by_tags, is_whole=False)
 
@@ -275,7 +276,10 @@ class Score:
         scores = self._scores(candidates, cosines, aim)
         wanted = request.offset + request.top_k
         by_tags = by_tags or _ByTags(len(candidates.images), {})
-        ranks = by_tags.ranks(candidates.images, scores, depths[0]) if by_tags.said else scores
+        # Pictures that are not wanted change the order alone: beside others a match stays one.
+        ranks = scores - picture_demotion(candidates.embeddings, scores, aim.unlike, depths[0])
+        if by_tags.said:
+            ranks = by_tags.ranks(candidates.images, ranks, depths[0])
         groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
         page = groups[request.offset : wanted]
         rows = [group[0] for group in page]
@@ -311,7 +315,7 @@ class Score:
     def _scores(
         self, candidates: _Candidates, cosines: NDArray[np.float32], aim: Aim
     ) -> NDArray[np.float32]:
-        """Return what *candidates* are ranked by, (n,)."""
+        """Return how well *candidates* answer what is asked in words, or by the cosine, (n,)."""
         scores = corrected(cosines, candidates.hubnesses) if aim.is_text else cosines
         if aim.minus:
             scores = scores - self.encoder.references.demotion(candidates.embeddings, aim.minus)

@@ -168,25 +168,28 @@ class Search:
         """Return the pool of *keyword* once it can answer, or as it is at the deadline."""
         key = PoolKey.of(keyword, self.options)
         note(pool_id=key.pool_id)  # now: what fails belongs to this pool too
-        pool = self._request_pool(key, call.client)
+        pool = self._request_pool(key, call)
         if pool.answering.embedded == 0 and not call.request.query.is_words:
-            self._check(call.request.query, pool)
+            self._check(call.request.query, pool.pool_id, pool.answering.number)
         return self._await(pool, call.deadline)
 
     @stage("check")
-    def _check(self, query: Query, pool: Pool) -> None:
+    def _check(self, query: Query, pool_id: str, generation: int) -> None:
         """
-        Raise what the scorer has against *query*, though *pool* has nothing to score yet.
+        Raise what the scorer has against *query*, though the pool has nothing to score yet.
 
-        After the pool is asked for, not before: the fetch runs while a scorer starts up.
+        Of files after the pool is asked for: the fetch runs while a scorer starts up. Of ids
+        before, too: who has one has been answered, by a scorer that runs, and a fetch costs more.
 
         Raises:
             InvalidRequest: a picture is none, or the parts cancel out.
-            NotFound: there is no image that is a part of the query.
+            NotFound: there is no image that the query names.
         """
-        asked = ScoreRequest(query, 1, pool_id=pool.pool_id, generation=pool.answering.number)
         try:
-            self.scorer.score(asked)
+            self.scorer.score(ScoreRequest(query, 1, pool_id=pool_id, generation=generation))
+        except NotFound as error:
+            if error.field is not None:  # else it is the pool that there is not, as is known
+                raise
         except (Overloaded, Unavailable, DeadlineExceeded) as error:
             _logger.warning("a query is not looked at before its pool is: %s", error)
 
@@ -252,17 +255,19 @@ class Search:
         return members.rejections if members else {}
 
     @stage("pool")
-    def _request_pool(self, key: PoolKey, client: str | None) -> Pool:
+    def _request_pool(self, key: PoolKey, call: _Call) -> Pool:
         now = self.clock.now()
         noted = self.cache.get(STATE, key.pool_id)
         if noted is not None and noted.is_fresh(now, self.policy.max_age_seconds):
             return noted
         pool = self._known(key.pool_id, noted)
         if pool is None or (self._is_due(pool, now) and not pool.can_answer):
-            return self._begin(key, pool, client)
+            if call.request.query.image_ids:
+                self._check(call.request.query, key.pool_id, 1)
+            return self._begin(key, pool, call.client)
         if self._is_due(pool, now):
             # What fails now is no reason to keep back what is there (design §5).
-            return self._aside(pool, lambda: self._begin(key, pool, client)) or pool
+            return self._aside(pool, lambda: self._begin(key, pool, call.client)) or pool
         if pool.is_fresh(now, self.policy.max_age_seconds):
             # Only what is ready: a state on its way would undo a later note of the fetcher.
             self.cache.put(STATE, pool.pool_id, pool)

@@ -4,8 +4,10 @@ What it says is `ScoreRequest` in `domain/queries.py`. While versions are being 
 side may be the older one:
 
 - An older function sends its sentence as `query`, which is read as a query of one part.
-- What an older scorer can answer in full is sent to it so, too. Whatever else is sent without a
-  `query`, for which it is refused: an answer that leaves parts or a pool out would be a wrong one.
+- What an older scorer can answer in full is sent to it so, too. Whatever else is sent without the
+  field that it needs, for which it is refused, as its answer would be a wrong one: without a
+  `query`, where it would leave parts or a pool out; without `parts`, as `wanted` and `unwanted`,
+  where it would hold unwanted pictures against images as if they were words.
 - A filter that an older scorer does not have it refuses, naming `filters`.
 """
 
@@ -16,6 +18,7 @@ import json
 from typing import Annotated, Any
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,6 +29,7 @@ from pydantic import (
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.queries import (
+    LEAST_WEIGHT,
     MAX_IMAGE_ID_CHARACTERS,
     MAX_LIKE,
     MAX_MINUS,
@@ -34,6 +38,8 @@ from imagesearch.domain.queries import (
     MAX_QUERY_CHARACTERS,
     MAX_TEXT_BYTES,
     MAX_TOP_K,
+    MAX_UNLIKE,
+    MOST_WEIGHT,
     ImagePart,
     Part,
     PicturePart,
@@ -44,17 +50,18 @@ from imagesearch.domain.queries import (
 )
 from imagesearch.wire.validation import first_error
 
-LACKED_BY_OLD = frozenset(("query", "filters"))
+LACKED_BY_OLD = frozenset(("query", "parts", "filters"))
 """
 The fields for which a scorer of an earlier version refuses a question that it cannot answer.
 
-It misses a `query`, or has not that filter, which the function has looked at.
+It misses a `query` or `parts`, or has not that filter, which the function has looked at.
 """
 
 MAX_BYTES = MAX_TEXT_BYTES + -(-MAX_PICTURE_BYTES // 3) * 4
-"""Of a question: its texts, and a picture in base64."""
+"""Of a question: its texts, and its pictures in base64."""
 
 _MAX_PARTS = 2 + MAX_LIKE  # a sentence, a picture and images
+_MAX_MINUS = MAX_MINUS + 1 + MAX_UNLIKE  # words, a picture and images
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
 _ImageId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_IMAGE_ID_CHARACTERS)]
 
@@ -66,7 +73,7 @@ class _Part(BaseModel):
     text: _Text | None = None
     image_id: _ImageId | None = None
     picture: bytes | None = Field(None, min_length=1, max_length=MAX_PICTURE_BYTES)
-    weight: float = Field(1.0, gt=0, le=100)
+    weight: float = Field(1.0, ge=LEAST_WEIGHT, le=MOST_WEIGHT)
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> _Part:
@@ -88,8 +95,12 @@ class _Bounds(BaseModel):
     pool_id: str | None = None
     generation: int | None = None
     query: _Text | None = None
-    parts: tuple[_Part, ...] = Field((), max_length=_MAX_PARTS)
-    minus: tuple[_Part, ...] = Field((), max_length=MAX_MINUS)
+    parts: tuple[_Part, ...] = Field(
+        (), max_length=_MAX_PARTS, validation_alias=AliasChoices("parts", "wanted")
+    )
+    minus: tuple[_Part, ...] = Field(
+        (), max_length=_MAX_MINUS, validation_alias=AliasChoices("minus", "unwanted")
+    )
     top_k: int = Field(ge=1, le=MAX_TOP_K)
     filters: dict[str, str] = Field(default_factory=dict)
     beside: tuple[str, int] | None = None
@@ -109,7 +120,9 @@ def _query_fields(request: ScoreRequest) -> dict[str, Any]:
     if query == Query.of_text(query.text) and is_plain:
         return {"query": query.text}
     parts, minus = ([_part_fields(part) for part in some] for some in (query.parts, query.minus))
-    return {"parts": parts, "minus": minus}
+    if all(isinstance(part, TextPart) for part in query.minus):
+        return {"parts": parts, "minus": minus}
+    return {"wanted": parts, "unwanted": minus}
 
 
 def _part_fields(part: Part) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from PIL import Image
 from schemathesis import Case, HookContext
 
 from imagesearch.domain.keywords import is_visible
+from imagesearch.doors.http_api import PICTURES, REPEATABLE
 
 READY_KEYWORD = "circle"  # its pool is ready before the run, see `test_schemathesis.py`
 
@@ -36,7 +37,7 @@ def _has_list_in_form(case: Case[Any]) -> bool:
     """Return whether a form is to have a list where one value is due: of one it is that value."""
     if case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
         return False
-    singles = (value for name, value in case.body.items() if name not in ("minus", "like"))
+    singles = (value for name, value in case.body.items() if name not in REPEATABLE)
     return any(isinstance(value, list) for value in singles)
 
 
@@ -50,7 +51,7 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
         return True
     named = [values.get("t", ""), values.get("s_query", ""), values.get("user", "")]
     named += [values.get("source", ""), *values.get("tag", "").split(",")]
-    repeated = [*values.get("minus", ()), *values.get("like", ())]
+    repeated = [text for name in ("minus", "like", "unlike") for text in values.get(name, ())]
     texts = [str(text) for text in (*named, *repeated) if str(text).strip()]
     if not all(map(is_visible, texts)):
         return False
@@ -58,6 +59,17 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
     return bool(is_asked or "picture" in values) and bool(
         named[0].strip() or named[1].strip() or values.get("scope") == "catalog"
     )
+
+
+def _mend_weights(values: dict[str, Any]) -> None:
+    """Have as many weights as there is to weigh, which a schema cannot say."""
+    like = [text for text in values.get("like", ()) if text.strip()]
+    if "like_weight" in values:
+        values["like_weight"] = [*values["like_weight"], *[1] * len(like)][: len(like)]
+    if not values.get("s_query", "").strip():
+        values.pop("s_query_weight", None)
+    if "picture" not in values:
+        values.pop("picture_weight", None)
 
 
 @schemathesis.hook
@@ -69,8 +81,10 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
     known = {key: value for key, value in values.items() if key != "cursor"}  # none is invented
     if len(str(known.get("t", ""))) > 1:
         known["t"] = READY_KEYWORD
-    if "picture" in known:
-        known["picture"] = PICTURE
+    for name in PICTURES:
+        if name in known:
+            known[name] = PICTURE
+    _mend_weights(known)
     if case.method == "POST":
         case.body = known
     else:

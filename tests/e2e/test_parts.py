@@ -55,6 +55,33 @@ def test_what_is_not_wanted_is_not_among_the_best(server: Serving) -> None:
     assert shown["minus"] == ["a blue background"]
 
 
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_what_looks_like_a_picture_that_is_not_wanted_goes_back(
+    server: Serving, scope: str
+) -> None:
+    asked: dict[str, Any] = {"t": "circle", "s_query": "a red circle", "scope": scope}
+    before = server.complete(**asked, k=5)
+    unwanted = before["results"][0]
+    after = server.complete(**asked, k=5, unlike=unwanted["image_id"])
+    assert after["unlike"] == [unwanted["image_id"]]
+    assert unwanted["image_id"] not in ids(after)
+    assert not any(set(unwanted["tags"]) == set(result["tags"]) for result in after["results"])
+    assert all({"red", "circle"} <= set(result["tags"]) for result in after["results"])
+    _, picture = first_picture(before)
+    files = {"unlike_picture": picture}
+    answer = requests.post(
+        f"{server.url}/search", params={**asked, "k": 5}, files=files, timeout=60
+    )
+    assert unwanted["image_id"] not in ids(answer.json())
+
+
+def test_the_heavier_part_decides(server: Serving) -> None:
+    _, picture = first_picture(server.complete(**RED))
+    for weights, colour in (({"s_query_weight": 5}, "blue"), ({"picture_weight": 5}, "red")):
+        asked = {"t": "circle", "s_query": "a blue circle", "k": 1, **weights}
+        assert colour in posted(server.url, picture, **asked).json()["results"][0]["tags"]
+
+
 def test_pages_show_the_whole_pool_once(server: Serving) -> None:
     server.complete(**RED)
     seen, cursor = list[str](), None
@@ -105,6 +132,34 @@ def test_the_command_line_takes_a_file_goes_on_and_leaves_out(
     assert "cursor must be of the same search, with the same k" in wrong.stderr
 
 
+def test_the_command_line_weighs_and_leaves_out_what_looks_like_a_file(
+    server: Serving, tmp_path: Path
+) -> None:
+    image_id, picture = first_picture(server.complete(**RED))
+    photo = tmp_path / "photo.webp"
+    photo.write_bytes(picture)
+
+    def search(*options: str) -> dict[str, Any]:
+        asked = ("search", "circle", "a blue circle", "--json", "-k", "3", "--url", server.url)
+        run = imagesearch(*asked, *options)
+        assert run.returncode == 0, run.stderr
+        answer: dict[str, Any] = json.loads(run.stdout)
+        return answer
+
+    heavy = search("--like", str(photo), "--like-weight", "9")
+    assert ids(heavy)[0] == image_id
+    both = ("--like", str(photo), "--like-weight", "0.2", "--like", image_id)
+    light = search(*both, "--like-weight", "0.2", "--query-weight", "3")
+    assert "blue" in light["results"][0]["tags"]
+    assert (light["like"], light["picture"]) == ([image_id], True)
+    blue = search()
+    without = search("--unlike", str(photo), "--unlike", ids(blue)[0])
+    assert (without["unlike"], without["unlike_picture"]) == ([ids(blue)[0]], True)
+    assert ids(blue)[0] not in ids(without)
+    wrong = imagesearch("search", "circle", *both, "--url", server.url)
+    assert "--like-weight must be given once for each --like, 2 times" in wrong.stderr
+
+
 def test_the_command_line_sends_a_picture_to_a_stack_of_its_own(tmp_path: Path) -> None:
     no_picture = tmp_path / "text.jpg"
     no_picture.write_text("no picture")
@@ -126,6 +181,12 @@ def test_the_cloud_takes_parts_too(cloud: CloudStack) -> None:
     assert image_id not in ids(like)
     second = complete(cloud.query_url, t="circle", like=image_id, k=5, cursor=like["next"])
     assert not set(ids(like)) & set(ids(second))
+    asked: dict[str, Any] = {"t": "circle", "s_query": "a red circle", "k": 5, "s_query_weight": 2}
+    files = {"picture": picture, "unlike_picture": picture}
+    both = requests.post(f"{cloud.query_url}/search", params=asked, files=files, timeout=60).json()
+    assert (both["picture"], both["unlike_picture"]) == (True, True)
+    unlike = complete(cloud.query_url, t="circle", s_query="a red circle", k=5, unlike=image_id)
+    assert image_id not in ids(unlike)
     refused = posted(cloud.query_url, b"GIF89a", t="circle")
     assert refused.status_code == 400
     assert "a GIF image" in refused.json()["error"]["message"]

@@ -60,7 +60,9 @@ class Patience:
     def client(self) -> SearchClient:
         return SearchClient(self.ask, lambda _: b"", now=lambda: self.seconds, sleep=self.sleep)
 
-    def ask(self, path: str, params: Mapping[str, Any], picture: bytes | None) -> Answer:
+    def ask(
+        self, path: str, params: Mapping[str, Any], pictures: Mapping[str, bytes] | None
+    ) -> Answer:
         self.asked_at.append(self.seconds)
         self.seconds += self.answering_seconds
         return next(self.answers)

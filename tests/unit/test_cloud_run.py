@@ -173,7 +173,7 @@ def test_many_threads_get_their_own_answers(service: str, world: World) -> None:
         ({"pool_id": "0" * 32}, NotFound, None),
         ({"pool_id": None}, InvalidRequest, "pool_id"),
         ({"top_k": 0}, InvalidRequest, "top_k"),
-        ({"query": Query(())}, InvalidRequest, "parts"),
+        ({"offset": -1}, InvalidRequest, "offset"),
         ({"query": Query((ImagePart("twin-9"),))}, NotFound, "like"),
     ],
 )

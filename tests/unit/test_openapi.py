@@ -32,6 +32,8 @@ from imagesearch.domain.queries import (
     MAX_QUERY_CHARACTERS,
     MAX_TEXT_BYTES,
     MAX_TOP_K,
+    MAX_UNLIKE,
+    MOST_WEIGHT,
     Scope,
 )
 from imagesearch.domain.ranking import Match
@@ -42,6 +44,7 @@ from imagesearch.doors.http_api import (
     NAMES,
     NUMBERS,
     PATHS,
+    PICTURES,
     parse_search,
 )
 from imagesearch.doors.search_form import asked_of
@@ -56,6 +59,7 @@ PARAMETERS: dict[str, Any] = {
     each["name"]: each for each in DOCUMENT["paths"]["/search"]["get"]["parameters"]
 }
 SCHEMAS = DOCUMENT["components"]["schemas"]
+OF_A_FORM = set(SCHEMAS["SearchForm"]["properties"]) - set(SCHEMAS["Search"]["properties"])
 VALID = {"t": "horse", "s_query": "a horse"}
 OWN_HEADERS = {"Retry-After", "Location", "Server-Timing"}  # those that tell a client something
 
@@ -121,22 +125,24 @@ def test_every_parameter_that_the_door_reads_is_in_the_document_and_no_other() -
         parse_search(asked, repeated)
         read |= asked.names | repeated.names
     assert read == NAMES, "http_api.NAMES must have what parse_search reads"
-    where = "paths./search.get.parameters and components.schemas.Search"
-    assert read - set(PARAMETERS) == set(), f"the door reads more than {where}: {MEND}"
-    assert set(PARAMETERS) - read == set(), f"the door does not read all of {where}: {MEND}"
+    where = "paths./search.get.parameters and components.schemas.SearchForm"
+    documented = set(PARAMETERS) | OF_A_FORM - set(PICTURES)
+    assert read - documented == set(), f"the door reads more than {where}: {MEND}"
+    assert documented - read == set(), f"the door does not read all of {where}: {MEND}"
 
 
 def test_the_door_takes_for_a_number_what_the_page_says_is_one() -> None:
-    types = {name: each["schema"].get("type") for name, each in PARAMETERS.items()}
+    schemas = SCHEMAS["SearchForm"]["properties"]
+    types = {name: each.get("items", each).get("type") for name, each in schemas.items()}
     assert {name for name, kind in types.items() if kind in ("integer", "number")} == NUMBERS
     assert {name for name, each in FILTERS.items() if each.is_number} == NUMBERS & set(FILTERS)
 
 
-def test_a_body_has_the_parameters_of_the_query_string_and_a_form_a_picture_besides() -> None:
+def test_a_body_has_the_parameters_of_the_query_string_and_a_form_pictures_besides() -> None:
     schemas = {name: each["schema"] for name, each in PARAMETERS.items()}
     body, form = SCHEMAS["Search"]["properties"], SCHEMAS["SearchForm"]["properties"]
     assert body == schemas, MEND
-    assert set(form) - set(body) == {"picture"}
+    assert set(form) - set(body) == OF_A_FORM == {*PICTURES, "picture_weight"}
     assert {name: form[name] for name in body} == body
 
 
@@ -152,6 +158,11 @@ BOUNDS = {
     ("source", "maxLength"): 100,
     ("minus", "maxItems"): MAX_MINUS,
     ("minus", "items.maxLength"): MAX_QUERY_CHARACTERS,
+    ("unlike", "maxItems"): MAX_UNLIKE,
+    ("unlike", "items.maxLength"): MAX_IMAGE_ID_CHARACTERS,
+    ("s_query_weight", "maximum"): MOST_WEIGHT,
+    ("like_weight", "maxItems"): MAX_LIKE,
+    ("like_weight", "items.maximum"): MOST_WEIGHT,
     ("like", "maxItems"): MAX_LIKE,
     ("like", "items.maxLength"): MAX_IMAGE_ID_CHARACTERS,
 }
@@ -184,8 +195,9 @@ def edges(schema: Any) -> Iterator[tuple[Any, bool]]:
     if schema.get("type") == "array":
         for value, is_valid in edges(schema["items"]):
             yield [value], is_valid
+        some = 1 if schema["items"]["type"] == "number" else "x"
         for count in (schema["maxItems"], schema["maxItems"] + 1):
-            yield [f"x {number}" for number in range(count)], count == schema["maxItems"]
+            yield [some] * count, count == schema["maxItems"]
     if "enum" in schema:
         yield from ((value, True) for value in schema["enum"])
         yield "nonsense", False
@@ -227,7 +239,9 @@ def in_json(values: Mapping[str, Any]) -> Request:
 def test_the_door_takes_what_the_document_admits_and_nothing_beyond(
     name: str, value: Any, is_valid: bool, request_of: Callable[[Mapping[str, Any]], Request]
 ) -> None:
-    request = request_of({**VALID, name: value})
+    weighed = len(value) if name == "like_weight" else 0
+    likes = [f"x {number}" for number in range(min(weighed, MAX_LIKE))]
+    request = request_of({**VALID, "like": likes, name: value})
     if is_valid:
         asked_of(request)
         return

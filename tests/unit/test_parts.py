@@ -20,7 +20,7 @@ from imagesearch.domain.queries import (
     SearchRequest,
     TextPart,
 )
-from imagesearch.domain.ranking import References, direction
+from imagesearch.domain.ranking import References, Thresholds, direction, picture_demotion
 from imagesearch.ports import ImageEmbedding, ScoreReply
 from imagesearch.usecases.search import SearchAnswer
 from tests.world import World, original
@@ -75,14 +75,28 @@ def test_what_cannot_be_searched_by_is_refused_before_anything_is_embedded(
     picture = replace(asked, query=Query((PicturePart(b"GIF89a"),)))
     minus = replace(asked, query=Query((TextPart("anything"),), (ImagePart("twin-7"),)))
     for _ in range(2):
-        with pytest.raises(NotFound, match="there is no 'twin-7'"):
+        with pytest.raises(NotFound, match=r"like must name stored images, and .* no 'twin-7'"):
             world.search(asked)
         with pytest.raises(InvalidRequest, match="picture cannot be searched by"):
             world.search(picture)
-        with pytest.raises(NotFound, match="there is no 'twin-7'"):
+        with pytest.raises(NotFound, match=r"unlike must name stored images, and .* no 'twin-7'"):
             world.search(minus)
         assert world.clock.monotonic() == 0, "none of them waits for the pool"
         world.deliver_all()
+
+
+def test_an_id_that_is_not_stored_costs_no_fetch(world: World) -> None:
+    world.ready_pool("cow", count=2)
+    world.offer("horse", 3)
+    for query in (
+        Query((ImagePart("twin-7"),)),
+        Query((TextPart("anything"),), (ImagePart("twin-7"),)),
+    ):
+        with pytest.raises(NotFound, match="there is no 'twin-7'"):
+            world.search(request(query=query))
+    assert not world.outbox.messages
+    world.search(request(ImagePart("twin-1")))
+    assert len(world.outbox.messages) == 1, "one that is stored has the pool fetched"
 
 
 def test_a_picture_waits_for_its_pool_while_the_scorer_has_no_time_for_it(world: World) -> None:
@@ -134,6 +148,53 @@ def test_what_is_not_wanted_goes_back_behind_the_others(world: World, scope: str
         assert best not in ids(world.search(without))
 
 
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_an_image_that_is_not_wanted_is_no_hit_itself(world: World, scope: str) -> None:
+    world.ready_pool(count=9)
+    query = Query((TextPart("anything"),), (ImagePart("twin-3"),))
+    hits = list(chain(*all_pages(world, request(query=query, scope=scope))))
+    assert sorted(hits) == sorted({f"twin-{number}" for number in range(9)} - {"twin-3"})
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_a_picture_that_is_not_wanted_changes_order_and_no_match(world: World, scope: str) -> None:
+    world.encoder.thresholds = Thresholds(0.1, 0.0, -0.1)
+    world.ready_pool(count=9)
+    asked = request(TextPart("anything"), top_k=9, scope=scope)
+    before = world.search(asked)
+    best = ids(before)[0]
+    unlike = replace(asked, query=replace(asked.query, minus=(PicturePart(original(best)),)))
+    after = world.search(unlike)
+    assert ids(after) != ids(before)
+    assert {hit.image.image_id: hit.match for hit in after.hits or ()} == {
+        hit.image.image_id: hit.match for hit in before.hits or ()
+    }
+
+
+def test_a_spread_of_nearness_counts_as_one_of_scores_from_the_middle_on() -> None:
+    images = np.array([[0.6, 0.8], [0.8, 0.6], [1, 0], [0, 1]], np.float32)
+    scores = np.array([0.1, 0.3, 0, 0], np.float32)  # a spread of 0.1 among the first two
+    unwanted = np.array([0, 1], np.float32)
+    # Their middle is .7, .7; (image - middle) @ (unwanted - middle): .1, -.1, -.42, .58
+    expected = pytest.approx([0.1, 0, 0, 0.58], abs=1e-6)
+    assert picture_demotion(images, scores, [(unwanted, 1.0)], 2) == expected
+    assert picture_demotion(images, scores, [(unwanted, 1.0)] * 2, 2) == expected, (
+        "the nearest one counts"
+    )
+    assert picture_demotion(images, scores, [(unwanted, 0.5)], 2) == pytest.approx(
+        [0.05, 0, 0, 0.29]
+    )
+    assert picture_demotion(images, scores, [], 2).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_images_that_are_all_alike_are_not_put_back(count: int) -> None:
+    images = np.array([[0.6, 0.8]] * count, np.float32)
+    scores = np.zeros(count, np.float32)
+    unwanted = np.array([0, 1], np.float32)
+    assert picture_demotion(images, scores, [(unwanted, 1.0)], count).tolist() == [0] * count
+
+
 def test_what_shows_nothing_of_it_is_not_touched() -> None:
     images = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
     unwanted = np.array([0, 1], np.float32)
@@ -169,6 +230,7 @@ def test_parts_that_cancel_out_point_nowhere() -> None:
             Query.of_text("anything"),
             Query((ImagePart("twin-1"), ImagePart("twin-2"))),
             Query((TextPart("anything"),), (TextPart("twin-1"), TextPart("twin-2"))),
+            Query((TextPart("anything"),), (PicturePart(original("twin-1")),)),
         )
     ],
 )
@@ -256,6 +318,8 @@ def test_a_search_is_told_from_others_by_all_that_changes_its_hits() -> None:
         request(PicturePart(b"a")),
         request(TextPart("a"), TextPart("a")),
         request(TextPart("a"), minus=(TextPart("a"),)),
+        request(TextPart("a"), minus=(ImagePart("a"),)),
+        request(TextPart("a"), minus=(PicturePart(b"a"),)),
     ]
     assert len({each.digest for each in (asked, *others)}) == len(others) + 1
     same = replace(asked, wait_seconds=5.0, cursor=Cursor(1, asked.digest, "0" * 16))

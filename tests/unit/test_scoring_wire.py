@@ -27,9 +27,10 @@ WHOLE = replace(
     filters={"orientation": "square"},
     offset=20,
 )
+WORDS = replace(WHOLE, query=Query(PARTS, (TextPart("a rider"),)))
 
 
-@pytest.mark.parametrize("request_", [SENTENCE, WHOLE, replace(SENTENCE, scope="catalog")])
+@pytest.mark.parametrize("request_", [SENTENCE, WHOLE, WORDS, replace(SENTENCE, scope="catalog")])
 def test_what_is_read_is_what_was_sent(request_: ScoreRequest) -> None:
     assert decode(encode(request_)) == request_
 
@@ -55,6 +56,19 @@ def test_what_an_older_scorer_would_answer_wrongly_is_not_sent_as_a_sentence(
     assert "query" not in json.loads(encode(request_))
 
 
+def test_pictures_that_are_not_wanted_are_not_sent_as_if_they_were_words() -> None:
+    assert {"parts", "minus"} <= set(json.loads(encode(WORDS)))
+    for minus in (ImagePart("twin-2"), PicturePart(b"x")):
+        sent = json.loads(encode(replace(SENTENCE, query=replace(WORDS.query, minus=(minus,)))))
+        assert {"query", "parts", "minus"}.isdisjoint(sent), "an older scorer must refuse it"
+
+
+def test_all_that_a_search_may_not_want_fits() -> None:
+    minus = [TextPart(f"{n}") for n in range(5)], [ImagePart(f"twin-{n}") for n in range(5)]
+    most = replace(WHOLE, query=Query(PARTS, (*minus[0], *minus[1], PicturePart(b"x"))))
+    assert decode(encode(most)) == most
+
+
 def test_the_question_of_an_older_function_is_a_query_of_one_part() -> None:
     body = b'{"scope": "catalog", "query": "horse", "top_k": 1, "filters": {}}'
     assert decode(body) == ScoreRequest(Query.of_text("horse"), 1, scope="catalog")
@@ -73,7 +87,9 @@ def test_the_question_of_an_older_function_is_a_query_of_one_part() -> None:
         ({"parts": [{"picture": ""}]}, "parts.0.picture"),
         ({"parts": [{"picture": "*"}]}, "parts.0.picture"),
         ({"parts": [{"text": "x", "weight": 0}]}, "parts.0.weight"),
-        ({"minus": [{"text": "x"}] * 6}, "minus"),
+        ({"parts": [{"text": "x", "weight": 100.1}]}, "parts.0.weight"),
+        ({"minus": [{"text": "x"}] * 12}, "minus"),
+        ({"unwanted": [{"text": "x"}] * 12}, "unwanted"),
         ({"offset": 1001}, "offset"),
         ({"offset": -1}, "offset"),
         ({"query": "x"}, "parts"),

@@ -85,6 +85,119 @@ def test_a_form_brings_a_picture(query: FlaskClient) -> None:
     assert answer["minus"] == ["a", "b"]
 
 
+def test_what_a_picture_is_not_to_be_like_comes_as_an_id_or_a_file(query: FlaskClient) -> None:
+    asked = {**SEARCH, "k": "9", "s_query": "twin-3", "unlike": ["twin-5", " ", "twin-5"]}
+    answer = body(query.get("/search", query_string=asked))
+    assert (answer["unlike"], answer["unlike_picture"]) == (["twin-5"], False)
+    hits = [hit["image_id"] for hit in answer["results"]]
+    assert hits[0] == "twin-3"
+    assert len(hits) == 8
+    assert "twin-5" not in hits
+    asked = {"t": "horse", "k": "9", "wait": "0", "s_query": "anything"}
+    best = body(posted(query, asked))["results"][0]["image_id"]
+    answer = body(posted(query, {**asked, "unlike_picture": file(original(best))}))
+    assert (answer["picture"], answer["unlike_picture"]) == (False, True)
+    assert answer["results"][0]["image_id"] != best
+
+
+def test_a_form_brings_a_picture_to_be_like_and_one_not_to_be(query: FlaskClient) -> None:
+    both = {"picture": file(original("twin-5")), "unlike_picture": file(original("twin-7"))}
+    answer = body(posted(query, {**SEARCH, "k": "9", **both, "picture_weight": "2"}))
+    hits = [hit["image_id"] for hit in answer["results"]]
+    assert (hits[0], hits[-1]) == ("twin-5", "twin-7")
+
+
+WEIGHED = {**SEARCH, "k": "1", "s_query": "twin-3", "like": ["twin-1", "twin-2"]}
+
+
+def best_of(query: FlaskClient, in_url: dict[str, Any], picture: str = "") -> str:
+    files = {"picture": file(original(picture))} if picture else {}
+    url = "&".join(f"{name}={value}" for name, value in in_url.items())
+    response = posted(query, {**SEARCH, "k": "1", "s_query": "twin-3", **files}, url)
+    best: str = body(response)["results"][0]["image_id"]
+    return best
+
+
+def test_the_heavier_part_is_shown_first(query: FlaskClient) -> None:
+    assert best_of(query, {"s_query_weight": 3}, "twin-5") == "twin-3"
+    assert best_of(query, {"s_query_weight": 0.3}, "twin-5") == "twin-5"
+    assert best_of(query, {"picture_weight": 3}, "twin-5") == "twin-5"
+    assert best_of(query, {"picture_weight": 0.3}, "twin-5") == "twin-3"
+
+
+def test_weights_of_likes_are_in_their_order_and_the_same_in_json(query: FlaskClient) -> None:
+    def scores(**weights: Any) -> list[float]:
+        asked = {**WEIGHED, "k": 7, "wait": 0, **weights}
+        in_json = body(query.post("/search", json=asked))["results"]
+        in_url = body(query.get("/search", query_string=asked))["results"]
+        assert in_json == in_url
+        return [hit["score"] for hit in in_json]
+
+    assert scores(like_weight=[2, 0.5]) != scores(like_weight=[0.5, 2])
+    assert scores(like_weight=[1, 1], s_query_weight=1.0) == scores()
+    one_thing = {"like": ["twin-2", "twin-1"], "like_weight": [0.5, 2]}
+    assert scores(**one_thing) == pytest.approx(scores(like_weight=[2, 0.5]), abs=1e-6)
+
+
+def test_a_weight_has_its_place_in_a_cursor(query: FlaskClient) -> None:
+    asked = {**WEIGHED, "like_weight": [2, 0.5], "s_query_weight": "3"}
+    cursor = body(query.get("/search", query_string=asked))["next"]
+    again = {**asked, "cursor": cursor}
+    assert query.get("/search", query_string=again).status_code == 200
+    for change in ({"like_weight": [0.5, 2]}, {"s_query_weight": "2"}, {"unlike": "twin-4"}):
+        other = query.get("/search", query_string={**again, **change})
+        assert error(other)[::2] == (400, "cursor")
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "field"),
+    [
+        ({"s_query_weight": 0}, "must be between 0.01 and 100, got 0", "s_query_weight"),
+        ({"s_query_weight": -1}, "must be between 0.01 and 100, got -1", "s_query_weight"),
+        ({"s_query_weight": 101}, "must be between 0.01 and 100, got 101", "s_query_weight"),
+        ({"s_query_weight": float("nan")}, "0.01 and 100, got nan", "s_query_weight"),
+        ({"s_query_weight": float("inf")}, "0.01 and 100, got inf", "s_query_weight"),
+        ({"like_weight": [1, 1e-9]}, "between 0.01 and 100, got 1e-09", "like_weight"),
+        ({"like_weight": [1]}, "each like, 2 times, or not at all, got 1 times", "like_weight"),
+        (
+            {"like": ["twin-1", "twin-1"], "like_weight": [1, 2]},
+            "like_weight must be one number for like 'twin-1', got 1 and 2",
+            "like_weight",
+        ),
+        ({"like": [], "like_weight": [1]}, "for each like, 0 times", "like_weight"),
+        (
+            {"s_query": "", "s_query_weight": 2},
+            "s_query_weight must come with s_query, got 2 without",
+            "s_query_weight",
+        ),
+        ({"picture_weight": 2}, "picture_weight must come with picture", "picture_weight"),
+        ({"unlike": ["twin-1"] * 6}, "unlike must be given at most 5 times, got 6", "unlike"),
+        ({"unlike": ["x" * 201]}, "unlike must have 1 to 200 characters, got 201", "unlike"),
+    ],
+)
+def test_a_weight_out_of_bounds_is_named(
+    query: FlaskClient, change: dict[str, Any], message: str, field: str
+) -> None:
+    asked = {**WEIGHED, **change}
+    for response in (
+        query.get("/search", query_string=asked),
+        query.post("/search", json={**asked, "k": 1, "wait": 0}),
+    ):
+        assert error(response)[::2] == (400, field)
+        assert message in error(response)[1]
+
+
+def test_an_image_not_to_be_like_that_is_not_stored_is_named(query: FlaskClient) -> None:
+    for change in ({}, {"like": "twin-1"}, {"t": "cow"}):
+        asked = {**SEARCH, "s_query": "x", "unlike": "twin-99", **change}
+        answer = error(query.get("/search", query_string=asked))
+        assert answer == (
+            404,
+            "unlike must name stored images, and there is no 'twin-99'",
+            "unlike",
+        )
+
+
 @pytest.mark.parametrize("kib", [63, 65, 127, 129, 1_000, 9_000])
 def test_a_picture_may_be_larger_than_the_texts_beside_it(query: FlaskClient, kib: int) -> None:
     # What follows a picture's end is not read; as in any picture there are line ends in it.
@@ -187,7 +300,7 @@ def test_a_parameter_that_there_is_not_is_refused_and_those_that_are_named(
     status, message, field = error(query.get(url))
     assert (status, field) == (400, name[:64])
     assert message.startswith(
-        "a parameter must be one of colour, cursor, fold, k, like, minus, month"
+        "a parameter must be one of colour, cursor, fold, k, like, like_weight, minus"
     )
     assert message.endswith(f"got {name[:64]!r}")
 
@@ -250,8 +363,17 @@ def test_a_body_that_is_none_of_ours_is_refused_in_json(
     [
         (form(b"GIF89a"), 400, "picture cannot be searched by: not an image"),
         (form(b""), 400, "picture must have at least 1 byte, got 0"),
-        (form(b"x", name="photo"), 400, "a file must be called picture, got 'photo'"),
+        (
+            form(b"x", name="photo"),
+            400,
+            "a file must be called picture or unlike_picture, got 'photo'",
+        ),
         ({**SEARCH, "picture": "a text"}, 400, "picture must be a file, got a text"),
+        (
+            {**form(b"\xff" * 5_000_000), "unlike_picture": file(b"\xff" * 5_000_001)},
+            413,
+            "picture and unlike_picture must have at most 10000000 bytes together, got 10000001",
+        ),
         (form(b"\xff" * (MAX_PICTURE_BYTES + 1)), 413, "at most 10000000 bytes, got 10000001"),
     ],
 )
@@ -260,6 +382,23 @@ def test_a_picture_that_is_none_says_why(
 ) -> None:
     response = posted(query, data)
     assert error(response)[::2] == (status, "picture")
+    assert message in error(response)[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (file(b"GIF89a"), "unlike_picture cannot be searched by: not an image"),
+        (file(b""), "unlike_picture must have at least 1 byte, got 0"),
+        ("a text", "unlike_picture must be a file, got a text"),
+        ([file(b"x"), file(b"y")], "unlike_picture must be one file, got 2"),
+    ],
+)
+def test_a_picture_not_to_be_like_that_is_none_says_why(
+    query: FlaskClient, data: Any, message: str
+) -> None:
+    response = posted(query, {**SEARCH, "s_query": "x", "unlike_picture": data})
+    assert error(response)[::2] == (400, "unlike_picture")
     assert message in error(response)[1]
 
 
