@@ -211,6 +211,8 @@ def picture_demotion(
     import numpy as np
 
     total = np.zeros(len(images), np.float32)
+    if not unlike:
+        return total
     middle = images[:compared].mean(axis=0)
     for vector, weight in unlike:
         aside = vector - middle
