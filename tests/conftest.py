@@ -35,7 +35,7 @@ for name in AllSettings.model_fields:
 # the long ones left to the end would be waited for by the others.
 GROUPS = {
     "faults": ("test_cloud_outages.py", "test_cloud_ends.py", "test_cloud_overload.py"),
-    "emulators": ("test_emulators.py", "test_readme.py"),
+    "emulators": ("test_readme.py", "test_parts.py", "test_emulators.py"),  # which ends the stack
     "messages": ("test_cloud_messages.py", "test_cloud_pools.py", "test_cloud_crashes.py"),
     "packages": ("test_packaged_functions.py",),
     "wheel": ("test_wheel.py",),
@@ -115,6 +115,7 @@ SLOW = {
     "test_container.py",
     "test_costs.py",
     "test_demo_model.py",
+    "test_demo_references.py",
     "test_deploy_page.py",
     "test_first_deployment.py",
     "test_makefile.py",

@@ -545,17 +545,20 @@ def test_a_search_sees_all_of_a_batch_or_nothing_of_it(path: Path) -> None:
     """As Firestore does; its emulator shows queries some documents of a commit before others."""
     vectors = _directions(160, seed=1)
     batches = [{f"i-{n}": vectors[n] for n in range(at, at + 20)} for at in range(0, 160, 20)]
+
+    def write() -> None:
+        for n, batch in enumerate(batches):
+            _store(catalog, batch, f"k{n}")
+
     with closing(catalog_at(path)) as catalog, ThreadPoolExecutor(4) as threads:
-        writer = threads.submit(
-            lambda: [_store(catalog, batch, f"k{n}") for n, batch in enumerate(batches)]
-        )
+        writer = threads.submit(write)
         searches = [threads.submit(_numbers_seen, path, writer) for _ in range(3)]
         writer.result()
         for search in searches:
             assert {number % 20 for number in search.result()} == {0}
 
 
-def _numbers_seen(path: Path, writer: Future[list[None]]) -> list[int]:
+def _numbers_seen(path: Path, writer: Future[None]) -> list[int]:
     """Return how many images each search by another client gives, to the first after *writer*."""
     query = _directions(1, seed=2)[0]
     seen: list[int] = []

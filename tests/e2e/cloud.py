@@ -1,7 +1,6 @@
 """The cloud edition over emulators, for the end-to-end tests: one that they share, or one's own.
 
-`cloud` is a session's one running stack. `cloud_command` is `imagesearch emulators` in a process of
-its own, as people start it.
+`command` is a session's one `imagesearch emulators`, as people start it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,7 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.local.emulated.cloud_stack import CloudStack, cloud_stack
 from imagesearch.local.emulated.emulators import MissingProgram, check_programs
-from imagesearch.settings import load_settings
 
 READY = "Ctrl-C ends it all"  # the last words of a start
 START_SECONDS = 120.0
@@ -42,22 +39,6 @@ def require_programs() -> None:
         if os.environ.get("REQUIRE_BACKENDS") == "1":
             pytest.fail(f"{error}\nand REQUIRE_BACKENDS=1")
         pytest.skip(str(error))
-
-
-@contextmanager
-def running_cloud(**settings: str) -> Iterator[CloudStack]:
-    """Yield a started stack on free ports whose services have *settings* besides."""
-    with cloud_stack(load_settings(port=0, pixabay_api_key=None), {**CLEAN, **settings}) as stack:
-        stack.start()
-        yield stack
-
-
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[CloudStack]:
-    """One running stack that all tests share; each takes keywords of its own."""
-    require_programs()
-    with running_cloud() as stack:
-        yield stack
 
 
 def complete(query_url: str, **params: Any) -> dict[str, Any]:
@@ -130,6 +111,41 @@ def cloud_command(log: Path, **environment: str) -> Iterator[CloudCommand]:
             yield CloudCommand(process, log)
         finally:
             process.kill()
+
+
+@contextmanager
+def ignored(number: signal.Signals) -> Iterator[None]:
+    """What is started meanwhile ignores the signal, as `nohup` has it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of the person who has started `command`."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[CloudCommand]:
+    """The command under nohup, ready, for all tests that leave it running; one ends it."""
+    require_programs()
+    own = {"HOME": str(home), "XDG_RUNTIME_DIR": ""}
+    with ExitStack() as opened:
+        with ignored(signal.SIGHUP):
+            log = tmp_path_factory.mktemp("emulators") / "log"
+            running = opened.enter_context(cloud_command(log, **own))
+        running.wait_until_ready()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def cloud_url(command: CloudCommand) -> str:
+    """The address of the query function of `command`."""
+    return command.url("functions/query")
 
 
 def is_alive(pid: int) -> bool:

@@ -26,12 +26,11 @@ from imagesearch.usecases.fetch import Fetch
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
 
-POOL_SIZE = 200
-SMALL_POOL = 70
+POOL_SIZE = 70  # three batches: the size does not matter to what is tested
 WAIT_SECONDS = 120.0  # for what takes a few seconds on an idle machine
 # Enough are given first for whole batches, whatever the order, and more are held than are
 # downloaded at a time.
-HELD_IMAGES = {POOL_SIZE: 88, SMALL_POOL: 22}
+HELD_IMAGES = 22
 EMBEDDED_IMAGES = 24  # of the first two batches
 UNFOLDED = {"fold": "false"}  # each image counts here, whatever it looks like
 SERVICES_OF = {"FetchJob": "fetch", "DeadLetter": "fetch", "EmbedBatch": "inference"}
@@ -108,7 +107,7 @@ class FaultyCloud:
 
     def begin(self, keyword: str) -> None:
         """Return in the middle of a new pool: some is embedded, the gallery holds the rest."""
-        self.gallery.hold_after(self.pool_size - HELD_IMAGES[self.pool_size])
+        self.gallery.hold_after(POOL_SIZE - HELD_IMAGES)
         assert self.search(keyword).status_code == 202
         eventually("two batches are embedded", lambda: self.embedded(keyword) >= EMBEDDED_IMAGES)
 
@@ -253,6 +252,7 @@ def _settings(stack: CloudStack, gallery: CountingGallery) -> Settings:
         google_cloud_project=PROJECT,
         images_bucket=BUCKET,
         gallery_url=gallery.url,
+        pool_size=POOL_SIZE,
         redis_host=HOST,
         redis_port=stack.redis_port,
     )
@@ -277,7 +277,8 @@ def faulty(faulty_stack: FaultyCloud) -> Iterator[FaultyCloud]:
 def faulty_stack(pytestconfig: pytest.Config) -> Iterator[FaultyCloud]:
     """One running stack for all tests of faults, which each leave it whole."""
     require_programs()
-    with faulty_cloud(RATE_LIMIT_PER_MINUTE="100000", NEW_KEYWORDS_PER_MINUTE="10000") as cloud:
+    limits = {"RATE_LIMIT_PER_MINUTE": "100000", "NEW_KEYWORDS_PER_MINUTE": "10000"}
+    with faulty_cloud(POOL_SIZE=str(POOL_SIZE), **limits) as cloud:
         yield cloud
     _print(pytestconfig, cloud)
 

@@ -17,16 +17,18 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.cloud import cloud
+from tests.e2e.cloud import cloud_url, command, home
 from tests.e2e.cloud_counts import faulty, faulty_stack
 from tests.e2e.pages import browser, demo_keywords, page, ready_answer
 
 __all__ = [  # fixtures
     "browser",
-    "cloud",
+    "cloud_url",
+    "command",
     "demo_keywords",
     "faulty",
     "faulty_stack",
+    "home",
     "page",
     "ready_answer",
 ]

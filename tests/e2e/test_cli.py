@@ -15,6 +15,8 @@ from PIL import Image
 
 from tests.e2e.conftest import Serving, serving
 
+POOL_SIZE = 30  # small, where the size does not matter
+
 
 def imagesearch(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if name != "PIXABAY_API_KEY"}
@@ -22,7 +24,7 @@ def imagesearch(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]
         [sys.executable, "-m", "imagesearch", *arguments],
         capture_output=True,
         text=True,
-        env={**clean, "COLUMNS": "160", **env},
+        env={**clean, "COLUMNS": "160", "POOL_SIZE": str(POOL_SIZE), **env},
         timeout=120,
         check=False,
     )
@@ -42,7 +44,7 @@ def test_a_search_prints_a_table_and_writes_a_contact_sheet(data_dir: Path, tmp_
     assert run.returncode == 0, run.stderr
     assert "demo-" in run.stdout
     assert "star" in run.stdout
-    assert "200 images from the demo gallery searched in" in run.stdout
+    assert f"{POOL_SIZE} images from the demo gallery searched in" in run.stdout
     assert "Demo" in run.stderr
     with Image.open(sheet) as image:
         assert image.size == (3 * 332 + 12, 2 * 280 + 12)
@@ -64,9 +66,9 @@ def test_one_sentence_is_enough_and_its_keywords_are_said(data_dir: Path) -> Non
     assert "demo-" in run.stdout
 
 
-def test_what_looks_the_same_is_counted_beside_its_best(data_dir: Path) -> None:
+def test_what_looks_the_same_is_counted_beside_its_best(server: Serving) -> None:
     """Of the demo's 200 squares two look the same to its model: orange pairs on pale grounds."""
-    square = ("search", "square", "a square", "-k", "200", "--data-dir", str(data_dir))
+    square = ("search", "square", "a square", "-k", "200", "--url", server.url)
     folded, all_of_them = imagesearch(*square), imagesearch(*square, "--no-fold")
     assert folded.stdout.count("demo-") == 199, folded.stderr
     assert folded.stdout.count("+1 similar") == 1
@@ -77,7 +79,7 @@ def test_what_looks_the_same_is_counted_beside_its_best(data_dir: Path) -> None:
 def test_a_colour_is_an_option(data_dir: Path) -> None:
     run = imagesearch("search", "star", "a star", "--colour", "red", "--data-dir", str(data_dir))
     assert run.returncode == 0, run.stderr
-    assert " of 200 images from the demo gallery match" in run.stdout
+    assert f" of {POOL_SIZE} images from the demo gallery match" in run.stdout
     bad = imagesearch("search", "star", "a star", "--colour", "mauve")
     assert bad.returncode == 1
     assert "colour must be one of red, orange" in bad.stderr
@@ -88,12 +90,18 @@ def test_a_filter_is_an_option_and_what_matches_is_said(data_dir: Path) -> None:
     star = ("search", "star", "a yellow star", "-k", "2", "--data-dir", str(data_dir))
     wide = imagesearch(*star, "--orientation", "horizontal")
     assert wide.returncode == 0, wide.stderr
-    assert "200 of 200 images from the demo gallery match and were searched in" in wide.stdout
+    match = f"{POOL_SIZE} of {POOL_SIZE} images from the demo gallery match and were searched in"
+    assert match in wide.stdout
     tall = imagesearch(*star, "--orientation", "vertical")
     assert tall.returncode == 0, tall.stderr
-    assert tall.stdout.strip() == "None of the 200 images for 'star' has orientation vertical."
+    none = f"None of the {POOL_SIZE} images for 'star' has orientation vertical."
+    assert tall.stdout.strip() == none
     answer = json.loads(imagesearch(*star, "--orientation", "vertical", "--json").stdout)
-    assert (answer["results"], answer["matching"], answer["pool"]["images"]) == ([], 0, 200)
+    assert (answer["results"], answer["matching"], answer["pool"]["images"]) == (
+        [],
+        0,
+        POOL_SIZE,
+    )
 
 
 @pytest.mark.parametrize("word", ["diagonal", "' OR 1=1 --", "\u7e26"])
@@ -123,7 +131,7 @@ def test_a_second_process_asks_the_one_that_has_the_folder(server: Serving) -> N
 
 
 def test_an_ipv6_server_greets_and_is_asked(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", BIND_ADDRESS="::1") as server:
+    with serving(tmp_path / "data", BIND_ADDRESS="::1", POOL_SIZE="8") as server:
         assert server.url.startswith("http://[::1]:")
         run = imagesearch("search", "moon", "a moon", "-k", "1", "--url", server.url)
     assert run.returncode == 0, run.stderr

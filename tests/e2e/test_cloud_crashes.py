@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,17 +10,10 @@ import requests
 from tests.e2e.cloud_counts import (
     EMBEDDED_IMAGES,
     HELD_IMAGES,
-    SMALL_POOL,
+    POOL_SIZE,
     FaultyCloud,
     eventually,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_pools(faulty_stack: FaultyCloud) -> Iterator[None]:
-    """The size does not matter here."""
-    with faulty_stack.pools_of(SMALL_POOL):
-        yield
 
 
 def test_fetch_killed_amid_its_downloads_goes_on_where_it_was(faulty: FaultyCloud) -> None:
@@ -36,7 +28,7 @@ def test_fetch_killed_amid_its_downloads_goes_on_where_it_was(faulty: FaultyClou
     faulty.assert_whole(keyword)
     job = faulty.job(keyword)
     assert (
-        job["stored"] + job["reused"] <= SMALL_POOL - EMBEDDED_IMAGES
+        job["stored"] + job["reused"] <= POOL_SIZE - EMBEDDED_IMAGES
     )  # not what was embedded already
     faulty.record("fetch killed amid its downloads", before, faulty.counts(keyword))
 
@@ -49,7 +41,7 @@ def test_inference_killed_with_batches_in_hand_loses_none(faulty: FaultyCloud) -
     inference.pause()  # what is delivered from now on stays in its hands
     faulty.gallery.release()
     eventually("fetch is done", lambda: faulty.units("FetchJob", keyword, outcome="fetched"))
-    assert faulty.embedded(keyword) < SMALL_POOL
+    assert faulty.embedded(keyword) < POOL_SIZE
     with faulty.resting():
         inference.kill()
         faulty.stack.restart("inference")
@@ -61,7 +53,7 @@ def test_inference_killed_with_batches_in_hand_loses_none(faulty: FaultyCloud) -
 def test_query_killed_amid_searches_that_wait_starts_no_second_fetch(faulty: FaultyCloud) -> None:
     keyword = "small tree"
     with ThreadPoolExecutor(8) as callers:
-        faulty.gallery.hold_after(SMALL_POOL - HELD_IMAGES[SMALL_POOL])
+        faulty.gallery.hold_after(POOL_SIZE - HELD_IMAGES)
         waiting = [callers.submit(faulty.search, keyword, wait=25) for _ in range(8)]
         eventually("it has begun", lambda: faulty.embedded(keyword) >= EMBEDDED_IMAGES)
         before = faulty.counts(keyword)

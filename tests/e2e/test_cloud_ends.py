@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 import requests
 
 from imagesearch.local.emulated.processes import Child
-from tests.e2e.cloud_counts import EMBEDDED_IMAGES, SMALL_POOL, FaultyCloud, eventually
+from tests.e2e.cloud_counts import EMBEDDED_IMAGES, HELD_IMAGES, POOL_SIZE, FaultyCloud, eventually
 
 END_SECONDS = 60.0
 GRACE_SECONDS = 10.0  # that Cloud Run leaves between SIGTERM and SIGKILL
 REDELIVERY_SECONDS = 3.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_pools(faulty_stack: FaultyCloud) -> Iterator[None]:
-    """The size does not matter here."""
-    with faulty_stack.pools_of(SMALL_POOL):
-        yield
 
 
 def ended(child: Child) -> float:
@@ -44,7 +35,7 @@ def in_hand(faulty: FaultyCloud, name: str) -> None:
 def test_query_asked_to_end_answers_the_searches_that_it_has(faulty: FaultyCloud) -> None:
     keyword, query = "small fish", faulty.child("query")
     with ThreadPoolExecutor(4) as callers:
-        faulty.gallery.hold_after(SMALL_POOL - 22)
+        faulty.gallery.hold_after(POOL_SIZE - HELD_IMAGES)
         waiting = [callers.submit(faulty.search, keyword, wait=25, k=200) for _ in range(4)]
         eventually("it has begun", lambda: faulty.embedded(keyword) >= EMBEDDED_IMAGES)
         in_hand(faulty, "query")
@@ -57,7 +48,7 @@ def test_query_asked_to_end_answers_the_searches_that_it_has(faulty: FaultyCloud
     assert all(one.json()["complete"] for one in answers)
     assert seconds < GRACE_SECONDS
     faulty.stack.restart("query")
-    row = f"4 answers of {SMALL_POOL} images; ended {seconds:.1f} s after them"
+    row = f"4 answers of {POOL_SIZE} images; ended {seconds:.1f} s after them"
     faulty.record("SIGTERM to query amid 4 waiting searches", before, row)
 
 
@@ -74,7 +65,7 @@ def test_fetch_asked_to_end_finishes_its_job(faulty: FaultyCloud) -> None:
     faulty.assert_whole(keyword)
     time.sleep(REDELIVERY_SECONDS)  # had it not been acked, it would come again
     (job,) = faulty.units("FetchJob", keyword)
-    assert (job["outcome"], job["status"], job["stored"]) == ("fetched", 204, SMALL_POOL)
+    assert (job["outcome"], job["status"], job["stored"]) == ("fetched", 204, POOL_SIZE)
     row = f"{faulty.counts(keyword)}; ended {seconds:.1f} s after it"
     faulty.record("SIGTERM to fetch amid its downloads", before, row)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -22,16 +22,9 @@ from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, Fe
 from imagesearch.local.emulated.cloud_stack import PROJECT
 from imagesearch.local.emulated.environment import environment_of
 from imagesearch.wire.messages import TOPIC_OF, encode
-from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually, image_ids
+from tests.e2e.cloud_counts import POOL_SIZE, FaultyCloud, eventually, image_ids
 
 REDELIVERY_SECONDS = 3.0  # the emulator delivers a nacked message again after one
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_pools(faulty_stack: FaultyCloud) -> Iterator[None]:
-    """The size does not matter here."""
-    with faulty_stack.pools_of(SMALL_POOL):
-        yield
 
 
 def job_of(key: PoolKey, generation: int = 1) -> FetchJob:
@@ -136,7 +129,7 @@ def test_batches_in_any_order_and_twice_make_the_pool_ready(faulty: FaultyCloud)
     eventually("the older batch is acked", lambda: faulty.units("EmbedBatch", key.keyword, **late))
     assert services.catalog.pool(key.pool_id) == pool
     order = " -> ".join(f"{embedded} {state}" for state, embedded in seen)
-    faulty.record("batches 2, 0, 2 again, 1", f"{SMALL_POOL} listed, 0 embedded", order)
+    faulty.record("batches 2, 0, 2 again, 1", f"{POOL_SIZE} listed, 0 embedded", order)
     faulty.record("a job and a batch of generation 1 at generation 2", "requested", "acked unread")
 
 
@@ -170,7 +163,7 @@ def test_a_poison_fetch_job_ends_in_the_dead_letter_topic(faulty: FaultyCloud) -
     before = faulty.counts(key.keyword)
     faulty.publish(job_of(key))
     eventually("it is tried", lambda: faulty.units("FetchJob", key.keyword, status=503))
-    assert len(faulty.complete("big star")["results"]) == SMALL_POOL
+    assert len(faulty.complete("big star")["results"]) == POOL_SIZE
     end_in_the_dead_letter_topic(faulty, key, "FetchJob", 503)
     pool = faulty.pool(key.keyword)
     assert pool is not None
@@ -191,7 +184,7 @@ def test_a_poison_embed_batch_ends_in_the_dead_letter_topic(faulty: FaultyCloud)
     before = faulty.counts(key.keyword)
     faulty.publish(batches_of(key, listing.images)[0])
     eventually("it is tried", lambda: faulty.units("EmbedBatch", key.keyword, status=503))
-    assert len(faulty.complete("big heart")["results"]) == SMALL_POOL
+    assert len(faulty.complete("big heart")["results"]) == POOL_SIZE
     end_in_the_dead_letter_topic(faulty, key, "EmbedBatch", 503)
     pool = faulty.pool(key.keyword)
     assert pool is not None

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -16,16 +16,9 @@ import redis
 import requests
 
 from imagesearch.local.emulated.processes import HOST, Child
-from tests.e2e.cloud_counts import SMALL_POOL, FaultyCloud, eventually, image_ids, lines
+from tests.e2e.cloud_counts import POOL_SIZE, FaultyCloud, eventually, image_ids, lines
 
 QUERIES = ("a red triangle", "a blue triangle", "triangles in the snow")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_pools(faulty_stack: FaultyCloud) -> Iterator[None]:
-    """The size does not matter here."""
-    with faulty_stack.pools_of(SMALL_POOL):
-        yield
 
 
 def searched(faulty: FaultyCloud, keyword: str) -> tuple[list[list[str]], float]:
@@ -63,7 +56,7 @@ def test_without_redis_searches_are_slower_and_right(faulty: FaultyCloud) -> Non
         child.resume()
     back_ids, back = searched(faulty, keyword)
     assert ids == refused_ids == hanging_ids == back_ids
-    assert len(set(image_ids(new))) == SMALL_POOL
+    assert len(set(image_ids(new))) == POOL_SIZE
     assert work_done(faulty, keyword) == work
     after = (
         f"0 errors, same ids, refusing {refused:.3f} s, hanging {hanging:.3f} s, back {back:.3f} s;"

@@ -11,8 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,29 +18,12 @@ import pytest
 import requests
 from PIL import Image
 
-from imagesearch.deployment.services import SERVICES
 from imagesearch.local.emulated.cloud_stack import CloudStack
 from imagesearch.settings import load_settings
 from tests.e2e.cloud import READY, CloudCommand, cloud_command, complete, is_alive, require_programs
 
 CHILDREN = {"query", "fetch", "inference", "pubsub", "firestore", "storage", "redis"}
 GONE_SECONDS = 20.0
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home folder of the person who has started `command`."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[CloudCommand]:
-    """The command, ready, for the tests that leave it running and for one that ends it."""
-    require_programs()
-    own = {"HOME": str(home), "XDG_RUNTIME_DIR": ""}
-    with cloud_command(tmp_path_factory.mktemp("emulators") / "log", **own) as running:
-        running.wait_until_ready()
-        yield running
 
 
 @pytest.fixture
@@ -124,6 +105,13 @@ def test_a_page_of_another_origin_is_let_in_only_where_it_is_named(command: Clou
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+def test_under_nohup_it_outlives_its_terminal(command: CloudCommand) -> None:
+    command.process.send_signal(signal.SIGHUP)
+    answer = complete(command.url("functions/query"), t="circle", s_query="a small circle", k=1)
+    assert len(answer["results"]) == 1
+    assert command.process.poll() is None, command.printed
+
+
 def test_ctrl_c_leaves_nothing_behind(command: CloudCommand, home: Path) -> None:
     """
     Neither a process, nor its folder, nor anything in the person's own folder.
@@ -144,38 +132,6 @@ def test_ctrl_c_leaves_nothing_behind(command: CloudCommand, home: Path) -> None
     files = [path.relative_to(home) for path in home.rglob("*") if path.is_file()]
     assert all(path.match(".cache/imagesearch/references-*.npy") for path in files), files
     assert not any(map(is_alive, pids))
-
-
-def test_64_waiting_searches_leave_the_api_alive(cloud: CloudStack) -> None:
-    """Each holds a thread of the one process until its pool is there, or its wait is over."""
-    cloud.children["fetch"].pause()
-    try:
-        with ThreadPoolExecutor(64) as callers:
-            url = f"{cloud.query_url}/search?t=sunset&s_query=the+sun&wait=8"
-            searches = [callers.submit(requests.get, url, timeout=60) for _ in range(64)]
-            time.sleep(4)
-            began = time.monotonic()
-            assert requests.get(f"{cloud.query_url}/alive", timeout=10).status_code == 200
-            assert time.monotonic() - began < 2
-            assert not any(search.done() for search in searches)
-            assert {search.result().status_code for search in searches} == {202}
-    finally:
-        cloud.children["fetch"].resume()
-    assert complete(cloud.query_url, t="sunset", s_query="the sun")["pool"]["generation"] == 1
-
-
-def test_a_service_that_is_killed_comes_back_on_its_port(cloud: CloudStack) -> None:
-    for name in [service.name for service in SERVICES]:
-        child = cloud.children[name]
-        before = child.pid
-        child.kill()
-        assert not child.is_running
-        with pytest.raises(requests.ConnectionError):
-            requests.get(child.url, timeout=5)
-        cloud.restart(name)
-        assert child.pid != before
-    answer = complete(cloud.query_url, t="house", s_query="a house")
-    assert answer["pool"]["embedded"] == 200
 
 
 KEY = "0123456-not-a-key"
@@ -239,28 +195,6 @@ def test_a_sigterm_during_the_start_leaves_nothing_behind(own_tmp: Path, tmp_pat
         assert "Traceback" not in running.printed
         assert list(own_tmp.iterdir()) == []
         assert not any(map(is_alive, pids))
-
-
-@contextmanager
-def ignored(number: signal.Signals) -> Iterator[None]:
-    """What is started meanwhile ignores the signal, as `nohup` has it."""
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
-
-
-def test_under_nohup_it_outlives_its_terminal(own_tmp: Path, tmp_path: Path) -> None:
-    require_programs()
-    with (
-        ignored(signal.SIGHUP),
-        cloud_command(tmp_path / "log", TMPDIR=str(own_tmp)) as running,
-    ):
-        started(running, own_tmp)
-        running.process.send_signal(signal.SIGHUP)
-        running.wait_until_ready()
-        assert running.end(signal.SIGTERM) == 0
 
 
 def test_a_start_that_fails_half_way_leaves_nothing_behind(own_tmp: Path, tmp_path: Path) -> None:

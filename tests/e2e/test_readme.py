@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import requests
 
-from imagesearch.local.emulated.cloud_stack import CloudStack
 from tests.e2e.cloud import complete
 from tests.e2e.conftest import Serving
 from tests.e2e.test_cli import imagesearch
@@ -62,10 +61,10 @@ def test_the_curl_example_gives_the_answer_that_is_shown(server: Serving) -> Non
     assert answer["top_urls"] == shown["top_urls"]
 
 
-def test_the_curl_example_gives_the_same_answer_over_the_emulators(cloud: CloudStack) -> None:
+def test_the_curl_example_gives_the_same_answer_over_the_emulators(cloud_url: str) -> None:
     """But for where its images and the gallery are."""
-    url = command("curl")[1].replace("http://127.0.0.1:8080", cloud.query_url)
-    complete(cloud.query_url, t="circle", s_query="x")
+    url = command("curl")[1].replace("http://127.0.0.1:8080", cloud_url)
+    complete(cloud_url, t="circle", s_query="x")
     answer = requests.get(url, timeout=30).json()
     shown = json.loads(blocks("json")[0])
     for result in [*answer["results"], *shown["results"]]:
