@@ -203,7 +203,7 @@ def picture_demotion(
     All are seen from the middle of the images that are compared: what those have in common, as
     their keyword, puts none back. A spread of their nearness counts as one of their *scores*, (n,),
     as pictures are nearer to each other than to words; of several pictures the nearest one counts
-    (decision 0071).
+    (decision 0070).
 
     Args:
         compared: so many of *images*, the first, tell middle and spreads.
