@@ -17,12 +17,15 @@ import { listenToRecent, remember } from "./recent.js";
 import { drop, run, showSimilar, stop } from "./run.js";
 import { pictureNamed } from "./pictures.js";
 import { addressOf, addressSearch, canBeAsked } from "./search.js";
-import { showIdle, showLostPicture, shownSearch } from "./view.js";
+import { showIdle, showLostPicture } from "./view.js";
+
+let readSearch; // the address of what is shown, or on its way
 
 /** Show what the address says. */
 function readAddress({ moveFocus = false } = {}) {
   fillForm();
   const search = addressSearch();
+  readSearch = addressOf(search);
   if (!canBeAsked(search)) return showLanding(search);
   if (search.picture && !pictureNamed(search.picture)) return askForPicture();
   const { y = 0, count = 0 } = history.state ?? {};
@@ -63,7 +66,7 @@ function unfold(event) {
 
 /** The history moved: to another search, or to and from a picture of this one. */
 function followHistory() {
-  if (shownSearch() === addressOf(addressSearch())) followAddress();
+  if (readSearch === addressOf(addressSearch())) followAddress();
   else readAddress();
 }
 

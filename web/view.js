@@ -14,8 +14,6 @@ const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 let shownAddress = null; // of the search whose pictures are on the page
 let spokenAt = -Infinity;
 
-export const shownSearch = () => shownAddress;
-
 const show = (name) => { document.documentElement.dataset.view = name; };
 
 export function showIdle() {

@@ -30,6 +30,8 @@ QUIET = (
 
 Answer = dict[str, Any]
 
+expect.set_options(timeout=10_000)  # milliseconds; machines are shared
+
 
 # Not of the session: while Playwright runs, no other test of this process can run a loop.
 @pytest.fixture(scope="module")

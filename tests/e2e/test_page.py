@@ -496,6 +496,19 @@ def test_the_back_button_returns_to_the_search_before(page: Page, ready_answer: 
     expect(page.get_by_label("Keyword", exact=True)).to_have_value("")
 
 
+def test_back_while_an_answer_is_on_its_way_shows_the_search_before(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.route("**/search?*green*", lambda route: None)  # never answered
+    send_query(page, READY_KEYWORD, "something green")
+    expect(page.locator("#results-heading")).to_have_text("“something green”")
+    page.go_back()
+    expect(page.locator("#results-heading")).to_have_text(f"“{QUERY}”")
+    wait_for_all_results(page)
+
+
 def test_reloading_and_going_back_keep_the_place(page: Page, ready_answer: Answer) -> None:
     page.goto(address(k=None))
     wait_for_all_results(page)
