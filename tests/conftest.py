@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +105,8 @@ def pytest_xdist_make_scheduler(
 
 
 # What `make check` leaves to `make test`, unread: each starts Terraform, installs or packages,
-# imports torch, or starts a process for nearly every test.
+# imports torch, draws or embeds many pictures, or starts a process for nearly every test. A single
+# test that takes seconds is marked `slow` where it stands.
 SLOW = {
     "test_benchmarks.py",
     "test_check_plan.py",
@@ -114,19 +116,26 @@ SLOW = {
     "test_cold_start.py",
     "test_container.py",
     "test_costs.py",
+    "test_damage.py",
     "test_demo_model.py",
     "test_demo_references.py",
     "test_deploy_page.py",
     "test_first_deployment.py",
+    "test_logs.py",
     "test_makefile.py",
     "test_overload.py",
     "test_package_function.py",
+    "test_picture_queries.py",
+    "test_processes.py",
+    "test_scenes.py",
     "test_terminal.py",
     "test_terraform.py",
     "test_terraform_alerts.py",
     "test_terraform_grants.py",
     "test_torch_extra.py",
     "test_typed_text.py",
+    "test_uvicorn_protocol.py",
+    "test_where_my_change_goes.py",
 }
 FAST = "not slow"  # what `make check` gives as -m
 _SLOW_FOLDERS = {"e2e"}
@@ -152,8 +161,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Have no garbage collection look at what collecting has made, which stays to the end."""
+    if session.config.option.markexpr == FAST and "torch" in sys.modules:
+        raise pytest.UsageError("a fast test imports torch, which takes seconds: name it in SLOW")
     gc.freeze()
 
 

@@ -78,6 +78,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "catalog.sqlite"
 
 
+@pytest.mark.slow
 def test_a_writer_killed_in_the_middle_leaves_whole_transactions(path: Path) -> None:
     random_pause = random.Random(7)
     for round_number in range(4):
@@ -243,6 +244,7 @@ def _of_height(n: int, height: int) -> Image:
     return Image(f"i-{n}", "", "", 4, height, Credit("Anna" if n % 2 else "Bert", ""), tags)
 
 
+@pytest.mark.slow
 def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path: Path) -> None:
     """In more steps than one, of a catalog that goes on growing."""
     vectors, query = _directions(41_000, seed=1), _directions(1, seed=2)[0]

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imagesearch.domain.errors import MalformedMessage
@@ -47,6 +47,7 @@ def envelope(data: bytes) -> bytes:
     return json.dumps({"message": message, "subscription": "s"}).encode()
 
 
+@settings(max_examples=40)
 @given(st.one_of(JOBS, BATCHES))
 def test_a_message_survives_the_envelope(message: Message) -> None:
     body = envelope(encode(message))
