@@ -54,12 +54,15 @@ class Door:
         vectors = {image.image_id: row for image, row in zip(images, rows, strict=True)}
         self._services.catalog.library.put(images, vectors, self.encoder.model_revision)
 
-    def search(self, picture: bytes) -> None:
-        """Search by *picture*; each is another one to the process, which keeps the last ones."""
+    def seconds(self, picture: bytes) -> float:
+        """Search by *picture*: each is another one to the process, which keeps the last ones."""
         from urllib3 import encode_multipart_formdata
 
         other = picture + next(self._numbers).to_bytes(4)  # after the end of a JPEG
         body, kind = encode_multipart_formdata({"picture": ("a.jpg", other)})
+        return timed(lambda: self._search(body, kind))[0]
+
+    def _search(self, body: bytes, kind: str) -> None:
         url = "/search?scope=catalog"
         with self._client.post(url, data=body, content_type=kind) as response:
             if response.status_code != 200:
@@ -87,7 +90,7 @@ def measure(folder: Path, tiny: bool) -> Figures:
     with tempfile.TemporaryDirectory(dir=folder) as own:
         door = Door(model, Path(own))
         try:
-            first, _ = timed(lambda: door.search(pictures[WEB]))  # loads the vision tower
+            first = door.seconds(pictures[WEB])  # loads the vision tower
             rows = [_row(door, name, data, ALONE, rounds) for name, data in pictures.items()]
             with _batches(door.encoder, photos(8, tiny)):
                 rows += [_row(door, name, data, BESIDE, rounds) for name, data in pictures.items()]
@@ -97,11 +100,10 @@ def measure(folder: Path, tiny: bool) -> Figures:
 
 
 def _row(door: Door, name: str, data: bytes, beside: str, rounds: int) -> Row:
-    door.search(data)  # does not count
+    door.seconds(data)  # does not count
     before = time.process_time()
-    seconds = [timed(lambda: door.search(data))[0] for _ in range(rounds)]
+    median = statistics.median(door.seconds(data) for _ in range(rounds))
     cpu = (time.process_time() - before) / rounds if beside == ALONE else None
-    median = statistics.median(seconds)
     return {"picture": name, "beside": beside, "seconds": median, "cpu_seconds": cpu}
 
 

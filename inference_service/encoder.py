@@ -10,7 +10,7 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,7 +23,7 @@ from imagesearch.domain.errors import (
     RejectedImage,
     Unavailable,
 )
-from imagesearch.domain.images import Embedding
+from imagesearch.domain.images import Embedding, Embeddings
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.ports import ImageEmbedding, TextEmbedding
 from inference_service.batcher import Batcher, close, cores
@@ -76,7 +76,7 @@ class ModelEncoder:
         )
         self._images = Batcher(
             "image",
-            self._embed_pixels,
+            _Proved(model.embed_images, self._black),
             max_batch=model.towers.image_batch,
             max_queue=MAX_WAITING_IMAGES,
             threads=model.towers.image_threads,
@@ -94,7 +94,10 @@ class ModelEncoder:
             for name, threads in (("image", cores()), ("large image", 1))
         )
         self._pictures = Batcher(
-            "picture", self._embed_pixels, max_batch=1, max_queue=MAX_WAITING_PICTURES
+            "picture",
+            _Proved(model.embed_pictures, self._black),
+            max_batch=1,
+            max_queue=MAX_WAITING_PICTURES,
         )
         self._picture_decoder, self._large_picture_decoder = (
             Batcher(
@@ -102,8 +105,6 @@ class ModelEncoder:
             )
             for name, threads in (("picture", cores()), ("large picture", 1))
         )
-        self._proving = threading.Lock()
-        self._is_proved = False
 
     @classmethod
     def load(cls, model: str, device: str | None = None) -> ModelEncoder:
@@ -276,7 +277,7 @@ class ModelEncoder:
         self, embedder: Batcher[Pixels, Embedding | RejectedImage], time_limit_seconds: float
     ) -> None:
         """Run the model on an image that waits for no other to be decoded."""
-        outcome = embedder.ask([self._model.preprocess(_probe())], time_limit_seconds)[0]
+        outcome = embedder.ask([self._black()], time_limit_seconds)[0]
         if isinstance(outcome, RejectedImage):
             raise Unavailable(f"the model rejects a plain black image: {outcome}")
 
@@ -317,21 +318,36 @@ class ModelEncoder:
         except RejectedImage as rejection:
             return rejection
 
-    def _prove_vision(self) -> None:
-        """Run the vision tower once before it is used: if it is broken, no image is to blame."""
+    def _black(self) -> Pixels:
+        return self._model.preprocess(_probe())
+
+
+class _Proved:
+    """Runs *embed* once on *probe* before it is used: if it is broken, no image is to blame."""
+
+    def __init__(
+        self, embed: Callable[[Sequence[Pixels]], Embeddings], probe: Callable[[], Pixels]
+    ) -> None:
+        self._embed = embed
+        self._probe = probe
+        self._proving = threading.Lock()
+        self._is_proved = False
+
+    def __call__(self, pixels: Sequence[Pixels]) -> list[Embedding | RejectedImage]:
+        """Return for each its embedding, or why there is none; Unavailable where it is broken."""
+        self._prove()
+        return [
+            embedding if _is_unit(embedding) else RejectedImage(_NO_UNIT)
+            for embedding in self._embed(pixels)
+        ]
+
+    def _prove(self) -> None:
         with self._proving:
             if not self._is_proved:
-                [embedding] = self._model.embed_images([self._model.preprocess(_probe())])
+                [embedding] = self._embed([self._probe()])
                 if not _is_unit(embedding):
                     raise Unavailable(_NO_UNIT)
                 self._is_proved = True
-
-    def _embed_pixels(self, pixels: Sequence[Pixels]) -> list[Embedding | RejectedImage]:
-        self._prove_vision()
-        return [
-            embedding if _is_unit(embedding) else RejectedImage(_NO_UNIT)
-            for embedding in self._model.embed_images(pixels)
-        ]
 
 
 def _with_facts(

@@ -34,6 +34,7 @@ PREPROCESSING_VERSION = 3  # raise it whenever the same bytes come to give other
 _BYTES_A_PIXEL = {"JPEG": 8, "PNG": 8, "WEBP": 16}  # as measured, while it is decoded and made RGB
 _BYTES_A_COEFFICIENT = 2
 _JPEG_BLOCK_BYTES = 4_096  # one of Pillow's 65,536 can hold a file that takes half a minute
+_QUICK_WORK = 100_000_000  # coefficients of a JPEG that does not; at a block's end decoding is slow
 _STRIP_PIXELS = 1_000_000  # Pillow composes them without letting other threads go on: 10 ms
 _CONTRAST = 16  # of 255; with less there is nothing to see
 
@@ -138,7 +139,7 @@ class Decoding:
 
     def _loaded(self, file: _Paced) -> Image.Image:
         image = _FORMATS[self.file.format](file)
-        if self.file.format == "JPEG":
+        if self.file.format == "JPEG" and self.file.work > _QUICK_WORK:
             image.decodermaxblock = _JPEG_BLOCK_BYTES
         if self.scale > 1:
             image.draft(None, (self.draft_side or 0, self.draft_side or 0))

@@ -34,12 +34,11 @@ logger = logging.getLogger(__name__)
 
 class Towers(Protocol):
     """
-    A text and a vision tower: the first for one thread at a time, the second for several.
+    A text and a vision tower: for one thread at a time with queries, and for several with images.
 
     Attributes:
-        image_batch: how many pictures at once it takes to be fast.
-        image_threads: how many threads that embed pictures it takes to keep the device busy; one
-            more, with the picture of a query, waits for none of them.
+        image_batch: how many images at once it takes to be fast.
+        image_threads: how many threads that embed images it takes to keep the device busy.
     """
 
     image_batch: int
@@ -55,6 +54,9 @@ class Towers(Protocol):
         The vision tower may be loaded by the first call alone; a process that scores makes none.
         """
 
+    def embed_query_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        """Return the same of a query's picture, as soon as can be: it waits for no images."""
+
 
 @dataclass(frozen=True)
 class Framed:
@@ -69,8 +71,8 @@ class Model:
     """
     The towers of a checkpoint with its tokenizer and the framing of its images.
 
-    Any thread may call `preprocess`, one more than the towers say `embed_images`, and one
-    `embed_texts`.
+    Any thread may call `preprocess`, as many as the towers say `embed_images`, and one each
+    `embed_pictures` and `embed_texts`.
 
     Attributes:
         logit_scale: what a cosine is multiplied by to become a logit.
@@ -116,6 +118,10 @@ class Model:
     def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
         """Return (len(images), embedding_dim), rows of unit L2 norm."""
         return self.towers.embed_pixels(np.stack(images))
+
+    def embed_pictures(self, pictures: Sequence[Pixels]) -> Embeddings:
+        """Return the same of the pictures of queries, before all images."""
+        return self.towers.embed_query_pixels(np.stack(pictures))
 
     def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
         """Return for each text its embedding, of unit L2 norm."""

@@ -73,11 +73,12 @@ class References:
         count = min(HUBNESS_REFERENCES, len(self.embeddings))
         if not len(images) or not count:
             return np.zeros(len(images), np.float32)
-        cosines = images.astype(np.float64) @ self._exact  # (n, d), (d, m) -> (n, m)
+        # Not a matrix product: its last bits depend on a row's place, and equal images are to tie;
+        # and the threads that it starts keep a core busy for a tenth of a second once it is done.
+        cosines = np.vecdot(images[:, None], self.embeddings)  # (n, 1, d), (m, d) -> (n, m)
         highest = np.partition(cosines, -count, axis=1)[:, -count:]
-        # A matrix product's last bits depend on a row's place, and equal images are to tie.
-        hubness: NDArray[np.float32] = np.sort(highest, axis=1).mean(axis=1).round(7)
-        return hubness.astype(np.float32)
+        hubness: NDArray[np.float32] = np.sort(highest, axis=1).mean(axis=1)
+        return hubness
 
     def strengths(self, query: Embedding, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """
@@ -113,13 +114,6 @@ class References:
             nearness = np.vecdot(images, aside) - np.vecdot(self._middle, aside)
             total += np.float32(weight) * np.maximum(nearness, 0)
         return total
-
-    @cached_property
-    def _exact(self) -> NDArray[np.float64]:
-        """(embedding_dim, m)."""
-        import numpy as np
-
-        return self.embeddings.T.astype(np.float64)
 
     @cached_property
     def _middle(self) -> Embedding:

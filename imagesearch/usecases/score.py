@@ -228,13 +228,13 @@ class Score:
         """
         named = request.query.image_ids
         images = [image for image, _ in nearest.hits]
-        near = self._candidates(images, nearest.embeddings)
+        near = self._candidates(images, nearest.embeddings, aim)
         candidates = near.those(list(range(min(depths[0], len(images))))).but(named)
         by_tags = _ByTags(
             len(candidates.images), {image.image_id: said for image, said in tagged.hits}
         )
         if tagged.hits:
-            others = self._candidates([image for image, _ in tagged.hits], tagged.embeddings)
+            others = self._candidates([image for image, _ in tagged.hits], tagged.embeddings, aim)
             candidates = candidates.joined(others.but(named))
         ends = [len(candidates.images)]
         for begin, end in pairwise(depths):
@@ -243,8 +243,15 @@ class Score:
             ends.append(len(candidates.images))
         return self._ranked(candidates, aim, request, ends, by_tags, is_whole=False)
 
-    def _candidates(self, images: Sequence[Image], embeddings: Embeddings) -> _Candidates:
-        hubnesses = self.encoder.references.hubness(embeddings)
+    def _candidates(
+        self, images: Sequence[Image], embeddings: Embeddings, aim: Aim | None = None
+    ) -> _Candidates:
+        """Return candidates for *aim*, or for any."""
+        is_corrected = aim is None or aim.is_text
+        references = self.encoder.references
+        hubnesses = (
+            references.hubness(embeddings) if is_corrected else np.zeros(len(images), np.float32)
+        )
         return _Candidates(images, embeddings, hubnesses, hashes_of(images))
 
     @stage("rank")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from inference_service.family import Family
 from inference_service.images import Framing
 from inference_service.runtimes.layers import Layers, Tensor
 
+_ALL_CORES = {"PERFORMANCE_HINT": "LATENCY"}
 _UNSEEN = np.float32(-1e9)  # added to a logit of attention, it leaves a weight of exactly 0
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "quick_gelu": lambda x: op.swish(x, _constant(np.float32(1.702))),
@@ -41,21 +43,24 @@ class OpenVinoTowers:
     """
     Both towers, compiled for this processor: for texts at the start, for pictures when first used.
 
-    A query gets all cores. Of a batch of pictures each core has some to itself: a thread that
-    calls `embed_pixels` does all of their arithmetic, and with its niceness. OpenVINO's own
-    threads, which have none, would take the cores from the queries.
+    A query gets all cores, be it a text or a picture. Of a batch of images each core has some to
+    itself. OpenVINO's own threads do their arithmetic with the niceness of the thread that first
+    embeds some, so the vision tower is compiled twice: they would else take the cores from the
+    queries, or have a query's picture wait for a batch.
     """
 
     image_batch = 4  # larger ones are hardly faster, and at the end of a pool a core waits longer
 
     def __init__(self, family: Family, weights: Weights, framing: Framing) -> None:
         """Raise RuntimeError when OpenVINO does not take the graph."""
-        layers = _OpenVinoLayers(family, weights, framing)
-        all_cores = {"PERFORMANCE_HINT": "LATENCY"}
-        self._text = _request(_compiled(_text(family, layers), all_cores))
-        self.image_threads = cores()
-        # One more for the picture of a query, which would else wait until a batch is done.
-        self._vision = _Vision(_vision(family, layers), self.image_threads + 1)
+        self.image_threads = threads = cores()
+        parts = (family, weights, framing)
+        streams = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
+        # In bfloat16 the matrices, which come with each picture, would be rounded each time.
+        in_float32 = {**_ALL_CORES, "INFERENCE_PRECISION_HINT": "f32"}
+        self._text = _request(_compiled(_text(family, _OpenVinoLayers(*parts)), _ALL_CORES))
+        self._images = _Vision(family, lambda: _OpenVinoLayers(*parts), streams)
+        self._picture = _Vision(family, lambda: _LayersInPlace(*parts), in_float32)
 
     def embed_tokens(self, ids: NDArray[np.int32], places: NDArray[np.int32]) -> Embeddings:
         """Return (B, D) of unit norm from (B, T) tokens, each text read at its one of *places*."""
@@ -63,47 +68,63 @@ class OpenVinoTowers:
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
         """Return (B, D) of unit norm from (B, H, W, 3) pixels."""
-        return self._vision(pixels)
+        return self._images(pixels)
+
+    def embed_query_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        """Return the same on all cores, and with the niceness of the thread that asks."""
+        return self._picture(pixels)
 
 
 class _Vision:
-    """The graph *model*, compiled when first called, and then for each thread by itself."""
+    """The vision tower of *family*, made when first called, and then run by each thread itself."""
 
-    def __init__(self, model: ov.Model, threads: int) -> None:
-        self._model: ov.Model | None = model  # its weights are in mapped files
-        self._threads = threads
+    def __init__(
+        self,
+        family: Family,
+        make_layers: Callable[[], _OpenVinoLayers],
+        options: dict[str, Any],
+    ) -> None:
+        self._family = family
+        self._make_layers = make_layers
+        self._options = options
         self._compiling = threading.Lock()
-        self._compiled: Any = None
+        self._make_request: Callable[[], Callable[..., Embeddings]] | None = None
         self._of_thread = threading.local()
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Embeddings:
         """Return the model's output; RuntimeError when OpenVINO fails."""
         if not hasattr(self._of_thread, "run"):
-            self._of_thread.run = _request(self._compile())
+            self._of_thread.run = self._compile()()
         embeddings: Embeddings = self._of_thread.run(pixels)
         return embeddings
 
-    def _compile(self) -> Any:
+    def _compile(self) -> Callable[[], Callable[..., Embeddings]]:
         with self._compiling:
-            if self._compiled is None:
-                streams = {"NUM_STREAMS": self._threads, "INFERENCE_NUM_THREADS": self._threads}
-                self._compiled = _compiled(self._model, streams)
-                self._model = None
-            return self._compiled
+            if self._make_request is None:
+                layers = self._make_layers()
+                compiled = _compiled(_vision(self._family, layers), self._options)
+                self._make_request = partial(_request, compiled, layers.matrices)
+            return self._make_request
 
 
-def _compiled(model: ov.Model | None, options: dict[str, Any]) -> Any:
+def _compiled(model: ov.Model, options: dict[str, Any]) -> Any:
     # On a processor without bfloat16 float32 is what OpenVINO takes anyway; with it, see
     # docs/decisions/0030. A thread that is pinned to a core waits for it while another is free.
     return ov.Core().compile_model(model, "CPU", {**options, "ENABLE_CPU_PINNING": False})
 
 
-def _request(compiled: Any) -> Callable[..., Embeddings]:
+def _request(
+    compiled: Any, matrices: Sequence[NDArray[np.float32]] = ()
+) -> Callable[..., Embeddings]:
+    """Return what runs *compiled* on its inputs, of which the last are always *matrices*."""
     request = compiled.create_infer_request()
+    first = len(compiled.inputs) - len(matrices)
+    for place, matrix in enumerate(matrices, start=first):
+        request.set_input_tensor(place, ov.Tensor(matrix, shared_memory=True))
 
     def run(*inputs: NDArray[Any]) -> Embeddings:
         # A copy: the request writes its next answer to the same place.
-        return np.array(request.infer(inputs)[0], np.float32)
+        return np.array(request.infer(dict(enumerate(inputs)))[0], np.float32)
 
     return run
 
@@ -114,10 +135,11 @@ def _text(family: Family, layers: Layers) -> ov.Model:
     return ov.Model([_unit(family.text(layers, ids, places))], [ids, places], "text")
 
 
-def _vision(family: Family, layers: Layers) -> ov.Model:
+def _vision(family: Family, layers: _OpenVinoLayers) -> ov.Model:
     side = family.image_side
     pixels = op.parameter(ov.PartialShape([-1, side, side, 3]), np.uint8)
-    return ov.Model([_unit(family.vision(layers, pixels))], [pixels], "vision")
+    embeddings = _unit(family.vision(layers, pixels))
+    return ov.Model([embeddings], [pixels, *layers.inputs], "vision")
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -127,9 +149,16 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class _OpenVinoLayers(Layers):
-    """Makes nodes of a graph."""
+    """
+    Makes nodes of a graph.
+
+    Attributes:
+        inputs, matrices: weights that are inputs of the graph, and what they are given each time.
+    """
 
     def __init__(self, family: Family, weights: Weights, framing: Framing) -> None:
+        self.inputs: list[Tensor] = []
+        self.matrices: list[NDArray[np.float32]] = []
         self._parameters = family.parameters
         self._weights = weights
         self._framing = framing
@@ -217,6 +246,25 @@ class _OpenVinoLayers(Layers):
             inputs.append(mask)
         attended = op.transpose(op.scaled_dot_product_attention(*inputs), _longs(0, 2, 1, 3))
         return op.reshape(attended, _longs(0, 0, -1), True)
+
+
+class _LayersInPlace(_OpenVinoLayers):
+    """
+    Makes nodes of a graph that reads matrices where they lie.
+
+    Of a constant OpenVINO makes a copy, rearranged, in each graph: 330 MB of ViT-B/32. With what is
+    an input it cannot. A picture takes a quarter more arithmetic that way.
+    """
+
+    def weight(self, name: str) -> Tensor:
+        matrix = self._weights[name]
+        if matrix.ndim != 2:
+            return _constant(matrix)
+        # Were its width given, OpenVINO would set memory aside to copy it to.
+        node = op.parameter(ov.PartialShape([len(matrix), -1]), np.float32)
+        self.inputs.append(node)
+        self.matrices.append(matrix)
+        return node
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

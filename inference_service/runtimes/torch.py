@@ -59,10 +59,17 @@ class TorchTowers:
             tokens, ends = (self._sent(torch.from_numpy(array)) for array in (ids, places))
             return _unit(self._family.text(self._layers, tokens, ends))
 
-    @torch.inference_mode()
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
         """Return (B, D) of unit norm from (B, H, W, 3) pixels, which travel as bytes."""
-        with self._own_stream(priority=0):
+        return self._embedded(pixels, priority=0)
+
+    def embed_query_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        """Return the same, before the images that are queued."""
+        return self._embedded(pixels, priority=-1)
+
+    @torch.inference_mode()
+    def _embedded(self, pixels: NDArray[np.uint8], priority: int) -> Embeddings:
+        with self._own_stream(priority):
             return _unit(self._family.vision(self._layers, self._sent(torch.from_numpy(pixels))))
 
     @property

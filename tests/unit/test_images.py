@@ -320,10 +320,17 @@ def test_a_picture_that_keeps_its_decoder_too_long_is_rejected(format_name: str)
     assert plan(data).picture(clock=lambda: 7e9).image.size == (640, 480)
 
 
-def test_the_clock_is_asked_for_each_four_kilobytes_of_a_jpeg() -> None:
-    data, asked = jpeg(0, 1_600, 1_200), itertools.count()
-    plan(data).picture(clock=lambda: 0.0 * next(asked))
-    assert next(asked) > len(data) / 4_096 > 30
+@pytest.mark.parametrize(("is_progressive", "block"), [(True, 4_096), (False, 65_536)])
+def test_the_clock_is_asked_for_each_four_kilobytes_of_a_jpeg_that_is_much_work(
+    is_progressive: bool, block: int
+) -> None:
+    image = picture(0, 2_000, 1_800)
+    data = encoded(image, quality=90, subsampling=0, progressive=is_progressive)
+    decoding, asked = plan(data), itertools.count()
+    assert (decoding.work > 100_000_000) is is_progressive
+    decoding.picture(clock=lambda: 0.0 * next(asked))
+    assert len(data) / block / 2 < next(asked) < 2 * len(data) / block
+    assert len(data) / block > 10
 
 
 @pytest.mark.parametrize("size", [(9_504, 6_336), (12_000, 9_000), (16_320, 12_240)])

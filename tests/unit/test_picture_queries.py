@@ -27,7 +27,7 @@ LARGE = encoded(Image.new("L", (3_000, 3_000)), "PNG")
 
 @dataclass(frozen=True)
 class Busy(Model):
-    """The demo's model; what it decodes on `held` threads, or embeds for batches, waits."""
+    """The demo's model; what it decodes on `held` threads, or embeds as images, waits."""
 
     held: set[str] = field(default_factory=lambda: {"large image-batcher"})
     gate: threading.Event = field(default_factory=threading.Event)
@@ -39,8 +39,7 @@ class Busy(Model):
         return super().framed(decoding)
 
     def embed_images(self, images: Sequence[Pixels]) -> Embeddings:
-        if threading.current_thread().name == "image-batcher":
-            self._wait()
+        self._wait()
         return super().embed_images(images)
 
     def _wait(self) -> None:
@@ -107,7 +106,11 @@ def test_a_picture_that_cannot_be_read_says_why(demo: ModelEncoder, data: bytes,
 
 def test_a_picture_waits_for_no_batch(busy: tuple[Busy, ModelEncoder]) -> None:
     model, encoder = busy
-    encoder.encode_picture(jpeg())  # the first one proves the model, for all
+    model.gate.set()
+    encoder.warm_up()  # of the first ones one proves the model, and all others wait for it
+    model.gate.clear()
+    while model.begun.acquire(blocking=False):
+        pass
     with ThreadPoolExecutor() as callers:
         batches = [callers.submit(encoder.encode_images, [jpeg(seed)] * 40) for seed in range(3)]
         for _ in range(model.towers.image_threads):

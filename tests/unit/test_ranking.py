@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,16 @@ def test_equal_images_have_the_same_hubness_wherever_they_stand() -> None:
         images[-1] = images[0]
         hubness = references.hubness(images)
         assert hubness[0] == hubness[-1]
+
+
+def test_no_core_is_busy_once_hubness_is_computed() -> None:
+    """Threads of a large matrix product look out for more work for a tenth of a second."""
+    references, images = References(unit_rows(400, dim=512)), unit_rows(200, seed=1, dim=512)
+    time.sleep(0.3)  # whatever came before is over
+    references.hubness(images)
+    began = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - began < 0.05
 
 
 def test_half_of_its_hubness_is_taken_from_a_cosine() -> None:
