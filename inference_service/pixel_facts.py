@@ -1,27 +1,37 @@
 """What is kept of a decoded picture's pixels beside its embedding, see `domain/pixels.py`.
 
-All is computed from the picture at 32 x 32: what is smaller makes no two pictures differ at a
-glance, and none of its main colours.
+Colours are those of the picture at 32 x 32: what is smaller is none of its main ones. Its hash is
+for the most part about the window in which its edges are, at 32 x 32 of its own: small things on a
+wide ground differ by what they are, and a window moves with them when a picture is cropped.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imagesearch.domain.pixels import COLOURS, FREQUENCIES, PixelFacts
-from inference_service.images import Picture
+from imagesearch.domain.pixels import (
+    COLOURS,
+    WHOLE_FREQUENCIES,
+    WINDOW_FREQUENCIES,
+    PixelFacts,
+)
+from inference_service.images import Box, Picture
 
 SIDE = 32
+FINE_SIDE = 64  # at which edges are looked for
+WINDOW_SPREADS = 1.5  # standard deviations of a picture's edges, to each side of their middle
+LEAST_SPREAD = 2.0  # pixels at FINE_SIDE: a window of fewer would show noise
 MAIN_SHARE = 0.15  # of the pixels, from which on a colour is a main one
 GREY_SHARE = 0.99  # of the pixels that are white, gray or black in what is `grayscale`
 
 _Floats = NDArray[np.float32]
 
 # Source: Ahmed, Natarajan, Rao 1974, the discrete cosine transform; a row a frequency.
-_WAVES = np.cos(np.pi * np.outer(np.arange(11), 2 * np.arange(SIDE) + 1) / (2 * SIDE))
-_ROWS, _COLUMNS = np.array(FREQUENCIES).T
+_WAVES = np.cos(np.pi * np.outer(np.arange(10), 2 * np.arange(SIDE) + 1) / (2 * SIDE))
 # Source: Ottosson 2020, https://bottosson.github.io/posts/oklab, from linear sRGB.
 _LMS = np.array(
     [
@@ -56,15 +66,53 @@ _GREYS = [_NUMBER[name] for name in ("white", "gray", "black")]
 def pixel_facts(picture: Picture) -> PixelFacts:
     """Return the facts of *picture*, all of it, not of what a model's framing leaves."""
     # `reducing_gap` halves what a large picture costs, and moves no bit that is not a coin's toss.
-    small = picture.image.resize((SIDE, SIDE), Image.Resampling.BOX, picture.box, reducing_gap=2.0)
-    return PixelFacts.of_bits(_hash(small), _main_colours(small))
+    side = (FINE_SIDE, FINE_SIDE)
+    fine = picture.image.resize(side, Image.Resampling.BOX, picture.box, reducing_gap=2.0)
+    whole = _small(fine, (0, 0, *side))
+    window = _small(fine, _window(np.asarray(fine)))
+    signs = (_signs(window, WINDOW_FREQUENCIES), _signs(whole, WHOLE_FREQUENCIES))
+    bits = np.packbits(np.concatenate(signs), bitorder="little")
+    return PixelFacts.of_bits(int.from_bytes(bits.tobytes(), "little"), _main_colours(whole))
 
 
-def _hash(small: Image.Image) -> int:
+def _small(fine: Image.Image, box: Box) -> Image.Image:
+    return fine.resize((SIDE, SIDE), Image.Resampling.BOX, box)
+
+
+def _window(pixels: NDArray[np.uint8]) -> Box:
+    """
+    Return where the edges of a picture at FINE_SIDE are, all of it where it has none.
+
+    Contrasts are squared: a thing before its ground counts more than what is all over the picture.
+    """
+    channels = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+    contrast = np.zeros(pixels.shape[:2], np.float32)
+    contrast[:, 1:-1] += np.abs(channels[:, :, 2:] - channels[:, :, :-2]).sum(axis=0)
+    contrast[1:-1] += np.abs(channels[:, 2:] - channels[:, :-2]).sum(axis=0)
+    weights = contrast**2
+    left, right = _span(weights.sum(axis=0))
+    top, bottom = _span(weights.sum(axis=1))
+    return left, top, right, bottom
+
+
+def _span(weights: _Floats) -> tuple[float, float]:
+    """Return from where to where a window goes along one side, (n,)."""
+    places, total = np.arange(len(weights)) + 0.5, float(weights.sum())
+    if not total:
+        return 0.0, float(len(weights))
+    middle = float(weights @ places) / total
+    spread = float(np.sqrt(weights @ (places - middle) ** 2 / total))
+    reach = WINDOW_SPREADS * max(spread, LEAST_SPREAD)
+    return max(middle - reach, 0.0), min(middle + reach, float(len(weights)))
+
+
+def _signs(small: Image.Image, frequencies: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Return whether the cosine transform of the brightness is above 0 at *frequencies*, (n,)."""
     brightness = np.asarray(small.convert("L"), np.float64)
     spectrum = _WAVES @ brightness @ _WAVES.T
-    bits = np.packbits(spectrum[_ROWS, _COLUMNS] > 0, bitorder="little")
-    return int.from_bytes(bits.tobytes(), "little")
+    rows, columns = np.array(frequencies).T
+    signs: NDArray[np.bool_] = spectrum[rows, columns] > 0
+    return signs
 
 
 def _main_colours(small: Image.Image) -> int:

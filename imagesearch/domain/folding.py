@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_BITS: Final = 20  # of 64 in which the hashes of images that look the same differ
-LEAST_COSINE: Final = 0.88  # of their embeddings; both are chosen in docs/benchmarks.md
+# Of images that look the same: the cosine of their embeddings, how much more it has to be for each
+# bit in which their hashes differ, and how many those are. All are chosen as decision 0065 says.
+LEAST_COSINE: Final = 0.83
+COSINE_A_BIT: Final = 0.006
+MOST_BITS: Final = 22  # of 64; of unlike images hardly any have hashes as near
 _LEADERS_AT_ONCE = 32  # that are compared with all: most searches want no more
 UNKNOWN: Final = 0  # in place of a hash; of its own a picture has it that is darkest everywhere
 
@@ -35,13 +38,14 @@ def fold(
     *,
     most_bits: int = MOST_BITS,
     least_cosine: float = LEAST_COSINE,
+    cosine_a_bit: float = COSINE_A_BIT,
 ) -> list[list[int]]:
     """
     Return the places of images that look the same, together, the best of them first.
 
     From the best on, each that is in no group yet leads one, with those of the rest that are like
-    it itself: chains of likenesses bring nothing together. Mirrored is the same; what has no known
-    hash is like none.
+    it itself: chains of likenesses bring nothing together. The more their hashes differ, the nearer
+    their embeddings have to be. Mirrored is the same; what has no known hash is like none.
 
     Args:
         embeddings: (n, embedding_dim).
@@ -56,7 +60,8 @@ def fold(
     groups: list[list[int]] = []
     for first in range(0, len(ranked), _LEADERS_AT_ONCE):
         leaders = slice(first, first + _LEADERS_AT_ONCE)
-        is_like = _distances(hashes[ranked[leaders]], hashes[ranked]) <= most_bits
+        distances = _distances(hashes[ranked[leaders]], hashes[ranked])
+        is_like = distances <= most_bits
         np.fill_diagonal(is_like[:, first:], val=False)
         has_like = np.asarray(is_like.any(axis=1))
         for place, like in enumerate(is_like, start=first):
@@ -69,7 +74,8 @@ def fold(
                     others = np.flatnonzero(like & is_free)
                     # (m, d), (d,) -> (m,); a matrix product of so few would wait for threads
                     cosines = np.vecdot(embeddings[ranked[others]], embeddings[ranked[place]])
-                    members = others[cosines >= least_cosine]
+                    bounds = least_cosine + cosine_a_bit * distances[place - first, others]
+                    members = others[cosines >= bounds]
                     is_free[members] = False
                     groups[-1] += ranked[members].tolist()
     return groups

@@ -11,15 +11,20 @@ COLOURS: Final = (
 )
 """Pixabay's words, https://pixabay.com/api/docs/, but for `transparent`: all lie on a ground."""
 
-_MOST_FREQUENCY = 11  # the 64 lowest frequencies but the zeroth need no higher one
+_WINDOW_BITS = 48  # the others say where on the picture what is drawn lies
 
-FREQUENCIES: Final = tuple(
-    sorted(
-        ((row, column) for row in range(_MOST_FREQUENCY) for column in range(_MOST_FREQUENCY)),
-        key=lambda pair: (sum(pair), pair[0]),
-    )[1:65]
-)
-"""Of each bit of a hash, from the lowest on, the vertical and the horizontal frequency."""
+
+def _lowest(count: int) -> tuple[tuple[int, int], ...]:
+    """Return the *count* lowest frequencies, vertical and horizontal, but for the zeroth."""
+    pairs = ((row, column) for row in range(10) for column in range(10))
+    return tuple(sorted(pairs, key=lambda pair: (sum(pair), pair[0]))[1 : count + 1])
+
+
+WINDOW_FREQUENCIES: Final = _lowest(_WINDOW_BITS)
+"""Of each bit of a hash about a picture's window, from the lowest on."""
+
+WHOLE_FREQUENCIES: Final = _lowest(64 - _WINDOW_BITS)
+"""Of each of the bits after those, about the whole picture."""
 
 
 def _signed(bits: int) -> int:
@@ -28,7 +33,11 @@ def _signed(bits: int) -> int:
 
 
 MIRRORED: Final = _signed(
-    sum(1 << bit for bit, (_, column) in enumerate(FREQUENCIES) if column % 2)
+    sum(
+        1 << bit
+        for bit, (_, column) in enumerate((*WINDOW_FREQUENCIES, *WHOLE_FREQUENCIES))
+        if column % 2
+    )
 )
 """The bits that differ between a picture's hash and that of its mirror image: x becomes -x."""
 
@@ -39,8 +48,9 @@ class PixelFacts:
     What is kept of an image's pixels.
 
     Attributes:
-        hash: 64 bits as a signed number, a bit for each of *FREQUENCIES*: whether the cosine
-            transform of the brightness is above 0 there. Pictures that look alike differ in few.
+        hash: 64 bits as a signed number: whether the cosine transform of the brightness is above
+            0, at *WINDOW_FREQUENCIES* of the window that has most of the picture's edges, then at
+            *WHOLE_FREQUENCIES* of all of it. Pictures that look alike differ in few.
         colours: a bit for each of *COLOURS*, from the lowest on: whether it is a main one.
     """
 

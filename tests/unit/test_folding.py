@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imagesearch.domain.folding import LEAST_COSINE, MOST_BITS, UNKNOWN
+from imagesearch.domain.folding import COSINE_A_BIT, LEAST_COSINE, MOST_BITS, UNKNOWN
 from imagesearch.domain.folding import fold as fold_places
 from imagesearch.domain.images import Embeddings
 from imagesearch.domain.pixels import MIRRORED
@@ -41,11 +41,15 @@ def test_what_is_like_in_both_is_folded_under_the_best() -> None:
     assert groups == [[0, 2, 3], [1]]
 
 
-def test_neither_embedding_nor_hash_is_enough() -> None:
-    limit = float(np.degrees(np.arccos(LEAST_COSINE)))
-    alike = hashes(HASH, HASH)
-    assert fold(turned(0, limit - 0.1), alike, 9) == [[0, 1]]
-    assert fold(turned(0, limit + 0.1), alike, 9) == [[0], [1]]
+@pytest.mark.parametrize("bits", [0, 1, 7, 20])
+def test_the_more_hashes_differ_the_nearer_embeddings_have_to_be(bits: int) -> None:
+    seen = hashes(HASH, flipped(bits))
+    limit = float(np.degrees(np.arccos(LEAST_COSINE + COSINE_A_BIT * bits)))
+    assert fold(turned(0, limit - 0.1), seen, 9) == [[0, 1]]
+    assert fold(turned(0, limit + 0.1), seen, 9) == [[0], [1]]
+
+
+def test_equal_embeddings_of_other_hashes_are_not_the_same() -> None:
     for bits, groups in ((MOST_BITS, [[0, 1]]), (MOST_BITS + 1, [[0], [1]])):
         assert fold(turned(0, 0), hashes(HASH, flipped(bits)), 9) == groups
 
@@ -80,7 +84,8 @@ def test_it_folds_as_a_loop_over_pairs_would() -> None:
         for group in expected:
             bits = [int(seen[place] ^ seen[group[0]] ^ mask) for mask in (0, MIRRORED)]
             apart = min((each & (2**64 - 1)).bit_count() for each in bits)
-            if apart <= MOST_BITS and embeddings[place] @ embeddings[group[0]] >= LEAST_COSINE:
+            least = LEAST_COSINE + COSINE_A_BIT * apart
+            if apart <= MOST_BITS and embeddings[place] @ embeddings[group[0]] >= least:
                 group.append(place)
                 break
         else:
