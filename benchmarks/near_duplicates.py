@@ -27,7 +27,7 @@ from imagesearch.demo.scenes import (
     Scene,
     scene,
 )
-from imagesearch.domain.folding import LEAST_COSINE, MOST_BITS, fold
+from imagesearch.domain.folding import LEAST_COSINE, fold
 from imagesearch.domain.images import Embeddings
 from imagesearch.ports import ImageEmbedding
 from inference_service.encoder import ModelEncoder

@@ -56,6 +56,7 @@ class _Candidates:
     embeddings: Embeddings  # (n, embedding_dim)
     hubnesses: NDArray[np.float32]  # (n,)
     hashes: NDArray[np.int64]  # (n,), see `hashes_of`
+    is_complete: bool = False  # a pool that never changes again
 
     def those(self, rows: list[int]) -> _Candidates:
         """Return the candidates of *rows*."""
@@ -288,10 +289,11 @@ class Score:
         if by_tags.said:
             ranks = by_tags.ranks(candidates.images, ranks, depths[0])
         groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
-        page = groups[request.offset : wanted]
-        rows = [group[0] for group in page]
+        leaders = [group[0] for group in groups]
+        strengths = self.encoder.references.strengths(aim.vector, scores[leaders])
+        on_page = slice(request.offset, wanted)
+        rows = leaders[on_page]
         shares = self._shares(cosines, rows, is_whole=is_whole)
-        strengths = self.encoder.references.strengths(aim.vector, scores)
         logit_scale = self.encoder.logit_scale
         hits = tuple(
             SearchHit(
@@ -304,15 +306,14 @@ class Score:
                 by_tags.reasons(candidates.images[leader], leader, depths[0]),
             )
             for (leader, *similar), cosine, share, match in zip(
-                page,
+                groups[on_page],
                 cosines[rows].tolist(),
                 shares.tolist(),
-                [match_of(each, thresholds) for each in strengths[rows].tolist()],
+                [match_of(each, thresholds) for each in strengths[on_page].tolist()],
                 strict=True,
             )
         )
-        best_strength = max(strengths[group[0]] for group in groups)
-        matched = None if thresholds is None else bool(best_strength >= thresholds.fair)
+        matched = None if thresholds is None else bool(strengths.max() >= thresholds.fair)
         return replace(self._reply(hits, aim, matched), more=len(groups) > wanted)
 
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
@@ -341,17 +342,36 @@ class Score:
         """Cache-aside twice: this process, the cache, then the catalog."""
         key = (pool_id, generation, self.encoder.model_revision)
         with self._lock:
-            pool = self._pools.get(key)
-        if pool is None:
-            packed = self.cache.get(POOL, key)
-            complete = packed is not None
-            if packed is None:
-                packed, complete = self._from_catalog(*key)
-            pool = self._candidates(packed.images, packed.embeddings)
-            if complete:
-                with self._lock:
-                    self._pools[key] = pool
+            before = self._pools.get(key)
+        if before and before.is_complete:
+            return before
+        packed = self.cache.get(POOL, key)
+        complete = packed is not None
+        if packed is None:
+            packed, complete = self._from_catalog(*key)
+        hubnesses = self._hubnesses(packed, before)
+        hashes = hashes_of(packed.images)
+        pool = _Candidates(packed.images, packed.embeddings, hubnesses, hashes, complete)
+        with self._lock:
+            self._pools[key] = pool
         return pool
+
+    def _hubnesses(self, packed: PackedPool, before: _Candidates | None) -> NDArray[np.float32]:
+        """
+        Return the hubness of each image of *packed*, (n,).
+
+        A filling pool is asked for again and again: what it had *before* is not computed anew.
+        """
+        embeddings = packed.embeddings
+        if not before or not before.images or not packed.images:
+            return self.encoder.references.hubness(embeddings)
+        rows = {image.image_id: row for row, image in enumerate(before.images)}
+        earlier = np.array([rows.get(image.image_id, -1) for image in packed.images], np.intp)
+        is_as_before = earlier >= 0
+        is_as_before &= (before.embeddings[earlier] == embeddings).all(axis=1)
+        hubnesses = before.hubnesses[earlier]
+        hubnesses[~is_as_before] = self.encoder.references.hubness(embeddings[~is_as_before])
+        return hubnesses
 
     def _from_catalog(
         self, pool_id: str, number: int, model_revision: str

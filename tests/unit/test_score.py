@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from imagesearch.domain.images import Embedding, Image
+from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
@@ -33,6 +35,25 @@ class PlaneEncoder(TwinEncoder):
 
     def encode_text(self, text: str) -> TextEmbedding:
         return TextEmbedding(at(20), truncated=False)
+
+
+@dataclass(frozen=True)
+class CountedReferences(References):
+    """References that count of how many images the hubness is computed, at each time."""
+
+    counts: list[int] = field(default_factory=list)
+
+    def hubness(self, images: Embeddings) -> NDArray[np.float32]:
+        self.counts.append(len(images))
+        return super().hubness(images)
+
+
+class CountingEncoder(TwinEncoder):
+    """An encoder with one such bank for all its life."""
+
+    @cached_property
+    def references(self) -> CountedReferences:
+        return CountedReferences(super().references.embeddings)
 
 
 def at(degrees: float) -> Embedding:
@@ -199,3 +220,21 @@ def test_who_does_not_ask_for_folding_gets_every_image(world: World) -> None:
     old = decode(b'{"query": "x", "top_k": 1}')
     assert not old.fold, "it knows nothing of `similar`"
     assert decode(encode(replace(old, fold=True))).fold
+
+
+def test_a_poll_of_a_pool_that_fills_costs_the_hubness_of_what_is_new(world: World) -> None:
+    world.encoder = encoder = CountingEncoder()
+    world.assemble()
+    world.offer("horse", 20)
+    world.ask()
+    world.deliver()  # the fetch: two batches follow, of 8 and of 12
+    world.deliver()
+    for _ in range(3):
+        world.ask()
+    world.deliver()
+    filled = world.ask(top_k=20)
+    assert filled.complete
+    assert encoder.references.counts == [8, 0, 0, 12]
+    world.assemble()  # nothing is kept in process
+    assert world.ask(top_k=20).hits == filled.hits
+    assert encoder.references.counts[4:] == [20]
