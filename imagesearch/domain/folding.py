@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEAST_COSINE: Final = 0.83
 COSINE_A_BIT: Final = 0.006
 MOST_BITS: Final = 22  # of 64; of unlike images hardly any have hashes as near
-_LEADERS_AT_ONCE = 32  # that are compared with all: most searches want no more
+_LEADERS_AT_ONCE = 16  # that are compared with all: most searches want no more
 UNKNOWN: Final = 0  # in place of a hash; of its own a picture has it that is darkest everywhere
 
 
@@ -71,11 +71,13 @@ def fold(
                 is_free[place] = False
                 groups.append([int(ranked[place])])
                 if has_like[place - first]:
-                    others = np.flatnonzero(like & is_free)
+                    (others,) = (like & is_free).nonzero()
                     # (m, d), (d,) -> (m,); a matrix product of so few would wait for threads
                     cosines = np.vecdot(embeddings[ranked[others]], embeddings[ranked[place]])
                     bounds = least_cosine + cosine_a_bit * distances[place - first, others]
                     members = others[cosines >= bounds]
+                    if not len(members):
+                        continue
                     is_free[members] = False
                     groups[-1] += ranked[members].tolist()
     return groups
