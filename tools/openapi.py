@@ -106,6 +106,7 @@ def _operation(document: Node, method: str, path: str, operation: Node) -> Itera
     yield f'<section id="{name}" aria-labelledby="{name}-title">'
     yield f'<h2 id="{name}-title">{_call(method, path)}</h2>'
     yield f"<p>{_text(operation['summary'])} {_text(operation.get('description', ''))}</p>"
+    call = f"{method.upper()} {path}"
     if parameters := operation.get("parameters"):
         rows = [
             (
@@ -115,15 +116,15 @@ def _operation(document: Node, method: str, path: str, operation: Node) -> Itera
             )
             for each in parameters
         ]
-        yield from _table("Parameters", ("name", "values", "meaning"), rows)
+        yield from _table(f"Parameters of {call}", ("name", "values", "meaning"), rows)
     if "requestBody" in operation:
         for media_type, content in operation["requestBody"]["content"].items():
             yield f"<p>Body as <code>{media_type}</code>: {_kind(content['schema'])}.</p>"
-    yield from _answers(document, operation["responses"])
+    yield from _answers(document, call, operation["responses"])
     yield "</section>"
 
 
-def _answers(document: Node, responses: Node) -> Iterator[str]:
+def _answers(document: Node, call: str, responses: Node) -> Iterator[str]:
     rows, examples = [], []
     for status, reference in responses.items():
         response = resolved(document, reference)
@@ -136,7 +137,7 @@ def _answers(document: Node, responses: Node) -> Iterator[str]:
         rows.append((f"<code>{status}</code>", _kind(content["schema"]), meaning))
         if status.startswith("2") and "example" in content:
             examples.append((status, content["example"]))
-    yield from _table("Answers", ("status", "body", "meaning"), rows)
+    yield from _table(f"Answers to {call}", ("status", "body", "meaning"), rows)
     for status, example in examples:
         shown = html.escape(json.dumps(example, ensure_ascii=False, indent=2))
         yield f"<details><summary>Example of {status}</summary>"

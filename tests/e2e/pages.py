@@ -28,6 +28,9 @@ QUIET = (
     "--disable-component-update --disable-sync"
 ).split()
 
+# The shell is the same engine without a browser's own windows, which took half of the CPU time.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
 Answer = dict[str, Any]
 
 expect.set_options(timeout=10_000)  # milliseconds; machines are shared
@@ -36,8 +39,7 @@ expect.set_options(timeout=10_000)  # milliseconds; machines are shared
 # Not of the session: while Playwright runs, no other test of this process can run a loop.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
-    executable = next(filter(None, found), None)
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         if os.environ.get("REQUIRE_BACKENDS") == "1":
             pytest.fail("no Chromium on this machine, and REQUIRE_BACKENDS=1")

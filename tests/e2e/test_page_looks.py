@@ -351,6 +351,11 @@ def with_extras(route: Route) -> None:
     route.fulfill(json={**answer, "matched": False, "keywords": ["horse flower"]})
 
 
+def reference(page: Page) -> None:
+    page.goto("/reference.html")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
 STATES = (
     idle,
     with_results,
@@ -360,4 +365,5 @@ STATES = (
     nothing_there,
     with_errors,
     with_all_parts,
+    reference,
 )

@@ -66,7 +66,7 @@ def test_a_first_search_is_answered_while_the_pool_is_still_being_fetched(
 
 
 def test_fifty_simultaneous_first_searches_cause_one_fetch(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as server:
+    with serving(tmp_path / "data", POOL_SIZE="20") as server:
         codes: list[int] = []
         barrier = threading.Barrier(50)
 
@@ -202,7 +202,7 @@ def test_health_is_told_while_more_searches_wait_than_may(tmp_path: Path) -> Non
     with serving(tmp_path / "data", POOL_SIZE="500", **limits) as server:
         threads = [
             threading.Thread(
-                target=server.search, kwargs={"t": f"x {n}", "s_query": "x", "wait": 25}
+                target=server.search, kwargs={"t": f"x {n}", "s_query": "x", "wait": 10}
             )
             for n in range(110)
         ]
@@ -231,7 +231,7 @@ def test_the_page_is_told_that_it_runs_on_the_demo(server: Serving) -> None:
 
 
 def test_ctrl_c_ends_it_and_its_data_is_there_at_the_next_start(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as server:
+    with serving(tmp_path / "data", POOL_SIZE="20") as server:
         first = server.complete(t="moon", s_query="a moon", k=5)
         assert server.stop() == 0
         server.start()

@@ -51,7 +51,8 @@ def test_the_live_server_does_what_its_document_says_in_thousands_of_cases(tmp_p
             capture_output=True,
             text=True,
         )
-    assert run.returncode == 0, run.stdout[-10_000:] + run.stderr[-2_000:]
+    said = "\n".join(line[:300] for line in run.stdout.splitlines())  # bodies are long
+    assert run.returncode == 0, said[-10_000:] + run.stderr[-2_000:]
     cases = json.loads(report.read_text())["test_cases"]
     assert cases["generated"] >= LEAST_CASES
     assert (cases["with_failures"], cases["errored"]) == (0, 0)

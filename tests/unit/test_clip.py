@@ -353,7 +353,7 @@ def spent_by(work):
 encoder = ModelEncoder.load(sys.argv[1])
 photo = Path(sys.argv[2]).read_bytes()
 works = {
-    "images": lambda: encoder.encode_images([photo] * 24),
+    "images": lambda: encoder.encode_images([photo] * 8),
     "picture": lambda: [encoder.encode_picture(photo) for _ in range(6)],
 }
 print({name: spent_by(works[name]) for name in sys.argv[3:]})
