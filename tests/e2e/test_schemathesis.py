@@ -39,6 +39,7 @@ def test_the_live_server_does_what_its_document_says_in_thousands_of_cases(tmp_p
         run = subprocess.run(
             [
                 str(Path(sys.executable).parent / "schemathesis"),
+                f"--config-file={Path(__file__).with_name('schemathesis.toml')}",
                 *("run", *OPTIONS),
                 *(f"--report-json-path={report}", f"{server.url}/openapi.json"),
             ],
