@@ -60,10 +60,12 @@ class Aims:
         Return what *query* points at.
 
         Raises:
-            InvalidRequest: its parts cancel out, or a picture is none that can be decoded.
+            InvalidRequest: its parts cancel out, an image is wanted and unwanted, or a picture is
+                none that can be decoded.
             NotFound: an image has no embedding.
             Overloaded, Unavailable, DeadlineExceeded: come back later.
         """
+        _check_no_image_is_both(query)
         texts = self._texts_of(query)
         images = self._images_of(query)
 
@@ -113,11 +115,12 @@ class Aims:
         return embedding
 
     def _images_of(self, query: Query) -> dict[str, Embedding]:
-        if not query.image_ids:
+        named = list(dict.fromkeys(query.image_ids))  # of each, there is one row
+        if not named:
             return {}
-        ids, rows = self._library.vectors(query.image_ids, self._encoder.model_revision)
-        for field, named in (("like", query.like), ("unlike", query.unlike)):
-            missing = next((each for each in named if each not in ids), None)
+        ids, rows = self._library.vectors(named, self._encoder.model_revision)
+        for field, image_ids in (("like", query.like), ("unlike", query.unlike)):
+            missing = next((each for each in image_ids if each not in ids), None)
             if missing is not None:
                 bound = f"{field} must name stored images"
                 raise NotFound(f"{bound}, and there is no {missing[:100]!r}", field=field)
@@ -143,3 +146,10 @@ class Aims:
         with self._lock:
             self._pictures[key] = embedding
         return embedding
+
+
+def _check_no_image_is_both(query: Query) -> None:
+    both = next((image_id for image_id in query.unlike if image_id in query.like), None)
+    if both is not None:
+        bound = "like and unlike must not name the same image"
+        raise InvalidRequest(f"{bound}, got {both[:100]!r} in both", field="unlike")

@@ -85,6 +85,24 @@ def test_what_cannot_be_searched_by_is_refused_before_anything_is_embedded(
         world.deliver_all()
 
 
+def test_an_image_is_not_wanted_and_unwanted_at_once(world: World) -> None:
+    world.ready_pool(count=3)
+    query = Query((TextPart("anything"), ImagePart("twin-1")), (ImagePart("twin-1"),))
+    for scope in ("pool", "catalog"):
+        with pytest.raises(InvalidRequest, match=r"like and unlike .* 'twin-1' in both") as caught:
+            world.search(request(query=query, scope=scope))
+        assert caught.value.field == "unlike"
+
+
+def test_an_image_that_is_named_twice_weighs_as_much_as_both(world: World) -> None:
+    world.ready_pool(count=9)
+    twice = ImagePart("twin-1"), ImagePart("twin-1"), ImagePart("twin-2")
+    once = ImagePart("twin-1", 2.0), ImagePart("twin-2")
+    assert ids(world.search(request(*twice))) == ids(world.search(request(*once)))
+    unlike = Query((TextPart("anything"),), (ImagePart("twin-1"), ImagePart("twin-1")))
+    assert len(ids(world.search(request(query=unlike, top_k=9)))) == 8
+
+
 def test_an_id_that_is_not_stored_costs_no_fetch(world: World) -> None:
     world.ready_pool("cow", count=2)
     world.offer("horse", 3)
