@@ -281,16 +281,16 @@ class Score:
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
         # images would not tie.
         cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
-        scores = self._scores(candidates, cosines, aim)
+        scores = corrected(cosines, candidates.hubnesses) if aim.is_text else cosines
         wanted = request.offset + request.top_k
         by_tags = by_tags or _ByTags(len(candidates.images), {})
-        # Pictures that are not wanted change the order alone: beside others a match stays one.
-        ranks = scores - picture_demotion(candidates.embeddings, scores, aim.unlike, depths[0])
+        ranks = self._demoted(candidates, scores, aim, depths[0])
         if by_tags.said:
             ranks = by_tags.ranks(candidates.images, ranks, depths[0])
         groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
         leaders = [group[0] for group in groups]
-        strengths = self.encoder.references.strengths(aim.vector, scores[leaders])
+        # Of what is asked for, whatever is not wanted beside it; and of all, on whichever page.
+        strengths = self.encoder.references.strengths(aim.vector, scores)
         on_page = slice(request.offset, wanted)
         rows = leaders[on_page]
         shares = self._shares(cosines, rows, is_whole=is_whole)
@@ -309,7 +309,7 @@ class Score:
                 groups[on_page],
                 cosines[rows].tolist(),
                 shares.tolist(),
-                [match_of(each, thresholds) for each in strengths[on_page].tolist()],
+                [match_of(each, thresholds) for each in strengths[rows].tolist()],
                 strict=True,
             )
         )
@@ -320,14 +320,18 @@ class Score:
         revision = self.encoder.model_revision
         return ScoreReply(hits, len(hits), revision, aim.truncated, 0.0, 0.0, matched=matched)
 
-    def _scores(
-        self, candidates: _Candidates, cosines: NDArray[np.float32], aim: Aim
+    def _demoted(
+        self, candidates: _Candidates, scores: NDArray[np.float32], aim: Aim, compared: int
     ) -> NDArray[np.float32]:
-        """Return how well *candidates* answer what is asked in words, or by the cosine, (n,)."""
-        scores = corrected(cosines, candidates.hubnesses) if aim.is_text else cosines
+        """
+        Return what *candidates* are ranked by, (n,): *scores* less what is not wanted of them.
+
+        Args:
+            compared: see `picture_demotion`.
+        """
         if aim.minus:
             scores = scores - self.encoder.references.demotion(candidates.embeddings, aim.minus)
-        return scores
+        return scores - picture_demotion(candidates.embeddings, scores, aim.unlike, compared)
 
     def _shares(
         self, cosines: NDArray[np.float32], rows: list[int], *, is_whole: bool

@@ -20,7 +20,13 @@ from imagesearch.domain.queries import (
     SearchRequest,
     TextPart,
 )
-from imagesearch.domain.ranking import References, Thresholds, direction, picture_demotion
+from imagesearch.domain.ranking import (
+    References,
+    Thresholds,
+    corrected,
+    direction,
+    picture_demotion,
+)
 from imagesearch.ports import ImageEmbedding, ScoreReply
 from imagesearch.usecases.search import SearchAnswer
 from tests.world import World, original
@@ -175,18 +181,47 @@ def test_an_image_that_is_not_wanted_is_no_hit_itself(world: World, scope: str) 
 
 
 @pytest.mark.parametrize("scope", ["pool", "catalog"])
-def test_a_picture_that_is_not_wanted_changes_order_and_no_match(world: World, scope: str) -> None:
+@pytest.mark.parametrize("unwanted", ["words", "picture"])
+def test_what_is_not_wanted_changes_order_and_no_match(
+    world: World, scope: str, unwanted: str
+) -> None:
     world.encoder.thresholds = Thresholds(0.1, 0.0, -0.1)
     world.ready_pool(count=9)
     asked = request(TextPart("anything"), top_k=9, scope=scope)
     before = world.search(asked)
     best = ids(before)[0]
-    unlike = replace(asked, query=replace(asked.query, minus=(PicturePart(original(best)),)))
-    after = world.search(unlike)
+    part = TextPart(best) if unwanted == "words" else PicturePart(original(best))
+    after = world.search(replace(asked, query=replace(asked.query, minus=(part,))))
     assert ids(after) != ids(before)
     assert {hit.image.image_id: hit.match for hit in after.hits or ()} == {
         hit.image.image_id: hit.match for hit in before.hits or ()
     }
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_an_answer_is_matched_on_whichever_page_its_match_is(world: World, scope: str) -> None:
+    world.ready_pool(count=9)
+    asked = request(TextPart("anything"), top_k=9, scope=scope)
+    best = world.search(asked).hits or ()
+    strengths = world.encoder.references.strengths(
+        world.encoder.encode_text("anything").vector,
+        np.array([_corrected(world, best[0].image.image_id)]),
+    )
+    fair = float(strengths[0]) - 0.01  # the cache rounds
+    world.encoder.thresholds = Thresholds(fair, fair, fair)
+    minus = (PicturePart(original(best[0].image.image_id)),)
+    unlike = replace(asked, query=replace(asked.query, minus=minus))
+    matched = {k: world.search(replace(unlike, top_k=k)).matched for k in (1, 3, 9)}
+    assert matched == {1: True, 3: True, 9: True}
+    assert [hit.match for hit in world.search(replace(unlike, top_k=1)).hits or ()] == ["none"]
+
+
+def _corrected(world: World, image_id: str) -> float:
+    (outcome,) = world.encoder.encode_images([original(image_id)])
+    assert isinstance(outcome, ImageEmbedding)
+    rows = outcome.vector[None]
+    cosines = rows @ world.encoder.encode_text("anything").vector
+    return float(corrected(cosines, world.encoder.references.hubness(rows))[0])
 
 
 def test_a_spread_of_nearness_counts_as_one_of_scores_from_the_middle_on() -> None:
