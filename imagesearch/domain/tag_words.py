@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from imagesearch.domain.english import singular
@@ -13,20 +14,42 @@ from imagesearch.domain.keywords import normalise_keyword
 
 MAX_WORDS: Final = 8  # of a sentence that tags are searched by, the first
 _WORD = re.compile(r"[^\W_]+")
+_WITH_APOSTROPHE = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _SAID_BY_NONE = FUNCTION_WORDS | NEGATIONS
+# How many there are is asked for, and hardly any tag says it.
+_NUMBERS = frozenset(
+    "two three four five six seven eight nine ten eleven twelve twenty hundred hundreds thousand"
+    " thousands dozen dozens million".split()
+)
 _LIKE_A_MILLION = 1_000_000  # images, of which a word's number in a catalog is a share
 
 
 def words_of_tags(tags: Iterable[str]) -> list[str]:
     """Return the words of *tags*, each once: normalised, and in the singular."""
-    texts = map(normalise_keyword, tags)
-    return list(dict.fromkeys(singular(word) for text in texts for word in _WORD.findall(text)))
+    return list(dict.fromkeys(word for tag in tags for word in _words_of(tag)))
+
+
+@lru_cache(maxsize=16_384)  # each search of a pool looks at its images' tags
+def _words_of(tag: str) -> tuple[str, ...]:
+    return tuple(singular(word) for word in _WORD.findall(normalise_keyword(tag)))
 
 
 def words_to_look_for(sentence: str) -> list[str]:
     """Return up to *MAX_WORDS* words of *sentence* that a tag may be, in the same form."""
     words = [each for each in _WORD.findall(normalise_keyword(sentence)) if len(each) > 1]
     return words_of_tags(each for each in words if each not in _SAID_BY_NONE)[:MAX_WORDS]
+
+
+def words_that_say_all(sentence: str) -> frozenset[str]:
+    """
+    Return the words of *sentence* that together say what is on an image whose tags have them all.
+
+    There are none where something is negated, or where no word says anything.
+    """
+    words = set(_WITH_APOSTROPHE.findall(normalise_keyword(sentence).replace("’", "'")))
+    if words & NEGATIONS:
+        return frozenset()
+    return frozenset(words_of_tags(words - (FUNCTION_WORDS - _NUMBERS)))
 
 
 def rarest(counts: Mapping[str, int], most: int) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.folding import fold, hashes_of
 from imagesearch.domain.images import Embeddings, Image, PackedPool
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
-from imagesearch.domain.queries import ScoreRequest
+from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import (
     Reason,
     SearchHit,
@@ -32,7 +32,7 @@ from imagesearch.domain.ranking import (
     picture_demotion,
     relevances,
 )
-from imagesearch.domain.tag_words import words_to_look_for
+from imagesearch.domain.tag_words import words_of_tags, words_that_say_all, words_to_look_for
 from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, Nearest, ScoreReply, Tagged
 from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
@@ -291,6 +291,7 @@ class Score:
         leaders = [group[0] for group in groups]
         # Of what is asked for, whatever is not wanted beside it; and of all, on whichever page.
         strengths = self.encoder.references.strengths(aim.vector, scores)
+        is_said = _said_by_tags(request.query)
         on_page = slice(request.offset, wanted)
         rows = leaders[on_page]
         shares = self._shares(cosines, rows, is_whole=is_whole)
@@ -309,11 +310,17 @@ class Score:
                 groups[on_page],
                 cosines[rows].tolist(),
                 shares.tolist(),
-                [match_of(each, thresholds) for each in strengths[rows].tolist()],
+                [
+                    match_of(strength, thresholds, is_said=is_said(candidates.images[row]))
+                    for row, strength in zip(rows, strengths[rows].tolist(), strict=True)
+                ],
                 strict=True,
             )
         )
-        matched = None if thresholds is None else bool(strengths.max() >= thresholds.fair)
+        matched = None
+        if thresholds is not None:
+            matched = bool(strengths.max() >= thresholds.fair)
+            matched = matched or any(map(is_said, candidates.images))
         return replace(self._reply(hits, aim, matched), more=len(groups) > wanted)
 
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
@@ -403,6 +410,12 @@ class Score:
         # A stale pool is still served while the next generation is fetched: a minute at least.
         # It is at most as long as a pool is fresh, should the clock have stepped back.
         return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
+
+
+def _said_by_tags(query: Query) -> Callable[[Image], bool]:
+    """Return whether the tags of an image say all that *query* does, if it is of words alone."""
+    words = words_that_say_all(query.text)
+    return lambda image: bool(words) and words.issubset(words_of_tags(image.tags))
 
 
 def _depths(first: int, wanted: int) -> list[int]:

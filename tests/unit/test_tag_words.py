@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from imagesearch.domain.images import Image
-from imagesearch.domain.ranking import SearchHit, fused
-from imagesearch.domain.tag_words import MAX_WORDS, rarest, rarity, words_of_tags, words_to_look_for
+from imagesearch.domain.queries import ImagePart, Query, SearchRequest, TextPart
+from imagesearch.domain.ranking import SearchHit, Thresholds, fused
+from imagesearch.domain.tag_words import (
+    MAX_WORDS,
+    rarest,
+    rarity,
+    words_of_tags,
+    words_that_say_all,
+    words_to_look_for,
+)
 from tests.world import World
 
 
@@ -37,6 +45,22 @@ def test_a_sentence_is_looked_for_by_the_words_that_a_tag_may_be(
 def test_tags_have_their_words_in_the_same_form() -> None:
     tags = ("Wild Horses", "horse", "red-brown", "")
     assert words_of_tags(tags) == ["wild", "horse", "red", "brown"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("Stars", {"star"}),
+        ("the red hearts in a meadow", {"red", "heart", "meadow"}),
+        ("three stars", {"three", "star"}),
+        ("a star without red", set()),
+        ("it isn’t red", set()),
+        ("the of a", set()),
+        (" ".join(f"word{n}" for n in range(20)), {f"word{n}" for n in range(20)}),
+    ],
+)
+def test_all_is_said_by_the_words_that_say_anything(sentence: str, words: set[str]) -> None:
+    assert words_that_say_all(sentence) == words
 
 
 def test_the_rarest_words_are_looked_for_as_far_as_few_have_them() -> None:
@@ -114,3 +138,24 @@ def test_a_filter_holds_for_what_tags_say_too(world: World) -> None:
 
 def test_in_a_pool_all_are_there_because_they_are_near(world: World) -> None:
     assert {hit.reasons for hit in ranked(world)} == {("picture",)}
+
+
+@pytest.mark.parametrize("scope", ["pool", "catalog"])
+def test_what_tags_say_is_a_match_of_words_alone(world: World, scope: str) -> None:
+    world.encoder.thresholds = Thresholds(9, 8, 7)
+    named = ranked(world)[0].image.image_id
+    number = named.removeprefix("twin-")  # its tags are "tag" and this
+    for sentence, matched in (
+        (f"Tags {number}", True),
+        (f"two tags {number}", False),
+        (f"tag {number} without colours", False),
+        (f"a tag {number} at night", False),
+    ):
+        answer = world.ask(scope=scope, query=sentence, top_k=100, fold=False)
+        assert answer.matched is matched, sentence
+        matches = {hit.image.image_id: hit.match for hit in answer.hits or ()}
+        assert matches.pop(named) == ("fair" if matched else "none")
+        assert set(matches.values()) == {"none"}
+    picture = Query((TextPart("lighthouse"), ImagePart("twin-1")))
+    request = SearchRequest("horse", picture, wait_seconds=0.0)
+    assert world.search(request).matched is None
