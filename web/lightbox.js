@@ -10,8 +10,16 @@ const dialog = element("lightbox");
 let shownId = null;
 
 const indexOf = (imageId) => shownHits().findIndex((hit) => hit.image_id === imageId);
-const namedByAddress = () => decodeURIComponent(location.hash.slice(1));
 const addressWith = (imageId) => `${location.pathname}${location.search}#${encodeURIComponent(imageId)}`;
+
+/** The image id after the `#`; anybody can write what is none, and that names no picture. */
+function namedByAddress() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return null;
+  }
+}
 
 /** Open the picture that the address names, or close the lightbox when it names none that is here. */
 export function followAddress() {

@@ -115,6 +115,16 @@ def test_the_link_of_a_picture_opens_it(page: Page, ready_answer: Answer) -> Non
     expect(page.locator(".card")).to_have_count(6)
 
 
+def test_an_address_that_names_no_picture_opens_none(page: Page, ready_answer: Answer) -> None:
+    for name in ("%", "%E0%A4", "nobody"):
+        page.goto("/")
+        page.goto(f"{address()}#{name}")
+        wait_for_all_results(page)
+        expect(page.locator(".card")).to_have_count(6)
+        expect(page.locator("#notice")).to_be_hidden()
+        expect(page.get_by_role("dialog")).to_be_hidden()
+
+
 def test_a_picture_is_downloaded(page: Page, ready_answer: Answer) -> None:
     page.goto(address())
     wait_for_all_results(page)
