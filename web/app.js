@@ -50,13 +50,11 @@ function goTo(address) {
   leavePlace();
   if (address !== location.search) history.pushState(null, "", address || location.pathname);
   scrollTo(0, 0);
+  if (canBeAsked(addressSearch())) remember(addressSearch());
   readAddress({ moveFocus: true });
 }
 
-function go(search) {
-  remember(search);
-  goTo(addressOf(search));
-}
+const go = (search) => goTo(addressOf(search));
 
 function unfold(event) {
   const card = event.target.closest(".similar") && event.target.closest(".card");

@@ -25,11 +25,16 @@ function write(addresses) {
   }
 }
 
+/** What an entry says. No two say the same: narrowed down, a search takes its own place. */
+const textsOf = (search) => [nameOf(search), ` from ${placeOf(search)}`];
+const entryOf = (address) => textsOf(searchOf(new URLSearchParams(address))).join("");
+
 /** Remember *search*, but for one by a picture, which would not be there another day. */
 export function remember(search) {
   if (search.picture) return;
   const address = addressOf(search);
-  write([address, ...read().filter((other) => other !== address)].slice(0, MOST));
+  const others = read().filter((other) => entryOf(other) !== entryOf(address));
+  write([address, ...others].slice(0, MOST));
 }
 
 export function showRecent() {
@@ -40,8 +45,8 @@ export function showRecent() {
 
 function linkTo(address) {
   const search = searchOf(new URLSearchParams(address));
-  const text = build("bdi", { textContent: nameOf(search) });
-  const anchor = build("a", { href: addressOf(search), className: "inside" }, text, ` from ${placeOf(search)}`);
+  const [name, place] = textsOf(search);
+  const anchor = build("a", { href: addressOf(search), className: "inside" }, build("bdi", { textContent: name }), place);
   return build("li", {}, anchor);
 }
 

@@ -648,6 +648,29 @@ def test_last_searches_are_offered_and_can_be_forgotten(page: Page, ready_answer
     assert page.evaluate("localStorage.length") == 0
 
 
+def test_a_search_that_is_narrowed_down_is_one_of_the_last(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto("/")
+    page.locator("#example-list a", has_text=READY_KEYWORD).click()
+    wait_for_all_results(page)
+    for colour in page.get_by_label("Any colour").locator("option").all()[1:3]:
+        page.get_by_label("Any colour").select_option(colour.get_attribute("value"))
+        wait_for_all_results(page)
+    narrowed = page.url
+    assert "colour=" in narrowed
+    page.locator(".card").first.hover()
+    page.get_by_role("link", name="More like picture 1", exact=True).click()
+    wait_for_all_results(page)
+    page.locator("#home").click()
+    links = page.locator("#recent-list a")
+    expect(links).to_have_text(
+        ["Like this picture from everything stored so far", f"“{QUERY}” from “{READY_KEYWORD}”"]
+    )
+    links.last.click()
+    expect(page).to_have_url(narrowed)
+
+
 def test_storage_that_refuses_or_lies_does_no_harm(page: Page, ready_answer: Answer) -> None:
     page.goto("/")
     for lie in ("{", "3", '[1, {"a": 2}]', json.dumps(["javascript:alert(1)", "?s_query=x"])):
