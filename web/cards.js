@@ -9,6 +9,7 @@ const EAGER = 6; // pictures that are on the screen at once: the others come whe
 const [NARROWEST, WIDEST] = [0.5, 2.6]; // width / height, beyond which a card shows a part
 
 const cards = new Map(); // image_id -> <li>, so that a picture that stays is not built again
+const unfolded = new Map(); // image_id -> {ids, hits} that were folded under it: looked for, and there
 let hits = []; // as shown
 
 export const shownHits = () => hits;
@@ -18,13 +19,20 @@ export function dropCards() {
   hits = [];
   element("cards").replaceChildren();
   cards.clear();
+  foldAll();
 }
 
-/** Show *newHits* in their order; cards already there move, so no picture is loaded twice. */
-export function showCards(newHits) {
+/** Fold again what was unfolded, in what is shown next: that is another search. */
+export const foldAll = () => unfolded.clear();
+
+/**
+ * Show the hits of an answer in their order, and what was unfolded beside them; cards already there
+ * move, so no picture is loaded twice.
+ */
+export function showCards(answered) {
   const list = element("cards");
   const focused = document.activeElement;
-  hits = newHits;
+  hits = withUnfolded(answered);
   const items = hits.map((hit, i) => cardFor(hit, i + 1));
   items.forEach((item, i) => list.children[i] !== item && list.insertBefore(item, list.children[i] ?? null));
   while (list.children.length > items.length) list.lastChild.remove();
@@ -42,17 +50,27 @@ function cardFor(hit, rank) {
 }
 
 /** Offer what looks the same and was folded under this picture. */
-function showSimilar(button, { similar = [] }) {
+function showSimilar(button, { similar }) {
   button.hidden = !similar.length;
   button.replaceChildren(`+${number(similar.length)} similar`, unseen(" to picture "), build("span", { className: "visually-hidden rank" }));
 }
 
-/** Show the hits *unfolded* after the one that they were folded under. */
-export function unfold(leader, unfolded) {
-  const index = hits.indexOf(leader);
-  const shownIds = new Set(hits.map((hit) => hit.image_id));
-  const added = unfolded.filter((hit) => !shownIds.has(hit.image_id));
-  showCards([...hits.slice(0, index), { ...leader, similar: [] }, ...added, ...hits.slice(index + 1)]);
+/** Have the hits *similar* shown after *leader*, under which they were folded, from now on. */
+export function unfold(leader, similar) {
+  const { ids, hits: before } = unfoldedOf(leader);
+  unfolded.set(leader.image_id, { ids: [...ids, ...leader.similar], hits: [...before, ...similar] });
+}
+
+const unfoldedOf = ({ image_id: imageId }) => unfolded.get(imageId) ?? { ids: [], hits: [] };
+
+function withUnfolded(answered) {
+  const shownIds = new Set(answered.map((hit) => hit.image_id));
+  return answered.flatMap((leader) => {
+    const { ids, hits: unfoldedHits } = unfoldedOf(leader);
+    const beside = unfoldedHits.filter((hit) => !shownIds.has(hit.image_id));
+    for (const hit of beside) shownIds.add(hit.image_id);
+    return [{ ...leader, similar: (leader.similar ?? []).filter((imageId) => !ids.includes(imageId)) }, ...beside];
+  });
 }
 
 /** Say how well a picture matches, in words; of a model that cannot say so, nothing. */

@@ -1,7 +1,6 @@
 /** One search, from its first question to its last picture. */
 
 import { Failure, ask } from "./api.js";
-import { unfold } from "./cards.js";
 import { MOST, atLeast } from "./search.js";
 import * as view from "./view.js";
 
@@ -10,6 +9,7 @@ const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back
 const GIVE_UP_SECONDS = 300;
 const LONGEST_COUNTDOWN_SECONDS = 120;
 const RETRIES = 3;
+const MOST_PAGES = 5; // of MOST: a search of everything looks at no more
 
 let running = new AbortController();
 let isAtWork = false;
@@ -97,7 +97,7 @@ async function more(search, answer, asked) {
     const page = await askPatiently(asked, FIRST_WAIT_SECONDS, signal, answer.next);
     const results = page.restarted ? page.results : [...answer.results, ...page.results];
     const longer = { ...page, results };
-    view.showLonger(longer, search, page.restarted ? 0 : answer.results.length);
+    view.showLonger(longer, search);
     offerMore(search, longer, asked);
   } catch (error) {
     if (signal.aborted && !isStopped) return;
@@ -110,14 +110,26 @@ async function more(search, answer, asked) {
 
 /** Show the pictures that are folded under *leader*, a hit of *search*. */
 export async function showSimilar(search, leader) {
+  const { signal } = running;
   try {
-    const answer = await ask({ ...search, fold: "false", k: String(MOST) }, FIRST_WAIT_SECONDS, running.signal);
-    const ids = new Set(leader.similar);
-    unfold(leader, answer.results.filter((hit) => ids.has(hit.image_id)));
-    view.focusCard(leader);
+    view.showUnfolded(leader, await similarTo(leader, search, signal));
   } catch (error) {
-    if (!running.signal.aborted) view.showFailure(error, () => showSimilar(search, leader));
+    if (!signal.aborted) view.showFailure(error, () => showSimilar(search, leader));
   }
+}
+
+/** The hits that *leader* names as similar, as far as they come among the first pages. */
+async function similarTo({ similar }, search, signal) {
+  const unfoldedSearch = { ...search, fold: "false", k: String(MOST) };
+  const hits = new Map();
+  let cursor = null;
+  for (let page = 0; page < MOST_PAGES && hits.size < similar.length; page++) {
+    const answer = await ask(unfoldedSearch, FIRST_WAIT_SECONDS, signal, cursor);
+    for (const hit of answer.results) if (similar.includes(hit.image_id)) hits.set(hit.image_id, hit);
+    cursor = answer.next;
+    if (!cursor) break;
+  }
+  return [...hits.values()];
 }
 
 async function askPatiently(search, waitSeconds, signal, cursor = null) {

@@ -1,7 +1,7 @@
 /** What the page shows of a search: how far it is, what came of it, and what went wrong. */
 
 import { Failure } from "./api.js";
-import { cardOf, dropCards, showCards } from "./cards.js";
+import { cardOf, dropCards, foldAll, showCards, shownHits, unfold } from "./cards.js";
 import { announce, element, setText } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { hideFilters, showFilters } from "./filters.js";
@@ -12,6 +12,7 @@ import { number, pictures, seconds as secondsText, sentence } from "./words.js";
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 
 let shownAddress = null; // of the search whose pictures are on the page
+let shown = null; // {answer, search} that they are of
 let spokenAt = -Infinity;
 
 const show = (name) => { document.documentElement.dataset.view = name; };
@@ -69,8 +70,14 @@ function showResults(answer, search) {
   fade(false);
   element("cut").hidden = !answer.query_truncated;
   setText("awaiting", awaiting(answer, search));
-  showCards(answer.results);
+  if (isFirst) foldAll();
+  showPictures(answer, search);
   if (isFirst) announce(`The first ${pictures(answer.results.length)} are here.`);
+}
+
+function showPictures(answer, search) {
+  shown = { answer, search };
+  showCards(answer.results);
 }
 
 // ---------------------------------------------------------------- progress
@@ -116,20 +123,23 @@ export function showEnd(answer, search, { seconds, again }) {
   if (!count && (answer.complete || element("cards").inert)) dropResults();
   setText("summary", count ? `${summary(answer, search)} · ${secondsText(seconds)}` : "");
   showFilters(answer, search);
-  const words = `${pictures(count)} found. ${awaiting(answer, search)}`.trim();
+  const words = `${pictures(count && shownHits().length)} found. ${awaiting(answer, search)}`.trim();
   announce(element("notice").hidden ? words : noticeText());
 }
 
 function summary(answer, search) {
-  const count = answer.results.length;
+  const count = shownHits().length;
   const compared = answer.matching ?? answer.pool?.embedded;
   const text = compared == null ? pictures(count) : `${number(count)} of ${pictures(Math.max(count, compared))}`;
   return `${text} from ${placeOf(search, answer.keywords)}`;
 }
 
 /** What a search of everything may have missed. */
-function awaiting({ complete, exhaustive }, { scope }) {
-  if (exhaustive === false) return "Only the nearest of all stored pictures were looked through: the filters may fit others, too.";
+function awaiting({ complete, exhaustive }, { scope, filters }) {
+  if (exhaustive === false) {
+    const others = Object.keys(filters).length ? "the filters may fit others, too" : "there may be others further down";
+    return `Only the nearest of all stored pictures were looked through: ${others}.`;
+  }
   return scope && !complete ? "Some stored pictures wait for a new model and were not compared: it looks at them when their keyword is searched." : "";
 }
 
@@ -177,14 +187,30 @@ export function showMoreOnItsWay() {
 }
 
 /** Show the longer answer; the focus goes to the first picture that is new. */
-export function showLonger(answer, search, countBefore) {
+export function showLonger(answer, search) {
   element("notice").hidden = true;
+  if (answer.restarted) foldAll();
+  const countBefore = answer.restarted ? 0 : shownHits().length;
   const hadFocus = document.activeElement === document.body || document.activeElement === element("more");
-  showCards(answer.results);
+  showPictures(answer, search);
   setText("summary", summary(answer, search));
+  setText("awaiting", awaiting(answer, search));
   showFilters(answer, search);
-  announce(`${pictures(answer.results.length - countBefore)} more.`);
+  announce(`${pictures(shownHits().length - countBefore)} more. ${awaiting(answer, search)}`.trim());
   if (hadFocus) element("cards").children[countBefore]?.querySelector(".open").focus({ preventScroll: true });
+}
+
+/** Show the hits *similar* beside *leader*, and say how many of its similar pictures they are not. */
+export function showUnfolded(leader, similar) {
+  const { answer, search } = shown;
+  unfold(leader, similar);
+  showCards(answer.results);
+  if (!element("summary").hidden) setText("summary", summary(answer, search));
+  cardOf(leader.image_id)?.querySelector(".open").focus();
+  const missing = leader.similar.length - similar.length;
+  const shownText = `${number(similar.length)} of ${number(leader.similar.length)} similar pictures are shown.`;
+  if (missing) showNotice(shownText, "The others are too far down the results.", { isCalm: true });
+  announce(missing ? noticeText() : shownText);
 }
 
 // ---------------------------------------------------------------- notices
@@ -229,8 +255,6 @@ function dropResults() {
   for (const id of ["summary", "cut", "awaiting"]) element(id).hidden = true;
   dropCards();
 }
-
-export const focusCard = ({ image_id: imageId }) => cardOf(imageId)?.querySelector(".open").focus();
 
 /** Bring the focus to the results, unless the person is busy elsewhere. */
 export function focusHeading() {

@@ -222,6 +222,23 @@ def test_a_filtered_search_of_everything_says_what_it_may_have_missed(
     expect(page.locator("#awaiting")).to_contain_text("the filters may fit others, too")
 
 
+def test_the_end_of_more_says_what_it_may_have_missed(page: Page, ready_answer: Answer) -> None:
+    answer = {**ready_answer, "scope": "catalog", "pool": None, "next": "on"}
+    last = {**answer, "results": [], "exhaustive": False, "next": None}
+    answer_with(
+        page, lambda route: route.fulfill(json=answer), lambda route: route.fulfill(json=last)
+    )
+    page.goto(f"/?{urlencode({'scope': 'catalog', 's_query': QUERY})}")
+    wait_for_all_results(page)
+    expect(page.locator("#awaiting")).to_be_hidden()
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#awaiting")).to_have_text(
+        "Only the nearest of all stored pictures were looked through: "
+        "there may be others further down."
+    )
+    expect(page.locator("#status")).to_contain_text("Only the nearest")
+
+
 def test_a_query_that_was_cut_says_so(page: Page, ready_answer: Answer) -> None:
     page.goto(address(query="red circle " * 42))
     wait_for_all_results(page)
@@ -458,6 +475,69 @@ def test_what_is_folded_is_unfolded_beside_its_picture(page: Page, ready_answer:
     assert shown == order
     expect(page.locator(".card .rank").first).to_have_text("1")
     expect(button).to_be_hidden()
+
+
+def folded(answer: Answer, first: int, last: int, similar: list[int]) -> Answer:
+    """Return *answer* with its hits from *first* on, *similar* being folded under the first."""
+    hits = answer["results"]
+    ids = [hits[i]["image_id"] for i in similar]
+    results = [{**hits[first], "similar": ids}, *hits[first + 1 : last]]
+    return {**answer, "results": results, "matching": 200, "next": None}
+
+
+def test_what_is_unfolded_stays_while_more_pictures_come(page: Page, ready_answer: Answer) -> None:
+    first = {**folded(ready_answer, 0, 2, [4, 5]), "next": "on"}
+    answer_with(
+        page,
+        lambda route: route.fulfill(json=first),
+        lambda route: route.fulfill(json={**ready_answer, "next": None}),
+        lambda route: route.fulfill(json=folded(ready_answer, 2, 4, [])),
+    )
+    page.goto(address())
+    wait_for_all_results(page)
+    page.get_by_role("button", name="+2 similar to picture 1").click()
+    expect(page.locator("#summary")).to_contain_text("4 of 200 pictures")
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(6)
+    expect(page.locator("#summary")).to_contain_text("6 of 200 pictures")
+    expect(page.locator("#status")).to_have_text("2 pictures more.")
+    expect(page.locator(".card").nth(4).locator(".open")).to_be_focused()
+
+
+def test_what_is_unfolded_stays_while_a_pool_fills(page: Page, ready_answer: Answer) -> None:
+    filling = {**folded(ready_answer, 0, 2, [4]), "complete": False, "pool": pool("embedding")}
+    answer_with(
+        page,
+        lambda route: route.fulfill(json=filling, headers={"Retry-After": "60"}),
+        lambda route: route.fulfill(json={**ready_answer, "next": None}),
+        lambda route: route.fulfill(json=folded(ready_answer, 0, 3, [4, 5])),
+    )
+    page.clock.install()
+    page.goto(address())
+    page.get_by_role("button", name="+1 similar to picture 1").click()
+    expect(page.locator(".card")).to_have_count(3)
+    page.clock.fast_forward(60_000)
+    wait_for_all_results(page)
+    expect(page.locator(".card")).to_have_count(4)
+    expect(page.get_by_role("button", name="+1 similar to picture 1")).to_be_visible()
+
+
+def test_similar_pictures_are_looked_for_further_down_and_counted(
+    page: Page, ready_answer: Answer
+) -> None:
+    pages = [folded(ready_answer, 0, 4, []), folded(ready_answer, 4, 5, [])]
+    asked = answer_with(
+        page,
+        lambda route: route.fulfill(json=folded(ready_answer, 0, 2, [4, 5])),
+        lambda route: route.fulfill(json={**pages[0], "next": "further"}),
+        lambda route: route.fulfill(json=pages[1]),
+    )
+    page.goto(address())
+    wait_for_all_results(page)
+    page.get_by_role("button", name="+2 similar to picture 1").click()
+    expect(page.locator(".card")).to_have_count(3)
+    expect(page.locator("#notice")).to_contain_text("1 of 2 similar pictures are shown.")
+    assert "cursor=further" in asked[2]
 
 
 # -- address, history, keyboard
