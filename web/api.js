@@ -8,14 +8,18 @@ const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
 const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
 const WORTH_WAITING = new Set([429, 502, 503, 504]);
+const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and stays so
 
 let config = { api: "", demo: false, demo_keywords: [] };
 
-/** What went wrong, in words for the person; `retrySeconds` is set when waiting may help. */
+/**
+ * What went wrong, in words for the person; `retrySeconds` is set when waiting may help, and
+ * `isForEver` when the same can never succeed.
+ */
 export class Failure extends Error {
-  constructor(title, text, { field = null, retrySeconds = null, isUnreached = false } = {}) {
+  constructor(title, text, { field = null, retrySeconds = null, isUnreached = false, isForEver = false } = {}) {
     super(title);
-    Object.assign(this, { title, text, field, retrySeconds, isUnreached });
+    Object.assign(this, { title, text, field, retrySeconds, isUnreached, isForEver });
   }
 }
 
@@ -114,5 +118,5 @@ function failureOf(response, answer) {
   const error = answer?.error ?? {};
   const { title, text } = failureWords(status, error);
   const retrySeconds = WORTH_WAITING.has(status) ? retryAfter(response) ?? RETRY_SECONDS : null;
-  return new Failure(title, text, { field: error.field, retrySeconds });
+  return new Failure(title, text, { field: error.field, retrySeconds, isForEver: FOR_EVER.has(status) });
 }

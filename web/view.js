@@ -244,7 +244,7 @@ export function showFailure(error, again) {
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
   if (form.showFailure(failure)) return;
-  showNotice(failure.title, failure.text, { again });
+  showNotice(failure.title, failure.text, { again: failure.isForEver ? null : again });
   setText("notice-wait", failure.outlook ?? "");
   announce(noticeText());
 }

@@ -28,8 +28,15 @@ export const reasonsOf = (reasons) => reasons.map((reason) => REASONS[reason] ??
 const FIELDS = {
   t: "The keyword", s_query: "The description", k: "The number of pictures", minus: "What comes after “without”",
   like: "The picture", picture: "The picture", cursor: "The place in the results", scope: "Where to search",
-  orientation: "The orientation", colour: "The colour", tag: "The tag", user: "The name", year: "The year",
+  orientation: "The orientation", colour: "The colour", tag: "The tag", user: "The name", source: "The source",
+  year: "The year", month: "The month", fold: "Whether similar pictures are folded",
 };
+
+/** What the API says in the names of its fields, and what a person makes of it. */
+const PLAIN_WORDS = [
+  [/must name stored images/, "A picture that this search goes by is not stored here. Take it out, or choose another."],
+  [/cancel out/, "What this search goes by points in opposite directions and cancels out. Change or take out some of it."],
+];
 
 const FAILURES = {
   400: ["This search was not accepted", "Change it and send it again."],
@@ -56,6 +63,8 @@ export function failureWords(status, error) {
 /** The server's own words, in which a field has the name that people know it by. */
 function serversWords({ message, field }) {
   if (typeof message !== "string" || !message) return null;
+  const plain = PLAIN_WORDS.find(([pattern]) => pattern.test(message));
+  if (plain) return plain[1];
   const name = FIELDS[field];
   return sentence(name && message.startsWith(field) ? name + message.slice(field.length) : message);
 }

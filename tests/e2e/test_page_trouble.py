@@ -81,12 +81,51 @@ def test_an_error_without_a_field_on_the_page_has_the_page_s_words_too(page: Pag
 
 
 @pytest.mark.parametrize(
+    ("status", "heading"),
+    [
+        (400, "This search was not accepted"),
+        (405, "This server cannot do that yet"),
+        (413, "That is too much at once"),
+        (422, "The server could not read this search"),
+    ],
+)
+def test_what_can_never_succeed_is_not_to_be_tried_again(
+    page: Page, status: int, heading: str
+) -> None:
+    answer_with(page, error(status, "odd"))
+    page.goto(address())
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text("Odd.")
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("params", "where", "words"),
+    [
+        ("like=nope", "#query-error", "A picture that this search goes by is not stored here."),
+        ("s_query=a&t=circle&fold=x", "#notice", "Whether similar pictures are folded must be"),
+        ("s_query=a&t=circle&month=13", "#notice", "The month must be"),
+    ],
+)
+def test_the_server_s_words_are_said_in_those_of_the_page(
+    page: Page, params: str, where: str, words: str
+) -> None:
+    page.goto(f"/?{params}")
+    expect(page.locator(where)).to_contain_text(words)
+
+
+def test_what_cancels_out_is_said_without_the_names_of_fields(page: Page) -> None:
+    answer_with(page, error(400, "s_query, like and picture cancel out: got 0.000001", "like"))
+    page.goto(address())
+    expect(page.locator("#query-error")).to_contain_text("points in opposite directions")
+    expect(page.locator("#query-error")).not_to_contain_text("s_query")
+
+
+@pytest.mark.parametrize(
     ("answer", "heading", "text"),
     [
         (html(200), "The server's answer makes no sense", "(HTTP 200)"),
         (error(404, "no such path"), "The search was not found", "No such path."),
-        (error(413, "too large"), "That is too much at once", "Too large."),
-        (error(422, "odd"), "The server could not read this search", "Odd."),
         (html(500), "Something broke on the server", "Your search is fine"),
         (html(504, **{"Retry-After": "600"}), "The search took too long", "in about 10 minutes"),
         (lambda route: route.abort(), "No connection to the server", "Check your network"),
