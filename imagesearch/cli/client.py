@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -95,9 +95,8 @@ class _Timings(_Part):
 
 
 class _Found(_Part):
-    """What the command line reads of an answer."""
+    """What the command line reads of any answer."""
 
-    keyword: str
     keywords: list[str] = Field(default_factory=list)  # an older server has none
     filters: dict[str, str] = Field(default_factory=dict)  # an older server has none
     minus: list[str] = Field(default_factory=list)
@@ -110,8 +109,17 @@ class _Found(_Part):
     complete: bool
     matched: bool | None = None  # an older server has none
     query_truncated: bool
-    pool: _Pool
     timings: _Timings
+
+
+class _FoundInPool(_Found):
+    keyword: str
+    pool: _Pool
+
+
+class _FoundEverywhere(_Found):
+    scope: Literal["catalog"]
+    pool: None
 
 
 @dataclass(frozen=True)
@@ -164,11 +172,14 @@ class SearchClient:
             if _asks_for_patience(answer):
                 asked_at = self.now()
             else:
-                body = _checked(answer)
+                body = _checked(answer, params.get("scope"))
                 if answer.status == 200:
                     _check_parts(body, params)
-                on_progress(body["pool"])
-                if answer.status == 200 and (body["complete"] or body["pool"]["state"] == "failed"):
+                pool = body["pool"]
+                if pool is None:  # of everything: no fetch makes it more
+                    return body
+                on_progress(pool)
+                if answer.status == 200 and (body["complete"] or pool["state"] == "failed"):
                     return body
             # Of an answer that was waited for, the pause is over already.
             ask_at = asked_at + (answer.retry_after_seconds or USUAL_PAUSE_SECONDS)
@@ -191,11 +202,13 @@ def _asks_for_patience(answer: Answer) -> bool:
     return answer.status == 429 or is_late
 
 
-def _checked(answer: Answer) -> dict[str, Any]:
-    """Return the body, which has all that is read of it, or raise SearchFailed."""
+def _checked(answer: Answer, scope: object) -> dict[str, Any]:
+    """Return the body, which has all that is read of it in *scope*, or raise SearchFailed."""
     if answer.status not in (200, 202):
         raise SearchFailed(f"{_reason(answer.body)} (HTTP {answer.status})")
-    shape = _Found if answer.status == 200 else _Fetching
+    shape: type[_Part] = _FoundEverywhere if scope == "catalog" else _FoundInPool
+    if answer.status == 202:
+        shape = _Fetching
     try:
         shape.model_validate(answer.body)
     except ValidationError as error:

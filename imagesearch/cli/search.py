@@ -36,6 +36,8 @@ EXAMPLES = (
     '  imagesearch search night "a big heart" --json | jq .top_urls\n'
     '  imagesearch search circle "a red circle" --minus "a blue background"\n'
     "  imagesearch search circle --like photo.jpg\n"
+    "  imagesearch search --like photo.jpg\n"
+    '  imagesearch search "a red circle" --everywhere --colour red\n'
     '  imagesearch search star "at night" --like photo.jpg --like-weight 0.5 --unlike dull.jpg\n'
 )
 # An uncalibrated model claims nothing.
@@ -51,13 +53,13 @@ TURN_SECONDS = 120.0  # how long a search waits for another that has the data fo
 @with_filters
 def search(
     texts: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="[KEYWORD] QUERY",
-            help="What the picture should show; before it, whose images are searched, if else."
-            " Alone beside --like it is the keyword",
+            metavar="TEXT",
+            help="QUERY, what the picture should show, or KEYWORD and QUERY, each in quotes."
+            " One TEXT beside --like is KEYWORD. --like alone searches all that is stored",
         ),
-    ],
+    ] = None,
     k: Annotated[str, typer.Option("-k", metavar="NUMBER", help="How many images")] = "10",
     minus: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="What it should not show; repeatable")
@@ -77,8 +79,11 @@ def search(
         list[str] | None,
         typer.Option(metavar="NUMBER", help="How far a --like counts; one for each, in order [1]"),
     ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Search all that is stored, and fetch nothing")
+    ] = False,
     more: Annotated[
-        str, typer.Option(metavar="CURSOR", help="Go on, after the search that ended so")
+        str, typer.Option(metavar="CURSOR", help="Go on with the search that ended with this")
     ] = "",
     fold: Annotated[
         bool, typer.Option("--fold/--no-fold", help="Show one of those that look the same")
@@ -94,12 +99,12 @@ def search(
     *,
     filters: dict[str, str],
 ) -> None:
-    """Search KEYWORD's images for QUERY, or those for what QUERY names, and print the best."""
+    """Print the images of KEYWORD that show QUERY best; without KEYWORD, of what QUERY names."""
     terminal.check_stdout()
     like, unlike = like or [], unlike or []
     pictures = {**_picture("picture", "like", like), **_picture("unlike_picture", "unlike", unlike)}
     params: dict[str, Any] = {
-        **_texts(texts, is_likened=bool(like)),
+        **_aim(texts or [], is_likened=bool(like), everywhere=everywhere),
         "k": _decoded("-k", k),
         "minus": [_decoded("--minus", text).strip() for text in minus or []],
         "like": _image_ids("--like", like),
@@ -126,15 +131,29 @@ def search(
             _write_sheet(contact_sheet, answer, client.image)
 
 
-def _texts(texts: list[str], *, is_likened: bool) -> dict[str, str]:
-    """Return keyword and sentence; what stands alone is the sentence, and beside --like not."""
+def _aim(texts: list[str], *, is_likened: bool, everywhere: bool) -> dict[str, str]:
+    """Return scope, keyword and sentence; a text alone is the sentence, and beside --like not."""
     if len(texts) > 2:
         bound = "[KEYWORD] QUERY must be one text or two, each in quotes"
         raise InvalidRequest(f"{bound}, got {len(texts)}", field="QUERY")
-    if len(texts) == 1 and is_likened:
-        return {"t": _decoded("KEYWORD", texts[0])}
-    query = {"s_query": _decoded("QUERY", texts[-1])}
-    return query if len(texts) == 1 else {"t": _decoded("KEYWORD", texts[0]), **query}
+    if not texts and not is_likened:
+        raise InvalidRequest("QUERY or --like must be given, got neither", field="QUERY")
+    if everywhere and len(texts) == 2:
+        bound = "--everywhere must come without KEYWORD"
+        raise InvalidRequest(f"{bound}, got {texts[0][:100]!r}", field="everywhere")
+    scope = {"scope": "catalog"} if everywhere or not texts else {}
+    if len(texts) == 1 and is_likened and not everywhere:
+        return {"t": _text("KEYWORD", texts[0])}
+    keyword = {"t": _text("KEYWORD", text) for text in texts[:-1]}
+    return {**scope, **keyword, **{"s_query": _text("QUERY", text) for text in texts[-1:]}}
+
+
+def _text(name: str, text: str) -> str:
+    """Return an argument that must say something: where the door has neither it names both."""
+    decoded = _decoded(name, text)
+    if not decoded.strip():
+        raise InvalidRequest(f"{name} must have at least 1 character, got 0", field=name)
+    return decoded
 
 
 def _decoded(name: str, text: str) -> str:
@@ -256,7 +275,7 @@ def _stand(pool: dict[str, Any]) -> dict[str, Any]:
 def _print_table(
     answer: dict[str, Any], schemes: tuple[str, ...], first: int, *, is_keyword_given: bool
 ) -> None:
-    if not is_keyword_given:
+    if answer["pool"] and not is_keyword_given:
         keywords = " and ".join(repr(keyword) for keyword in answer.get("keywords", ()))
         err.print(shown(f"Keywords taken from the sentence: {keywords}."))
     if not answer["results"]:
@@ -275,6 +294,8 @@ def _print_table(
 
 def _nothing(answer: dict[str, Any]) -> str:
     filters = " and ".join(f"{name} {value}" for name, value in answer.get("filters", {}).items())
+    if not answer["pool"]:
+        return f"Nothing that is stored has {filters}." if filters else "Nothing is stored so far."
     if filters and answer["pool"]["embedded"]:
         images = f"{answer['pool']['embedded']} images for {answer['keyword']!r}"
         return f"None of the {images} has {filters}."
@@ -300,19 +321,10 @@ def _image(result: dict[str, Any], schemes: tuple[str, ...]) -> Text:
 
 
 def _summary(answer: dict[str, Any]) -> Text:
-    pool, seconds = answer["pool"], answer["timings"]["total_seconds"]
-    source = shown(answer["results"][0]["credit"]["source"])
-    images = f"{pool['embedded']} images from {source}"
-    if len(answer.get("keywords", ())) > 1:  # the pool is one of two
-        images = f"{answer['matching']} images from {source}"
-    elif answer.get("filters"):
-        images = f"{answer['matching']} of {images} match and were"
-    lines = [f"{images} searched in {seconds * 1000:.0f} ms."]
+    milliseconds = answer["timings"]["total_seconds"] * 1000
+    lines = [f"{_searched(answer)} searched in {milliseconds:.0f} ms."]
     if not answer["complete"]:
-        missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
-        lines.append(
-            f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."
-        )
+        lines.append(_missing(answer["pool"]))
     if answer.get("restarted"):
         lines.append("The images have changed since: these are the first again.")
     if answer.get("next"):
@@ -320,6 +332,23 @@ def _summary(answer: dict[str, Any]) -> Text:
     if answer["query_truncated"]:
         lines.append("The query was cut to what the model reads.")
     return Text("\n".join(lines), "dim")
+
+
+def _searched(answer: dict[str, Any]) -> str:
+    if not answer["pool"]:
+        return "All that is stored was"
+    source = shown(answer["results"][0]["credit"]["source"])
+    if len(answer.get("keywords", ())) > 1:  # the pool is one of two
+        return f"{answer['matching']} images from {source}"
+    images = f"{answer['pool']['embedded']} images from {source}"
+    return f"{answer['matching']} of {images} match and were" if answer.get("filters") else images
+
+
+def _missing(pool: dict[str, Any] | None) -> str:
+    if pool is None:
+        return "Some of it is still to be embedded."
+    missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
+    return f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."
 
 
 def _write_sheet(path: Path, answer: dict[str, Any], image: Callable[[str], bytes]) -> None:

@@ -131,6 +131,31 @@ def test_the_command_line_takes_a_file_goes_on_and_leaves_out(
     assert "cursor must be of the same search, with the same k" in wrong.stderr
 
 
+def test_the_command_line_searches_all_that_is_stored(server: Serving, tmp_path: Path) -> None:
+    image_id, picture = first_picture(server.complete(**RED))
+    photo = tmp_path / "photo.webp"
+    photo.write_bytes(picture)
+    to = ("-k", "3", "--url", server.url)
+    by_file = imagesearch("search", "--like", str(photo), *to)
+    assert by_file.returncode == 0, by_file.stderr
+    assert image_id in by_file.stdout
+    assert "All that is stored was searched in" in by_file.stdout
+    by_id = json.loads(imagesearch("search", "--like", image_id, "--json", *to).stdout)
+    assert (by_id["scope"], by_id["like"], by_id["pool"]) == ("catalog", [image_id], None)
+    words = ("search", "a red circle", "--everywhere", *to)
+    by_words = imagesearch(*words)
+    assert image_id in by_words.stdout, by_words.stderr
+    assert "Keywords" not in by_words.stderr
+    likened = json.loads(imagesearch(*words, "--like", image_id, "--json").stdout)
+    assert (likened["query"], likened["keyword"]) == ("a red circle", None)
+    none = imagesearch(*words, "--user", "nobody")
+    assert "Nothing that is stored has user nobody." in none.stdout, none.stderr
+    two = imagesearch("search", "circle", "a red circle", "--everywhere")
+    assert "--everywhere must come without KEYWORD, got 'circle'" in two.stderr
+    neither = imagesearch("search", "--minus", "red")
+    assert "QUERY or --like must be given, got neither" in neither.stderr
+
+
 def test_the_command_line_weighs_and_leaves_out_what_looks_like_a_file(
     server: Serving, tmp_path: Path
 ) -> None:

@@ -195,6 +195,17 @@ def test_an_answer_of_another_shape_is_refused(body: Any) -> None:
     assert "the answer is not an imagesearch's: " in fails(body)
 
 
+def test_an_answer_over_everything_has_no_pool_and_is_not_waited_for() -> None:
+    asked = {"like": ["pixabay-2"], "scope": "catalog"}
+    answer = {**FOUND, **asked, "keyword": None, "pool": None, "complete": False}
+    patience = Patience(ever(200, answer, None))
+    assert patience.client().search(asked, lambda _: None) == answer
+    assert len(patience.asked_at) == 1
+    of_a_pool = Patience(ever(200, {**FOUND, "like": ["pixabay-2"]}, None))
+    with pytest.raises(SearchFailed, match=r"not an imagesearch's: scope"):
+        of_a_pool.client().search(asked, lambda _: None)
+
+
 @pytest.mark.parametrize(
     "body",
     [
