@@ -52,7 +52,17 @@ _HEADERS = {"User-Agent": "imagesearch", "Accept-Encoding": "identity"}
 
 
 class SearchFailed(Exception):
-    """The API refused or could not answer; the message is for a person."""
+    """
+    The API refused or could not answer; the message is for a person.
+
+    Attributes:
+        status, field: of the API's refusal, as far as it has them.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.field = field
 
 
 class _Part(BaseModel):
@@ -205,7 +215,8 @@ def _asks_for_patience(answer: Answer) -> bool:
 def _checked(answer: Answer, scope: object) -> dict[str, Any]:
     """Return the body, which has all that is read of it in *scope*, or raise SearchFailed."""
     if answer.status not in (200, 202):
-        raise SearchFailed(f"{_reason(answer.body)} (HTTP {answer.status})")
+        message = f"{_told(answer.body, 'message') or 'no reason given'} (HTTP {answer.status})"
+        raise SearchFailed(message, status=answer.status, field=_told(answer.body, "field"))
     shape: type[_Part] = _FoundEverywhere if scope == "catalog" else _FoundInPool
     if answer.status == 202:
         shape = _Fetching
@@ -219,11 +230,11 @@ def _checked(answer: Answer, scope: object) -> dict[str, Any]:
     return body
 
 
-def _reason(body: Any) -> str:
+def _told(body: Any, name: str) -> str:
+    """Return what an error says under *name*, on one line; "" where it says nothing there."""
     error = body.get("error") if isinstance(body, dict) else None
-    message = error.get("message") if isinstance(error, dict) else None
-    text = printable(message.strip()) if isinstance(message, str) else ""
-    return text[:_REASON_CHARACTERS] or "no reason given"
+    text = error.get(name) if isinstance(error, dict) else None
+    return printable(text.strip())[:_REASON_CHARACTERS] if isinstance(text, str) else ""
 
 
 def _addresses(host: str) -> list[str]:

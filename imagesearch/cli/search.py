@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,13 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from imagesearch.cli import terminal
-from imagesearch.cli.client import SearchClient, http_client, stack_client
+from imagesearch.cli.client import SearchClient, SearchFailed, http_client, stack_client
 from imagesearch.cli.local_stack import opened_stack, reachable_url
 from imagesearch.cli.options import DEMO_NOTE, DataDir, settings_with, with_filters
 from imagesearch.cli.terminal import err, link, out, shown
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
-from imagesearch.domain.queries import MAX_PICTURE_BYTES
+from imagesearch.domain.queries import MAX_PICTURE_BYTES, Cursor, SearchRequest
 from imagesearch.doors.http_api import parse_search
 from imagesearch.settings import Settings
 
@@ -46,6 +47,17 @@ _MATCHES = {
     "fair": Text("fair", "cyan"),
     "weak": Text("weak", "yellow"),
     "none": Text("none", "dim"),
+}
+# What this program calls the parameters of the API that have another name here than their own.
+_ARGUMENTS = {
+    "t": "KEYWORD",
+    "s_query": "QUERY",
+    "s_query_weight": "--query-weight",
+    "picture_weight": "--like-weight",
+    "picture": "--like",
+    "unlike_picture": "--unlike",
+    "cursor": "--more",
+    "k": "-k",
 }
 TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
 
@@ -115,20 +127,20 @@ def search(
         **{name: _decoded(f"--{name}", text) for name, text in filters.items()},
     }
     # A mistake is told before the model is loaded.
-    request = parse_search(params, params, pictures)
+    request = _checked(params, pictures)
     with _client(url, data_dir) as client:
-        with _progress() as progress:
+        with _progress() as progress, _blamed({"like": like, "unlike": unlike}):
             task = progress.add_task("asking", total=None, count="")
             answer = client.search(
                 params, lambda pool: progress.update(task, **_stand(pool)), pictures
             )
+        first = _first(request.cursor, answer)
         if as_json:
             terminal.print_json(answer)
         else:
-            before = request.cursor.offset if request.cursor and not answer.get("restarted") else 0
-            _print_table(answer, client.schemes, before + 1, is_keyword_given="t" in params)
+            _print_table(answer, client.schemes, first, is_keyword_given="t" in params)
         if contact_sheet:
-            _write_sheet(contact_sheet, answer, client.image)
+            _write_sheet(contact_sheet, answer, first, client.image)
 
 
 def _aim(texts: list[str], *, is_likened: bool, everywhere: bool) -> dict[str, str]:
@@ -141,11 +153,13 @@ def _aim(texts: list[str], *, is_likened: bool, everywhere: bool) -> dict[str, s
     if everywhere and len(texts) == 2:
         bound = "--everywhere must come without KEYWORD"
         raise InvalidRequest(f"{bound}, got {texts[0][:100]!r}", field="everywhere")
-    scope = {"scope": "catalog"} if everywhere or not texts else {}
-    if len(texts) == 1 and is_likened and not everywhere:
-        return {"t": _text("KEYWORD", texts[0])}
-    keyword = {"t": _text("KEYWORD", text) for text in texts[:-1]}
-    return {**scope, **keyword, **{"s_query": _text("QUERY", text) for text in texts[-1:]}}
+    is_keyword = len(texts) == 1 and is_likened and not everywhere
+    aim = {"scope": "catalog"} if everywhere or not texts else {}
+    if len(texts) == 2 or is_keyword:
+        aim["t"] = _text("KEYWORD", texts[0])
+    if texts and not is_keyword:
+        aim["s_query"] = _text("QUERY", texts[-1])
+    return aim
 
 
 def _text(name: str, text: str) -> str:
@@ -154,6 +168,40 @@ def _text(name: str, text: str) -> str:
     if not decoded.strip():
         raise InvalidRequest(f"{name} must have at least 1 character, got 0", field=name)
     return decoded
+
+
+def _checked(params: dict[str, Any], pictures: dict[str, bytes]) -> SearchRequest:
+    """Return the search as the door reads it, or raise InvalidRequest in this program's words."""
+    try:
+        return parse_search(params, params, pictures)
+    except InvalidRequest as error:
+        field, message = error.field or "", str(error)
+        if not message.startswith(f"{field} "):
+            raise
+        argument = _ARGUMENTS.get(field, f"--{field.replace('_', '-')}")
+        rest = message.removeprefix(field).replace(
+            "must come with s_query,", "must come with QUERY,"
+        )
+        raise InvalidRequest(argument + rest, field=field) from None
+
+
+@contextmanager
+def _blamed(given: dict[str, list[str]]) -> Iterator[None]:
+    """Name of what is *given*, by its option, the text that the server cannot search by."""
+    try:
+        yield
+    except SearchFailed as error:
+        option = "unlike" if error.field.startswith("unlike") else "like"
+        if error.field in ("picture", "unlike_picture"):
+            file = next(filter(_is_file, given[option]), "")
+            message = f"--{option} {file} {str(error).removeprefix(f'{error.field} ')}"
+            raise InvalidRequest(message, field=option) from None
+        if error.field == option and error.status == HTTPStatus.NOT_FOUND:
+            ids = _image_ids(option, given[option])
+            image_id = next((each for each in ids if repr(each[:100]) in str(error)), ids[0])
+            message = f"--{option} {image_id}: there is no such file, nor such a stored image"
+            raise InvalidRequest(message, field=option) from None
+        raise
 
 
 def _decoded(name: str, text: str) -> str:
@@ -173,6 +221,11 @@ def _is_file(text: str) -> bool:
 
 
 def _image_ids(option: str, texts: list[str]) -> list[str]:
+    for text in texts:
+        if not text.strip() or Path(text).is_dir():
+            bound = f"{option} must be a file or the id of a stored image"
+            got = f"the folder {text}" if text.strip() else "none"
+            raise InvalidRequest(f"{bound}, got {got}", field=option)
     return [_decoded(option, text).strip() for text in texts if not _is_file(text)]
 
 
@@ -272,6 +325,11 @@ def _stand(pool: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _first(cursor: Cursor | None, answer: dict[str, Any]) -> int:
+    """Return the rank of the first result of *answer*, from 1."""
+    return 1 if cursor is None or answer.get("restarted") else cursor.offset + 1
+
+
 def _print_table(
     answer: dict[str, Any], schemes: tuple[str, ...], first: int, *, is_keyword_given: bool
 ) -> None:
@@ -282,7 +340,8 @@ def _print_table(
         out.print(shown(_nothing(answer)))
         return
     if answer.get("matched") is False:
-        out.print(shown(f"Nothing here shows {answer['query']!r}. The nearest are these:"))
+        what = repr(answer["query"]) if answer["query"] else "that"
+        out.print(shown(f"Nothing here shows {what}. The nearest are these:"))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "match", "score", "image", "shows", "by"):
         table.add_column(name, justify="right" if name in ("", "score") else "left")
@@ -296,10 +355,12 @@ def _nothing(answer: dict[str, Any]) -> str:
     filters = " and ".join(f"{name} {value}" for name, value in answer.get("filters", {}).items())
     if not answer["pool"]:
         return f"Nothing that is stored has {filters}." if filters else "Nothing is stored so far."
+    keywords = [repr(keyword) for keyword in answer.get("keywords") or [answer["keyword"]]]
     if filters and answer["pool"]["embedded"]:
-        images = f"{answer['pool']['embedded']} images for {answer['keyword']!r}"
-        return f"None of the {images} has {filters}."
-    return f"Nothing found for {answer['keyword']!r}."
+        # The pool is the last keyword's.
+        count = f"{answer['pool']['embedded']} images" if len(keywords) == 1 else "images"
+        return f"None of the {count} for {' and '.join(keywords)} has {filters}."
+    return f"Nothing found for {', nor for '.join(keywords)}."
 
 
 def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[str | Text, ...]:
@@ -351,7 +412,9 @@ def _missing(pool: dict[str, Any] | None) -> str:
     return f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."
 
 
-def _write_sheet(path: Path, answer: dict[str, Any], image: Callable[[str], bytes]) -> None:
+def _write_sheet(
+    path: Path, answer: dict[str, Any], first: int, image: Callable[[str], bytes]
+) -> None:
     from imagesearch.cli.contact_sheet import write_contact_sheet
 
     write_contact_sheet(
@@ -361,7 +424,7 @@ def _write_sheet(path: Path, answer: dict[str, Any], image: Callable[[str], byte
                 image(result["url"]),
                 f"{rank}. {str(shown(result['image_id']))[:40]}  {result['score']:.3f}",
             )
-            for rank, result in enumerate(answer["results"], start=1)
+            for rank, result in enumerate(answer["results"], start=first)
         ],
     )
     err.print(Text(f"Wrote {printable(str(path))}"))

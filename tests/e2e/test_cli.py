@@ -11,8 +11,10 @@ import threading
 from pathlib import Path
 
 import pytest
+import requests
 from PIL import Image
 
+from imagesearch.cli.contact_sheet import write_contact_sheet
 from tests.e2e.conftest import Serving, serving
 
 POOL_SIZE = 30  # small, where the size does not matter
@@ -119,8 +121,34 @@ def test_a_filter_that_cannot_be_read_is_refused_before_anything_starts(
 def test_nothing_found_is_said_with_what_the_demo_knows(data_dir: Path) -> None:
     run = imagesearch("search", "zebra", "a zebra", "--data-dir", str(data_dir))
     assert run.returncode == 0
-    assert "Nothing found for 'zebra'" in run.stdout
+    assert "Nothing found for 'zebra'." in run.stdout
     assert "circle" in run.stderr
+
+
+def test_both_keywords_are_said_of_which_nothing_was_found(server: Serving) -> None:
+    dragon = imagesearch("search", "a dragon in a castle", "--url", server.url)
+    assert "Nothing found for 'dragon castle', nor for 'dragon'." in dragon.stdout, dragon.stderr
+    stars = ("search", "three yellow stars at night", "--user", "nobody", "--url", server.url)
+    none = imagesearch(*stars)
+    assert "None of the images for 'yellow star night' and 'star' has user nobody." in none.stdout
+
+
+def test_a_later_contact_sheet_is_numbered_as_the_table(server: Serving, tmp_path: Path) -> None:
+    moon = ("search", "moon", "a moon", "-k", "2", "--url", server.url)
+    cursor = imagesearch(*moon).stdout.partition("--more ")[2].split()[0]
+    answer = json.loads(imagesearch(*moon, "--more", cursor, "--json").stdout)
+    sheet, expected = tmp_path / "found.png", tmp_path / "expected.png"
+    run = imagesearch(*moon, "--more", cursor, "--contact-sheet", str(sheet))
+    assert run.returncode == 0, run.stderr
+    pictures = [
+        (
+            requests.get(result["url"], timeout=30).content,
+            f"{rank}. {result['image_id']}  {result['score']:.3f}",
+        )
+        for rank, result in zip((3, 4), answer["results"], strict=True)
+    ]
+    write_contact_sheet(expected, pictures)
+    assert sheet.read_bytes() == expected.read_bytes()
 
 
 def test_a_second_process_asks_the_one_that_has_the_folder(server: Serving) -> None:

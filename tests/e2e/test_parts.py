@@ -128,7 +128,7 @@ def test_the_command_line_takes_a_file_goes_on_and_leaves_out(
     others = imagesearch("search", "circle", "--like", image_id, "--json", "--url", server.url)
     assert image_id not in ids(json.loads(others.stdout))
     wrong = imagesearch(*search[:-3], "3", "--url", server.url, "--more", cursor)
-    assert "cursor must be of the same search, with the same k" in wrong.stderr
+    assert "--more must be of the same search, with the same k" in wrong.stderr
 
 
 def test_the_command_line_searches_all_that_is_stored(server: Serving, tmp_path: Path) -> None:
@@ -154,6 +154,37 @@ def test_the_command_line_searches_all_that_is_stored(server: Serving, tmp_path:
     assert "--everywhere must come without KEYWORD, got 'circle'" in two.stderr
     neither = imagesearch("search", "--minus", "red")
     assert "QUERY or --like must be given, got neither" in neither.stderr
+
+
+def test_the_command_line_says_in_its_own_words_what_it_cannot_search_by(
+    server: Serving, tmp_path: Path
+) -> None:
+    server.complete(**RED)
+    no_picture = tmp_path / "text.jpg"
+    no_picture.write_text("no picture")
+
+    def why(*arguments: str) -> str:
+        run = imagesearch("search", "circle", *arguments, "--url", server.url)
+        assert run.returncode == 1
+        return " ".join(run.stderr.split())
+
+    missing = "there is no such file, nor such a stored image"
+    assert f"--like typo.jpg: {missing}" in why("--like", "typo.jpg")
+    assert f"--unlike typo.jpg: {missing}" in why("--unlike", "typo.jpg")
+    assert f"--unlike {no_picture} cannot be searched by: " in why(
+        "a circle", "--unlike", str(no_picture)
+    )
+    folder = f"got the folder {tmp_path}"
+    assert f"--like must be a file or the id of a stored image, {folder}" in why(
+        *("--like", str(tmp_path))
+    )
+    assert "--like must be a file or the id of a stored image, got none" in why("--like", " ")
+    assert "--query-weight must be between 0.01 and 100, got 0" in why("--query-weight", "0")
+    without = "--query-weight must come with QUERY, got 2 without"
+    assert without in why("--like", "x", "--query-weight", "2")
+    for name, texts in (("QUERY", ("",)), ("KEYWORD", ("", "a circle"))):
+        blank = imagesearch("search", *texts)
+        assert f"{name} must have at least 1 character, got 0" in blank.stderr
 
 
 def test_the_command_line_weighs_and_leaves_out_what_looks_like_a_file(
@@ -192,7 +223,7 @@ def test_the_command_line_sends_a_picture_to_a_stack_of_its_own(tmp_path: Path) 
         *("--data-dir", str(tmp_path / "data")),
     )
     assert run.returncode == 1
-    assert "picture cannot be searched by: 10 bytes that are no JPEG" in run.stderr
+    assert f"--like {no_picture} cannot be searched by: 10 bytes that are" in run.stderr
 
 
 def test_the_cloud_takes_parts_too(cloud_url: str) -> None:
