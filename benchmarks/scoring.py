@@ -46,6 +46,7 @@ class ReadyEncoder:
 
     model_revision = MODEL
     logit_scale = 100.0
+    logit_bias = 0.0
 
     def __init__(self, vector: Embedding) -> None:
         self._text = TextEmbedding(vector, truncated=False)

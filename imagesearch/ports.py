@@ -342,7 +342,7 @@ class ImageEmbedding:
 
 
 class Encoder(Protocol):
-    """CLIP: images and texts into one space."""
+    """CLIP or SigLIP: images and texts into one space."""
 
     @property
     def model_revision(self) -> str:
@@ -351,6 +351,10 @@ class Encoder(Protocol):
     @property
     def logit_scale(self) -> float:
         """What a cosine is multiplied by to become a logit."""
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added to that then; 0 of a CLIP."""
 
     @property
     def references(self) -> References:

@@ -87,7 +87,7 @@ class Settings(BaseModel):
     )
     clip_model: Checkpoint = Field(
         "",
-        description="Hub id or folder of a CLIP checkpoint; by default "
+        description="Hub id or folder of a CLIP or SigLIP checkpoint; by default "
         f"`{DEFAULT_MODEL}`, on the demo `models/demo`.",
     )
     pool_size: int = Field(200, ge=3, le=500, description="Images fetched for a keyword.")
@@ -201,7 +201,7 @@ class Settings(BaseModel):
 
     @property
     def model(self) -> str:
-        """The CLIP checkpoint to load."""
+        """The checkpoint to load."""
         return self.clip_model or (str(DEMO_MODEL) if self.is_demo else DEFAULT_MODEL)
 
     @property

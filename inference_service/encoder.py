@@ -152,6 +152,11 @@ class ModelEncoder:
         return self._model.logit_scale
 
     @property
+    def logit_bias(self) -> float:
+        """What is added to that then: 0, unless the model's family learns one."""
+        return self._model.logit_bias
+
+    @property
     def references(self) -> References:
         """Captions about anything, embedded when the model was loaded, or before."""
         return self._references

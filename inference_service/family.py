@@ -68,6 +68,9 @@ class Family(Protocol):
     def logit_scale(self, weights: Weights) -> float:
         """Return what a cosine is multiplied by to become a logit; ValueError: there is none."""
 
+    def logit_bias(self, weights: Weights) -> float:
+        """Return what is added to that then; ValueError: there is none, and the family has it."""
+
     def read_tokenizer(self, folder: Path) -> Tokenize:
         """
         Return the tokenizer in *folder*.

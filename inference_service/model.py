@@ -75,7 +75,7 @@ class Model:
     `embed_pictures` and `embed_texts`.
 
     Attributes:
-        logit_scale: what a cosine is multiplied by to become a logit.
+        logit_scale, logit_bias: a logit is logit_scale x cosine + logit_bias.
     """
 
     family: Family
@@ -83,6 +83,7 @@ class Model:
     tokenize: Tokenize
     framing: Framing
     logit_scale: float
+    logit_bias: float
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Model:
@@ -139,6 +140,7 @@ class Parts:
     tokenize: Tokenize
     weights: Weights
     logit_scale: float
+    logit_bias: float
 
     @classmethod
     def read(cls, folder: Path) -> Parts:
@@ -150,11 +152,13 @@ class Parts:
         weights = read_weights(folder)
         check_weights(weights, family.parameters)
         family.check(weights)
-        return cls(family, framing, tokenize, weights, family.logit_scale(weights))
+        scale, bias = family.logit_scale(weights), family.logit_bias(weights)
+        return cls(family, framing, tokenize, weights, scale, bias)
 
     def model(self, towers: Towers) -> Model:
         """Return the model that computes with *towers*."""
-        return Model(self.family, towers, self.tokenize, self.framing, self.logit_scale)
+        logits = (self.logit_scale, self.logit_bias)
+        return Model(self.family, towers, self.tokenize, self.framing, *logits)
 
 
 def read_family(folder: Path) -> Family:

@@ -22,6 +22,11 @@ _DROPPED = (  # control characters, but for those that are white space
 )  # fmt: skip
 
 
+def of_whole_characters(text: str) -> str:
+    """Return *text* without half surrogate pairs, which JSON can carry and no tokenizer takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def straightened(text: str) -> str:
     """
     Return *text* with straight quotes, its letters single and of usual width, HTML resolved.
@@ -32,8 +37,7 @@ def straightened(text: str) -> str:
 
     Source: basic_clean in https://github.com/openai/CLIP/blob/main/clip/simple_tokenizer.py.
     """
-    # Half of a surrogate pair, which JSON can carry, is no text that a tokenizer takes.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = of_whole_characters(text)
     while (fixed := _fixed(text)) != text:  # what one step gives may be the next one's to mend
         text = fixed
     return html.unescape(html.unescape(text)).lower()

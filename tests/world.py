@@ -122,6 +122,7 @@ class TwinEncoder:
 
     model_revision: str = "twin-1"
     logit_scale: float = 100.0
+    logit_bias: float = 0.0
     thresholds: Thresholds | None = None
     images: int = 0
     pictures: int = 0

@@ -137,7 +137,7 @@ class SearchHit:
 
     Attributes:
         score: cosine of query and image, -1..1; hits are ranked by what `corrected` makes of it.
-        logit: logit_scale x cosine, what CLIP calls logits_per_text.
+        logit: logit_scale x cosine + logit_bias, what `transformers` calls logits_per_text.
         relevance: softmax of the logits over the pool, 0..1.
         match: how well it answers the query, see `match_of`.
         reasons: why it is there: `picture`, it is near to the query; `tags`, they have its words.
@@ -250,7 +250,8 @@ def relevances(cosines: NDArray[np.float32], logit_scale: float) -> NDArray[np.f
     Return the share of each image, (n,), in all of them: the softmax of their logits.
 
     Args:
-        logit_scale: exp of CLIP's learned temperature.
+        logit_scale: exp of the model's learned temperature; its bias, the same in all logits,
+            changes no share.
 
     Source: Radford et al. 2021, figure 3 (logits), figure 1 (softmax over candidates).
     """

@@ -295,12 +295,12 @@ class Score:
         on_page = slice(request.offset, wanted)
         rows = leaders[on_page]
         shares = self._shares(cosines, rows, is_whole=is_whole)
-        logit_scale = self.encoder.logit_scale
+        scale, bias = self.encoder.logit_scale, self.encoder.logit_bias
         hits = tuple(
             SearchHit(
                 candidates.images[leader],
                 cosine,
-                logit_scale * cosine,
+                scale * cosine + bias,
                 share,
                 match,
                 tuple(candidates.images[row].image_id for row in similar),

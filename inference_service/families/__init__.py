@@ -1,6 +1,7 @@
 """The families of models that can be loaded, a file each. To add one: its file, and its import."""
 
 from inference_service.families.clip import Clip as Clip
+from inference_service.families.siglip import Siglip as Siglip
 from inference_service.family import Family
 
 FAMILIES: dict[str, type[Family]] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +14,13 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
 
+from inference_service import learned_logits
 from inference_service.checkpoint import Weights, check_vocabulary, read_tokenizer
 from inference_service.family import Tokenize, Tokens
 from inference_service.json_part import JsonPart
 from inference_service.runtimes.layers import MOST_WIDTH, Layers, Shapes, Tensor, Transformer, pair
 from inference_service.typed_text import straightened
 
-MOST_SCALE = 1000.0  # CLIP's training holds it at 100: a cosine must not outweigh all others
 # What `transformers` takes for a key that config.json leaves out.
 _SHARED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "num_hidden_layers": 12}
 _TEXT = _SHARED | {
@@ -50,8 +48,6 @@ _LAST = (  # of each tower: its layer norm, and the projection
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 # What a text is cut into before its tokens are looked for.
 _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,26 +123,12 @@ class Clip:
                 raise ValueError(f"its weights: {norm} and {matrix} leave nothing but zeros")
 
     def logit_scale(self, weights: Weights) -> float:
-        """
-        Return exp of the learned logarithm.
+        """Return exp of the learned logarithm; ValueError where it is none."""
+        return learned_logits.logit_scale(weights)
 
-        A checkpoint may hold the scale itself in its place. In training it goes from 14 to 100
-        (its logarithm from 2.7 to 4.6), so that what is meant can be told.
-
-        Raises:
-            ValueError: it is neither.
-        """
-        learned = weights["logit_scale"]
-        value = float(learned.flat[0]) if learned.size == 1 else math.nan
-        if 0 <= value <= math.log(MOST_SCALE):
-            return math.exp(value)
-        if 10 <= value <= MOST_SCALE:
-            logger.warning("logit_scale is %g: taken for the scale, not for its logarithm", value)
-            return value
-        raise ValueError(
-            f"its weights: logit_scale must be one number, the logarithm of a scale, from 0 to "
-            f"{math.log(MOST_SCALE):.2f}, got {learned.tolist()}"
-        )
+    def logit_bias(self, weights: Weights) -> float:  # noqa: ARG002 - as a family has it
+        """Return 0: its logits have no bias."""
+        return 0.0
 
     def read_tokenizer(self, folder: Path) -> Tokenize:
         """

@@ -909,7 +909,7 @@ def empty(folder: Path) -> None:
         (garbage_weights, "cannot be loaded: "),
         (text_half_only, "its weights lack .* parameters, among them vis"),
         (not_a_number, "not finite"),
-        (other_architecture, "its model_type is 'blip', and only 'clip' is supported"),
+        (other_architecture, "its model_type is 'blip', and only 'clip' or 'siglip' is supported"),
         (no_tokenizer, "cannot be loaded: "),
         (other_end_token, "no end token 77"),
         (other_image_size, "gives images of 16 x 16, and its model takes 32 x 32"),

@@ -107,6 +107,22 @@ def test_over_everything_more_are_looked_at_than_are_wanted(world: World) -> Non
     assert ids(reply_of(world, [17, 24, -60], k=1)) == ["twin-1"]
 
 
+def test_a_logit_is_a_scaled_cosine_and_the_models_bias(world: World) -> None:
+    images = [listed(0).image]
+    world.catalog.library.put(images, {images[0].image_id: at(24)}, MODEL)
+    encoder = PlaneEncoder(MODEL, logit_scale=110.0, logit_bias=-16.5)
+    score = Score(
+        catalog=world.catalog,
+        cache=world.cache,
+        encoder=encoder,
+        clock=world.clock,
+        policy=world.policy,
+    )
+    [hit] = score.score(ScoreRequest(Query.of_text("anything"), 1, scope="catalog")).hits
+    assert hit.logit == pytest.approx(110.0 * np.cos(np.radians(4)) - 16.5, abs=1e-4)
+    assert hit.relevance == pytest.approx(1.0)
+
+
 def test_relevance_is_shared_by_the_hits_of_everything(world: World) -> None:
     reply = reply_of(world, [17, 24, -60], k=2)
     assert sum(hit.relevance for hit in reply.hits) == pytest.approx(1.0)
