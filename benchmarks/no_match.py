@@ -15,7 +15,7 @@ from imagesearch.demo import drawing, gallery_query, scenes
 from imagesearch.demo.scenes import Scene
 from imagesearch.domain.images import Embeddings
 from imagesearch.domain.ranking import References, corrected, relevances
-from imagesearch.evaluation.calibration import auroc
+from imagesearch.evaluation.protocol import auroc
 
 KEYWORDS = ("circle", "star", "heart", "flower")
 POOL = 200

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from imagesearch.cli.options import settings_with
-from imagesearch.cli.terminal import err, out, shown
+from imagesearch.cli.options import CaptionedPath, PicturesFolder, settings_with
+from imagesearch.cli.terminal import err, out, shown, told_misfits
 from imagesearch.domain.printable import printable
-from imagesearch.evaluation.captions import read_captioned
+from imagesearch.evaluation.forms import read_captioned
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
     "  imagesearch calibrate ~/captioned\n"
     "  CLIP_MODEL=~/models/ViT-B-32 imagesearch calibrate ~/captioned\n"
+    "  imagesearch calibrate dataset_coco.json --pictures ~/coco\n"
 )
 
 
 def calibrate(
-    folder: Annotated[
-        Path,
-        typer.Argument(help="Pictures with a captions.csv (image,caption), or a .txt beside each"),
-    ],
+    captioned_set: CaptionedPath,
+    pictures: PicturesFolder = None,
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Of a set with splits the one to use, or all")
+    ] = "val",
 ) -> None:
     """Measure the model on captioned pictures, and keep beside it what is a match."""
-    pictures = read_captioned(folder)
+    captioned = read_captioned(captioned_set, pictures, split)
     settings = settings_with()
     from imagesearch.evaluation.calibration import calibrate  # only here: they import numpy
     from inference_service.calibrate import calibrating  # and load a model
 
     loading = f"Loading the model {escape(printable(settings.model))}"
     with err.status(loading) as status, calibrating(settings.model) as (encoder, keep):
-        calibration = calibrate(
-            encoder,
-            pictures,
-            lambda done: status.update(f"{done} of {len(pictures)} pictures embedded"),
+        calibration, misfits = calibrate(
+            encoder, captioned, lambda done, what: status.update(f"{done} {what} embedded")
         )
         file = keep(calibration.thresholds)
+    told_misfits(misfits)
     levels = calibration.thresholds
     lines = (
         f"{calibration.pictures} pictures, {calibration.searches} searches of each kind.",

@@ -39,7 +39,7 @@ def write_contact_sheet(path: Path, pictures: Sequence[tuple[bytes, str]]) -> No
 
 def _paste(sheet: Image.Image, data: bytes, caption: str, at: tuple[int, int]) -> None:
     try:
-        cell = _cell(data)
+        cell = thumbnail(data)
     except Exception as error:  # a broken picture makes Pillow raise what it likes
         raise OSError(f"the picture of {caption} cannot be read: {_reason(error)}") from error
     sheet.paste(cell, at)
@@ -56,7 +56,8 @@ def _reason(error: Exception) -> str:
     return "it is damaged"
 
 
-def _cell(data: bytes) -> Image.Image:
+def thumbnail(data: bytes) -> Image.Image:
+    """Return an encoded image upright and padded to *CELL*; Pillow raises what it likes."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # from 89 megapixels on
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from imagesearch.cli import calibrate, emulators, search, serve, terminal
+from imagesearch.cli import calibrate, compare, emulators, evaluate, search, serve, terminal
 
 cli = typer.Typer(
     help="Search images by a keyword and a sentence, on this machine.",
@@ -20,6 +20,8 @@ cli = typer.Typer(
 )
 cli.command(epilog=serve.EXAMPLES)(serve.serve)
 cli.command(epilog=search.EXAMPLES)(search.search)
+cli.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+cli.command(epilog=compare.EXAMPLES)(compare.compare)
 cli.command(epilog=calibrate.EXAMPLES)(calibrate.calibrate)
 cli.command(epilog=emulators.EXAMPLES)(emulators.emulators)
 

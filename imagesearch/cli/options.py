@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,19 @@ from imagesearch.settings import DEFAULT_DATA_DIR, Settings, load_settings
 DataDir = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]"),
+]
+
+CaptionedPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SET",
+        help="Captioned pictures: a folder with a .txt beside each, a captions.csv"
+        " (image,caption,language), Flickr8k's captions, Karpathy's or COCO's JSON, tar shards",
+    ),
+]
+PicturesFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Where the pictures are, if not beside the captions"),
 ]
 
 

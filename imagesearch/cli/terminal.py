@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from io import TextIOWrapper
 
@@ -111,6 +112,12 @@ def link(text: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> T
     match = _URL.fullmatch(url)
     # A style, not markup: Rich would read the brackets of an IPv6 address as markup.
     return shown(text, Style(link=url) if match and match[1] in schemes else "")
+
+
+def told_misfits(misfits: Iterable[object]) -> None:
+    """Say beside the answer what of a captioned set was left out."""
+    for misfit in misfits:
+        err.print(shown(f"Left out: {misfit}"), soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -21,6 +21,11 @@ Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
 Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
 
 
+def as_cached(embeddings: Embeddings) -> Embeddings:
+    """Return *embeddings* with the digits that the cache keeps: all processes rank alike."""
+    return embeddings.astype("float16").astype("float32")
+
+
 FIRST_YEAR, LAST_YEAR = 1800, 2100  # between which years of images lie
 
 

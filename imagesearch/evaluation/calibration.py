@@ -5,25 +5,24 @@ Decision 0063 says what they mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesearch.domain.errors import ImageSearchError, InvalidRequest, RejectedImage
-from imagesearch.domain.images import Embedding, Embeddings
-from imagesearch.domain.ranking import References, Thresholds, corrected
-from imagesearch.evaluation.captions import CaptionedPicture
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.images import Embeddings
+from imagesearch.domain.ranking import References, Thresholds
+from imagesearch.evaluation.captions import FIELD, CaptionedSet, Misfit
+from imagesearch.evaluation.embedding import Progress, embed_set
+from imagesearch.evaluation.protocol import auroc, best_strengths
 from imagesearch.ports import Encoder
 
-POOL_SIZE = 200  # of a keyword, which is what is searched most
 LEAST_PICTURES = 100
 KEPT_AS_FAIR = 0.95  # of the searches that are answered
 KEPT_AS_WEAK = 0.99
 REFUSED_AS_STRONG = 0.95  # of the searches that nothing answers
-_SEED = 1
-_PICTURES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -45,55 +44,30 @@ class Calibration:
 
 
 def calibrate(
-    encoder: Encoder, pictures: Sequence[CaptionedPicture], progress: Callable[[int], None]
-) -> Calibration:
+    encoder: Encoder, captioned: CaptionedSet, progress: Progress
+) -> tuple[Calibration, Sequence[Misfit]]:
     """
-    Return the thresholds of the model of *encoder*, measured on *pictures*.
-
-    Args:
-        progress: is told how many pictures are embedded.
+    Return the thresholds of the model of *encoder*, measured on *captioned*, and what was left out.
 
     Raises:
-        InvalidRequest: a picture cannot be used, naming it, or there are too few.
+        InvalidRequest: too few pictures can be used.
         Overloaded, Unavailable, DeadlineExceeded: from the encoder.
     """
-    images = _embedded(encoder, pictures, progress)
-    truths: dict[str, set[int]] = {}
-    for row, picture in enumerate(pictures):
-        for caption in picture.captions:
-            truths.setdefault(caption, set()).add(row)
-    texts = np.array([encoder.encode_text(caption).vector for caption in truths])
-    return thresholds_of(images, texts, [*truths.values()], encoder.references)
-
-
-def _embedded(
-    encoder: Encoder, pictures: Sequence[CaptionedPicture], progress: Callable[[int], None]
-) -> Embeddings:
-    rows: list[Embedding] = []
-    for first in range(0, len(pictures), _PICTURES_AT_ONCE):
-        some = pictures[first : first + _PICTURES_AT_ONCE]
-        outcomes = encoder.encode_images([picture.path.read_bytes() for picture in some])
-        for picture, outcome in zip(some, outcomes, strict=True):
-            if isinstance(outcome, RejectedImage):
-                raise InvalidRequest(f"{picture.path}: {outcome}", field="FOLDER")
-            if isinstance(outcome, ImageSearchError):
-                raise outcome
-            rows.append(outcome.vector)
-        progress(len(rows))
-    return np.array(rows)
+    embedded = embed_set(encoder, captioned, progress)
+    calibration = thresholds_of(
+        embedded.images, embedded.texts, embedded.truths, encoder.references
+    )
+    return calibration, [*captioned.misfits, *embedded.misfits]
 
 
 def thresholds_of(
     images: Embeddings,
     texts: Embeddings,
-    truths: Sequence[Set[int]],
+    truths: Sequence[Collection[int]],
     references: References,
 ) -> Calibration:
     """
     Return the thresholds that tell searches that something answers from those that nothing does.
-
-    Each caption is searched twice in a pool of up to *POOL_SIZE* pictures drawn with a fixed seed:
-    with a picture that it is true of, at least, and without those that it is true of.
 
     Args:
         images: (n, d), of pictures.
@@ -105,23 +79,12 @@ def thresholds_of(
     """
     if len(images) < LEAST_PICTURES:
         bound = f"at least {LEAST_PICTURES} pictures with captions are needed"
-        raise InvalidRequest(f"{bound}, got {len(images)}", field="FOLDER")
-    rng = np.random.default_rng(_SEED)
-    hubnesses = references.hubness(images)
-    answered, unanswered = [], []
-    for text, truth in zip(texts, truths, strict=True):
-        scores = corrected(np.vecdot(images, text), hubnesses)
-        strengths = references.strengths(text, scores)
-        is_true = np.isin(np.arange(len(images)), list(truth))
-        if is_true.all():
-            continue
-        pool = rng.choice(len(images), min(POOL_SIZE, len(images)), replace=False)
-        answer = strengths[rng.choice(np.flatnonzero(is_true))]
-        answered.append(max(answer, strengths[pool].max()))
-        unanswered.append(strengths[pool[~is_true[pool]]].max(initial=-np.inf))
-    if not answered:
-        raise InvalidRequest("every caption is true of every picture", field="FOLDER")
-    return _measured(np.array(answered), np.array(unanswered), len(images))
+        raise InvalidRequest(f"{bound}, got {len(images)}", field=FIELD)
+    best = best_strengths(images, texts, truths, references)
+    best = best[~np.isnan(best).any(axis=1)]
+    if not len(best):
+        raise InvalidRequest("every caption is true of every picture", field=FIELD)
+    return _measured(best[:, 0], best[:, 1], len(images))
 
 
 def _measured(
@@ -136,11 +99,3 @@ def _measured(
         auroc(answered, unanswered),
         float((unanswered < fair).mean()),
     )
-
-
-def auroc(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> float:
-    """Return how often one of *positive* is above one of *negative*, a tie being half of it."""
-    ordered = np.sort(negative)
-    below = np.searchsorted(ordered, positive, "left")
-    ties = np.searchsorted(ordered, positive, "right") - below
-    return float((below + ties / 2).mean() / len(ordered))

@@ -1,80 +1,191 @@
-"""Captioned pictures of a folder: a CSV in it, or a text file beside each picture."""
+"""Captioned sets: pictures with sentences that are true of them, and what of a set does not fit."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
 
-from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.errors import InvalidRequest, RejectedImage
+from imagesearch.domain.queries import MAX_QUERY_CHARACTERS
 
-CAPTIONS_FILE = "captions.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_COLUMNS = ("image", "caption")
+MAX_PICTURE_BYTES = 50_000_000
+ALL = "all"  # the split that is everything
+FIELD = "SET"
+_EXAMPLES = 3
+_MAX_EXAMPLE_CHARACTERS = 80
+
+NO_CAPTION = "pictures without a caption"
+NO_PICTURE = "captions whose picture is missing"
+NO_SEARCH = f"captions that no search takes (1 to {MAX_QUERY_CHARACTERS} characters of Unicode)"
+UNREADABLE = "entries that cannot be read"
+UNUSABLE = "pictures that cannot be used"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence that is true of a picture; *language* is empty where a set says none."""
+
+    text: str
+    language: str = ""
 
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """A picture's file, and sentences that are true of it."""
-
-    path: Path
-    captions: tuple[str, ...]
-
-
-def read_captioned(folder: Path) -> Sequence[CaptionedPicture]:
     """
-    Return the captioned pictures in *folder*, in the order of their names.
+    A picture and sentences that are true of it.
 
-    They are told by `captions.csv`, with a row of `image,caption` for each caption, or by a text
-    file of a picture's name (`beach.jpg`, `beach.txt`), a caption a line.
-
-    Raises:
-        InvalidRequest: there is none, or a file cannot be read, naming it and the line.
+    Attributes:
+        name: what tells it from the others of its set.
+        read: returns its bytes, or raises OSError or RejectedImage.
     """
-    if not folder.is_dir():
-        raise InvalidRequest(f"there is no folder {folder}", field="FOLDER")
-    listed = folder / CAPTIONS_FILE
-    captions = _of_csv(listed) if listed.exists() else _of_text_files(folder)
-    if not captions:
-        raise InvalidRequest(
-            f"{folder} holds neither {CAPTIONS_FILE} nor a picture with a .txt of its name",
-            field="FOLDER",
-        )
-    return [
-        CaptionedPicture(path, tuple(dict.fromkeys(captions[path]))) for path in sorted(captions)
-    ]
+
+    name: str
+    captions: tuple[Caption, ...]
+    read: Callable[[], bytes] = field(compare=False)
 
 
-def _of_csv(file: Path) -> dict[Path, list[str]]:
-    captions: dict[Path, list[str]] = {}
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines, strict=True)
-            if not set(_COLUMNS) <= set(rows.fieldnames or ()):
-                header = ",".join(_COLUMNS)
-                raise InvalidRequest(f"{file}: its first line must be {header}", field="FOLDER")
-            for row in rows:
-                name, caption = ((row[column] or "").strip() for column in _COLUMNS)
-                picture = file.parent / name
-                if not caption or not name or not picture.is_file():
-                    what = f"no file {name!r}" if caption else "no caption"
-                    raise InvalidRequest(f"{file}, line {rows.line_num}: {what}", field="FOLDER")
-                captions.setdefault(picture, []).append(caption)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise InvalidRequest(f"{file} cannot be read: {error}", field="FOLDER") from error
-    return captions
+@dataclass
+class Misfit:
+    """So many things of one kind that do not fit, and the first different ones of them."""
+
+    what: str
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        more = ", …" if self.count > len(self.examples) else ""
+        return f"{self.what}: {self.count} ({', '.join(self.examples)}{more})"
 
 
-def _of_text_files(folder: Path) -> dict[Path, list[str]]:
-    captions = {}
-    for picture in folder.iterdir():
-        words = picture.with_suffix(".txt")
-        if picture.suffix.lower() in SUFFIXES and words.is_file():
+@dataclass
+class Misfits:
+    """What of a set does not fit, in the order in which each kind was met first."""
+
+    kinds: dict[str, Misfit] = field(default_factory=dict)
+
+    def add(self, what: str, example: str) -> None:
+        """Count one more of *what*."""
+        kind = self.kinds.setdefault(what, Misfit(what))
+        kind.count += 1
+        is_long = len(example) > _MAX_EXAMPLE_CHARACTERS
+        example = f"{example[:_MAX_EXAMPLE_CHARACTERS]}…" if is_long else example
+        if len(kind.examples) < _EXAMPLES and example not in kind.examples:
+            kind.examples.append(example)
+
+    def __iter__(self) -> Iterator[Misfit]:
+        return iter(self.kinds.values())
+
+
+@dataclass(frozen=True)
+class CaptionedSet:
+    """
+    A set as it was read.
+
+    Attributes:
+        form: the name of its form, of `forms.FORMS`.
+        split: the part of it that was read; None where it has no parts.
+        pictures: each with a caption at least, in the order of their names.
+        misfits: what was left out.
+    """
+
+    form: str
+    split: str | None
+    pictures: Sequence[CaptionedPicture]
+    misfits: Misfits
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures in a folder and below it, by the names that captions have for them."""
+
+    folder: Path
+
+    def find(self, name: str) -> Path | None:
+        """Return the file *name*, which lies in the folder by that path, or anywhere by its end."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            return None  # captions of others are not to name any file of this machine
+        for candidate in (self.folder / path, self.folder / path.name):
             try:
-                lines = words.read_text(encoding="utf-8-sig").splitlines()
-            except (OSError, UnicodeError) as error:
-                raise InvalidRequest(f"{words} cannot be read: {error}", field="FOLDER") from error
-            if some := [line.strip() for line in lines if line.strip()]:
-                captions[picture] = some
-    return captions
+                if candidate.is_file():
+                    return candidate
+            except OSError:  # a name that is too long
+                return None
+        return self._below.get(path.name)
+
+    @cached_property
+    def _below(self) -> dict[str, Path]:
+        """By their names the pictures below the folder; names that two have tell nothing."""
+        files = [path for path in self.folder.rglob("*") if is_picture(path.name)]
+        counts = Counter(path.name for path in files)
+        return {path.name: path for path in files if counts[path.name] == 1}
+
+
+@dataclass
+class Gathered:
+    """What a form's reader hands in, a caption at a time, and what becomes of it."""
+
+    pictures: Pictures
+    misfits: Misfits = field(default_factory=Misfits)
+    _captions: dict[str, list[Caption]] = field(default_factory=dict)
+    _reads: dict[str, Callable[[], bytes]] = field(default_factory=dict)
+
+    def caption(self, name: str, caption: Caption, read: Callable[[], bytes] | None = None) -> None:
+        """
+        Take a *caption* of the picture *name*.
+
+        Args:
+            read: returns its bytes; else it is a file among the pictures.
+        """
+        text = caption.text.strip()
+        if not 0 < len(text) <= MAX_QUERY_CHARACTERS or not is_unicode(text):
+            self.misfits.add(NO_SEARCH, f"{text[:40]!a} of {name}")
+            return
+        if name not in self._reads:
+            if read is None:
+                path = self.pictures.find(name)
+                if path is None:
+                    self.misfits.add(NO_PICTURE, name or repr(text))
+                    return
+                read = partial(read_picture, path)
+            self._reads[name] = read
+        self._captions.setdefault(name, []).append(Caption(text, caption.language.strip()))
+
+    def captioned(self) -> list[CaptionedPicture]:
+        """Return the pictures in the order of their names, each caption once."""
+        return [
+            CaptionedPicture(name, tuple(dict.fromkeys(captions)), self._reads[name])
+            for name, captions in sorted(self._captions.items())
+        ]
+
+
+def is_picture(name: str) -> bool:
+    """Return whether a file's name is one of a picture."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether *text* is free of halves of surrogate pairs, which JSON may hold."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def read_picture(path: Path) -> bytes:
+    """Return the bytes of the picture at *path*; OSError or RejectedImage where it has none."""
+    with path.open("rb") as file:
+        return bounded(file.read(MAX_PICTURE_BYTES + 1))
+
+
+def bounded(data: bytes) -> bytes:
+    """Return *data*, or raise RejectedImage where it is more than any picture has."""
+    if len(data) > MAX_PICTURE_BYTES:
+        raise RejectedImage(f"it has more than {MAX_PICTURE_BYTES} bytes")
+    return data
+
+
+def unreadable(path: Path, why: str) -> InvalidRequest:
+    """Return the error that says why *path* is no captioned set."""
+    return InvalidRequest(f"{path} {why}", field=FIELD)

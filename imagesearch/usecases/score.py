@@ -19,7 +19,7 @@ from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.folding import fold, hashes_of
-from imagesearch.domain.images import Embeddings, Image, PackedPool
+from imagesearch.domain.images import Embeddings, Image, PackedPool, as_cached
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import (
@@ -390,7 +390,8 @@ class Score:
         """Return the packed pool, and whether it is complete and so never changes again."""
         # Read before the rows, so that a pool that becomes ready in between is not kept.
         generation = _generation(self.catalog.pool(pool_id), number)
-        packed = _as_cached(self.catalog.packed_pool(pool_id, number, model_revision))
+        stored = self.catalog.packed_pool(pool_id, number, model_revision)
+        packed = PackedPool(stored.images, as_cached(stored.embeddings))
         if generation is None:
             # The search may name a generation whose successor became ready a moment ago.
             if not packed.images:
@@ -440,12 +441,6 @@ def _order(
         rows = best(images[begin:end], scores[begin:end], wanted - len(order))
         order += [begin + row for row in rows]
     return order
-
-
-def _as_cached(packed: PackedPool) -> PackedPool:
-    """Return *packed* with the digits that the cache keeps, so that all processes rank alike."""
-    rounded = packed.embeddings.astype(np.float16).astype(np.float32)
-    return PackedPool(packed.images, rounded)
 
 
 def _groups(

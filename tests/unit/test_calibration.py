@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Embeddings
 from imagesearch.domain.ranking import References
-from imagesearch.evaluation.calibration import auroc, calibrate, thresholds_of
-from imagesearch.evaluation.captions import read_captioned
+from imagesearch.evaluation.calibration import calibrate, thresholds_of
+from imagesearch.evaluation.forms import read_captioned
+from imagesearch.evaluation.protocol import auroc
 from tests.world import TwinEncoder, original
 
 RNG = np.random.default_rng(5)
@@ -22,57 +23,6 @@ RNG = np.random.default_rng(5)
 def units(rows: NDArray[np.floating[Any]]) -> Embeddings:
     unit: Embeddings = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return unit
-
-
-def test_captions_are_of_a_csv(tmp_path: Path) -> None:
-    for name in ("b.jpg", "a.jpg"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "captions.csv").write_text(
-        'image,caption\nb.jpg,"a bee, close up"\na.jpg,an apple\nb.jpg,a wing\nb.jpg,a wing\n'
-    )
-    pictures = read_captioned(tmp_path)
-    assert [(each.path.name, each.captions) for each in pictures] == [
-        ("a.jpg", ("an apple",)),
-        ("b.jpg", ("a bee, close up", "a wing")),
-    ]
-
-
-def test_captions_are_in_text_files_beside_the_pictures(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "alone.webp"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "a.txt").write_text("\ufeffan apple\n\n  a fruit \n", encoding="utf-8")
-    (tmp_path / "b.txt").write_text("a bee")
-    (tmp_path / "notes.txt").write_text("nothing")
-    pictures = read_captioned(tmp_path)
-    assert [(each.path.name, each.captions) for each in pictures] == [
-        ("a.png", ("an apple", "a fruit")),
-        ("b.JPG", ("a bee",)),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("file,words\na.jpg,x\n", "first line must be image,caption"),
-        ("image,caption\nnone.jpg,x\n", "line 2: no file 'none.jpg'"),
-        ("image,caption\na.jpg,\n", "line 2: no caption"),
-        ("image,caption\na.jpg\n", "line 2: no caption"),
-        ("image,caption\n,x\n", "line 2: no file ''"),
-        ("image,caption\n", "holds neither"),
-        ("", "first line must be image,caption"),
-        ("image,caption\na.jpg,\xff\n", "cannot be read"),
-    ],
-)
-def test_a_bad_csv_is_refused_with_its_line(tmp_path: Path, text: str, reason: str) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"")
-    (tmp_path / "captions.csv").write_bytes(text.encode("latin-1"))
-    with pytest.raises(InvalidRequest, match=reason):
-        read_captioned(tmp_path)
-
-
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="there is no folder"):
-        read_captioned(tmp_path / "none")
 
 
 def test_where_captions_tell_pictures_apart_all_without_an_answer_are_refused() -> None:
@@ -121,19 +71,17 @@ def test_pictures_are_measured_with_the_model(tmp_path: Path) -> None:
     for number in range(120):
         (tmp_path / f"{number}.jpg").write_bytes(original(f"twin-{number}"))
         (tmp_path / f"{number}.txt").write_text(f"caption {number}")
-    seen: list[int] = []
+    (tmp_path / "bad.jpg").write_bytes(b"nothing")
+    (tmp_path / "bad.txt").write_text("an apple")
+    seen: list[tuple[int, str]] = []
     encoder = TwinEncoder()
-    calibration = calibrate(encoder, read_captioned(tmp_path), seen.append)
+    calibration, misfits = calibrate(
+        encoder, read_captioned(tmp_path), lambda *done: seen.append(done)
+    )
     assert (calibration.pictures, calibration.searches) == (120, 120)
-    assert (encoder.images, encoder.texts) == (120, 120)
-    assert seen == [64, 120]
-
-
-def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"nothing")
-    (tmp_path / "a.txt").write_text("an apple")
-    with pytest.raises(InvalidRequest, match=r"a\.jpg: not an image"):
-        calibrate(TwinEncoder(), read_captioned(tmp_path), lambda _: None)
+    assert (encoder.images, encoder.texts) == (121, 120)
+    assert seen == [(64, "pictures"), (121, "pictures"), (100, "captions"), (120, "captions")]
+    assert [*map(str, misfits)] == ["pictures that cannot be used: 1 (bad.jpg: not an image)"]
 
 
 def test_auroc_is_how_often_one_is_above_the_other() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagesearch.demo import scenes
-from imagesearch.evaluation.captions import read_captioned
+from imagesearch.evaluation.forms import read_captioned
 from inference_service.encoder import ModelEncoder
 from tools.demo_captions import captions, references, write_captioned
 
@@ -36,4 +36,4 @@ def test_its_captions_are_true_of_the_scene() -> None:
 
 def test_what_it_is_calibrated_with_can_be_read(tmp_path: Path) -> None:
     write_captioned(tmp_path, pictures=3)
-    assert [len(each.captions) for each in read_captioned(tmp_path)] == [4, 4, 4]
+    assert [len(each.captions) for each in read_captioned(tmp_path).pictures] == [4, 4, 4]

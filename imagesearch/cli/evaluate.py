@@ -1,0 +1,93 @@
+"""`imagesearch eval`: how well a model searches pictures that somebody has captions for."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from imagesearch.cli import terminal
+from imagesearch.cli.options import CaptionedPath, PicturesFolder, settings_with
+from imagesearch.cli.terminal import err, told_misfits
+from imagesearch.domain.printable import printable
+from imagesearch.evaluation.captions import CaptionedSet
+from imagesearch.evaluation.forms import read_captioned
+
+if TYPE_CHECKING:
+    from imagesearch.evaluation.runs import Run
+
+EXAMPLES = (
+    "Examples:\n\n\b\n"
+    "  imagesearch eval ~/captioned\n"
+    "  imagesearch eval dataset_flickr8k.json --pictures Images --html flickr8k.html\n"
+    "  imagesearch eval ~/captioned --model ~/models/a --model openai/clip-vit-base-patch32\n"
+    "  imagesearch eval ~/captioned --json > today.json\n"
+)
+
+
+def evaluate(
+    captioned_set: CaptionedPath,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|FOLDER", help="What to measure; repeatable [as CLIP_MODEL says]"),
+    ] = None,
+    pictures: PicturesFolder = None,
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Of a set with splits the one to use, or all")
+    ] = "test",
+    as_json_text: Annotated[
+        bool, typer.Option("--json", help="Print what was measured as JSON, for compare")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with the figures and the worst misses")
+    ] = None,
+) -> None:
+    """Measure how well captions find their pictures and pictures their captions: recall@1/5/10."""
+    terminal.check_stdout()
+    of_models = [settings_with(clip_model=each) for each in model or ()] or [settings_with()]
+    captioned = read_captioned(captioned_set, pictures, split)
+    if html:
+        _check_writable(html)
+    runs = [_run(each.model, captioned, str(captioned_set)) for each in of_models]
+    if html:
+        from imagesearch.cli.run_page import write_page
+
+        write_page(html, runs, captioned)
+    if as_json_text:
+        from imagesearch.evaluation.runs import as_json
+
+        for run in runs:
+            told_misfits(run.misfits)
+        terminal.print_json(as_json(runs))
+        return
+    from imagesearch.cli.run_tables import print_differences, print_runs
+
+    print_runs(runs)
+    print_differences(runs)
+
+
+def _check_writable(path: Path) -> None:
+    """Raise OSError before hours of work rather than after."""
+    existed = path.exists()
+    path.open("ab").close()
+    if not existed:
+        path.unlink()
+
+
+def _run(model: str, captioned: CaptionedSet, source: str) -> Run:
+    from imagesearch.evaluation.measuring import measure  # only here: they import numpy
+    from inference_service.encoder import ModelEncoder  # and load a model
+
+    name = escape(printable(model))
+    total = len(captioned.pictures)
+    with err.status(f"Loading the model {name}") as status:
+
+        def told(done: int, what: str) -> None:
+            of = f" of {total}" if what == "pictures" else ""
+            status.update(f"{name}: {done}{of} {what} embedded")
+
+        with closing(ModelEncoder.load(model)) as encoder:
+            return measure(encoder, captioned, source, model, told)

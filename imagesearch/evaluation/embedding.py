@@ -1,0 +1,115 @@
+"""A captioned set in the space of a model, by the decoder and the model that searches have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imagesearch.domain.errors import ImageSearchError, InvalidRequest, RejectedImage
+from imagesearch.domain.images import Embedding, Embeddings, as_cached
+from imagesearch.evaluation.captions import (
+    FIELD,
+    UNUSABLE,
+    CaptionedPicture,
+    CaptionedSet,
+    Misfit,
+    Misfits,
+)
+from imagesearch.ports import Encoder
+
+_PICTURES_AT_ONCE = 64
+
+Progress = Callable[[int, str], None]
+"""Is told how many of what, `pictures` or `captions`, are embedded."""
+
+
+@dataclass(frozen=True)
+class EmbeddedSet:
+    """
+    A captioned set, embedded.
+
+    Attributes:
+        pictures: those that could be used.
+        images: (n, d), of each of the *pictures*.
+        rows: of each different caption the row in *texts*.
+        texts: (t, d), of the different captions.
+        truths: of each row of *texts* the rows of the pictures that have this caption.
+        truncated: how many of the different captions are longer than the model reads.
+        misfits: pictures that could not be used.
+    """
+
+    pictures: Sequence[CaptionedPicture]
+    images: Embeddings
+    rows: dict[str, int]
+    texts: Embeddings
+    truths: Sequence[set[int]]
+    truncated: int
+    misfits: Sequence[Misfit]
+
+
+def embed_set(encoder: Encoder, captioned: CaptionedSet, progress: Progress) -> EmbeddedSet:
+    """
+    Embed a set.
+
+    Raises:
+        InvalidRequest: not one of its pictures can be used.
+        Overloaded, Unavailable, DeadlineExceeded: from the encoder.
+    """
+    misfits = Misfits()
+    pictures, images = _pictures(encoder, captioned.pictures, misfits, progress)
+    if not pictures:
+        what = "; ".join(map(str, misfits))
+        raise InvalidRequest(f"not one picture can be used: {what}", field=FIELD)
+    truths: dict[str, set[int]] = {}
+    for row, picture in enumerate(pictures):
+        for caption in picture.captions:
+            truths.setdefault(caption.text, set()).add(row)
+    texts, truncated = _texts(encoder, list(truths), progress)
+    rows = {text: row for row, text in enumerate(truths)}
+    return EmbeddedSet(pictures, images, rows, texts, [*truths.values()], truncated, [*misfits])
+
+
+def _pictures(
+    encoder: Encoder, listed: Sequence[CaptionedPicture], misfits: Misfits, progress: Progress
+) -> tuple[list[CaptionedPicture], Embeddings]:
+    pictures: list[CaptionedPicture] = []
+    vectors: list[Embedding] = []
+    for first in range(0, len(listed), _PICTURES_AT_ONCE):
+        some = dict(_read(listed[first : first + _PICTURES_AT_ONCE], misfits))
+        outcomes = encoder.encode_images([*some.values()])
+        for picture, outcome in zip(some, outcomes, strict=True):
+            if isinstance(outcome, RejectedImage):
+                misfits.add(UNUSABLE, f"{picture.name}: {outcome}")
+            elif isinstance(outcome, ImageSearchError):
+                raise outcome
+            else:
+                pictures.append(picture)
+                vectors.append(outcome.vector)
+        progress(min(first + _PICTURES_AT_ONCE, len(listed)), "pictures")
+    return pictures, as_cached(np.array(vectors, np.float32))
+
+
+def _read(
+    pictures: Sequence[CaptionedPicture], misfits: Misfits
+) -> list[tuple[CaptionedPicture, bytes]]:
+    data = []
+    for picture in pictures:
+        try:
+            data.append((picture, picture.read()))
+        except (OSError, RejectedImage) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            misfits.add(UNUSABLE, f"{picture.name}: {why}")
+    return data
+
+
+def _texts(encoder: Encoder, texts: Sequence[str], progress: Progress) -> tuple[Embeddings, int]:
+    vectors, truncated = [], 0
+    for number, text in enumerate(texts, start=1):
+        embedding = encoder.encode_text(text)
+        vectors.append(embedding.vector)
+        truncated += embedding.truncated
+        if not number % 100 or number == len(texts):
+            progress(number, "captions")
+    return np.array(vectors, np.float32), truncated
