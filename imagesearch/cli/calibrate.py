@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
 from rich.markup import escape
 
-from imagesearch.cli.options import CaptionedPath, PicturesFolder, settings_with
+from imagesearch.cli.options import CaptionedPath, PicturesFolder, Split, settings_with
 from imagesearch.cli.terminal import err, out, shown, told_misfits
 from imagesearch.domain.printable import printable
 from imagesearch.evaluation.forms import read_captioned
@@ -23,9 +20,7 @@ EXAMPLES = (
 def calibrate(
     captioned_set: CaptionedPath,
     pictures: PicturesFolder = None,
-    split: Annotated[
-        str, typer.Option(metavar="NAME", help="Of a set with splits the one to use, or all")
-    ] = "val",
+    split: Split = "val",
 ) -> None:
     """Measure the model on captioned pictures, and keep beside it what is a match."""
     captioned = read_captioned(captioned_set, pictures, split)

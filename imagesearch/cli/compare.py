@@ -19,7 +19,7 @@ EXAMPLES = (
 
 def compare(
     files: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Files that eval --json printed")
+        list[Path], typer.Argument(metavar="RUN", help="Files that eval --json printed")
     ],
 ) -> None:
     """Print runs of eval, and how each differs from the first, picture by picture."""

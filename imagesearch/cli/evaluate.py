@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from imagesearch.cli import terminal
-from imagesearch.cli.options import CaptionedPath, PicturesFolder, settings_with
+from imagesearch.cli.options import CaptionedPath, PicturesFolder, Split, settings_with
 from imagesearch.cli.terminal import err, told_misfits
 from imagesearch.domain.printable import printable
 from imagesearch.evaluation.captions import CaptionedSet
@@ -35,9 +35,7 @@ def evaluate(
         typer.Option(metavar="ID|FOLDER", help="What to measure; repeatable [as CLIP_MODEL says]"),
     ] = None,
     pictures: PicturesFolder = None,
-    split: Annotated[
-        str, typer.Option(metavar="NAME", help="Of a set with splits the one to use, or all")
-    ] = "test",
+    split: Split = "test",
     as_json_text: Annotated[
         bool, typer.Option("--json", help="Print what was measured as JSON, for compare")
     ] = False,

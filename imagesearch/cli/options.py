@@ -32,6 +32,9 @@ PicturesFolder = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Where the pictures are, if not beside the captions"),
 ]
+Split = Annotated[
+    str, typer.Option(metavar="NAME", help="Of a set with splits the one to use, or all")
+]
 
 
 def with_filters(command: Callable[..., None]) -> Callable[..., None]:

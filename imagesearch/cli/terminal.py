@@ -127,4 +127,5 @@ def print_json(value: object) -> None:
     clean = "".join(
         one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
     )
-    out.print(JSONHighlighter()(clean), soft_wrap=True)
+    # To colour 10 MB for a file that takes no colours takes half a minute.
+    out.print(JSONHighlighter()(clean) if out.is_terminal else Text(clean), soft_wrap=True)

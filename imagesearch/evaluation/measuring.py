@@ -123,11 +123,18 @@ class LanguageRanks:
     strengths: NDArray[np.float32]
     picture_owners: NDArray[np.int64]
     caption_ranks: NDArray[np.int64]
-    _has_strengths: NDArray[np.bool_] = field(init=False)
+    _answered: tuple[NDArray[np.float32], NDArray[np.int64]] = field(init=False)
+    _unanswered: tuple[NDArray[np.float32], NDArray[np.int64]] = field(init=False)
 
     def __post_init__(self) -> None:
-        answered, unanswered = self.strengths.T
-        self._has_strengths = ~(np.isnan(answered) | np.isnan(unanswered))
+        self._answered, self._unanswered = map(self._sorted, self.strengths.T)
+
+    def _sorted(
+        self, strengths: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the strengths that there are, and their owners: each resample looks for places."""
+        order = np.argsort(strengths)[: np.count_nonzero(~np.isnan(strengths))]  # NaN comes last
+        return strengths[order], self.caption_owners[order]
 
     @classmethod
     def of(cls, measured: Sequence[MeasuredPicture], language: str) -> LanguageRanks:
@@ -159,14 +166,12 @@ class LanguageRanks:
     def statistic(self, weights: NDArray[np.float64]) -> list[float]:
         """Return R@K of each of `FOUND`, one after the other, and the AUROC of no match."""
         of_captions = weights[self.caption_owners]
-        has = self._has_strengths
-        positive, negative = self.strengths[has].T
-        counts = (of_captions[has], of_captions[has])
+        (positive, owners), (negative, of_negative) = self._answered, self._unanswered
         return [
             *recalls(self.ranks, of_captions),
             *recalls(self.cosine_ranks, of_captions),
             *recalls(self.caption_ranks, weights[self.picture_owners]),
-            auroc(positive, negative, counts),
+            auroc(positive, negative, (weights[owners], weights[of_negative])),
         ]
 
 
