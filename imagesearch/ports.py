@@ -200,6 +200,7 @@ class Library(Protocol):
         """
         Return up to *k* images that *where* leaves, and whose tags have any of *words*.
 
+        Of those whose tags say the same all are there or none: nothing tells which to take.
         Images without an embedding of *model_revision* are left out. A word that very many images
         have is not looked for: an adapter says how many.
 

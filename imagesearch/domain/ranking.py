@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FUSION_CONSTANT: Final = 60  # how little the first ranks of a ranking are above the next ones
+ALL_WORDS_SHARE: Final = 0.25  # of the first rank's score, for tags that have all the words
 HUBNESS_REFERENCES: Final = 16  # of an image's reference cosines, the highest
 HUBNESS_SHARE: Final = 0.5  # of its hubness, taken from an image's cosine
 LEAST_LENGTH: Final = 1e-3  # of the sum of parts, in what they had if all were alike
@@ -218,18 +219,29 @@ def picture_demotion(
     return total
 
 
-def fused(size: int, rankings: Iterable[Sequence[int]]) -> NDArray[np.float32]:
+def fused(
+    near: NDArray[np.float32], words: NDArray[np.float32], says_all: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """
-    Return the scores, (size,), of places that several *rankings* name, each the best first.
+    Return the scores, (n,), of images by two rankings, in which infinity is the rank of what is
+    in none.
 
-    Source: Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion", with their constant.
+    Nothing is before the nearest for its tags alone. What is near goes ahead a little where tags
+    say all that is asked for: by a share of what is above all.
+
+    Args:
+        near: (n,), ranks by how near they are, from 1 on.
+        words: (n,), ranks by what their tags say; of those that say the same, the last one's.
+        says_all: (n,), whether the tags have all the words.
+
+    Source: Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion", with their constant; that
+    the two are not added up is decision 0066.
     """
     import numpy as np
 
-    scores = np.zeros(size, np.float32)
-    for places in rankings:
-        ranks = np.arange(1, len(places) + 1, dtype=np.float32)
-        scores[list(places)] += 1 / (FUSION_CONSTANT + ranks)
+    ahead = np.float32(ALL_WORDS_SHARE / (FUSION_CONSTANT + 1)) * (says_all & np.isfinite(near))
+    nearness = 1 / (FUSION_CONSTANT + near) + ahead
+    scores: NDArray[np.float32] = np.maximum(nearness, 1 / (FUSION_CONSTANT + words))
     return scores
 
 

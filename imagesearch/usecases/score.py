@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -41,9 +42,9 @@ from imagesearch.usecases.pools import Catalog
 
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
 _IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags and pixel facts
-# Over everything, for each image wanted: of so many nearest by cosine the best once corrected.
-_EXCESS = 4
-_EXCESS_WITH_MINUS = 16  # the nearest may all show what is not wanted
+# Over everything: of so many nearest by cosine those come first that are the best once corrected.
+_FIRST = 40
+_FIRST_WITH_MINUS = 160  # the nearest may all show what is not wanted
 _TAGGED = 40  # images that are looked at because of their tags
 _DEEPER = 4  # how many times as many are looked at once these are used up
 
@@ -102,31 +103,41 @@ class _ByTags:
     Attributes:
         near: how many of the candidates, the first, are there because they are near to the query.
         said: by image_id what the tags say, see `Tagged`.
+        words: all that a tag may say of what is asked for.
     """
 
     near: int
     said: Mapping[str, float]
+    words: frozenset[str]
 
     def ranks(
         self, images: Sequence[Image], scores: NDArray[np.float32], end: int
     ) -> NDArray[np.float32]:
         """Return what *images* are ranked by, (n,): from *end* on by *scores*, else by both."""
-        near = best(images[: self.near], scores[: self.near], self.near)
-        tagged = [place for place in range(end) if images[place].image_id in self.said]
-        tagged.sort(
-            key=lambda place: (
-                -self.said[images[place].image_id],
-                -scores[place],
-                images[place].image_id,
-            )
+        near = np.full(end, np.inf, np.float32)
+        near[best(images[: self.near], scores[: self.near], self.near)] = 1 + np.arange(self.near)
+        said = [self.said.get(image.image_id, 0.0) for image in images[:end]]
+        falling = sorted(-each for each in said if each)
+        places = [bisect_right(falling, -each) if each else np.inf for each in said]
+        says_all = np.array([self._says_all(image) for image in images[:end]], np.bool_)
+        both = fused(near, np.array(places, np.float32), says_all)
+        # Among equals the nearer comes first, whatever its id.
+        order = np.lexsort(
+            (np.array([image.image_id for image in images[:end]]), -scores[:end], -both)
         )
-        return np.concatenate([fused(end, (near, tagged)), scores[end:]])
+        ranks = scores.copy()
+        ranks[order] = -np.arange(end, dtype=np.float32)
+        return ranks
 
     def reasons(self, image: Image, place: int, end: int) -> tuple[Reason, ...]:
         """Return why the image at *place* is there; those from *end* on are near, too."""
         is_near = place < self.near or place >= end
         picture: tuple[Reason, ...] = ("picture",) if is_near else ()
-        return (*picture, "tags") if image.image_id in self.said else picture
+        is_said = image.image_id in self.said or (place < end and self._says_all(image))
+        return (*picture, "tags") if is_said else picture
+
+    def _says_all(self, image: Image) -> bool:
+        return bool(self.words) and self.words.issubset(words_of_tags(image.tags))
 
 
 @dataclass(frozen=True)
@@ -194,8 +205,9 @@ class Score:
     def _catalog(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
         revision, named = self.encoder.model_revision, request.query.image_ids
         wanted = request.offset + request.top_k
-        excess = _EXCESS_WITH_MINUS if aim.minus or aim.unlike else _EXCESS
-        depths = _depths(excess * request.top_k + len(named), wanted + len(named) + 1)
+        # Of whatever page, and of however many hits: the first ones are the same.
+        first = _FIRST_WITH_MINUS if aim.minus or aim.unlike else _FIRST
+        depths = _depths(first + len(named), wanted + len(named) + 1)
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
             complete = not self.catalog.library.lacks(revision)
@@ -232,7 +244,9 @@ class Score:
         near = self._candidates(images, nearest.embeddings, aim)
         candidates = near.those(list(range(min(depths[0], len(images))))).but(named)
         by_tags = _ByTags(
-            len(candidates.images), {image.image_id: said for image, said in tagged.hits}
+            len(candidates.images),
+            {image.image_id: said for image, said in tagged.hits},
+            frozenset(words_to_look_for(request.query.text)),
         )
         if tagged.hits:
             others = self._candidates([image for image, _ in tagged.hits], tagged.embeddings, aim)
@@ -283,9 +297,9 @@ class Score:
         cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
         scores = corrected(cosines, candidates.hubnesses) if aim.is_text else cosines
         wanted = request.offset + request.top_k
-        by_tags = by_tags or _ByTags(len(candidates.images), {})
+        by_tags = by_tags or _ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])
-        if by_tags.said:
+        if by_tags.words:
             ranks = by_tags.ranks(candidates.images, ranks, depths[0])
         groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
         leaders = [group[0] for group in groups]

@@ -1108,7 +1108,8 @@ def test_images_are_found_by_the_words_of_their_tags_the_rarer_first(catalog: Ca
     assert tagged(catalog, "HORSES in a field")[0] == "1"
     assert sorted(tagged(catalog, "HORSES in a field")) == ["1", "2", "3"]
     assert tagged(catalog, "horse field common")[:2] in (["1", "2"], ["1", "3"], ["2", "1"])
-    assert len(tagged(catalog, "horse field common")) == 9
+    assert len(tagged(catalog, "horse field common")) == 3, "of the other twenty none is chosen"
+    assert len(tagged(catalog, "horse field common", k=23)) == 23
     assert len(tagged(catalog, "horse field common", k=50)) == 23
     assert tagged(catalog, "the of a") == tagged(catalog, "zebra") == tagged(catalog, "wil") == []
 

@@ -16,6 +16,7 @@ from imagesearch.domain.tag_words import (
     MAX_WORDS,
     rarest,
     rarity,
+    whole_groups,
     words_of_tags,
     words_that_say_all,
     words_to_look_for,
@@ -71,10 +72,18 @@ def test_the_rarest_words_are_looked_for_as_far_as_few_have_them() -> None:
     assert rarity(1) > rarity(2) > rarity(10**6) > 0
 
 
-def test_rankings_are_fused_by_their_reciprocal_ranks() -> None:
-    scores = fused(4, ([2, 0], [0, 3]))
-    assert scores == pytest.approx([1 / 62 + 1 / 61, 0, 1 / 61, 1 / 62])
-    assert int(np.argmax(scores)) == 0, "what both rankings have comes first"
+def test_nothing_is_before_the_nearest_for_its_tags_alone() -> None:
+    none = np.inf
+    near = np.array([1, 2, 20, none, none, 30], np.float32)
+    words = np.array([none, none, none, 1, 5, 2], np.float32)
+    scores = fused(near, words, np.array([False, False, True, True, False, False]))
+    assert scores == pytest.approx([1 / 61, 1 / 62, 1 / 80 + 0.25 / 61, 1 / 61, 1 / 65, 1 / 62])
+
+
+def test_of_images_whose_tags_say_the_same_none_is_chosen() -> None:
+    said = [3.0, 2.0, 2.0, 1.0]
+    assert [whole_groups(said, most) for most in range(6)] == [0, 1, 1, 3, 4, 4]
+    assert whole_groups([1.0, 1.0], 1) == whole_groups([], 1) == 0
 
 
 SENTENCE = "a lighthouse"
@@ -94,15 +103,15 @@ def put_tag(world: World, image: Image) -> None:
     world.catalog.library.put([tagged], {}, world.encoder.model_revision)
 
 
-def ranked(world: World) -> tuple[SearchHit, ...]:
-    """Return all images by how near they are to SENTENCE, the nearest first."""
-    hits = world.ask(query=SENTENCE, top_k=100, fold=False).hits
+def ranked(world: World, sentence: str = SENTENCE) -> tuple[SearchHit, ...]:
+    """Return all images by how near they are to *sentence*, the nearest first."""
+    hits = world.ask(query=sentence, top_k=100, fold=False).hits
     assert hits is not None
     return hits
 
 
 def over_everything(world: World, **changes: Any) -> tuple[SearchHit, ...]:
-    hits = world.ask("", scope="catalog", query=SENTENCE, **changes).hits
+    hits = world.ask("", scope="catalog", **{"query": SENTENCE, **changes}).hits
     assert hits is not None
     return hits
 
@@ -122,6 +131,34 @@ def test_what_is_near_and_has_the_word_has_both_reasons_and_comes_first(world: W
     hits = over_everything(world, top_k=3)
     assert hits[0].image.image_id == third.image_id
     assert hits[0].reasons == ("picture", "tags")
+
+
+def test_what_has_a_part_of_the_words_is_not_before_the_nearest(world: World) -> None:
+    sentence = "a lighthouse at night"
+    nearest, *others = (hit.image for hit in ranked(world, sentence))
+    for image in others[:30]:
+        put_tag(world, image)
+    hits = over_everything(world, query=sentence, top_k=3)
+    assert hits[0].image.image_id == nearest.image_id
+
+
+def test_what_has_all_the_words_is_before_what_is_a_little_nearer(world: World) -> None:
+    tenth, last = ranked(world)[9].image, ranked(world)[30].image
+    for image in (tenth, last):
+        put_tag(world, image)
+    hits = [hit.image.image_id for hit in over_everything(world, top_k=40)]
+    assert hits[0] == tenth.image_id
+    assert hits.index(last.image_id) > 1, "and not before what is a lot nearer"
+
+
+def test_the_first_hits_are_the_same_however_many_are_asked_for(world: World) -> None:
+    for image in (hit.image for hit in ranked(world)[20:60]):
+        put_tag(world, image)
+    first, *others = (
+        [hit.image.image_id for hit in over_everything(world, top_k=k, fold=False)]
+        for k in (80, 1, 5, 20)
+    )
+    assert [first[: len(hits)] for hits in others] == others
 
 
 def test_all_pages_together_have_each_image_once(world: World) -> None:

@@ -21,7 +21,7 @@ from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
-from imagesearch.domain.tag_words import rarest, rarity, words_of_tags
+from imagesearch.domain.tag_words import rarest, rarity, whole_groups, words_of_tags
 from imagesearch.ports import MAX_NEAREST, Nearest, Tagged
 
 MAX_TAGGED = 100  # images that are read for a search of tags
@@ -184,10 +184,12 @@ class FirestoreLibrary:
         self._forget([image.image_id for image, _ in damaged], model_revision)
         said = {word: rarity(counts[word]) for word in rare}
         hits = [
-            (image, sum(said.get(word, 0.0) for word in words_of_tags(image.tags)))
+            # Always in one order: the sums of equal words are to be equal.
+            (image, sum(said[word] for word in rare if word in words_of_tags(image.tags)))
             for image, _ in sound
         ]
-        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))[:k]
+        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))
+        order = order[: whole_groups([hits[n][1] for n in order], k)]
         return Tagged([hits[n] for n in order], rows[order])
 
     def _counts(self, words: Sequence[str], model_revision: str) -> dict[str, int]:

@@ -28,7 +28,7 @@ from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters.declaration import FACTS, Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
-from imagesearch.domain.tag_words import rarest
+from imagesearch.domain.tag_words import rarest, rarity, whole_groups
 from imagesearch.ports import Nearest, Tagged
 
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
@@ -160,9 +160,10 @@ class SqliteLibrary:
                     if image_id in images and holds(where, images[image_id]):
                         hits.append((images[image_id], some[row_id]))
                         rows.append(row)
-                if len(hits) >= k:
+                if len(hits) > k:
                     break
-        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))[:k]
+        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))
+        order = order[: whole_groups([hits[n][1] for n in order], k)]
         return Tagged([hits[n] for n in order], matrix_of([rows[n].tobytes() for n in order]))
 
     def lacks(self, model_revision: str) -> bool:
@@ -331,11 +332,12 @@ def _with_words(connection: Connection, words: Sequence[str]) -> list[tuple[int,
     rare = rarest(counts, MAX_TAGGED)
     if not rare:
         return []
-    any_of_them = " OR ".join(map(_quoted, rare))
-    return connection.execute(
-        "SELECT rowid, -rank FROM tag_words WHERE tag_words MATCH ? ORDER BY rank, rowid",
-        (any_of_them,),
-    ).fetchall()
+    said: dict[int, float] = {}
+    for word in rare:
+        match = "SELECT rowid FROM tag_words WHERE tag_words MATCH ?"
+        for (row_id,) in connection.execute(match, (_quoted(word),)):
+            said[row_id] = said.get(row_id, 0.0) + rarity(counts[word])
+    return sorted(said.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _count_up_to(connection: Connection, word: str, most: int) -> int:
