@@ -20,7 +20,7 @@ from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, Not
 from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.doors import http_api, wsgi
 from imagesearch.doors.errors import BUG_MESSAGE, NO_SNIFFING, ErrorAnswer, answer_of, refusal
-from imagesearch.doors.page import PageFile, PageFiles, page_config, page_headers
+from imagesearch.doors.page import PageFile, PageFiles, addressed, page_config, page_headers
 from imagesearch.doors.search_form import SEARCH_PATH, asked_of, search_bound
 from imagesearch.installation import ROOT
 from imagesearch.sources.demo import KEYWORDS
@@ -103,7 +103,8 @@ def _route(request: Request) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
     if file := _page.file(request.path):  # not counted: they are many, and cost next to nothing
-        return _send(file, request)
+        after_question_mark = request.query_string.decode("latin-1")
+        return _send(addressed(file, request.host_url, after_question_mark), request)
     client = _count_request(request)
     if request.path == "/ready":
         _process.check()

@@ -6,11 +6,12 @@ What `web/` holds is what there is: a file that is added there is served. No web
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +36,9 @@ _PATH = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
 _HASHED = re.compile(r".*[.-][0-9a-f]{8,}\.[a-z0-9]+")
 _FOR_EVER = "public, max-age=31536000, immutable"
 _REVALIDATED = "public, no-cache"  # kept, and asked about each time: most answers are then a 304
+# What those who show a shared link look for: https://ogp.me wants whole addresses.
+_SHARED_PICTURE = b'<meta property="og:image" content="'
+_SITE = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+/")
 _GZIP = 31  # zlib's number for gzip's format, with no time in its head
 
 
@@ -94,14 +98,40 @@ class PageFiles:
 
 def _page_file(path: str, body: bytes) -> PageFile:
     suffix = Path(path).suffix
-    gzipped = zlib.compress(body, level=9, wbits=_GZIP) if suffix in _WORDS else body
     return PageFile(
         media_type=MEDIA_TYPES[suffix],
         body=body,
-        gzipped=gzipped if len(gzipped) < len(body) else None,
-        tag=hashlib.sha256(body).hexdigest()[:32],
+        gzipped=_gzipped(body) if suffix in _WORDS else None,
+        tag=_tag(body),
         cache_control=_FOR_EVER if _HASHED.fullmatch(path) else _REVALIDATED,
     )
+
+
+def _gzipped(body: bytes) -> bytes | None:
+    gzipped = zlib.compress(body, level=9, wbits=_GZIP)
+    return gzipped if len(gzipped) < len(body) else None
+
+
+def _tag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+def addressed(file: PageFile, site: str, query: str) -> PageFile:
+    """
+    Return the page *file* with the whole addresses of itself and of its picture to share.
+
+    Any other file, and the page at a *site* that cannot be an origin, is returned as it is.
+
+    Args:
+        site: where the page is asked for, as `https://example.org/`.
+        query: what follows the question mark of its address; "" where nothing does.
+    """
+    if _SHARED_PICTURE not in file.body or not _SITE.fullmatch(site):
+        return file
+    address = html.escape(f"{site}?{query}" if query else site)
+    url = f'<meta property="og:url" content="{address}">\n    '.encode()
+    body = file.body.replace(_SHARED_PICTURE, url + _SHARED_PICTURE + site.encode(), 1)
+    return replace(file, body=body, gzipped=_gzipped(body), tag=_tag(body))
 
 
 def page_config(demo_keywords: tuple[str, ...]) -> bytes:

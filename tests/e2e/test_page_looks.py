@@ -262,7 +262,10 @@ def test_those_who_share_the_page_show_what_it_is(page: Page) -> None:
     page.goto("/")
     for name in ("og:title", "og:description", "og:image", "og:image:alt"):
         assert page.locator(f"meta[property='{name}']").get_attribute("content")
-    assert page.request.get("/share.png").headers["content-type"] == "image/png"
+    picture = page.locator("meta[property='og:image']").get_attribute("content")
+    assert picture == f"{page.url}share.png"
+    assert page.request.get(picture).headers["content-type"] == "image/png"
+    assert page.locator("meta[property='og:url']").get_attribute("content") == page.url
 
 
 # -- every state, for axe

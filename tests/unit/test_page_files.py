@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import html
+import re
 from itertools import chain
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from imagesearch.doors.page import MEDIA_TYPES, PageFiles, page_headers
+from imagesearch.doors.page import MEDIA_TYPES, PageFiles, addressed, page_headers
 from imagesearch.installation import ROOT
 from imagesearch.settings import load_settings
 from tests.unit.test_functions import serve
@@ -17,6 +19,7 @@ from tests.world import World
 
 WEB = ROOT / "web"
 NAMES = sorted(path.relative_to(WEB).as_posix() for path in WEB.rglob("*") if path.is_file())
+WRITTEN = ("config.json", "index.html")  # from what the server knows
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def policy_of(header: str) -> dict[str, list[str]]:
     return {name: values for name, *values in directives}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "config.json"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WRITTEN])
 def test_every_file_of_the_page_is_served_as_it_is(query: FlaskClient, name: str) -> None:
     """One that is not has a suffix without a media type, or an odd name."""
     answer = query.get(f"/{name}")
@@ -39,10 +42,46 @@ def test_every_file_of_the_page_is_served_as_it_is(query: FlaskClient, name: str
 
 
 def test_the_page_itself_is_at_the_root(query: FlaskClient) -> None:
-    assert query.get("/").data == (WEB / "index.html").read_bytes()
+    page = query.get("/")
+    assert page.mimetype == "text/html"
+    assert page.data == query.get("/index.html").data
     head = query.head("/")
     assert (head.status_code, head.data) == (200, b"")
-    assert int(head.headers["Content-Length"]) == (WEB / "index.html").stat().st_size
+    assert int(head.headers["Content-Length"]) == len(page.data)
+
+
+def shared(page: bytes) -> dict[str, str]:
+    pairs = re.findall(r'<meta property="og:(url|image)" content="([^"]*)">', page.decode())
+    assert len(pairs) == len(dict(pairs))
+    return {name: html.unescape(content) for name, content in pairs}
+
+
+def test_those_who_share_the_page_are_given_whole_addresses(query: FlaskClient) -> None:
+    site = "https://pictures.example:8443"
+    page = query.get("/?s_query=a+star&t=star", base_url=site)
+    address = f"{site}/?s_query=a+star&t=star"
+    assert shared(page.data) == {"url": address, "image": f"{site}/share.png"}
+    zipped = query.get("/", base_url=site, headers={"Accept-Encoding": "gzip"})
+    there = {"url": f"{site}/", "image": f"{site}/share.png"}
+    assert shared(gzip.decompress(zipped.data)) == there
+    again = query.get("/", base_url=site, headers={"If-None-Match": zipped.headers["ETag"]})
+    assert again.status_code == 304
+    other = query.get("/", headers={"If-None-Match": zipped.headers["ETag"]})
+    assert other.status_code == 200
+
+
+@pytest.mark.parametrize("host", ['x"><script>', "", "a b", "x'y", "user@host", "x/y"])
+def test_a_host_that_is_none_is_not_written_into_the_page(query: FlaskClient, host: str) -> None:
+    page = query.get("/", headers={"Host": host})
+    assert page.data == (WEB / "index.html").read_bytes()
+
+
+def test_an_address_is_written_into_the_page_as_text() -> None:
+    file = PageFiles(WEB, {}).file("/")
+    assert file is not None
+    page = addressed(file, "https://pictures.example/", '"><script>&amp;')
+    assert b"<script>&" not in page.body
+    assert shared(page.body)["url"] == 'https://pictures.example/?"><script>&amp;'
 
 
 def test_who_takes_gzip_gets_less_of_the_same(query: FlaskClient) -> None:
