@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from imagesearch.domain.keywords import normalise_keyword
+
 Scope = Literal["pool", "catalog"]  # the keyword's images, or everything stored so far
 MAX_QUERY_CHARACTERS = 500
 MAX_TOP_K = 200
@@ -170,7 +172,7 @@ class SearchRequest:
         parts = [_named(part) for part in self.query.parts]
         minus = [_named(part) for part in self.query.minus]
         filters = sorted(self.filters.items())
-        keywords = [self.keyword, self.broader]
+        keywords = [normalise_keyword(self.keyword), self.broader]  # as they are looked up
         return short_digest(self.scope, keywords, parts, minus, filters, self.top_k, self.fold)
 
 

@@ -111,7 +111,10 @@ def _query(
 def _sentence(args: Mapping[str, str], *, is_needed: bool) -> list[TextPart]:
     is_given = bool(args.get("s_query", "").strip())
     weight = _weight(args, "s_query", is_given=is_given)
-    if not is_given and not is_needed:
+    if not is_given and is_needed:
+        bound = f"s_query, like or {PICTURES[0]} must be given"
+        raise InvalidRequest(f"{bound}, got none of them", field="s_query")
+    if not is_given:
         return []
     return [TextPart(_text(args, "s_query", MAX_QUERY_CHARACTERS), weight)]
 
@@ -125,7 +128,10 @@ def _likenesses(repeated: Mapping[str, Sequence[str]]) -> list[ImagePart]:
     """Return the stored images to be like, each once, with its weight."""
     like = _texts(repeated, "like", MAX_IMAGE_ID_CHARACTERS)
     weights = [_bounded_weight(text, "like_weight") for text in _given(repeated, "like_weight")]
-    if weights and len(weights) != len(like):
+    if weights and not like:
+        bound = "like_weight must come with like"
+        raise InvalidRequest(f"{bound}, got {weights[0]:g} without", field="like_weight")
+    if len(weights) not in (0, len(like)):
         bound = f"like_weight must be given once for each like, {len(like)} times, or not at all"
         raise InvalidRequest(f"{bound}, got {len(weights)} times", field="like_weight")
     parts = dict[str, ImagePart]()

@@ -133,12 +133,24 @@ def _in_memory(*_: object, **__: object) -> IO[bytes]:
 
 def _of_json(data: bytes) -> dict[str, list[str]]:
     try:
-        body = json.loads(data)
+        body = json.loads(data, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is no JSON: {str(error)[:100]}") from error
     if not isinstance(body, dict):
         raise InvalidRequest(f"the body must be a JSON object, got {str(body)[:64]}")
     return {name: _texts(name, value) for name, value in body.items()}
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of *pairs*; of a name given twice Python would take the last."""
+    values = dict[str, Any]()
+    for name, value in pairs:
+        if name in values:
+            both = " and ".join(json.dumps(each)[:64] for each in (values[name], value))
+            message = f"{name[:64]} must be given once, got {both}"
+            raise InvalidRequest(message, field=name[:64])
+        values[name] = value
+    return values
 
 
 def _check_name(name: str) -> None:

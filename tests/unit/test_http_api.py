@@ -54,7 +54,7 @@ def test_values_on_the_bounds_are_taken(name: str, value: str) -> None:
         ("t", "\u200b", "t must have a character that can be seen"),
         ("t", "x" * 101, "t must have 1 to 100 characters, got 101"),
         ("t", "ﷺ" * 20, "once normalised, got 3"),
-        ("s_query", "", "s_query must have 1 to 500 characters, got 0"),
+        ("s_query", "", "s_query, like or picture must be given, got none of them"),
         ("s_query", "y" * 501, "s_query must have 1 to 500 characters, got 501"),
         ("scope", "all", "scope must be pool or catalog, got 'all'"),
     ],
@@ -97,7 +97,7 @@ def test_without_keyword_and_sentence_both_are_named(blank: dict[str, str]) -> N
 
 
 def test_a_missing_sentence_names_itself() -> None:
-    with pytest.raises(InvalidRequest, match="s_query must have"):
+    with pytest.raises(InvalidRequest, match="s_query, like or picture must be given"):
         http_api.parse_search({"t": "x"})
 
 

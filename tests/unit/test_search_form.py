@@ -164,7 +164,7 @@ def test_a_weight_has_its_place_in_a_cursor(query: FlaskClient) -> None:
             "like_weight must be one number for like 'twin-1', got 1 and 2",
             "like_weight",
         ),
-        ({"like": [], "like_weight": [1]}, "for each like, 0 times", "like_weight"),
+        ({"like": [], "like_weight": [1]}, "must come with like, got 1 without", "like_weight"),
         (
             {"s_query": "", "s_query_weight": 2},
             "s_query_weight must come with s_query, got 2 without",
@@ -241,10 +241,21 @@ def test_a_cursor_of_another_search_is_refused(query: FlaskClient) -> None:
         assert message == "cursor must be of the same search, with the same k, got one of another"
 
 
+def test_a_cursor_is_of_the_keyword_however_it_is_typed(query: FlaskClient) -> None:
+    asked = {**SEARCH, "s_query": "twin-3"}
+    cursor = body(query.get("/search", query_string=asked))["next"]
+    for keyword in ("Horse", "horse ", "HORSE"):
+        again = query.get("/search", query_string={**asked, "t": keyword, "cursor": cursor})
+        assert again.status_code == 200, keyword
+        assert not body(again)["restarted"]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "message", "field"),
     [
-        ({}, 400, "s_query must have 1 to 500 characters, got 0", "s_query"),
+        ({}, 400, "s_query, like or picture must be given, got none of them", "s_query"),
+        ({"minus": ["x"]}, 400, "s_query, like or picture must be given", "s_query"),
+        ({"unlike": ["twin-1"]}, 400, "s_query, like or picture must be given", "s_query"),
         ({"like": ["x"] * 6}, 400, "like must be given at most 5 times, got 6", "like"),
         ({"minus": ["x"] * 6}, 400, "minus must be given at most 5 times, got 6", "minus"),
         ({"like": ["x" * 201]}, 400, "like must have 1 to 200 characters, got 201", "like"),
@@ -343,6 +354,13 @@ def test_blank_values_are_as_good_as_none(query: FlaskClient) -> None:
         (b'{"t": 3}', "application/json", 400, "t must be a text, got 3", "t"),
         (b'{"like": [{}]}', "application/json", 400, "like must be a text, got {}", "like"),
         (b'{"miuns": ["x"]}', "application/json", 400, "got 'miuns'", "miuns"),
+        (
+            b'{"colour": "red", "colour": "blue"}',
+            "application/json",
+            400,
+            'colour must be given once, got "red" and "blue"',
+            "colour",
+        ),
         (b'{"t": "\\ud800"}', "application/json", 400, "t must be Unicode", "t"),
         (b"{}", "text/plain", 400, "got 'text/plain'", "Content-Type"),
         (b" " * 65_537, "application/json", 413, "at most 65536 bytes, got 65537", None),
