@@ -43,6 +43,12 @@ OTHER_FUNCTION_WORDS: Final = _words(
 )
 FUNCTION_WORDS: Final = DETERMINERS | PREPOSITIONS | PRONOUNS | AUXILIARIES | OTHER_FUNCTION_WORDS
 
+SHOWN: Final = _words(
+    "up down outside inside over under above below behind together alone apart away back hello hi "
+    "thanks today now soon always again all"
+)
+"""Function words that images are tagged with: what a sentence that names nothing is left with."""
+
 NEGATIONS: Final = _words(
     "without no not except excluding minus never don't doesn't didn't isn't aren't wasn't "
     "weren't can't cannot won't avoid nothing"

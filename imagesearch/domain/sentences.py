@@ -8,6 +8,7 @@ whatever is nothing else is one. Only English is read so; any other sentence is 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -37,17 +38,22 @@ def keywords_of(sentence: str) -> tuple[str, ...]:
     """
     Return what to ask an image source for: the narrow keyword, and a broader one if there is any.
 
-    Each has 1 to *MAX_KEYWORD_CHARACTERS* characters, normalised.
+    Each has 1 to *MAX_KEYWORD_CHARACTERS* characters, normalised. There is none where the sentence
+    leaves nothing to look for: "the", "without people", "???".
 
     Args:
         sentence: with something to be seen.
     """
+    if all(unicodedata.category(one)[0] in "PMZC" for one in sentence):  # an emoji is a symbol, S
+        return ()
     if not is_english(sentence):
         return (_whole(sentence),)
-    narrow, broader = _keywords(_read(_wanted(_tokens(sentence))))
+    tokens = _tokens(sentence)
+    wanted = _wanted(tokens)
+    narrow, broader = _keywords(_read(wanted))
     keywords = [_bounded(words) for words in (narrow, broader)]
     if not keywords[0]:
-        return (_whole(sentence),)
+        keywords = [_unread(sentence, wanted, is_negated=wanted != tokens)]
     return tuple(dict.fromkeys(filter(None, keywords)))
 
 
@@ -103,6 +109,17 @@ class _Reading:
     backdrop: _Thing | None = None  # "a blue background"
     actions: list[str] = field(default_factory=list)
     qualities: list[str] = field(default_factory=list)  # of what the sentence does not name
+
+
+def _unread(sentence: str, wanted: Sequence[_Token], *, is_negated: bool) -> str:
+    """Return the keyword of a sentence in which nothing is named; "" where none is left."""
+    words = [token.text for token in wanted if token.is_word]
+    telling = set(words) - (lists.FUNCTION_WORDS - lists.SHOWN)
+    if len(words) > 1:  # "show me", while "looking" alone is looked for
+        telling -= lists.IMPERATIVES
+    if is_negated:  # a "photo of nothing" is of nothing, while a "wallpaper" is one
+        return _bounded(words) if telling - lists.MEDIA else ""
+    return _whole(sentence) if telling else ""
 
 
 def _whole(sentence: str) -> str:

@@ -225,7 +225,12 @@ def _keywords(args: Mapping[str, str], scope: Scope) -> tuple[str, ...]:
     # Here, as its lists of words are of no use to who gives a keyword.
     from imagesearch.domain.sentences import keywords_of
 
-    return keywords_of(_text(args, "s_query", MAX_QUERY_CHARACTERS))
+    sentence = _text(args, "s_query", MAX_QUERY_CHARACTERS)
+    keywords = keywords_of(sentence)
+    if not keywords:
+        bound = "s_query must have a word for what is to be seen, as no keyword is given"
+        raise InvalidRequest(f"{bound}, got {sentence[:64]!r}", field="s_query")
+    return keywords
 
 
 def _keyword(args: Mapping[str, str]) -> str:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from imagesearch.domain.english import is_english, words_of
+from imagesearch.domain.english_words import FUNCTION_WORDS, IMPERATIVES, NEGATIONS
 from imagesearch.domain.errors import MalformedMessage
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 from imagesearch.domain.pools import SourceOptions
@@ -95,6 +97,7 @@ def test_relevances_are_shares_of_one_that_fall_with_the_cosine(
     assert (np.diff(shares[np.argsort(cosines)]) >= 0).all()
 
 
+SILENT = FUNCTION_WORDS | IMPERATIVES | set(",;:.!?()")
 WORDS = st.sampled_from(
     "a the of and red horse horses running without 5 Paris , ! ñ und is ﷺ".split()
 )
@@ -104,7 +107,12 @@ WORDS = st.sampled_from(
 def test_any_sentence_has_keywords_that_a_source_can_be_asked(sentence: str) -> None:
     assume(is_visible(sentence))
     keywords = keywords_of(sentence)
-    assert 1 <= len(keywords) == len(set(keywords)) <= 2
+    assert len(keywords) == len(set(keywords)) <= 2
+    words = {word.casefold() for word in words_of(sentence)}
+    if not keywords and is_english(sentence):
+        assert words <= SILENT or words & NEGATIONS
+    elif not keywords:
+        assert not any(one.isalnum() for one in sentence)
     for keyword in keywords:
         assert keyword == normalise_keyword(keyword)
         assert 1 <= len(keyword) <= MAX_KEYWORD_CHARACTERS

@@ -90,6 +90,16 @@ def test_keywords_are_taken_from_the_sentence_where_none_is_given(t: dict[str, s
     assert http_api.parse_search(GOOD).broader == ""
 
 
+@pytest.mark.parametrize("sentence", ["photo of nothing", "not", "the", "???"])
+def test_a_sentence_without_a_keyword_needs_one(sentence: str) -> None:
+    why = r"s_query must have a word for what is to be seen, as no keyword is given, got '"
+    with pytest.raises(InvalidRequest, match=why) as caught:
+        http_api.parse_search({"s_query": sentence})
+    assert caught.value.field == "s_query"
+    assert http_api.parse_search({"s_query": sentence, "t": "sea"}).keyword == "sea"
+    assert http_api.parse_search({"s_query": sentence, "scope": "catalog"}).keyword == ""
+
+
 @pytest.mark.parametrize("blank", [{}, {"t": " "}, {"s_query": ""}, {"t": "", "s_query": " "}])
 def test_without_keyword_and_sentence_both_are_named(blank: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest, match=r"t or s_query must be given .* got neither"):
