@@ -7,7 +7,7 @@ both editions have.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from io import BytesIO
 from typing import IO, Any
 
@@ -107,7 +107,7 @@ def _of_form(request: Request) -> tuple[dict[str, list[str]], dict[str, bytes]]:
     for name in form:
         if name in PICTURES:
             raise InvalidRequest(f"{name} must be a file, got a text", field=name)
-        _check_name(name)
+        _check_name(name, NAMES)
     return form.to_dict(flat=False), _pictures(files)
 
 
@@ -153,10 +153,15 @@ def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _check_name(name: str) -> None:
-    """Refuse a name that nothing reads: misspelt, it would be ignored without a word."""
+def _check_name(name: str, offered: Set[str] = NAMES - {"picture_weight"}) -> None:
+    """
+    Refuse a name that nothing reads: misspelt, it would be ignored without a word.
+
+    Args:
+        offered: the names to choose from; a picture has its weight in a form.
+    """
     if name not in NAMES:
-        bound = f"a parameter must be one of {', '.join(sorted(NAMES))}"
+        bound = f"a parameter must be one of {', '.join(sorted(offered))}"
         raise InvalidRequest(f"{bound}, got {name[:64]!r}", field=name[:64])
 
 

@@ -28,11 +28,18 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def command(start: str) -> list[str]:
-    [line] = [
-        line for block in blocks("sh") for line in block.splitlines() if line.startswith(start)
+def commands(start: str) -> list[list[str]]:
+    return [
+        shlex.split(line)
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith(start)
     ]
-    return shlex.split(line)
+
+
+def command(start: str) -> list[str]:
+    [words] = commands(start)
+    return words
 
 
 def without_varying(value: Any) -> Any:
@@ -79,11 +86,21 @@ def test_the_error_example_is_the_real_error(server: Serving) -> None:
 
 
 def test_the_command_line_example_runs(server: Serving) -> None:
-    [program, *arguments] = command(".venv/bin/imagesearch search")
+    [program, *arguments] = commands(".venv/bin/imagesearch search")[0]
     assert program == ".venv/bin/imagesearch"
     run = imagesearch(*arguments, DATA_DIR=str(server.data_dir))
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("demo-") == 3
+
+
+def test_the_further_examples_of_the_command_line_run(server: Serving) -> None:
+    server.complete(t="circle", s_query="x")
+    examples = commands(".venv/bin/imagesearch search")[1:]
+    assert len(examples) == 3
+    for _, *arguments in examples:
+        run = imagesearch(*arguments, DATA_DIR=str(server.data_dir))
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.count("demo-") == 10, arguments
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -314,6 +314,8 @@ def test_a_parameter_that_there_is_not_is_refused_and_those_that_are_named(
         "a parameter must be one of colour, cursor, fold, k, like, like_weight, minus"
     )
     assert message.endswith(f"got {name[:64]!r}")
+    assert "picture_weight" not in message, "which a query string alone cannot have"
+    assert "picture_weight" in error(posted(query, form(b"x", color="red")))[1]
 
 
 def test_the_mark_of_a_link_is_passed_over(query: FlaskClient) -> None:
