@@ -113,7 +113,7 @@ def test_a_filter_that_cannot_be_read_is_refused_before_anything_starts(
     run = imagesearch(
         "search", "star", "x", "--orientation", word, "--data-dir", str(tmp_path / "d")
     )
-    bound = "orientation must be one of all, horizontal, vertical, square, got "
+    bound = "--orientation must be one of all, horizontal, vertical, square, got "
     assert (run.returncode, run.stderr) == (1, f"error: {bound}{word!r}\n")
     assert not (tmp_path / "d").exists()
 

@@ -39,7 +39,8 @@ def test_a_benchmark_measures_at_a_tiny_size(
         assert report.drawn(figures.rows, bars), bars.title
 
 
-OFTEN_ABSENT = {"of_card", "of_ours", "of_flat"}  # without a GPU, without peers
+# Without a GPU, without peers, and where a busy machine ends one push of images and no more.
+OFTEN_ABSENT = {"of_card", "of_ours", "of_flat", "images_per_second"}
 
 
 def measured(benchmark: Benchmark, folder: Path) -> Figures:

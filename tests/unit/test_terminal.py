@@ -222,9 +222,15 @@ def test_options_are_checked_as_the_settings_they_stand_for() -> None:
 
 
 def test_what_cannot_be_read_is_one_line_too() -> None:
-    ended = run("search")
-    assert failure(ended).upper() == "MISSING ARGUMENT '[KEYWORD] QUERY'."
+    ended = run("search", "--qqq")
+    assert failure(ended).upper() == "NO SUCH OPTION: --QQQ"
     assert ended.returncode == 2
+
+
+def test_a_search_for_nothing_is_told_what_would_do() -> None:
+    ended = run("search")
+    assert failure(ended) == "QUERY or --like must be given, got neither"
+    assert ended.returncode == 1
 
 
 def test_a_sentence_without_quotes_is_told_to_have_them() -> None:
