@@ -26,12 +26,18 @@ _LIKE_A_MILLION = 1_000_000  # images, of which a word's number in a catalog is 
 
 def words_of_tags(tags: Iterable[str]) -> list[str]:
     """Return the words of *tags*, each once: normalised, and in the singular."""
-    return list(dict.fromkeys(word for tag in tags for word in _words_of(tag)))
+    texts = map(normalise_keyword, tags)
+    return list(dict.fromkeys(singular(word) for text in texts for word in _WORD.findall(text)))
 
 
-@lru_cache(maxsize=16_384)  # each search of a pool looks at its images' tags
-def _words_of(tag: str) -> tuple[str, ...]:
-    return tuple(singular(word) for word in _WORD.findall(normalise_keyword(tag)))
+@lru_cache(maxsize=4096)  # images: a search that nothing matches looks at all tags of its pool
+def _said_by(tags: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(words_of_tags(tags))
+
+
+def say_all(tags: tuple[str, ...], words: frozenset[str]) -> bool:
+    """Return whether *tags* have all of *words*, and there are any."""
+    return bool(words) and words <= _said_by(tags)
 
 
 def words_to_look_for(sentence: str) -> list[str]:

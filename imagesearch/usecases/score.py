@@ -33,7 +33,7 @@ from imagesearch.domain.ranking import (
     picture_demotion,
     relevances,
 )
-from imagesearch.domain.tag_words import words_of_tags, words_that_say_all, words_to_look_for
+from imagesearch.domain.tag_words import say_all, words_that_say_all, words_to_look_for
 from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, Nearest, ScoreReply, Tagged
 from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
@@ -137,7 +137,7 @@ class _ByTags:
         return (*picture, "tags") if is_said else picture
 
     def _says_all(self, image: Image) -> bool:
-        return bool(self.words) and self.words.issubset(words_of_tags(image.tags))
+        return say_all(image.tags, self.words)
 
 
 @dataclass(frozen=True)
@@ -430,7 +430,7 @@ class Score:
 def _said_by_tags(query: Query) -> Callable[[Image], bool]:
     """Return whether the tags of an image say all that *query* does, if it is of words alone."""
     words = words_that_say_all(query.text)
-    return lambda image: bool(words) and words.issubset(words_of_tags(image.tags))
+    return lambda image: say_all(image.tags, words)
 
 
 def _depths(first: int, wanted: int) -> list[int]:

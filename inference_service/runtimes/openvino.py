@@ -31,7 +31,7 @@ from inference_service.images import Framing
 from inference_service.runtimes.layers import Layers, Tensor
 
 _ALL_CORES = {"PERFORMANCE_HINT": "LATENCY"}
-# Tokens of a text that keeps all cores busy alone: several at once would be a third cheaper, and
+# Tokens of a text that keeps all cores busy alone: several at once would be a quarter cheaper, and
 # OpenVINO would rearrange weights of a base size anew for them, and hold 130 MB more.
 _LONG = 64
 _UNSEEN = np.float32(-1e9)  # added to a logit of attention, it leaves a weight of exactly 0

@@ -28,7 +28,7 @@ QUIET = (
     "--disable-component-update --disable-sync"
 ).split()
 
-# The shell is the same engine without a browser's own windows, which took half of the CPU time.
+# The shell is the same engine without a browser's own windows, which took two fifths of the CPU.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 Answer = dict[str, Any]
