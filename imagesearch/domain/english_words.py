@@ -49,9 +49,11 @@ SHOWN: Final = _words(
 )
 """Function words that images are tagged with: what a sentence that names nothing is left with."""
 
-NEGATIONS: Final = _words(
-    "without no not except excluding minus never don't doesn't didn't isn't aren't wasn't "
-    "weren't can't cannot won't avoid nothing"
+LEAVING_OUT: Final = _words("without except excluding minus avoid")
+"""Negations that only ask for something not to be seen: with the others begin sayings and signs."""
+
+NEGATIONS: Final = LEAVING_OUT | _words(
+    "no not never don't doesn't didn't isn't aren't wasn't weren't can't cannot won't nothing"
 )
 """What follows, up to the end of its phrase, is not wanted."""
 

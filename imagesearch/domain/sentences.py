@@ -53,7 +53,7 @@ def keywords_of(sentence: str) -> tuple[str, ...]:
     narrow, broader = _keywords(_read(wanted))
     keywords = [_bounded(words) for words in (narrow, broader)]
     if not keywords[0]:
-        keywords = [_unread(sentence, wanted, is_negated=wanted != tokens)]
+        keywords = [_unread(sentence, wanted, is_negated=wanted != tokens) or _saying(tokens)]
     return tuple(dict.fromkeys(filter(None, keywords)))
 
 
@@ -120,6 +120,20 @@ def _unread(sentence: str, wanted: Sequence[_Token], *, is_negated: bool) -> str
     if is_negated:  # a "photo of nothing" is of nothing, while a "wallpaper" is one
         return _bounded(words) if telling - lists.MEDIA else ""
     return _whole(sentence) if telling else ""
+
+
+def _saying(tokens: Sequence[_Token]) -> str:
+    """
+    Return the keyword of a sentence that says nothing but what is not; "" where it is none.
+
+    "no smoking" and "do not disturb" are signs, which an image shows. "without people" is none.
+    """
+    at = next((i for i, token in enumerate(tokens) if token.text in lists.NEGATIONS), len(tokens))
+    words = [token.text for token in tokens[at:] if token.is_word]
+    if not set(words) - lists.FUNCTION_WORDS - lists.NEGATIONS or words[0] in lists.LEAVING_OUT:
+        return ""
+    has_verb = at > 0 and tokens[at - 1].text in lists.AUXILIARIES
+    return _whole(" ".join([tokens[at - 1].text, *words] if has_verb else words))
 
 
 def _whole(sentence: str) -> str:

@@ -78,10 +78,11 @@ def parse_search(
         pictures: the files that came with them, by their names, see `PICTURES`.
     """
     scope = _scope(args)
+    query = _query(args, repeated or {}, pictures or {})
     keyword, *broader = _keywords(args, scope)
     request = SearchRequest(
         keyword=keyword,
-        query=_query(args, repeated or {}, pictures or {}),
+        query=query,
         top_k=int(_number(args, "k", 1, MAX_TOP_K, default=10, whole=True)),
         wait_seconds=_number(args, "wait", 0, MAX_WAIT_SECONDS, default=10),
         scope=scope,
@@ -105,15 +106,17 @@ def _query(
     _check_sizes(pictures)
     parts: list[Part] = [*_likenesses(repeated), *_picture(args, pictures)]
     minus = _minus(repeated, pictures)
-    return Query((*_sentence(args, is_needed=not parts), *parts), tuple(minus))
+    parts = [*_sentence(args), *parts]
+    if not parts:
+        bound = f"s_query, like or {PICTURES[0]} must be given"
+        got = "only what is not wanted" if minus else "none of them"
+        raise InvalidRequest(f"{bound}, got {got}", field="s_query")
+    return Query(tuple(parts), tuple(minus))
 
 
-def _sentence(args: Mapping[str, str], *, is_needed: bool) -> list[TextPart]:
+def _sentence(args: Mapping[str, str]) -> list[TextPart]:
     is_given = bool(args.get("s_query", "").strip())
     weight = _weight(args, "s_query", is_given=is_given)
-    if not is_given and is_needed:
-        bound = f"s_query, like or {PICTURES[0]} must be given"
-        raise InvalidRequest(f"{bound}, got none of them", field="s_query")
     if not is_given:
         return []
     return [TextPart(_text(args, "s_query", MAX_QUERY_CHARACTERS), weight)]
@@ -220,8 +223,8 @@ def _keywords(args: Mapping[str, str], scope: Scope) -> tuple[str, ...]:
     if scope == "catalog":
         return ("",)
     if not args.get("s_query", "").strip():
-        bound = "t or s_query must be given in scope pool, as keywords are taken from s_query"
-        raise InvalidRequest(f"{bound} where t is missing, got neither", field="s_query")
+        bound = "t or s_query must be given in scope pool, which is the images of a keyword"
+        raise InvalidRequest(f"{bound}, got neither", field="t")
     # Here, as its lists of words are of no use to who gives a keyword.
     from imagesearch.domain.sentences import keywords_of
 

@@ -102,13 +102,22 @@ def test_a_sentence_without_a_keyword_needs_one(sentence: str) -> None:
 
 @pytest.mark.parametrize("blank", [{}, {"t": " "}, {"s_query": ""}, {"t": "", "s_query": " "}])
 def test_without_keyword_and_sentence_both_are_named(blank: dict[str, str]) -> None:
-    with pytest.raises(InvalidRequest, match=r"t or s_query must be given .* got neither"):
-        http_api.parse_search(blank)
+    with pytest.raises(
+        InvalidRequest, match=r"t or s_query must be given .* got neither"
+    ) as caught:
+        http_api.parse_search(blank, {"like": ["a"]})
+    assert caught.value.field == "t"
 
 
-def test_a_missing_sentence_names_itself() -> None:
-    with pytest.raises(InvalidRequest, match="s_query, like or picture must be given"):
-        http_api.parse_search({"t": "x"})
+@pytest.mark.parametrize("args", [{}, {"t": "x"}, {"scope": "catalog"}])
+def test_a_search_for_nothing_says_what_can_be_searched_for(args: dict[str, str]) -> None:
+    bound = "s_query, like or picture must be given, got"
+    with pytest.raises(InvalidRequest, match=f"{bound} none of them") as caught:
+        http_api.parse_search(args)
+    assert caught.value.field == "s_query"
+    for unwanted in ({"minus": ["people"]}, {"unlike": ["a"]}):
+        with pytest.raises(InvalidRequest, match=f"{bound} only what is not wanted"):
+            http_api.parse_search(args, unwanted)
 
 
 def test_the_keyword_may_be_left_out_in_scope_catalog() -> None:

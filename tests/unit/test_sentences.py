@@ -72,11 +72,33 @@ def test_a_sentence_that_names_nothing_is_its_own_keyword(sentence: str, keyword
     "sentence",
     [
         *("???", "...", "。", "the", "not", "nothing", "show me", "what is it"),
-        *("without people", "photo of nothing", "without a circle", "never"),
+        *(
+            "without people",
+            "photo of nothing",
+            "without a circle",
+            "never",
+            "a photo without cars",
+        ),
+        *("do not", "minus people"),
     ],
 )
 def test_a_sentence_that_leaves_nothing_to_look_for_has_no_keyword(sentence: str) -> None:
     assert keywords_of(sentence) == ()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "keyword"),
+    [
+        *(("no smoking", "no smoking"), ("No smoking!", "no smoking"), ("no parking sign",) * 2),
+        *(("do not disturb", "do not disturb"), ("Don’t panic", "don't panic")),
+        *(("never surrender",) * 2, ("no pain, no gain", "no pain no gain")),
+        *(("a photo with no people", "no people"), ("please do not feed", "do not feed")),
+    ],
+)
+def test_a_sentence_that_is_nothing_but_a_no_is_a_sign_or_a_saying(
+    sentence: str, keyword: str
+) -> None:
+    assert keywords_of(sentence) == (keyword,)
 
 
 def test_a_keyword_has_as_many_words_as_its_bound_leaves_room_for() -> None:
