@@ -4,6 +4,7 @@ import { failureWords } from "./words.js";
 import { pictureNamed } from "./pictures.js";
 import { questionOf } from "./search.js";
 
+export const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
 const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
 const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
@@ -11,6 +12,8 @@ const WORTH_WAITING = new Set([429, 502, 503, 504]);
 const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and stays so
 
 let config = { api: "", demo: false, demo_keywords: [] };
+let configLoaded = null;
+const early = new Map(); // URL -> promise of what it was asked for before its time, for one taker
 
 /**
  * What went wrong, in words for the person; `retrySeconds` is set when waiting may help, and
@@ -24,7 +27,9 @@ export class Failure extends Error {
 }
 
 /** The page's settings, from config.json beside it; without one, the API of this origin. */
-export async function loadConfig() {
+export const loadConfig = () => (configLoaded ??= readConfig());
+
+async function readConfig() {
   try {
     config = { ...config, ...(await (await fetch("config.json")).json()) };
   } catch {
@@ -44,9 +49,29 @@ export async function ask(search, waitSeconds, signal, cursor = null) {
   const params = questionOf(search);
   params.set("wait", waitSeconds);
   if (cursor) params.set("cursor", cursor);
-  const { response, body } = await reach(...request(params, search.picture), signal);
+  const [url, options] = request(params, search.picture);
+  const { response, body } = await (takeEarly(url) ?? reach(url, options, signal));
+  if (signal.aborted) throw unreached();
   return checked(response, parse(body));
 }
+
+/** Ask what `ask` will ask first for *search*, before its module is there; returns the hits, [] for none. */
+export async function askEarly(search) {
+  const params = questionOf(search);
+  params.set("wait", FIRST_WAIT_SECONDS);
+  const [url, options] = request(params);
+  const reached = reach(url, options, new AbortController().signal);
+  early.set(url.href, reached);
+  return reached.then(({ body }) => parse(body)?.results ?? [], () => []); // who asks again says what failed
+}
+
+function takeEarly({ href }) {
+  const reached = early.get(href);
+  early.delete(href);
+  return reached && afterThisTask().then(() => reached); // the page answers to the person in between
+}
+
+const afterThisTask = () => new Promise((resolve) => setTimeout(resolve));
 
 /** Where to ask and how: a picture takes a form, all else an address. */
 function request(params, pictureName) {

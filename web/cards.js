@@ -1,15 +1,15 @@
 /** The pictures found, as cards in rows of equal height. */
 
 import { apiBase } from "./api.js";
-import { build, element, icon, outside, safeUrl, unseen } from "./dom.js";
+import { EAGER, build, element, safeUrl, unseen } from "./dom.js";
 import { addressOf, moreLike } from "./search.js";
 import { MATCHES, number } from "./words.js";
 
-const EAGER = 6; // pictures that are on the screen at once: the others come when they are near
 const [NARROWEST, WIDEST] = [0.5, 2.6]; // width / height, beyond which a card shows a part
 
 const cards = new Map(); // image_id -> <li>, so that a picture that stays is not built again
 const unfolded = new Map(); // image_id -> {ids, hits} that were folded under it: looked for, and there
+const template = element("card").content.firstElementChild; // of a card
 let hits = []; // as shown
 
 export const shownHits = () => hits;
@@ -81,11 +81,13 @@ export function showMatch(place, { match }) {
 }
 
 function newCard(hit, rank) {
-  const caption = build("p", { className: "caption" }, build("span", { className: "match-word" }), creditOf(hit));
-  const card = build("li", { className: "card" }, frame(hit, rank), caption);
+  const card = template.cloneNode(true);
   const [width, height] = sizeOf(hit);
   card.dataset.image = hit.image_id;
   card.style.setProperty("--ratio", Math.min(WIDEST, Math.max(NARROWEST, width / height)));
+  card.querySelector(".open").append(pictureOf(hit, rank <= EAGER));
+  card.querySelector(".like").href = addressOf(moreLike(hit.image_id));
+  showCredit(card.querySelector(".credit"), hit);
   return card;
 }
 
@@ -94,24 +96,12 @@ const sizeOf = ({ width, height }) => (width > 0 && height > 0 ? [width, height]
 
 export const altOf = ({ tags }) => (tags?.length ? tags.join(", ") : "Picture without a description");
 
-function frame(hit, rank) {
-  const open = build("button", { type: "button", className: "open" }, unseenNumber(), pictureOf(hit, rank <= EAGER));
-  const similar = build("button", { type: "button", className: "similar" });
-  return build("div", { className: "frame" }, open, likeLink(hit), similar);
-}
-
-/** To what is like this picture; on the picture, for pointers that hover. */
-function likeLink(hit) {
-  const words = unseen("More like picture ");
-  words.append(build("span", { className: "rank" }));
-  return build("a", { href: addressOf(moreLike(hit.image_id)), className: "like inside", title: "More like this" }, icon("like"), words);
-}
-
-/** "Picture 3", for those who cannot count the cards at a glance. */
-function unseenNumber() {
-  const text = unseen("Picture ");
-  text.append(build("span", { className: "rank" }));
-  return text;
+/** Say whose picture it is, as its source asks, with a link to it where there is one to follow. */
+function showCredit(link, { credit, page_url: pageUrl }) {
+  const { user, source } = credit ?? {};
+  link.querySelector("bdi").textContent = [user, source].filter(Boolean).join(" · ") || "Where it is from";
+  const url = safeUrl(pageUrl, apiBase());
+  if (url) link.href = url;
 }
 
 /** The picture, or words in its place when it cannot be had. */
@@ -129,12 +119,4 @@ export function pictureOf(hit, isEager) {
 
 function missing(alt) {
   return build("span", { className: "missing" }, unseen(alt), "Picture not available");
-}
-
-/** Whose picture it is, as its source asks; each such link has a name of its own. */
-function creditOf(hit) {
-  const { user, source } = hit.credit ?? {};
-  const words = [user, source].filter(Boolean).join(" · ") || "Where it is from";
-  const name = build("bdi", { textContent: words });
-  return outside(safeUrl(hit.page_url, apiBase()), { className: "credit" }, name, unseenNumber());
 }

@@ -1,5 +1,8 @@
 /** The document, in few words. Every text enters it as text, never as markup. */
 
+/** Pictures that are on the screen at once: the others come when they are near. */
+export const EAGER = 6;
+
 export const element = (id) => document.getElementById(id);
 
 export function build(tag, properties = {}, ...children) {

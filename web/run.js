@@ -1,10 +1,9 @@
 /** One search, from its first question to its last picture. */
 
-import { Failure, ask } from "./api.js";
+import { FIRST_WAIT_SECONDS, Failure, ask } from "./api.js";
 import { MOST, atLeast } from "./search.js";
 import * as view from "./view.js";
 
-const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
 const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
 const GIVE_UP_SECONDS = 300;
 const LONGEST_COUNTDOWN_SECONDS = 120;

@@ -19,6 +19,7 @@ from imagesearch.compose.start import process_of
 from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound
 from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.doors import http_api, wsgi
+from imagesearch.doors.compression import LEAST_BYTES, gzipped
 from imagesearch.doors.errors import BUG_MESSAGE, NO_SNIFFING, ErrorAnswer, answer_of, refusal
 from imagesearch.doors.page import PageFile, PageFiles, addressed, page_config, page_headers
 from imagesearch.doors.search_form import SEARCH_PATH, asked_of, search_bound
@@ -34,6 +35,7 @@ METHODS = {SEARCH_PATH: (*READING, "POST")}  # of other paths READING
 # What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
 REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
 ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
+QUICK = 4  # gzip's level: an answer is compressed each time, 13 KB in some 0.2 ms
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 API = frozenset(path.split("/")[1] for path in http_api.PATHS)
 logger = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ def query(request: Request) -> Response:
     with telemetry.unit(kind, telemetry.trace_of(request.headers.get)) as unit:
         response = _guarded(request)
         unit.note(status=response.status_code)
+        _compress(response, request)
         response.headers["Server-Timing"] = unit.server_timing()
         for name, value in (_page_headers if kind == "page" else NO_SNIFFING).items():
             response.headers.setdefault(name, value)
@@ -130,6 +133,21 @@ def _send(file: PageFile, request: Request) -> Response:
     if file.gzipped is not None and request.accept_encodings["gzip"] > 0:
         body, headers["Content-Encoding"] = file.gzipped, "gzip"
     return Response(body, 200, headers, mimetype=file.media_type)
+
+
+def _compress(response: Response, request: Request) -> None:
+    """Have an answer of the API travel in fewer bytes; files of the page are compressed already."""
+    body = response.get_data()
+    if (
+        response.mimetype != "application/json"
+        or len(body) < LEAST_BYTES
+        or response.content_encoding
+    ):
+        return
+    response.vary.add("Accept-Encoding")
+    if request.accept_encodings["gzip"] > 0 and (compressed := gzipped(body, QUICK)):
+        response.set_data(compressed)
+        response.content_encoding = "gzip"
 
 
 def _search(request: Request, client: str) -> Response:

@@ -9,12 +9,12 @@ import hashlib
 import html
 import json
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from imagesearch.doors.compression import gzipped
 from imagesearch.doors.errors import NO_SNIFFING
 
 # Of what a page is made of; a file of another kind is not served. Those of words are gzipped.
@@ -39,7 +39,7 @@ _REVALIDATED = "public, no-cache"  # kept, and asked about each time: most answe
 # What those who show a shared link look for: https://ogp.me wants whole addresses.
 _SHARED_PICTURE = b'<meta property="og:image" content="'
 _SITE = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+/")
-_GZIP = 31  # zlib's number for gzip's format, with no time in its head
+_SMALLEST = 9  # gzip's level: a file is compressed once
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,10 @@ def _page_file(path: str, body: bytes) -> PageFile:
     return PageFile(
         media_type=MEDIA_TYPES[suffix],
         body=body,
-        gzipped=_gzipped(body) if suffix in _WORDS else None,
+        gzipped=gzipped(body, _SMALLEST) if suffix in _WORDS else None,
         tag=_tag(body),
         cache_control=_FOR_EVER if _HASHED.fullmatch(path) else _REVALIDATED,
     )
-
-
-def _gzipped(body: bytes) -> bytes | None:
-    gzipped = zlib.compress(body, level=9, wbits=_GZIP)
-    return gzipped if len(gzipped) < len(body) else None
 
 
 def _tag(body: bytes) -> str:
@@ -131,7 +126,7 @@ def addressed(file: PageFile, site: str, query: str) -> PageFile:
     address = html.escape(f"{site}?{query}" if query else site)
     url = f'<meta property="og:url" content="{address}">\n    '.encode()
     body = file.body.replace(_SHARED_PICTURE, url + _SHARED_PICTURE + site.encode(), 1)
-    return replace(file, body=body, gzipped=_gzipped(body), tag=_tag(body))
+    return replace(file, body=body, gzipped=gzipped(body, _SMALLEST), tag=_tag(body))
 
 
 def page_config(demo_keywords: tuple[str, ...]) -> bytes:

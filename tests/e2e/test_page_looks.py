@@ -236,6 +236,38 @@ def test_a_shared_link_never_shows_the_landing_page(page: Page, ready_answer: An
     expect(page.locator(".hero")).to_have_css("height", "1px")
 
 
+def test_a_shared_link_asks_for_its_pictures_before_the_page_is_whole(
+    page: Page, ready_answer: Answer
+) -> None:
+    """And does not ask again when it is."""
+    asked: list[str] = []
+    held: list[Route] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.route("**/app.js", lambda route: held.append(route))
+    with page.expect_response(lambda response: "/images/" in response.url):
+        page.goto(address(), wait_until="commit")
+    assert asked.count("/search") == 1
+    assert page.locator(".card").count() == 0
+    held[0].continue_()
+    wait_for_all_results(page)
+    assert asked.count("/search") == 1
+    for hit in ready_answer["results"]:
+        assert asked.count(urlsplit(hit["url"]).path) == 1
+
+
+def test_every_module_is_fetched_at_once(page: Page, stack_url: str) -> None:
+    """Not only when the one that imports it has come."""
+    page.goto("/")
+    page.wait_for_load_state("networkidle")
+    wanted = page.evaluate(
+        "[...document.querySelectorAll('[rel=modulepreload], script[type=module]')]"
+        ".map(node => node.href || node.src)"
+    )
+    urls = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    loaded = [url for url in urls if url.endswith(".js") and not url.endswith("/first.js")]
+    assert sorted(wanted) == sorted(loaded)
+
+
 SHIFTS = """
     window.shift = 0;
     new PerformanceObserver(list => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import html
+import json
 import re
 from itertools import chain
 from pathlib import Path
@@ -97,6 +98,22 @@ def test_who_does_not_take_gzip_gets_none(query: FlaskClient, accepted: str) -> 
     plain = query.get("/app.js", headers={"Accept-Encoding": accepted})
     assert "Content-Encoding" not in plain.headers
     assert plain.data == (WEB / "app.js").read_bytes()
+
+
+def test_answers_of_the_api_are_gzipped_too_from_a_size_on(world: World) -> None:
+    world.ready_pool(count=9)
+    query = serve("query", world, load_settings())
+    asked = {"t": "horse", "s_query": "twin-3", "k": "9", "wait": "0"}
+    plain = query.get("/search", query_string=asked)
+    zipped = query.get("/search", query_string=asked, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert len(zipped.data) < len(plain.data) / 3
+    whole = json.loads(gzip.decompress(zipped.data))
+    assert whole["results"] == plain.get_json()["results"]
+    assert all("Accept-Encoding" in answer.headers["Vary"] for answer in (plain, zipped))
+    small = query.get("/alive", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in small.headers
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
