@@ -71,18 +71,18 @@ class BoundedBodies:
 def _length(scope: Scope, bound: Bound) -> int:
     is_chunked = _header(scope, b"transfer-encoding") is not None
     length = _header(scope, b"content-length") or ""
-    return bodies.announced_bytes(length, is_chunked=is_chunked, most_bytes=bound.most_bytes)
+    return bodies.announced_bytes(length, is_chunked=is_chunked, bound=bound)
 
 
 async def _body(receive: Receive, bound: Bound, hold: Hold) -> bytes:
     try:
         async with asyncio.timeout(bound.seconds):
-            return await _read(receive, bound.most_bytes, hold)
+            return await _read(receive, bound, hold)
     except TimeoutError:
         raise bodies.too_slow(bound.seconds) from None
 
 
-async def _read(receive: Receive, most_bytes: int, hold: Hold) -> bytes:
+async def _read(receive: Receive, bound: Bound, hold: Hold) -> bytes:
     body = bytearray()
     is_more = True
     while is_more:
@@ -90,8 +90,8 @@ async def _read(receive: Receive, most_bytes: int, hold: Hold) -> bytes:
         if message["type"] == "http.disconnect":
             raise bodies.cut_off()
         part = message.get("body", b"")
-        if len(body) + len(part) > most_bytes:
-            raise bodies.too_large(most_bytes)
+        if len(body) + len(part) > bound.most_bytes:
+            raise bound.too_large()
         hold(len(part))
         body += part
         is_more = message.get("more_body", False)

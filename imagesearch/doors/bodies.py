@@ -30,13 +30,16 @@ class Refused(Exception):
     Args:
         status: the HTTP status.
         message: why.
+        field: the parameter at fault, if one is.
         is_still_sent: true of a body that its client may still be sending.
     """
 
-    def __init__(self, status: int, message: str, *, is_still_sent: bool = False) -> None:
+    def __init__(
+        self, status: int, message: str, field: str | None = None, *, is_still_sent: bool = False
+    ) -> None:
         super().__init__(message)
         self.is_still_sent = is_still_sent
-        self.answer = refusal(status, message)
+        self.answer = refusal(status, message, field)
         self.status = HTTPStatus(status)
 
     @property
@@ -56,34 +59,9 @@ def cut_off() -> Refused:
     return Refused(400, "the body ended early, or is not framed as its headers say")
 
 
-def too_large(most_bytes: int) -> Refused:
-    """Return the refusal of a body of more than *most_bytes*."""
-    message = f"the body must have at most {most_bytes} bytes, got more"
-    return Refused(413, message, is_still_sent=True)
-
-
 def too_slow(seconds: float) -> Refused:
     """Return the refusal of a body that did not come within *seconds*."""
     return Refused(408, f"the body must come within {seconds:g} seconds")
-
-
-def announced_bytes(content_length: str, *, is_chunked: bool, most_bytes: int) -> int:
-    """
-    Return how many bytes to read: of a body of unknown length, one more than *most_bytes*.
-
-    Raises:
-        Refused: a Content-Length that is none, or is too large.
-    """
-    if is_chunked:
-        return most_bytes + 1
-    text = content_length.strip() or "0"
-    # Python alone would take "+5", "1_0" and digits of every script.
-    if not (text.isascii() and text.isdecimal()):
-        raise Refused(400, f"Content-Length must be a whole number, got {text[:64]!r}")
-    digits = text.lstrip("0") or "0"
-    if len(digits) > len(str(most_bytes)) or int(digits) > most_bytes:
-        raise too_large(most_bytes)
-    return int(digits)
 
 
 Hold: TypeAlias = Callable[[int], None]
@@ -133,15 +111,43 @@ class Bound:
         seconds: for all of it, however its bytes are spread.
         in_hand: holds its bytes from when they come to its answer, as what is made of them has as
             many; one that does not fit is refused.
+        of_which: what the bound comes of, in words, where that says more than the bound.
+        field: the parameter that makes a body too large, if only one can.
     """
 
     most_bytes: int
     seconds: float = BODY_SECONDS
     in_hand: InHand | None = None
+    of_which: str = ""
+    field: str | None = None
+
+    def too_large(self, got: str = "more") -> Refused:
+        """Return the refusal of a body of more bytes, of *got* where that is known."""
+        message = f"the body must have at most {self.most_bytes} bytes{self.of_which}, got {got}"
+        return Refused(413, message, self.field, is_still_sent=True)
 
     def holding(self) -> AbstractContextManager[Hold]:
         """Yield what is called with the bytes of each part of a body, see `InHand.holding`."""
         return self.in_hand.holding() if self.in_hand else nullcontext(_hold_any)
+
+
+def announced_bytes(content_length: str, *, is_chunked: bool, bound: Bound) -> int:
+    """
+    Return how many bytes to read: of a body of unknown length, one more than *bound* has.
+
+    Raises:
+        Refused: a Content-Length that is none, or is too large.
+    """
+    if is_chunked:
+        return bound.most_bytes + 1
+    text = content_length.strip() or "0"
+    # Python alone would take "+5", "1_0" and digits of every script.
+    if not (text.isascii() and text.isdecimal()):
+        raise Refused(400, f"Content-Length must be a whole number, got {text[:64]!r}")
+    digits = text.lstrip("0") or "0"
+    if len(digits) > len(str(bound.most_bytes)) or int(digits) > bound.most_bytes:
+        raise bound.too_large(digits[:64])
+    return int(digits)
 
 
 def _hold_any(_: int) -> None:

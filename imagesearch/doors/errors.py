@@ -76,8 +76,8 @@ def answer_of(error: ImageSearchError) -> ErrorAnswer:
     return ErrorAnswer(error.status, error.code, str(error), error.field, retry_after_seconds)
 
 
-def refusal(status: int, message: str) -> ErrorAnswer:
+def refusal(status: int, message: str, field: str | None = None) -> ErrorAnswer:
     """Return what a caller is told whom no use case has heard: a *status*, and why."""
     retry_after_seconds = 1.0 if status == 503 else None
     code = _CODES.get(status, "http_error")
-    return ErrorAnswer(status, code, message, retry_after_seconds=retry_after_seconds)
+    return ErrorAnswer(status, code, message, field, retry_after_seconds)

@@ -40,7 +40,13 @@ _KINDS = {str: "a text", bool: "true or false", int: "a number", float: "a numbe
 
 def search_bound(in_hand_bytes: int) -> Bound:
     """Return what the body of a search may be, and all of them at a time in *in_hand_bytes*."""
-    return Bound(MAX_TEXT_BYTES + MAX_PICTURE_BYTES, PICTURE_SECONDS, InHand(in_hand_bytes))
+    return Bound(
+        MAX_TEXT_BYTES + MAX_PICTURE_BYTES,
+        PICTURE_SECONDS,
+        InHand(in_hand_bytes),
+        f", {' and '.join(PICTURES)} {MAX_PICTURE_BYTES} together",
+        PICTURES[0],
+    )
 
 
 def asked_of(request: Request) -> SearchRequest:

@@ -110,7 +110,7 @@ class BoundedBodies:
         else:
             body = self._wait_for(read, length, connection, bound.seconds, hold)
         if len(body) > bound.most_bytes:
-            raise bodies.too_large(bound.most_bytes)
+            raise bound.too_large()
         if not _is_chunked(environ) and len(body) < length:
             raise bodies.cut_off()
         return body
@@ -162,7 +162,7 @@ def _length(environ: WSGIEnvironment, bound: Bound) -> int:
     return bodies.announced_bytes(
         environ.get("CONTENT_LENGTH", ""),
         is_chunked=_is_chunked(environ),
-        most_bytes=bound.most_bytes,
+        bound=bound,
     )
 
 

@@ -433,6 +433,17 @@ def test_two_pictures_and_forms_of_too_much_are_refused(query: FlaskClient) -> N
     assert (huge.status_code, huge.headers["Connection"]) == (413, "close")
 
 
+def test_two_pictures_that_are_too_large_together_are_named_with_bound_and_size(
+    query: FlaskClient,
+) -> None:
+    both = {**form(b"\xff" * 6_000_000), "unlike_picture": file(b"\xff" * 6_000_000)}
+    status, message, field = error(posted(query, both))
+    assert (status, field) == (413, "picture")
+    assert (
+        "at most 10065536 bytes, picture and unlike_picture 10000000 together, got 1200" in message
+    )
+
+
 def test_a_preflight_allows_to_post_and_a_get_has_no_such_body(query: FlaskClient) -> None:
     preflight = query.options("/search", headers={"Origin": "https://app.example"})
     assert preflight.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS, POST"

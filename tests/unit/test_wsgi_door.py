@@ -300,7 +300,7 @@ def test_bodies_that_came_keep_their_place_until_they_are_answered() -> None:
 )
 def test_a_content_length_is_of_plain_digits(text: str) -> None:
     with pytest.raises(Refused, match="Content-Length must be a whole number") as refused:
-        announced_bytes(text, is_chunked=False, most_bytes=9)
+        announced_bytes(text, is_chunked=False, bound=Bound(9))
     assert refused.value.status == 400
 
 
@@ -308,4 +308,4 @@ def test_a_content_length_is_of_plain_digits(text: str) -> None:
     ("text", "length"), [("", 0), ("0", 0), ("000", 0), (" 7 ", 7), ("0009", 9)]
 )
 def test_digits_are_read_as_they_are_meant(text: str, length: int) -> None:
-    assert announced_bytes(text, is_chunked=False, most_bytes=9) == length
+    assert announced_bytes(text, is_chunked=False, bound=Bound(9)) == length
