@@ -13,7 +13,7 @@ const FACETS = {
   colour: ["Any colour", ({ colours }) => colours],
   tag: ["Any tag", ({ tags }) => tags],
   user: ["By anyone", ({ credit }) => [credit?.user]],
-  source: ["Any source", () => []],
+  source: ["Any source", ({ credit }) => [credit?.source]],
   year: ["Any year", ({ year }) => [year]],
   month: ["Any month", () => []],
 };

@@ -412,6 +412,8 @@ def test_an_answer_is_narrowed_down_by_what_it_has(page: Page, ready_answer: Ans
     expect(shape.locator("option")).to_have_text(["Any shape", "Landscape", "Portrait"])
     people = page.get_by_role("combobox", name="By anyone")
     expect(people.locator("option")).to_have_text(["By anyone", "imagesearch demo", "Ann"])
+    sources = page.get_by_role("combobox", name="Any source")
+    expect(sources.locator("option")).to_have_text(["Any source", "the demo gallery", "Pixabay"])
     shape.select_option("Portrait")
     expect(page.locator(".card")).to_have_count(1)
     assert "orientation=vertical" in asked[1]
@@ -420,6 +422,8 @@ def test_an_answer_is_narrowed_down_by_what_it_has(page: Page, ready_answer: Ans
     shape.select_option("Any shape")
     expect(page.locator(".card")).to_have_count(6)
     assert "orientation" not in page.url
+    sources.select_option("Pixabay")
+    expect(page).to_have_url(re.compile(r"source=Pixabay"))
 
 
 def test_colours_and_tags_come_from_the_answer_and_are_kept_in_the_address(
