@@ -1,28 +1,43 @@
 """Takes the pictures of the page that docs/ shows, of a server with the demo, in Chromium.
 
-Usage: imagesearch serve &  python -m tools.screenshots http://127.0.0.1:8080
+Usage: DATA_DIR=$(mktemp -d) imagesearch serve &  python -m tools.screenshots http://127.0.0.1:8080
+
+A new data folder has the film show how pictures are fetched.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "page"
-DESKTOP, PHONE = (1280, 900), (390, 844)
+DESKTOP, PHONE, LANDSCAPE = (1280, 900), (390, 844), (844, 390)  # pixels of CSS
 SEARCH = "/?s_query=a+pink+butterfly+in+a+meadow"
 ELSEWHERE = "/?t=butterfly&s_query=a+birthday+cake"
+SHARED = "/?s_query=three+yellow+stars+at+night"
 QUALITY = 80  # of WebP, 0..100
+FILM_QUALITY = 70
 FRAME_SECONDS = 0.1
-FILM_SECONDS = 2.5
+FILM_SECONDS = 20.0  # at most
+LAST_SECONDS = 3.0  # for the end of the film
 SLOW = {"latency": 150, "downloadThroughput": 200_000, "uploadThroughput": 90_000, "offline": False}
+# True when each picture on the screen can be seen.
+ALL_SEEN = """() => {
+    const isOnScreen = ({ top, bottom, width }) => width > 0 && bottom > 0 && top < innerHeight;
+    const images = [...document.images].filter((i) => isOnScreen(i.getBoundingClientRect()));
+    return images.every((i) => i.complete && i.naturalWidth > 0);
+}"""
+DECODED = "() => Promise.all([...document.images].filter((i) => i.complete).map((i) => i.decode()))"
 
 
 def idle(page: Page) -> None:
@@ -38,10 +53,14 @@ def results(page: Page, path: str = SEARCH) -> None:
 
 
 def wait_for_pictures(page: Page) -> None:
-    """Wait for the answer, and for the first rows of its pictures."""
+    """Wait until the search is over and each picture on the screen is painted."""
     expect(page.locator("#summary")).to_be_visible(timeout=60_000)
-    for i in range(6):
-        expect(page.locator(".card img").nth(i)).to_have_class("loaded", timeout=20_000)
+    expect(page.locator("#cards")).not_to_have_class("cards old")
+    page.wait_for_function(ALL_SEEN, timeout=20_000)
+    page.evaluate(DECODED)
+    page.evaluate(
+        "() => new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)))"
+    )
 
 
 def lightbox(page: Page) -> None:
@@ -49,6 +68,7 @@ def lightbox(page: Page) -> None:
     results(page)
     page.locator(".open").first.click()
     expect(page.get_by_role("dialog").locator("img.loaded")).to_be_visible()
+    page.evaluate(DECODED)
 
 
 def no_match(page: Page) -> None:
@@ -74,7 +94,7 @@ SHOTS: dict[str, tuple[Show, tuple[int, int], str]] = {
     "light": (results, DESKTOP, "light"),
     "dark": (results, DESKTOP, "dark"),
     "phone": (results, PHONE, "light"),
-    "landscape": (results, (844, 390), "light"),
+    "landscape": (results, LANDSCAPE, "light"),
     "lightbox": (lightbox, DESKTOP, "light"),
     "no-match": (no_match, DESKTOP, "light"),
     "picture": (picture_query, DESKTOP, "light"),
@@ -82,33 +102,78 @@ SHOTS: dict[str, tuple[Show, tuple[int, int], str]] = {
 
 
 def opened(browser: Browser, url: str, size: tuple[int, int], scheme: str) -> Page:
-    """Return a page of *size*, in pixels, in a light or a dark *scheme*."""
+    """Return a page of *size*, in a light or a dark *scheme*, without what moves."""
+    return _page(browser, url, size, 1 if size == DESKTOP else 2, scheme, "reduce")
+
+
+def _page(
+    browser: Browser, url: str, size: tuple[int, int], scale: float, scheme: str, motion: str
+) -> Page:
     context = browser.new_context(
         base_url=url,
         viewport={"width": size[0], "height": size[1]},
+        device_scale_factor=scale,
+        has_touch=size != DESKTOP,
         color_scheme=scheme,  # type: ignore[arg-type]
-        reduced_motion="reduce",
+        reduced_motion=motion,  # type: ignore[arg-type]
     )
     return context.new_page()
 
 
+Frame = tuple[float, Image.Image]  # when it was painted, in seconds, and what
+
+
 def film(browser: Browser, url: str) -> None:
     """Film how a shared link opens on a phone with a slow network."""
-    page = opened(browser, url, PHONE, "light")
-    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
-    frames: list[Image.Image] = []
-    page.goto(SEARCH, wait_until="commit")
-    end = time.monotonic() + FILM_SECONDS
-    while time.monotonic() < end:
-        frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
-        page.wait_for_timeout(1000 * FRAME_SECONDS)
-    milliseconds = round(1000 * FILM_SECONDS / len(frames))
-    durations = [milliseconds] * (len(frames) - 1) + [2000]
-    first, *others = frames
-    target = FOLDER / "shared-link.webp"
-    first.save(
-        target, save_all=True, append_images=others, duration=durations, loop=0, quality=QUALITY
+    page = _page(browser, url, PHONE, 1, "light", "no-preference")
+    frames = _filmed(page)
+    pictures, durations = _at_rate(frames)
+    pictures[0].save(
+        FOLDER / "shared-link.webp",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+        quality=FILM_QUALITY,
+        method=6,
     )
+    page.context.close()
+
+
+def _filmed(page: Page) -> list[Frame]:
+    """Return what the browser painted while the link opened, each frame as it came."""
+    frames: list[Frame] = []
+    devtools = page.context.new_cdp_session(page)
+
+    def keep(event: dict[str, Any]) -> None:
+        image = Image.open(io.BytesIO(base64.b64decode(event["data"]))).convert("RGB")
+        frames.append((event["metadata"]["timestamp"], image))
+        devtools.send("Page.screencastFrameAck", {"sessionId": event["sessionId"]})
+
+    devtools.on("Page.screencastFrame", keep)
+    devtools.send("Network.emulateNetworkConditions", SLOW)
+    devtools.send("Page.startScreencast", {"format": "png"})
+    page.goto(SHARED, wait_until="commit")
+    give_up_at = time.monotonic() + FILM_SECONDS
+    while time.monotonic() < give_up_at and not _is_whole(page):
+        page.wait_for_timeout(1000 * FRAME_SECONDS)
+    wait_for_pictures(page)
+    page.wait_for_timeout(1000)
+    devtools.send("Page.stopScreencast")
+    return frames
+
+
+def _is_whole(page: Page) -> bool:
+    return page.locator("#summary").is_visible() and bool(page.evaluate(ALL_SEEN))
+
+
+def _at_rate(frames: list[Frame]) -> tuple[list[Image.Image], list[int]]:
+    """Return the last frame of each FRAME_SECONDS in which one was painted, and milliseconds."""
+    by_tick = {int(at / FRAME_SECONDS): image for at, image in frames}
+    ticks = sorted(by_tick)
+    seconds = [(after - tick) * FRAME_SECONDS for tick, after in pairwise(ticks)]
+    durations = [round(1000 * each) for each in [*seconds, LAST_SECONDS]]
+    return [by_tick[tick] for tick in ticks], durations
 
 
 def main(url: str) -> None:
@@ -118,13 +183,13 @@ def main(url: str) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
+        film(browser, url)  # first: its pictures are still to be fetched
         for name, (show, size, scheme) in SHOTS.items():
             page = opened(browser, url, size, scheme)
             show(page)
             image = Image.open(io.BytesIO(page.screenshot()))
             image.convert("RGB").save(FOLDER / f"{name}.webp", quality=QUALITY, method=6)
             page.context.close()
-        film(browser, url)
         browser.close()
 
 
