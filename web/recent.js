@@ -26,7 +26,7 @@ function write(addresses) {
 }
 
 /** What an entry says. No two say the same: narrowed down, a search takes its own place. */
-const textsOf = (search) => [nameOf(search), ` from ${placeOf(search)}`];
+const textsOf = (search) => [nameOf(search), placeOf(search) && ` from ${placeOf(search)}`];
 const entryOf = (address) => textsOf(searchOf(new URLSearchParams(address))).join("");
 
 /** Remember *search*, but for one by a picture, which would not be there another day. */

@@ -66,11 +66,11 @@ export function atLeast(count, search) {
   return count > Number(pageSize(search)) ? { ...search, k: String(Math.min(MOST, count)) } : search;
 }
 
-/** Where a search looks, in words; *keywords* are those that the server took from its sentence. */
+/** Where a search looks, in words, "" while unknown; *keywords* are those that the server took from its sentence. */
 export function placeOf(search, keywords = []) {
   if (search.scope) return "everything stored so far";
   const given = search.t ? [search.t] : keywords;
-  return given.map(quoted).join(" and ") || "your words";
+  return given.map(quoted).join(" and ");
 }
 
 /** What a search asks for, in words. */

@@ -32,7 +32,7 @@ export function showIdle() {
 export function showLostPicture(choose) {
   show("search");
   dropResults();
-  setText("results-heading", "Like a picture");
+  showHeading("Like a picture");
   element("progress").hidden = element("more").hidden = true;
   showNotice("The picture is not here", "This search is by a picture, which an address cannot hold. Choose it again, drop it here or paste it.", { isCalm: true, again: choose, call: "Choose a picture" });
   announce(noticeText());
@@ -41,14 +41,20 @@ export function showLostPicture(choose) {
 export function showStart(search) {
   show("search");
   document.title = `${nameOf(search)} · imagesearch`;
-  setText("results-heading", nameOf(search));
+  showHeading(nameOf(search), { isRepeated: !search.minus.length });
   form.clearErrors();
   for (const id of ["notice", "summary", "cut", "awaiting", "more"]) element(id).hidden = true;
   hideFilters();
   showExamples(false);
   fade(addressOf(search) !== shownAddress);
   showProgress({}, search);
-  announce(`Searching ${placeOf(search)}.`);
+  announce(sentence(searching(search)));
+}
+
+/** isRepeated: the form says the same, and where room is scarce the heading can go. */
+function showHeading(text, { isRepeated = false } = {}) {
+  setText("results-heading", text);
+  element("results-heading").classList.toggle("repeated", isRepeated);
 }
 
 /** The pictures of another search stay, faded, until the new ones come; those of this one are its own. */
@@ -99,11 +105,13 @@ function showProgress(answer, search) {
 
 function progressText({ pool, keywords }, search) {
   const place = placeOf(search, keywords);
-  if (!pool) return `Searching ${place} …`;
+  if (!pool) return `${searching(search)} …`;
   if (pool.state === "requested" || !pool.images) return `Fetching pictures for ${place} …`;
   const verb = pool.state === "embedding" ? "Looking at the pictures for" : "Fetching pictures for";
   return `${verb} ${place} … ${number(pool.embedded)} of ${number(pool.images)} ready`;
 }
+
+const searching = (search) => `Searching ${placeOf(search)}`.trim();
 
 /** Have progress spoken, now and then: each poll would be a stammer, and none a long silence. */
 function speak(text) {

@@ -732,6 +732,17 @@ def test_last_searches_are_offered_and_can_be_forgotten(page: Page, ready_answer
     assert page.evaluate("localStorage.length") == 0
 
 
+def test_a_sentence_alone_is_said_without_a_place(page: Page) -> None:
+    """Before an answer nobody knows where it looks."""
+    answer_with(page, lambda _: None)
+    page.add_init_script("localStorage['imagesearch.recent'] = '[\"?s_query=horses\"]'")
+    page.goto("/")
+    last = page.locator("#recent-list a")
+    expect(last).to_have_text("“horses”")
+    last.click()
+    expect(page.locator("#progress-label")).to_have_text("Searching …")
+
+
 def test_a_search_that_is_narrowed_down_is_one_of_the_last(
     page: Page, ready_answer: Answer
 ) -> None:

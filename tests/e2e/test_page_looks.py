@@ -33,6 +33,25 @@ def test_nothing_scrolls_sideways_on_a_narrow_screen(page: Page, ready_answer: A
         settled = page.locator("#summary, #notice, #examples").filter(visible=True)
         expect(settled.first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") == 320
+    page.set_viewport_size({**PHONE})  # type: ignore[typeddict-item]
+    page.goto(address(k=None))
+    wait_for_all_results(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_a_phone_on_its_side_shows_what_narrows_down(page: Page, ready_answer: Answer) -> None:
+    page.set_viewport_size({**LANDSCAPE})  # type: ignore[typeddict-item]
+    page.goto(address(k=None))
+    wait_for_all_results(page)
+    chip = page.locator("#chips .chip").first.bounding_box()
+    chips = page.locator("#chips").bounding_box()
+    assert chip
+    assert chips
+    assert chip["x"] + chip["width"] <= chips["x"] + chips["width"]
+    page.goto(f"{address(k=None)}&minus=green")
+    expect(page.locator("#results-heading")).to_contain_text("without “green”")
+    height = page.locator("#results-heading").evaluate("node => node.clientHeight")
+    assert height > 10  # the field above does not say that
 
 
 def test_the_dark_scheme_changes_the_page_and_keeps_its_contrast(page: Page) -> None:
@@ -216,7 +235,7 @@ def test_paper_gets_the_pictures_and_whose_they_are(page: Page, ready_answer: An
     page.goto(address())
     wait_for_all_results(page)
     page.emulate_media(media="print")
-    for gone in ("form", ".top", "#more", ".keys"):
+    for gone in ("form", ".top", "#more", ".keys", "#chips"):
         expect(page.locator(gone)).to_be_hidden()
     expect(page.locator("#results-heading")).to_be_visible()
     content = page.locator(".credit").first.evaluate(
