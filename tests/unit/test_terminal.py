@@ -227,6 +227,15 @@ def test_what_cannot_be_read_is_one_line_too() -> None:
     assert ended.returncode == 2
 
 
+def test_two_pictures_that_are_too_large_together_are_called_by_their_options(
+    tmp_path: Path,
+) -> None:
+    photo = tmp_path / "large.jpg"
+    photo.write_bytes(b"\xff\xd8\xff" * 2_000_000)
+    told = failure(run("search", "horse", "--like", str(photo), "--unlike", str(photo)))
+    assert told == "--like and --unlike must have at most 10000000 bytes together, got 12000000"
+
+
 def test_a_search_for_nothing_is_told_what_would_do() -> None:
     ended = run("search")
     assert failure(ended) == "QUERY or --like must be given, got neither"

@@ -1,0 +1,107 @@
+"""An answer as `imagesearch search` prints it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from imagesearch.cli.terminal import err, link, out, shown
+
+# An uncalibrated model claims nothing.
+_MATCHES = {
+    "strong": Text("strong", "green"),
+    "fair": Text("fair", "cyan"),
+    "weak": Text("weak", "yellow"),
+    "none": Text("none", "dim"),
+}
+
+
+def print_table(
+    answer: dict[str, Any], schemes: tuple[str, ...], first: int, *, is_keyword_given: bool
+) -> None:
+    """
+    Print *answer*, its hits numbered from *first* on.
+
+    Args:
+        schemes: of the URLs that may be linked to.
+        is_keyword_given: else those that were taken from the sentence are told.
+    """
+    if answer["pool"] and not is_keyword_given:
+        keywords = " and ".join(repr(keyword) for keyword in answer.get("keywords", ()))
+        err.print(shown(f"Keywords taken from the sentence: {keywords}."))
+    if not answer["results"]:
+        out.print(shown(_nothing(answer)))
+        return
+    if answer.get("matched") is False:
+        what = repr(answer["query"]) if answer["query"] else "that"
+        out.print(shown(f"Nothing here shows {what}. The nearest are these:"))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("", "match", "score", "image", "shows", "by"):
+        table.add_column(name, justify="right" if name in ("", "score") else "left")
+    for rank, result in enumerate(answer["results"], start=first):
+        table.add_row(*_row(rank, result, schemes))
+    out.print(table)
+    out.print(_summary(answer))
+
+
+def _nothing(answer: dict[str, Any]) -> str:
+    filters = " and ".join(f"{name} {value}" for name, value in answer.get("filters", {}).items())
+    if not answer["pool"]:
+        return f"Nothing that is stored has {filters}." if filters else "Nothing is stored so far."
+    keywords = [repr(keyword) for keyword in answer.get("keywords") or [answer["keyword"]]]
+    if filters and answer["pool"]["embedded"]:
+        # The pool is the last keyword's.
+        count = f"{answer['pool']['embedded']} images" if len(keywords) == 1 else "images"
+        return f"None of the {count} for {' and '.join(keywords)} has {filters}."
+    return f"Nothing found for {', nor for '.join(keywords)}."
+
+
+def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[str | Text, ...]:
+    return (
+        str(rank),
+        _MATCHES.get(result.get("match", ""), Text("")),
+        f"{result['score']:.3f}",
+        _image(result, schemes),
+        shown(", ".join(result["tags"])),
+        link(result["credit"]["user"], result["page_url"]),
+    )
+
+
+def _image(result: dict[str, Any], schemes: tuple[str, ...]) -> Text:
+    """Return the link to an image, and how many more look the same; an older server says none."""
+    similar = len(result.get("similar", ()))
+    more = f"  +{similar} similar" if similar else ""
+    return Text.assemble(link(result["image_id"], result["url"], schemes), (more, "dim"))
+
+
+def _summary(answer: dict[str, Any]) -> Text:
+    milliseconds = answer["timings"]["total_seconds"] * 1000
+    lines = [f"{_searched(answer)} searched in {milliseconds:.0f} ms."]
+    if not answer["complete"]:
+        lines.append(_missing(answer["pool"]))
+    if answer.get("restarted"):
+        lines.append("The images have changed since: these are the first again.")
+    if answer.get("next"):
+        lines.append(f"The next ones: --more {answer['next']}")
+    if answer["query_truncated"]:
+        lines.append("The query was cut to what the model reads.")
+    return Text("\n".join(lines), "dim")
+
+
+def _searched(answer: dict[str, Any]) -> str:
+    if not answer["pool"]:
+        return "All that is stored was"
+    source = shown(answer["results"][0]["credit"]["source"])
+    if len(answer.get("keywords", ())) > 1:  # the pool is one of two
+        return f"{answer['matching']} images from {source}"
+    images = f"{answer['pool']['embedded']} images from {source}"
+    return f"{answer['matching']} of {images} match and were" if answer.get("filters") else images
+
+
+def _missing(pool: dict[str, Any] | None) -> str:
+    if pool is None:
+        return "Some of it is still to be embedded."
+    missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
+    return f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."
