@@ -102,6 +102,7 @@ function showCredit(link, { credit, page_url: pageUrl }) {
   link.querySelector("bdi").textContent = [user, source].filter(Boolean).join(" · ") || "Where it is from";
   const url = safeUrl(pageUrl, apiBase());
   if (url) link.href = url;
+  else link.replaceWith(build("span", { className: "credit" }, ...link.childNodes));
 }
 
 /** The picture, or words in its place when it cannot be had. */
