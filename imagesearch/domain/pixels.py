@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 COLOURS: Final = (
@@ -63,6 +64,7 @@ class PixelFacts:
         return cls(_signed(hash_bits), colours)
 
 
+@lru_cache(maxsize=4096)  # there are as many sets of them
 def colour_names(colours: int) -> tuple[str, ...]:
     """Return those of *COLOURS* whose bits are set in *colours*."""
     return tuple(name for name in COLOURS if colours & colour_bit(name))

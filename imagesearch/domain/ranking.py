@@ -93,7 +93,7 @@ class References:
 
         if not len(self.embeddings):
             return scores
-        spread = (self.embeddings @ query).std()
+        spread = np.vecdot(self.embeddings, query).std()  # as in `hubness`: no threads
         strengths: NDArray[np.float32] = scores / np.float32(max(spread, self._least_spread))
         return strengths
 
@@ -252,8 +252,12 @@ def best(images: Sequence[Image], scores: NDArray[np.float32], k: int) -> list[i
     likely = np.arange(len(scores))
     if k < len(scores):  # whatever ties with the k-th stays in, for its image_id to decide
         likely = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
-    ids = np.array([images[place].image_id for place in likely.tolist()], dtype=np.str_)
-    ranked: list[int] = likely[np.lexsort((ids, -scores[likely]))[:k]].tolist()
+    order = likely[np.argsort(-scores[likely], kind="stable")]
+    sorted_scores = scores[order]
+    if (sorted_scores[1:] == sorted_scores[:-1]).any():  # else no image_id need be looked at
+        ids = np.array([images[place].image_id for place in likely.tolist()], dtype=np.str_)
+        order = likely[np.lexsort((ids, -scores[likely]))]
+    ranked: list[int] = order[:k].tolist()
     return ranked
 
 

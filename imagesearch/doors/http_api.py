@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, get_args
 from urllib.parse import urljoin
 
@@ -360,6 +361,7 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=4096)  # links: reading one anew takes longer than all else of its hit
 def _page_url(host_url: str, stored: str) -> str:
     """Return the link to an image's page; "" for what is stored and cannot be read as one."""
     try:
