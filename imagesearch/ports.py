@@ -106,8 +106,24 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
+    def pool_ids(self) -> Iterator[str]:
+        """Yield the ids of all pools, in order, a few read at a time."""
+
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of all stored *images* have an embedding of some model: *embedded*."""
+
+    embedded: int
+    images: int
+
+    @property
+    def share(self) -> float:
+        """The share of them that have one, 0 to 1; of no images it is 1."""
+        return self.embedded / self.images if self.images else 1.0
 
 
 @dataclass(frozen=True)
@@ -208,12 +224,25 @@ class Library(Protocol):
             words: as `words_to_look_for` of `domain/tag_words.py` gives them.
         """
 
-    def lacks(self, model_revision: str) -> bool:
-        """
-        Return whether images that another model embedded still await *model_revision*.
+    def model_revisions(self) -> list[str]:
+        """Return the models that stored embeddings are of, in order."""
 
-        `nearest` does not see them. An adapter may say so of images that only seem to wait: it
-        says when.
+    def coverage(self, model_revision: str) -> Coverage:
+        """
+        Return how many of all images have an embedding of *model_revision*: `nearest` sees those.
+
+        An adapter may estimate how many images there are while some of several models are
+        stored: it says how. Those of one model are counted.
+        """
+
+    def waiting(self, model_revision: str) -> Iterator[Image]:
+        """Yield the images that have embeddings of other models and none of *model_revision*."""
+
+    def keep_only(self, model_revision: str) -> int:
+        """
+        Delete the embeddings of all other models, a few at a time, and return how many.
+
+        An image without one of *model_revision* is forgotten; its original stays.
         """
 
     def close(self) -> None:
@@ -416,6 +445,7 @@ class ScoreReply:
         query_truncated: the query had more tokens than the model reads.
         encode_seconds, score_seconds: of the text encoder, and of all else.
         complete: in scope `catalog`, no stored image awaits the model.
+        covered: in scope `catalog`, the share of the stored images that the model has embedded.
         matching: how many images, of the pool and the one beside it, the filters leave; None in
             scope `catalog`, where nobody counts them.
         exhaustive: in scope `catalog`, there are `top_k` hits, or no image that matches was left
@@ -437,6 +467,7 @@ class ScoreReply:
     matched: bool | None = None
     more: bool = False
     embedded_beside: int | None = None
+    covered: float = 1.0
 
 
 class Scorer(Protocol):

@@ -143,12 +143,12 @@ function summary(answer, search) {
 }
 
 /** What a search of everything may have missed. */
-function awaiting({ complete, exhaustive }, { scope, filters }) {
+function awaiting({ complete, covered, exhaustive }, { scope, filters }) {
   if (exhaustive === false) {
     const others = Object.keys(filters).length ? "the filters may fit others, too" : "there may be others further down";
     return `Only the nearest of all stored pictures were looked through: ${others}.`;
   }
-  return scope && !complete ? "Some stored pictures wait for a new model and were not compared: it looks at them when their keyword is searched." : "";
+  return scope && !complete ? `Some stored pictures wait for a new model: ${Math.floor(100 * (covered ?? 0))} % of all were compared.` : "";
 }
 
 function poolFailed({ pool, results }) {

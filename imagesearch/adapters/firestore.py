@@ -18,10 +18,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from imagesearch.adapters.google_errors import translated
+
 if TYPE_CHECKING:  # the SDK takes 0.3 s to import: it is loaded with the client
     from google.cloud.firestore import Client
 
 MAX_WRITES = 500  # in a commit
+_PAGE_DOCUMENTS = 300  # read in a call
 
 
 def connect(project: str, *, database: str = "(default)") -> Firestore:
@@ -88,6 +91,19 @@ class Firestore:
         """Return the reference of an embedding's document."""
         name = embedding_id(image_id, model_revision)
         return self.client.collection("embeddings").document(name)
+
+    def pages(self, query: Any) -> Iterator[Any]:
+        """Yield the documents of *query*, which is ordered, a page at a time."""
+        last = None
+        while True:
+            with translated("Firestore"):
+                page = query.limit(_PAGE_DOCUMENTS)
+                page = page.start_after(last) if last else page
+                documents = page.get(**self.limits())
+            yield from documents
+            if len(documents) < _PAGE_DOCUMENTS:
+                return
+            last = documents[-1]
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -56,8 +56,7 @@ _logger = logging.getLogger(__name__)
 def record_fields(record: Record) -> Fields:
     """Return the fields of a record; those of its marks are `marks_fields`."""
     fields: Fields = _POOL.dump_python(record.pool, mode="json", exclude={"pool_id"})
-    by = {"model_revision": record.model_revision, "embedded_by": record.embedded_by}
-    return {**fields, **by}
+    return fields
 
 
 def record_of(pool_id: str, fields: Fields | str | None) -> Record | None:
@@ -73,8 +72,7 @@ def record_of(pool_id: str, fields: Fields | str | None) -> Record | None:
         # Word by word: pydantic would drop a word that is unknown.
         options = SourceOptions(**words["options"])
         pool = _POOL.validate_python({**words, "pool_id": pool_id, "options": options})
-        by = {each: words.get(each) for each in ("model_revision", "embedded_by")}
-        return Record(pool, **by)
+        return Record(pool)
     except DAMAGE as error:
         _logger.warning("pool_id=%s is damaged and will be fetched anew: %r", pool_id, error)
         return None

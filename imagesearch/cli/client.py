@@ -117,6 +117,7 @@ class _Found(_Part):
     matching: Count | None = None
     results: list[_Result] = Field(max_length=MAX_TOP_K)
     complete: bool
+    covered: float | None = Field(None, ge=0, le=1)  # an older server has none
     matched: bool | None = None  # an older server has none
     query_truncated: bool
     timings: _Timings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.table import Table
@@ -80,7 +81,7 @@ def _summary(answer: dict[str, Any]) -> Text:
     milliseconds = answer["timings"]["total_seconds"] * 1000
     lines = [f"{_searched(answer)} searched in {milliseconds:.0f} ms."]
     if not answer["complete"]:
-        lines.append(_missing(answer["pool"]))
+        lines.append(_missing(answer))
     if answer.get("restarted"):
         lines.append("The images have changed since: these are the first again.")
     if answer.get("next"):
@@ -100,8 +101,10 @@ def _searched(answer: dict[str, Any]) -> str:
     return f"{answer['matching']} of {images} match and were" if answer.get("filters") else images
 
 
-def _missing(pool: dict[str, Any] | None) -> str:
+def _missing(answer: dict[str, Any]) -> str:
+    pool = answer["pool"]
     if pool is None:
-        return "Some of it is still to be embedded."
+        percent = math.floor(100 * (answer.get("covered") or 0))
+        return f"{percent} % of it was compared; the rest waits for the model."
     missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
     return f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."

@@ -126,16 +126,11 @@ class Record:
         marks: None while nothing is listed, where they are damaged, and where a change was to do
             without them; a change that leaves None leaves what is kept.
         listing: to be kept with the marks from now on, unless None.
-        model_revision: of the model that the pool's images had embeddings of when it became ready
-            last.
-        embedded_by: of the model that embeds the current generation, None while none has.
     """
 
     pool: Pool
     marks: Marks | None = None
     listing: Listing | None = None
-    model_revision: str | None = None
-    embedded_by: str | None = None
 
     def is_open(self, generation: int) -> bool:
         """Return whether *generation* is the current one and in progress."""
@@ -214,33 +209,36 @@ def record_batch(
     record: Record,
     embedded: Collection[str],
     rejections: Mapping[str, str],
-    model_revision: str | None,
     now: datetime,
     policy: PoolPolicy,
 ) -> Record:
-    """Images are done; *model_revision* is None where none was embedded."""
+    """Images are done."""
     renewed = renew_lease(record, now, policy)
     if record.marks is None:
         return renewed
     marks = record.marks.done(embedded, rejections)
     if marks != record.marks:  # what an attempt failed for is over
         renewed = renewed.having(reason=None)
-    by = model_revision or record.embedded_by
-    return _ready_when_done(replace(renewed.marked(marks), embedded_by=by), now)
+    return _ready_when_done(renewed.marked(marks), now)
 
 
 def reopen(
     record: Record,
     generation: int,
     embedded: Collection[str],
-    model_revision: str,
     now: datetime,
     policy: PoolPolicy,
+    *,
+    keeps_answering: bool = False,
 ) -> Record | None:
     """
-    The model of *model_revision* wants its own embeddings, and has those of *embedded*.
+    A model wants its own embeddings, and has those of *embedded*.
 
     A generation whose listing is damaged is requested anew.
+
+    Args:
+        keeps_answering: searches are answered from the generation as it was, by the model that
+            embedded it, until it is ready again.
     """
     current = record.pool.current
     if current.number != generation or current.state is not PoolState.READY:
@@ -253,8 +251,7 @@ def reopen(
             return None
         lease = _first_lease(now, policy)
         again = record.marked(marks).having(state=PoolState.EMBEDDING, ready_at=None, **lease)
-        again = replace(again, embedded_by=model_revision)
-    return replace(again, pool=replace(again.pool, ready=None))
+    return replace(again, pool=replace(again.pool, ready=current if keeps_answering else None))
 
 
 def record_error(record: Record, reason: str) -> Record:
@@ -281,9 +278,12 @@ def _ready_when_done(record: Record, now: datetime) -> Record:
     """Return *record*, ready when it is listed and nothing is pending."""
     if record.marks is None or PENDING in record.marks.states:
         return record
-    ready = record.having(state=PoolState.READY, ready_at=now, lease_until=None, reason=None)
-    pool = replace(ready.pool, ready=ready.pool.current)
-    return replace(ready, pool=pool, model_revision=record.embedded_by)
+    before = record.pool.ready
+    # One that another model embedded is no younger for it: its listing is as old as it was.
+    is_again = before is not None and before.number == record.pool.current.number
+    ready_at = before.ready_at if before and is_again else now
+    ready = record.having(state=PoolState.READY, ready_at=ready_at, lease_until=None, reason=None)
+    return replace(ready, pool=replace(ready.pool, ready=ready.pool.current))
 
 
 def _step(
@@ -296,7 +296,7 @@ def _step(
 def _begun(record: Record, number: int, now: datetime, policy: PoolPolicy) -> Record:
     """Return *record* with a generation of which nothing is listed yet."""
     pool = replace(record.pool, current=_requested(number, now, policy))
-    return replace(record, pool=pool, marks=None, listing=None, embedded_by=None)
+    return replace(record, pool=pool, marks=None, listing=None)
 
 
 def _requested(number: int, now: datetime, policy: PoolPolicy) -> Generation:

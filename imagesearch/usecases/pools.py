@@ -133,9 +133,7 @@ class Catalog:
             embedded = self.library.put(images, vectors, model_revision)
 
         def record(before: Record) -> Record:
-            return pool_life.record_batch(
-                before, embedded, rejections, model_revision, now, self.policy
-            )
+            return pool_life.record_batch(before, embedded, rejections, now, self.policy)
 
         return self._advance(pool_id, generation, record, with_marks=True)
 
@@ -145,7 +143,7 @@ class Catalog:
         """Mark pending images rejected, by image_id with their reasons, and renew the lease."""
 
         def record(before: Record) -> Record:
-            return pool_life.record_batch(before, (), rejections, None, now, self.policy)
+            return pool_life.record_batch(before, (), rejections, now, self.policy)
 
         return self._advance(pool_id, generation, record, with_marks=True)
 
@@ -158,15 +156,22 @@ class Catalog:
         return PackedPool(packed, embeddings)
 
     def reopen(
-        self, pool_id: str, generation: int, model_revision: str, now: datetime
+        self,
+        pool_id: str,
+        generation: int,
+        model_revision: str,
+        now: datetime,
+        *,
+        keeps_answering: bool = False,
     ) -> Pool | None:
         """
         Put a ready current generation back to `embedding` when *model_revision* lacks images.
 
-        Images with no embedding of that revision become pending; rejected ones stay rejected,
-        and `pool.ready` is None until the generation is ready again. A generation whose listing
-        is damaged is put back to `requested`, to be listed anew. Exactly one of many concurrent
-        callers gets the pool, and must publish a FetchJob.
+        Images with no embedding of that revision become pending; rejected ones stay rejected.
+        `pool.ready` is None until the generation is ready again, or with *keeps_answering* the
+        generation as it was, for a scorer that has the model that embedded it. A generation whose
+        listing is damaged is put back to `requested`, to be listed anew. Exactly one of many
+        concurrent callers gets the pool, and must publish a FetchJob.
         """
         pool = self.pool(pool_id)
         if pool is None or pool.current.number != generation:
@@ -182,7 +187,9 @@ class Catalog:
         def decide(record: Record | Absent) -> Record | None:
             if isinstance(record, Absent):
                 return None
-            return pool_life.reopen(record, generation, embedded, model_revision, now, self.policy)
+            return pool_life.reopen(
+                record, generation, embedded, now, self.policy, keeps_answering=keeps_answering
+            )
 
         return self.pools.change(pool_id, decide, marks_of=generation).after
 

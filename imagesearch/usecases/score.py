@@ -210,7 +210,7 @@ class Score:
         depths = _depths(first + len(named), wanted + len(named) + 1)
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
-            complete = not self.catalog.library.lacks(revision)
+            covered = self._covered(revision)
         with stage("tags"):
             words = words_to_look_for(request.query.text)
             tagged = self.catalog.library.tagged(words, _TAGGED, revision, where)
@@ -224,7 +224,14 @@ class Score:
             depths.append(min(_DEEPER * depths[-1], MAX_NEAREST))  # most look the same
         saw_all = nearest.exhaustive and len(nearest.hits) < MAX_NEAREST
         exhaustive = saw_all or len(reply.hits) == request.top_k
-        return replace(reply, complete=complete, exhaustive=exhaustive)
+        return replace(reply, complete=covered == 1.0, covered=covered, exhaustive=exhaustive)
+
+    def _covered(self, revision: str) -> float:
+        """Return the share of all stored images that the model has embedded."""
+        library = self.catalog.library
+        if library.model_revisions() in ([], [revision]):  # as ever but after a model change
+            return 1.0
+        return library.coverage(revision).share
 
     def _among(
         self,

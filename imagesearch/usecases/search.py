@@ -67,6 +67,7 @@ class SearchAnswer:
         pool: as it stood when it was scored, None in scope `catalog`; of several keywords that of
             the last one.
         complete: False while images of the pool, or of the catalog, are still to be embedded.
+        covered: in scope `catalog`, the share of the stored images that was searched.
         keywords: those whose pools were searched, the narrow one first; none in scope `catalog`.
         matching, exhaustive, matched: of the reply that the hits are from.
         next: of the page after this one; None where there is none.
@@ -88,6 +89,7 @@ class SearchAnswer:
     matched: bool | None = None
     next: Cursor | None = None
     restarted: bool = False
+    covered: float | None = None
 
 
 @dataclass(frozen=True)
@@ -432,6 +434,7 @@ class Search:
             matching=reply.matching,
             exhaustive=reply.exhaustive,
             matched=reply.matched,
+            covered=None if pool else reply.covered,
             next=_next(request, chosen_from, reply),
             restarted=request.cursor is not None and not _goes_on(request, chosen_from),
         )

@@ -28,6 +28,7 @@ from imagesearch.domain.pools import (
     SourceOptions,
 )
 from imagesearch.domain.tag_words import words_to_look_for
+from imagesearch.ports import Coverage
 from imagesearch.usecases.pools import Catalog
 
 OpenCatalog = Callable[[], Catalog]
@@ -299,70 +300,76 @@ def test_a_pool_whose_record_is_damaged_counts_on_from_its_last_listing(
     assert listing_of(catalog, generation=13) is None
 
 
-# lacks
+# Several models
 
 
-def test_nothing_is_lacking_where_nothing_is_embedded(catalog: Catalog) -> None:
-    assert not catalog.library.lacks(MODEL)
+def waiting(catalog: Catalog, model_revision: str) -> list[str]:
+    return [image.image_id for image in catalog.library.waiting(model_revision)]
+
+
+def test_of_an_empty_library_all_is_covered(catalog: Catalog) -> None:
+    assert catalog.library.model_revisions() == []
     begin(catalog, [1, 2])
-    assert not catalog.library.lacks(MODEL), "they are new, and never were in anybody's reach"
+    assert catalog.library.coverage(MODEL).share == 1.0, "they never were in anybody's reach"
+    assert waiting(catalog, MODEL) == []
 
 
-def test_what_another_model_embedded_is_lacking_until_all_of_it_is_embedded_again(
+def test_what_another_model_embedded_waits_until_all_of_it_is_embedded_again(
     catalog: Catalog,
 ) -> None:
     make_ready(catalog, [1, 2, 3])
-    assert not catalog.library.lacks(MODEL)
-    assert catalog.library.lacks(OTHER_MODEL)
+    assert catalog.library.coverage(MODEL) == Coverage(3, 3)
+    assert catalog.library.coverage(OTHER_MODEL) == Coverage(0, 3)
+    assert [image.image_id for image in catalog.library.waiting(OTHER_MODEL)] == [
+        "pixabay-1",
+        "pixabay-2",
+        "pixabay-3",
+    ]
     catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
     record(catalog, [1, 2], model_revision=OTHER_MODEL)
-    assert catalog.library.lacks(OTHER_MODEL)
+    assert catalog.library.coverage(OTHER_MODEL) == Coverage(2, 3)
+    [image] = catalog.library.waiting(OTHER_MODEL)
+    assert replace(image, pixels=None) == listed(3).image
+    assert catalog.library.model_revisions() == sorted([MODEL, OTHER_MODEL])
     record(catalog, [3], model_revision=OTHER_MODEL)
-    assert not catalog.library.lacks(OTHER_MODEL)
+    assert catalog.library.coverage(OTHER_MODEL) == Coverage(3, 3)
+    assert waiting(catalog, OTHER_MODEL) == []
 
 
-def test_what_the_new_model_rejects_is_not_awaited(catalog: Catalog) -> None:
-    make_ready(catalog, [1, 2])
-    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
-    record(catalog, [1], [2], model_revision=OTHER_MODEL)
-    assert not catalog.library.lacks(OTHER_MODEL)
+def test_a_pool_goes_on_being_answered_while_it_is_embedded_again(catalog: Catalog) -> None:
+    make_ready(catalog, [1, 2, 3])
+    before = known(catalog.pool(POOL))
+    reopened = known(catalog.reopen(POOL, 1, OTHER_MODEL, later(9), keeps_answering=True))
+    assert reopened.answering == before.current
+    record(catalog, [1, 2], [3], model_revision=OTHER_MODEL)
+    ready = known(catalog.pool(POOL))
+    assert (ready.current.state, ready.current.embedded) == (PoolState.READY, 2)
+    assert ready.current.ready_at == before.current.ready_at
+    assert rejections(catalog) == {"pixabay-3": "reason 3"}
 
 
-def test_a_last_image_that_is_rejected_leaves_nothing_lacking(catalog: Catalog) -> None:
-    """As when the last download fails for good, of a new model's first generation."""
-    make_ready(catalog, [1, 2])
-    now = later(86_400)
-    catalog.request_pool(KEY, now)
-    catalog.record_listing(POOL, 2, listing([1, 2, 3]), now)
-    record(catalog, [1, 2], generation=2, model_revision=OTHER_MODEL, now=now)
-    ready = known(catalog.reject(POOL, 2, {"pixabay-3": "it is gone"}, now))
-    assert ready.current.state is PoolState.READY
-    assert not catalog.library.lacks(OTHER_MODEL)
-    assert catalog.library.lacks("a third model")
-
-
-def test_a_last_image_that_is_rejected_after_a_reopening_leaves_nothing_lacking(
+def test_the_embeddings_of_other_models_go_with_the_images_that_have_no_other(
     catalog: Catalog,
 ) -> None:
-    make_ready(catalog, [1, 2])
+    make_ready(catalog, [1, 2, 3])
     catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
-    record(catalog, [1], model_revision=OTHER_MODEL)
-    assert catalog.library.lacks(OTHER_MODEL)
-    ready = known(catalog.reject(POOL, 1, {"pixabay-2": "it is gone"}, NOW))
-    assert ready.current.state is PoolState.READY
-    assert not catalog.library.lacks(OTHER_MODEL)
+    record(catalog, [1, 2], [3], model_revision=OTHER_MODEL)
+    assert waiting(catalog, OTHER_MODEL) == ["pixabay-3"]
+    assert len(catalog.library.nearest(embedding(1), 9, MODEL).hits) == 3
+    assert catalog.library.keep_only(OTHER_MODEL) == 3
+    assert catalog.library.keep_only(OTHER_MODEL) == 0
+    assert catalog.library.model_revisions() == [OTHER_MODEL]
+    assert catalog.library.coverage(OTHER_MODEL) == Coverage(2, 2)
+    assert waiting(catalog, OTHER_MODEL) == []
+    assert len(catalog.library.nearest(embedding(1), 9, OTHER_MODEL).hits) == 2
+    assert catalog.library.nearest(embedding(1), 9, MODEL).hits == []
 
 
-def test_one_pool_of_another_model_is_enough_to_lack_something(catalog: Catalog) -> None:
-    make_ready(catalog, [1, 2])
-    cow = PoolKey.of("cow", SourceOptions())
-    begin(catalog, [7, 8], cow)
-    record(catalog, [7, 8], pool_id=cow.pool_id, model_revision=OTHER_MODEL)
-    assert catalog.library.lacks(MODEL)
-    assert catalog.library.lacks(OTHER_MODEL)
-    catalog.reopen(POOL, 1, OTHER_MODEL, NOW)
-    record(catalog, [1, 2], model_revision=OTHER_MODEL)
-    assert not catalog.library.lacks(OTHER_MODEL)
+def test_pools_are_listed_in_order(catalog: Catalog) -> None:
+    keys = [PoolKey.of(f"word {n}", SourceOptions()) for n in range(105)]
+    for key in keys:
+        catalog.request_pool(key, NOW)
+    assert list(catalog.pools.pool_ids()) == sorted(key.pool_id for key in keys)
 
 
 # The clock steps

@@ -34,6 +34,7 @@ from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Lis
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
+from imagesearch.ports import Coverage
 from imagesearch.usecases.pools import Catalog
 from tests.contract.test_catalog import listing_of, pending, rejections
 from tests.grpc_proxy import GrpcProxy
@@ -634,7 +635,7 @@ def test_what_the_version_before_wrote_is_read_and_goes_on(
                 # Not a class of the SDK's, which looks equal.
                 assert {type(moment) for moment in moments_of(generation)} == {datetime}, state
     assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 2
-    assert not catalog.library.lacks(MODEL)
+    assert catalog.library.coverage(MODEL) == Coverage(2, 2)
 
 
 def moments_of(generation: Generation) -> list[datetime]:

@@ -54,9 +54,9 @@ def with_listing(listing: Listing | None = None) -> Record:
     return pool_life.record_listing(requested(), listing or offer(), NOW, POLICY)
 
 
-def embed(record: Record, *numbers: int, model: str = "m") -> Record:
+def embed(record: Record, *numbers: int) -> Record:
     ids = [f"twin-{n}" for n in numbers]
-    return pool_life.record_batch(record, ids, {}, model, NOW, POLICY)
+    return pool_life.record_batch(record, ids, {}, NOW, POLICY)
 
 
 def test_a_lease_is_short_until_the_job_is_published_and_long_from_then_on() -> None:
@@ -79,7 +79,6 @@ def test_a_pool_whose_record_is_lost_counts_on_from_what_is_left_of_it() -> None
 def test_the_marks_of_a_generation_go_with_it() -> None:
     ready = embed(with_listing(), *range(IMAGES))
     assert ready.pool.ready == ready.pool.current
-    assert ready.model_revision == "m"
     stale = pool_life.request(ready, KEY, later(86_400), POLICY)
     assert stale is not None
     assert (stale.marks, stale.listing) == (None, None)
@@ -91,7 +90,7 @@ def test_a_record_without_its_marks_keeps_its_counts() -> None:
     for after in (
         pool_life.begin_fetch(record, NOW, POLICY),
         pool_life.finish_fetch(record, NOW, POLICY),
-        pool_life.record_batch(record, ["twin-3"], {}, "m", NOW, POLICY),
+        pool_life.record_batch(record, ["twin-3"], {}, NOW, POLICY),
         pool_life.record_error(record, "why"),
         pool_life.fail(record, "why", NOW, POLICY),
     ):
@@ -101,15 +100,28 @@ def test_a_record_without_its_marks_keeps_its_counts() -> None:
 
 def test_a_ready_generation_whose_listing_is_damaged_is_requested_anew() -> None:
     ready = embed(with_listing(), *range(IMAGES))
-    again = pool_life.reopen(Record(ready.pool), 1, [], "n", later(5), POLICY)
+    again = pool_life.reopen(Record(ready.pool), 1, [], later(5), POLICY)
     assert again is not None
     assert (again.pool.current.number, again.pool.current.state) == (1, PoolState.REQUESTED)
     assert again.pool.ready is None
 
 
+def test_a_pool_that_is_embedded_again_can_answer_as_it_was_and_grows_no_younger() -> None:
+    ready = embed(with_listing(), *range(IMAGES))
+    again = pool_life.reopen(ready, 1, ["twin-1"], later(5), POLICY, keeps_answering=True)
+    assert again is not None
+    assert (again.pool.current.state, again.pool.current.embedded) == (PoolState.EMBEDDING, 1)
+    assert again.pool.answering == ready.pool.current
+    ids = [f"twin-{n}" for n in range(IMAGES)]
+    done = pool_life.record_batch(again, ids, {}, later(9), POLICY)
+    assert done.pool.current.state is PoolState.READY
+    assert done.pool.current.ready_at == NOW
+    assert done.pool.ready == done.pool.current
+
+
 def test_reasons_are_cut_so_that_those_of_all_images_fit() -> None:
     reasons = {"twin-1": "x" * 1000, "unknown": "why"}
-    after = pool_life.record_batch(with_listing(), [], reasons, None, NOW, POLICY)
+    after = pool_life.record_batch(with_listing(), [], reasons, NOW, POLICY)
     assert after.marks is not None
     assert after.marks.reasons == {"twin-1": "x" * MAX_REJECTION_CHARACTERS}
     assert after.pool.current.rejected == 1
@@ -136,7 +148,7 @@ def delivered(batches: Sequence[Numbers]) -> Record:
         if record.is_open(1):
             ids = [f"twin-{n}" for n in sorted(batch) if n % 3]
             rejections = {f"twin-{n}": "why" for n in batch if n % 3 == 0}
-            record = pool_life.record_batch(record, ids, rejections, "m", NOW, POLICY)
+            record = pool_life.record_batch(record, ids, rejections, NOW, POLICY)
     return record
 
 

@@ -22,7 +22,7 @@ from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.tag_words import rarest, rarity, whole_groups, words_of_tags
-from imagesearch.ports import MAX_NEAREST, Nearest, Tagged
+from imagesearch.ports import MAX_NEAREST, Coverage, Nearest, Tagged
 
 MAX_TAGGED = 100  # images that are read for a search of tags
 _EXCESS = 8  # images that are looked at for each one wanted, before the most are
@@ -205,19 +205,62 @@ class FirestoreLibrary:
         with translated("Firestore"), ThreadPoolExecutor(len(words)) as threads:
             return dict(zip(words, threads.map(count, words), strict=True))
 
-    def lacks(self, model_revision: str) -> bool:
-        """
-        Return whether a pool that another model made ready is there still; it costs one read.
-
-        Its images may have been embedded again with another pool's, or before a model was taken
-        back: it is told to lack them until it is ready the next time.
-        """
+    def model_revisions(self) -> list[str]:
+        """Return the models that stored embeddings are of, in order: a read for each, and one."""
         from google.cloud.firestore_v1.base_query import FieldFilter
 
+        embeddings = self._database.client.collection("embeddings")
+        query = embeddings.select(["model_revision"]).order_by("model_revision").limit(1)
+        revisions: list[str] = []
         with translated("Firestore"):
-            other = FieldFilter("model_revision", "!=", model_revision)
-            pools = self._database.client.collection("pools").where(filter=other)
-            return bool(list(pools.select(["keyword"]).limit(1).get(**self._database.limits())))
+            while True:
+                later = FieldFilter("model_revision", ">", revisions[-1] if revisions else "")
+                documents = query.where(filter=later).get(**self._database.limits())
+                if not documents:
+                    return revisions
+                revisions.append(documents[0].get("model_revision"))
+
+    def coverage(self, model_revision: str) -> Coverage:
+        """
+        Return how many of all images have an embedding of *model_revision*.
+
+        No query joins the embeddings of two models: as many images are taken to be there as the
+        model that embedded most of them has. Counting costs a read for each 1000 embeddings.
+        """
+        revisions = {*self.model_revisions(), model_revision}
+        with translated("Firestore"):
+            counts = {each: self._count(each) for each in revisions}
+        return Coverage(counts[model_revision], max(counts.values()))
+
+    def waiting(self, model_revision: str) -> Iterator[Image]:
+        """Yield the images that have embeddings of other models and none of *model_revision*."""
+        documents = self._database.pages(self._of_others(model_revision).select(["image"]))
+        for some in chunks(documents, _READ_DOCUMENTS):
+            images = [image_of(document.to_dict().get("image")) for document in some]
+            by_id = {image.image_id: image for image in images if image}
+            embedded = dict(self._documents(by_id, model_revision, ["model_revision"]))
+            yield from (image for each, image in by_id.items() if each not in embedded)
+
+    def keep_only(self, model_revision: str) -> int:
+        """Delete the embeddings of all other models, each with its image."""
+        deleted = 0
+        others = self._of_others(model_revision).select([]).limit(MAX_WRITES)
+        with translated("Firestore"):
+            while documents := others.get(**self._database.limits()):
+                batch = self._database.client.batch()
+                for document in documents:
+                    batch.delete(document.reference)
+                batch.commit(**self._database.limits())
+                deleted += len(documents)
+        return deleted
+
+    def _of_others(self, model_revision: str) -> Any:
+        """Return the query for the embeddings of other models, in order."""
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
+        other = FieldFilter("model_revision", "!=", model_revision)
+        embeddings = self._database.client.collection("embeddings")
+        return embeddings.where(filter=other).order_by("model_revision").order_by("__name__")
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesearch.adapters.sqlite import Connection, FileId, SqliteFile, has_tag_words, id_list
+from imagesearch.adapters.sqlite import Connection, SqliteFile, has_tag_words, id_list
 from imagesearch.adapters.sqlite_facts import ImageFacts
 from imagesearch.adapters.sqlite_rows import (
     IMAGE_COLUMNS,
@@ -29,10 +29,11 @@ from imagesearch.domain.filters.declaration import FACTS, Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.tag_words import rarest, rarity, whole_groups
-from imagesearch.ports import Nearest, Tagged
+from imagesearch.ports import Coverage, Nearest, Tagged
 
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 MAX_TAGGED = 500  # images that tags are compared of: of each, FTS5 takes some 5 µs
+_IMAGES_AT_ONCE = 500  # that are read, or lose an embedding, before others have the connection
 _NAMED = 10  # images in one line of the log
 _PLACES = ", ".join("?" * (1 + IMAGE_COLUMNS.count(",")))
 _MAX_SEARCHES = 16  # under way at a time: each takes all cores, so that one goes after the other
@@ -57,10 +58,6 @@ class SqliteLibrary:
         self._indexes: dict[str, VectorIndex] = {}
         self._facts: dict[str, ImageFacts] = {}
         self._indexed_file = file.identity
-        # By file and model: the images of all rows up to this one have its embedding; and the row
-        # of one that did not.
-        self._covered: dict[tuple[FileId, str], int] = {}
-        self._waiting: dict[tuple[FileId, str], int] = {}
         self._indexes_lock = threading.Lock()
         self._searches = threading.Semaphore(_MAX_SEARCHES)
 
@@ -166,22 +163,66 @@ class SqliteLibrary:
         order = order[: whole_groups([hits[n][1] for n in order], k)]
         return Tagged([hits[n] for n in order], matrix_of([rows[n].tobytes() for n in order]))
 
-    def lacks(self, model_revision: str) -> bool:
-        """Return whether images that another model embedded, and this one never rejected, wait."""
+    def model_revisions(self) -> list[str]:
+        """Return the models that stored embeddings are of, in order."""
         with self._file.reading() as connection:
-            key = (self._file.identity, model_revision)  # another file may have taken its place
-            waiting = self._waiting.get(key, 0)
-            if waiting and _row_that_lacks(connection, model_revision, at=waiting):
-                return True
-            covered, newest = self._covered.get(key, 0), last_embedding_ever(connection)
-            row = None
-            if covered < newest:
-                row = _row_that_lacks(connection, model_revision, after=covered)
-            if row is None:
-                self._covered[key] = newest
-                return False
-            self._waiting[key] = row
-            return True
+            return _model_revisions(connection)
+
+    def coverage(self, model_revision: str) -> Coverage:
+        """Return how many of all images have an embedding of *model_revision*."""
+        with self._file.reading() as connection:
+            (embedded,) = connection.execute(
+                "SELECT count(*) FROM embeddings WHERE model_revision = ?", (model_revision,)
+            ).fetchone()
+            if _model_revisions(connection) in ([], [model_revision]):
+                return Coverage(embedded, embedded)
+            (images,) = connection.execute("SELECT count(*) FROM images").fetchone()
+            return Coverage(embedded, images)
+
+    def waiting(self, model_revision: str) -> Iterator[Image]:
+        """Yield the images that have embeddings of other models and none of *model_revision*."""
+        after = ""
+        while True:
+            with self._file.reading() as connection:
+                rows = connection.execute(
+                    f"SELECT {IMAGE_COLUMNS} FROM images WHERE image_id > ? AND NOT EXISTS"
+                    " (SELECT 1 FROM embeddings AS own WHERE own.model_revision = ?"
+                    "  AND own.image_id = images.image_id) ORDER BY image_id LIMIT ?",
+                    (after, model_revision, _IMAGES_AT_ONCE),
+                ).fetchall()
+            if not rows:
+                return
+            yield from map(image_of, rows)
+            after = rows[-1][0]
+
+    def keep_only(self, model_revision: str) -> int:
+        """Delete the embeddings of all other models, and the images that have none then."""
+        deleted = 0
+        while some := self._delete_others(model_revision):
+            deleted += some
+        with self._indexes_lock:
+            for other in self._indexes.keys() - {model_revision}:
+                self._indexes.pop(other).close()
+                self._facts.pop(other, None)
+        with suppress(OSError):
+            forget_others(self._file.path, [model_revision])
+        return deleted
+
+    def _delete_others(self, model_revision: str) -> int:
+        with self._file.writing() as connection:
+            rows = connection.execute(
+                "DELETE FROM embeddings WHERE id IN (SELECT id FROM embeddings"
+                " WHERE model_revision < :own OR model_revision > :own LIMIT :most)"
+                " RETURNING image_id",
+                {"own": model_revision, "most": _IMAGES_AT_ONCE},
+            ).fetchall()
+            connection.execute(
+                "DELETE FROM images WHERE image_id IN (SELECT value FROM json_each(?))"
+                " AND NOT EXISTS (SELECT 1 FROM embeddings"
+                " WHERE embeddings.image_id = images.image_id)",
+                (id_list([image_id for (image_id,) in rows]),),
+            )
+        return len(rows)
 
     def _nearest_indexed(
         self, query: Embedding, k: int, model_revision: str, where: Where
@@ -255,7 +296,7 @@ class SqliteLibrary:
         """Return the copy on disk, made anew where it is damaged, or one in memory."""
         path = path_of(self._file.path, model_revision)
         try:
-            forget_others(self._file.path, [*self._model_revisions(), model_revision])
+            forget_others(self._file.path, [*self.model_revisions(), model_revision])
             try:
                 blocks = FileBlocks(path)
             except DamagedFile as error:
@@ -294,10 +335,6 @@ class SqliteLibrary:
         self._indexes[model_revision] = VectorIndex()
         return self._indexes[model_revision]
 
-    def _model_revisions(self) -> list[str]:
-        with self._reading() as connection:
-            return _model_revisions(connection)
-
     def _forget_indexes(self) -> None:
         for index in self._indexes.values():
             index.close()
@@ -316,7 +353,6 @@ class SqliteLibrary:
                     " RETURNING image_id",
                     (id_list(row_ids),),
                 ).fetchall()
-                self._covered.clear()
         except Unavailable as error:  # a disk that is full: they are left out all the same
             logger.warning("%d damaged embeddings stay where they are: %s", len(row_ids), error)
             return
@@ -443,31 +479,6 @@ def _renew_embeddings(connection: Connection, image_ids: Sequence[str]) -> None:
             " AND image_id IN (SELECT value FROM json_each(?))",
             (model_revision, id_list(image_ids)),
         )
-
-
-def _row_that_lacks(
-    connection: Connection, model_revision: str, *, at: int = 0, after: int = 0
-) -> int | None:
-    """
-    Return another model's embedding whose image has none of *model_revision*, or None.
-
-    An image that was rejected is not waited for. Looked at are the row *at*, else those *after*.
-    """
-    others = "e.id > :after AND e.model_revision <> :model"
-    if at:
-        others = "e.id = :at AND e.model_revision <> :model"
-    elif after == 0:  # an index without the vectors is gone through, not the table
-        others = "(e.model_revision < :model OR e.model_revision > :model)"
-    row = connection.execute(
-        f"SELECT e.id FROM embeddings AS e WHERE {others} AND NOT EXISTS"
-        " (SELECT 1 FROM embeddings AS own"
-        "  WHERE own.model_revision = :model AND own.image_id = e.image_id)"
-        " AND e.image_id NOT IN (SELECT rejected.key FROM listings, json_each("
-        "  CASE WHEN json_valid(reasons) THEN reasons ELSE '{}' END) AS rejected"
-        "  WHERE rejected.key IS NOT NULL) LIMIT 1",
-        {"model": model_revision, "at": at, "after": after},
-    ).fetchone()
-    return None if row is None else int(row[0])
 
 
 class _Candidate(NamedTuple):

@@ -12,11 +12,12 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
+from urllib.parse import unquote
 
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.google_errors import translated
@@ -81,6 +82,12 @@ class FirestorePools:
         with translated("Firestore"):
             reference = self._database.generation(pool_id, generation)
             return members_of(pool_id, reference.get(**self._database.limits()).to_dict())
+
+    def pool_ids(self) -> Iterator[str]:
+        """Yield the ids of all pools, in order."""
+        query = self._database.client.collection("pools").select([]).order_by("__name__")
+        for document in self._database.pages(query):
+            yield unquote(document.id)
 
     def check(self) -> None:
         """Return when Firestore answers, else raise Unavailable; it is asked once, for 2 s."""

@@ -76,6 +76,20 @@ class SqlitePools:
         in_progress = [pool for pool in pools if pool.current.state.in_progress]
         return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
 
+    def pool_ids(self) -> Iterator[str]:
+        """Yield the ids of all pools, in order."""
+        after = ""
+        while True:
+            with self._file.reading() as connection:
+                rows = connection.execute(
+                    "SELECT pool_id FROM records WHERE pool_id > ? ORDER BY pool_id LIMIT 100",
+                    (after,),
+                ).fetchall()
+            if not rows:
+                return
+            yield from (pool_id for (pool_id,) in rows)
+            after = rows[-1][0]
+
     def check(self) -> None:
         """Return when the file can be read and written, else raise Unavailable."""
         self._file.check()
