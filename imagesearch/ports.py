@@ -445,6 +445,7 @@ class ScoreReply:
         query_truncated: the query had more tokens than the model reads.
         encode_seconds, score_seconds: of the text encoder, and of all else.
         complete: in scope `catalog`, no stored image awaits the model.
+        embeds: the model_revision of the model that embeds, where another one scored.
         covered: in scope `catalog`, the share of the stored images that the model has embedded.
         matching: how many images, of the pool and the one beside it, the filters leave; None in
             scope `catalog`, where nobody counts them.
@@ -468,6 +469,7 @@ class ScoreReply:
     more: bool = False
     embedded_beside: int | None = None
     covered: float = 1.0
+    embeds: str | None = None
 
 
 class Scorer(Protocol):

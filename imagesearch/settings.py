@@ -90,6 +90,11 @@ class Settings(BaseModel):
         description="Hub id or folder of a CLIP or SigLIP checkpoint; by default "
         f"`{DEFAULT_MODEL}`, on the demo `models/demo`.",
     )
+    previous_clip_model: Checkpoint = Field(
+        "",
+        description="The checkpoint before a change of `CLIP_MODEL`: it answers until `imagesearch "
+        "reembed` is done. One machine remembers it by itself.",
+    )
     pool_size: int = Field(200, ge=3, le=500, description="Images fetched for a keyword.")
     pool_max_age_seconds: float | None = Field(
         None,

@@ -81,7 +81,7 @@ def create() -> Starlette:
 def _compose(settings: Settings) -> InferenceProcess:
     from inference_service.encoder import ModelEncoder  # here: a mounted app brings its own
 
-    return inference.compose(settings, lambda: ModelEncoder.load(settings.model))
+    return inference.compose(settings, ModelEncoder.load)
 
 
 def create_app(
@@ -136,7 +136,8 @@ def create_app(
 
     def started(_: Request) -> Response:  # what is elsewhere must keep nothing from starting
         process.encoder.check()
-        return JSONResponse({"status": "started"})
+        revision = process.encoder.model_revision
+        return JSONResponse({"status": "started", "model_revision": revision})
 
     def ready(_: Request) -> Response:
         process.encoder.check()

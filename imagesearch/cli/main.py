@@ -10,7 +10,16 @@ import sys
 
 import typer
 
-from imagesearch.cli import calibrate, compare, emulators, evaluate, search, serve, terminal
+from imagesearch.cli import (
+    calibrate,
+    compare,
+    emulators,
+    evaluate,
+    reembed,
+    search,
+    serve,
+    terminal,
+)
 
 cli = typer.Typer(
     help="Search images by a keyword and a sentence, on this machine.",
@@ -20,6 +29,7 @@ cli = typer.Typer(
 )
 cli.command(epilog=serve.EXAMPLES)(serve.serve)
 cli.command(epilog=search.EXAMPLES)(search.search)
+cli.command(epilog=reembed.EXAMPLES)(reembed.reembed)
 cli.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 cli.command(epilog=compare.EXAMPLES)(compare.compare)
 cli.command(epilog=calibrate.EXAMPLES)(calibrate.calibrate)

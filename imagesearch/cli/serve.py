@@ -48,6 +48,7 @@ def serve(
         url = reachable_url(settings.bind_address, listener.getsockname()[1])
         with opened_stack(settings) as stack:
             stack.announce(url)
+            stack.services.begin_reembedding()
             out.print(_greeting(settings, url))
             config = server_config(
                 stack.app,

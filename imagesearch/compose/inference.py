@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagesearch.adapters.stores import gcs
@@ -16,6 +16,7 @@ from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import GiveUp
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
+from imagesearch.usecases.scorers import Scorers
 
 _logger = logging.getLogger(__name__)
 
@@ -31,17 +32,18 @@ class InferenceProcess:
 
     encoder: Encoder
     catalog: Catalog
-    score: Score
+    score: Scorers
     embed: Embed | None
     give_up: GiveUp
 
 
-def compose(settings: Settings, load_encoder: Callable[[], Encoder]) -> InferenceProcess:
+def compose(settings: Settings, load_encoder: Callable[[str], Encoder]) -> InferenceProcess:
     """
     Return the service on Google Cloud.
 
     Args:
-        load_encoder: called last: to load a model for a process that lacks a setting takes long.
+        load_encoder: loads a checkpoint; called last: for a process that lacks a setting it takes
+            long.
 
     Raises:
         InvalidRequest: it lacks a setting.
@@ -59,7 +61,8 @@ def compose(settings: Settings, load_encoder: Callable[[], Encoder]) -> Inferenc
         catalog=catalog_of(settings),
         cache=cache,
         store=store,
-        encoder=load_encoder(),
+        encoder=load_encoder(settings.model),
+        before=[load_encoder(each) for each in filter(None, [settings.previous_clip_model])],
     )
 
 
@@ -71,13 +74,22 @@ def inference_process(
     cache: Cache,
     store: ImageStore | None,
     encoder: Encoder,
+    before: Sequence[Encoder] = (),
 ) -> InferenceProcess:
-    """Return the use cases as *settings* have them; *store* has the images to be embedded."""
+    """
+    Return the use cases as *settings* have them.
+
+    Args:
+        store: has the images to be embedded.
+        before: of the models that scored before, until *encoder* has embedded all.
+    """
     embed = None
     if store is not None:
         embed = Embed(catalog=catalog, cache=cache, store=store, encoder=encoder, clock=clock)
-    score = Score(
-        catalog=catalog, cache=cache, encoder=encoder, clock=clock, policy=settings.policy
-    )
+
+    def score_by(by: Encoder, model_revision: str) -> Score:
+        return Score(catalog, cache, by, clock, settings.policy, model_revision)
+
+    score = Scorers([encoder, *before], catalog.library, clock, score_by)
     give_up = GiveUp(catalog=catalog, cache=cache, clock=clock)
     return InferenceProcess(encoder, catalog, score, embed, give_up)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +20,11 @@ Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
 
 
 Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
+
+
+def weights_of(model_revision: str) -> str:
+    """Return what is left of *model_revision* without the version of its preprocessing."""
+    return re.sub(r"-p[0-9]+$", "", model_revision)
 
 
 def as_cached(embeddings: Embeddings) -> Embeddings:

@@ -6,7 +6,7 @@ How images are ranked by it is in `score.py` and `domain/ranking.py`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -46,10 +46,13 @@ class Aim:
 class Aims:
     """Finds the embeddings of queries, and keeps what was costly: in *cache*, and in itself."""
 
-    def __init__(self, encoder: Encoder, cache: Cache, library: Library) -> None:
+    def __init__(
+        self, encoder: Encoder, cache: Cache, library: Library, revision: Callable[[], str]
+    ) -> None:
         self._encoder = encoder
         self._cache = cache
         self._library = library
+        self._revision = revision
         self._lock = threading.Lock()
         self._texts = LRUCache[tuple[str, str], TextEmbedding](_TEXTS_IN_PROCESS)
         self._pictures = LRUCache[tuple[str, str], Embedding](_PICTURES_IN_PROCESS)
@@ -101,7 +104,7 @@ class Aims:
 
     def _text(self, text: str) -> TextEmbedding:
         """Cache-aside twice: this process, then the cache that all processes share."""
-        key = (self._encoder.model_revision, text)
+        key = (self._revision(), text)
         with self._lock:
             embedding = self._texts.get(key)
         if embedding is not None:
@@ -118,7 +121,7 @@ class Aims:
         named = list(dict.fromkeys(query.image_ids))  # of each, there is one row
         if not named:
             return {}
-        ids, rows = self._library.vectors(named, self._encoder.model_revision)
+        ids, rows = self._library.vectors(named, self._revision())
         for field, image_ids in (("like", query.like), ("unlike", query.unlike)):
             missing = next((each for each in image_ids if each not in ids), None)
             if missing is not None:
@@ -133,7 +136,7 @@ class Aims:
         Args:
             file: what a person calls it.
         """
-        key = (self._encoder.model_revision, part.digest)
+        key = (self._revision(), part.digest)
         with self._lock:
             embedding = self._pictures.get(key)
         if embedding is not None:

@@ -9,6 +9,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -142,13 +143,20 @@ class _ByTags:
 
 @dataclass(frozen=True)
 class Score:
-    """Answers score requests; it is the port `Scorer` in process, and the service's `/score`."""
+    """
+    Answers score requests by one model; `Scorers` is over as many as there are embeddings of.
+
+    Attributes:
+        model_revision: of the embeddings that are scored, where they are of another version of
+            the preprocessing than the encoder's own.
+    """
 
     catalog: Catalog
     cache: Cache
     encoder: Encoder
     clock: Clock
     policy: PoolPolicy
+    model_revision: str | None = None
     _pools: LRUCache[tuple[str, int, str], _Candidates] = field(
         default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
     )
@@ -156,8 +164,14 @@ class Score:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        aims = Aims(self.encoder, self.cache, self.catalog.library)
+        library = self.catalog.library
+        aims = Aims(self.encoder, self.cache, library, lambda: self.revision)
         object.__setattr__(self, "_aims", aims)
+
+    @property
+    def revision(self) -> str:
+        """The model_revision of the embeddings that are scored."""
+        return self.model_revision or self.encoder.model_revision
 
     def score(self, request: ScoreRequest) -> ScoreReply:
         """
@@ -181,6 +195,28 @@ class Score:
         ended = time.perf_counter()
         return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
 
+    def has_all(self, request: ScoreRequest) -> bool:
+        """Return whether it has embeddings of all that *request* asks for, as far as they go."""
+        if request.scope == "catalog":
+            return self._covered() == 1.0
+        return all(pool.is_complete for pool in self._asked(request))
+
+    def reach(self, request: ScoreRequest) -> int:
+        """Return how many images it can score for *request*."""
+        if request.scope == "catalog":
+            return self.catalog.library.coverage(self.revision).embedded
+        return sum(len(pool.images) for pool in self._asked(request))
+
+    def _asked(self, request: ScoreRequest) -> list[_Candidates]:
+        """Return the pools that *request* names, as far as there are such."""
+        named = (request.pool_id, request.generation), request.beside or (None, None)
+        pools = []
+        for pool_id, generation in named:
+            if pool_id is not None and generation is not None:
+                with suppress(NotFound):
+                    pools.append(self._loaded(pool_id, generation))
+        return pools
+
     def forget(self) -> None:
         """Forget the pools in this process: their catalog is gone."""
         with self._lock:
@@ -203,14 +239,14 @@ class Score:
         )
 
     def _catalog(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
-        revision, named = self.encoder.model_revision, request.query.image_ids
+        revision, named = self.revision, request.query.image_ids
         wanted = request.offset + request.top_k
         # Of whatever page, and of however many hits: the first ones are the same.
         first = _FIRST_WITH_MINUS if aim.minus or aim.unlike else _FIRST
         depths = _depths(first + len(named), wanted + len(named) + 1)
         with stage("nearest"):
             # Asked before: what comes meanwhile may be missed.
-            covered = self._covered(revision)
+            covered = self._covered()
         with stage("tags"):
             words = words_to_look_for(request.query.text)
             tagged = self.catalog.library.tagged(words, _TAGGED, revision, where)
@@ -226,12 +262,12 @@ class Score:
         exhaustive = saw_all or len(reply.hits) == request.top_k
         return replace(reply, complete=covered == 1.0, covered=covered, exhaustive=exhaustive)
 
-    def _covered(self, revision: str) -> float:
+    def _covered(self) -> float:
         """Return the share of all stored images that the model has embedded."""
         library = self.catalog.library
-        if library.model_revisions() in ([], [revision]):  # as ever but after a model change
+        if library.model_revisions() in ([], [self.revision]):  # as ever, but in a model change
             return 1.0
-        return library.coverage(revision).share
+        return library.coverage(self.revision).share
 
     def _among(
         self,
@@ -345,7 +381,7 @@ class Score:
         return replace(self._reply(hits, aim, matched), more=len(groups) > wanted)
 
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
-        revision = self.encoder.model_revision
+        revision = self.revision
         return ScoreReply(hits, len(hits), revision, aim.truncated, 0.0, 0.0, matched=matched)
 
     def _demoted(
@@ -372,7 +408,7 @@ class Score:
     @stage("load")
     def _loaded(self, pool_id: str, generation: int) -> _Candidates:
         """Cache-aside twice: this process, the cache, then the catalog."""
-        key = (pool_id, generation, self.encoder.model_revision)
+        key = (pool_id, generation, self.revision)
         with self._lock:
             before = self._pools.get(key)
         if before and before.is_complete:

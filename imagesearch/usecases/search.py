@@ -224,8 +224,8 @@ class Search:
         """Return *pool*, embedded anew where the model has changed, and what both are scored."""
         reply = self._score(call.request, pool, beside)
         if reply and beside and _lacks_embeddings(beside, reply.embedded_beside):
-            revision = reply.model_revision
-            self._aside(beside, lambda: self._reopen(beside, revision))
+            scored = reply
+            self._aside(beside, lambda: self._reopen(beside, scored))
         if (
             reply
             and _lacks_embeddings(pool, reply.embedded)
@@ -344,13 +344,18 @@ class Search:
     def _reopened(self, pool: Pool, reply: ScoreReply) -> Pool | None:
         """Return the pool that is to be embedded again, or None to answer from *reply*."""
         if not reply.embedded and not reply.embedded_beside:
-            return self._reopen(pool, reply.model_revision)
-        return self._aside(pool, lambda: self._reopen(pool, reply.model_revision))
+            return self._reopen(pool, reply)
+        return self._aside(pool, lambda: self._reopen(pool, reply))
 
-    def _reopen(self, pool: Pool, model_revision: str) -> Pool:
+    def _reopen(self, pool: Pool, reply: ScoreReply) -> Pool:
         """The model changed: have the pool embedded again from the stored originals."""
-        number = pool.answering.number
-        reopened = self.catalog.reopen(pool.pool_id, number, model_revision, self.clock.now())
+        reopened = self.catalog.reopen(
+            pool.pool_id,
+            pool.answering.number,
+            reply.embeds or reply.model_revision,
+            self.clock.now(),
+            keeps_answering=reply.embeds is not None,
+        )
         if reopened is None:  # another search was first, or the next generation is on its way
             return self.catalog.pool(pool.pool_id) or pool
         self.publish_job(reopened)

@@ -71,8 +71,8 @@ def test_a_query_function_needs_a_base_of_image_urls_and_no_more() -> None:
 
 
 def test_no_model_is_loaded_for_a_service_that_lacks_a_setting() -> None:
-    def load() -> Encoder:
-        raise AssertionError("it is loaded")
+    def load(model: str) -> Encoder:
+        raise AssertionError(f"{model} is loaded")
 
     with pytest.raises(InvalidRequest, match="GOOGLE_CLOUD_PROJECT is missing"):
         inference.compose(load_settings(**{**CLOUD, "google_cloud_project": ""}), load)

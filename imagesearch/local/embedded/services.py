@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 
 from imagesearch.adapters.buses.local_bus import LocalBus
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
@@ -17,13 +18,17 @@ from imagesearch.compose.fetch import fetch_process, source_of
 from imagesearch.compose.inference import inference_process
 from imagesearch.compose.query import QueryProcess, search_of
 from imagesearch.compose.start import require
-from imagesearch.domain.errors import Overloaded, Unavailable
+from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
 from imagesearch.domain.pools import PoolPolicy
+from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.reembed import STORED, Reembed, Reembedding
 
+_POOLS_AT_ONCE = 2  # that are embedded anew: new keywords wait for these alone
+_REST_SECONDS = 600.0  # before what could not be embedded anew is tried again
 logger = logging.getLogger(__name__)
 
 
@@ -32,6 +37,7 @@ class EmbeddedServices:
     The three processes of the cloud edition in one, over adapters of one machine.
 
     Args:
+        before: of the models that score until *encoder* has embedded what they did.
         backoff_seconds: the rest of a nacked message, at first and at most. Tests alone set it:
             a pool that fails takes minutes of rests.
         on_new_folder: called before a data folder that was removed is used again; what it raises
@@ -51,6 +57,7 @@ class EmbeddedServices:
         settings: Settings,
         encoder: Encoder,
         *,
+        before: Sequence[Encoder] = (),
         backoff_seconds: tuple[float, float] = (1.0, 120.0),
         on_new_folder: Callable[[], None] = lambda: None,
     ) -> None:
@@ -78,7 +85,10 @@ class EmbeddedServices:
             cache=self.cache,
             store=self.store,
             encoder=encoder,
+            before=before,
         )
+        self._reembed = Reembed(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE)
+        self._ended = threading.Event()
         self.fetch = fetch_process(
             settings,
             clock=self.clock,
@@ -119,6 +129,8 @@ class EmbeddedServices:
     def resume(self) -> None:
         """Publish what an ended process left unfinished; its messages went with it."""
         for pool in self._unfinished():
+            if pool.options.source == STORED:  # `reembed` goes on with it
+                continue
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
             try:
                 self.query.search.publish_job(pool)
@@ -126,8 +138,39 @@ class EmbeddedServices:
                 logger.warning("resuming no more pools: %s", error)
                 return
 
+    def reembed(self, tell: Callable[[Reembedding], None]) -> Reembedding:
+        """Have all that is stored embedded by today's model, and note that it is: `Reembed`."""
+        outcome = self._reembed(self.inference.encoder.model_revision, tell)
+        if outcome.deleted is not None:
+            ModelNote(self.settings).keep()
+        return outcome
+
+    def begin_reembedding(self) -> None:
+        """Have that done beside all else, until it is done."""
+        threading.Thread(target=self._reembed_all, name="reembed", daemon=True).start()
+
+    def _reembed_all(self) -> None:
+        def tell(stand: Reembedding) -> None:
+            done, total = stand.coverage.embedded, stand.coverage.images
+            logger.info("%d of %d images are embedded by the new model", done, total)
+
+        while not self._ended.is_set():
+            try:
+                outcome = self.reembed(tell)
+            except ImageSearchError as error:
+                logger.warning("what is stored cannot be embedded anew yet: %s", error)
+            else:
+                for what in (outcome.rejections, outcome.failures):
+                    for name, why in what.items():
+                        logger.warning("%s is not embedded by the new model: %s", name, why)
+                if outcome.deleted is not None:
+                    return
+            self._ended.wait(_REST_SECONDS)
+
     def stop(self, timeout_seconds: float) -> None:
         """Begin nothing more; wait *timeout_seconds* at most for the deliveries in hand."""
+        self._ended.set()
+        self._reembed.stop()
         self.fetch.fetch.stop()
         self.bus.stop(timeout_seconds)
 

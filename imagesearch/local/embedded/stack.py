@@ -34,6 +34,7 @@ from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.errors import answer_of
 from imagesearch.installation import ROOT
+from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.gallery_server import running_gallery
@@ -107,7 +108,10 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
             settings = settings.model_copy(update={"gallery_url": gallery_url})
         encoder = ModelEncoder.load(settings.model)
         stack.callback(encoder.close)
-        services = EmbeddedServices(settings, encoder, on_new_folder=lock.renew)
+        before = _encoders_before(settings)
+        for each in before:
+            stack.callback(each.close)
+        services = EmbeddedServices(settings, encoder, before=before, on_new_folder=lock.renew)
         stack.callback(services.close)
         gallery = create_gallery(GALLERY_PATH) if settings.is_demo else None
         running = Stack(services, gallery, lock)
@@ -116,6 +120,20 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
         stack.callback(services.stop, STOP_SECONDS)
         services.resume()
         yield running
+
+
+def _encoders_before(settings: Settings) -> list[ModelEncoder]:
+    """Return the model that embedded what is stored, if it is another one and is there still."""
+    model = ModelNote(settings).before
+    if not model:
+        return []
+    try:
+        return [ModelEncoder.load(model)]
+    except Unavailable as error:
+        if settings.previous_clip_model:
+            raise
+        logger.warning("pools wait for the new model, as the one before is gone: %s", error)
+        return []
 
 
 class FolderInUse(Unavailable):

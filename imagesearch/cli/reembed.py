@@ -1,0 +1,88 @@
+"""`imagesearch reembed`: all that is stored embedded by another model, while searches go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from imagesearch.cli.local_stack import opened_stack
+from imagesearch.cli.options import DataDir, settings_with
+from imagesearch.cli.terminal import err, out, shown
+from imagesearch.domain.errors import InvalidRequest, Unavailable
+from imagesearch.settings import Settings
+from imagesearch.usecases.reembed import Reembed, Reembedding
+
+EXAMPLES = (
+    "Examples:\n\n\b\n"
+    "  CLIP_MODEL=google/siglip2-base-patch32-256 imagesearch reembed\n"
+    "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch reembed --model-revision REVISION\n"
+)
+_SHOWN = 5  # images and pools that are named
+
+
+def reembed(
+    data_dir: DataDir = None,
+    model_revision: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="In the cloud: what the scorer says at /started"),
+    ] = None,
+) -> None:
+    """Embed all that is stored by the model of CLIP_MODEL; broken off, it goes on where it was."""
+    settings = settings_with(data_dir=data_dir)
+    with _progress() as tell:
+        if settings.edition == "cloud":
+            outcome = _in_the_cloud(settings, model_revision, tell)
+        else:
+            with opened_stack(settings) as stack:
+                outcome = stack.services.reembed(tell)
+    _print(outcome)
+    if outcome.failures:
+        raise Unavailable(f"{len(outcome.failures)} pools are still to be embedded: run it again")
+
+
+def _in_the_cloud(
+    settings: Settings, model_revision: str | None, tell: Callable[[Reembedding], None]
+) -> Reembedding:
+    from imagesearch.adapters.buses.pubsub import PubsubPublisher
+    from imagesearch.clock import SystemClock
+    from imagesearch.compose.cloud import catalog_of
+    from imagesearch.compose.start import require
+
+    require(settings, "google_cloud_project")
+    if not model_revision:
+        message = "--model-revision must be what GET /started of the scorer says, got none"
+        raise InvalidRequest(message, field="--model-revision")
+    with closing(catalog_of(settings)) as catalog:
+        publisher = PubsubPublisher(settings.google_cloud_project)
+        return Reembed(catalog, publisher, SystemClock())(model_revision, tell)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Reembedding], None]]:
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("embedded", total=None, visible=False)
+
+        def tell(stand: Reembedding) -> None:
+            done, total = stand.coverage.embedded, stand.coverage.images
+            progress.update(task, completed=done, total=total, visible=True)
+
+        yield tell
+
+
+def _print(outcome: Reembedding) -> None:
+    coverage = outcome.coverage
+    lines = [f"{coverage.embedded} of {coverage.images} images are embedded by this model."]
+    if outcome.rejections:
+        lines.append(f"{len(outcome.rejections)} images were left out:")
+        lines += [f"  {each}: {why}" for each, why in list(outcome.rejections.items())[:_SHOWN]]
+    if outcome.failures:
+        lines.append(f"{len(outcome.failures)} pools keep their old embeddings:")
+        lines += [f"  {each}: {why}" for each, why in list(outcome.failures.items())[:_SHOWN]]
+    if outcome.deleted:
+        lines.append(f"{outcome.deleted} embeddings of other models were deleted.")
+    for line in lines:
+        out.print(shown(line), soft_wrap=True)

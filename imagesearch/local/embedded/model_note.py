@@ -1,0 +1,36 @@
+"""The note in a data folder of which model embedded it: after a change that model answers still."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from imagesearch.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+
+class ModelNote:
+    """Says which checkpoint embedded all that is in the data folder of *settings*."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path: Path = settings.data_dir / "model"
+        self._settings = settings
+
+    @property
+    def before(self) -> str:
+        """The checkpoint that embedded what is stored, "" where it is today's or not known."""
+        if self._settings.previous_clip_model:
+            return self._settings.previous_clip_model
+        try:
+            noted = self._path.read_text(errors="replace").strip()
+        except OSError:
+            return ""
+        return "" if noted == self._settings.model else noted
+
+    def keep(self) -> None:
+        """Note that today's checkpoint has embedded all."""
+        try:
+            self._path.write_text(f"{self._settings.model}\n")
+        except OSError as error:  # the next change of the model is an outage, and no more
+            _logger.warning("which model embedded the catalog is not noted: %s", error)

@@ -1,0 +1,190 @@
+"""The use case `reembed`: all that is stored embedded by the model of today (decision 0073).
+
+A pool is put back to `embedding` and does what any pool does then: its originals are read, those
+that are gone are fetched again, and what cannot be had is rejected with a reason. Meanwhile the
+model that embedded it before answers, see `scorers.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from imagesearch.domain.images import Image, ListedImage, Listing
+from imagesearch.domain.pools import Pool, PoolKey, PoolState, SourceOptions
+from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, batch_slices
+from imagesearch.ports import Clock, Coverage, Publisher
+from imagesearch.usecases.pools import Catalog
+
+STORED = "stored"
+"""The source of pools of images that no keyword's pool lists any more: it is never asked."""
+
+_POOL_IMAGES = 200  # in such a pool
+_POLL_SECONDS = 1.0
+_TELL_SECONDS = 5.0  # to count what is done takes a third of a second at a million images
+
+
+@dataclass(frozen=True)
+class Reembedding:
+    """
+    How far it is, or what came of it.
+
+    Attributes:
+        coverage: how many images have an embedding of the model of today.
+        rejections: why others cannot have one, by image_id.
+        failures: why pools could not be embedded, by keyword.
+        deleted: embeddings of other models that went at the end; None before it, and where
+            anything failed.
+    """
+
+    coverage: Coverage
+    rejections: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    deleted: int | None = None
+
+
+@dataclass(frozen=True)
+class Reembed:
+    """
+    Has all that is stored embedded anew; broken off and begun again, it goes on where it was.
+
+    Attributes:
+        at_once: how many pools are in work at a time: what a new keyword may have to wait for.
+    """
+
+    catalog: Catalog
+    publisher: Publisher
+    clock: Clock
+    at_once: int = 4
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, model_revision: str, tell: Callable[[Reembedding], None]) -> Reembedding:
+        """
+        Return when nothing that is stored awaits *model_revision*; other embeddings go then.
+
+        Args:
+            tell: called now and then with how far it is.
+
+        Raises:
+            Overloaded, Unavailable: the catalog or the queue does not answer; begin again later.
+        """
+        library = self.catalog.library
+        if library.model_revisions() in ([], [model_revision]):
+            return Reembedding(library.coverage(model_revision), deleted=0)
+        rejections: dict[str, str] = {}
+        failures: dict[str, str] = {}
+        told_at = -math.inf
+        # What keywords list comes first: the others are what is left then.
+        for begun in (self._of_keywords, self._of_no_keyword):
+            for pool in self._in_turn(begun(model_revision)):
+                if pool.current.state is PoolState.FAILED:
+                    failures[pool.keyword] = pool.current.reason or "for no reason that is noted"
+                elif pool.options.source == STORED:
+                    members = self.catalog.members(pool.pool_id, pool.current.number)
+                    rejections |= members.rejections if members else {}
+                if self.clock.monotonic() >= told_at + _TELL_SECONDS:
+                    tell(Reembedding(library.coverage(model_revision), rejections, failures))
+                    told_at = self.clock.monotonic()
+        deleted = None
+        if not failures and not self._stopping.is_set():
+            deleted = library.keep_only(model_revision)
+        return Reembedding(library.coverage(model_revision), rejections, failures, deleted)
+
+    def stop(self) -> None:
+        """Begin no more pools: the process ends, and the next one goes on."""
+        self._stopping.set()
+
+    def _of_keywords(self, model_revision: str) -> Iterator[Pool]:
+        """Yield the pools that are in work, each that lacks embeddings among them."""
+        for pool_id in self.catalog.pools.pool_ids():
+            pool = self.catalog.pool(pool_id)
+            if pool is None:
+                continue
+            if pool.current.state.in_progress:
+                if pool.options.source != STORED or pool.current.images:
+                    yield pool
+                continue
+            again = self._again(pool, model_revision)
+            if again is not None:
+                self._publish(again)
+                yield again
+
+    def _again(self, pool: Pool, model_revision: str) -> Pool | None:
+        """Return the pool with its work begun again; None where it lacks nothing, or rests."""
+        number, now = pool.current.number, self.clock.now()
+        if pool.current.state is PoolState.READY:
+            return self.catalog.reopen(
+                pool.pool_id, number, model_revision, now, keeps_answering=True
+            )
+        if not self._lacks(pool, model_revision):
+            return None
+        requested = self.catalog.request_pool(PoolKey(pool.keyword, pool.options), now)
+        return requested.pool if requested.created else None
+
+    def _lacks(self, pool: Pool, model_revision: str) -> bool:
+        members = self.catalog.members(pool.pool_id, pool.answering.number)
+        ids = [image.image_id for image in members.usable] if members else []
+        return len(self.catalog.library.embedded(ids, model_revision)) < len(ids)
+
+    def _of_no_keyword(self, model_revision: str) -> Iterator[Pool]:
+        """Yield pools of the images that no pool brought: expired, or left out by a newer fetch."""
+        images = self.catalog.library.waiting(model_revision)
+        while some := list(islice(images, _POOL_IMAGES)):
+            yield self._pool_of(some, model_revision)
+
+    def _pool_of(self, images: list[Image], model_revision: str) -> Pool:
+        """Return the pool of *images*, in work or, if this is the second run, done."""
+        names = " ".join([model_revision, *(image.image_id for image in images)])
+        digest = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        key = PoolKey(f"{STORED} {digest}", SourceOptions(STORED))
+        now = self.clock.now()
+        pool = self.catalog.request_pool(key, now).pool
+        if pool.current.state.in_progress and not pool.current.images:
+            listing = Listing(tuple(ListedImage(image, "") for image in images))
+            number = pool.current.number
+            pool = self.catalog.record_listing(key.pool_id, number, listing, now) or pool
+            self._publish(pool)
+        return pool
+
+    def _in_turn(self, pools: Iterator[Pool]) -> Iterator[Pool]:
+        """Yield *pools* as they are done, of which the next begins when there is room."""
+        in_work: dict[str, Pool] = {}
+        while not self._stopping.is_set():
+            in_work |= {pool.pool_id: pool for pool in islice(pools, self.at_once - len(in_work))}
+            if not in_work:
+                return
+            done = [pool for pool in map(self._looked_at, in_work.values()) if pool]
+            for pool in done:
+                del in_work[pool.pool_id]
+                yield pool
+            if not done:
+                self.clock.sleep(_POLL_SECONDS)
+
+    def _looked_at(self, pool: Pool) -> Pool | None:
+        """Return the pool if it is done; have what was lost of its work done again."""
+        stands = self.catalog.pool(pool.pool_id)
+        if stands is None or not stands.current.state.in_progress:
+            return stands or pool
+        if stands.due_generation(self.clock.now(), self.catalog.policy) is not None:
+            self._publish(stands)
+        return None
+
+    def _publish(self, pool: Pool) -> None:
+        """Publish what goes on with the pool, and note that it is in the queue's hands."""
+        pool_id, number = pool.pool_id, pool.current.number
+        if pool.options.source == STORED:
+            members = self.catalog.members(pool_id, number)
+            pending = members.pending if members else ()
+            for index, part in enumerate(batch_slices(len(pending))):
+                images = tuple(
+                    BatchImage(each.image.image_id, each.image.object_name)
+                    for each in pending[part]
+                )
+                self.publisher.publish(EmbedBatch(pool_id, number, index, images))
+        else:
+            self.publisher.publish(FetchJob(pool_id, number, pool.keyword, pool.options))
+        self.catalog.renew_lease(pool_id, number, self.clock.now())

@@ -1,0 +1,305 @@
+"""A change of the model: who answers meanwhile, and what becomes of all that is stored."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.images import Listing, weights_of
+from imagesearch.domain.pools import PoolKey, PoolState
+from imagesearch.domain.queries import ImagePart, Query, SearchRequest
+from imagesearch.ports import Coverage, Encoder
+from imagesearch.usecases.reembed import Reembed, Reembedding
+from imagesearch.usecases.score import Score
+from imagesearch.usecases.scorers import Scorers
+from tests.world import TwinEncoder, World, listed
+
+OLD, NEW = "twin-1", "twin-2"
+KEYWORDS = ("horse", "star", "cow")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def change_model(world: World, encoder: TwinEncoder, *before: TwinEncoder) -> None:
+    """Start *world* again with the model of *encoder*; those *before* can score still."""
+    world.encoder = encoder
+    world.restart()
+
+    def score_by(by: Encoder, model_revision: str) -> Score:
+        return Score(world.catalog, world.cache, by, world.clock, world.policy, model_revision)
+
+    scorers = Scorers([encoder, *before], world.catalog.library, world.clock, score_by)
+    world.search = replace(world.search, scorer=scorers)
+
+
+def reembedded(
+    world: World, while_waiting: Callable[[], object] | None = None, *, at_once: int = 2
+) -> Reembedding:
+    """Have all embedded by the model of *world*; messages are delivered one by one."""
+
+    def step() -> None:
+        if world.outbox.messages:
+            world.deliver()
+        if while_waiting:
+            while_waiting()
+
+    world.clock.during_sleep = [step] * 10_000
+    reembed = Reembed(world.catalog, world.outbox, world.clock, at_once)
+    try:
+        return reembed(world.encoder.model_revision, lambda _: None)
+    finally:
+        world.clock.during_sleep = []
+
+
+def changed(world: World) -> None:
+    """Fill the pools of KEYWORDS by the old model, and start with the new one."""
+    for number, keyword in enumerate(KEYWORDS):
+        world.source.offers[keyword] = Listing(
+            tuple(listed(10 * number + i) for i in range(5 + number))
+        )
+        world.ask(keyword)
+        world.deliver_all()
+    change_model(world, TwinEncoder(NEW), world.encoder)
+
+
+def lose(world: World, object_name: str) -> None:
+    path = world.store.path(object_name)
+    assert path is not None
+    path.unlink()
+
+
+def hits(world: World, keyword: str) -> int:
+    answer = world.ask(keyword, top_k=100, fold=False)
+    assert answer.complete, answer
+    return len(answer.hits or ())
+
+
+def test_every_pool_has_all_its_images_at_each_step_of_a_change(world: World) -> None:
+    changed(world)
+    steps = []
+
+    def look() -> None:
+        steps.append([hits(world, keyword) for keyword in KEYWORDS])
+        assert world.ask("", scope="catalog", top_k=100).hits
+
+    outcome = reembedded(world, look)
+    assert steps == [[5, 6, 7]] * len(steps)
+    assert len(steps) >= 6  # a job and a batch of each pool
+    assert outcome == Reembedding(Coverage(18, 18), {}, {}, deleted=18)
+    world.clock.sleep(60)
+    look()
+    assert world.catalog.library.model_revisions() == [NEW]
+    assert world.encoder.images == 18
+    assert world.ask("", scope="catalog").covered == 1.0
+
+
+def test_a_question_is_embedded_by_the_model_of_what_it_is_compared_with(world: World) -> None:
+    """The image that a sentence names is the first by either, and by no mixture of them."""
+    changed(world)
+    for _ in range(2):
+        assert (world.ask("cow", query="twin-22").hits or ())[0].image.image_id == "twin-22"
+        assert (world.ask("cow", query="twin-22").hits or ())[0].score == pytest.approx(1, abs=1e-3)
+        reembedded(world)
+
+
+def test_it_is_found_by_an_image_whichever_model_has_it(world: World) -> None:
+    changed(world)
+    ids: list[int] = []
+
+    def look() -> None:
+        request = SearchRequest("cow", Query((ImagePart("twin-1"),)), top_k=3, wait_seconds=0.0)
+        ids.append(len(world.search(request).hits or ()))
+
+    reembedded(world, look)
+    assert set(ids) == {3}
+
+
+def test_a_new_keyword_is_embedded_by_the_new_model_alone(world: World) -> None:
+    changed(world)
+    world.offer("moon", 4)
+    world.ask("moon")
+    world.deliver_all()
+    assert hits(world, "moon") == 4
+    assert hits(world, "horse") == 5
+    embedded = world.catalog.library.coverage(OLD).embedded
+    assert embedded == 18, "nothing is embedded by the old model any more"
+
+
+def test_what_was_broken_off_goes_on_and_embeds_nothing_twice(world: World) -> None:
+    changed(world)
+    world.outbox.errors = [Unavailable("the queue is down")]
+    with pytest.raises(Unavailable):
+        reembedded(world)
+    encoder = world.encoder
+    change_model(world, encoder, TwinEncoder(OLD))
+    world.clock.sleep(world.policy.lease_seconds + 1)
+    assert reembedded(world).deleted == 18
+    assert encoder.images == 18
+
+
+def test_no_more_pools_are_in_work_than_are_allowed(world: World) -> None:
+    changed(world)
+    in_work = []
+
+    def count() -> None:
+        pools = [world.catalog.pool(PoolKey.of(each, world.options).pool_id) for each in KEYWORDS]
+        in_work.append(sum(pool.current.state.in_progress for pool in pools if pool))
+
+    reembedded(world, count, at_once=2)
+    assert max(in_work) == 2
+
+
+def test_images_that_no_keyword_lists_any_more_are_embedded_too(world: World) -> None:
+    world.ready_pool("horse", 5)
+    world.source.offers["horse"] = Listing((listed(7),))
+    world.clock.sleep(world.policy.max_age_seconds + 1)
+    for _ in range(2):
+        world.ask("horse")
+        world.deliver_all()
+    change_model(world, TwinEncoder(NEW), world.encoder)
+    outcome = reembedded(world)
+    assert outcome.coverage == Coverage(6, 6)
+    assert world.catalog.library.embedded([f"twin-{n}" for n in (0, 1, 2, 3, 4, 7)], NEW)
+    assert world.source.listings == 2, "what is stored is not asked of the source again"
+
+
+def test_an_original_that_is_gone_is_fetched_again_or_counted_with_a_reason(world: World) -> None:
+    world.ready_pool("horse", 5)
+    world.source.offers["star"] = Listing((listed(8), listed(9)))
+    world.ask("star")
+    world.deliver_all()
+    world.source.offers["star"] = Listing((listed(8),))
+    world.clock.sleep(world.policy.max_age_seconds + 1)
+    for keyword in ("star", "horse"):
+        world.ask(keyword)
+        world.deliver_all()
+    change_model(world, TwinEncoder(NEW), world.encoder)
+    world.source.downloads.clear()
+    for number in (2, 9):
+        lose(world, f"twin-{number}.jpg")
+    outcome = reembedded(world)
+    assert world.source.downloads == ["twin-2"]
+    assert outcome.rejections == {"twin-9": "its original twin-9.jpg is not stored"}
+    assert outcome.coverage == Coverage(6, 6)
+    assert (outcome.deleted, hits(world, "horse"), hits(world, "star")) == (7, 5, 1)
+
+
+def test_what_the_source_does_not_give_now_keeps_its_old_embedding(world: World) -> None:
+    world.ready_pool("horse", 5)
+    change_model(world, TwinEncoder(NEW), world.encoder)
+    lose(world, "twin-2.jpg")
+    world.source.listing_errors = [Unavailable("the source is down")]
+
+    def give_up() -> None:
+        pool = world.catalog.pool(PoolKey.of("horse", world.options).pool_id)
+        if pool and pool.current.reason and pool.current.state.in_progress:
+            world.give_up(pool.pool_id, pool.current.number, "gave up")
+
+    def deliver_and_fail() -> None:
+        try:
+            if world.outbox.messages:
+                world.deliver()
+        except Unavailable:
+            give_up()
+
+    world.clock.during_sleep = [deliver_and_fail] * 100
+    reembed = Reembed(world.catalog, world.outbox, world.clock)
+    outcome = reembed(NEW, lambda _: None)
+    assert outcome.failures == {"horse": "the source is down"}
+    assert outcome.deleted is None
+    assert hits(world, "horse") == 5
+    world.clock.during_sleep = []
+    world.clock.sleep(world.policy.retry_seconds + 2)
+    assert reembedded(world).deleted == 5
+    assert world.source.downloads[-1] == "twin-2", "it was fetched again"
+    assert hits(world, "horse") == 5
+
+
+def test_another_version_of_the_preprocessing_is_scored_by_the_same_model(world: World) -> None:
+    world.encoder = TwinEncoder("twin-9-p1")
+    world.assemble()
+    world.ready_pool("horse", 5)
+    change_model(world, TwinEncoder("twin-9-p2"))
+    assert hits(world, "horse") == 5
+    assert world.ask("", scope="catalog").hits
+    assert reembedded(world).deleted == 5
+    assert world.catalog.library.model_revisions() == ["twin-9-p2"]
+
+
+@pytest.mark.parametrize(
+    ("model_revision", "weights"),
+    [("CLIP-abc-p3", "CLIP-abc"), ("CLIP-abc-p12", "CLIP-abc"), ("CLIP-p3-abc", "CLIP-p3-abc")],
+)
+def test_the_weights_of_a_model_revision(model_revision: str, weights: str) -> None:
+    assert weights_of(model_revision) == weights
+
+
+def test_without_the_model_before_a_pool_is_embedded_when_it_is_asked_for(world: World) -> None:
+    world.ready_pool("horse", 5)
+    change_model(world, TwinEncoder(NEW))
+    assert world.ask("horse").hits is None
+    world.deliver_all()
+    assert hits(world, "horse") == 5
+
+
+def test_a_damaged_embedding_of_the_old_model_is_made_anew_by_the_new_one(world: World) -> None:
+    changed(world)
+    with world.file.writing() as connection:
+        connection.execute("UPDATE embeddings SET vector = x'00' WHERE image_id = 'twin-1'")
+    answer = world.ask("horse", top_k=100)
+    assert (len(answer.hits or ()), answer.complete) == (4, False)
+    world.deliver_all()
+    world.clock.sleep(6)
+    assert hits(world, "horse") == 5
+    pool = world.catalog.pool(PoolKey.of("horse", world.options).pool_id)
+    assert pool is not None
+    assert pool.current.state is PoolState.READY
+
+
+def test_a_start_without_anything_to_do_deletes_nothing(world: World) -> None:
+    world.ready_pool("horse", 5)
+    outcome = reembedded(world)
+    assert outcome == Reembedding(Coverage(5, 5), {}, {}, deleted=0)
+    assert world.encoder.images == 5
+
+
+def test_50_pools_under_load_have_no_answer_without_results_and_no_error(world: World) -> None:
+    keywords = [f"word {number}" for number in range(50)]
+    for number, keyword in enumerate(keywords):
+        # Neighbours share an image: what one brings the other has.
+        images = tuple(listed(3 * number + i) for i in range(4))
+        world.source.offers[keyword] = Listing(images)
+        world.ask(keyword)
+        world.deliver_all()
+    change_model(world, TwinEncoder(NEW), world.encoder)
+    is_over = threading.Event()
+    answers: list[tuple[int, bool]] = []
+
+    def search(chosen: random.Random) -> None:
+        while not is_over.is_set():
+            keyword = chosen.choice(keywords)
+            answer = world.ask(keyword, query=f"a {chosen.random()}", top_k=100, fold=False)
+            answers.append((len(answer.hits or ()), answer.complete))
+            assert world.ask("", scope="catalog", query=keyword).hits
+
+    with ThreadPoolExecutor(4) as threads:
+        searching = [threads.submit(search, random.Random(seed)) for seed in range(4)]
+        try:
+            outcome = reembedded(world, at_once=4)
+        finally:
+            is_over.set()
+        for each in searching:
+            each.result()
+    assert outcome == Reembedding(Coverage(151, 151), deleted=151)
+    assert len(answers) > 50
+    assert set(answers) == {(4, True)}
