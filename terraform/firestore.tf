@@ -11,6 +11,13 @@ locals {
     "generations/states"  = { collection = "generations", field = "states" }
     "generations/reasons" = { collection = "generations", field = "reasons" }
   }
+
+  # A vector index has one length: while a model changes to one of another, there are those of both.
+  embedding_dimensions = toset([for each in concat([var.embedding_dimension], var.other_embedding_dimensions) : tostring(each)])
+  filtered_indexes = {
+    for pair in setproduct(local.embedding_dimensions, ["user", "tag", "year"]) :
+    "${pair[0]}-${pair[1]}" => { dimension = tonumber(pair[0]), fact = pair[1] }
+  }
 }
 
 resource "google_firestore_database" "catalog" {
@@ -27,6 +34,8 @@ resource "google_firestore_database" "catalog" {
 
 # `nearest` of imagesearch/adapters/firestore.py. Without __name__ each plan might show a difference.
 resource "google_firestore_index" "nearest" {
+  for_each = local.embedding_dimensions
+
   database   = google_firestore_database.catalog.name
   collection = "embeddings"
 
@@ -41,7 +50,7 @@ resource "google_firestore_index" "nearest" {
   fields {
     field_path = "vector"
     vector_config {
-      dimension = var.embedding_dimension
+      dimension = tonumber(each.key)
       flat {}
     }
   }
@@ -50,7 +59,7 @@ resource "google_firestore_index" "nearest" {
 # What `nearest` filters by before it chooses: INDEXED of imagesearch/adapters/firestore_facts.py. Each
 # keeps all embeddings once more, so that they are few.
 resource "google_firestore_index" "filtered" {
-  for_each = toset(["user", "tag", "year"])
+  for_each = local.filtered_indexes
 
   database   = google_firestore_database.catalog.name
   collection = "embeddings"
@@ -60,9 +69,9 @@ resource "google_firestore_index" "filtered" {
     order      = "ASCENDING"
   }
   fields {
-    field_path   = "facts.${each.key}"
-    order        = each.key == "tag" ? null : "ASCENDING"
-    array_config = each.key == "tag" ? "CONTAINS" : null # an image has several
+    field_path   = "facts.${each.value.fact}"
+    order        = each.value.fact == "tag" ? null : "ASCENDING"
+    array_config = each.value.fact == "tag" ? "CONTAINS" : null # an image has several
   }
   fields {
     field_path = "__name__"
@@ -71,10 +80,31 @@ resource "google_firestore_index" "filtered" {
   fields {
     field_path = "vector"
     vector_config {
-      dimension = var.embedding_dimension
+      dimension = each.value.dimension
       flat {}
     }
   }
+}
+
+# They were made without their lengths in their names, for models of the default one.
+moved {
+  from = google_firestore_index.nearest
+  to   = google_firestore_index.nearest["512"]
+}
+
+moved {
+  from = google_firestore_index.filtered["user"]
+  to   = google_firestore_index.filtered["512-user"]
+}
+
+moved {
+  from = google_firestore_index.filtered["tag"]
+  to   = google_firestore_index.filtered["512-tag"]
+}
+
+moved {
+  from = google_firestore_index.filtered["year"]
+  to   = google_firestore_index.filtered["512-year"]
 }
 
 # `tagged` of the library: images by the words of their tags.

@@ -58,6 +58,17 @@ variable "embedding_dimension" {
   }
 }
 
+variable "other_embedding_dimensions" {
+  description = "Lengths of the embeddings of another model, while the model changes to or from one of another length."
+  type        = list(number)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.other_embedding_dimensions : each >= 1 && each <= 2048 && floor(each) == each])
+    error_message = "other_embedding_dimensions must be whole numbers from 1 to 2048, Firestore's limit; got ${jsonencode(var.other_embedding_dimensions)}."
+  }
+}
+
 variable "function_archives" {
   description = "Paths of the zips of the two functions."
   type = object({

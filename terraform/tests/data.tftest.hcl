@@ -38,8 +38,10 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
     images_max_age_days = 90
     firestore_database  = "imagesearch"
     embedding_dimension = 768
-    alert_email         = "ops@example.com"
-    budget              = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 100 }
+
+    other_embedding_dimensions = [384]
+    alert_email                = "ops@example.com"
+    budget                     = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 100 }
   }
 
   assert {
@@ -59,17 +61,17 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
     error_message = "The functions use the database that is made."
   }
   assert {
-    condition     = join(",", google_firestore_index.nearest.fields[*].field_path) == "model_revision,__name__,vector"
+    condition     = join(",", google_firestore_index.nearest["768"].fields[*].field_path) == "model_revision,__name__,vector"
     error_message = "Filtered by model, and the vector comes last."
   }
   assert {
-    condition = alltrue([for fact, index in google_firestore_index.filtered :
-      join(",", index.fields[*].field_path) == "model_revision,facts.${fact},__name__,vector" && index.fields[3].vector_config[0].dimension == 768
+    condition = join(",", keys(google_firestore_index.filtered)) == "384-tag,384-user,384-year,768-tag,768-user,768-year" && alltrue([for key, index in google_firestore_index.filtered :
+      join(",", index.fields[*].field_path) == "model_revision,facts.${split("-", key)[1]},__name__,vector" && tostring(index.fields[3].vector_config[0].dimension) == split("-", key)[0]
     ])
-    error_message = "Filtered by model and fact, and as long as the model's embeddings."
+    error_message = "Filtered by model and fact, and as long as the embeddings of either model."
   }
   assert {
-    condition     = google_firestore_index.nearest.fields[2].vector_config[0].dimension == 768
+    condition     = google_firestore_index.nearest["768"].fields[2].vector_config[0].dimension == 768
     error_message = "As long as the model's embeddings."
   }
   assert {

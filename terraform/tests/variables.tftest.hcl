@@ -13,22 +13,23 @@ run "refuses_values_of_the_wrong_form" {
   command = plan
 
   variables {
-    project_id            = "My Project"
-    region                = "europe-west4-a"
-    inference_image       = "registry.example.com/inference:latest"
-    embedding_dimension   = 0
-    function_archives     = { query = "../build/absent.zip" }
-    pixabay_key_version   = "12345678-0123456789abcdef012345678"
-    firestore_database    = "Catalog"
-    instances             = { query = { max = 0 } }
-    pools                 = { language = "eo" }
-    rate_limit_per_minute = 0
-    allowed_origins       = ["https://example.com/"]
-    domain                = "https://example.com"
-    images_max_age_days   = 0
-    alert_email           = "ops"
-    budget                = { billing_account = "mine", monthly_amount = 10 }
-    state_bucket          = "gs://state"
+    project_id                 = "My Project"
+    region                     = "europe-west4-a"
+    inference_image            = "registry.example.com/inference:latest"
+    embedding_dimension        = 0
+    other_embedding_dimensions = [0]
+    function_archives          = { query = "../build/absent.zip" }
+    pixabay_key_version        = "12345678-0123456789abcdef012345678"
+    firestore_database         = "Catalog"
+    instances                  = { query = { max = 0 } }
+    pools                      = { language = "eo" }
+    rate_limit_per_minute      = 0
+    allowed_origins            = ["https://example.com/"]
+    domain                     = "https://example.com"
+    images_max_age_days        = 0
+    alert_email                = "ops"
+    budget                     = { billing_account = "mine", monthly_amount = 10 }
+    state_bucket               = "gs://state"
   }
 
   expect_failures = [
@@ -36,6 +37,7 @@ run "refuses_values_of_the_wrong_form" {
     var.region,
     var.inference_image,
     var.embedding_dimension,
+    var.other_embedding_dimensions,
     var.function_archives,
     var.pixabay_key_version,
     var.firestore_database,
@@ -55,16 +57,17 @@ run "refuses_values_just_out_of_bounds" {
   command = plan
 
   variables {
-    project_id            = "123456789012"
-    region                = "us-west1"
-    inference_image       = "registry.example.com/inference@sha256:0123"
-    embedding_dimension   = 2049
-    instances             = { fetch = { min = 6, max = 5 } }
-    pools                 = { size = 2 }
-    rate_limit_per_minute = 10001
-    allowed_origins       = ["*", "https://example.com"]
-    images_max_age_days   = 31
-    budget                = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 0 }
+    project_id                 = "123456789012"
+    region                     = "us-west1"
+    inference_image            = "registry.example.com/inference@sha256:0123"
+    embedding_dimension        = 2049
+    other_embedding_dimensions = [512, 2049]
+    instances                  = { fetch = { min = 6, max = 5 } }
+    pools                      = { size = 2 }
+    rate_limit_per_minute      = 10001
+    allowed_origins            = ["*", "https://example.com"]
+    images_max_age_days        = 31
+    budget                     = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 0 }
   }
 
   expect_failures = [
@@ -72,6 +75,7 @@ run "refuses_values_just_out_of_bounds" {
     var.region,
     var.inference_image,
     var.embedding_dimension,
+    var.other_embedding_dimensions,
     var.instances,
     var.pools,
     var.rate_limit_per_minute,
@@ -85,19 +89,21 @@ run "refuses_what_does_not_fit_together" {
   command = plan
 
   variables {
-    inference_profile   = "split"
-    region              = "us-west1"
-    inference_image     = ""
-    embedding_dimension = 1.5
-    instances           = { query = { max = 100 } }
-    pools               = { size = 501 }
-    budget              = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 10, currency = "€" }
+    inference_profile          = "split"
+    region                     = "us-west1"
+    inference_image            = ""
+    embedding_dimension        = 1.5
+    other_embedding_dimensions = [1.5]
+    instances                  = { query = { max = 100 } }
+    pools                      = { size = 501 }
+    budget                     = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 10, currency = "€" }
   }
 
   expect_failures = [
     var.region,
     var.inference_image,
     var.embedding_dimension,
+    var.other_embedding_dimensions,
     var.instances,
     var.pools,
     var.budget,

@@ -59,6 +59,7 @@ KEPT = {
     "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
+    "previous_clip_model": "so it does, while it has two",
     "source": "Pixabay",
     "gallery_url": "the demo's",
 }
