@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,14 +18,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from imagesearch.settings import DEMO_MODEL
-from tests.e2e.conftest import Serving, serving
+from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
+from imagesearch.settings import DEMO_MODEL, load_settings
+from tests.e2e.cloud import CLEAN, complete, require_programs
+from tests.e2e.cloud_counts import tell
+from tests.e2e.conftest import serving
 
 COLOURS = ("red", "blue", "yellow", "green", "orange", "purple", "pink", "white", "black", "brown")
 SHAPES = ("circle", "star", "heart", "moon", "flower", "tree", "fish")
 POOLS = 50
 SEARCHERS = 4
 LIMITS = {"RATE_LIMIT_PER_MINUTE": "1000000", "NEW_KEYWORDS_PER_MINUTE": "10000"}
+PROGRAM = (sys.executable, "-m", "imagesearch")
 EVERYTHING: dict[str, str | int] = {"scope": "catalog", "s_query": "a red circle", "k": 5}
 
 
@@ -41,8 +45,8 @@ def models(tmp_path: Path) -> tuple[str, str]:
 class Load:
     """Searchers who ask for one pool after another, and sometimes for everything."""
 
-    def __init__(self, server: Serving, images: dict[str, int]) -> None:
-        self.server, self.images = server, images
+    def __init__(self, url: str, images: dict[str, int]) -> None:
+        self.url, self.images = url, images
         self.outcomes: Counter[str] = Counter()
         self.seconds: list[float] = []
         self.is_over = threading.Event()
@@ -65,7 +69,7 @@ class Load:
             everything = chosen.random() < 0.1
             asked = EVERYTHING if everything else pool_of(keyword, f"a {chosen.random()} {keyword}")
             began = time.monotonic()
-            answer = session.get(f"{self.server.url}/search", params=asked, timeout=40)
+            answer = session.get(f"{self.url}/search", params=asked, timeout=40)
             self.seconds.append(time.monotonic() - began)
             self.outcomes[self._outcome(answer, 5 if everything else self.images[keyword])] += 1
 
@@ -124,7 +128,7 @@ def test_a_change_under_load_over_50_pools_has_no_answer_without_results_and_no_
     outcomes: Counter[str] = Counter()
     with serving(data_dir, CLIP_MODEL=models[1], POOL_SIZE="12", **LIMITS) as server:
         for is_last in (False, True):
-            load = Load(server, images)
+            load = Load(server.url, images)
             with load.running():
                 await_models(data_dir, *((1, 1) if is_last else (2, 2)))
                 time.sleep(1)
@@ -156,10 +160,9 @@ def test_the_command_embeds_all_and_says_what_came_of_it(
     with serving(data_dir, CLIP_MODEL=models[0], POOL_SIZE="5") as server:
         server.complete(**pool_of("star", "a star"))
         server.stop()
-    clean = {name: value for name, value in os.environ.items() if name != "PIXABAY_API_KEY"}
     run = subprocess.run(
-        [*server.program, "reembed"],
-        env={**clean, "DATA_DIR": str(data_dir), "CLIP_MODEL": models[1], "COLUMNS": "200"},
+        [*PROGRAM, "reembed"],
+        env={**CLEAN, "DATA_DIR": str(data_dir), "CLIP_MODEL": models[1], "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -170,3 +173,48 @@ def test_the_command_embeds_all_and_says_what_came_of_it(
         "5 embeddings of other models were deleted.",
     ]
     assert len(revisions(data_dir)) == 1
+
+
+def test_a_change_in_the_cloud_edition_under_load_has_no_answer_without_results_and_no_error(
+    models: tuple[str, str],
+) -> None:
+    """The roll-out itself is Cloud Run's: the load begins when the new revision answers."""
+    require_programs()
+    keywords = [f"{colour} {shape}" for colour in COLOURS[:4] for shape in SHAPES[:3]]
+    environment = {**CLEAN, **LIMITS, "CLIP_MODEL": models[0], "POOL_SIZE": "6"}
+    with cloud_stack(load_settings(port=0, pixabay_api_key=None), environment) as stack:
+        stack.start()
+        images = {
+            each: len(complete(stack.query_url, **pool_of(each, each))["results"])
+            for each in keywords
+        }
+        scorer = stack.children["inference"]
+        scorer.kill()
+        tell(scorer, CLIP_MODEL=models[1], PREVIOUS_CLIP_MODEL=models[0])
+        stack.restart("inference")
+        started = requests.get(f"{scorer.url}/started", timeout=40).json()
+        load = Load(stack.query_url, images)
+        with load.running():
+            run = subprocess.run(
+                [*PROGRAM, "reembed", "--model-revision", started["model_revision"]],
+                env={
+                    **CLEAN,
+                    **stack.emulator_environment,
+                    "EDITION": "cloud",
+                    "GOOGLE_CLOUD_PROJECT": PROJECT,
+                    "COLUMNS": "200",
+                },
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            time.sleep(1)
+        everything = requests.get(f"{stack.query_url}/search", params=EVERYTHING, timeout=40)
+    assert run.returncode == 0, run.stderr
+    assert set(load.outcomes) == {"whole"}, load.outcomes
+    assert load.outcomes["whole"] > 50
+    assert everything.json()["covered"] == 1.0
+    embedded, *_ = run.stdout.split()
+    assert f"{embedded} embeddings of other models were deleted." in run.stdout
+    print(f"{sum(load.outcomes.values())} answers over {len(images)} pools: {run.stdout}")
