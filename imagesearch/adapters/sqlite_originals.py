@@ -37,7 +37,9 @@ class SqliteOriginals:
                 continue
             listed = members.images.get(image_id)
             is_usable = image_id in members.marks.in_state(PENDING + EMBEDDED)
-            if is_usable and listed and listed.image.object_name == object_name:
+            # Without a link it is of no keyword: `usecases/reembed.py` listed what was stored.
+            has_link = listed is not None and listed.download_url
+            if is_usable and listed and has_link and listed.image.object_name == object_name:
                 return record.pool.keyword, record.pool.options, listed
         return None
 

@@ -85,7 +85,13 @@ class Scorers:
         if remembered is not None:
             return remembered
         own = self.own
-        if own.has_all(request) or not (others := self._others()):
+        with self._lock:
+            stored = self._stored.get(None)
+        # What has all is asked for nothing more: the catalog may be down.
+        if stored is None and not own.has_all(request):
+            stored = self._looked_up()
+        others = self._others(stored or ())
+        if not others or own.has_all(request):
             return None
         best = max((own, *others), key=lambda score: score.reach(request))  # own among equals
         if best is own:
@@ -94,20 +100,21 @@ class Scorers:
             self._ahead[asked] = best
         return best
 
-    def _others(self) -> list[Score]:
-        """Return who scores what other models, or versions of the preprocessing, embedded."""
+    def _looked_up(self) -> list[str]:
+        """Return the models of which embeddings are stored, and remember them."""
+        try:
+            stored = self.library.model_revisions()
+        except ImageSearchError as error:  # what is in memory is answered all the same
+            _logger.warning("the model that embeds scores alone: %s", error)
+            return []
         with self._lock:
-            stored = self._stored.get(None)
-        if stored is None:
-            try:
-                stored = self.library.model_revisions()
-            except ImageSearchError as error:  # what is in memory is answered without
-                _logger.warning("only the model that embeds scores: %s", error)
-                return []
-            with self._lock:
-                self._stored[None] = stored
-        by_weights = {weights_of(each.model_revision): each for each in reversed(self.encoders)}
+            self._stored[None] = stored
+        return stored
+
+    def _others(self, stored: Sequence[str]) -> list[Score]:
+        """Return who scores what other models, or versions of the preprocessing, embedded."""
         own = self.encoders[0].model_revision
+        by_weights = {weights_of(each.model_revision): each for each in reversed(self.encoders)}
         return [
             self._by(by_weights[weights_of(revision)], revision)
             for revision in stored

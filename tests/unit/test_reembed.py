@@ -8,14 +8,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from imagesearch.compose.inference import encoders_before
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.images import Listing, weights_of
 from imagesearch.domain.pools import PoolKey, PoolState
-from imagesearch.domain.queries import ImagePart, Query, SearchRequest
-from imagesearch.ports import Coverage, Encoder
+from imagesearch.domain.queries import ImagePart, Query, ScoreRequest, SearchRequest
+from imagesearch.local.embedded.model_note import ModelNote
+from imagesearch.ports import Coverage, Encoder, Library
+from imagesearch.settings import load_settings
 from imagesearch.usecases.reembed import Reembed, Reembedding
 from imagesearch.usecases.score import Score
 from imagesearch.usecases.scorers import Scorers
@@ -30,15 +34,19 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
+def score_by_of(world: World) -> Callable[[Encoder, str], Score]:
+    def score_by(by: Encoder, model_revision: str) -> Score:
+        return Score(world.catalog, world.cache, by, world.clock, world.policy, model_revision)
+
+    return score_by
+
+
 def change_model(world: World, encoder: TwinEncoder, *before: TwinEncoder) -> None:
     """Start *world* again with the model of *encoder*; those *before* can score still."""
     world.encoder = encoder
     world.restart()
-
-    def score_by(by: Encoder, model_revision: str) -> Score:
-        return Score(world.catalog, world.cache, by, world.clock, world.policy, model_revision)
-
-    scorers = Scorers([encoder, *before], world.catalog.library, world.clock, score_by)
+    library = world.catalog.library
+    scorers = Scorers([encoder, *before], library, world.clock, score_by_of(world))
     world.search = replace(world.search, scorer=scorers)
 
 
@@ -264,6 +272,54 @@ def test_a_damaged_embedding_of_the_old_model_is_made_anew_by_the_new_one(world:
     pool = world.catalog.pool(PoolKey.of("horse", world.options).pool_id)
     assert pool is not None
     assert pool.current.state is PoolState.READY
+
+
+class LostLibrary:
+    """A library whose database does not answer."""
+
+    def model_revisions(self) -> list[str]:
+        raise Unavailable("the catalog is down")
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"{name} is not asked for")
+
+
+def test_what_is_in_memory_is_scored_while_the_catalog_is_down(world: World) -> None:
+    pool = world.ready_pool("horse", 5)
+    scorers = Scorers(
+        [world.encoder], cast(Library, LostLibrary()), world.clock, score_by_of(world)
+    )
+    request = ScoreRequest(Query.of_text("x"), 9, pool_id=pool.pool_id, generation=1, fold=False)
+    assert len(scorers.score(request).hits) == 5
+    everything = ScoreRequest(Query.of_text("x"), 9, scope="catalog", fold=False)
+    assert len(scorers.score(everything).hits) == 5
+
+
+@pytest.mark.parametrize(
+    ("noted", "model", "before"),
+    [(None, "b", ""), ("a\n", "a", ""), ("a\n", "b", "a"), ("\xff", "b", "\xff"), ("", "b", "")],
+)
+def test_a_data_folder_says_which_model_embedded_it(
+    tmp_path: Path, noted: str | None, model: str, before: str
+) -> None:
+    settings = load_settings(data_dir=tmp_path, clip_model=model)
+    if noted is not None:
+        (tmp_path / "model").write_text(noted)
+    note = ModelNote(settings)
+    assert note.before == before
+    note.keep()
+    assert note.before == ""
+    assert (tmp_path / "model").read_text() == f"{model}\n"
+
+
+def test_a_previous_model_that_is_none_is_named_by_its_setting() -> None:
+    def load(model: str) -> Encoder:
+        raise Unavailable(f"CLIP_MODEL={model} cannot be loaded: there is no folder")
+
+    settings = load_settings(previous_clip_model="gone")
+    with pytest.raises(Unavailable, match=r"^PREVIOUS_CLIP_MODEL=gone cannot be loaded"):
+        encoders_before(settings, load)
+    assert encoders_before(load_settings(), load) == []
 
 
 def test_a_start_without_anything_to_do_deletes_nothing(world: World) -> None:

@@ -11,7 +11,7 @@ _logger = logging.getLogger(__name__)
 
 
 class ModelNote:
-    """Says which checkpoint embedded all that is in the data folder of *settings*."""
+    """Which checkpoint embedded all that is in the data folder of *settings*: its file `model`."""
 
     def __init__(self, settings: Settings) -> None:
         self._path: Path = settings.data_dir / "model"
@@ -20,8 +20,6 @@ class ModelNote:
     @property
     def before(self) -> str:
         """The checkpoint that embedded what is stored, "" where it is today's or not known."""
-        if self._settings.previous_clip_model:
-            return self._settings.previous_clip_model
         try:
             noted = self._path.read_text(errors="replace").strip()
         except OSError:

@@ -27,6 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 from werkzeug.test import Client
 
+from imagesearch.compose.inference import encoders_before
 from imagesearch.compose.start import hosted_by
 from imagesearch.demo.gallery import create_gallery
 from imagesearch.domain.errors import ImageSearchError, Unavailable
@@ -39,6 +40,7 @@ from imagesearch.local.embedded.originals import OriginalFiles
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.gallery_server import running_gallery
 from imagesearch.local.page_headers import PageHeaders
+from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
 from imagesearch.sources.demo import KEYWORDS
 from imagesearch.wire.messages import TOPIC_OF
@@ -122,16 +124,14 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
         yield running
 
 
-def _encoders_before(settings: Settings) -> list[ModelEncoder]:
+def _encoders_before(settings: Settings) -> list[Encoder]:
     """Return the model that embedded what is stored, if it is another one and is there still."""
+    if settings.previous_clip_model:
+        return encoders_before(settings, ModelEncoder.load)
     model = ModelNote(settings).before
-    if not model:
-        return []
     try:
-        return [ModelEncoder.load(model)]
+        return [ModelEncoder.load(model)] if model else []
     except Unavailable as error:
-        if settings.previous_clip_model:
-            raise
         logger.warning("pools wait for the new model, as the one before is gone: %s", error)
         return []
 
