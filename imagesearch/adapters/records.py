@@ -59,9 +59,11 @@ def record_fields(record: Record) -> Fields:
     return fields
 
 
-def record_of(pool_id: str, fields: Fields | str | None) -> Record | None:
+def record_of(
+    pool_id: str, fields: Fields | str | None, listing: Fields | None = None
+) -> Record | None:
     """
-    Return the record of *fields*, or of their JSON, without marks.
+    Return the record of *fields*, or of their JSON, with the marks of *listing*, if it has some.
 
     None when there is none, or when it is damaged.
     """
@@ -72,7 +74,8 @@ def record_of(pool_id: str, fields: Fields | str | None) -> Record | None:
         # Word by word: pydantic would drop a word that is unknown.
         options = SourceOptions(**words["options"])
         pool = _POOL.validate_python({**words, "pool_id": pool_id, "options": options})
-        return Record(pool)
+        members = members_of(pool_id, listing)
+        return Record(pool, members.marks if members else None)
     except DAMAGE as error:
         _logger.warning("pool_id=%s is damaged and will be fetched anew: %r", pool_id, error)
         return None

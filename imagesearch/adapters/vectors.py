@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from imagesearch.domain.errors import Bug
-from imagesearch.domain.images import Embedding, Embeddings
+from imagesearch.domain.images import Embedding, Embeddings, Image
+from imagesearch.domain.tag_words import whole_groups
+from imagesearch.ports import Tagged
 
 _FLOAT_BYTES = 4
 _NORM_ERROR = 1e-3  # of the square; float32 is off by less than a thousandth of it
@@ -62,3 +64,10 @@ def sound_matrix(
     sound = [row for row, is_sound in zip(whole, is_unit.tolist(), strict=True) if is_sound]
     kept = {id(row) for row in sound}
     return sound, matrix[is_unit], [row for row in rows if id(row) not in kept]
+
+
+def best_tagged(hits: Sequence[tuple[Image, float]], rows: Sequence[Embedding], k: int) -> Tagged:
+    """Return up to *k* of *hits*, best first, with their *rows*: see `Library.tagged`."""
+    order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))
+    order = order[: whole_groups([hits[n][1] for n in order], k)]
+    return Tagged([hits[n] for n in order], matrix_of([rows[n].tobytes() for n in order]))

@@ -17,11 +17,11 @@ from imagesearch.adapters.firestore_facts import (
 )
 from imagesearch.adapters.google_errors import translated
 from imagesearch.adapters.records import Fields, image_fields, image_of, pixels_of
-from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
+from imagesearch.adapters.vectors import best_tagged, matrix_of, sound_matrix, vector_bytes
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
-from imagesearch.domain.tag_words import rarest, rarity, whole_groups, words_of_tags
+from imagesearch.domain.tag_words import rarest, rarity, words_of_tags
 from imagesearch.ports import MAX_NEAREST, Coverage, Nearest, Tagged
 
 MAX_TAGGED = 100  # images that are read for a search of tags
@@ -139,9 +139,7 @@ class FirestoreLibrary:
         """Return which of the *seen* nearest match, with their rows, and whether those are all."""
         with translated("Firestore"):
             documents = self._nearest_documents(query, seen, model_revision, before)
-        images = [(image_of(fields.get("image")), fields.get("row")) for fields in documents]
-        hits = [(image, row) for image, row in images if image and holds(where, image)]
-        return hits, len(documents) < seen
+        return _that_match(documents, where), len(documents) < seen
 
     def _ranked(
         self, hits: Sequence[tuple[Image, object]], query: Embedding, model_revision: str
@@ -149,15 +147,24 @@ class FirestoreLibrary:
         """Return the images of *hits*, whose rows are sound, with cosines and rows, best first."""
         import numpy as np
 
-        sound, rows, damaged = sound_matrix(hits, len(query))
-        self._forget([image.image_id for image, _ in damaged], model_revision)
-        images = [image for image, _ in sound]
+        images, rows = self._sound(hits, model_revision, len(query))
         if not images:
             return [], rows
         # Firestore's own distance is not exact in its last bits: equal images would not tie.
         cosines = (rows.astype(np.float64) * query).sum(axis=1)  # (n, d) * (d,) -> (n,)
         best = np.lexsort(([image.image_id for image in images], -cosines))
         return [(images[i], float(cosines[i])) for i in best], rows[best]
+
+    def _sound(
+        self,
+        hits: Sequence[tuple[Image, object]],
+        model_revision: str,
+        embedding_dim: int | None = None,
+    ) -> tuple[list[Image], Embeddings]:
+        """Return the images of *hits* whose rows are sound, and those; damaged ones are deleted."""
+        sound, rows, damaged = sound_matrix(hits, embedding_dim)
+        self._forget([image.image_id for image, _ in damaged], model_revision)
+        return [image for image, _ in sound], rows
 
     def tagged(
         self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
@@ -177,20 +184,14 @@ class FirestoreLibrary:
             query = self._of_model(model_revision, ("facts.words", "array_contains_any", rare))
             answers = query.select(["image", "row"]).get(**self._database.limits())
             documents = [document.to_dict() for document in answers]
-        images = [(image_of(fields.get("image")), fields.get("row")) for fields in documents]
-        sound, rows, damaged = sound_matrix(
-            [(image, row) for image, row in images if image and holds(where, image)]
-        )
-        self._forget([image.image_id for image, _ in damaged], model_revision)
+        images, rows = self._sound(_that_match(documents, where), model_revision)
         said = {word: rarity(counts[word]) for word in rare}
         hits = [
             # Always in one order: the sums of equal words are to be equal.
             (image, sum(said[word] for word in rare if word in words_of_tags(image.tags)))
-            for image, _ in sound
+            for image in images
         ]
-        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))
-        order = order[: whole_groups([hits[n][1] for n in order], k)]
-        return Tagged([hits[n] for n in order], rows[order])
+        return best_tagged(hits, list(rows), k)
 
     def _counts(self, words: Sequence[str], model_revision: str) -> dict[str, int]:
         """Return how many embeddings have each of *words*, up to one more than *MAX_TAGGED*."""
@@ -247,10 +248,7 @@ class FirestoreLibrary:
         others = self._of_others(model_revision).select([]).limit(MAX_WRITES)
         with translated("Firestore"):
             while documents := others.get(**self._database.limits()):
-                batch = self._database.client.batch()
-                for document in documents:
-                    batch.delete(document.reference)
-                batch.commit(**self._database.limits())
+                self._delete([document.reference for document in documents])
                 deleted += len(documents)
         return deleted
 
@@ -301,10 +299,13 @@ class FirestoreLibrary:
         _logger.warning("%d damaged embeddings are deleted: %s", len(image_ids), named)
         with translated("Firestore"):
             for some in chunks(image_ids, MAX_WRITES):
-                batch = self._database.client.batch()
-                for image_id in some:
-                    batch.delete(self._database.embedding(image_id, model_revision))
-                batch.commit(**self._database.limits())
+                self._delete([self._database.embedding(each, model_revision) for each in some])
+
+    def _delete(self, references: Sequence[Any]) -> None:
+        batch = self._database.client.batch()
+        for reference in references:
+            batch.delete(reference)
+        batch.commit(**self._database.limits())
 
     def _nearest_documents(
         self, query: Embedding, k: int, model_revision: str, before: PreFilter | None
@@ -320,6 +321,12 @@ class FirestoreLibrary:
             "vector", Vector(query.tolist()), distance_measure=measure, limit=k
         )
         return [document.to_dict() for document in nearest.get(**self._database.limits())]
+
+
+def _that_match(documents: Sequence[Fields], where: Where) -> list[tuple[Image, object]]:
+    """Return the images of embeddings' *documents* that *where* leaves, each with its row."""
+    images = [(image_of(fields.get("image")), fields.get("row")) for fields in documents]
+    return [(image, row) for image, row in images if image and holds(where, image)]
 
 
 def _without_pixels(image: Image | None) -> Image | None:

@@ -23,12 +23,12 @@ from imagesearch.adapters.sqlite_rows import (
 )
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
 from imagesearch.adapters.vector_index import VectorIndex
-from imagesearch.adapters.vectors import matrix_of, sound_matrix, vector_bytes
+from imagesearch.adapters.vectors import best_tagged, sound_matrix, vector_bytes
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters.declaration import FACTS, Where, holds
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
-from imagesearch.domain.tag_words import rarest, rarity, whole_groups
+from imagesearch.domain.tag_words import rarest, rarity
 from imagesearch.ports import Coverage, Nearest, Tagged
 
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
@@ -159,9 +159,7 @@ class SqliteLibrary:
                         rows.append(row)
                 if len(hits) > k:
                     break
-        order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))
-        order = order[: whole_groups([hits[n][1] for n in order], k)]
-        return Tagged([hits[n] for n in order], matrix_of([rows[n].tobytes() for n in order]))
+        return best_tagged(hits, rows, k)
 
     def model_revisions(self) -> list[str]:
         """Return the models that stored embeddings are of, in order."""
@@ -317,11 +315,11 @@ class SqliteLibrary:
         with self._reading() as connection:
             if index.last_id > last_embedding_ever(connection):
                 return False
-            rows = _embeddings_of(connection, ids, model_revision)
+            rows = _embeddings_with_ids(connection, ids, model_revision)
         sound, matrix, _ = sound_matrix(rows)
         if not sound:
             return not ids
-        return index.stands_for([row_id for row_id, _ in sound], matrix)
+        return index.stands_for([row_id for _, row_id, _ in sound], matrix)
 
     def _index_in_memory(
         self, index: VectorIndex, model_revision: str, error: OSError
@@ -390,7 +388,7 @@ def _quoted(word: str) -> str:
 
 
 def _embeddings_with_ids(
-    connection: Connection, row_ids: Sequence[int], model_revision: str
+    connection: Connection, row_ids: Collection[int], model_revision: str
 ) -> list[tuple[str, int, bytes]]:
     """Return (image_id, id, vector) of those rows that are of the model, in the order of ids."""
     return connection.execute(
@@ -419,17 +417,6 @@ def embeddings_after(
         return rows, rows[-1][0], True
     # Other models' rows are not gone through again, either.
     return rows, last_embedding_ever(connection), False
-
-
-def _embeddings_of(
-    connection: Connection, row_ids: Collection[int], model_revision: str
-) -> list[tuple[int, bytes]]:
-    """Return (id, vector) of those rows that are there and of the model."""
-    return connection.execute(
-        "SELECT id, vector FROM embeddings WHERE id IN (SELECT value FROM json_each(?))"
-        " AND +model_revision = ?",
-        (id_list(row_ids), model_revision),
-    ).fetchall()
 
 
 def _model_revisions(connection: Connection) -> list[str]:

@@ -13,7 +13,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -65,7 +64,8 @@ class FirestorePools:
         with translated("Firestore"):
             for attempt in count():
                 documents = self._read(pool_id, marks_of)
-                before = _record(pool_id, documents)
+                listing = documents[1].to_dict() if documents[1:] else None
+                before = record_of(pool_id, _fields(documents[0]), listing)
                 pool = before.pool if before else None
                 if pool is not None and documents[0].get("change_id") == change_id:
                     return Change(pool, pool)  # committed, though the answer was lost
@@ -143,12 +143,6 @@ class FirestorePools:
             return
         unchanged = self._database.client.write_option(last_update_time=document.update_time)
         batch.update(document.reference, fields, option=unchanged)
-
-
-def _record(pool_id: str, documents: list[Any]) -> Record | None:
-    record = record_of(pool_id, _fields(documents[0]))
-    members = members_of(pool_id, documents[1].to_dict()) if record and documents[1:] else None
-    return replace(record, marks=members.marks) if record and members else record
 
 
 def _fields(document: Any) -> Fields | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TypeAlias
 
 from imagesearch.adapters.records import Fields, marks_fields, members_of, record_of
@@ -45,7 +44,7 @@ class SqlitePools:
         while True:
             with self._file.reading() as connection:
                 file, rows = self._file.identity, _rows(connection, pool_id, marks_of)
-            before = _record(pool_id, rows)
+            before = record_of(pool_id, *rows)
             after = decide(before or Absent(self._last_number(pool_id)))
             pool = before.pool if before else None
             if after is None:
@@ -119,12 +118,6 @@ def _listing(connection: Connection, pool_id: str, number: int) -> Fields | None
         (pool_id, number),
     ).fetchone()
     return dict(zip(("listing", "states", "reasons"), row, strict=True)) if row else None
-
-
-def _record(pool_id: str, rows: _Rows) -> Record | None:
-    record = record_of(pool_id, rows[0])
-    members = members_of(pool_id, rows[1]) if record else None
-    return replace(record, marks=members.marks) if record and members else record
 
 
 def _statements(before: Record | None, after: Record) -> Iterator[Statement]:
