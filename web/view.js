@@ -148,7 +148,9 @@ function awaiting({ complete, covered, exhaustive }, { scope, filters }) {
     const others = Object.keys(filters).length ? "the filters may fit others, too" : "there may be others further down";
     return `Only the nearest of all stored pictures were looked through: ${others}.`;
   }
-  return scope && !complete ? `Some stored pictures wait for a new model: ${Math.floor(100 * (covered ?? 0))} % of all were compared.` : "";
+  if (!scope || complete) return "";
+  const share = covered == null ? "the others" : `${Math.floor(100 * covered)} % of all`;
+  return `Some stored pictures wait for a new model: ${share} were compared.`;
 }
 
 function poolFailed({ pool, results }) {

@@ -37,11 +37,21 @@ def reembed(
         if settings.edition == "cloud":
             outcome = _in_the_cloud(settings, model_revision, tell)
         else:
-            with opened_stack(settings) as stack:
-                outcome = stack.services.reembed(tell)
+            outcome = _on_this_machine(settings, tell)
     _print(outcome)
     if outcome.failures:
         raise Unavailable(f"{len(outcome.failures)} pools are still to be embedded: run it again")
+
+
+def _on_this_machine(settings: Settings, tell: Callable[[Reembedding], None]) -> Reembedding:
+    from imagesearch.local.embedded.stack import FolderInUse  # only here, as it imports the server
+
+    try:
+        with opened_stack(settings) as stack:
+            return stack.services.reembed(tell)
+    except FolderInUse as error:
+        hint = "`imagesearch serve` embeds what is stored by itself"
+        raise Unavailable(f"{error}; {hint}") from error
 
 
 def _in_the_cloud(

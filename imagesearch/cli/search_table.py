@@ -104,7 +104,8 @@ def _searched(answer: dict[str, Any]) -> str:
 def _missing(answer: dict[str, Any]) -> str:
     pool = answer["pool"]
     if pool is None:
-        percent = math.floor(100 * (answer.get("covered") or 0))
-        return f"{percent} % of it was compared; the rest waits for the model."
+        covered = answer.get("covered")  # an older server has none
+        share = "Not all" if covered is None else f"{math.floor(100 * covered)} %"
+        return f"{share} of it was compared; the rest waits for a new model."
     missing = max(0, pool["images"] - pool["embedded"] - pool["rejected"])
     return f"{missing} more could not be fetched: {shown(pool['reason'] or 'no reason')}."

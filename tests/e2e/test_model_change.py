@@ -153,26 +153,46 @@ def test_a_change_under_load_over_50_pools_has_no_answer_without_results_and_no_
     print(f" median {middle * 1000:.0f} ms, 99 % within {late * 1000:.0f} ms")
 
 
+def reembed(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [*PROGRAM, "reembed", *arguments],
+        env={**CLEAN, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def test_the_command_embeds_all_and_says_what_came_of_it(
     tmp_path: Path, models: tuple[str, str]
 ) -> None:
     data_dir = tmp_path / "data"
     with serving(data_dir, CLIP_MODEL=models[0], POOL_SIZE="5") as server:
         server.complete(**pool_of("star", "a star"))
+        refused = reembed(DATA_DIR=str(data_dir), CLIP_MODEL=models[1])
         server.stop()
-    run = subprocess.run(
-        [*PROGRAM, "reembed"],
-        env={**CLEAN, "DATA_DIR": str(data_dir), "CLIP_MODEL": models[1], "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    assert refused.returncode == 1
+    assert server.url in refused.stderr
+    assert "`imagesearch serve` embeds what is stored by itself" in refused.stderr
+    run = reembed(DATA_DIR=str(data_dir), CLIP_MODEL=models[1])
+    assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == [
         "5 of 5 images are embedded by this model.",
         "5 embeddings of other models were deleted.",
     ]
     assert len(revisions(data_dir)) == 1
+
+
+def test_the_command_names_what_it_lacks_in_the_cloud() -> None:
+    for settings, lack in (
+        ({}, "GOOGLE_CLOUD_PROJECT is missing"),
+        ({"GOOGLE_CLOUD_PROJECT": PROJECT}, "--model-revision must be what GET /started"),
+    ):
+        run = reembed(EDITION="cloud", **settings)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert lack in run.stderr
 
 
 def test_a_change_in_the_cloud_edition_under_load_has_no_answer_without_results_and_no_error(
@@ -195,19 +215,12 @@ def test_a_change_in_the_cloud_edition_under_load_has_no_answer_without_results_
         started = requests.get(f"{scorer.url}/started", timeout=40).json()
         load = Load(stack.query_url, images)
         with load.running():
-            run = subprocess.run(
-                [*PROGRAM, "reembed", "--model-revision", started["model_revision"]],
-                env={
-                    **CLEAN,
-                    **stack.emulator_environment,
-                    "EDITION": "cloud",
-                    "GOOGLE_CLOUD_PROJECT": PROJECT,
-                    "COLUMNS": "200",
-                },
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
+            run = reembed(
+                "--model-revision",
+                started["model_revision"],
+                **stack.emulator_environment,
+                EDITION="cloud",
+                GOOGLE_CLOUD_PROJECT=PROJECT,
             )
             time.sleep(1)
         everything = requests.get(f"{stack.query_url}/search", params=EVERYTHING, timeout=40)

@@ -158,7 +158,8 @@ class EmbeddedServices:
             try:
                 outcome = self.reembed(tell)
             except ImageSearchError as error:
-                logger.warning("what is stored cannot be embedded anew yet: %s", error)
+                if not self._ended.is_set():
+                    logger.warning("what is stored cannot be embedded anew yet: %s", error)
             else:
                 for what in (outcome.rejections, outcome.failures):
                     for name, why in what.items():
