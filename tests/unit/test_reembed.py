@@ -329,8 +329,9 @@ def test_a_start_without_anything_to_do_deletes_nothing(world: World) -> None:
     assert world.encoder.images == 5
 
 
-def test_50_pools_under_load_have_no_answer_without_results_and_no_error(world: World) -> None:
-    keywords = [f"word {number}" for number in range(50)]
+def test_many_searches_at_once_are_answered_in_full_throughout_a_change(world: World) -> None:
+    """Over 50 pools and real servers it is done in `tests/e2e/test_model_change.py`."""
+    keywords = [f"word {number}" for number in range(8)]
     for number, keyword in enumerate(keywords):
         # Neighbours share an image: what one brings the other has.
         images = tuple(listed(3 * number + i) for i in range(4))
@@ -348,14 +349,14 @@ def test_50_pools_under_load_have_no_answer_without_results_and_no_error(world: 
             answers.append((len(answer.hits or ()), answer.complete))
             assert world.ask("", scope="catalog", query=keyword).hits
 
-    with ThreadPoolExecutor(4) as threads:
-        searching = [threads.submit(search, random.Random(seed)) for seed in range(4)]
+    with ThreadPoolExecutor(2) as threads:
+        searching = [threads.submit(search, random.Random(seed)) for seed in range(2)]
         try:
             outcome = reembedded(world, at_once=4)
         finally:
             is_over.set()
         for each in searching:
             each.result()
-    assert outcome == Reembedding(Coverage(151, 151), deleted=151)
-    assert len(answers) > 50
+    assert outcome == Reembedding(Coverage(25, 25), deleted=25)
+    assert len(answers) > 8
     assert set(answers) == {(4, True)}

@@ -236,6 +236,16 @@ def test_two_pictures_that_are_too_large_together_are_called_by_their_options(
     assert told == "--like and --unlike must have at most 10000000 bytes together, got 12000000"
 
 
+@pytest.mark.parametrize(("covered", "share"), [(0.637, "63 %"), (None, "Not all")])
+def test_a_search_of_everything_says_which_share_was_compared(
+    covered: float | None, share: str
+) -> None:
+    found = {**FOUND, "scope": "catalog", "keyword": None, "pool": None, "complete": False}
+    with serving({**found, "covered": covered}) as url:
+        shown = run("search", "a horse", "--everywhere", "--url", url).stdout.decode()
+    assert f"{share} of it was compared; the rest waits for a new model." in shown
+
+
 def test_a_search_for_nothing_is_told_what_would_do() -> None:
     ended = run("search")
     assert failure(ended) == "QUERY or --like must be given, got neither"
