@@ -78,7 +78,7 @@ def transformers(checkpoint: Path, device: str, dtype: str = "") -> Embed:
     from transformers import CLIPModel, CLIPProcessor
 
     precision = getattr(torch, dtype or _dtype(device))
-    model: Any = CLIPModel.from_pretrained(checkpoint, dtype=precision).to(device)  # type: ignore[arg-type]
+    model: Any = CLIPModel.from_pretrained(checkpoint, dtype=precision).to(device)
     processor: Any = CLIPProcessor.from_pretrained(checkpoint)
 
     @torch.inference_mode()

@@ -23,7 +23,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 SPREAD: dict[str, Any] = {"initializer_factor": 6.0}
 CLIP_SCALE = math.log(100)
 
-disable_progress_bar()  # type: ignore[no-untyped-call]
+disable_progress_bar()
 
 
 class NoVocabulary(RuntimeError):

@@ -609,7 +609,7 @@ class Searcher:
     def __init__(self, folder: Path) -> None:
         self.model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.processor: Any = AutoImageProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+        self.processor: Any = AutoImageProcessor.from_pretrained(folder)
 
     @torch.inference_mode()
     def images(self, shown: Sequence[Scene]) -> torch.Tensor:
