@@ -28,6 +28,9 @@ class Machine:
         self._programs = folder / "programs"
         self._programs.mkdir()
         (self._programs / "python").symlink_to(sys.executable)
+        # Python alone, without our packages. What stands first on the PATH may be pyenv's program
+        # that looks for it, which takes three times as long as Python's start.
+        (self._programs / "python3").symlink_to(sys._base_executable)  # type: ignore[attr-defined]
 
     @property
     def calls(self) -> list[str]:

@@ -104,10 +104,13 @@ def reached(function: str, root: Path = ROOT) -> Reached:
     """
     files: dict[str, Path] = {}
     imports: set[str] = set()
+    followed: set[str] = set()
     waiting = [_main(function, root)]
     while waiting:
         path = waiting.pop()
-        for name in _imported(path):
+        names = _imported(path) - followed
+        followed |= names
+        for name in names:
             if name.partition(".")[0] != PACKAGE:
                 imports.add(name)
                 continue
@@ -127,14 +130,12 @@ def served(function: str, root: Path = ROOT) -> dict[str, Path]:
     return {file.relative_to(root).as_posix(): file for file in files if file.is_file()}
 
 
-def _files_of(name: str, root: Path) -> Iterator[Path]:
-    """Yield the files that importing *name* runs: its packages' and, if it is a module, its own."""
+def _files_of(name: str, root: Path) -> list[Path]:
+    """Return what importing *name* runs: its packages' files and, if it is a module, its own."""
     parts = name.split(".")
-    for length in range(1, len(parts) + 1):
-        path = root.joinpath(*parts[:length])
-        for file in (path / "__init__.py", path.with_suffix(".py")):
-            if file.is_file():
-                yield file
+    paths = [root.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+    files = [file for path in paths for file in (path / "__init__.py", path.with_suffix(".py"))]
+    return [file for file in files if file.is_file()]
 
 
 def _imported(path: Path) -> frozenset[str]:
@@ -148,6 +149,11 @@ class _Imports(ast.NodeVisitor):
     def __init__(self, path: Path) -> None:
         self.names: set[str] = set()
         self._path = path
+
+    def visit(self, node: ast.AST) -> None:
+        """Visit statements alone: no expression imports anything."""
+        if not isinstance(node, ast.expr):
+            super().visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
         self.names |= {alias.name for alias in node.names}

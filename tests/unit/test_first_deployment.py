@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -72,17 +73,53 @@ PROFILES = costs.by_profile(load())
 MAKES = (" enable ", " create ", " update ", " submit ", " cp ", " add ", " apply ")
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Machine:
-    """A checkout beside a project of Google's that has nothing."""
-    machine = Machine(tmp_path)
+def machine_in(folder: Path) -> Machine:
+    machine = Machine(folder)
+    machine.add_program("gcloud", GCLOUD)
+    machine.add_program("terraform", TERRAFORM)
+    return machine
+
+
+def checkout_in(folder: Path) -> Machine:
+    machine = machine_in(folder)
+    compiled = shutil.ignore_patterns("__pycache__")
     for name in ("tools", "functions", "imagesearch", "inference_service"):
-        shutil.copytree(ROOT / name, machine.project / name)
+        shutil.copytree(ROOT / name, machine.project / name, ignore=compiled)
     for name in ("requirements.lock", "requirements-dev.lock", ".dockerignore"):
         shutil.copyfile(ROOT / name, machine.project / name)
     subprocess.run(["git", "init", "-q"], cwd=machine.project, check=True)
-    machine.add_program("gcloud", GCLOUD)
-    machine.add_program("terraform", TERRAFORM)
+    return machine
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Machine:
+    """A checkout beside a project of Google's that has nothing."""
+    return checkout_in(tmp_path)
+
+
+@dataclass(frozen=True)
+class First:
+    """A machine after its first deployment, for all tests that only look, and how that ended."""
+
+    machine: Machine
+    ended: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    machine = checkout_in(tmp_path_factory.mktemp("deployed"))
+    ended = first_deployment(machine)
+    assert ended.returncode == 0, ended.stderr
+    return First(machine, ended)
+
+
+@pytest.fixture
+def deployed(first: First, tmp_path: Path) -> Machine:
+    """A copy of the first one, to be changed; of what was called nothing is noted."""
+    machine = machine_in(tmp_path)
+    shutil.copytree(first.machine.project, machine.project, dirs_exist_ok=True)
+    shutil.copytree(first.machine.state, machine.state, dirs_exist_ok=True)
+    machine.forget()
     return machine
 
 
@@ -101,10 +138,9 @@ def made(calls: Sequence[str]) -> list[str]:
     return [call for call in calls if any(word in f"{call} " for word in MAKES)]
 
 
-def test_an_empty_project_gets_everything_in_order(fresh: Machine) -> None:
-    ended = first_deployment(fresh)
-    assert ended.returncode == 0, ended.stderr
-    kinds = [" ".join(re.findall(r"[\w-]+", call)[:4]) for call in made(fresh.calls)]
+def test_an_empty_project_gets_everything_in_order(first: First) -> None:
+    machine, ended = first.machine, first.ended
+    kinds = [" ".join(re.findall(r"[\w-]+", call)[:4]) for call in made(machine.calls)]
     assert [kind.split(" gs")[0] for kind in kinds] == [
         "gcloud services enable cloudresourcemanager",
         "gcloud storage buckets create",
@@ -117,7 +153,7 @@ def test_an_empty_project_gets_everything_in_order(fresh: Machine) -> None:
         "gcloud storage cp build",
         "terraform -chdir terraform apply",
     ]
-    before, after = [call for call in fresh.calls if " apply " in call]
+    before, after = [call for call in machine.calls if " apply " in call]
     assert "-target=" in before
     assert "-target=" not in after
     assert f"-var=inference_image={REPOSITORY}/inference@{DIGEST}" in after
@@ -125,21 +161,18 @@ def test_an_empty_project_gets_everything_in_order(fresh: Machine) -> None:
     assert "region europe-west4, profile split" in ended.stdout
 
 
-def test_the_zips_are_uploaded_under_the_names_that_terraform_looks_for(fresh: Machine) -> None:
-    first_deployment(fresh)
-    objects = (fresh.state / "objects").read_text().splitlines()
+def test_the_zips_are_uploaded_under_the_names_that_terraform_looks_for(first: First) -> None:
+    objects = (first.machine.state / "objects").read_text().splitlines()
     for name, there in zip(("query", "fetch"), objects, strict=True):
-        packed = (fresh.project / "build" / f"{name}.zip").read_bytes()
+        packed = (first.machine.project / "build" / f"{name}.zip").read_bytes()
         digest = hashlib.sha256(packed).hexdigest()
         assert there == f"gs://my-project-123-imagesearch-sources/{name}-{digest}.zip"
 
 
-def test_run_again_it_makes_nothing_and_applies(fresh: Machine) -> None:
-    first_deployment(fresh)
-    fresh.forget()
-    ended = first_deployment(fresh)
+def test_run_again_it_makes_nothing_and_applies(deployed: Machine) -> None:
+    ended = first_deployment(deployed)
     assert ended.returncode == 0, ended.stderr
-    (applied,) = made(fresh.calls)
+    (applied,) = made(deployed.calls)
     assert applied.startswith("terraform ")
     assert "-target=" not in applied
 
@@ -186,23 +219,19 @@ def test_after_a_failed_build_it_keeps_the_region_and_the_profile_too(fresh: Mac
     assert "region us-east4, profile cpu" in ended.stdout
 
 
-def test_another_region_is_refused_before_anything_is_made(fresh: Machine) -> None:
-    first_deployment(fresh)
-    fresh.forget()
-    ended = first_deployment(fresh, "--region=us-east4")
+def test_another_region_is_refused_before_anything_is_made(deployed: Machine) -> None:
+    ended = first_deployment(deployed, "--region=us-east4")
     assert ended.returncode == 2
     assert "imagesearch is deployed in europe-west4; in us-east4 all of it would" in ended.stderr
-    assert made(fresh.calls) == []
+    assert made(deployed.calls) == []
 
 
-def test_another_profile_is_told_with_what_it_costs_and_applied(fresh: Machine) -> None:
-    first_deployment(fresh)
-    fresh.forget()
-    ended = first_deployment(fresh, "--profile=gpu")
+def test_another_profile_is_told_with_what_it_costs_and_applied(deployed: Machine) -> None:
+    ended = first_deployment(deployed, "--profile=gpu")
     assert "The profile is split now: this changes the inference services." in ended.stdout
     assert PROFILES in ended.stdout
-    assert "-var=inference_profile=gpu " in made(fresh.calls)[-1]
-    again = first_deployment(fresh, "--profile=gpu").stdout
+    assert "-var=inference_profile=gpu " in made(deployed.calls)[-1]
+    again = first_deployment(deployed, "--profile=gpu").stdout
     assert "The profile is" not in again
     assert PROFILES not in again
 
@@ -257,14 +286,12 @@ def test_a_new_project_without_the_api_to_list_buckets_has_none(fresh: Machine) 
     assert first_deployment(fresh).returncode == 0
 
 
-def test_a_bucket_that_was_taken_since_is_not_taken_for_ours_either(fresh: Machine) -> None:
-    first_deployment(fresh)
-    fresh.forget()
-    (fresh.state / "bucket").unlink()
-    (fresh.state / "bucket-for-all-to-read").touch()
-    assert first_deployment(fresh).returncode == 1
-    assert made(fresh.calls) == []
-    assert not any(call.startswith("terraform ") for call in fresh.calls)
+def test_a_bucket_that_was_taken_since_is_not_taken_for_ours_either(deployed: Machine) -> None:
+    (deployed.state / "bucket").unlink()
+    (deployed.state / "bucket-for-all-to-read").touch()
+    assert first_deployment(deployed).returncode == 1
+    assert made(deployed.calls) == []
+    assert not any(call.startswith("terraform ") for call in deployed.calls)
 
 
 # Rights
@@ -291,12 +318,10 @@ def test_rights_are_granted_before_the_first_image_is_built(fresh: Machine) -> N
     assert targets(again) == targets(before) - {"terraform_data.deployment"}
 
 
-def test_what_runs_keeps_its_rights_while_another_image_is_built(fresh: Machine) -> None:
+def test_what_runs_keeps_its_rights_while_another_image_is_built(deployed: Machine) -> None:
     """Another profile may take an account's rights away, and the build may fail."""
-    first_deployment(fresh)
-    fresh.forget()
-    first_deployment(fresh, "--profile=cpu")
-    (before,) = [call for call in fresh.calls if "-target=" in call]
+    first_deployment(deployed, "--profile=cpu")
+    (before,) = [call for call in deployed.calls if "-target=" in call]
     assert targets(before)
     assert not {one for one in targets(before) if "deployer" not in one and "_iam_" in one}
 
@@ -331,20 +356,19 @@ def test_what_is_applied_after_the_yes_is_asked_for_by_terraform(fresh: Machine)
     assert "Go on?" not in again.stdout + again.stderr
 
 
-def test_a_change_of_the_code_or_the_profile_builds_another_image(fresh: Machine) -> None:
-    first_deployment(fresh)
-    (fresh.project / "imagesearch" / "new.py").write_text("NEW = True\n")
-    first_deployment(fresh)
-    first_deployment(fresh, "--profile=split")
-    first_deployment(fresh, "--profile=cpu")
-    images = (fresh.state / "images").read_text().splitlines()
+def test_a_change_of_the_code_or_the_profile_builds_another_image(deployed: Machine) -> None:
+    (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
+    first_deployment(deployed)
+    first_deployment(deployed, "--profile=split")
+    first_deployment(deployed, "--profile=cpu")
+    images = (deployed.state / "images").read_text().splitlines()
     assert len(set(images)) == len(images) == 3
 
 
-def test_the_key_reaches_the_secret_and_no_command_line(fresh: Machine) -> None:
-    ended = first_deployment(fresh)
-    assert (fresh.state / "key").read_text() == "12345-secret"
-    assert "12345-secret" not in ended.stdout + ended.stderr + "\n".join(fresh.calls)
+def test_the_key_reaches_the_secret_and_no_command_line(first: First) -> None:
+    machine, ended = first.machine, first.ended
+    assert (machine.state / "key").read_text() == "12345-secret"
+    assert "12345-secret" not in ended.stdout + ended.stderr + "\n".join(machine.calls)
 
 
 def test_without_a_key_it_stops_before_the_functions_that_need_it(fresh: Machine) -> None:
