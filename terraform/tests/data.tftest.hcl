@@ -1,4 +1,5 @@
 # What is stored: Firestore's indexes, the bucket, what protects both; the budget and the alerts.
+# Without any settings: defaults.tftest.hcl.
 
 mock_provider "google" {}
 
@@ -11,23 +12,6 @@ variables {
   project_id        = "example-project"
   inference_image   = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
-}
-
-run "data_is_protected_and_alerts_are_silent_unless_told" {
-  command = apply
-
-  assert {
-    condition     = google_firestore_database.catalog.delete_protection_state == "DELETE_PROTECTION_ENABLED" && !google_storage_bucket.images.force_destroy
-    error_message = "Neither the catalog nor the images go by mistake."
-  }
-  assert {
-    condition     = length(google_storage_bucket.images.lifecycle_rule) == 0 && length(google_storage_bucket.images.cors) == 0
-    error_message = "Images stay, and no page draws them, unless told."
-  }
-  assert {
-    condition     = length(google_monitoring_notification_channel.email) == 0 && length(google_billing_budget.month) == 0 && length(google_monitoring_alert_policy.query["errors"].notification_channels) == 0
-    error_message = "Alerts show in the console only."
-  }
 }
 
 run "data_can_be_given_up_and_alerts_reach_an_address" {

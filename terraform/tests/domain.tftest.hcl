@@ -1,4 +1,4 @@
-# With and without a load balancer of one's own domain.
+# With a load balancer of one's own domain; without: defaults.tftest.hcl.
 
 mock_provider "google" {}
 
@@ -6,30 +6,6 @@ variables {
   project_id        = "example-project"
   inference_image   = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
-}
-
-run "without_a_domain_the_function_answers_by_itself" {
-  command = apply
-
-  assert {
-    condition     = google_cloudfunctions2_function.query.service_config[0].ingress_settings == "ALLOW_ALL"
-    error_message = "The function is called directly."
-  }
-  assert {
-    condition = (
-      google_cloudfunctions2_function.query.service_config[0].environment_variables["TRUSTED_PROXIES"] == "1"
-      && !contains(keys(google_cloudfunctions2_function.query.service_config[0].environment_variables), "IMAGE_BASE_URL")
-    )
-    error_message = "One proxy, Cloud Run's own, and images from the bucket."
-  }
-  assert {
-    condition     = length(google_compute_global_forwarding_rule.https) + length(google_compute_security_policy.front) + length(google_compute_backend_bucket.images) == 0
-    error_message = "No part of a load balancer, which costs by the hour."
-  }
-  assert {
-    condition     = output.api_url == google_cloudfunctions2_function.query.service_config[0].uri && output.load_balancer_address == null
-    error_message = "The outputs say so."
-  }
 }
 
 run "with_a_domain_the_function_refuses_direct_calls" {

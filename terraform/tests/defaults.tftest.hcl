@@ -1,0 +1,346 @@
+# A deployment with all defaults, made once: each run of Terraform's tests takes seconds. That there is
+# no grant besides, and that the topics equal imagesearch/deployment/topics.py, is in
+# tests/unit/test_terraform.py.
+
+mock_provider "google" {}
+
+override_data {
+  target = data.google_project.this
+  values = { number = "123456789012" }
+}
+
+variables {
+  project_id        = "example-project"
+  inference_image   = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
+}
+
+run "everything_is_as_it_is_unless_told" {
+  command = apply
+
+  # What is stored is protected, and alerts are silent unless told.
+
+  assert {
+    condition     = google_firestore_database.catalog.delete_protection_state == "DELETE_PROTECTION_ENABLED" && !google_storage_bucket.images.force_destroy
+    error_message = "Neither the catalog nor the images go by mistake."
+  }
+  assert {
+    condition     = length(google_storage_bucket.images.lifecycle_rule) == 0 && length(google_storage_bucket.images.cors) == 0
+    error_message = "Images stay, and no page draws them, unless told."
+  }
+  assert {
+    condition     = length(google_monitoring_notification_channel.email) == 0 && length(google_billing_budget.month) == 0 && length(google_monitoring_alert_policy.query["errors"].notification_channels) == 0
+    error_message = "Alerts show in the console only."
+  }
+
+  # Without a domain the function answers by itself.
+
+  assert {
+    condition     = google_cloudfunctions2_function.query.service_config[0].ingress_settings == "ALLOW_ALL"
+    error_message = "The function is called directly."
+  }
+  assert {
+    condition = (
+      google_cloudfunctions2_function.query.service_config[0].environment_variables["TRUSTED_PROXIES"] == "1"
+      && !contains(keys(google_cloudfunctions2_function.query.service_config[0].environment_variables), "IMAGE_BASE_URL")
+    )
+    error_message = "One proxy, Cloud Run's own, and images from the bucket."
+  }
+  assert {
+    condition     = length(google_compute_global_forwarding_rule.https) + length(google_compute_security_policy.front) + length(google_compute_backend_bucket.images) == 0
+    error_message = "No part of a load balancer, which costs by the hour."
+  }
+  assert {
+    condition     = output.api_url == google_cloudfunctions2_function.query.service_config[0].uri && output.load_balancer_address == null
+    error_message = "The outputs say so."
+  }
+
+  # Each may do its own work.
+
+  assert {
+    condition = length(distinct([
+      google_cloudfunctions2_function.query.service_config[0].service_account_email,
+      google_cloudfunctions2_function.fetch.service_config[0].service_account_email,
+      google_cloud_run_v2_service.inference["inference"].template[0].service_account,
+      google_cloud_run_v2_service.inference["scorer"].template[0].service_account,
+      google_service_account.push.email,
+      google_service_account.build.email,
+      google_service_account.deployer.email,
+      google_service_account.planner.email,
+    ])) == 8
+    error_message = "One account for each workload."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.query.build_config[0].service_account == google_service_account.build.id && google_cloudfunctions2_function.fetch.build_config[0].service_account == google_service_account.build.id
+    error_message = "Functions are built by the build account, not by the project's default one."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.public_calls_query.role == "roles/run.invoker" && google_cloud_run_v2_service_iam_member.public_calls_query.name == google_cloudfunctions2_function.query.name
+    error_message = "Anyone may call the query function."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.public_reads_images.role == "roles/storage.legacyObjectReader" && google_storage_bucket_iam_member.public_reads_images.bucket == google_storage_bucket.images.name
+    error_message = "Anyone may read an image, and not list them."
+  }
+  assert {
+    condition = !anytrue([for one in concat(
+      values(google_cloud_run_v2_service_iam_member.query_calls_inference),
+      values(google_cloud_run_v2_service_iam_member.deployer_updates_inference),
+      [google_cloud_run_v2_service_iam_member.push_calls_fetch, google_cloud_run_v2_service_iam_member.push_calls_inference],
+    ) : contains(["allUsers", "allAuthenticatedUsers"], one.member)])
+    error_message = "Nobody calls the other services without an account of ours."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.fetch.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "The fetch function cannot be reached from outside."
+  }
+  assert {
+    condition     = google_storage_bucket.sources.public_access_prevention == "enforced"
+    error_message = "The code is not public."
+  }
+  assert {
+    condition     = alltrue([for one in google_project_iam_member.workload_uses_catalog : one.condition[0].expression == "resource.name == \"projects/example-project/databases/(default)\""])
+    error_message = "Rights on Firestore are held to the one database."
+  }
+  assert {
+    condition     = alltrue([for one in google_project_iam_member.workload_uses_catalog : contains(["roles/datastore.user", "roles/datastore.viewer"], one.role)])
+    error_message = "Nobody administers it."
+  }
+  assert {
+    condition     = google_secret_manager_secret_iam_member.fetch_reads_pixabay_key.member == google_service_account.fetch.member
+    error_message = "Pixabay's key is the fetch function's."
+  }
+  assert {
+    condition     = !contains([for secret in google_cloudfunctions2_function.query.service_config[0].secret_environment_variables : secret.key], "PIXABAY_API_KEY")
+    error_message = "The query function does not have it."
+  }
+  assert {
+    condition     = one([for secret in google_cloudfunctions2_function.fetch.service_config[0].secret_environment_variables : secret.version if secret.key == "PIXABAY_API_KEY"]) == "latest"
+    error_message = "It is read from Secret Manager."
+  }
+  assert {
+    condition     = google_project_iam_member.build["roles/storage.objectViewer"].condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-123456789012-europe-west4/\")"
+    error_message = "Builds read the bucket of the functions' sources and no other."
+  }
+  assert {
+    condition     = length(google_storage_bucket_iam_member.deployer_writes_state) == 0 && length(google_storage_bucket_iam_member.planner_reads_state) == 0 && length(google_billing_account_iam_member.deployer_reads_budget) == 0
+    error_message = "Nothing is granted on what is not named."
+  }
+  assert {
+    condition     = alltrue([for one in google_project_iam_member.planner : contains(["roles/browser", "roles/logging.logWriter", "roles/serviceusage.serviceUsageConsumer"], one.role)])
+    error_message = "What is proposed is planned with an account that sees next to nothing."
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.planner_reads_cache.repository == google_artifact_registry_repository.cache.name && google_artifact_registry_repository_iam_member.planner_reads_cache.role == "roles/artifactregistry.reader"
+    error_message = "It reads the cache of the builds, and no image."
+  }
+
+  # The cache keeps one of each, and the images ten.
+
+  assert {
+    condition     = one(google_artifact_registry_repository.cache.cleanup_policies).condition[0].tag_state == "UNTAGGED"
+    error_message = "What a newer build replaced loses its tag, and goes."
+  }
+  assert {
+    condition     = one([for policy in google_artifact_registry_repository.images.cleanup_policies : policy.most_recent_versions[0].keep_count if policy.action == "KEEP"]) == 10
+    error_message = "Ten of each image stay for rolling back."
+  }
+
+  # Every workload reaches Memorystore with AUTH and TLS.
+
+  assert {
+    condition     = google_redis_instance.cache[0].auth_enabled && google_redis_instance.cache[0].transit_encryption_mode == "SERVER_AUTHENTICATION"
+    error_message = "AUTH and in-transit encryption."
+  }
+  assert {
+    condition     = google_redis_instance.cache[0].authorized_network == google_compute_network.private[0].id
+    error_message = "In the network that the services go out to."
+  }
+  assert {
+    condition     = google_compute_subnetwork.services[0].ip_cidr_range == "10.8.0.0/26"
+    error_message = "Direct VPC egress needs a /26."
+  }
+  assert {
+    condition = alltrue([for one in [google_cloudfunctions2_function.query, google_cloudfunctions2_function.fetch] : (
+      one.service_config[0].direct_vpc_egress == "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+      && one.service_config[0].direct_vpc_network_interface[0].subnetwork == google_compute_subnetwork.services[0].id
+    )])
+    error_message = "Functions go out to the subnet, with private addresses only."
+  }
+  assert {
+    condition = alltrue([for one in google_cloud_run_v2_service.inference : (
+      one.template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
+      && one.template[0].vpc_access[0].network_interfaces[0].subnetwork == google_compute_subnetwork.services[0].id
+    )])
+    error_message = "So do the services."
+  }
+  assert {
+    condition     = alltrue([for one in [google_cloudfunctions2_function.query, google_cloudfunctions2_function.fetch] : one.service_config[0].environment_variables["REDIS_HOST"] == google_redis_instance.cache[0].host])
+    error_message = "Functions know its address."
+  }
+  assert {
+    condition     = alltrue([for one in google_cloud_run_v2_service.inference : contains([for env in one.template[0].containers[0].env : env.value if env.name == "REDIS_HOST"], google_redis_instance.cache[0].host)])
+    error_message = "So do the services."
+  }
+  assert {
+    condition     = alltrue([for one in [google_cloudfunctions2_function.query, google_cloudfunctions2_function.fetch] : contains([for secret in one.service_config[0].secret_environment_variables : secret.key], "REDIS_AUTH_STRING")])
+    error_message = "The AUTH string comes from Secret Manager to the functions."
+  }
+  assert {
+    condition = alltrue([for one in google_cloud_run_v2_service.inference : one(
+      [for env in one.template[0].containers[0].env : env.value_source[0].secret_key_ref[0].secret if env.name == "REDIS_AUTH_STRING"]
+    ) == google_secret_manager_secret.redis_auth[0].secret_id])
+    error_message = "And to the services."
+  }
+  assert {
+    condition     = join(",", keys(google_secret_manager_secret_iam_member.workload_reads_redis_auth)) == "fetch,inference,query,scorer"
+    error_message = "Every workload may read it."
+  }
+
+  # Messages: what is pushed, and where work that fails goes.
+
+  assert {
+    condition = alltrue([for one in concat(values(google_pubsub_subscription.work), values(google_pubsub_subscription.dead_letter)) :
+      length(one.push_config[0].oidc_token) == 1
+    ])
+    error_message = "Every push carries a token (OIDC)."
+  }
+  assert {
+    condition = alltrue([for one in concat(values(google_pubsub_subscription.work), values(google_pubsub_subscription.dead_letter)) : (
+      one.push_config[0].oidc_token[0].service_account_email == google_service_account.push.email
+      && startswith(one.push_config[0].push_endpoint, one.push_config[0].oidc_token[0].audience)
+    )])
+    error_message = "The token is the push account's, for the service that is pushed to."
+  }
+  assert {
+    condition     = alltrue([for name, one in google_pubsub_subscription.work : one.dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letter[name].id])
+    error_message = "Work that fails goes to a dead-letter topic that exists."
+  }
+  assert {
+    condition = alltrue([for name in keys(google_pubsub_topic.dead_letter) : (
+      google_pubsub_subscription.dead_letter[name].topic == google_pubsub_topic.dead_letter[name].id
+      && google_pubsub_subscription.dead_letter_kept[name].topic == google_pubsub_topic.dead_letter[name].id
+      && length(google_pubsub_subscription.dead_letter_kept[name].push_config) == 0
+    )])
+    error_message = "Each dead-letter topic has a door that marks the pool, and a place to look."
+  }
+  assert {
+    condition = alltrue([for name, one in google_pubsub_topic.dead_letter : (
+      google_pubsub_topic_iam_member.agent_publishes_dead_letters[name].topic == one.id
+      && google_pubsub_topic_iam_member.agent_publishes_dead_letters[name].role == "roles/pubsub.publisher"
+      && google_pubsub_topic_iam_member.agent_publishes_dead_letters[name].member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+    )])
+    error_message = "Pub/Sub's agent may publish dead letters."
+  }
+  assert {
+    condition = alltrue([for name, one in google_pubsub_subscription.work : (
+      google_pubsub_subscription_iam_member.agent_acks_dead_letters[name].subscription == one.id
+      && google_pubsub_subscription_iam_member.agent_acks_dead_letters[name].role == "roles/pubsub.subscriber"
+      && google_pubsub_subscription_iam_member.agent_acks_dead_letters[name].member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+    )])
+    error_message = "Pub/Sub's agent may ack what it moves there."
+  }
+  assert {
+    condition = (
+      google_service_account_iam_member.agent_mints_push_tokens.service_account_id == "projects/example-project/serviceAccounts/imagesearch-push@example-project.iam.gserviceaccount.com"
+      && google_service_account_iam_member.agent_mints_push_tokens.role == "roles/iam.serviceAccountTokenCreator"
+      && google_service_account_iam_member.agent_mints_push_tokens.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+    )
+    error_message = "Pub/Sub's agent may mint the tokens of the push account."
+  }
+  assert {
+    condition = alltrue([for one in concat(values(google_pubsub_subscription.work), values(google_pubsub_subscription.dead_letter), values(google_pubsub_subscription.dead_letter_kept)) :
+      one.expiration_policy[0].ttl == ""
+    ])
+    error_message = "No subscription goes when it is idle."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.push_calls_fetch.member == google_service_account.push.member && google_cloud_run_v2_service_iam_member.push_calls_inference.member == google_service_account.push.member
+    error_message = "The push account may call both services."
+  }
+
+  # The profile is split: it scores on CPUs and embeds on a GPU.
+
+  assert {
+    condition     = join(",", keys(google_cloud_run_v2_service.inference)) == "inference,scorer"
+    error_message = "Two services."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.inference["inference"].template[0].scaling[0].max_instance_count == 2
+    error_message = "As many as a new project's memory holds; with one, a machine that Google moves is an outage."
+  }
+  assert {
+    condition = (
+      length(google_cloud_run_v2_service.inference["inference"].template[0].node_selector) == 1
+      && length(google_cloud_run_v2_service.inference["scorer"].template[0].node_selector) == 0
+      && !contains(keys(google_cloud_run_v2_service.inference["scorer"].template[0].containers[0].resources[0].limits), "nvidia.com/gpu")
+    )
+    error_message = "The GPU is the embedder's alone."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.inference["scorer"].template[0].containers[0].image == google_cloud_run_v2_service.inference["inference"].template[0].containers[0].image
+    error_message = "Both run the same image."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.inference["scorer"].template[0].containers[0].resources[0].cpu_idle
+    error_message = "The scorer is billed by the request."
+  }
+  assert {
+    condition = (
+      google_cloudfunctions2_function.query.service_config[0].environment_variables["SCORER_URL"] == google_cloud_run_v2_service.inference["scorer"].uri
+      && google_cloudfunctions2_function.query.service_config[0].environment_variables["EMBEDDER_URL"] == google_cloud_run_v2_service.inference["inference"].uri
+    )
+    error_message = "The query function scores with the one and wakes the other."
+  }
+  assert {
+    condition     = startswith(google_pubsub_subscription.work["embed-batches"].push_config[0].push_endpoint, google_cloud_run_v2_service.inference["inference"].uri)
+    error_message = "Batches go to the embedder."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.inference["scorer"].template[0].service_account != google_cloud_run_v2_service.inference["inference"].template[0].service_account
+    error_message = "Each has an account of its own."
+  }
+  assert {
+    condition     = google_project_iam_member.workload_uses_catalog["scorer"].role == "roles/datastore.viewer"
+    error_message = "The scorer only reads the catalog."
+  }
+  assert {
+    condition     = alltrue([for one in google_cloud_run_v2_service.inference : one.template[0].scaling[0].min_instance_count == null && one.template[0].scaling[0].max_instance_count >= 1])
+    error_message = "No instance is kept awake unless asked for."
+  }
+  assert {
+    condition = alltrue([for one in google_cloud_run_v2_service.inference : (
+      one.template[0].containers[0].startup_probe[0].http_get[0].path == "/started"
+      && one.template[0].containers[0].liveness_probe[0].http_get[0].path == "/alive"
+    )])
+    error_message = "Started when its model is, whatever else is down; restarted when not alive."
+  }
+  assert {
+    condition = alltrue([for one in google_cloud_run_v2_service.inference : alltrue([
+      for probe in [one.template[0].containers[0].startup_probe[0], one.template[0].containers[0].liveness_probe[0]] : probe.http_get[0].port == one.template[0].containers[0].ports[0].container_port
+    ])])
+    error_message = "Probes ask the port that the container listens on."
+  }
+  assert {
+    condition = alltrue([for one in google_cloud_run_v2_service.inference : (
+      one.template[0].containers[0].startup_probe[0].period_seconds * one.template[0].containers[0].startup_probe[0].failure_threshold <= 240
+      && one.template[0].containers[0].startup_probe[0].timeout_seconds <= one.template[0].containers[0].startup_probe[0].period_seconds
+    )])
+    error_message = "Cloud Run waits for 240 s at most, and no probe longer than its period."
+  }
+  assert {
+    condition     = alltrue([for one in google_cloud_run_v2_service.inference : tonumber(trimsuffix(one.template[0].timeout, "s")) >= google_pubsub_subscription.work["embed-batches"].ack_deadline_seconds])
+    error_message = "A push may take as long as its ack deadline."
+  }
+  assert {
+    condition = alltrue([for one in [google_cloudfunctions2_function.query, google_cloudfunctions2_function.fetch] : (
+      one.service_config[0].min_instance_count == null
+      && one.service_config[0].environment_variables["THREADS"] == tostring(one.service_config[0].max_instance_request_concurrency)
+    )])
+    error_message = "A function may sleep, and has a thread for each request."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.fetch.service_config[0].timeout_seconds >= google_pubsub_subscription.work["fetch-jobs"].ack_deadline_seconds
+    error_message = "A fetch may take as long as its ack deadline."
+  }
+}
