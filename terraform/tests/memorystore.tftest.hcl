@@ -1,4 +1,4 @@
-# Without Memorystore; with it: defaults.tftest.hcl.
+# Without Memorystore, with a bucket for Terraform's state; each by default: defaults.tftest.hcl.
 
 mock_provider "google" {}
 
@@ -8,11 +8,12 @@ variables {
   function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
 }
 
-run "without_it_there_is_no_network_and_no_word_of_it" {
+run "without_memorystore_there_is_no_network_and_the_state_is_the_deployers" {
   command = apply
 
   variables {
     memorystore_enabled = false
+    state_bucket        = "example-project-imagesearch-state"
   }
 
   assert {
@@ -43,5 +44,16 @@ run "without_it_there_is_no_network_and_no_word_of_it" {
   assert {
     condition     = length(setintersection(keys(google_project_service.api), ["redis", "compute"])) == 0
     error_message = "Its APIs stay off."
+  }
+
+  # The state is the deployer's to write, and the planner's to read.
+
+  assert {
+    condition     = google_storage_bucket_iam_member.deployer_writes_state[0].role == "roles/storage.objectUser" && google_storage_bucket_iam_member.planner_reads_state[0].role == "roles/storage.objectViewer"
+    error_message = "Only the deployer writes the state."
+  }
+  assert {
+    condition     = output.region == "europe-west4" && output.inference_profile == "split" && output.inference_image == var.inference_image
+    error_message = "What is deployed, and where, is read from the state by whoever plans next."
   }
 }

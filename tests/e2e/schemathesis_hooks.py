@@ -23,7 +23,7 @@ def _heedless(observation: float, *, label: str = "") -> float:
 
 # Schemathesis has hypothesis climb to what is accepted, whatever its options. That was half of all
 # CPU, and what was asked hung on how fast the server answered: no two runs asked the same.
-hypothesis.target = _heedless  # type: ignore[assignment]
+hypothesis.target = _heedless
 
 READY_KEYWORD = "circle"  # its pool is ready before the run, see `test_schemathesis.py`
 
