@@ -24,8 +24,13 @@ ROOT = Path(__file__).resolve().parents[2]
 each_function = pytest.mark.parametrize("function", FUNCTIONS)
 
 
-def unpacked(packed: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+@cache
+def packed(function: str) -> bytes:
+    return package(function)
+
+
+def unpacked(archived: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(archived)) as archive:
         return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
 
@@ -47,7 +52,7 @@ def run_tool(
 
 @each_function
 def test_a_zip_holds_the_function_its_pins_and_what_its_imports_reach(function: str) -> None:
-    files = unpacked(package(function))
+    files = unpacked(packed(function))
     folder = ROOT / "functions" / function
     assert files.pop("main.py") == (folder / "main.py").read_bytes()
     assert files.pop("requirements.txt") == (folder / "requirements.txt").read_bytes()
@@ -59,7 +64,7 @@ def test_a_zip_holds_the_function_its_pins_and_what_its_imports_reach(function: 
 
 @each_function
 def test_a_zip_holds_the_whole_of_the_folders_that_its_function_serves(function: str) -> None:
-    files = unpacked(package(function))
+    files = unpacked(packed(function))
     for folder in SERVED[function]:
         whole = {path for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert whole == {ROOT / name for name in files if name.startswith(f"{folder}/")}
@@ -68,7 +73,7 @@ def test_a_zip_holds_the_whole_of_the_folders_that_its_function_serves(function:
 
 @each_function
 def test_a_zip_holds_no_file_that_nothing_in_it_imports(function: str) -> None:
-    files = unpacked(package(function))
+    files = unpacked(packed(function))
     assert not [name for name in files if name.startswith("imagesearch/local")]
     text = b"\n".join(data for name, data in files.items() if name.endswith(".py")).decode()
     for name in files:
@@ -95,7 +100,7 @@ assert all(pathlib.Path(one.__file__).is_relative_to(pathlib.Path.cwd()) for one
 
 @each_function
 def test_everything_in_an_unpacked_zip_imports_from_it_alone(function: str, tmp_path: Path) -> None:
-    zipfile.ZipFile(io.BytesIO(package(function))).extractall(tmp_path)
+    zipfile.ZipFile(io.BytesIO(packed(function))).extractall(tmp_path)
     subprocess.run([sys.executable, "-I", "-c", EVERYTHING], cwd=tmp_path, env=CLOUD, check=True)
 
 
@@ -117,12 +122,12 @@ def test_a_copy_of_other_times_permissions_and_place_gives_the_same_bytes(
     (copy / "imagesearch" / "stray.py").write_text("import nothing")
     done = run_tool(function, "--output", "new folder/zip", cwd=copy, umask=0o077)
     assert done.returncode == 0, done.stderr
-    assert (copy / "new folder" / "zip").read_bytes() == package(function)
+    assert (copy / "new folder" / "zip").read_bytes() == packed(function)
 
 
 @each_function
 def test_entries_are_sorted_readable_and_of_no_date_or_system(function: str) -> None:
-    with zipfile.ZipFile(io.BytesIO(package(function))) as archive:
+    with zipfile.ZipFile(io.BytesIO(packed(function))) as archive:
         entries = archive.infolist()
     assert [entry.filename for entry in entries] == sorted({one.filename for one in entries})
     for entry in entries:

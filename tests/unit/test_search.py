@@ -365,6 +365,7 @@ def test_a_winner_that_died_before_it_published_is_soon_made_up_for(world: World
     assert len(world.outbox.messages) == 1
 
 
+@pytest.mark.slow
 def test_no_job_is_published_again_while_it_waits_behind_others(world: World) -> None:
     """Each job, and then each batch, waits for many minutes, and all are searched meanwhile."""
     keywords = [f"keyword {n}" for n in range(20)]

@@ -7,6 +7,7 @@ later ones were new to it, 60 at a time; then the lists grew by them.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +126,17 @@ def test_what_is_not_to_be_seen_is_no_keyword() -> None:
         assert keywords_of(sentence) == ("beach",), sentence
 
 
+@cache
+def offered(keyword: str) -> int:
+    """Return how many images the demo has for *keyword*."""
+    return len(gallery_query.find(gallery_query.Query.parse({"q": keyword})))
+
+
 def test_the_demo_has_images_for_whatever_it_may_be_asked_to_show() -> None:
     """A keyword that it has 20 images for; of so many kinds of scenes each hundredth will do."""
     for scene_id in range(0, scenes.SCENE_COUNT, 100):
         sentence = scenes.scene(scene_id).description
         keywords = keywords_of(sentence)
-        offers = [
-            len(gallery_query.find(gallery_query.Query.parse({"q": keyword})))
-            for keyword in keywords
-        ]
+        offers = [offered(keyword) for keyword in keywords]
         assert offers[0] > 0, (sentence, keywords)
         assert max(offers) >= 20, (sentence, keywords)
