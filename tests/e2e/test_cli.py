@@ -78,32 +78,27 @@ def test_what_looks_the_same_is_counted_beside_its_best(server: Serving) -> None
     assert "similar" not in all_of_them.stdout
 
 
-def test_a_colour_is_an_option(data_dir: Path) -> None:
-    run = imagesearch("search", "star", "a star", "--colour", "red", "--data-dir", str(data_dir))
+def test_a_colour_is_an_option(server: Serving) -> None:
+    run = imagesearch("search", "star", "a star", "--colour", "red", "--url", server.url)
     assert run.returncode == 0, run.stderr
-    assert f" of {POOL_SIZE} images from the demo gallery match" in run.stdout
+    assert " of 200 images from the demo gallery match" in run.stdout
     bad = imagesearch("search", "star", "a star", "--colour", "mauve")
     assert bad.returncode == 1
     assert "colour must be one of red, orange" in bad.stderr
 
 
-def test_a_filter_is_an_option_and_what_matches_is_said(data_dir: Path) -> None:
+def test_a_filter_is_an_option_and_what_matches_is_said(server: Serving) -> None:
     """The demo's pictures are all horizontal."""
-    star = ("search", "star", "a yellow star", "-k", "2", "--data-dir", str(data_dir))
+    star = ("search", "star", "a yellow star", "-k", "2", "--url", server.url)
     wide = imagesearch(*star, "--orientation", "horizontal")
     assert wide.returncode == 0, wide.stderr
-    match = f"{POOL_SIZE} of {POOL_SIZE} images from the demo gallery match and were searched in"
-    assert match in wide.stdout
+    assert "200 of 200 images from the demo gallery match and were searched in" in wide.stdout
     tall = imagesearch(*star, "--orientation", "vertical")
     assert tall.returncode == 0, tall.stderr
-    none = f"None of the {POOL_SIZE} images for 'star' has orientation vertical."
+    none = "None of the 200 images for 'star' has orientation vertical."
     assert tall.stdout.strip() == none
     answer = json.loads(imagesearch(*star, "--orientation", "vertical", "--json").stdout)
-    assert (answer["results"], answer["matching"], answer["pool"]["images"]) == (
-        [],
-        0,
-        POOL_SIZE,
-    )
+    assert (answer["results"], answer["matching"], answer["pool"]["images"]) == ([], 0, 200)
 
 
 @pytest.mark.parametrize("word", ["diagonal", "' OR 1=1 --", "\u7e26"])
