@@ -56,8 +56,15 @@ _GROUP_OF = {file: name for name, files in GROUPS.items() for file in files}
 # What takes longest of the files that are groups of their own, the longest first; those of
 # `make check` alone take 3 to 10 s of CPU time each.
 LONG = (
-    "test_cold_start.py",
+    "test_schemathesis.py",
+    "test_first_deployment.py",
     "test_check_plan.py",
+    "test_demo_model.py",
+    "test_container.py",
+    "test_eval.py",
+    "test_checkpoint.py",
+    "test_gallery.py",
+    "test_cold_start.py",
     "test_logs.py",
     "test_sqlite.py",
     "test_architecture.py",
