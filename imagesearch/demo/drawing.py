@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
@@ -196,10 +197,16 @@ def _sprite(
 
 def _lit(picture: Image.Image) -> Image.Image:
     """Return *picture* a little darker towards its foot, as under a light from above."""
-    light = Image.new("L", (1, 2))
-    light.putdata((255, 214))
-    shade = light.resize(picture.size, Image.Resampling.BILINEAR)
-    return ImageChops.multiply(picture, Image.merge("RGB", (shade, shade, shade)))
+    return ImageChops.multiply(picture, _fade([(255, 255, 255), (214, 214, 214)], picture.size))
+
+
+def _fade(colours: Sequence[Colour], size: tuple[int, int]) -> Image.Image:
+    """Return *colours*, which go over into each other from the top down."""
+    strip = Image.new("RGB", (1, len(colours)))
+    strip.putdata(colours)
+    # One column is computed and the others are copied, which is the same and takes a tenth.
+    column = strip.resize((1, size[1]), Image.Resampling.BILINEAR)
+    return column.resize(size, Image.Resampling.NEAREST)
 
 
 def _put(
@@ -215,30 +222,34 @@ def _put(
 
 def _plain(colour: Colour) -> Image.Image:
     """Return one colour, brighter around the middle and a little darker in the corners."""
-    far = Image.radial_gradient("L").resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
-    return ImageOps.colorize(far, black=_toned(colour, 1.06), white=_toned(colour, 0.82))
+    levels = Image.frombytes("L", (256, 1), bytes(range(256)))
+    colours = ImageOps.colorize(levels, black=_toned(colour, 1.06), white=_toned(colour, 0.82))
+    picture = Image.frombytes("P", (WIDTH, HEIGHT), _far_from_middle())
+    picture.putpalette(colours.tobytes())
+    return picture.convert("RGB")
 
 
-def _sky(colours: Sequence[Colour]) -> Image.Image:
-    strip = Image.new("RGB", (1, len(colours)))
-    strip.putdata(colours)
-    return strip.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+@cache
+def _far_from_middle() -> bytes:
+    """Return how far each pixel is from the middle, 0..255."""
+    gradient = Image.radial_gradient("L")
+    return gradient.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR).tobytes()
 
 
 def _ridge(canvas: Image.Image, level: float, colour: Colour, rng: random.Random) -> None:
     """Paint a rolling hill (or a swell of the sea) that starts *level* of the height down."""
     swing, phase, waves = HEIGHT * 0.025, rng.uniform(0, 6.28), rng.uniform(0.8, 1.8)
     top = int(HEIGHT * level - swing) - 2
-    mask = Image.new("L", (WIDTH * 2, (HEIGHT - top) * 2), 0)
+    waved = int(2 * swing) + 6  # as many rows hold the crest, and those below are all ground
+    mask = Image.new("L", (WIDTH * 2, waved * 2), 0)
     crest = [
         (2 * x, 2 * (HEIGHT * level - top + swing * math.sin(phase + waves * 6.28 * x / WIDTH)))
         for x in range(0, WIDTH + 9, 8)
     ]
     ImageDraw.Draw(mask).polygon([*crest, (2 * WIDTH + 20, 2 * HEIGHT), (0, 2 * HEIGHT)], fill=255)
-    ground = Image.new("RGB", (1, 2))
-    ground.putdata((_toned(colour, 1.06), _toned(colour, 0.9)))
-    filling = ground.resize((WIDTH, HEIGHT - top), Image.Resampling.BILINEAR)
-    canvas.paste(filling, (0, top), mask.reduce(2))
+    ground = _fade([_toned(colour, 1.06), _toned(colour, 0.9)], (WIDTH, HEIGHT - top))
+    canvas.paste(ground.crop((0, 0, WIDTH, waved)), (0, top), mask.reduce(2))
+    canvas.paste(ground.crop((0, waved, *ground.size)), (0, top + waved))
 
 
 def _speckle(canvas: Image.Image, setting: Setting, rng: random.Random) -> None:
@@ -257,7 +268,7 @@ def _background(name: str, rng: random.Random) -> Image.Image:
     setting = SETTINGS.get(name)
     if setting is None:
         return _plain(_jittered(COLOURS[name], rng))
-    canvas = _sky([_jittered(colour, rng) for colour in setting.sky])
+    canvas = _fade([_jittered(colour, rng) for colour in setting.sky], (WIDTH, HEIGHT))
     for level, colour in setting.hills:
         _ridge(canvas, level, _jittered(colour, rng), rng)
     _speckle(canvas, setting, rng)
