@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -198,7 +199,13 @@ def lines(child: Child) -> list[dict[str, Any]]:
     """Return the JSON lines that *child* has printed, of all its starts."""
     printed = child.log.splitlines()
     # The last one may be on its way.
-    return [json.loads(one) for one in printed if one.startswith("{") and one.endswith("}")]
+    return [_parsed(one) for one in printed if one.startswith("{") and one.endswith("}")]
+
+
+@cache  # what waits for a line asks for all of them twenty times a second
+def _parsed(line: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(line)
+    return parsed
 
 
 def eventually(what: str, is_so: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
