@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 from numpy.typing import NDArray
 
 from imagesearch.domain.errors import InvalidRequest, NotFound
@@ -35,7 +35,15 @@ from imagesearch.domain.ranking import (
     relevances,
 )
 from imagesearch.domain.tag_words import say_all, words_that_say_all, words_to_look_for
-from imagesearch.ports import MAX_NEAREST, Cache, Clock, Encoder, Nearest, ScoreReply, Tagged
+from imagesearch.ports import (
+    MAX_NEAREST,
+    Cache,
+    Clock,
+    Encoder,
+    Nearest,
+    ScoreReply,
+    Tagged,
+)
 from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
 from imagesearch.usecases.cache_slots import POOL
@@ -46,6 +54,7 @@ _IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags a
 # Over everything: of so many nearest by cosine those come first that are the best once corrected.
 _FIRST = 40
 _FIRST_WITH_MINUS = 160  # the nearest may all show what is not wanted
+_COUNTED_SECONDS = 5.0  # of a million images it takes a third of a second
 _TAGGED = 40  # images that are looked at because of their tags
 _DEEPER = 4  # how many times as many are looked at once these are used up
 
@@ -161,10 +170,13 @@ class Score:
         default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
     )
     _aims: Aims = field(init=False)
+    _shares_covered: TTLCache[None, float] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         library = self.catalog.library
+        shares = TTLCache[None, float](1, _COUNTED_SECONDS, timer=self.clock.monotonic)
+        object.__setattr__(self, "_shares_covered", shares)
         aims = Aims(self.encoder, self.cache, library, lambda: self.revision)
         object.__setattr__(self, "_aims", aims)
 
@@ -221,6 +233,7 @@ class Score:
         """Forget the pools in this process: their catalog is gone."""
         with self._lock:
             self._pools.clear()
+            self._shares_covered.clear()
 
     def _pool(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
         if request.pool_id is None or request.generation is None:
@@ -263,11 +276,17 @@ class Score:
         return replace(reply, complete=covered == 1.0, covered=covered, exhaustive=exhaustive)
 
     def _covered(self) -> float:
-        """Return the share of all stored images that the model has embedded."""
+        """Return the share of all stored images that the model had embedded some seconds ago."""
         library = self.catalog.library
         if library.model_revisions() in ([], [self.revision]):  # as ever, but in a model change
             return 1.0
-        return library.coverage(self.revision).share
+        with self._lock:
+            share = self._shares_covered.get(None)
+        if share is None:
+            share = library.coverage(self.revision).share
+            with self._lock:
+                self._shares_covered[None] = share
+        return share
 
     def _among(
         self,

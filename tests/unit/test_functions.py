@@ -213,10 +213,13 @@ def test_the_catalog_scope_says_that_images_await_a_new_model(
     response = query.get("/search", query_string=params)
     assert (response.status_code, response.headers["Retry-After"]) == (200, "30")
     assert (body(response)["results"], body(response)["complete"]) == ([], False)
+    assert body(response)["covered"] == 0.0
     query.get("/search", query_string=SEARCH)
     world.deliver_all()
+    world.clock.sleep(6)  # they are counted now and then
     response = query.get("/search", query_string=params)
     assert (len(body(response)["results"]), body(response)["complete"]) == (5, True)
+    assert body(response)["covered"] == 1.0
     assert "Retry-After" not in response.headers
 
 

@@ -559,10 +559,13 @@ def test_searching_the_catalog_tells_that_images_await_a_new_model(world: World)
     assert (answer.hits, answer.complete, answer.pool) == ((), False, None)
     world.ask("horse")
     world.deliver_all()
+    world.clock.sleep(6)  # they are counted now and then
     answer = world.ask("", scope="catalog", top_k=200)
     assert (len(answer.hits or ()), answer.complete) == (5, False)
+    assert answer.covered == 5 / 8
     world.ask("star")
     world.deliver_all()
+    world.clock.sleep(6)  # they are counted now and then
     answer = world.ask("", scope="catalog", top_k=200)
     assert (len(answer.hits or ()), answer.complete) == (8, True)
 
