@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from imagesearch.domain.keywords import normalise_keyword
 
@@ -41,8 +42,13 @@ class PoolKey:
     @property
     def pool_id(self) -> str:
         """32 hexadecimal digits that depend on the keyword and every option."""
-        identity = json.dumps([self.keyword, asdict(self.options)], sort_keys=True)
-        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+        return _pool_id(self)
+
+
+@lru_cache(maxsize=4096)  # keywords: each search asks twice, and hashing takes longer than ranking
+def _pool_id(key: PoolKey) -> str:
+    identity = json.dumps([key.keyword, asdict(key.options)], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def is_ahead(stamp: datetime | None, now: datetime, seconds: float) -> bool:

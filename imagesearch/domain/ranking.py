@@ -93,7 +93,9 @@ class References:
 
         if not len(self.embeddings):
             return scores
-        spread = np.vecdot(self.embeddings, query).std()  # as in `hubness`: no threads
+        cosines = np.vecdot(self.embeddings, query)  # as in `hubness`: no threads
+        aside = cosines - cosines.mean()
+        spread = math.sqrt(np.dot(aside, aside) / len(aside))  # in half of the time of `std`
         strengths: NDArray[np.float32] = scores / np.float32(max(spread, self._least_spread))
         return strengths
 

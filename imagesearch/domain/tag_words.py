@@ -46,6 +46,7 @@ def words_to_look_for(sentence: str) -> list[str]:
     return words_of_tags(each for each in words if each not in _SAID_BY_NONE)[:MAX_WORDS]
 
 
+@lru_cache(maxsize=1024)  # sentences
 def words_that_say_all(sentence: str) -> frozenset[str]:
     """
     Return the words of *sentence* that together say what is on an image whose tags have them all.
