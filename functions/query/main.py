@@ -39,6 +39,7 @@ QUICK = 4  # gzip's level: an answer is compressed each time, 13 KB in some 0.2 
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 API = frozenset(path.split("/")[1] for path in http_api.PATHS)
 logger = logging.getLogger(__name__)
+_JSON = "application/json"
 _process = process_of(compose)
 _page_headers = page_headers(_process.settings.images_url(""))
 _page = PageFiles(
@@ -137,12 +138,11 @@ def _send(file: PageFile, request: Request) -> Response:
 
 def _compress(response: Response, request: Request) -> None:
     """Have an answer of the API travel in fewer bytes; files of the page are compressed already."""
+    headers = response.headers
+    if headers.get("Content-Type") != _JSON or "Content-Encoding" in headers:
+        return
     body = response.get_data()
-    if (
-        response.mimetype != "application/json"
-        or len(body) < LEAST_BYTES
-        or response.content_encoding
-    ):
+    if len(body) < LEAST_BYTES:
         return
     response.vary.add("Accept-Encoding")
     if "gzip" not in request.headers.get("Accept-Encoding", ""):  # to read it properly takes longer
@@ -209,7 +209,7 @@ def _count_request(request: Request) -> str:
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     # Answers change while a pool is fetched, and hold scores of one query: no cache keeps them.
     headers = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(json.dumps(body), status, headers, mimetype="application/json")
+    return Response(json.dumps(body), status, headers, mimetype=_JSON)
 
 
 def _error(error: ImageSearchError) -> Response:
