@@ -13,6 +13,11 @@ IS_CHECKOUT = not _SHARE.is_dir()
 ROOT = _PACKAGE.parent if IS_CHECKOUT else _SHARE
 """The folder of `web/`, `functions/` and `models/`."""
 
+# With this Python, in which imagesearch is installed, from a checkout or a wheel: the `pip` on the
+# PATH may install for another one, as beside a checkout's .venv or pipx.
+_PYTHON = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+INSTALL_TORCH = f'{_PYTHON} -m pip install "imagesearch[torch]"'
+
 
 def default_data_dir() -> str:
     """Return `.data` in a checkout, else the user's own folder for data, which may begin with ~."""

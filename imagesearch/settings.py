@@ -22,9 +22,11 @@ from pydantic import (
     field_validator,
 )
 
+from imagesearch.devices import fastest_device
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolPolicy, SourceOptions
 from imagesearch.installation import ROOT, default_data_dir
+from imagesearch.named_models import SMALL, checkpoint_of
 from imagesearch.setting_types import (
     Bucket,
     Certificates,
@@ -48,7 +50,7 @@ from imagesearch.sources.declaration import Declaration
 from imagesearch.sources.demo import DEMO
 
 DEMO_MODEL = ROOT / "models" / "demo"
-DEFAULT_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+DEFAULT_MODEL = SMALL.hub_id
 DEFAULT_DATA_DIR = default_data_dir()
 
 _SECRETS = ("_key", "_auth_string", "_ca")  # a key may be pasted where certificates belong
@@ -87,8 +89,8 @@ class Settings(BaseModel):
     )
     clip_model: Checkpoint = Field(
         "",
-        description="Hub id or folder of a CLIP or SigLIP checkpoint; by default "
-        f"`{DEFAULT_MODEL}`, on the demo `models/demo`.",
+        description="`small`, `best`, or the hub id or folder of a CLIP or SigLIP checkpoint; by "
+        "default `small`, on the demo `models/demo`. docs/models.md says what they are.",
     )
     previous_clip_model: Checkpoint = Field(
         "",
@@ -181,6 +183,12 @@ class Settings(BaseModel):
     @classmethod
     def _is_readable(cls, value: object) -> object:
         return readable(value)
+
+    @field_validator("clip_model", "previous_clip_model")
+    @classmethod
+    def _is_checkpoint(cls, model: str) -> str:
+        """Keep which checkpoint a name means here: `best` may be another on another machine."""
+        return checkpoint_of(model, fastest_device)
 
     @property
     def image_source(self) -> Declaration:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import PIL.Image
 
+from imagesearch.devices import fastest_device
 from imagesearch.domain.errors import (
     DeadlineExceeded,
     ImageSearchError,
@@ -29,7 +30,7 @@ from imagesearch.ports import ImageEmbedding, TextEmbedding
 from inference_service.batcher import Batcher, close, cores
 from inference_service.calibration import read_thresholds
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Decoding, Pixels
-from inference_service.model import Framed, Model, fastest_device
+from inference_service.model import Framed, Model
 from inference_service.model_folder import ModelFolder
 from inference_service.references import ReferenceCaptions
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from imagesearch.domain.images import Embeddings
 from imagesearch.domain.pixels import PixelFacts
+from imagesearch.named_models import BEST_ON_CPU
 from imagesearch.ports import TextEmbedding
 from inference_service.checkpoint import Weights, check_weights, read_weights
 from inference_service.families import FAMILIES
@@ -27,9 +27,11 @@ from inference_service.images import Decoding, Framing, Pixels, plan
 from inference_service.json_part import JsonPart
 from inference_service.pixel_facts import pixel_facts
 from inference_service.processor_config import read_framing
-from inference_service.torch_extra import INSTALL, torch_needed
+from inference_service.torch_extra import torch_needed
 
 logger = logging.getLogger(__name__)
+
+_WOULD_DO = f"a SigLIP 2 of one resolution, such as {BEST_ON_CPU.hub_id}, would do"
 
 
 class Towers(Protocol):
@@ -173,7 +175,9 @@ def read_family(folder: Path) -> Family:
     model_type = config.values.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         supported = " or ".join(map(repr, FAMILIES))
-        raise ValueError(f"its model_type is {model_type!r}, and only {supported} is supported")
+        raise ValueError(
+            f"its model_type is {model_type!r}, and only {supported} is supported: {_WOULD_DO}"
+        )
     return FAMILIES[model_type].read(config)
 
 
@@ -202,18 +206,3 @@ def _towers(parts: Parts, device: str) -> Towers:
         from inference_service.runtimes.torch import TorchTowers  # here: it takes seconds to import
 
     return TorchTowers(parts.family, parts.weights, parts.framing, device)
-
-
-def fastest_device() -> str:
-    """Return cuda when there is a GPU for it; torch, which takes long to import, knows for sure."""
-    has_no_cuda = sys.platform == "darwin" or (
-        sys.platform == "linux" and not Path("/dev/nvidiactl").exists()
-    )
-    if has_no_cuda:
-        return "cpu"
-    try:
-        import torch
-    except ModuleNotFoundError:
-        logger.info("the CPU computes; a GPU for CUDA needs torch: %s", INSTALL)
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"

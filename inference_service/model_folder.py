@@ -12,10 +12,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagesearch.named_models import NAMED_MODELS
 from inference_service.checkpoint_files import CONFIG_FILES, PICKLES, SAFETENSORS, matching
 from inference_service.families import FAMILIES
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
+_WOULD_DO = f"a name is {' or '.join(NAMED_MODELS)}, and a hub id is OWNER/NAME"
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ class ModelFolder:
         beside_others = (
             len(path.parts) > 1 and path.parent.is_dir()
         )  # models/none, beside models/demo
+        if len(path.parts) == 1 and _HUB_ID.fullmatch(model):
+            raise FileNotFoundError(f"there is no folder {path.absolute()}, and {_WOULD_DO}")
         if beside_others or not _HUB_ID.fullmatch(model):
             raise FileNotFoundError(f"there is no folder {path.absolute()}")
         try:

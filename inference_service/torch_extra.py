@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# With this Python, in which imagesearch is installed, from a checkout or a wheel: the `pip` on the
-# PATH may install for another one, as beside a checkout's .venv or pipx.
-_PYTHON = f'"{sys.executable}"' if " " in sys.executable else sys.executable
-INSTALL = f'{_PYTHON} -m pip install "imagesearch[torch]"'
+from imagesearch.installation import INSTALL_TORCH
 
 
 @contextmanager
@@ -28,4 +24,4 @@ def torch_needed(reason: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ModuleNotFoundError(f"{reason}: {INSTALL}", name=error.name) from error
+        raise ModuleNotFoundError(f"{reason}: {INSTALL_TORCH}", name=error.name) from error

@@ -48,7 +48,7 @@ variable "inference_image" {
 }
 
 variable "embedding_dimension" {
-  description = "Length of the model's embeddings, for the vector index; 512 for the default model."
+  description = "Length of the model's embeddings, for the vector index: 512 for `small`, the default model, and 768 for `best`."
   type        = number
   default     = 512
 

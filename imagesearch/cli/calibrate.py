@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from imagesearch.cli.options import CaptionedPath, PicturesFolder, Split, settings_with
+from imagesearch.cli.options import CaptionedPath, ModelName, PicturesFolder, Split, settings_with
 from imagesearch.cli.terminal import err, out, shown, told_misfits
 from imagesearch.domain.printable import printable
 from imagesearch.evaluation.forms import read_captioned
@@ -12,7 +12,7 @@ from imagesearch.evaluation.forms import read_captioned
 EXAMPLES = (
     "Examples:\n\n\b\n"
     "  imagesearch calibrate ~/captioned\n"
-    "  CLIP_MODEL=~/models/ViT-B-32 imagesearch calibrate ~/captioned\n"
+    "  imagesearch calibrate ~/captioned --model best\n"
     "  imagesearch calibrate dataset_coco.json --pictures ~/coco\n"
 )
 
@@ -21,10 +21,11 @@ def calibrate(
     captioned_set: CaptionedPath,
     pictures: PicturesFolder = None,
     split: Split = "val",
+    model: ModelName = None,
 ) -> None:
     """Measure the model on captioned pictures, and keep beside it what is a match."""
     captioned = read_captioned(captioned_set, pictures, split)
-    settings = settings_with()
+    settings = settings_with(clip_model=model)
     from imagesearch.evaluation.calibration import calibrate  # only here: they import numpy
     from inference_service.calibrate import calibrating  # and load a model
 

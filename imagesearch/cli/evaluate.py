@@ -23,7 +23,7 @@ EXAMPLES = (
     "Examples:\n\n\b\n"
     "  imagesearch eval ~/captioned\n"
     "  imagesearch eval dataset_flickr8k.json --pictures Images --html flickr8k.html\n"
-    "  imagesearch eval ~/captioned --model ~/models/a --model openai/clip-vit-base-patch32\n"
+    "  imagesearch eval ~/captioned --model small --model best\n"
     "  imagesearch eval ~/captioned --json > today.json\n"
 )
 
@@ -32,7 +32,10 @@ def evaluate(
     captioned_set: CaptionedPath,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID|FOLDER", help="What to measure; repeatable [as CLIP_MODEL says]"),
+        typer.Option(
+            metavar="small|best|ID|FOLDER",
+            help="What to measure; repeatable [as CLIP_MODEL says]",
+        ),
     ] = None,
     pictures: PicturesFolder = None,
     split: Split = "test",

@@ -20,6 +20,15 @@ DataDir = Annotated[
     typer.Option(metavar="FOLDER", help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]"),
 ]
 
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="small|best|ID|FOLDER",
+        help="Model: a name, or a checkpoint's hub id or folder [as CLIP_MODEL says]",
+    ),
+]
+
 CaptionedPath = Annotated[
     Path,
     typer.Argument(

@@ -10,7 +10,7 @@ import typer
 from rich.progress import Progress
 
 from imagesearch.cli.local_stack import opened_stack
-from imagesearch.cli.options import DataDir, settings_with
+from imagesearch.cli.options import DataDir, ModelName, settings_with
 from imagesearch.cli.terminal import err, out, shown
 from imagesearch.domain.errors import InvalidRequest, Unavailable
 from imagesearch.settings import Settings
@@ -18,7 +18,7 @@ from imagesearch.usecases.reembed import Reembed, Reembedding
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
-    "  CLIP_MODEL=google/siglip2-base-patch32-256 imagesearch reembed\n"
+    "  imagesearch reembed --model best\n"
     "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch reembed --model-revision REVISION\n"
 )
 _SHOWN = 5  # images and pools that are named
@@ -26,13 +26,17 @@ _SHOWN = 5  # images and pools that are named
 
 def reembed(
     data_dir: DataDir = None,
+    model: ModelName = None,
     model_revision: Annotated[
         str | None,
         typer.Option(metavar="REVISION", help="In the cloud: what the scorer says at /started"),
     ] = None,
 ) -> None:
     """Embed all that is stored by the model of CLIP_MODEL; broken off, it goes on where it was."""
-    settings = settings_with(data_dir=data_dir)
+    settings = settings_with(data_dir=data_dir, clip_model=model)
+    if settings.edition == "cloud" and model is not None:
+        message = f"--model: in the cloud it is the scorer's, of --model-revision, got {model!r}"
+        raise InvalidRequest(message, field="--model")
     with _progress() as tell:
         if settings.edition == "cloud":
             outcome = _in_the_cloud(settings, model_revision, tell)

@@ -16,9 +16,10 @@ from imagesearch.cli import search_arguments as given
 from imagesearch.cli import terminal
 from imagesearch.cli.client import SearchClient, http_client, stack_client
 from imagesearch.cli.local_stack import opened_stack, reachable_url
-from imagesearch.cli.options import DEMO_NOTE, DataDir, settings_with, with_filters
+from imagesearch.cli.options import DEMO_NOTE, DataDir, ModelName, settings_with, with_filters
 from imagesearch.cli.search_table import print_table
 from imagesearch.cli.terminal import err, shown
+from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
 from imagesearch.domain.queries import Cursor
 from imagesearch.settings import Settings
@@ -38,6 +39,7 @@ EXAMPLES = (
     '  imagesearch search "a red circle" --everywhere --colour red\n'
     '  imagesearch search star "at night" --like photo.jpg --like-weight 0.5 --unlike dull.jpg\n'
 )
+_SERVERS_MODEL = "--model {model}: with --url none is chosen, as the server at {url} has its own"
 TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
 
 
@@ -61,6 +63,7 @@ def search(
         str | None, typer.Option(metavar="URL", help="Ask the imagesearch at this URL")
     ] = None,
     data_dir: DataDir = None,
+    model: ModelName = None,
     *,
     filters: dict[str, str],
 ) -> None:
@@ -82,7 +85,7 @@ def search(
     pictures, params = arguments.pictures(), arguments.params()
     # A mistake is told before the model is loaded.
     request = given.checked(params, pictures)
-    with _client(url, data_dir) as client:
+    with _client(url, data_dir, model) as client:
         with arguments.blamed():
             answer = _ask(client, params, pictures)
         first = _first(request.cursor, answer)
@@ -95,12 +98,14 @@ def search(
 
 
 @contextmanager
-def _client(url: str | None, data_dir: str | None) -> Iterator[SearchClient]:
+def _client(url: str | None, data_dir: str | None, model: str | None) -> Iterator[SearchClient]:
     """Yield a client of *url*, of a stack of our own, or of the one that has the folder."""
     if url is not None:
+        if model is not None:
+            raise InvalidRequest(_SERVERS_MODEL.format(model=model, url=url), field="--model")
         yield http_client(url)
         return
-    settings = settings_with(data_dir=data_dir)
+    settings = settings_with(data_dir=data_dir, clip_model=model)
     # Nobody serves the images of a stack of our own: the answer points at the files.
     files = (settings.data_dir / "images").resolve().as_uri()
     settings = settings.model_copy(update={"image_base_url": settings.image_base_url or files})
@@ -114,7 +119,8 @@ def _client(url: str | None, data_dir: str | None) -> Iterator[SearchClient]:
     except FolderInUse as busy:
         if busy.url is None:
             raise
-        where = printable(f"{busy.url}, which has {settings.data_dir} open")
+        of_its = ": its model answers" if model else ""
+        where = printable(f"{busy.url}, which has {settings.data_dir} open{of_its}")
         err.print(Text(f"Asking the imagesearch at {where}."))
         yield http_client(busy.url)
 

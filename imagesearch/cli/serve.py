@@ -15,7 +15,7 @@ from rich.text import Text
 
 from imagesearch import logs
 from imagesearch.cli.local_stack import opened_stack, reachable_url
-from imagesearch.cli.options import DEMO_NOTE, DataDir, settings_with
+from imagesearch.cli.options import DEMO_NOTE, DataDir, ModelName, settings_with
 from imagesearch.cli.terminal import link, out
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
@@ -25,7 +25,7 @@ EXAMPLES = (
     "Examples:\n\n\b\n"
     "  imagesearch serve\n"
     "  PORT=9000 imagesearch serve --data-dir ~/imagesearch\n"
-    "  PIXABAY_API_KEY=... imagesearch serve\n"
+    "  PIXABAY_API_KEY=... imagesearch serve --model best\n"
 )
 
 
@@ -35,6 +35,7 @@ def serve(
         str | None, typer.Option(metavar="PORT", help="Port; 0 takes a free one [8080]")
     ] = None,
     data_dir: DataDir = None,
+    model: ModelName = None,
 ) -> None:
     """Serve the page and the API until Ctrl-C."""
     # Only here, as they import uvicorn: a search starts faster without it.
@@ -42,7 +43,7 @@ def serve(
     from imagesearch.local.server import Server, known_hosts, server_config
 
     raise_descriptor_limit()
-    settings = settings_with(bind_address=host, port=port, data_dir=data_dir)
+    settings = settings_with(bind_address=host, port=port, data_dir=data_dir, clip_model=model)
     logs.configure(settings.log_level)
     with _listening(settings) as listener:
         url = reachable_url(settings.bind_address, listener.getsockname()[1])

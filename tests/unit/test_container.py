@@ -168,6 +168,7 @@ def test_a_change_of_the_code_leaves_the_layers_of_torch_packages_and_weights() 
         "inference_service/torch-cpu.txt",
         "inference_service/bake_model.py",
         "inference_service/checkpoint_files.py",
+        "imagesearch/named_models.py",
         "models",
     }
     assert set(copied("service")) == CODE

@@ -457,7 +457,10 @@ def test_a_folder_that_is_no_whole_siglip_says_what_is_wrong(
 
 def test_siglip_2_of_many_resolutions_is_not_taken_for_one_of_one(checkpoint: Path) -> None:
     edited(checkpoint / "config.json", {"model_type": "siglip2"})
-    reason = "its model_type is 'siglip2', and only 'clip' or 'siglip' is supported"
+    reason = (
+        "its model_type is 'siglip2', and only 'clip' or 'siglip' is supported: "
+        "a SigLIP 2 of one resolution, such as google/siglip2-base-patch32-256, would do$"
+    )
     with pytest.raises(Unavailable, match=reason):
         ModelEncoder.load(str(checkpoint))
 

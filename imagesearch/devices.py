@@ -1,0 +1,28 @@
+"""What computes a model here: the CPU, or a GPU that torch drives."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from imagesearch.installation import INSTALL_TORCH
+
+logger = logging.getLogger(__name__)
+
+
+def fastest_device() -> str:
+    """Return cuda when there is a GPU for it; torch, which takes long to import, knows for sure."""
+    if not may_have_cuda(sys.platform, has_driver=Path("/dev/nvidiactl").exists()):
+        return "cpu"
+    try:
+        import torch
+    except ModuleNotFoundError:
+        logger.info("the CPU computes; a GPU for CUDA needs torch: %s", INSTALL_TORCH)
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def may_have_cuda(platform: str, *, has_driver: bool) -> bool:
+    """Return False where `sys.platform` or, on Linux, a missing driver leaves no CUDA to ask."""
+    return platform != "darwin" and (platform != "linux" or has_driver)
