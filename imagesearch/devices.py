@@ -7,8 +7,14 @@ import sys
 from pathlib import Path
 
 from imagesearch.installation import INSTALL_TORCH
+from imagesearch.named_models import checkpoint_of
 
 logger = logging.getLogger(__name__)
+
+
+def checkpoint_here(model: str) -> str:
+    """Return the checkpoint that *model* means on this machine, where it is a name."""
+    return checkpoint_of(model, fastest_device)
 
 
 def fastest_device() -> str:

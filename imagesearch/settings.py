@@ -22,11 +22,10 @@ from pydantic import (
     field_validator,
 )
 
-from imagesearch.devices import fastest_device
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolPolicy, SourceOptions
 from imagesearch.installation import ROOT, default_data_dir
-from imagesearch.named_models import SMALL, checkpoint_of
+from imagesearch.named_models import SMALL
 from imagesearch.setting_types import (
     Bucket,
     Certificates,
@@ -184,12 +183,6 @@ class Settings(BaseModel):
     def _is_readable(cls, value: object) -> object:
         return readable(value)
 
-    @field_validator("clip_model", "previous_clip_model")
-    @classmethod
-    def _is_checkpoint(cls, model: str) -> str:
-        """Keep which checkpoint a name means here: `best` may be another on another machine."""
-        return checkpoint_of(model, fastest_device)
-
     @property
     def image_source(self) -> Declaration:
         """Where images come from."""
@@ -214,7 +207,7 @@ class Settings(BaseModel):
 
     @property
     def model(self) -> str:
-        """The checkpoint to load."""
+        """The checkpoint to load, by a name where a person gave one."""
         return self.clip_model or (str(DEMO_MODEL) if self.is_demo else DEFAULT_MODEL)
 
     @property

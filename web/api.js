@@ -13,6 +13,7 @@ const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and s
 
 let config = { api: "", demo: false, demo_keywords: [] };
 let configLoaded = null;
+let hasAsked = false; // the page asks by itself, and nothing is early any more
 const early = new Map(); // URL -> promise of what it was asked for before its time, for one taker
 
 /**
@@ -46,6 +47,7 @@ export const apiBase = () => new URL(config.api ? `${config.api.replace(/\/+$/, 
  * cursor: the `next` of an answer to the same search, for what comes after it.
  */
 export async function ask(search, waitSeconds, signal, cursor = null) {
+  hasAsked = true;
   const params = questionOf(search);
   params.set("wait", waitSeconds);
   if (cursor) params.set("cursor", cursor);
@@ -57,6 +59,7 @@ export async function ask(search, waitSeconds, signal, cursor = null) {
 
 /** Ask what `ask` will ask first for *search*, before its module is there; returns the hits, [] for none. */
 export async function askEarly(search) {
+  if (hasAsked) return [];
   const params = questionOf(search);
   params.set("wait", FIRST_WAIT_SECONDS);
   const [url, options] = request(params);

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imagesearch.devices import checkpoint_here
 from imagesearch.domain.filters import FILTERS
 from imagesearch.domain.filters.declaration import Filter
 from imagesearch.settings import DEFAULT_DATA_DIR, Settings, load_settings
@@ -82,7 +83,13 @@ def settings_with(**options: str | None) -> Settings:
     """
     Return the settings of the environment, but for the *options* that are given.
 
+    Their models are checkpoints: what a name means may be another on another machine.
+
     Raises:
         InvalidRequest: a line for each bad setting.
     """
-    return load_settings(**{name: value for name, value in options.items() if value is not None})
+    settings = load_settings(**{name: text for name, text in options.items() if text is not None})
+    models = ("clip_model", "previous_clip_model")
+    return settings.model_copy(
+        update={name: checkpoint_here(getattr(settings, name)) for name in models}
+    )

@@ -10,6 +10,7 @@ from imagesearch.adapters.stores import gcs
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of
 from imagesearch.compose.start import require
+from imagesearch.devices import checkpoint_here
 from imagesearch.domain.errors import Unavailable
 from imagesearch.ports import Cache, Clock, Encoder, ImageStore
 from imagesearch.settings import Settings
@@ -62,14 +63,14 @@ def compose(settings: Settings, load_encoder: Callable[[str], Encoder]) -> Infer
         catalog=catalog_of(settings),
         cache=cache,
         store=store,
-        encoder=load_encoder(settings.model),
+        encoder=load_encoder(checkpoint_here(settings.model)),
         before=encoders_before(settings, load_encoder),
     )
 
 
 def encoders_before(settings: Settings, load_encoder: Callable[[str], Encoder]) -> list[Encoder]:
     """Return the encoder of the model before, if one is named; Unavailable if it has none."""
-    model = settings.previous_clip_model
+    model = checkpoint_here(settings.previous_clip_model)
     try:
         return [load_encoder(model)] if model else []
     except Unavailable as error:  # which begins with CLIP_MODEL

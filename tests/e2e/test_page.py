@@ -194,6 +194,17 @@ def test_everything_stored_is_searched_without_a_keyword(page: Page, ready_answe
     assert "scope=catalog" in page.url
 
 
+def test_what_comes_late_to_ask_early_asks_nothing(page: Page, ready_answer: Answer) -> None:
+    asked = answer_with(page, lambda route: route.fulfill(json=ready_answer))
+    held: list[Route] = []
+    page.route("**/early.js", lambda route: held.append(route))
+    page.goto(f"/?{urlencode({'t': 'circle', 's_query': QUERY})}", wait_until="commit")
+    wait_for_all_results(page)
+    held[0].continue_()
+    page.wait_for_load_state("load")
+    assert len(asked) == 1
+
+
 def test_a_search_of_everything_ends_though_pictures_wait_for_a_new_model(
     page: Page, ready_answer: Answer
 ) -> None:

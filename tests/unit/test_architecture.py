@@ -30,12 +30,9 @@ ALLOWED: dict[str, set[str]] = {
     "deployment": {"domain", "wire"},
     "installation": set(),
     "setting_types": set(),
-    "devices": {"installation"},
     "named_models": set(),
-    "settings": {
-        *("devices", "domain", "installation", "named_models"),
-        *("setting_types", "sources"),
-    },
+    "devices": {"installation", "named_models"},
+    "settings": {"domain", "installation", "named_models", "setting_types", "sources"},
     "usecases": {"domain", "ports", "telemetry"},
     "sources": {"domain", "ports", "setting_types"},
     "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
@@ -43,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"sources"},
     "evaluation": {"domain", "ports"},
     "compose": {
-        *("adapters", "clock", "deployment", "domain", "logs", "ports"),
+        *("adapters", "clock", "deployment", "devices", "domain", "logs", "ports"),
         *("settings", "sources", "usecases"),
     },
 }

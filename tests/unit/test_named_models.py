@@ -18,7 +18,7 @@ from imagesearch.named_models import (
     SMALL,
     checkpoint_of,
 )
-from imagesearch.settings import DEFAULT_MODEL, load_settings
+from imagesearch.settings import DEFAULT_MODEL
 from inference_service.encoder import ModelEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +73,7 @@ def test_the_default_is_the_small_model() -> None:
 def test_the_environment_and_an_option_take_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIP_MODEL", " small ")
     monkeypatch.setenv("PREVIOUS_CLIP_MODEL", "best")
-    settings = load_settings()
+    settings = settings_with()
     assert settings.model == SMALL.hub_id
     assert settings.previous_clip_model in {BEST_ON_CPU.hub_id, BEST_ON_GPU.hub_id}
     of_option = settings_with(clip_model="best").model
@@ -82,7 +82,7 @@ def test_the_environment_and_an_option_take_a_name(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_data_folder_notes_the_checkpoint_and_not_its_name(tmp_path: Path) -> None:
-    settings = load_settings(data_dir=tmp_path, clip_model="best")
+    settings = settings_with(data_dir=str(tmp_path), clip_model="best")
     ModelNote(settings).keep()
     assert (tmp_path / "model").read_text() == f"{settings.model}\n"
     assert settings.model.startswith("google/")
