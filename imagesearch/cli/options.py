@@ -35,7 +35,8 @@ CaptionedPath = Annotated[
     typer.Argument(
         metavar="SET",
         help="Captioned pictures: a folder with a .txt beside each, a captions.csv"
-        " (image,caption,language), Flickr8k's captions, Karpathy's or COCO's JSON, tar shards",
+        " (image,caption,language), Flickr8k's or 30k's captions, Karpathy's or COCO's JSON, tar"
+        " shards",
     ),
 ]
 PicturesFolder = Annotated[

@@ -23,6 +23,9 @@ LEAST_PICTURES = 100
 KEPT_AS_FAIR = 0.95  # of the searches that are answered
 KEPT_AS_WEAK = 0.99
 REFUSED_AS_STRONG = 0.95  # of the searches that nothing answers
+# A coin has 0.5 with a standard deviation of 0.04, of 100 searches of each kind (Mann and Whitney
+# 1947): thresholds of a model that tells no more would call matches what it drew.
+LEAST_AUROC = 0.6
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ def calibrate(
     Return the thresholds of the model of *encoder*, measured on *captioned*, and what was left out.
 
     Raises:
-        InvalidRequest: too few pictures can be used.
+        InvalidRequest: too few pictures can be used, or the model does not tell them apart.
         Overloaded, Unavailable, DeadlineExceeded: from the encoder.
     """
+    _check_enough(len(captioned.pictures))  # embedding takes minutes
     embedded = embed_set(encoder, captioned, progress)
     calibration = thresholds_of(
         embedded.images, embedded.texts, embedded.truths, encoder.references
@@ -75,16 +79,25 @@ def thresholds_of(
         truths: for each caption the rows of the pictures that it is true of.
 
     Raises:
-        InvalidRequest: too few pictures to say anything.
+        InvalidRequest: too few pictures to say anything, or scores that are no better than a coin.
     """
-    if len(images) < LEAST_PICTURES:
-        bound = f"at least {LEAST_PICTURES} pictures with captions are needed"
-        raise InvalidRequest(f"{bound}, got {len(images)}", field=FIELD)
+    _check_enough(len(images))
     best = best_strengths(images, texts, truths, references)
     best = best[~np.isnan(best).any(axis=1)]
     if not len(best):
         raise InvalidRequest("every caption is true of every picture", field=FIELD)
-    return _measured(best[:, 0], best[:, 1], len(images))
+    calibration = _measured(best[:, 0], best[:, 1], len(images))
+    if calibration.auroc < LEAST_AUROC:
+        bound = f"the AUROC of the model's scores on them must be at least {LEAST_AUROC}"
+        why = "it cannot tell searches that a picture answers from others, and nothing is kept"
+        raise InvalidRequest(f"{bound}, got {calibration.auroc:.3f}: {why}", field=FIELD)
+    return calibration
+
+
+def _check_enough(pictures: int) -> None:
+    if pictures < LEAST_PICTURES:
+        bound = f"at least {LEAST_PICTURES} pictures with captions are needed"
+        raise InvalidRequest(f"{bound}, got {pictures}", field=FIELD)
 
 
 def _measured(

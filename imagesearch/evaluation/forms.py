@@ -1,7 +1,8 @@
 """The forms that captioned sets have, a function each: `FORMS` is the table of them.
 
 Sources: Karpathy and Fei-Fei 2015 (`caption_datasets`), the annotations of COCO 2017, Flickr8k as
-its authors and as Kaggle give it, the conventions of webdataset and img2dataset.
+its authors and as Kaggle give it, Flickr30k as Kaggle does, the conventions of webdataset and
+img2dataset.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ from imagesearch.evaluation.captions import (
 
 # A folder is read by the captions file in it, the first of these that there is.
 _CAPTIONS_FILES = (
-    *("captions.csv", "captions.txt", "*.token.txt", "*.token"),
+    *("captions.csv", "captions.txt", "*.token.txt", "*.token", "results.csv"),
     *("dataset*.json", "captions*.json"),
 )
 _COLUMNS = ("image", "caption")
+_PIPED_COLUMNS = ["image_name", "comment_number", "comment"]
 _TOKEN_LINE = re.compile(r"(?P<name>[^\t]+)#\d+\t(?P<text>.*)")
 _NAMED_LANGUAGE = re.compile(r"(?P<stem>.+)\.(?P<language>[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*)")
 _FLICKR8K_SPLITS = {"train": "train", "val": "dev", "test": "test"}
@@ -120,6 +122,20 @@ def _read_csv(source: Source, gathered: Gathered) -> None:
             gathered.caption(name, Caption(text, row.get("language") or ""))
     if source.path.name == "captions.csv":
         _count_uncaptioned(source.path.parent, gathered)
+
+
+def _is_piped(source: Source) -> bool:
+    return [name.strip() for name in source.first_line.split("|")] == _PIPED_COLUMNS
+
+
+def _read_piped(source: Source, gathered: Gathered) -> None:
+    lines = source.path.read_text(encoding="utf-8-sig").split("\n")
+    for number, line in enumerate(lines[1:], start=2):
+        name, _, text = (*map(str.strip, line.split("|", 2)), "", "")[:3]
+        if name and text:
+            gathered.caption(name, Caption(text))
+        elif line.strip():
+            gathered.misfits.add(UNREADABLE, f"line {number}")
 
 
 def _is_flickr8k(source: Source) -> bool:
@@ -315,6 +331,7 @@ def _text(value: object) -> str:
 FORMS = (
     Form("a CSV with the columns image, caption and perhaps language", _is_csv, _read_csv),
     Form("Flickr8k's captions (name#0, tab, caption)", _is_flickr8k, _read_flickr8k),
+    Form("Flickr30k's results.csv (name| number| caption)", _is_piped, _read_piped),
     Form("Karpathy's JSON", _is_karpathy, _read_karpathy),
     Form("COCO's captions JSON", _is_coco, _read_coco),
     Form("tar shards", lambda source: bool(source.shards), _read_shards),
