@@ -42,7 +42,7 @@ test: .venv/dev ## Lint, type-check and run all tests: what CI runs
 	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
 
 fast-tests: .venv/dev
-	$(PYTEST) --numprocesses=2 -m "not slow"
+	$(PYTEST) --numprocesses=4 -m "not slow"
 
 all-tests: .venv/dev
 	$(PYTEST) --numprocesses=3 --durations=10
