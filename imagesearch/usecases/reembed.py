@@ -90,7 +90,10 @@ class Reembed:
                     tell(Reembedding(library.coverage(model_revision), rejections, failures))
                     told_at = self.clock.monotonic()
         deleted = None
-        if not failures and not self._stopping.is_set():
+        covered = library.coverage(model_revision)
+        # Of a revision that nobody embeds, such as a mistyped one, what is there is all there is.
+        is_embedded = covered.embedded > 0 or covered.images == 0
+        if is_embedded and not failures and not self._stopping.is_set():
             deleted = library.keep_only(model_revision)
         return Reembedding(library.coverage(model_revision), rejections, failures, deleted)
 
