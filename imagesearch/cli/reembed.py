@@ -45,6 +45,9 @@ def reembed(
     _print(outcome)
     if outcome.failures:
         raise Unavailable(f"{len(outcome.failures)} pools are still to be embedded: run it again")
+    if outcome.deleted is None:
+        model = model_revision or settings.model
+        raise Unavailable(f"images wait still, as who embeds does not by {model}: run it again")
 
 
 def _on_this_machine(settings: Settings, tell: Callable[[Reembedding], None]) -> Reembedding:

@@ -244,7 +244,7 @@ def reopen(
     if current.number != generation or current.state is not PoolState.READY:
         return None
     if record.marks is None:
-        again = _begun(record, generation, now, policy)
+        again, keeps_answering = _begun(record, generation, now, policy), False
     else:
         marks = record.marks.lacking(embedded)
         if marks == record.marks:

@@ -325,7 +325,7 @@ def answer_json(
         "query_truncated": answer.query_truncated,
         "matched": answer.matched,
         "complete": answer.complete,
-        "covered": answer.covered and round(answer.covered, 4),
+        "covered": answer.covered and math.floor(1e4 * answer.covered) / 1e4,  # 1 is all of it
         "next": cursors.encode(answer.next) if answer.next else None,
         "restarted": answer.restarted,
         "pool": pool_json(answer.pool, now, policy) if answer.pool else None,

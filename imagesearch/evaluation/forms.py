@@ -35,7 +35,7 @@ from imagesearch.evaluation.captions import (
 
 # A folder is read by the captions file in it, the first of these that there is.
 _CAPTIONS_FILES = (
-    *("captions.csv", "captions.txt", "*.token.txt", "*.token", "results.csv"),
+    *("captions.csv", "captions.txt", "*.token.txt", "*.token"),
     *("dataset*.json", "captions*.json"),
 )
 _COLUMNS = ("image", "caption")

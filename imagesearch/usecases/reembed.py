@@ -38,7 +38,7 @@ class Reembedding:
         rejections: why others cannot have one, by image_id.
         failures: why pools could not be embedded, by keyword.
         deleted: embeddings of other models that went at the end; None before it, and where
-            anything failed.
+            anything failed or waits still.
     """
 
     coverage: Coverage
@@ -54,12 +54,14 @@ class Reembed:
 
     Attributes:
         at_once: how many pools are in work at a time: what a new keyword may have to wait for.
+        has_before: whether somebody scores by the models before, so that pools answer meanwhile.
     """
 
     catalog: Catalog
     publisher: Publisher
     clock: Clock
     at_once: int = 4
+    has_before: Callable[[], bool] = lambda: True
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, model_revision: str, tell: Callable[[Reembedding], None]) -> Reembedding:
@@ -90,11 +92,11 @@ class Reembed:
                     tell(Reembedding(library.coverage(model_revision), rejections, failures))
                     told_at = self.clock.monotonic()
         deleted = None
-        covered = library.coverage(model_revision)
-        # Of a revision that nobody embeds, such as a mistyped one, what is there is all there is.
-        is_embedded = covered.embedded > 0 or covered.images == 0
-        if is_embedded and not failures and not self._stopping.is_set():
-            deleted = library.keep_only(model_revision)
+        if not failures and not self._stopping.is_set():
+            # Whoever embeds may do so for another model than this: mistyped, or not rolled out yet.
+            waiting = (image.image_id for image in library.waiting(model_revision))
+            if all(image_id in rejections for image_id in waiting):
+                deleted = library.keep_only(model_revision)
         return Reembedding(library.coverage(model_revision), rejections, failures, deleted)
 
     def stop(self) -> None:
@@ -107,9 +109,15 @@ class Reembed:
             pool = self.catalog.pool(pool_id)
             if pool is None:
                 continue
-            if pool.current.state.in_progress:
-                if pool.options.source != STORED or pool.current.images:
+            if pool.options.source == STORED:
+                # Of a run that was broken off, whose messages may be lost. What others of these
+                # have is done, or waits and comes into new ones.
+                if pool.current.state.in_progress and pool.current.images:
+                    self._publish(pool)
                     yield pool
+                continue
+            if pool.current.state.in_progress:
+                yield pool
                 continue
             again = self._again(pool, model_revision)
             if again is not None:
@@ -121,7 +129,7 @@ class Reembed:
         number, now = pool.current.number, self.clock.now()
         if pool.current.state is PoolState.READY:
             return self.catalog.reopen(
-                pool.pool_id, number, model_revision, now, keeps_answering=True
+                pool.pool_id, number, model_revision, now, keeps_answering=self.has_before()
             )
         if not self._lacks(pool, model_revision):
             return None
@@ -129,9 +137,12 @@ class Reembed:
         return requested.pool if requested.created else None
 
     def _lacks(self, pool: Pool, model_revision: str) -> bool:
+        """Return whether images of the pool have an embedding of other models alone."""
         members = self.catalog.members(pool.pool_id, pool.answering.number)
         ids = [image.image_id for image in members.usable] if members else []
-        return len(self.catalog.library.embedded(ids, model_revision)) < len(ids)
+        library = self.catalog.library
+        by_model = {each: library.embedded(ids, each) for each in library.model_revisions()}
+        return not set().union(*by_model.values()) <= by_model.get(model_revision, set())
 
     def _of_no_keyword(self, model_revision: str) -> Iterator[Pool]:
         """Yield pools of the images that no pool brought: expired, or left out by a newer fetch."""

@@ -277,13 +277,12 @@ class Score:
 
     def _covered(self) -> float:
         """Return the share of all stored images that the model had embedded some seconds ago."""
-        library = self.catalog.library
-        if library.model_revisions() in ([], [self.revision]):  # as ever, but in a model change
-            return 1.0
         with self._lock:
             share = self._shares_covered.get(None)
         if share is None:
-            share = library.coverage(self.revision).share
+            library = self.catalog.library
+            is_alone = library.model_revisions() in ([], [self.revision])
+            share = 1.0 if is_alone else library.coverage(self.revision).share
             with self._lock:
                 self._shares_covered[None] = share
         return share

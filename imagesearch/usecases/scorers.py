@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from cachetools import TTLCache
@@ -43,7 +44,7 @@ class Scorers:
     _scores: dict[str, Score] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stored: TTLCache[None, list[str]] = field(init=False)
-    _ahead: TTLCache[object, Score] = field(init=False)  # by what is asked, who is but `own`
+    _ahead: TTLCache[object, Score] = field(init=False)  # by what is asked, who has most
 
     def __post_init__(self) -> None:
         timer = self.clock.monotonic
@@ -66,7 +67,18 @@ class Scorers:
             else:
                 if reply.embedded:
                     return replace(reply, embeds=self.own.revision)
-        return self.own.score(request)
+        try:
+            return self.own.score(request)
+        except NotFound:
+            # An image of the query may be of a pool that the model before alone has embedded.
+            for other in self._others(self._looked_up()):
+                with suppress(NotFound):
+                    return replace(other.score(request), embeds=self.own.revision)
+            raise
+
+    def has_before(self) -> bool:
+        """Return whether it can score what another model embedded, or a preprocessing before."""
+        return bool(self._others(self._looked_up()))
 
     def forget(self) -> None:
         """Forget the pools in this process: their catalog is gone."""
@@ -82,9 +94,9 @@ class Scorers:
         asked = (request.scope, request.pool_id, request.generation, request.beside)
         with self._lock:
             remembered = self._ahead.get(asked)
-        if remembered is not None:
-            return remembered
         own = self.own
+        if remembered is not None:
+            return None if remembered is own else remembered
         with self._lock:
             stored = self._stored.get(None)
         # What has all is asked for nothing more: the catalog may be down.
@@ -94,11 +106,9 @@ class Scorers:
         if not others or own.has_all(request):
             return None
         best = max((own, *others), key=lambda score: score.reach(request))  # own among equals
-        if best is own:
-            return None
         with self._lock:
             self._ahead[asked] = best
-        return best
+        return None if best is own else best
 
     def _looked_up(self) -> list[str]:
         """Return the models of which embeddings are stored, and remember them."""

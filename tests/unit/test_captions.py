@@ -130,7 +130,7 @@ def test_flickr30k_s_captions_are_read_but_for_what_is_broken(tmp_path: Path) ->
         "1.jpg| 0| Two men| one hat .\n1.jpg| 1   A broken row .\n\n2.jpg| 0| \n2.jpg| 1|A dog\n"
     )
     (tmp_path / "results.csv").write_text(f"image_name| comment_number| comment\n{lines}")
-    captioned = read_captioned(tmp_path)
+    captioned = read_captioned(tmp_path / "results.csv")
     assert texts(captioned) == {"1.jpg": ["Two men| one hat ."], "2.jpg": ["A dog"]}
     assert misfits(captioned) == ["entries that cannot be read: 2 (line 3, line 5)"]
 

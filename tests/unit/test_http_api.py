@@ -24,6 +24,15 @@ def test_what_is_left_out_has_the_defaults_of_the_design() -> None:
     assert (request.keyword, request.query.text) == ("horse", "horses amidst flowers")
 
 
+def test_all_is_covered_only_where_nothing_lacks() -> None:
+    request = SearchRequest("", Query.of_text("x"), scope="catalog")
+    for covered, said in ((29_999 / 30_000, 0.9999), (1.0, 1.0), (0.0, 0.0), (None, None)):
+        answer = SearchAnswer(request, (), None, complete=False, keywords=(), covered=covered)
+        policy = PoolPolicy(60.0, 60.0, 60.0)
+        body = http_api.answer_json(answer, host_url="", images_url="", now=NOW, policy=policy)
+        assert body["covered"] == said
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

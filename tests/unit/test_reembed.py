@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from imagesearch.compose.inference import encoders_before
-from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.errors import NotFound, Unavailable
 from imagesearch.domain.images import Listing, weights_of
 from imagesearch.domain.pools import PoolKey, PoolState
-from imagesearch.domain.queries import ImagePart, Query, ScoreRequest, SearchRequest
+from imagesearch.domain.queries import ImagePart, Query, Scope, ScoreRequest, SearchRequest
+from imagesearch.domain.work import EmbedBatch
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.ports import Coverage, Encoder, Library
 from imagesearch.settings import load_settings
@@ -122,14 +125,23 @@ def test_a_question_is_embedded_by_the_model_of_what_it_is_compared_with(world: 
 
 def test_it_is_found_by_an_image_whichever_model_has_it(world: World) -> None:
     changed(world)
-    ids: list[int] = []
+    counts: list[int] = []
+
+    def like(image_id: str, keyword: str) -> int:
+        scope: Scope = "pool" if keyword else "catalog"
+        query = Query((ImagePart(image_id),))
+        request = SearchRequest(keyword, query, top_k=3, wait_seconds=0.0, scope=scope)
+        return len(world.search(request).hits or ())
 
     def look() -> None:
-        request = SearchRequest("cow", Query((ImagePart("twin-1"),)), top_k=3, wait_seconds=0.0)
-        ids.append(len(world.search(request).hits or ()))
+        world.clock.elapsed_seconds += 6  # else who was ahead a moment ago is remembered
+        pairs = product(("twin-1", "twin-11", "twin-21"), (*KEYWORDS, ""))
+        counts.extend(like(*pair) for pair in pairs)
 
-    reembedded(world, look)
-    assert set(ids) == {3}
+    reembedded(world, look, at_once=1)
+    assert set(counts) == {3}
+    with pytest.raises(NotFound, match="nobody"):
+        like("nobody", "horse")
 
 
 def test_a_new_keyword_is_embedded_by_the_new_model_alone(world: World) -> None:
@@ -233,6 +245,80 @@ def test_what_the_source_does_not_give_now_keeps_its_old_embedding(world: World)
     assert hits(world, "horse") == 5
 
 
+@pytest.fixture
+def unlisted(world: World) -> World:
+    """Five images of which the keyword's newer listing has none, and the new model."""
+    world.ready_pool("horse", 5)
+    world.source.offers["horse"] = Listing((listed(7),))
+    world.clock.sleep(world.policy.max_age_seconds + 1)
+    for _ in range(2):
+        world.ask("horse")
+        world.deliver_all()
+    change_model(world, TwinEncoder(NEW), world.encoder)
+    return world
+
+
+def test_nothing_is_deleted_while_who_embeds_does_so_for_another_model(unlisted: World) -> None:
+    world = unlisted
+    world.offer("moon", 2)
+    world.ask("moon")
+    world.deliver_all()
+    change_model(world, TwinEncoder(OLD))  # the roll-out is not over
+    reembed = Reembed(world.catalog, world.outbox, world.clock)
+    world.clock.during_sleep = [world.deliver_all] * 100
+    outcome = reembed(NEW, lambda _: None)
+    world.clock.during_sleep = []
+    assert (outcome.failures, outcome.rejections, outcome.deleted) == ({}, {}, None)
+    assert world.catalog.library.coverage(OLD).embedded >= 6
+    change_model(world, TwinEncoder(NEW), TwinEncoder(OLD))
+    assert reembedded(world).coverage.share == 1.0
+
+
+def lost_batch(world: World) -> EmbedBatch:
+    """Break a run off once it has published the images of no keyword; return what is lost."""
+    reembed = Reembed(world.catalog, world.outbox, world.clock)
+    horse = PoolKey.of("horse", world.options).pool_id
+
+    def step() -> None:
+        message = world.take()
+        if isinstance(message, EmbedBatch) and message.pool_id != horse:
+            lost.append(message)
+            reembed.stop()
+        else:
+            world.deliver(message)
+
+    lost: list[EmbedBatch] = []
+    world.clock.during_sleep = [step] * 10
+    reembed(NEW, lambda _: None)
+    world.clock.during_sleep = []
+    return lost[0]
+
+
+def test_images_of_no_keyword_go_on_after_a_run_whose_messages_are_lost(unlisted: World) -> None:
+    assert len(lost_batch(unlisted).images) == 5
+    began = unlisted.clock.monotonic()
+    assert reembedded(unlisted).coverage == Coverage(6, 6)
+    assert unlisted.clock.monotonic() - began < unlisted.policy.lease_seconds
+
+
+def test_images_of_no_keyword_that_failed_are_begun_again(unlisted: World) -> None:
+    unlisted.give_up(lost_batch(unlisted).pool_id, 1, "gave up")
+    unlisted.clock.sleep(unlisted.policy.retry_seconds + 1)
+    assert reembedded(unlisted) == Reembedding(Coverage(6, 6), deleted=6)
+
+
+def test_a_keyword_that_never_had_an_image_does_not_keep_the_old_embeddings(world: World) -> None:
+    changed(world)
+    world.source.offers["dusk"] = Listing((listed(90),))
+    world.source.download_errors["twin-90"] = Unavailable("the source is down")
+    world.ask("dusk")
+    with pytest.raises(Unavailable):
+        world.deliver()
+    world.give_up(PoolKey.of("dusk", world.options).pool_id, 1, "gave up")
+    world.clock.sleep(world.policy.retry_seconds + 1)
+    assert reembedded(world).deleted == 18
+
+
 def test_another_version_of_the_preprocessing_is_scored_by_the_same_model(world: World) -> None:
     world.encoder = TwinEncoder("twin-9-p1")
     world.assemble()
@@ -250,6 +336,24 @@ def test_another_version_of_the_preprocessing_is_scored_by_the_same_model(world:
 )
 def test_the_weights_of_a_model_revision(model_revision: str, weights: str) -> None:
     assert weights_of(model_revision) == weights
+
+
+def test_a_pool_that_nobody_can_score_is_waited_for(world: World) -> None:
+    world.ready_pool("horse", 5)
+    change_model(world, TwinEncoder(NEW))
+    scorers = cast(Scorers, world.search.scorer)
+    seen: list[PoolState] = []
+
+    def look() -> None:
+        pool = world.ask("horse").pool
+        assert pool is not None
+        seen.append(pool.answering.state)
+        world.deliver()
+
+    world.clock.during_sleep = [look] * 2
+    Reembed(world.catalog, world.outbox, world.clock, has_before=scorers.has_before)(NEW, print)
+    assert seen == [PoolState.EMBEDDING] * 2
+    assert hits(world, "horse") == 5
 
 
 def test_without_the_model_before_a_pool_is_embedded_when_it_is_asked_for(world: World) -> None:
@@ -293,6 +397,41 @@ def test_what_is_in_memory_is_scored_while_the_catalog_is_down(world: World) -> 
     assert len(scorers.score(request).hits) == 5
     everything = ScoreRequest(Query.of_text("x"), 9, scope="catalog", fold=False)
     assert len(scorers.score(everything).hits) == 5
+
+
+class CountingLibrary:
+    """A library that counts what it is asked."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self._library, name)
+
+
+@pytest.mark.parametrize(
+    ("is_in_change", "calls"),
+    [(False, {"model_revisions": 1}), (True, {"model_revisions": 2, "coverage": 3})],
+)
+def test_many_searches_of_everything_count_what_is_stored_once(
+    world: World, is_in_change: bool, calls: dict[str, int]
+) -> None:
+    world.ready_pool("horse", 5)
+    if is_in_change:  # the new model is ahead, and lacks some
+        change_model(world, TwinEncoder(NEW), world.encoder)
+        world.source.offers["cow"] = Listing(tuple(listed(10 + i) for i in range(9)))
+        world.ask("cow")
+        world.deliver_all()
+    library = CountingLibrary(world.catalog.library)
+    world.catalog = replace(world.catalog, library=cast(Library, library))
+    encoders = [world.encoder, *([TwinEncoder(OLD)] if is_in_change else [])]
+    scorers = Scorers(encoders, cast(Library, library), world.clock, score_by_of(world))
+    for number in range(9):
+        request = ScoreRequest(Query.of_text(f"x {number}"), 9, scope="catalog", fold=False)
+        assert scorers.score(request).covered == pytest.approx(9 / 14 if is_in_change else 1.0)
+    assert {name: library.calls[name] for name in calls} == calls
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ class EmbeddedServices:
             encoder=encoder,
             before=before,
         )
-        self._reembed = Reembed(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE)
+        has_before = self.inference.score.has_before
+        self._reembed = Reembed(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE, has_before)
         self._ended = threading.Event()
         self.fetch = fetch_process(
             settings,
