@@ -278,13 +278,18 @@ class Score:
     def _covered(self) -> float:
         """Return the share of all stored images that the model had embedded some seconds ago."""
         with self._lock:
-            share = self._shares_covered.get(None)
-        if share is None:
-            library = self.catalog.library
-            is_alone = library.model_revisions() in ([], [self.revision])
-            share = 1.0 if is_alone else library.coverage(self.revision).share
-            with self._lock:
-                self._shares_covered[None] = share
+            remembered = self._shares_covered.get(None)
+        if remembered == 1.0:
+            return remembered
+        library = self.catalog.library
+        if library.model_revisions() in ([], [self.revision]):  # as ever, but in a model change
+            share = 1.0
+        elif remembered is not None:
+            return remembered
+        else:
+            share = library.coverage(self.revision).share
+        with self._lock:
+            self._shares_covered[None] = share
         return share
 
     def _among(
