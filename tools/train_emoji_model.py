@@ -1,0 +1,702 @@
+"""
+Trains the demo's CLIP on captions of the demo's scenes and measures it; writes `models/demo/`.
+
+The scenes themselves are `imagesearch.demo.emoji`; running a CLIP in the product is
+`inference_service`. Usage: `python -m tools.train_emoji_model` (or `--eval-only`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import json
+import math
+import multiprocessing
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, trainers
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import nn
+from torch.nn import functional
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from imagesearch.demo.emoji import drawing, scenes, wording
+from imagesearch.demo.emoji.scenes import PLACES, POSITIONS, THINGS, TIMES, Group, Scene
+
+FOLDER: Final = Path(__file__).resolve().parent.parent / "models" / "demo"
+IMAGE_SIZE: Final = 96
+HELD_OUT_EVERY: Final = 8
+MAX_LOGIT_SCALE: Final = 100
+CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+ENGLISH_SHARE: Final = 0.3
+"""How many of the captions are English; the others share the rest alike."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    The settings of a training; the learning rate warms up and falls by a cosine to zero.
+
+    But for the last `unmasked` steps the image encoder sees only `kept` patches of each picture,
+    most of them covered by things (after FLIP, Li et al. 2023), which takes half the time.
+    """
+
+    steps: int = 2800
+    unmasked: int = 500
+    batch: int = 192
+    sentences: int = 192
+    kept: int = 16
+    words: int = 108
+    rate: float = 1.5e-3
+    seed: int = 1
+    patch: int = 16
+    image_width: int = 192
+    image_layers: int = 4
+    text_width: int = 128
+    text_layers: int = 3
+    embedding_dim: int = 192
+    vocabulary: int = 5000
+
+
+# --- what captions and scenes say --------------------------------------------------------------
+
+ARRANGEMENTS: Final = (*POSITIONS, "spread", "beside", "under", "amidst", "trio")
+BITS: Final = tuple(
+    [f"thing {name}" for name in THINGS]
+    + [f"place {name}" for name in PLACES]
+    + [f"time {name}" for name in TIMES]
+    + [f"stands {name}" for name in ARRANGEMENTS]
+    + [f"first {count}" for count in scenes.COUNTS]
+)
+"""What helper heads read off the encoders while training."""
+_BIT: Final = {fact: row for row, fact in enumerate(BITS)}
+_THING: Final = {name: row for row, name in enumerate(THINGS)}
+
+Facts = frozenset[str]
+
+
+def facts(scene: Scene) -> Facts:
+    """Return all that is true of *scene*; a caption asks for some of these."""
+    true = {f"place {scene.place}", f"time {scene.time}", f"stands {scene.arrangement}"}
+    for group in scene.groups:
+        true |= group_facts(group)
+    true.add(relation(scene))
+    true.add(f"first {scene.groups[0].count}")
+    return frozenset(true)
+
+
+def group_facts(group: Group) -> set[str]:
+    """Return that the thing is there, and how many there are when there are several."""
+    true = {f"thing {group.thing}"}
+    if group.count > 1:
+        true |= {f"{group.count} {group.thing}", f"many {group.thing}"}
+    return true
+
+
+def relation(scene: Scene) -> str:
+    """Return how the things stand to each other."""
+    return " ".join((scene.arrangement, *(group.thing for group in scene.groups)))
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Words, and the facts that a scene must have for them to be true of it."""
+
+    text: str
+    wanted: Facts
+
+
+def subject_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Say the subject with its number, as it stands among the others, or only what is there."""
+    wanted = set[str]().union(*map(group_facts, scene.groups))
+    kind = rng.randrange(4) if len(scene.groups) > 1 else 0
+    if kind == 0:  # as it stands
+        return Caption(
+            wording.subject(scene, spoken, rng.choice), frozenset({*wanted, relation(scene)})
+        )
+    groups = rng.sample(scene.groups, min(len(scene.groups), rng.choice((1, 2, 2))))
+    if kind == 1:  # with numbers
+        phrases = [wording.counted(group, spoken, rng.choice) for group in groups]
+        wanted = set[str]().union(*map(group_facts, groups))
+    else:  # by name
+        phrases = [rng.choice(rng.choice(spoken.names[group.thing])) for group in groups]
+        wanted = {f"thing {group.thing}" for group in groups}
+    if len(phrases) == 1:
+        return Caption(phrases[0], frozenset(wanted))
+    joined = (*spoken.wording["beside"], "{a} {b}", "{a}, {b}")
+    text = rng.choice(joined).format(a=phrases[0], b=phrases[1])
+    return Caption(text, frozenset(wanted))
+
+
+def full_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Say everything, half of the time as `wording.describe` does by itself."""
+    choose = wording.usual if rng.random() < 0.5 else rng.choice
+    text = wording.sentence(wording.parts(scene, spoken, choose), spoken, choose)
+    return Caption(text, facts(scene))
+
+
+def partial_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Say some of it: the subject, or the landscape, or the subject and a part of the rest."""
+    said = wording.parts(scene, spoken, rng.choice)
+    true = {
+        "position": f"stands {scene.arrangement}",
+        "place": f"place {scene.place}",
+        "time": f"time {scene.time}",
+    }
+    chosen = [name for name in true if name in said and rng.random() < 0.4]
+    if len(chosen) == 1 and chosen != ["position"] and rng.random() < 0.2:
+        key, value = chosen[0], getattr(scene, chosen[0])
+        return Caption(rng.choice(spoken.wording[f"{key}_name"][value]), frozenset({true[key]}))
+    subject = subject_caption(scene, spoken, rng)
+    picked = {name: said[name] for name in chosen}
+    text = wording.sentence({"subject": subject.text, **picked}, spoken, rng.choice)
+    return Caption(text, subject.wanted | {true[name] for name in chosen})
+
+
+def any_language(rng: random.Random) -> wording.Language:
+    """Return English or one of the others."""
+    if rng.random() < ENGLISH_SHARE:
+        return wording.language("en")
+    return wording.language(rng.choice([code for code in wording.LANGUAGES if code != "en"]))
+
+
+def word_caption(thing: str, rng: random.Random) -> Caption:
+    """Say one thing by one of its names, alone or as "a horse"."""
+    spoken = any_language(rng)
+    if rng.random() < 0.3:
+        return Caption(
+            wording.counted(Group(thing), spoken, rng.choice), frozenset({f"thing {thing}"})
+        )
+    return Caption(rng.choice(rng.choice(spoken.names[thing])), frozenset({f"thing {thing}"}))
+
+
+# --- data --------------------------------------------------------------------------------------
+
+
+def is_held_out(scene_id: int) -> bool:
+    """Say whether what this scene shows is kept from training."""
+    return scene_id < len(scenes.FEATURED) or scene_id % HELD_OUT_EVERY == 0
+
+
+@functools.cache
+def held_out() -> frozenset[Any]:
+    """Return what is shown by the scenes that are kept from training."""
+    ids = filter(is_held_out, range(scenes.SCENE_COUNT))
+    return frozenset(scenes.scene(scene_id).shown for scene_id in ids)
+
+
+def new_scene(rng: random.Random) -> Scene:
+    """Compose a scene as the gallery's are composed, of which there are many more."""
+    while True:
+        scene = scenes.compose(rng.randrange(2**32), rng.choice(tuple(THINGS)))
+        if scene.shown not in held_out():
+            return scene
+
+
+def neighbour(scene: Scene, rng: random.Random) -> Scene:
+    """Return a scene that differs in one respect."""
+    for _ in range(10):
+        other = _changed(scene, rng)
+        if other.shown != scene.shown and other.shown not in held_out():
+            return other
+    return new_scene(rng)
+
+
+def _changed(scene: Scene, rng: random.Random) -> Scene:
+    kind = rng.randrange(5)
+    groups = scene.groups
+    if kind == 0:
+        return replace(scene, place=rng.choice(PLACES))
+    if kind == 1:
+        return replace(scene, time=rng.choice(TIMES))
+    if kind == 2:
+        if scene.arrangement in POSITIONS:
+            return replace(scene, arrangement=rng.choice(POSITIONS[:3]))
+        if scene.arrangement == "spread":
+            return replace(scene, groups=(replace(groups[0], count=rng.choice((2, 3, 5))),))
+        if scene.arrangement != "trio":
+            return replace(scene, groups=(replace(groups[0], count=rng.choice((1, 2, 3))), groups[1]))
+    if kind == 3 and scene.arrangement in ("beside", "trio") and groups[0].count == 1:
+        return replace(scene, groups=(groups[1], groups[0], *groups[2:]))
+    at = rng.randrange(len(groups))
+    old = THINGS[groups[at].thing]
+    alike = [n for n, thing in THINGS.items() if (thing.sky, thing.field) == (old.sky, old.field)]
+    if len(groups) > 1 and old.sky:
+        alike = [name for name, thing in THINGS.items() if thing.sky]
+    taken = {group.thing for group in groups}
+    new = replace(groups[at], thing=rng.choice([name for name in alike if name not in taken]))
+    return replace(scene, groups=(*groups[:at], new, *groups[at + 1 :]))
+
+
+class Studio:
+    """Draws scenes small and quickly: at twice the model's size, on landscapes drawn before."""
+
+    VARIANTS: Final = 24
+
+    def __init__(self) -> None:
+        self.painter = drawing.Painter(2 * IMAGE_SIZE, sprites=10_000)
+        self.landscapes = {
+            (place, time_): [
+                self.painter.landscape(place, time_, random.Random(i)) for i in range(self.VARIANTS)
+            ]
+            for place in PLACES
+            for time_ in TIMES
+        }
+
+    def pixels(self, scene: Scene, rng: random.Random) -> np.ndarray[Any, Any]:
+        """Return uint8 (96, 96, 3): the picture's central square."""
+        canvas = rng.choice(self.landscapes[scene.place, scene.time]).copy()
+        self.painter.put(canvas, scene, rng)
+        left = (canvas.width - canvas.height) // 2
+        return np.asarray(canvas.crop((left, 0, left + canvas.height, canvas.height)).reduce(2))
+
+
+def patch_things(scene: Scene, patch: int) -> np.ndarray[Any, Any]:
+    """Return int64 (patches,): the thing that covers most of each, when a quarter or more."""
+    grid = IMAGE_SIZE // patch
+    best = np.full((grid, grid), 0.25)
+    label = np.full((grid, grid), len(THINGS))
+    low = np.arange(grid) * patch / (IMAGE_SIZE / 2) - 1
+    high, size = low + patch / (IMAGE_SIZE / 2), patch / (IMAGE_SIZE / 2)
+    for thing, (x, y, radius) in drawing.spots(scene):
+        r = radius * 0.9  # an emoji does not fill its corners
+        wide = np.clip(np.minimum(high, x + r) - np.maximum(low, x - r), 0, None) / size
+        tall = np.clip(np.minimum(high, y + r) - np.maximum(low, y - r), 0, None) / size
+        share = tall[:, None] * wide[None]
+        label[share >= best] = _THING[thing]
+        best = np.maximum(best, share)
+    return label.reshape(-1)
+
+
+def kept_patches(
+    covered: np.ndarray[Any, Any], kept: int, rng: random.Random
+) -> np.ndarray[Any, Any]:
+    """Return int64 (B, kept): patches at random, four in five of them such as show a thing."""
+    chance = np.random.default_rng(rng.randrange(2**32)).random(covered.shape)
+    order = np.argsort(chance - 0.8 * (covered < len(THINGS)), axis=1)
+    return np.sort(order[:, :kept], axis=1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Pictures and captions of one step.
+
+    pixels uint8 (B, 96, 96, 3); patches int64 (B, n), kept int64 (B, k) of them; bits float (B, F); sentences int64 (S, t),
+    of which the first half say all of a picture; words int64 (W, t); true bool (S, B) and (W, B);
+    asked float (S, F).
+    """
+
+    pixels: torch.Tensor
+    patches: torch.Tensor
+    kept: torch.Tensor
+    bits: torch.Tensor
+    sentences: torch.Tensor
+    words: torch.Tensor
+    true: torch.Tensor
+    true_words: torch.Tensor
+    asked: torch.Tensor
+
+
+def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokenizer) -> Batch:
+    """Return batch *step*, which follows from the seed and its number alone."""
+    rng = random.Random(f"{recipe.seed}/{step}")
+    anchors = [new_scene(rng) for _ in range(recipe.batch // 2)]
+    shown = [*anchors, *(neighbour(scene, rng) for scene in anchors)]
+    said = rng.sample(range(recipe.batch), recipe.sentences)
+    full, partial = said[: recipe.sentences // 2], said[recipe.sentences // 2 :]
+    captions = [full_caption(shown[i], any_language(rng), rng) for i in full]
+    captions += [partial_caption(shown[i], any_language(rng), rng) for i in partial]
+    words = [word_caption(thing, rng) for thing in rng.sample(tuple(THINGS), recipe.words)]
+    true = [facts(scene) for scene in shown]
+    covered = np.stack([patch_things(scene, recipe.patch) for scene in shown])
+    return Batch(
+        torch.from_numpy(np.stack([studio.pixels(scene, rng) for scene in shown])),
+        torch.from_numpy(covered),
+        torch.from_numpy(kept_patches(covered, recipe.kept, rng)),
+        bits(true),
+        tokens(tokenizer, [caption.text for caption in captions]),
+        tokens(tokenizer, [caption.text for caption in words]),
+        torch.tensor([[caption.wanted <= those for those in true] for caption in captions]),
+        torch.tensor([[caption.wanted <= those for those in true] for caption in words]),
+        bits([caption.wanted for caption in captions]),
+    )
+
+
+def bits(sets: Sequence[Facts]) -> torch.Tensor:
+    """Return float (n, F): 1 where the set has the fact of `BITS`."""
+    flags = torch.zeros(len(sets), len(BITS))
+    for row, those in enumerate(sets):
+        for fact in those:
+            if fact in _BIT:
+                flags[row, _BIT[fact]] = 1
+    return flags
+
+
+def tokens(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> torch.Tensor:
+    """Return int64 (n, longest): padded with the end token."""
+    encoded = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+    ids: torch.Tensor = encoded["input_ids"]
+    return ids
+
+
+def normalised(pixels: torch.Tensor) -> torch.Tensor:
+    """Return float (B, 3, 96, 96) as `CLIPImageProcessor` scales it, from uint8 (B, 96, 96, 3)."""
+    scaled = pixels.permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    return (scaled - mean) / std
+
+
+def _prepare(recipe: Recipe, first: int, folder: str, ready: Any) -> None:
+    torch.set_num_threads(1)
+    studio, tokenizer = Studio(), CLIPTokenizer.from_pretrained(folder)
+    for step in range(first, recipe.steps):
+        batch = make_batch(recipe, step, studio, tokenizer)
+        ready.put({name: value.numpy() for name, value in vars(batch).items()})
+
+
+def batches(recipe: Recipe, first: int, folder: Path) -> Iterator[Batch]:
+    """Yield the batches from *first* on, made by a process beside this."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Queue(3)
+    worker = context.Process(target=_prepare, args=(recipe, first, str(folder), ready), daemon=True)
+    worker.start()
+    for _ in range(first, recipe.steps):
+        yield Batch(**{name: torch.from_numpy(value) for name, value in ready.get().items()})
+
+
+# --- model -------------------------------------------------------------------------------------
+
+
+def train_tokenizer(recipe: Recipe) -> CLIPTokenizer:
+    """Train a byte-level BPE on captions; every byte is in its vocabulary, so any text encodes."""
+    rng = random.Random(recipe.seed)
+    texts = []
+    for code in wording.LANGUAGES:
+        spoken = wording.language(code)
+        texts += [form for names in spoken.names.values() for name in names for form in name] * 4
+        for _ in range(3000):
+            texts.append(partial_caption(new_scene(rng), spoken, rng).text)
+    like_clip = CLIPTokenizer().backend_tokenizer
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer, learner.pre_tokenizer = like_clip.normalizer, like_clip.pre_tokenizer
+    letters = sorted(ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=recipe.vocabulary,
+        initial_alphabet=letters,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    learner.train_from_iterator(texts, trainer)
+    merges: Any = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    known = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges)]
+    specials = ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {token: i for i, token in enumerate(dict.fromkeys([*known, *specials]))}
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+
+
+def new_model(recipe: Recipe, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """Return an untrained CLIP."""
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": recipe.text_width,
+        "intermediate_size": 3 * recipe.text_width,
+        "num_hidden_layers": recipe.text_layers,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 77,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "projection_dim": recipe.embedding_dim,
+        "hidden_act": "gelu",
+    }
+    vision = {
+        "projection_dim": recipe.embedding_dim,
+        "hidden_size": recipe.image_width,
+        "intermediate_size": 3 * recipe.image_width,
+        "num_hidden_layers": recipe.image_layers,
+        "num_attention_heads": 6 if recipe.image_width % 6 == 0 else 4,
+        "image_size": IMAGE_SIZE,
+        "patch_size": recipe.patch,
+        "hidden_act": "gelu",
+    }
+    config = CLIPConfig(
+        text_config=text, vision_config=vision, projection_dim=recipe.embedding_dim
+    )
+    return CLIPModel(config)
+
+
+class Heads(nn.Module):
+    """Helpers that read what is shown and asked off the encoders; not part of the model."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.image = nn.Linear(recipe.image_width, len(BITS))
+        self.text = nn.Linear(recipe.text_width, len(BITS))
+        self.patch = nn.Linear(recipe.image_width, len(THINGS) + 1)
+
+
+def unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Return *vectors* at length one."""
+    return functional.normalize(vectors, dim=-1)
+
+
+def contrast(true: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """
+    Return the mean cross-entropy of each true pair of a row against all untrue ones of the row.
+
+    From bool and float (n, m). A row's true pairs do not compete with each other; each row that
+    has any counts alike.
+    """
+    untrue = logits.masked_fill(true, -1e9).logsumexp(1, keepdim=True)  # (n, 1)
+    each = functional.softplus(untrue - logits) * true  # (n, m)
+    count = true.sum(1)
+    return (each.sum(1)[count > 0] / count[count > 0]).mean()
+
+
+def see(model: CLIPModel, pixels: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    """Return (B, 1 + k, width): what the image encoder makes of the class token and k patches."""
+    vision = model.vision_model
+    states = vision.embeddings(normalised(pixels))
+    if kept is not None:
+        rows = torch.cat([torch.zeros_like(kept[:, :1]), kept + 1], dim=1)
+        states = states.gather(1, rows[..., None].expand(-1, -1, states.shape[2]))
+    states = vision.pre_layrnorm(states)
+    for layer in vision.encoder.layers:
+        states = layer(states, None)
+    return states
+
+
+def losses(
+    model: CLIPModel, heads: Heads, batch: Batch, *, masked: bool
+) -> dict[str, torch.Tensor]:
+    """Return the parts of the loss, each a scalar."""
+    states = see(model, batch.pixels, batch.kept if masked else None)
+    patches = batch.patches.gather(1, batch.kept) if masked else batch.patches
+    image = model.vision_model.post_layernorm(states[:, 0])
+    text = model.text_model(input_ids=batch.sentences).pooler_output
+    word = model.text_model(input_ids=batch.words).pooler_output
+    images = unit(model.visual_projection(image))  # (B, d)
+    texts, words = unit(model.text_projection(text)), unit(model.text_projection(word))
+    scale = model.logit_scale.exp()
+    logits, word_logits = scale * texts @ images.T, scale * words @ images.T  # (S, B), (W, B)
+    full = len(texts) // 2
+    flat = functional.binary_cross_entropy_with_logits
+    return {
+        "text": contrast(batch.true, logits),
+        "image": contrast(batch.true[:full].T, logits[:full].T),
+        "word": contrast(batch.true_words, word_logits),
+        "things": contrast(batch.true_words.T, word_logits.T),
+        "image_bits": 20 * flat(heads.image(image), batch.bits),
+        "text_bits": 20 * flat(heads.text(text), batch.asked),
+        "patches": functional.cross_entropy(
+            heads.patch(states[:, 1:]).flatten(0, 1), patches.flatten()
+        ),
+    }
+
+
+# --- training ----------------------------------------------------------------------------------
+
+
+class Trainer:
+    """
+    The state of a training, kept in *work* so that a run that was stopped goes on where it was.
+
+    Batch number i follows from the seed and i alone: stopping changes nothing about the result.
+    """
+
+    def __init__(self, recipe: Recipe, work: Path) -> None:
+        started = time.monotonic()
+        self.recipe, self.work = recipe, work
+        torch.manual_seed(recipe.seed)
+        self.tokenizer = train_tokenizer(recipe)
+        self.tokenizer.save_pretrained(work / "tokenizer")
+        self.model = new_model(recipe, self.tokenizer)
+        self.heads = Heads(recipe)
+        self.parameters = [*self.model.parameters(), *self.heads.parameters()]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.05
+        )
+        self.done, self.seconds = 0, time.monotonic() - started
+        if self._checkpoint.exists():
+            self._load()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.work / "checkpoint.pt"
+
+    def run(self) -> None:
+        """Train to the recipe's last step."""
+        started = time.monotonic() - self.seconds
+        for batch in batches(self.recipe, self.done, self.work / "tokenizer"):
+            parts = self._step(batch)
+            self.done, self.seconds = self.done + 1, time.monotonic() - started
+            if self.done % 25 == 0:
+                figures = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+                print(f"step {self.done}, {self.seconds:.0f} s: {figures}", flush=True)
+            if self.done % 100 == 0 or self.done == self.recipe.steps:
+                self._save()
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        masked = self.done < self.recipe.steps - self.recipe.unmasked
+        parts = losses(self.model, self.heads, batch, masked=masked)
+        self.optimiser.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+        return {name: value.item() for name, value in parts.items()}
+
+    def _stateful(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "heads": self.heads,
+            "opt": self.optimiser,
+            "lr": self.schedule,
+        }
+
+    def _save(self) -> None:
+        state = {name: part.state_dict() for name, part in self._stateful().items()}
+        draft = self._checkpoint.with_suffix(".new")
+        torch.save({**state, "step": self.done, "spent": self.seconds}, draft)
+        draft.replace(self._checkpoint)
+
+    def _load(self) -> None:
+        state = torch.load(self._checkpoint)
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
+        self.done, self.seconds = state["step"], state["spent"]
+
+    def export(self, folder: Path) -> None:
+        """Write the model in float16, its tokenizer and its image processor to *folder*."""
+        folder.mkdir(parents=True, exist_ok=True)
+        half = CLIPModel(self.model.config)
+        half.load_state_dict(self.model.state_dict())
+        half.half().save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        CLIPImageProcessorPil(
+            size={"shortest_edge": IMAGE_SIZE},
+            crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+        ).save_pretrained(folder)
+
+
+# --- evaluation --------------------------------------------------------------------------------
+
+
+class Searcher:
+    """A saved model with its own tokenizer and image processor, as the product loads them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.processor: Any = AutoImageProcessor.from_pretrained(folder)
+
+    @torch.inference_mode()
+    def images(self, shown: Sequence[Scene]) -> torch.Tensor:
+        """Return unit embeddings (B, d) of *shown*, from JPEG bytes through the processor."""
+        parts = []
+        for start in range(0, len(shown), 100):
+            those = shown[start : start + 100]
+            pictures = [Image.open(io.BytesIO(drawing.jpeg(scene))) for scene in those]
+            pixels = self.processor(pictures, return_tensors="pt")["pixel_values"]
+            parts.append(unit(self.model.get_image_features(pixels).pooler_output))
+        return torch.cat(parts)
+
+    @torch.inference_mode()
+    def texts(self, queries: Sequence[str]) -> torch.Tensor:
+        """Return unit embeddings (T, d) of *queries*."""
+        encoded = self.tokenizer(list(queries), padding=True, truncation=True, return_tensors="pt")
+        return unit(self.model.get_text_features(**encoded).pooler_output)
+
+
+def unseen_scenes(count: int, seed: int) -> list[Scene]:
+    """Return *count* scenes that differ in what they show, from each other and from training's."""
+    first = len(scenes.FEATURED)
+    ids = [i for i in range(first, scenes.SCENE_COUNT) if is_held_out(i)]
+    random.Random(seed).shuffle(ids)
+    shown = {scene.shown: scene for scene in map(scenes.scene, ids)}
+    return list(shown.values())[:count]
+
+
+def evaluate(folder: Path, seed: int = 7) -> dict[str, Any]:
+    """Measure the model in *folder* on unseen scenes."""
+    searcher, shown, rng = Searcher(folder), unseen_scenes(1000, seed), random.Random(seed)
+    images = searcher.images(shown)
+    first = {}
+    for code in wording.LANGUAGES:
+        spoken = wording.language(code)
+        usual = [wording.describe(scene, code) for scene in shown[:300]]
+        free = [full_caption(scene, spoken, rng).text for scene in shown[:300]]
+        first[code] = [first_share(searcher, images[:300], texts) for texts in (usual, free)]
+    precision = {
+        code: word_precision(searcher, images, shown, wording.language(code))
+        for code in wording.LANGUAGES
+    }
+    return {"first": first, "precision": precision}
+
+
+def first_share(searcher: Searcher, images: torch.Tensor, queries: Sequence[str]) -> float:
+    """Return how often query i ranks image i first."""
+    best = (searcher.texts(queries) @ images.T).argmax(1)
+    return round((best == torch.arange(len(queries))).float().mean().item(), 4)
+
+
+def word_precision(
+    searcher: Searcher, images: torch.Tensor, shown: Sequence[Scene], spoken: wording.Language
+) -> float:
+    """Return the mean precision@5 of the things' usual names that have five right answers."""
+    scores = searcher.texts([names[0][0] for names in spoken.names.values()]) @ images.T
+    found = []
+    for thing, row in zip(spoken.names, scores, strict=True):
+        right = torch.tensor([any(g.thing == thing for g in scene.groups) for scene in shown])
+        if right.sum() >= 5:
+            found.append(right[row.topk(5).indices].float().mean().item())
+    return round(sum(found) / len(found), 4)
+
+
+# --- command line ------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Train, export and measure; or only measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--eval-only", action="store_true", help="measure the saved model")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="the model's folder")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--recipe", type=json.loads, default={})
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "imagesearch-demo-model",
+        help="where the checkpoint is kept; delete it to start afresh",
+    )
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if not arguments.eval_only:
+        arguments.work.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(Recipe(**arguments.recipe), arguments.work)
+        print(f"{trainer.model.num_parameters():,} parameters", flush=True)
+        trainer.run()
+        trainer.export(arguments.out)
+    print(json.dumps(evaluate(arguments.out), indent=2))
+
+
+if __name__ == "__main__":
+    main()
