@@ -1,5 +1,5 @@
 """
-How the demo's scenes are drawn, with Pillow.
+How the demo's scenes are drawn, with Pillow, from Microsoft's Fluent 3D emoji (`pictures`, MIT).
 
 What a scene shows is in `scenes`.
 """
@@ -11,193 +11,145 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property, lru_cache
 from typing import Final
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter
 
-from imagesearch.demo.scenes import (
-    COLOURS,
-    HEIGHT,
-    POSITIONS,
-    SETTINGS,
-    WIDTH,
-    Colour,
-    Point,
-    Scene,
-    Setting,
-)
+from imagesearch.demo.scenes import FOLDER, THINGS, Scene
 
-_OVERSAMPLING = 3
-_TRUNK: Final = (112, 74, 46)
-_INK: Final = (48, 40, 52)
-_SPREADS: Final[dict[int, tuple[Point, ...]]] = {
-    2: ((-1.0, 0.0), (1.0, 0.0)),
-    3: ((0.0, -1.0), (-1.06, 0.94), (1.06, 0.94)),
-    5: ((0.0, 0.0), (-1.1, -1.1), (1.1, -1.1), (-1.1, 1.1), (1.1, 1.1)),
-}
-# Radius and distance from the centre, in half heights: everything stays in the central square,
-# which is all that CLIP's centre crop keeps.
-_MEASURES: Final[dict[tuple[int, str], tuple[float, float]]] = {
-    (1, "small"): (0.23, 0.58),
-    (1, "big"): (0.52, 0.42),
-    (2, "small"): (0.23, 0.42),
-    (2, "big"): (0.42, 0.48),
-    (3, "small"): (0.22, 0.40),
-    (3, "big"): (0.38, 0.46),
-    (5, "small"): (0.21, 0.52),
-}
+Colour = tuple[int, int, int]
+
+WIDTH: Final = 640
+HEIGHT: Final = 427
+_SHADOW: Final = (10, 10, 30)
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """One polygon of a shape in unit coordinates (y down), and its colour; None: the shape's."""
+class _Ground:
+    """Hills from back to front, each with how far down it starts, and how many specks lie on it."""
 
-    outline: tuple[Point, ...]
-    colour: Colour | None = None
-    tone: float = 1.0
-
-
-def _ellipse(x: float, y: float, rx: float, ry: float, tilt: float = 0.0) -> tuple[Point, ...]:
-    steps = [2 * math.pi * step / 48 for step in range(48)]
-    return tuple(
-        (
-            x + rx * math.cos(a) * math.cos(tilt) - ry * math.sin(a) * math.sin(tilt),
-            y + rx * math.cos(a) * math.sin(tilt) + ry * math.sin(a) * math.cos(tilt),
-        )
-        for a in steps
-    )
+    hills: tuple[tuple[float, Colour], ...]
+    specks: Colour | None = None
 
 
-def _regular(corners: int, inner: float = 1.0) -> tuple[Point, ...]:
-    radii = (1.0, inner) if inner < 1 else (1.0,)
-    total = corners * len(radii)
-    return tuple(
-        (
-            radii[i % len(radii)] * math.sin(2 * math.pi * i / total),
-            -radii[i % len(radii)] * math.cos(2 * math.pi * i / total),
-        )
-        for i in range(total)
-    )
+@dataclass(frozen=True)
+class _Light:
+    """A sky's colours from top to bottom, what it makes of the ground's, and its stars."""
+
+    sky: tuple[Colour, ...]
+    tint: tuple[float, float, float]
+    stars: Colour | None = None
 
 
-def _heart() -> tuple[Point, ...]:
-    # The usual parametric heart: x = 16 sin³t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t.
-    steps = [2 * math.pi * step / 60 for step in range(60)]
-    return tuple(
-        (
-            16 * math.sin(t) ** 3 / 16,
-            -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16
-            - 0.1,
-        )
-        for t in steps
-    )
-
-
-def _crescent(cut: float = 0.82, shift: float = 0.5) -> tuple[Point, ...]:
-    # The unit disc less a disc of radius `cut` moved right by `shift`.
-    meet_x = (1 + shift**2 - cut**2) / (2 * shift)
-    outer = math.acos(meet_x)
-    inner = math.atan2(math.sqrt(1 - meet_x**2), meet_x - shift)
-    arc = [outer + (2 * math.pi - 2 * outer) * i / 40 for i in range(41)]
-    back = [2 * math.pi - inner - (2 * math.pi - 2 * inner) * i / 40 for i in range(41)]
-    bow = [(math.cos(a), math.sin(a)) for a in arc]
-    hollow = [(shift + cut * math.cos(a), cut * math.sin(a)) for a in back]
-    return tuple((x + 0.25, y) for x, y in (*bow, *hollow))
-
-
-def _flower() -> tuple[_Piece, ...]:
-    petals = [
-        _Piece(_ellipse(0.6 * math.sin(a), -0.6 * math.cos(a), 0.4, 0.4), tone=tone)
-        for a, tone in ((math.pi * i / 3, 1.0 if i % 2 else 0.93) for i in range(6))
-    ]
-    heart = _ellipse(0, 0, 0.34, 0.34)
-    return (*petals, _Piece(_ellipse(0, 0, 0.38, 0.38), _INK), _Piece(heart, (255, 214, 74)))
-
-
-def _butterfly() -> tuple[_Piece, ...]:
-    wings = [
-        piece
-        for side in (-1, 1)
-        for piece in (
-            _Piece(_ellipse(side * 0.5, 0.45, 0.36, 0.46, side * -0.5), tone=0.86),
-            _Piece(_ellipse(side * 0.55, -0.3, 0.42, 0.62, side * 0.7)),
-            _Piece(_ellipse(side * 0.6, -0.34, 0.16, 0.24, side * 0.7), tone=1.25),
-        )
-    ]
-    return (*wings, _Piece(_ellipse(0, 0.05, 0.12, 0.72), _INK))
-
-
-_PIECES: Final[dict[str, tuple[_Piece, ...]]] = {
-    "circle": (_Piece(_ellipse(0, 0, 0.95, 0.95)),),
-    "square": (_Piece(((-0.84, -0.84), (0.84, -0.84), (0.84, 0.84), (-0.84, 0.84))),),
-    "triangle": (_Piece(((0, -0.95), (1.0, 0.8), (-1.0, 0.8))),),
-    "diamond": (
-        _Piece(((0, -1.0), (0.72, 0), (0, 1.0), (-0.72, 0))),
-        _Piece(((0, -1.0), (0.72, 0), (0, 0)), tone=1.12),
-        _Piece(((0, 1.0), (-0.72, 0), (0, 0)), tone=0.84),
+_GROUNDS: Final[dict[str, _Ground]] = {
+    "sea": _Ground(
+        ((0.42, (70, 170, 200)), (0.58, (40, 142, 184)), (0.80, (238, 218, 172)))
     ),
-    "star": (_Piece(_regular(5, 0.45)),),
-    "heart": (_Piece(_heart()),),
-    "moon": (_Piece(_crescent()),),
-    "flower": _flower(),
-    "tree": (
-        _Piece(((-0.14, 0.2), (0.14, 0.2), (0.2, 1.0), (-0.2, 1.0)), _TRUNK),
-        _Piece(_ellipse(-0.42, 0.05, 0.44, 0.4), tone=0.88),
-        _Piece(_ellipse(0.42, 0.05, 0.44, 0.4), tone=0.94),
-        _Piece(_ellipse(0, -0.4, 0.6, 0.58)),
+    "meadow": _Ground(
+        ((0.44, (156, 206, 106)), (0.60, (122, 188, 80)), (0.78, (92, 164, 62))), (252, 248, 214)
     ),
-    "fish": (
-        _Piece(((0.4, 0), (1.0, -0.52), (0.86, 0), (1.0, 0.52)), tone=0.85),
-        _Piece(((-0.25, -0.4), (0.3, -0.72), (0.3, -0.2)), tone=0.85),
-        _Piece(_ellipse(-0.2, 0, 0.78, 0.52)),
-        _Piece(_ellipse(-0.58, -0.12, 0.14, 0.14), (255, 255, 255)),
-        _Piece(_ellipse(-0.6, -0.12, 0.07, 0.07), _INK),
+    "snow": _Ground(
+        ((0.44, (212, 222, 236)), (0.60, (230, 237, 246)), (0.78, (246, 249, 253))), (255, 255, 255)
     ),
-    "house": (
-        _Piece(((-0.68, -0.1), (0.68, -0.1), (0.68, 0.92), (-0.68, 0.92))),
-        _Piece(((0, -1.0), (1.0, -0.05), (-1.0, -0.05)), tone=0.66),
-        _Piece(((-0.18, 0.35), (0.18, 0.35), (0.18, 0.92), (-0.18, 0.92)), (92, 60, 44)),
-        _Piece(((-0.54, 0.12), (-0.28, 0.12), (-0.28, 0.4), (-0.54, 0.4)), (255, 240, 190)),
-        _Piece(((0.28, 0.12), (0.54, 0.12), (0.54, 0.4), (0.28, 0.4)), (255, 240, 190)),
+    "desert": _Ground(
+        ((0.46, (232, 188, 118)), (0.62, (218, 166, 94)), (0.80, (202, 146, 76)))
     ),
-    "butterfly": _butterfly(),
+}
+_LIGHTS: Final[dict[str, _Light]] = {
+    "day": _Light(((112, 184, 240), (176, 218, 248), (222, 240, 250)), (1.0, 1.0, 1.0)),
+    "sunset": _Light(
+        ((92, 52, 120), (214, 92, 110), (250, 152, 84), (253, 206, 122)), (0.92, 0.70, 0.62)
+    ),
+    "night": _Light(
+        ((10, 14, 42), (22, 30, 82), (48, 56, 124)), (0.34, 0.38, 0.56), (214, 222, 255)
+    ),
 }
 
+Spot = tuple[float, float, float]
+"""x, y and radius in half heights, from the picture's middle, y down: the central square is -1..1,
+which is all that CLIP's centre crop keeps."""
 
-def _toned(colour: Colour, tone: float) -> Colour:
-    red, green, blue = (max(0, min(255, round(part * tone))) for part in colour)
+_SINGLE: Final[dict[str, Spot]] = {
+    "left": (-0.46, 0.24, 0.48),
+    "centre": (0.0, 0.24, 0.48),
+    "right": (0.46, 0.24, 0.48),
+    "top": (0.0, -0.48, 0.46),
+}
+_SPREAD: Final[dict[int, tuple[Spot, ...]]] = {
+    2: ((-0.46, 0.30, 0.40), (0.46, 0.30, 0.40)),
+    3: ((-0.64, 0.28, 0.31), (0.64, 0.28, 0.31), (0.0, 0.42, 0.31)),
+    5: (
+        (-0.36, -0.04, 0.27),
+        (0.36, -0.04, 0.27),
+        (-0.68, 0.52, 0.27),
+        (0.0, 0.56, 0.27),
+        (0.68, 0.52, 0.27),
+    ),
+}
+_LEFT_GROUP: Final[dict[int, tuple[Spot, ...]]] = {
+    1: ((-0.48, 0.30, 0.40),),
+    2: ((-0.68, 0.14, 0.27), (-0.38, 0.52, 0.27)),
+    3: ((-0.72, 0.08, 0.24), (-0.26, 0.14, 0.24), (-0.50, 0.56, 0.24)),
+}
+_BELOW: Final[dict[int, tuple[Spot, ...]]] = {
+    1: ((0.0, 0.44, 0.40),),
+    2: ((-0.42, 0.48, 0.36), (0.42, 0.48, 0.36)),
+    3: ((-0.64, 0.46, 0.30), (0.64, 0.46, 0.30), (0.0, 0.56, 0.30)),
+}
+_AMID: Final[dict[int, tuple[Spot, ...]]] = {
+    1: ((0.0, 0.10, 0.38),),
+    2: ((-0.33, 0.08, 0.31), (0.33, 0.08, 0.31)),
+    3: ((-0.56, 0.04, 0.26), (0.0, 0.08, 0.26), (0.56, 0.04, 0.26)),
+}
+_FIELD: Final[tuple[Spot, ...]] = (
+    (-0.82, 0.46, 0.18),
+    (0.82, 0.46, 0.18),
+    (-0.56, 0.72, 0.20),
+    (0.56, 0.72, 0.20),
+    (-0.19, 0.76, 0.20),
+    (0.19, 0.68, 0.20),
+)
+_ABOVE: Final[Spot] = (0.0, -0.56, 0.34)
+_TRIO: Final[tuple[Spot, ...]] = ((-0.48, 0.42, 0.37), (0.48, 0.42, 0.37), (0.0, -0.56, 0.32))
+_RAISED = 0.34
+"""How much higher things of the sky are, which stand alone."""
+
+
+def spots(picture: Scene) -> list[tuple[str, Spot]]:
+    """Return each drawn thing with its place before jitter, from back to front."""
+    groups = picture.groups
+    counts = [group.count for group in groups]
+    if picture.arrangement in _SINGLE:
+        placed = [(_SINGLE[picture.arrangement],)]
+    elif picture.arrangement == "spread":
+        placed = [_SPREAD[counts[0]]]
+    elif picture.arrangement == "beside":
+        placed = [_LEFT_GROUP[counts[0]], ((0.48, 0.30, 0.40),)]
+    elif picture.arrangement == "under":
+        placed = [_BELOW[counts[0]], (_ABOVE,)]
+    elif picture.arrangement == "amidst":
+        placed = [_AMID[counts[0]], _FIELD]
+    else:
+        placed = [(spot,) for spot in _TRIO]
+    raised = len(groups) == 1 and THINGS[groups[0].thing].sky and picture.arrangement != "top"
+    return [
+        (group.thing, (x, y - _RAISED if raised else y, radius))
+        for group, places in zip(groups, placed, strict=True)
+        for x, y, radius in places
+    ]
+
+
+def _toned(colour: Colour, tones: Sequence[float]) -> Colour:
+    red, green, blue = (
+        max(0, min(255, round(part * tone))) for part, tone in zip(colour, tones, strict=True)
+    )
     return red, green, blue
 
 
 def _jittered(colour: Colour, rng: random.Random) -> Colour:
     red, green, blue = (max(0, min(255, part + rng.randint(-9, 9))) for part in colour)
     return red, green, blue
-
-
-def _sprite(
-    shape: str, colour: Colour, radius: int, turn: float
-) -> tuple[Image.Image, Image.Image]:
-    """Return the shape as an RGB picture and its L mask, both square with a margin."""
-    half = round(radius * 1.2)
-    scale = radius * _OVERSAMPLING
-    side = 2 * half * _OVERSAMPLING
-    picture, mask = Image.new("RGB", (side, side), colour), Image.new("L", (side, side), 0)
-    brushes = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
-    cos, sin, middle = math.cos(turn), math.sin(turn), side / 2
-    for piece in _PIECES[shape]:
-        outline = [
-            (middle + scale * (x * cos - y * sin), middle + scale * (x * sin + y * cos))
-            for x, y in piece.outline
-        ]
-        brushes[0].polygon(outline, fill=_toned(piece.colour or colour, piece.tone))
-        brushes[1].polygon(outline, fill=255)
-    return _lit(picture.reduce(_OVERSAMPLING)), mask.reduce(_OVERSAMPLING)
-
-
-def _lit(picture: Image.Image) -> Image.Image:
-    """Return *picture* a little darker towards its foot, as under a light from above."""
-    return ImageChops.multiply(picture, _fade([(255, 255, 255), (214, 214, 214)], picture.size))
 
 
 def _fade(colours: Sequence[Colour], size: tuple[int, int]) -> Image.Image:
@@ -209,102 +161,112 @@ def _fade(colours: Sequence[Colour], size: tuple[int, int]) -> Image.Image:
     return column.resize(size, Image.Resampling.NEAREST)
 
 
-def _put(
-    canvas: Image.Image, shape: str, colour: Colour, at: Point, radius: int, turn: float
-) -> None:
-    picture, mask = _sprite(shape, colour, radius, turn)
-    left, top = round(at[0] - mask.width / 2), round(at[1] - mask.height / 2)
-    blur = ImageFilter.GaussianBlur(max(2.0, radius * 0.06))
-    shadow = mask.filter(blur).point([value * 80 // 255 for value in range(256)])
-    canvas.paste((10, 10, 30), (left + radius // 22, top + radius // 11), shadow)
-    canvas.paste(picture, (left, top), mask)
-
-
-def _plain(colour: Colour) -> Image.Image:
-    """Return one colour, brighter around the middle and a little darker in the corners."""
-    levels = Image.frombytes("L", (256, 1), bytes(range(256)))
-    colours = ImageOps.colorize(levels, black=_toned(colour, 1.06), white=_toned(colour, 0.82))
-    picture = Image.frombytes("P", (WIDTH, HEIGHT), _far_from_middle())
-    picture.putpalette(colours.tobytes())
-    return picture.convert("RGB")
-
-
-@cache
-def _far_from_middle() -> bytes:
-    """Return how far each pixel is from the middle, 0..255."""
-    gradient = Image.radial_gradient("L")
-    return gradient.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR).tobytes()
-
-
-def _ridge(canvas: Image.Image, level: float, colour: Colour, rng: random.Random) -> None:
-    """Paint a rolling hill (or a swell of the sea) that starts *level* of the height down."""
-    swing, phase, waves = HEIGHT * 0.025, rng.uniform(0, 6.28), rng.uniform(0.8, 1.8)
-    top = int(HEIGHT * level - swing) - 2
-    waved = int(2 * swing) + 6  # as many rows hold the crest, and those below are all ground
-    mask = Image.new("L", (WIDTH * 2, waved * 2), 0)
-    crest = [
-        (2 * x, 2 * (HEIGHT * level - top + swing * math.sin(phase + waves * 6.28 * x / WIDTH)))
-        for x in range(0, WIDTH + 9, 8)
-    ]
-    ImageDraw.Draw(mask).polygon([*crest, (2 * WIDTH + 20, 2 * HEIGHT), (0, 2 * HEIGHT)], fill=255)
-    ground = _fade([_toned(colour, 1.06), _toned(colour, 0.9)], (WIDTH, HEIGHT - top))
-    canvas.paste(ground.crop((0, 0, WIDTH, waved)), (0, top), mask.reduce(2))
-    canvas.paste(ground.crop((0, waved, *ground.size)), (0, top + waved))
-
-
-def _speckle(canvas: Image.Image, setting: Setting, rng: random.Random) -> None:
-    """Scatter small dots: stars, snowflakes, or the daisies of a meadow."""
-    if setting.specks is None:
-        return
-    brush = ImageDraw.Draw(canvas)
-    top, foot = (0.0, 0.84) if setting.specks_in_sky else (0.66, 1.0)
-    for _ in range(90):
-        x, y = rng.uniform(0, WIDTH), HEIGHT * rng.uniform(top, foot)
-        size = rng.choice((0.4, 0.6, 1.1))
-        brush.ellipse((x - size, y - size, x + size, y + size), fill=setting.specks)
-
-
-def _background(name: str, rng: random.Random) -> Image.Image:
-    setting = SETTINGS.get(name)
-    if setting is None:
-        return _plain(_jittered(COLOURS[name], rng))
-    canvas = _fade([_jittered(colour, rng) for colour in setting.sky], (WIDTH, HEIGHT))
-    for level, colour in setting.hills:
-        _ridge(canvas, level, _jittered(colour, rng), rng)
-    _speckle(canvas, setting, rng)
-    return canvas
-
-
-def discs(picture: Scene) -> tuple[tuple[float, float, float], ...]:
+class Painter:
     """
-    Return (x, y, radius) of each shape's disc before jitter.
+    Draws scenes at one size.
 
-    In half heights, from the picture's middle, y down: the central square is -1..1.
+    Args:
+        height: of the pictures, in pixels; they are as wide as `WIDTH` is to `HEIGHT`.
+        sprites: how many emoji are kept in memory at the size at which they were drawn.
     """
-    radius, distance = _MEASURES[picture.count, picture.size]
-    lone = picture.count == 1
-    centres = (POSITIONS[picture.position],) if lone else _SPREADS[picture.count]
-    return tuple((x * distance, y * distance, radius) for x, y in centres)
+
+    def __init__(self, height: int = HEIGHT, sprites: int = 64) -> None:
+        self.width, self.height = round(height * WIDTH / HEIGHT), height
+        self._sprite = lru_cache(sprites)(_sprite)
+
+    @cached_property
+    def _scale(self) -> float:
+        return self.height / HEIGHT
+
+    def paint(self, picture: Scene) -> Image.Image:
+        """Return *picture* as an RGB image, the same for the same scene."""
+        rng = random.Random(picture.id)
+        canvas = self.landscape(picture.place, picture.time, rng)
+        self.put(canvas, picture, rng)
+        return canvas
+
+    def put(self, canvas: Image.Image, picture: Scene, rng: random.Random) -> None:
+        """Draw what stands in the landscape."""
+        half = self.height / 2
+        for thing, (x, y, radius) in spots(picture):
+            x, y = x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.03, 0.03)
+            sprite = self._sprite(thing, round(2 * half * radius))
+            left = self.width / 2 + half * x - sprite.width / 2
+            canvas.paste(sprite, (round(left), round(half + half * y - sprite.height / 2)), sprite)
+
+    def landscape(self, place: str, time: str, rng: random.Random) -> Image.Image:
+        """Return the empty landscape."""
+        ground, light = _GROUNDS[place], _LIGHTS[time]
+        canvas = _fade([_jittered(colour, rng) for colour in light.sky], (self.width, self.height))
+        if light.stars:
+            self._speckle(canvas, light.stars, (0.0, 0.44), rng)
+        for level, colour in ground.hills:
+            self._ridge(canvas, level, _toned(_jittered(colour, rng), light.tint), rng)
+        if ground.specks:
+            self._speckle(canvas, _toned(ground.specks, light.tint), (0.62, 1.0), rng)
+        return canvas
+
+    def _ridge(
+        self, canvas: Image.Image, level: float, colour: Colour, rng: random.Random
+    ) -> None:
+        """Paint a rolling hill (or a swell of the sea) that starts *level* of the height down."""
+        width, height = self.width, self.height
+        swing, phase, waves = height * 0.025, rng.uniform(0, 6.28), rng.uniform(0.8, 1.8)
+        top = int(height * level - swing) - 2
+        waved = int(2 * swing) + 6  # as many rows hold the crest; those below are all ground
+        mask = Image.new("L", (width * 2, waved * 2), 0)
+        crest = [
+            (2 * x, 2 * (height * level - top + swing * math.sin(phase + waves * 6.28 * x / width)))
+            for x in range(0, width + 9, 8)
+        ]
+        ImageDraw.Draw(mask).polygon(
+            [*crest, (2 * width + 20, 2 * height), (0, 2 * height)], fill=255
+        )
+        tones = _toned(colour, (1.06,) * 3), _toned(colour, (0.9,) * 3)
+        ground = _fade(tones, (width, height - top))
+        canvas.paste(ground.crop((0, 0, width, waved)), (0, top), mask.reduce(2))
+        canvas.paste(ground.crop((0, waved, *ground.size)), (0, top + waved))
+
+    def _speckle(
+        self, canvas: Image.Image, colour: Colour, rows: tuple[float, float], rng: random.Random
+    ) -> None:
+        """Scatter small dots: stars, snow, or the daisies of a meadow."""
+        brush = ImageDraw.Draw(canvas)
+        for _ in range(70):
+            x, y = rng.uniform(0, self.width), self.height * rng.uniform(*rows)
+            size = rng.choice((0.4, 0.6, 1.1)) * self._scale
+            brush.ellipse((x - size, y - size, x + size, y + size), fill=colour)
+
+
+def _sprite(thing: str, pixels: int) -> Image.Image:
+    """Return the emoji in RGBA, *pixels* wide, with a soft shadow and room for it."""
+    emoji = _emoji(thing).resize((pixels, pixels), Image.Resampling.BOX, reducing_gap=None)
+    margin = max(1, pixels // 12)
+    room = Image.new("RGBA", (pixels + 2 * margin, pixels + 2 * margin), (*_SHADOW, 0))
+    shadow = Image.new("L", room.size, 0)
+    alpha = emoji.getchannel("A").point([value * 80 // 255 for value in range(256)])
+    shadow.paste(alpha, (margin + pixels // 40, margin + pixels // 20))
+    room.putalpha(shadow.filter(ImageFilter.GaussianBlur(max(0.5, pixels * 0.03))))
+    room.alpha_composite(emoji, (margin, margin))
+    return room
+
+
+@lru_cache(64)
+def _emoji(thing: str) -> Image.Image:
+    with Image.open(FOLDER / "pictures" / THINGS[thing].picture) as file:
+        return file.convert("RGBA")
+
+
+_painter: Final = Painter()
 
 
 def render(picture: Scene) -> Image.Image:
     """
     Draw *picture*: an RGB image of `WIDTH` by `HEIGHT` pixels, the same for the same scene.
 
-    All that the description names lies in the central square.
+    All that its description names lies in the central square.
     """
-    rng = random.Random(picture.id)
-    canvas = _background(picture.background, rng)
-    half = HEIGHT / 2
-    colour = _jittered(COLOURS[picture.colour], rng)
-    for x, y, radius in discs(picture):
-        at = (
-            WIDTH / 2 + half * (x + rng.uniform(-0.03, 0.03)),
-            half + half * (y + rng.uniform(-0.03, 0.03)),
-        )
-        pixels = round(half * radius * rng.uniform(0.94, 1.06))
-        _put(canvas, picture.shape, colour, at, pixels, rng.uniform(-0.12, 0.12))
-    return canvas
+    return _painter.paint(picture)
 
 
 def jpeg(picture: Scene) -> bytes:

@@ -1,170 +1,65 @@
 """
-The demo's pictures: scenes of shapes on backgrounds, each a deterministic function of an integer.
+The demo's pictures: scenes of emoji in landscapes, each a deterministic function of an integer.
 
-What a scene shows and how it is worded live here, how it is drawn in `drawing`; serving the
-pictures over HTTP lives in `gallery`, and learning from them in `tools/train_demo_model.py`.
+What a scene shows lives here, how it is drawn in `drawing`, how it is said in `wording`, and which
+scenes a keyword finds in `keywords`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
+import tomllib
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
+T = TypeVar("T")
 
-WIDTH: Final = 640
-HEIGHT: Final = 427
+FOLDER: Final = Path(__file__).resolve().parent
+"""Where the pictures and words of the scenes are."""
 
-COLOURS: Final[dict[str, Colour]] = {
-    "red": (222, 48, 48),
-    "orange": (247, 140, 38),
-    "yellow": (250, 212, 56),
-    "green": (66, 168, 84),
-    "blue": (54, 108, 226),
-    "purple": (132, 68, 186),
-    "pink": (246, 130, 180),
-    "white": (246, 246, 244),
-}
+PLACES: Final = ("sea", "meadow", "snow", "desert")
+TIMES: Final = ("day", "sunset", "night")
+POSITIONS: Final = ("left", "centre", "right", "top")
+COUNTS: Final = (1, 2, 3, 5)
+FIELD: Final = 6
+"""How many there are of what others stand amidst."""
+
+ROUNDS: Final = 200
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How many shapes, how big and where; `position` is "spread" when there are several."""
+class Thing:
+    """One emoji: its file in `pictures`, Pixabay's category, and where it may be."""
 
-    count: int
-    size: str
-    position: str
+    picture: str
+    category: str
+    sky: bool = False
+    field: bool = False
+
+
+def _things() -> dict[str, Thing]:
+    with (FOLDER / "things.toml").open("rb") as file:
+        return {name: Thing(**row) for name, row in tomllib.load(file).items()}
+
+
+THINGS: Final = _things()
+"""What scenes show, by English name."""
+
+_NAMES: Final = tuple(THINGS)
+_SKY: Final = tuple(name for name in _NAMES if THINGS[name].sky)
+_GROUND: Final = tuple(name for name in _NAMES if not THINGS[name].sky)
+_FIELDS: Final = tuple(name for name in _NAMES if THINGS[name].field)
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A landscape: sky colours from top to bottom, hills from back to front, and specks."""
+class Group:
+    """One of a kind of thing, or several."""
 
-    phrase: str
-    tags: tuple[str, ...]
-    sky: tuple[Colour, ...]
-    hills: tuple[tuple[float, Colour], ...]
-    specks: Colour | None
-    specks_in_sky: bool
-    hides: str
-
-
-SETTINGS: Final[dict[str, Setting]] = {
-    "night": Setting(
-        "in the night sky",
-        ("night", "sky"),
-        ((10, 14, 42), (22, 30, 82), (48, 56, 124)),
-        ((0.86, (16, 20, 48)), (0.92, (8, 10, 28))),
-        (214, 222, 255),
-        specks_in_sky=True,
-        hides="",
-    ),
-    "sea": Setting(
-        "over the sea",
-        ("sea", "water"),
-        ((190, 228, 240), (222, 242, 244)),
-        ((0.46, (60, 160, 186)), (0.62, (36, 136, 170)), (0.80, (20, 110, 150))),
-        None,
-        specks_in_sky=False,
-        hides="blue",
-    ),
-    "meadow": Setting(
-        "in a meadow",
-        ("meadow", "grass"),
-        ((132, 200, 240), (206, 234, 246)),
-        ((0.48, (150, 200, 100)), (0.62, (118, 182, 78)), (0.80, (90, 158, 62))),
-        (250, 246, 220),
-        specks_in_sky=False,
-        hides="green",
-    ),
-    "sunset": Setting(
-        "at sunset",
-        ("sunset", "evening"),
-        ((92, 52, 120), (214, 92, 110), (250, 152, 84), (253, 206, 122)),
-        ((0.82, (84, 44, 84)), (0.90, (52, 28, 60))),
-        None,
-        specks_in_sky=False,
-        hides="orange",
-    ),
-    "snow": Setting(
-        "in the snow",
-        ("snow", "winter"),
-        ((150, 172, 200), (198, 212, 228)),
-        ((0.52, (222, 230, 240)), (0.66, (234, 240, 247)), (0.82, (246, 249, 252))),
-        (255, 255, 255),
-        specks_in_sky=True,
-        hides="white",
-    ),
-    "desert": Setting(
-        "in the desert",
-        ("desert", "sand"),
-        ((244, 214, 170), (250, 232, 196)),
-        ((0.54, (226, 180, 110)), (0.68, (212, 160, 90)), (0.84, (196, 140, 74))),
-        None,
-        specks_in_sky=False,
-        hides="yellow",
-    ),
-}
-
-POSITIONS: Final[dict[str, Point]] = {
-    "centre": (0.0, 0.0),
-    "left": (-1.0, 0.0),
-    "right": (1.0, 0.0),
-    "top": (0.0, -1.0),
-    "bottom": (0.0, 1.0),
-}
-SIZES: Final = ("small", "big")
-COUNTS: Final[dict[int, str]] = {1: "a", 2: "two", 3: "three", 5: "five"}
-PLURALS: Final[dict[str, str]] = {
-    "circle": "circles",
-    "square": "squares",
-    "triangle": "triangles",
-    "diamond": "diamonds",
-    "star": "stars",
-    "heart": "hearts",
-    "moon": "moons",
-    "flower": "flowers",
-    "tree": "trees",
-    "fish": "fish",
-    "house": "houses",
-    "butterfly": "butterflies",
-}
-SHAPES: Final = tuple(PLURALS)
-BACKGROUNDS: Final = (*COLOURS, *SETTINGS)
-LAYOUTS: Final = (
-    *(Layout(1, size, position) for size in SIZES for position in POSITIONS),
-    *(Layout(count, size, "spread") for count in (2, 3) for size in SIZES),
-    Layout(5, "small", "spread"),
-)
-POSITION_PHRASES: Final[dict[str, str]] = {
-    "centre": "in the middle",
-    "left": "on the left",
-    "right": "on the right",
-    "top": "at the top",
-    "bottom": "at the bottom",
-}
-
-
-def _hidden(colour: str, background: str) -> bool:
-    setting = SETTINGS.get(background)
-    return colour == (setting.hides if setting else background)
-
-
-_SUBJECTS: Final = tuple(
-    (shape, colour, background)
-    for shape in SHAPES
-    for colour in COLOURS
-    for background in BACKGROUNDS
-    if not _hidden(colour, background)
-)
-ROUND: Final = len(_SUBJECTS)
-"""How many consecutive ids, from a multiple of this on, show each subject exactly once."""
-
-SCENE_COUNT: Final = len(_SUBJECTS) * len(LAYOUTS)
-"""How many scenes differ in what they show; ids from here on repeat them, drawn anew."""
+    thing: str
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -172,73 +67,161 @@ class Scene:
     """
     What one picture shows.
 
-    `background` is a colour of `COLOURS` or a setting of `SETTINGS`; `size` is "small" or "big";
-    `position` is a key of `POSITIONS`, or "spread" when `count` is more than one.
+    `arrangement` says how the one to three `groups` stand:
+
+    - one of `POSITIONS`: a single thing there;
+    - "spread": two, three or five of one kind;
+    - "beside": the first group left of the second;
+    - "under": the first group below the second, which is in the sky;
+    - "amidst": the first group within a field of the second;
+    - "trio": the first left of the second, and the third above both, in the sky.
     """
 
     id: int
-    shape: str
-    colour: str
-    count: int
-    size: str
-    position: str
-    background: str
+    groups: tuple[Group, ...]
+    arrangement: str
+    place: str
+    time: str
 
     @property
-    def attributes(self) -> tuple[str, str, int, str, str, str]:
-        """All that is seen, without the id: scenes with equal attributes look alike."""
-        return (self.shape, self.colour, self.count, self.size, self.position, self.background)
+    def shown(self) -> tuple[tuple[Group, ...], str, str, str]:
+        """All that is seen, without the id: scenes that show the same look alike."""
+        return (self.groups, self.arrangement, self.place, self.time)
 
     @property
-    def tags(self) -> tuple[str, ...]:
-        """Distinct words naming what the picture shows, the subject first."""
-        setting = SETTINGS.get(self.background)
-        behind = setting.tags if setting else (self.background, "background")
-        return (self.shape, self.colour, *behind, self.size)
-
-    @property
-    def place(self) -> str:
-        """The background in words, such as "on a blue background" or "in the night sky"."""
-        setting = SETTINGS.get(self.background)
-        return setting.phrase if setting else f"on {article(self.background)} background"
-
-    @property
-    def description(self) -> str:
-        """Every attribute in one phrase: "three small yellow stars in the night sky"."""
-        noun = self.shape if self.count == 1 else PLURALS[self.shape]
-        phrase = f"{COUNTS[self.count]} {self.size} {self.colour} {noun} {self.place}"
-        where = POSITION_PHRASES.get(self.position)
-        return f"{phrase}, {where}" if where else phrase
+    def things(self) -> tuple[str, ...]:
+        """The names of what is shown, the subject first."""
+        return tuple(group.thing for group in self.groups)
 
 
-def article(noun: str) -> str:
-    """Return *noun* after "a" or "an"."""
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+def _featured(*rows: str) -> tuple[Scene, ...]:
+    """Read scenes from lines such as "amidst, meadow, day: 2 horse, 6 flower"."""
+    scenes = []
+    for scene_id, row in enumerate(rows):
+        where, what = row.split(": ")
+        arrangement, place, time = where.split(", ")
+        groups = (part.split(" ", 1) for part in what.split(", "))
+        counted = tuple(Group(thing, int(count)) for count, thing in groups)
+        scenes.append(Scene(scene_id, counted, arrangement, place, time))
+    return tuple(scenes)
+
+
+FEATURED: Final = _featured(
+    "amidst, meadow, day: 2 horse, 6 flower",
+    "trio, meadow, night: 1 dog, 1 guitar, 1 moon",
+    "spread, meadow, day: 3 cow",
+    "beside, sea, sunset: 1 cat, 1 pizza",
+    "under, snow, night: 3 penguin, 1 star",
+    "amidst, desert, sunset: 1 camel, 6 cactus",
+    "spread, sea, sunset: 5 flamingo",
+    "under, meadow, day: 1 elephant, 1 balloon",
+    "trio, sea, night: 1 owl, 1 book, 1 moon",
+    "beside, snow, day: 1 fox, 1 coffee",
+    "spread, snow, night: 2 wolf",
+    "under, sea, day: 1 sailing boat, 1 rainbow",
+    "amidst, meadow, sunset: 3 rabbit, 6 tulip",
+    "beside, meadow, day: 2 monkey, 1 banana",
+    "centre, snow, day: 1 snowman",
+    "under, meadow, night: 1 castle, 1 moon",
+    "trio, desert, day: 1 robot, 1 piano, 1 sun",
+    "amidst, sea, day: 1 giraffe, 6 palm",
+    "under, desert, night: 1 tent, 1 star",
+    "beside, sea, day: 1 crab, 1 ice cream",
+    "spread, meadow, sunset: 3 sheep",
+    "amidst, meadow, day: 1 bear, 6 sunflower",
+    "top, desert, night: 1 rocket",
+    "left, sea, sunset: 1 ship",
+)
+"""The scenes with the first ids: what the documentation and the page give as examples."""
+
+ROUND: Final = len(_NAMES)
+"""How many consecutive ids, after those of `FEATURED`, show each thing exactly once as subject."""
+
+SCENE_COUNT: Final = len(FEATURED) + ROUNDS * ROUND
+"""How many scenes there are; ids begin at 0."""
+
+
+class _Draw:
+    """Choices that follow from an integer: a hash of it, read digit by digit."""
+
+    def __init__(self, seed: int) -> None:
+        digest = hashlib.blake2b(str(seed).encode(), digest_size=24).digest()
+        self._number = int.from_bytes(digest, "big")
+
+    def below(self, limit: int) -> int:
+        self._number, digit = divmod(self._number, limit)
+        return digit
+
+    def choice(self, options: tuple[T, ...]) -> T:
+        return options[self.below(len(options))]
 
 
 @cache
-def _round_order(round_index: int) -> tuple[int, ...]:
-    order = list(range(len(_SUBJECTS)))
+def _round_order(round_index: int) -> tuple[str, ...]:
+    order = list(_NAMES)
     random.Random(round_index).shuffle(order)
     return tuple(order)
+
+
+_KINDS: Final = (
+    *("single",) * 4,
+    *("spread",) * 4,
+    *("beside",) * 4,
+    *("under",) * 3,
+    *("amidst",) * 3,
+    *("trio",) * 2,
+)
+
+
+def _subject(scene_id: int) -> str:
+    round_index, place = divmod(scene_id - len(FEATURED), ROUND)
+    return _round_order(round_index)[place]
 
 
 def scene(scene_id: int) -> Scene:
     """
     Return the scene with *scene_id*; the same id is the same scene for ever.
 
-    Ids below `SCENE_COUNT` all differ in `attributes`; each further block of that many shows them
-    again, drawn with another jitter. Any run of consecutive ids mixes all attributes well: each
-    `ROUND` holds every shape, colour and background together once, shuffled, with a layout that
-    moves on from round to round.
+    The first are `FEATURED`; of the others each `ROUND` shows every thing once as its subject,
+    shuffled, with all else drawn by the id.
 
     Raises:
-        ValueError: *scene_id* is negative.
+        ValueError: *scene_id* is not in 0..`SCENE_COUNT` - 1.
     """
-    if scene_id < 0:
-        raise ValueError(f"scene_id must be at least 0, got {scene_id}")
-    round_index, place = divmod(scene_id % SCENE_COUNT, ROUND)
-    subject = _round_order(round_index)[place]
-    layout = LAYOUTS[(round_index + 7 * subject + subject // len(LAYOUTS)) % len(LAYOUTS)]
-    shape, colour, background = _SUBJECTS[subject]
-    return Scene(scene_id, shape, colour, layout.count, layout.size, layout.position, background)
+    if not 0 <= scene_id < SCENE_COUNT:
+        raise ValueError(f"scene_id must be in 0..{SCENE_COUNT - 1}, got {scene_id}")
+    if scene_id < len(FEATURED):
+        return FEATURED[scene_id]
+    return compose(scene_id, _subject(scene_id))
+
+
+def compose(scene_id: int, subject: str) -> Scene:
+    """Return the scene in which all but the subject follows from *scene_id*, of any size."""
+    draw = _Draw(scene_id)
+    groups, arrangement = _composition(subject, draw)
+    return Scene(scene_id, groups, arrangement, draw.choice(PLACES), draw.choice(TIMES))
+
+
+def _composition(subject: str, draw: _Draw) -> tuple[tuple[Group, ...], str]:
+    kind = draw.choice(_KINDS)
+    sky = THINGS[subject].sky
+    if kind == "single":
+        return (Group(subject),), draw.choice(POSITIONS if sky else POSITIONS[:3])
+    if kind == "spread":
+        return (Group(subject, draw.choice(COUNTS[1:])),), "spread"
+    some = 1 + draw.below(3)
+    if sky:
+        return (Group(draw.choice(_GROUND), some), Group(subject)), "under"
+    if kind == "beside":
+        return (Group(subject, some), Group(_other(_GROUND, subject, draw))), "beside"
+    if kind == "under":
+        return (Group(subject, some), Group(draw.choice(_SKY))), "under"
+    if kind == "amidst":
+        return (Group(subject, some), Group(_other(_FIELDS, subject, draw), FIELD)), "amidst"
+    beside = _other(_GROUND, subject, draw)
+    return (Group(subject), Group(beside), Group(draw.choice(_SKY))), "trio"
+
+
+def _other(options: tuple[str, ...], subject: str, draw: _Draw) -> str:
+    index = draw.below(len(options))
+    return options[index] if options[index] != subject else options[index - 1]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from imagesearch.demo.emoji.scenes import FIELD, FOLDER, POSITIONS, Group, Scene
+from imagesearch.demo.scenes import FIELD, FOLDER, POSITIONS, Group, Scene
 
 LANGUAGES: Final = tuple(sorted(file.stem for file in (FOLDER / "languages").glob("*.toml")))
 """Codes of the languages, as Pixabay spells them: "en", "de" and so on."""

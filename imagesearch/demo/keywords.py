@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from imagesearch.demo.emoji import wording
-from imagesearch.demo.emoji.scenes import PLACES, SCENE_COUNT, TIMES, Scene, scene
+from imagesearch.demo import wording
+from imagesearch.demo.scenes import PLACES, SCENE_COUNT, TIMES, Scene, scene
 
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 """Kana and Han: scripts that put no space between words."""

@@ -1,1 +1,0 @@
-"""The demo's scenes of emoji: what they show, how they are drawn and worded, and found by keyword."""
