@@ -10,13 +10,12 @@ REFERENCES is models/demo/references.txt. The pictures are some that the model w
 from __future__ import annotations
 
 import csv
-import itertools
 import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagesearch.demo import drawing, scenes
+from imagesearch.demo import drawing, scenes, wording
 from imagesearch.demo.scenes import Scene
 from tools.train_demo_model import is_held_out
 
@@ -26,19 +25,26 @@ _SEED = 1
 
 
 def references() -> list[str]:
-    """Return descriptions of scenes that differ, drawn from all of them."""
+    """Return descriptions of scenes drawn from all of them: half English, half other languages."""
     rng = random.Random(_SEED)
     ids = rng.sample(range(scenes.SCENE_COUNT), REFERENCES)
-    return [scenes.scene(scene_id).description for scene_id in ids]
+    others = [code for code in wording.LANGUAGES if code != "en"]
+    codes = [others[row // 2 % len(others)] if row % 2 else "en" for row in range(REFERENCES)]
+    return [
+        wording.describe(scenes.scene(scene_id), code)
+        for scene_id, code in zip(ids, codes, strict=True)
+    ]
 
 
 def captions(scene: Scene) -> Iterator[str]:
     """Yield what a person may ask for, and *scene* shows: from all of it to little."""
-    subject = f"{scenes.article(scene.colour)} {scene.shape}"
-    yield scene.description
-    yield f"{subject} {scene.place}"
-    yield f"{scenes.article(scene.shape)} {scene.place}"
-    yield subject
+    english = wording.language("en")
+    said = wording.parts(scene, english)
+    yield wording.describe(scene)
+    yield f"{said['subject']} {said['place']}"
+    yield said["subject"]
+    yield wording.counted(scene.groups[0], english)
+    yield english.names[scene.groups[0].thing][0][0]
 
 
 def write_captioned(folder: Path, pictures: int = PICTURES) -> None:
@@ -52,7 +58,7 @@ def write_captioned(folder: Path, pictures: int = PICTURES) -> None:
         for scene in map(scenes.scene, sorted(ids)):
             name = f"{scene.id}.jpg"
             (folder / name).write_bytes(drawing.jpeg(scene))
-            rows.writerows(zip(itertools.repeat(name), captions(scene), strict=False))
+            rows.writerows((name, caption) for caption in captions(scene))
 
 
 def main() -> None:

@@ -227,7 +227,9 @@ def _changed(scene: Scene, rng: random.Random) -> Scene:
         if scene.arrangement == "spread":
             return replace(scene, groups=(replace(groups[0], count=rng.choice((2, 3, 5))),))
         if scene.arrangement != "trio":
-            return replace(scene, groups=(replace(groups[0], count=rng.choice((1, 2, 3))), groups[1]))
+            return replace(
+                scene, groups=(replace(groups[0], count=rng.choice((1, 2, 3))), groups[1])
+            )
     if kind == 3 and scene.arrangement in ("beside", "trio") and groups[0].count == 1:
         return replace(scene, groups=(groups[1], groups[0], *groups[2:]))
     at = rng.randrange(len(groups))
@@ -294,9 +296,9 @@ class Batch:
     """
     Pictures and captions of one step.
 
-    pixels uint8 (B, 96, 96, 3); patches int64 (B, n), kept int64 (B, k) of them; bits float (B, F); sentences int64 (S, t),
-    of which the first half say all of a picture; words int64 (W, t); true bool (S, B) and (W, B);
-    asked float (S, F).
+    pixels uint8 (B, 96, 96, 3); patches int64 (B, n), kept int64 (B, k) of them; bits float (B, F);
+    sentences int64 (S, t), of which the first half say all of a picture; words int64 (W, t); true
+    bool (S, B) and (W, B); asked float (S, F).
     """
 
     pixels: torch.Tensor
@@ -432,9 +434,7 @@ def new_model(recipe: Recipe, tokenizer: CLIPTokenizer) -> CLIPModel:
         "patch_size": recipe.patch,
         "hidden_act": "gelu",
     }
-    config = CLIPConfig(
-        text_config=text, vision_config=vision, projection_dim=recipe.embedding_dim
-    )
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.embedding_dim)
     return CLIPModel(config)
 
 

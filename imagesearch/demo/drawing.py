@@ -43,18 +43,14 @@ class _Light:
 
 
 _GROUNDS: Final[dict[str, _Ground]] = {
-    "sea": _Ground(
-        ((0.42, (70, 170, 200)), (0.58, (40, 142, 184)), (0.80, (238, 218, 172)))
-    ),
+    "sea": _Ground(((0.42, (70, 170, 200)), (0.58, (40, 142, 184)), (0.80, (238, 218, 172)))),
     "meadow": _Ground(
         ((0.44, (156, 206, 106)), (0.60, (122, 188, 80)), (0.78, (92, 164, 62))), (252, 248, 214)
     ),
     "snow": _Ground(
         ((0.44, (212, 222, 236)), (0.60, (230, 237, 246)), (0.78, (246, 249, 253))), (255, 255, 255)
     ),
-    "desert": _Ground(
-        ((0.46, (232, 188, 118)), (0.62, (218, 166, 94)), (0.80, (202, 146, 76)))
-    ),
+    "desert": _Ground(((0.46, (232, 188, 118)), (0.62, (218, 166, 94)), (0.80, (202, 146, 76)))),
 }
 _LIGHTS: Final[dict[str, _Light]] = {
     "day": _Light(((112, 184, 240), (176, 218, 248), (222, 240, 250)), (1.0, 1.0, 1.0)),
@@ -206,9 +202,7 @@ class Painter:
             self._speckle(canvas, _toned(ground.specks, light.tint), (0.62, 1.0), rng)
         return canvas
 
-    def _ridge(
-        self, canvas: Image.Image, level: float, colour: Colour, rng: random.Random
-    ) -> None:
+    def _ridge(self, canvas: Image.Image, level: float, colour: Colour, rng: random.Random) -> None:
         """Paint a rolling hill (or a swell of the sea) that starts *level* of the height down."""
         width, height = self.width, self.height
         swing, phase, waves = height * 0.025, rng.uniform(0, 6.28), rng.uniform(0.8, 1.8)

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from imagesearch.demo import drawing, scenes
+from imagesearch.demo import drawing, keywords, scenes, wording
 from imagesearch.demo.gallery_query import BadParameter, Query, find
 from imagesearch.demo.scenes import Scene
 from imagesearch.sources.demo import GALLERY_KEY
@@ -123,13 +123,13 @@ _PREVIEW_BOX: Final = (150, 150)
 
 def _fitted(box: tuple[int, int]) -> tuple[int, int]:
     """Return the size of a picture shrunk, never enlarged, to fit in *box* pixels."""
-    scale = min(1.0, box[0] / scenes.WIDTH, box[1] / scenes.HEIGHT)
-    return round(scenes.WIDTH * scale), round(scenes.HEIGHT * scale)
+    scale = min(1.0, box[0] / drawing.WIDTH, box[1] / drawing.HEIGHT)
+    return round(drawing.WIDTH * scale), round(drawing.HEIGHT * scale)
 
 
 def _jpeg_response(scene_id: int, box: tuple[int, int]) -> Response:
     scene, size = scenes.scene(scene_id), _fitted(box)
-    if size == (scenes.WIDTH, scenes.HEIGHT):
+    if size == (drawing.WIDTH, drawing.HEIGHT):
         return Response(drawing.jpeg(scene), media_type="image/jpeg")
     buffer = io.BytesIO()
     drawing.render(scene).resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=88)
@@ -172,18 +172,18 @@ class Gallery:
         return {
             "total": len(ids),
             "totalHits": len(reachable),
-            "hits": [self._hit(scenes.scene(scene_id), request) for scene_id in shown],
+            "hits": [self._hit(scenes.scene(scene_id), query, request) for scene_id in shown],
         }
 
-    def _hit(self, scene: Scene, request: Request) -> dict[str, Any]:
+    def _hit(self, scene: Scene, query: Query, request: Request) -> dict[str, Any]:
         base, token = _base_url(request), self.tickets.issue(scene.id)
-        preview, full = _fitted(_PREVIEW_BOX), (scenes.WIDTH, scenes.HEIGHT)
+        preview, full = _fitted(_PREVIEW_BOX), (drawing.WIDTH, drawing.HEIGHT)
         picture_id = FIRST_ID + scene.id
         return {
             "id": picture_id,
             "pageURL": f"{self.public_url}/illustrations/{picture_id}/",
             "type": "illustration",
-            "tags": ", ".join(scene.tags),
+            "tags": ", ".join(keywords.tags(scene, query.language)),
             "previewURL": f"{base}/photo/{_uploaded(scene)}/{picture_id}_150.jpg",
             "previewWidth": preview[0],
             "previewHeight": preview[1],
@@ -283,7 +283,8 @@ _PAGE: Final = """<!doctype html>
 <figcaption>
 <h1>{title}</h1>
 <ul aria-label="Tags">{tags}</ul>
-<p>By {user}. A picture of the built-in demo gallery, drawn by this program on request.</p>
+<p>By {user}. A picture of the built-in demo gallery, drawn by this program on request, with Fluent
+emoji by Microsoft (MIT).</p>
 </figcaption>
 </figure>
 </body>
@@ -292,12 +293,13 @@ _PAGE: Final = """<!doctype html>
 
 
 def _page(scene: Scene, address: str) -> str:
+    description = wording.describe(scene)
     return _PAGE.format(
-        title=html.escape(scene.description[0].upper() + scene.description[1:]),
+        title=html.escape(description[0].upper() + description[1:]),
         address=html.escape(address),
-        width=scenes.WIDTH,
-        height=scenes.HEIGHT,
-        tags="".join(f"<li>{html.escape(tag)}</li>" for tag in scene.tags),
+        width=drawing.WIDTH,
+        height=drawing.HEIGHT,
+        tags="".join(f"<li>{html.escape(tag)}</li>" for tag in keywords.tags(scene)),
         user=html.escape(USER),
     )
 

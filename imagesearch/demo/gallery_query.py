@@ -2,24 +2,18 @@
 What a request to the demo gallery asks for, and which scenes satisfy it.
 
 Parameters, bounds and words are Pixabay's (https://pixabay.com/api/docs/); the server is in
-`gallery`, the scenes are in `scenes`.
+`gallery`, the scenes are in `scenes`, and which of them a word finds in `keywords`.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
-from imagesearch.demo import scenes
-from imagesearch.demo.scenes import Scene
+from imagesearch.demo import drawing, keywords, scenes, wording
+from imagesearch.demo.scenes import THINGS, Scene
 from imagesearch.sources.pixabay import CATEGORIES, COLORS, LANGUAGES, ORIENTATIONS
-
-FIRST_SHOWN: Final = 3 * scenes.ROUND
-"""The scene with which the order "popular" begins: near it lie exact answers to the examples of
-the documentation, such as "three small yellow stars in the night sky"."""
 
 
 def _names(text: str) -> frozenset[str]:
@@ -44,25 +38,18 @@ _DEFAULTS: Final[dict[str, str]] = {
     "safesearch": "false",
     "order": "popular",
 }
-# Pixabay's names for the colours that a scene shows where ours differ or a setting has several.
-_PIXABAY_COLOURS: Final[dict[str, tuple[str, ...]]] = {
-    "purple": ("lilac",),
-    "night": ("blue", "black"),
+_PLACE_COLOURS: Final[dict[str, tuple[str, ...]]] = {
     "sea": ("turquoise", "blue"),
     "meadow": ("green",),
-    "sunset": ("orange", "lilac"),
     "snow": ("white", "gray"),
     "desert": ("brown", "yellow"),
 }
-_SUBJECT_CATEGORIES: Final[dict[str, str]] = {
-    "fish": "animals",
-    "butterfly": "animals",
-    "flower": "nature",
-    "tree": "nature",
-    "house": "buildings",
-    "heart": "feelings",
+_TIME_COLOURS: Final[dict[str, tuple[str, ...]]] = {
+    "day": ("blue",),
+    "sunset": ("orange", "lilac"),
+    "night": ("blue", "black"),
 }
-_SINGULARS: Final = {plural: shape for shape, plural in scenes.PLURALS.items()}
+"""Pixabay's names for the colours of each landscape and sky."""
 
 
 class BadParameter(ValueError):
@@ -76,13 +63,19 @@ class BadParameter(ValueError):
 class Query:
     """The parameters of one search, checked."""
 
-    words: frozenset[str]
+    text: str
     page: int
     per_page: int
     min_width: int
     min_height: int
     colours: frozenset[str]
     choices: Mapping[str, str]
+
+    @property
+    def language(self) -> str:
+        """The language that is asked for; English where the demo does not speak it."""
+        asked = self.choices["lang"]
+        return asked if asked in wording.LANGUAGES else "en"
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> Query:
@@ -96,7 +89,7 @@ class Query:
         if len(text) > 100:
             raise BadParameter("q")
         return cls(
-            words=_words(text),
+            text=text,
             page=_integer(given, "page", 1, low=1),
             per_page=_integer(given, "per_page", 20, low=3, high=200),
             min_width=_integer(given, "min_width", 0),
@@ -129,60 +122,42 @@ def _colours(text: str) -> frozenset[str]:
     return colours
 
 
-def _words(text: str) -> frozenset[str]:
-    """Return the words of *text* in lower case, plurals of shapes turned to their singular."""
-    words = unicodedata.normalize("NFKC", text).casefold().split()
-    return frozenset(_SINGULARS.get(word, word) for word in words)
-
-
-@cache
-def _index() -> dict[str, frozenset[int]]:
-    """Return the ids of the scenes that carry each tag."""
-    found: dict[str, set[int]] = {}
-    for scene_id in range(scenes.SCENE_COUNT):
-        for tag in scenes.scene(scene_id).tags:
-            found.setdefault(tag, set()).add(scene_id)
-    return {tag: frozenset(ids) for tag, ids in found.items()}
-
-
 def find(query: Query) -> list[int]:
-    """Return the ids of all scenes that satisfy *query*, in its order."""
+    """Return the ids of all scenes that satisfy *query*, in its order: "popular" is by id."""
     if not _possible(query):
         return []
-    ids = frozenset(range(scenes.SCENE_COUNT))
-    for word in query.words:
-        ids &= _index().get(word, frozenset())
-    passed = (scene_id for scene_id in ids if _passes(scenes.scene(scene_id), query))
-    return sorted(passed, key=_rank, reverse=query.choices["order"] == "latest")
-
-
-def _rank(scene_id: int) -> int:
-    return (scene_id - FIRST_SHOWN) % scenes.SCENE_COUNT
+    ids: Iterable[int] = range(scenes.SCENE_COUNT)
+    if query.text.strip():
+        ids = keywords.find_scenes(query.text, query.language)
+    passed = (scene_id for scene_id in ids if _passes(scene_id, query))
+    return sorted(passed, reverse=query.choices["order"] == "latest")
 
 
 def _possible(query: Query) -> bool:
     """Say whether any picture of ours can pass: all are horizontal illustrations of one size."""
     return (
-        query.min_width <= scenes.WIDTH
-        and query.min_height <= scenes.HEIGHT
+        query.min_width <= drawing.WIDTH
+        and query.min_height <= drawing.HEIGHT
         and query.choices["orientation"] != "vertical"
         and query.choices["image_type"] in ("all", "illustration")
         and query.choices["editors_choice"] == "false"
     )
 
 
-def _passes(scene: Scene, query: Query) -> bool:
+def _passes(scene_id: int, query: Query) -> bool:
     category = query.choices["category"]
-    return (not query.colours or bool(query.colours & _shown_colours(scene))) and (
-        not category or category in _categories(scene)
+    if not query.colours and not category:
+        return True
+    shown = scenes.scene(scene_id)
+    return (not query.colours or bool(query.colours & _colours_of(shown))) and (
+        not category or category in _categories(shown)
     )
 
 
-def _shown_colours(scene: Scene) -> frozenset[str]:
-    names = (scene.colour, scene.background)
-    return frozenset(shown for name in names for shown in _PIXABAY_COLOURS.get(name, (name,)))
+def _colours_of(shown: Scene) -> frozenset[str]:
+    things = (colour for group in shown.groups for colour in THINGS[group.thing].colours)
+    return frozenset((*things, *_PLACE_COLOURS[shown.place], *_TIME_COLOURS[shown.time]))
 
 
-def _categories(scene: Scene) -> frozenset[str]:
-    behind = "nature" if scene.background in scenes.SETTINGS else "backgrounds"
-    return frozenset((behind, _SUBJECT_CATEGORIES.get(scene.shape, behind)))
+def _categories(shown: Scene) -> frozenset[str]:
+    return frozenset(("nature", *(THINGS[group.thing].category for group in shown.groups)))

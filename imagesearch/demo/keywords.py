@@ -30,9 +30,9 @@ def tags(shown: Scene, code: str = "en") -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_folded, names)))
 
 
-def find_scenes(text: str, code: str = "en") -> frozenset[int] | None:
+def find_scenes(text: str, code: str = "en") -> frozenset[int]:
     """
-    Return the ids of the scenes that show all that *text* names, or None where it names nothing.
+    Return the ids of the scenes that show all that *text* names; none where it names nothing.
 
     Args:
         text: any number of names, in any of the languages.
@@ -40,7 +40,7 @@ def find_scenes(text: str, code: str = "en") -> frozenset[int] | None:
     """
     asked = read(text, code)
     if not asked:
-        return None
+        return frozenset()
     return frozenset.intersection(
         *(frozenset().union(*(_index()[concept] for concept in word)) for word in asked)
     )

@@ -32,17 +32,19 @@ ROUNDS: Final = 200
 
 @dataclass(frozen=True)
 class Thing:
-    """One emoji: its file in `pictures`, Pixabay's category, and where it may be."""
+    """One emoji: its file in `pictures`, Pixabay's category and colours, and where it may be."""
 
     picture: str
     category: str
+    colours: tuple[str, ...]
     sky: bool = False
     field: bool = False
 
 
 def _things() -> dict[str, Thing]:
     with (FOLDER / "things.toml").open("rb") as file:
-        return {name: Thing(**row) for name, row in tomllib.load(file).items()}
+        rows = tomllib.load(file)
+    return {name: Thing(**{**row, "colours": tuple(row["colours"])}) for name, row in rows.items()}
 
 
 THINGS: Final = _things()

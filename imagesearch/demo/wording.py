@@ -65,7 +65,9 @@ def counted(group: Group, spoken: Language, choose: Choose = usual) -> str:
     ways = spoken.wording[_COUNTED[group.count]]
     if group.count == 1 and len(forms) == 1 and spoken.code == "en":
         ways = ["{thing}"]  # no one says "a popcorn" or "a trousers"
-    phrase: str = choose(ways).format(thing=forms[0], things=forms[min(1, len(forms) - 1)], many=forms[-1])
+    phrase: str = choose(ways).format(
+        thing=forms[0], things=forms[min(1, len(forms) - 1)], many=forms[-1]
+    )
     return re.sub(r"\ba (?=[aeio]|umb)", "an ", phrase) if spoken.code == "en" else phrase
 
 

@@ -14,24 +14,24 @@ from imagesearch.sources.pixabay import PIXABAY, PixabaySettings
 
 GALLERY_KEY = "demo"  # the gallery asks for a key as Pixabay does; this one is no secret
 KEYWORDS = (
-    "circle",
-    "star",
-    "heart",
-    "moon",
-    "flower",
-    "tree",
-    "fish",
-    "house",
+    "horse",
+    "dog",
+    "cat",
+    "elephant",
+    "penguin",
     "butterfly",
-    "red",
-    "blue",
-    "yellow",
-    "night",
-    "sea",
+    "flower",
+    "moon",
+    "pizza",
+    "guitar",
+    "rocket",
+    "castle",
+    "balloon",
     "sunset",
-    "meadow",
+    "night",
+    "snow",
 )
-"""Keywords worth suggesting: each finds more than a thousand different pictures."""
+"""Keywords worth suggesting: each finds more than two hundred different pictures."""
 
 
 class DemoSettings(PixabaySettings):
