@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import requests
 
+from imagesearch.demo.gallery import FIRST_ID
+from imagesearch.demo.scenes import scene
 from tests.e2e.cloud import complete
 from tests.e2e.conftest import Serving
 from tests.e2e.test_cli import imagesearch
@@ -59,7 +61,7 @@ def steady(value: Any) -> Any:
 
 def test_the_curl_example_gives_the_answer_that_is_shown(server: Serving) -> None:
     url = command("curl")[1].replace("http://127.0.0.1:8080", server.url)
-    server.complete(t="circle", s_query="x")
+    server.complete(t="horse", s_query="x")
     text = requests.get(url, timeout=30).text
     answer = json.loads(text.replace(server.url, "http://127.0.0.1:8080"))
     shown = json.loads(blocks("json")[0])
@@ -71,7 +73,7 @@ def test_the_curl_example_gives_the_answer_that_is_shown(server: Serving) -> Non
 def test_the_curl_example_gives_the_same_answer_over_the_emulators(cloud_url: str) -> None:
     """But for where its images and the gallery are."""
     url = command("curl")[1].replace("http://127.0.0.1:8080", cloud_url)
-    complete(cloud_url, t="circle", s_query="x")
+    complete(cloud_url, t="horse", s_query="x")
     answer = requests.get(url, timeout=30).json()
     shown = json.loads(blocks("json")[0])
     for result in [*answer["results"], *shown["results"]]:
@@ -81,21 +83,37 @@ def test_the_curl_example_gives_the_same_answer_over_the_emulators(cloud_url: st
 
 
 def test_the_error_example_is_the_real_error(server: Serving) -> None:
-    error = server.search(t="circle", s_query="x", k=0).json()
+    error = server.search(t="horse", s_query="x", k=0).json()
     assert error == json.loads(blocks("json")[1])
 
 
-def test_the_command_line_example_runs(server: Serving) -> None:
-    [program, *arguments] = commands(".venv/bin/imagesearch search")[0]
+@pytest.mark.parametrize(
+    ("row", "things", "counted"),
+    [
+        (0, {"horse", "flower"}, None),
+        (1, {"dog", "guitar", "moon"}, None),
+        (2, {"cow"}, 3),
+        (3, {"cat", "pizza"}, None),
+    ],
+)
+def test_the_first_hit_of_each_example_shows_what_it_asks_for(
+    server: Serving, row: int, things: set[str], counted: int | None
+) -> None:
+    [program, *arguments] = commands(".venv/bin/imagesearch search")[row]
     assert program == ".venv/bin/imagesearch"
-    run = imagesearch(*arguments, DATA_DIR=str(server.data_dir))
+    run = imagesearch(*arguments, "--json", DATA_DIR=str(server.data_dir))
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("demo-") == 3
+    answer = json.loads(run.stdout)
+    assert 1 <= len(answer["results"]) <= 3
+    first = scene(int(answer["results"][0]["image_id"].removeprefix("demo-")) - FIRST_ID)
+    assert {group.thing for group in first.groups} >= things
+    assert counted in (None, first.groups[0].count)
+    assert answer["matched"]
 
 
 def test_the_further_examples_of_the_command_line_run(server: Serving) -> None:
-    server.complete(t="circle", s_query="x")
-    examples = commands(".venv/bin/imagesearch search")[1:]
+    server.complete(t="horse", s_query="x")
+    examples = commands(".venv/bin/imagesearch search")[4:]
     assert len(examples) == 3
     for _, *arguments in examples:
         run = imagesearch(*arguments, DATA_DIR=str(server.data_dir))
