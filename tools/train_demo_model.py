@@ -53,12 +53,12 @@ class Recipe:
     most of them covered by things (after FLIP, Li et al. 2023), which takes half the time.
     """
 
-    steps: int = 2800
-    unmasked: int = 500
+    steps: int = 2300
+    unmasked: int = 400
     batch: int = 192
     sentences: int = 192
     kept: int = 16
-    words: int = 108
+    words: int = 324
     rate: float = 1.5e-3
     seed: int = 1
     patch: int = 16
@@ -298,7 +298,7 @@ class Batch:
 
     pixels uint8 (B, 96, 96, 3); patches int64 (B, n), kept int64 (B, k) of them; bits float (B, F);
     sentences int64 (S, t), of which the first half say all of a picture; words int64 (W, t); true
-    bool (S, B) and (W, B); asked float (S, F).
+    bool (S, B) and (W, B); named int64 (W,), the words' things; asked float (S, F).
     """
 
     pixels: torch.Tensor
@@ -309,6 +309,7 @@ class Batch:
     words: torch.Tensor
     true: torch.Tensor
     true_words: torch.Tensor
+    named: torch.Tensor
     asked: torch.Tensor
 
 
@@ -321,7 +322,8 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
     full, partial = said[: recipe.sentences // 2], said[recipe.sentences // 2 :]
     captions = [full_caption(shown[i], any_language(rng), rng) for i in full]
     captions += [partial_caption(shown[i], any_language(rng), rng) for i in partial]
-    words = [word_caption(thing, rng) for thing in rng.sample(tuple(THINGS), recipe.words)]
+    named = rng.choices(tuple(THINGS), k=recipe.words)
+    words = [word_caption(thing, rng) for thing in named]
     true = [facts(scene) for scene in shown]
     covered = np.stack([patch_things(scene, recipe.patch) for scene in shown])
     return Batch(
@@ -333,6 +335,7 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
         tokens(tokenizer, [caption.text for caption in words]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in captions]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in words]),
+        torch.tensor([_THING[thing] for thing in named]),
         bits([caption.wanted for caption in captions]),
     )
 
@@ -500,6 +503,7 @@ def losses(
         "word": contrast(batch.true_words, word_logits),
         "things": contrast(batch.true_words.T, word_logits.T),
         "image_bits": 20 * flat(heads.image(image), batch.bits),
+        "word_things": functional.cross_entropy(heads.text(word)[:, : len(THINGS)], batch.named),
         "text_bits": 20 * flat(heads.text(text), batch.asked),
         "patches": functional.cross_entropy(
             heads.patch(states[:, 1:]).flatten(0, 1), patches.flatten()
