@@ -14,6 +14,7 @@ from functools import cache
 
 from imagesearch.demo import wording
 from imagesearch.demo.scenes import PLACES, SCENE_COUNT, TIMES, Scene, scene
+from imagesearch.domain.english import singular
 
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 """Kana and Han: scripts that put no space between words."""
@@ -98,6 +99,8 @@ def _dictionary() -> tuple[dict[str, dict[str, str]], frozenset[str]]:
         for concept in (*spoken.names, *PLACES, *TIMES):
             for name in _names(concept, spoken):
                 meanings.setdefault(_folded(name), {}).setdefault(spoken.code, concept)
+                if spoken.code == "en":  # a sentence's keywords come in the singular: "chip"
+                    meanings.setdefault(singular(_folded(name)), {}).setdefault("en", concept)
         for phrase in _phrases(spoken.wording.values()):
             little.update(re.sub(r"\{\w+\}", " ", _folded(phrase)).replace(",", " ").split())
     return meanings, frozenset(little)
