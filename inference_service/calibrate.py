@@ -11,18 +11,23 @@ from imagesearch.domain.ranking import Thresholds
 from inference_service.calibration import write_thresholds
 from inference_service.encoder import ModelEncoder
 from inference_service.model_folder import ModelFolder
-from inference_service.references import ReferenceCaptions
+from inference_service.references import ReferenceCaptions, Tell
 
 
 @contextmanager
-def calibrating(model: str) -> Iterator[tuple[ModelEncoder, Callable[[Thresholds], Path]]]:
+def calibrating(
+    model: str, tell: Tell
+) -> Iterator[tuple[ModelEncoder, Callable[[Thresholds], Path]]]:
     """
     Yield the encoder of *model*, and what writes its thresholds beside it and returns the file.
+
+    Args:
+        tell: as in `ModelEncoder.load`.
 
     Raises:
         Unavailable: as `ModelEncoder.load`.
     """
-    encoder = ModelEncoder.load(model)
+    encoder = ModelEncoder.load(model, tell=tell)
     try:
         folder = ModelFolder.find(model).path
         captions = ReferenceCaptions.of(folder)

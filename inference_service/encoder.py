@@ -32,7 +32,7 @@ from inference_service.calibration import read_thresholds
 from inference_service.images import MIN_SIDE, PREPROCESSING_VERSION, Decoding, Pixels
 from inference_service.model import Framed, Model
 from inference_service.model_folder import ModelFolder
-from inference_service.references import ReferenceCaptions
+from inference_service.references import ReferenceCaptions, Tell
 
 TEXT_BATCH = 8  # on a CPU each costs half as much as alone; of 16 no less, and others wait longer
 MAX_WAITING_TEXTS = 64
@@ -47,6 +47,8 @@ CHECK_LIMIT_SECONDS = 5.0
 NORM_ERROR = 1e-3
 _NO_UNIT = "the model gave an embedding that is not finite and of length 1"
 CHECK_AFTER_SECONDS = 60.0  # an encoder that worked within the last minute is not tried again
+
+logger = logging.getLogger(__name__)
 
 
 class ModelEncoder:
@@ -108,7 +110,7 @@ class ModelEncoder:
         )
 
     @classmethod
-    def load(cls, model: str, device: str | None = None) -> ModelEncoder:
+    def load(cls, model: str, device: str | None = None, tell: Tell = logger.info) -> ModelEncoder:
         """
         Return the encoder of a checkpoint of one of the `FAMILIES`, warm for texts.
 
@@ -116,6 +118,7 @@ class ModelEncoder:
             model: a folder, or a model id of the Hugging Face hub, which is downloaded once; what
                 is a folder here, or would lie in one, is never taken for an id.
             device: where it runs; by default CUDA when there is one, else the CPU.
+            tell: is told of what only the first start takes long for, see `references.py`.
 
         Raises:
             Unavailable: there is no such checkpoint, the hub does not answer, or it is not a
@@ -129,7 +132,7 @@ class ModelEncoder:
                 loaded = Model.load(folder.path, device or fastest_device())
             model_revision = f"{revision.result()}-p{PREPROCESSING_VERSION}"
             captions = ReferenceCaptions.of(folder.path)
-            references = References(captions.embedded(model_revision, loaded.embed_texts))
+            references = References(captions.embedded(model_revision, loaded.embed_texts, tell))
             thresholds = read_thresholds(folder.path, model_revision, captions.digest)
             encoder = cls(loaded, model_revision, references, thresholds)
             encoder._try_text_or_close()

@@ -9,19 +9,23 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from imagesearch.domain.images import Embeddings
+from imagesearch.domain.images import Embedding, Embeddings
 from imagesearch.ports import TextEmbedding
 
 CAPTIONS = Path(__file__).with_name("reference_captions.txt")  # about photographs of anything
 OWN_CAPTIONS = "references.txt"  # in a model's folder: of a model that knows something else
 _NORM_ERROR = 1e-3
 _TEXTS_AT_ONCE = 8
+_UNTOLD_SECONDS = 2.0  # what takes no longer is over before anybody wonders
+
+Tell = Callable[[str], object]  # is given a line for whoever waits
 
 logger = logging.getLogger(__name__)
 
@@ -56,27 +60,49 @@ class ReferenceCaptions:
         return cls(texts, hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12])
 
     def embedded(
-        self, model_revision: str, embed: Callable[[Sequence[str]], list[TextEmbedding]]
+        self,
+        model_revision: str,
+        embed: Callable[[Sequence[str]], list[TextEmbedding]],
+        tell: Tell = logger.info,
     ) -> Embeddings:
         """
         Return their embeddings, (m, embedding_dim), as they are kept, or made and kept.
 
         Args:
-            embed: the model of *model_revision*; a ViT-B/32 takes 2.6 s for ours on two cores.
+            embed: the model of *model_revision*; for ours, a ViT-B/32 takes 5 s of CPU time, and
+                a SigLIP of base size, which pads each to 64 tokens, 70 s.
+            tell: is told what is being done once that has taken 2 s, and when it is over.
         """
         file = cache_folder() / f"references-{model_revision}-{self.digest}.npy"
         embeddings = _read(file, len(self.texts))
         if embeddings is None:
-            embeddings = self._made(embed)
+            embeddings = self._made(model_revision, embed, tell)
             _write(file, embeddings)
         return embeddings
 
-    def _made(self, embed: Callable[[Sequence[str]], list[TextEmbedding]]) -> Embeddings:
-        parts = [
-            self.texts[first : first + _TEXTS_AT_ONCE]
-            for first in range(0, len(self.texts), _TEXTS_AT_ONCE)
-        ]
-        return np.array([each.vector for part in parts for each in embed(part)], np.float32)
+    def _made(
+        self,
+        model_revision: str,
+        embed: Callable[[Sequence[str]], list[TextEmbedding]],
+        tell: Tell,
+    ) -> Embeddings:
+        what = f"the {len(self.texts)} reference captions of {model_revision}"
+        vectors: list[Embedding] = []
+        began, is_told = time.monotonic(), False
+        while len(vectors) < len(self.texts):
+            part = self.texts[len(vectors) : len(vectors) + _TEXTS_AT_ONCE]
+            vectors += [each.vector for each in embed(part)]
+            seconds = time.monotonic() - began
+            if seconds > _UNTOLD_SECONDS and not is_told:
+                left = seconds * (len(self.texts) / len(vectors) - 1)
+                tell(
+                    f"Embedding {what}, some {left:.0f} seconds more:"
+                    f" later starts read them from {cache_folder()}"
+                )
+                is_told = True
+        if is_told:
+            tell(f"Embedded {what} in {seconds:.0f} seconds")
+        return np.array(vectors, np.float32)
 
 
 def cache_folder() -> Path:

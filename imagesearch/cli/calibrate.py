@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from imagesearch.cli.options import CaptionedPath, ModelName, PicturesFolder, Split, settings_with
-from imagesearch.cli.terminal import err, out, shown, told_misfits
+from imagesearch.cli.terminal import err, note, out, shown, told_misfits
 from imagesearch.domain.printable import printable
 from imagesearch.evaluation.forms import read_captioned
 
@@ -30,7 +30,7 @@ def calibrate(
     from inference_service.calibrate import calibrating  # and load a model
 
     loading = f"Loading the model {escape(printable(settings.model))}"
-    with err.status(loading) as status, calibrating(settings.model) as (encoder, keep):
+    with err.status(loading) as status, calibrating(settings.model, note) as (encoder, keep):
         calibration, misfits = calibrate(
             encoder, captioned, lambda done, what: status.update(f"{done} {what} embedded")
         )

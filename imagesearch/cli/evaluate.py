@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from imagesearch.cli import terminal
 from imagesearch.cli.options import CaptionedPath, PicturesFolder, Split, settings_with
-from imagesearch.cli.terminal import err, told_misfits
+from imagesearch.cli.terminal import err, note, told_misfits
 from imagesearch.domain.printable import printable
 from imagesearch.evaluation.captions import CaptionedSet
 from imagesearch.evaluation.forms import read_captioned
@@ -90,5 +90,5 @@ def _run(model: str, captioned: CaptionedSet, source: str) -> Run:
             of = f" of {total}" if what == "pictures" else ""
             status.update(f"{name}: {done}{of} {what} embedded")
 
-        with closing(ModelEncoder.load(model)) as encoder:
+        with closing(ModelEncoder.load(model, tell=note)) as encoder:
             return measure(encoder, captioned, source, model, told)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from imagesearch.cli.terminal import err
+from imagesearch.cli.terminal import err, note
 from imagesearch.domain.printable import printable
 from imagesearch.settings import Settings
 
@@ -22,7 +22,7 @@ def opened_stack(settings: Settings) -> Iterator[Stack]:
     with err.status(f"Loading the model {escape(printable(settings.model))}") as status:
         from imagesearch.local.embedded.stack import running_stack  # here: it takes a second
 
-        with running_stack(settings) as stack:
+        with running_stack(settings, note) as stack:
             status.stop()
             yield stack
 

@@ -107,6 +107,14 @@ def shown(text: str, style: str | Style = "") -> Text:
     return Text(clean if len(clean) <= LONGEST else f"{clean[:LONGEST]}…", style)
 
 
+def note(line: str) -> None:
+    """Tell whoever waits: by the log where it is written, else plainly."""
+    if logger.isEnabledFor(logging.INFO):
+        logger.info(line)
+    else:
+        err.print(Text(printable(line)), soft_wrap=True)
+
+
 def link(text: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> Text:
     """Return *text* as a link to *url*, or as it is when that is no such URL."""
     match = _URL.fullmatch(url)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from imagesearch.cli.local_stack import opened_stack
 from imagesearch.domain.ranking import Thresholds
 from imagesearch.ports import TextEmbedding
+from imagesearch.settings import DEMO_MODEL, load_settings
+from inference_service import references
 from inference_service.calibration import read_thresholds, write_thresholds
 from inference_service.references import CAPTIONS, ReferenceCaptions, cache_folder
 from tests.world import TwinEncoder
@@ -50,6 +54,50 @@ def test_they_are_embedded_by_the_first_start_and_read_by_the_next() -> None:
     (file,) = cache_folder().iterdir()
     assert file.stat().st_mode & 0o777 == 0o644
     assert made[7].tolist() == TwinEncoder().encode_text(captions.texts[7]).vector.tolist()
+
+
+@pytest.fixture
+def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any model takes longer than what nothing is said of."""
+    monkeypatch.setattr(references, "_UNTOLD_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_slow")
+def test_whoever_waits_long_is_told_how_many_of_what_and_where_they_are_kept() -> None:
+    captions, told = ReferenceCaptions.of(Path("nowhere")), list[str]()
+    for _ in range(2):
+        captions.embedded("m-p1", Counting(), told.append)
+    begun, ended = told
+    what = f"the {len(captions.texts)} reference captions of m-p1"
+    place = re.escape(str(cache_folder()))
+    later = f"later starts read them from {place}"
+    assert re.fullmatch(rf"Embedding {what}, some \d+ seconds more: {later}", begun)
+    assert re.fullmatch(rf"Embedded {what} in \d+ seconds", ended)
+
+
+def test_of_a_moment_nothing_is_said() -> None:
+    told = list[str]()
+    ReferenceCaptions.of(Path("nowhere")).embedded("m-p1", Counting(), told.append)
+    assert told == []
+
+
+@pytest.mark.usefixtures("_slow")
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_a_first_search_says_it_plainly_and_a_server_in_its_log(
+    is_logged: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = load_settings(data_dir=tmp_path / "data", clip_model=str(DEMO_MODEL))
+    caplog.set_level(logging.INFO if is_logged else logging.CRITICAL)
+    with opened_stack(settings):
+        pass
+    plainly = [line.partition(",")[0] for line in capsys.readouterr().err.splitlines()]
+    logged = [message.partition(",")[0] for message in caplog.messages]
+    begun = f"Embedding the {len(ReferenceCaptions.of(DEMO_MODEL).texts)} reference captions of "
+    assert sum(line.startswith(begun) for line in plainly) == (not is_logged)
+    assert sum(line.startswith(begun) for line in logged) == is_logged
 
 
 def test_another_model_and_other_captions_have_their_own(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -93,9 +94,14 @@ class Stack:
 
 
 @contextmanager
-def running_stack(settings: Settings) -> Iterator[Stack]:
+def running_stack(
+    settings: Settings, tell: Callable[[str], object] = logger.info
+) -> Iterator[Stack]:
     """
     Yield a stack at work on `settings.data_dir`; one process at a time may have it.
+
+    Args:
+        tell: is told of what only a model's first start takes long for.
 
     Raises:
         FolderInUse: another process works on that folder.
@@ -108,9 +114,10 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
             server = running_gallery(lambda _: create_gallery(GALLERY_PATH))
             gallery_url = stack.enter_context(server)
             settings = settings.model_copy(update={"gallery_url": gallery_url})
-        encoder = ModelEncoder.load(settings.model)
+        load = partial(ModelEncoder.load, tell=tell)
+        encoder = load(settings.model)
         stack.callback(encoder.close)
-        before = _encoders_before(settings)
+        before = _encoders_before(settings, load)
         for each in before:
             stack.callback(each.close)
         services = EmbeddedServices(settings, encoder, before=before, on_new_folder=lock.renew)
@@ -124,13 +131,13 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
         yield running
 
 
-def _encoders_before(settings: Settings) -> list[Encoder]:
+def _encoders_before(settings: Settings, load: Callable[[str], Encoder]) -> list[Encoder]:
     """Return the model that embedded what is stored, if it is another one and is there still."""
     if settings.previous_clip_model:
-        return encoders_before(settings, ModelEncoder.load)
+        return encoders_before(settings, load)
     model = ModelNote(settings).before
     try:
-        return [ModelEncoder.load(model)] if model else []
+        return [load(model)] if model else []
     except Unavailable as error:
         logger.warning("pools wait for the new model, as the one before is gone: %s", error)
         return []
