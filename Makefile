@@ -22,7 +22,7 @@ install_with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsew
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full openapi lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full check-weights openapi lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -79,6 +79,9 @@ bench: .venv/bench ## Measure against what others do, and write docs/benchmarks.
 
 bench-full: .venv/bench .venv-peers/libraries/done .venv-peers/infinity/done ## The same with all peers and a million embeddings
 	$(BIN)/python -m benchmarks --full
+
+check-weights: .venv/dev ## Hold the models of the hub to published figures; downloads some 10 GB
+	@$(BIN)/python -m tools.check_weights
 
 openapi: .venv/dev ## Write web/openapi.json and web/reference.html from docs/openapi.yaml
 	$(BIN)/python -m tools.openapi
