@@ -329,9 +329,14 @@ class Framing:
 
     @property
     def draft_side(self) -> int:
-        """A JPEG may be decoded at a fraction of its size, if its shorter side keeps this many."""
+        """
+        A JPEG may be decoded at a fraction of its size, if its shorter side keeps this many.
+
+        Of twice the side, fine stripes are left so differently that a picture that is squashed and
+        not cropped came to a cosine of 0.995 (SigLIP): of four times as much, to 0.9999.
+        """
         side = self.short_side if isinstance(self.short_side, int) else max(self.short_side)
-        return 2 * side
+        return (2 if self.crop else 4) * side
 
     def frame(self, picture: Picture) -> Pixels:
         """Return *picture* resized and cropped: (height, width, 3)."""
