@@ -50,8 +50,9 @@ class Recipe:
     The settings of a training; the learning rate warms up and falls by a cosine to zero.
 
     For the first `helped` steps the helper heads count as much as all else; then half, and what is
-    learned of words double. But for the last `unmasked` steps the image encoder sees only `kept` patches of each picture,
-    most of them covered by things (after FLIP, Li et al. 2023), which takes half the time.
+    learned of words double. But for the last `unmasked` steps the image encoder sees only `kept`
+    patches of each picture, most of them covered by things (after FLIP, Li et al. 2023), which
+    takes half the time.
     """
 
     steps: int = 2300
