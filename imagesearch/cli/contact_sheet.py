@@ -57,9 +57,16 @@ def _reason(error: Exception) -> str:
 
 
 def thumbnail(data: bytes) -> Image.Image:
-    """Return an encoded image upright and padded to *CELL*; Pillow raises what it likes."""
+    """
+    Return an encoded image upright and padded to *CELL*; Pillow raises what it likes.
+
+    What is transparent is white, as a model mostly sees it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # from 89 megapixels on
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    return ImageOps.pad(upright, CELL, color=FRAME)
+            upright = ImageOps.exif_transpose(picture)
+            if upright.has_transparency_data:
+                ground = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(ground, upright.convert("RGBA"))
+    return ImageOps.pad(upright.convert("RGB"), CELL, color=FRAME)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagesearch.cli.contact_sheet import write_contact_sheet
+from imagesearch.cli.contact_sheet import CELL, thumbnail, write_contact_sheet
 from tests.stub_http import Request, StubServer, reply
 from tests.unit.test_client import FOUND, RESULT, changed
 
@@ -302,6 +302,15 @@ def test_a_picture_that_cannot_be_read_is_named_with_the_reason(
     with pytest.raises(OSError, match="the picture of") as caught:
         write_contact_sheet(tmp_path / "sheet.png", [(whole, "1. a"), (data, "2. b")])
     assert str(caught.value) == f"the picture of 2. b cannot be read: {reason}"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white_on_a_contact_sheet(mode: str) -> None:
+    drawing = Image.new("RGBA", (32, 24), (0, 0, 0, 0))
+    drawing.paste("black", (0, 0, 16, 24))
+    cell = thumbnail(encoded(drawing.convert(mode)))
+    left, right = (cell.getpixel((x, CELL[1] // 2)) for x in (40, CELL[0] - 40))
+    assert (left, right) == ((0, 0, 0), (255, 255, 255))
 
 
 def png(width: int, height: int) -> bytes:
