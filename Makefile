@@ -22,7 +22,7 @@ install_with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsew
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full check-weights openapi lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full check-weights eval openapi lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -83,6 +83,11 @@ bench-full: .venv/bench .venv-peers/libraries/done .venv-peers/infinity/done ## 
 check-weights: .venv/dev ## Hold the models of the hub to published figures; downloads some 10 GB
 	@$(BIN)/python -m tools.check_weights
 
+# On Debian or Ubuntu. The figures are counted anew by other code, and a wrong one fails.
+eval: .venv/dev ## Measure MODEL on SETS (stamps clipart) of Debian's, in LANGUAGES; fetches 186 MB once
+	@$(BIN)/python -m tools.eval $(if $(MODEL),--model "$(MODEL)") $(if $(SETS),--sets $(SETS)) \
+		$(if $(LANGUAGES),--languages $(LANGUAGES))
+
 openapi: .venv/dev ## Write web/openapi.json and web/reference.html from docs/openapi.yaml
 	$(BIN)/python -m tools.openapi
 
@@ -114,7 +119,7 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	done
 
 clean: ## Remove the virtual environment and the data
-	rm -rf .venv .venv-checkov .venv-peers .data
+	rm -rf .venv .venv-checkov .venv-peers .data build/eval
 
 anew:
 
