@@ -108,11 +108,11 @@ def test_ranks_and_captions_that_are_others_are_told(
     counted_once(monkeypatch, run, folder)
     altered = copy.deepcopy(run)
     altered["measured"][0]["caption_ranks"]["de"] += 1
-    assert "caption in de: 1 of 14 ranks are others" in recount.recounted(altered, folder).wrong[0]
+    assert "caption in de: 1 of 13 ranks are others" in recount.recounted(altered, folder).wrong[0]
     altered = copy.deepcopy(run)
     altered["figures"][0]["captions"] -= 1
     assert recount.recounted(altered, folder).wrong == [
-        "pictures and captions in de: (14, 13), and captions.csv has (14, 14)"
+        "pictures and captions in de: (13, 12), and captions.csv has (13, 13)"
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_model_that_is_none_ends_it(measured: tuple[Path, str], tmp_path: Path
         (tmp_path / "packages" / name).symlink_to(measured[0] / "packages" / name)
     run = make_eval(tmp_path, "--sets", "stamps", "--model", "./none")
     assert run.returncode == 1
-    assert "error: CLIP_MODEL=./none cannot be loaded" in run.stderr
+    assert "cannot be loaded" in run.stderr
     assert "Traceback" not in run.stderr
 
 
