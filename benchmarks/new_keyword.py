@@ -38,7 +38,7 @@ from imagesearch.wire.messages import TOPIC_OF
 IMAGES = 200
 LATENCY_SECONDS = 0.05
 ROUNDS = 5
-KEYWORD, QUERY = "star", "a yellow star in the night sky"
+KEYWORD, QUERY = "horse", "horses amidst flowers"
 TOP_K = 10
 LOOK_SECONDS = 0.05  # how often the search is asked again
 GIVE_UP_SECONDS = 120.0

@@ -22,9 +22,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "page"
 DESKTOP, PHONE, LANDSCAPE = (1280, 900), (390, 844), (844, 390)  # pixels of CSS
-SEARCH = "/?s_query=a+pink+butterfly+in+a+meadow"
-ELSEWHERE = "/?t=butterfly&s_query=a+birthday+cake"
-SHARED = "/?s_query=three+yellow+stars+at+night"
+SEARCH = "/?s_query=horses+amidst+flowers"
+ELSEWHERE = "/?t=horse&s_query=a+quarterly+tax+report"
+SHARED = "/?s_query=a+dog+with+a+guitar+under+the+moon"
 QUALITY = 80  # of WebP, 0..100
 FILM_QUALITY = 70
 FRAME_SECONDS = 0.1
@@ -82,7 +82,7 @@ def picture_query(page: Page) -> None:
     results(page)
     url = page.locator(".card img").first.evaluate("node => node.src")
     buffer = page.request.get(url).body()
-    file = {"name": "butterfly.jpg", "mimeType": "image/jpeg", "buffer": buffer}
+    file = {"name": "horses.jpg", "mimeType": "image/jpeg", "buffer": buffer}
     page.locator("#picture-file").set_input_files(file)  # type: ignore[arg-type]
     expect(page.locator("#results-heading")).to_have_text("Like your picture")
     wait_for_pictures(page)
