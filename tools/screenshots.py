@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, expect, sync_playwright
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "page"
 DESKTOP, PHONE, LANDSCAPE = (1280, 900), (390, 844), (844, 390)  # pixels of CSS
+FILM = (960, 720)
 SEARCH = "/?s_query=horses+amidst+flowers"
 ELSEWHERE = "/?t=horse&s_query=a+quarterly+tax+report"
-SHARED = "/?s_query=a+dog+with+a+guitar+under+the+moon"
+SHARED = "/?s_query=three+cows+in+a+meadow"
 QUALITY = 80  # of WebP, 0..100
 FILM_QUALITY = 70
 FRAME_SECONDS = 0.1
-FILM_SECONDS = 20.0  # at most
+FILM_SECONDS = 20.0  # at most, for each search in a film
 LAST_SECONDS = 3.0  # for the end of the film
 SLOW = {"latency": 150, "downloadThroughput": 200_000, "uploadThroughput": 90_000, "offline": False}
 # True when each picture on the screen can be seen.
@@ -123,13 +124,52 @@ def _page(
 Frame = tuple[float, Image.Image]  # when it was painted, in seconds, and what
 
 
-def film(browser: Browser, url: str) -> None:
+def film_shared_link(browser: Browser, url: str) -> None:
     """Film how a shared link opens on a phone with a slow network."""
     page = _page(browser, url, PHONE, 1, "light", "no-preference")
-    frames = _filmed(page)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.emulateNetworkConditions", SLOW)
+    _save(_filmed(page, devtools, lambda: _open_shared(page)), "shared-link")
+    page.context.close()
+
+
+def _open_shared(page: Page) -> None:
+    page.goto(SHARED, wait_until="commit")
+    _wait_until_whole(page)
+
+
+def film_first_minute(browser: Browser, url: str) -> None:
+    """Film what a newcomer may do in the first minute, on a desktop."""
+    page = _page(browser, url, FILM, 1, "light", "no-preference")
+    devtools = page.context.new_cdp_session(page)
+    idle(page)
+    _save(_filmed(page, devtools, lambda: _first_minute(page)), "first-minute")
+    page.context.close()
+
+
+def _first_minute(page: Page) -> None:
+    page.wait_for_timeout(1000)
+    for query in ("horses amidst flowers", "a dog with a guitar under the moon", "Katze mit Pizza"):
+        field = page.get_by_label("What should be in the picture")
+        field.fill("")
+        field.press_sequentially(query, delay=60)
+        field.press("Enter")
+        _wait_until_whole(page)
+        page.wait_for_timeout(2500)
+    page.locator(".open").first.click()
+    expect(page.get_by_role("dialog").locator("img.loaded")).to_be_visible()
+    page.wait_for_timeout(2500)
+    page.keyboard.press("Escape")
+    page.locator(".card").first.hover()
+    page.locator(".like").first.click()
+    _wait_until_whole(page)
+    page.wait_for_timeout(1500)
+
+
+def _save(frames: list[Frame], name: str) -> None:
     pictures, durations = _at_rate(frames)
     pictures[0].save(
-        FOLDER / "shared-link.webp",
+        FOLDER / f"{name}.webp",
         save_all=True,
         append_images=pictures[1:],
         duration=durations,
@@ -137,13 +177,11 @@ def film(browser: Browser, url: str) -> None:
         quality=FILM_QUALITY,
         method=6,
     )
-    page.context.close()
 
 
-def _filmed(page: Page) -> list[Frame]:
-    """Return what the browser painted while the link opened, each frame as it came."""
+def _filmed(page: Page, devtools: CDPSession, act: Callable[[], None]) -> list[Frame]:
+    """Return what the browser painted while *act* was going on, each frame as it came."""
     frames: list[Frame] = []
-    devtools = page.context.new_cdp_session(page)
 
     def keep(event: dict[str, Any]) -> None:
         image = Image.open(io.BytesIO(base64.b64decode(event["data"]))).convert("RGB")
@@ -151,16 +189,18 @@ def _filmed(page: Page) -> list[Frame]:
         devtools.send("Page.screencastFrameAck", {"sessionId": event["sessionId"]})
 
     devtools.on("Page.screencastFrame", keep)
-    devtools.send("Network.emulateNetworkConditions", SLOW)
     devtools.send("Page.startScreencast", {"format": "png"})
-    page.goto(SHARED, wait_until="commit")
+    act()
+    page.wait_for_timeout(1000)
+    devtools.send("Page.stopScreencast")
+    return frames
+
+
+def _wait_until_whole(page: Page) -> None:
     give_up_at = time.monotonic() + FILM_SECONDS
     while time.monotonic() < give_up_at and not _is_whole(page):
         page.wait_for_timeout(1000 * FRAME_SECONDS)
     wait_for_pictures(page)
-    page.wait_for_timeout(1000)
-    devtools.send("Page.stopScreencast")
-    return frames
 
 
 def _is_whole(page: Page) -> bool:
@@ -183,7 +223,8 @@ def main(url: str) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        film(browser, url)  # first: its pictures are still to be fetched
+        film_first_minute(browser, url)  # first: its pictures are still to be fetched
+        film_shared_link(browser, url)
         for name, (show, size, scheme) in SHOTS.items():
             page = opened(browser, url, size, scheme)
             show(page)
