@@ -1,0 +1,63 @@
+"""Fixed queries in many languages, each with what a picture that answers it shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagesearch.demo import keywords, scenes
+from imagesearch.demo.scenes import Scene
+
+QUERIES: list[dict[str, Any]] = json.loads(
+    Path(__file__).with_name("demo_queries.json").read_text(encoding="utf-8")
+)
+POOL = 200
+TOP = 3
+LEAST = 22
+
+
+def pool_of(keyword: str) -> list[Scene]:
+    """Return the scenes that are in the keyword's pool: the first by id."""
+    return [scenes.scene(scene_id) for scene_id in sorted(keywords.find_scenes(keyword))[:POOL]]
+
+
+def is_answered(shows: dict[str, Any], scene: Scene) -> bool:
+    """Return whether *scene* shows all that a query says; None stands for any number."""
+    counts = {group.thing: group.count for group in scene.groups}
+    return all(
+        thing in counts and count in (None, counts[thing])
+        for thing, count in shows["things"].items()
+    ) and all(getattr(scene, name) == shows[name] for name in shows if name != "things")
+
+
+def test_there_are_24_queries_each_with_a_known_thing_place_and_time() -> None:
+    assert len({each["query"] for each in QUERIES}) == 24
+    for each in QUERIES:
+        assert scenes.THINGS.keys() >= each["shows"]["things"].keys()
+        assert each["shows"].get("place", "sea") in scenes.PLACES
+        assert each["shows"].get("time", "day") in scenes.TIMES
+
+
+@pytest.mark.parametrize("each", QUERIES, ids=lambda each: each["query"])
+def test_the_pool_of_the_keyword_has_pictures_that_answer_and_others(each: dict[str, Any]) -> None:
+    answers = [is_answered(each["shows"], scene) for scene in pool_of(each["keyword"])]
+    assert any(answers)
+    assert not all(answers)
+
+
+@pytest.mark.slow  # it draws some 4,000 pictures
+def test_the_model_ranks_a_right_picture_among_the_first_three() -> None:
+    from tools.train_demo_model import FOLDER, Searcher  # here: it imports torch
+
+    searcher = Searcher(FOLDER)
+    missed = []
+    for each in QUERIES:
+        pool = pool_of(each["keyword"])
+        scores = (searcher.texts([each["query"]]) @ searcher.images(pool).T)[0]
+        best = [pool[row] for row in scores.topk(TOP).indices.tolist()]
+        if not any(is_answered(each["shows"], scene) for scene in best):
+            missed.append(each["query"])
+    assert len(QUERIES) - len(missed) >= LEAST, missed
