@@ -245,7 +245,7 @@ def _absent(pools: dict[str, Pool]) -> Iterator[tuple[Pool, str]]:
             yield pool, f"{count} {name[-1]}"
         for place in ABSENT_PLACES:
             yield pool, f"a {name[0]} {place}"
-        for thing in itertools.islice(_others(pool), COMPANIONS):
+        for thing in list(_others(pool))[::5]:  # about as many as the companions that it has
             yield pool, Wanted(keyword, companion=thing).words
         for wanted in _traits(keyword, pool):
             yield pool.without(wanted), wanted.words

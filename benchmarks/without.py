@@ -67,8 +67,8 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is k
 
     encoder = ModelEncoder.load(str(ROOT / "models" / "demo"))
     try:
-        keywords = KEYWORDS[:1] if tiny else KEYWORDS
-        pools = {keyword: demo_pool(encoder, keyword, 120 if tiny else POOL) for keyword in keywords}
+        keywords, size = (KEYWORDS[:1], 120) if tiny else (KEYWORDS, POOL)
+        pools = {keyword: demo_pool(encoder, keyword, size) for keyword in keywords}
         references = encoder.references
         cases = _cases(pools)
 
