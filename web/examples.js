@@ -6,10 +6,10 @@ import { showRecent } from "./recent.js";
 import { addressOf, searchOf } from "./search.js";
 
 const OF_THE_DEMO = [
-  { t: "circle", s_query: "a red circle on a blue background" },
-  { t: "night", s_query: "three yellow stars" },
-  { t: "butterfly", s_query: "a pink butterfly in a meadow" },
-  { t: "sea", s_query: "two orange fish" },
+  { t: "horse", s_query: "two horses amidst flowers" },
+  { t: "dog", s_query: "a dog with a guitar under the moon" },
+  { t: "cow", s_query: "three cows in a meadow" },
+  { t: "cat", s_query: "Katze mit Pizza" },
 ];
 const OF_PHOTOGRAPHS = [
   { t: "horse", s_query: "horses amidst flowers" },

@@ -17,7 +17,7 @@ KEYWORDS = (
     "horse",
     "dog",
     "cat",
-    "elephant",
+    "cow",
     "penguin",
     "butterfly",
     "flower",
