@@ -23,8 +23,8 @@ from playwright.sync_api import Browser, CDPSession, Page, expect, sync_playwrig
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "page"
 DESKTOP, PHONE, LANDSCAPE = (1280, 900), (390, 844), (844, 390)  # pixels of CSS
 FILM = (960, 720)
-SEARCH = "/?s_query=horses+amidst+flowers"
-ELSEWHERE = "/?t=horse&s_query=a+quarterly+tax+report"
+SEARCH = "/?s_query=two+horses+amidst+flowers"
+ELSEWHERE = "/?t=cow&s_query=a+birthday+cake"
 SHARED = "/?s_query=three+cows+in+a+meadow"
 QUALITY = 80  # of WebP, 0..100
 FILM_QUALITY = 70

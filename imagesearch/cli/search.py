@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
-    '  imagesearch search "three yellow stars at night"\n'
-    '  imagesearch search circle "a red circle on a blue background" -k 3\n'
-    '  imagesearch search star "three yellow stars at night" --contact-sheet stars.png\n'
-    '  imagesearch search night "a big heart" --json | jq .top_urls\n'
-    '  imagesearch search circle "a red circle" --minus "a blue background"\n'
-    "  imagesearch search circle --like photo.jpg\n"
+    '  imagesearch search "a dog with a guitar under the moon"\n'
+    '  imagesearch search horse "two horses amidst flowers" -k 3\n'
+    '  imagesearch search penguin "three penguins" --contact-sheet penguins.png\n'
+    '  imagesearch search night "a castle under the moon" --json | jq .top_urls\n'
+    '  imagesearch search cow "three cows in a meadow" --minus night\n'
+    "  imagesearch search horse --like photo.jpg\n"
     "  imagesearch search --like photo.jpg\n"
-    '  imagesearch search "a red circle" --everywhere --colour red\n'
-    '  imagesearch search star "at night" --like photo.jpg --like-weight 0.5 --unlike dull.jpg\n'
+    '  imagesearch search "horses at sunset" --everywhere --colour orange\n'
+    '  imagesearch search cow "at night" --like photo.jpg --like-weight 0.5 --unlike dull.jpg\n'
 )
 _SERVERS_MODEL = "--model {model}: with --url none is chosen, as the server at {url} has its own"
 TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
