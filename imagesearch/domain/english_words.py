@@ -293,6 +293,7 @@ IRREGULAR_PLURALS: Final = dict(
         "criteria/criterion phenomena/phenomenon pies/pie ties/tie lies/lie cookies/cookie "
         "movies/movie zombies/zombie selfies/selfie hoodies/hoodie smoothies/smoothie "
         "brownies/brownie hippies/hippie calories/calorie prairies/prairie pixies/pixie "
+        "chillies/chilli chilies/chili "
         "genies/genie rookies/rookie budgies/budgie collies/collie shoes/shoe horseshoes/horseshoe "
         "snowshoes/snowshoe toes/toe canoes/canoe oboes/oboe headaches/headache axes/axe "
         "moustaches/moustache mustaches/mustache caches/cache avalanches/avalanche "
@@ -307,7 +308,7 @@ UNCHANGED: Final = _words(
     "gas lens iris canvas atlas virus cactus octopus walrus crocus circus campus oasis basis "
     "crisis analysis christmas paris texas kansas alps andes himalayas athens venus mars jesus "
     "naples brussels wales netherlands bahamas maldives seychelles philippines hercules "
-    "thanksgiving fireworks pancreas pegasus uranus lotus hibiscus asparagus citrus hummus "
+    "thanksgiving fireworks chips pancreas pegasus uranus lotus hibiscus asparagus citrus hummus "
     "tetris ibis pus plus specimen omen abdomen ramen stamen yemen swiss rhinoceros "
     "hippopotamus cosmos chaos"
 )
