@@ -7,8 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from imagesearch.demo.drawing import render
-from imagesearch.demo.scenes import COLOURS as DEMO_COLOURS
-from imagesearch.demo.scenes import Scene
+from imagesearch.demo.scenes import FEATURED, FOLDER, THINGS
 from imagesearch.domain.pixels import COLOURS, MIRRORED, PixelFacts
 from inference_service.images import plan
 from inference_service.pixel_facts import pixel_facts
@@ -55,13 +54,22 @@ def test_hashes_of_different_pictures_differ() -> None:
     assert all(-(2**63) <= one < 2**63 for one in hashes), "as a database keeps it"
 
 
-def heart_or(shape: str, position: str = "left") -> Image.Image:
-    return render(Scene(7, shape, "pink", 1, "small", position, "white"))
+SIDE = 110
+PLACES = {"left": (150, 158), "top": (265, 20)}
 
 
-@pytest.mark.parametrize("shape", ["circle", "star", "house", "fish"])
-def test_small_things_on_a_wide_ground_differ_by_what_they_are(shape: str) -> None:
-    heart, other = facts(heart_or("heart")).hash, facts(heart_or(shape)).hash
+def heart_or(thing: str, place: str = "left") -> Image.Image:
+    """Return a small thing on white."""
+    with Image.open(FOLDER / "pictures" / THINGS[thing].picture) as file:
+        small = file.convert("RGBA").resize((SIDE, SIDE))
+    ground = Image.new("RGB", (640, 427), (246, 246, 244))
+    ground.paste(small, PLACES[place], small)
+    return ground
+
+
+@pytest.mark.parametrize("thing", ["star", "house", "car", "moon"])
+def test_small_things_on_a_wide_ground_differ_by_what_they_are(thing: str) -> None:
+    heart, other = facts(heart_or("heart")).hash, facts(heart_or(thing)).hash
     assert min(distance(heart, other), distance(heart, other ^ MIRRORED)) > 14
 
 
@@ -72,7 +80,7 @@ def test_a_cropped_picture_keeps_its_hash() -> None:
 
 
 def test_a_hash_says_where_a_thing_lies() -> None:
-    left, top = (facts(heart_or("heart", position)).hash for position in ("left", "top"))
+    left, top = (facts(heart_or("heart", place)).hash for place in PLACES)
     assert distance(left, top) > 6
 
 
@@ -88,17 +96,30 @@ def test_a_jpeg_that_is_decoded_at_a_fraction_has_the_hash_of_the_whole() -> Non
     assert whole.colours == drafted.colours
 
 
-WORDS = {"purple": "lilac"} | {name: name for name in DEMO_COLOURS if name != "purple"}
-
-
-@pytest.mark.parametrize("name", DEMO_COLOURS)
-def test_the_colours_of_the_demo_have_their_names(name: str) -> None:
-    assert names(facts(plain(DEMO_COLOURS[name])).colours) - {"grayscale"} == {WORDS[name]}
+@pytest.mark.parametrize(
+    ("scene_id", "colours"),
+    [
+        (2, {"green", "blue"}),  # a meadow by day
+        (9, {"white", "blue"}),  # snow by day
+        (11, {"blue"}),  # the sea by day
+        (22, {"gray", "black"}),  # the desert at night
+    ],
+)
+def test_the_landscapes_of_the_demo_have_their_colours(scene_id: int, colours: set[str]) -> None:
+    assert names(facts(render(FEATURED[scene_id])).colours) == colours
 
 
 @pytest.mark.parametrize(
     ("rgb", "name"),
     [
+        ((222, 48, 48), "red"),
+        ((247, 140, 38), "orange"),
+        ((250, 212, 56), "yellow"),
+        ((66, 168, 84), "green"),
+        ((54, 108, 226), "blue"),
+        ((132, 68, 186), "lilac"),
+        ((246, 130, 180), "pink"),
+        ((246, 246, 244), "white"),
         ((139, 69, 19), "brown"),
         ((0, 160, 160), "turquoise"),
         ((128, 128, 128), "gray"),
@@ -108,7 +129,7 @@ def test_the_colours_of_the_demo_have_their_names(name: str) -> None:
         ((135, 206, 235), "blue"),
     ],
 )
-def test_other_colours_have_theirs(rgb: tuple[int, int, int], name: str) -> None:
+def test_colours_have_their_names(rgb: tuple[int, int, int], name: str) -> None:
     assert names(facts(plain(rgb)).colours) - {"grayscale"} == {name}
 
 

@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from inference_service.encoder import ModelEncoder
 encoder = ModelEncoder.load(sys.argv[2])
-print(encoder.encode_text("a red circle").vector.shape, *encoder.encode_images(
+print(encoder.encode_text("a horse").vector.shape, *encoder.encode_images(
     [Path(sys.argv[3]).read_bytes()])[0].vector.shape)
 encoder.close()
 """
@@ -70,18 +70,18 @@ def test_texts_and_images_are_embedded(tmp_path: Path) -> None:
     hidden = process(
         HIDDEN + EMBED, "torch,transformers", str(DEMO_MODEL), str(tmp_path / "photo.jpg")
     )
-    assert (hidden.stdout, hidden.stderr) == ("(128,) 128\n", "")
+    assert (hidden.stdout, hidden.stderr) == ("(192,) 192\n", "")
 
 
 def test_where_they_are_installed_a_cpu_imports_neither(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(jpeg())
     code = EMBED + "print({'torch', 'transformers'} & {*sys.modules})"
     shown = process(code, "", str(DEMO_MODEL), str(tmp_path / "photo.jpg"))
-    assert shown.stdout == "(128,) 128\nset()\n"
+    assert shown.stdout == "(192,) 192\nset()\n"
 
 
 def test_the_demo_searches(tmp_path: Path) -> None:
-    arguments = ("search", "circle", "a red circle", "--json", "--data-dir", str(tmp_path))
+    arguments = ("search", "horse", "a horse", "--json", "--data-dir", str(tmp_path))
     shown = process(HIDDEN + COMMAND_LINE, "torch,transformers", *arguments, PIXABAY_API_KEY="")
     assert shown.returncode == 0, shown.stderr
     assert len(json.loads(shown.stdout)["top_urls"]) == 10
@@ -109,7 +109,7 @@ def test_what_needs_it_names_the_command(
 
 def test_the_command_line_says_so_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
     age(checkpoint)
-    arguments = ("search", "circle", "a red circle", "--data-dir", str(tmp_path / "data"))
+    arguments = ("search", "horse", "a horse", "--data-dir", str(tmp_path / "data"))
     shown = process(
         HIDDEN + COMMAND_LINE,
         "torch,transformers",
