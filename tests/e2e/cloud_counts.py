@@ -27,7 +27,9 @@ from imagesearch.usecases.fetch import Fetch
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.faults import CountingGallery, Link, counting_gallery, link
 
-POOL_SIZE = 70  # three batches: the size does not matter to what is tested
+# Three batches: the size does not matter to what is tested. Each test has keywords of its own, and
+# no two of them have one of their first 70 images in common: what is stored is not fetched again.
+POOL_SIZE = 70
 WAIT_SECONDS = 120.0  # for what takes a few seconds on an idle machine
 # Enough are given first for whole batches, whatever the order, and more are held than are
 # downloaded at a time.

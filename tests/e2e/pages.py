@@ -19,9 +19,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
-READY_KEYWORD = "circle"
-QUERY = "a red circle on a blue background"
-EMPTY_KEYWORD = "horse"
+READY_KEYWORD = "cow"
+QUERY = "three cows in a meadow"
+EMPTY_KEYWORD = "dragon"
 POOL_TIMEOUT_SECONDS = 60
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -25,7 +25,7 @@ def _heedless(observation: float, *, label: str = "") -> float:
 # CPU, and what was asked hung on how fast the server answered: no two runs asked the same.
 hypothesis.target = _heedless
 
-READY_KEYWORD = "circle"  # its pool is ready before the run, see `test_schemathesis.py`
+READY_KEYWORD = "horse"  # its pool is ready before the run, see `test_schemathesis.py`
 
 
 def _picture() -> bytes:

@@ -17,7 +17,7 @@ from tests.e2e.cloud_counts import (
 
 
 def test_fetch_killed_amid_its_downloads_goes_on_where_it_was(faulty: FaultyCloud) -> None:
-    keyword = "small flower"
+    keyword = "frog"
     faulty.begin(keyword)
     before = faulty.counts(keyword)
     with faulty.resting():
@@ -34,7 +34,7 @@ def test_fetch_killed_amid_its_downloads_goes_on_where_it_was(faulty: FaultyClou
 
 
 def test_inference_killed_with_batches_in_hand_loses_none(faulty: FaultyCloud) -> None:
-    keyword = "big flower"
+    keyword = "spider"
     faulty.begin(keyword)
     before = faulty.counts(keyword)
     inference = faulty.child("inference")
@@ -51,7 +51,7 @@ def test_inference_killed_with_batches_in_hand_loses_none(faulty: FaultyCloud) -
 
 
 def test_query_killed_amid_searches_that_wait_starts_no_second_fetch(faulty: FaultyCloud) -> None:
-    keyword = "small tree"
+    keyword = "ladybird"
     with ThreadPoolExecutor(8) as callers:
         faulty.gallery.hold_after(POOL_SIZE - HELD_IMAGES)
         waiting = [callers.submit(faulty.search, keyword, wait=25) for _ in range(8)]
@@ -72,7 +72,7 @@ def test_query_killed_amid_searches_that_wait_starts_no_second_fetch(faulty: Fau
 
 def test_query_killed_before_it_published_is_made_up_for_by_the_lease(faulty: FaultyCloud) -> None:
     """The pool is in the catalog and no job in Pub/Sub: a later search publishes it."""
-    keyword, query = "big tree", faulty.child("query")
+    keyword, query = "dolphin", faulty.child("query")
     told = query.environment
     faulty.begin_query({**told, "LEASE_SECONDS": "3"})
     with ThreadPoolExecutor(1) as callers:

@@ -33,7 +33,7 @@ def in_hand(faulty: FaultyCloud, name: str) -> None:
 
 
 def test_query_asked_to_end_answers_the_searches_that_it_has(faulty: FaultyCloud) -> None:
-    keyword, query = "small fish", faulty.child("query")
+    keyword, query = "giraffe", faulty.child("query")
     with ThreadPoolExecutor(4) as callers:
         faulty.gallery.hold_after(POOL_SIZE - HELD_IMAGES)
         waiting = [callers.submit(faulty.search, keyword, wait=25, k=200) for _ in range(4)]
@@ -53,7 +53,7 @@ def test_query_asked_to_end_answers_the_searches_that_it_has(faulty: FaultyCloud
 
 
 def test_fetch_asked_to_end_finishes_its_job(faulty: FaultyCloud) -> None:
-    keyword, fetch = "big fish", faulty.child("fetch")
+    keyword, fetch = "bear", faulty.child("fetch")
     faulty.begin(keyword)
     before = faulty.counts(keyword)
     fetch.terminate()
@@ -71,7 +71,7 @@ def test_fetch_asked_to_end_finishes_its_job(faulty: FaultyCloud) -> None:
 
 
 def test_inference_asked_to_end_finishes_what_it_has(faulty: FaultyCloud) -> None:
-    keyword, inference = "small house", faulty.child("inference")
+    keyword, inference = "horse", faulty.child("inference")
     faulty.begin(keyword)
     before = faulty.counts(keyword)
     faulty.child("firestore").pause()  # a score has to wait for it

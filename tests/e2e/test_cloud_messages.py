@@ -53,7 +53,7 @@ def batches_of(
 
 def test_a_fetch_job_delivered_three_times_at_once_makes_one_pool(faulty: FaultyCloud) -> None:
     """The emulator delivers a topic's messages one by one, so two come past it."""
-    keyword = "small square"
+    keyword = "pineapple"
     before = faulty.counts(keyword)
     faulty.gallery.hold_after(0)
     assert faulty.search(keyword).status_code == 202
@@ -75,7 +75,7 @@ def envelope_of(message: Message) -> bytes:
 
 
 def test_what_comes_after_the_pool_is_ready_changes_nothing(faulty: FaultyCloud) -> None:
-    keyword = "small triangle"
+    keyword = "watermelon"
     answer = faulty.complete(keyword)
     key = faulty.key(keyword)
     members = faulty.services.catalog.members(key.pool_id, 1)
@@ -97,7 +97,7 @@ def test_what_comes_after_the_pool_is_ready_changes_nothing(faulty: FaultyCloud)
 def test_batches_in_any_order_and_twice_make_the_pool_ready(faulty: FaultyCloud) -> None:
     """The last one first, one of them twice; those of an older generation are acked unread."""
     services = faulty.services
-    key = faulty.key("small diamond")
+    key = faulty.key("orange")
     now = services.clock.now()
     assert services.catalog.request_pool(key, now).created
     listing = Listing.joined(services.source.pages(key.keyword, key.options))
@@ -144,7 +144,7 @@ def eventually_embedded(faulty: FaultyCloud, key: PoolKey, batches: int) -> None
 def dead_listing(faulty: FaultyCloud) -> Listing:
     """Return three images that the source once offered and will never give."""
     options = replace(faulty.settings.source_options, pool_size=3)
-    images = Listing.joined(faulty.services.source.pages("small star", options)).images
+    images = Listing.joined(faulty.services.source.pages("cheese", options)).images
     gone = f"{faulty.gallery.url}/get/gone_640.jpg"
     return Listing(
         tuple(
@@ -156,14 +156,14 @@ def dead_listing(faulty: FaultyCloud) -> Listing:
 
 def test_a_poison_fetch_job_ends_in_the_dead_letter_topic(faulty: FaultyCloud) -> None:
     """None of its images can be had, ever; the searches behind it are answered meanwhile."""
-    services, key = faulty.services, faulty.key("small star")
+    services, key = faulty.services, faulty.key("cheese")
     now = services.clock.now()
     services.catalog.request_pool(key, now)
     services.catalog.record_listing(key.pool_id, 1, dead_listing(faulty), now)
     before = faulty.counts(key.keyword)
     faulty.publish(job_of(key))
     eventually("it is tried", lambda: faulty.units("FetchJob", key.keyword, status=503))
-    assert len(faulty.complete("big star")["results"]) == POOL_SIZE
+    assert len(faulty.complete("sushi")["results"]) == POOL_SIZE
     end_in_the_dead_letter_topic(faulty, key, "FetchJob", 503)
     pool = faulty.pool(key.keyword)
     assert pool is not None
@@ -173,7 +173,7 @@ def test_a_poison_fetch_job_ends_in_the_dead_letter_topic(faulty: FaultyCloud) -
 
 def test_a_poison_embed_batch_ends_in_the_dead_letter_topic(faulty: FaultyCloud) -> None:
     """The stored original no longer has the checksum that it was stored with."""
-    services, key = faulty.services, faulty.key("small heart")
+    services, key = faulty.services, faulty.key("coffee")
     now = services.clock.now()
     services.catalog.request_pool(key, now)
     listing = dead_listing(faulty)
@@ -184,7 +184,7 @@ def test_a_poison_embed_batch_ends_in_the_dead_letter_topic(faulty: FaultyCloud)
     before = faulty.counts(key.keyword)
     faulty.publish(batches_of(key, listing.images)[0])
     eventually("it is tried", lambda: faulty.units("EmbedBatch", key.keyword, status=503))
-    assert len(faulty.complete("big heart")["results"]) == POOL_SIZE
+    assert len(faulty.complete("popcorn")["results"]) == POOL_SIZE
     end_in_the_dead_letter_topic(faulty, key, "EmbedBatch", 503)
     pool = faulty.pool(key.keyword)
     assert pool is not None
@@ -247,7 +247,7 @@ def published_raw(faulty: FaultyCloud, topic: str, data: bytes) -> str:
 @pytest.mark.parametrize("kind", ["FetchJob", "EmbedBatch"])
 def test_a_malformed_message_is_acked_at_once_and_counted(faulty: FaultyCloud, kind: str) -> None:
     topic = {"FetchJob": TOPIC_OF[FetchJob], "EmbedBatch": TOPIC_OF[EmbedBatch]}[kind]
-    good = json.loads(encode(job_of(faulty.key("small moon"))))
+    good = json.loads(encode(job_of(faulty.key("moon"))))
     garbage = [
         b"not JSON",
         b"\xff\xfe\x00",

@@ -18,7 +18,7 @@ import requests
 from imagesearch.local.emulated.processes import HOST, Child
 from tests.e2e.cloud_counts import POOL_SIZE, FaultyCloud, eventually, image_ids, lines
 
-QUERIES = ("a red triangle", "a blue triangle", "triangles in the snow")
+QUERIES = ("by the sea", "at night", "two in the snow")
 
 
 def searched(faulty: FaultyCloud, keyword: str) -> tuple[list[list[str]], float]:
@@ -38,7 +38,7 @@ def work_done(faulty: FaultyCloud, keyword: str) -> tuple[int, int, int]:
 
 def test_without_redis_searches_are_slower_and_right(faulty: FaultyCloud) -> None:
     """It refuses connections, then it lets them hang, then it is back, empty."""
-    keyword = "big triangle"
+    keyword = "trophy"
     faulty.complete(keyword)
     work = work_done(faulty, keyword)
     ids, usual = searched(faulty, keyword)
@@ -46,7 +46,7 @@ def test_without_redis_searches_are_slower_and_right(faulty: FaultyCloud) -> Non
     child.kill()
     try:
         refused_ids, refused = searched(faulty, keyword)
-        new = faulty.complete("big diamond")
+        new = faulty.complete("headphones")
     finally:
         faulty.stack.restart("redis")
     child.pause()
@@ -67,7 +67,7 @@ def test_without_redis_searches_are_slower_and_right(faulty: FaultyCloud) -> Non
 
 def test_a_flushed_redis_is_filled_again_from_firestore(faulty: FaultyCloud) -> None:
     """The inference service forgets, too: what it has in its memory would answer for Redis."""
-    keyword = "big butterfly"
+    keyword = "ship"
     faulty.complete(keyword)
     ids, _ = searched(faulty, keyword)
     work = work_done(faulty, keyword)
@@ -99,7 +99,7 @@ def with_firestore_hanging(faulty: FaultyCloud) -> Callable[[], None]:
 
 @pytest.mark.parametrize(
     ("keyword", "break_it"),
-    [("big circle", without_firestore), ("big square", with_firestore_hanging)],
+    [("taxi", without_firestore), ("house", with_firestore_hanging)],
     ids=["refusing", "hanging"],
 )
 def test_work_that_finds_no_firestore_comes_again(
@@ -144,7 +144,7 @@ def kill_between_writes(storage: Child) -> None:
 
 
 def test_work_that_finds_no_storage_comes_again(faulty: FaultyCloud) -> None:
-    keyword = "small butterfly"
+    keyword = "lollipop"
     faulty.begin(keyword)
     before = faulty.counts(keyword)
     kill_between_writes(faulty.child("storage"))

@@ -15,7 +15,7 @@ CALLERS = 100
 
 
 def test_a_hundred_concurrent_first_searches_make_one_fetch(faulty: FaultyCloud) -> None:
-    keyword = "small circle"
+    keyword = "dartboard"
     before, images_before = faulty.counts(keyword), Counter(faulty.gallery.images)
     start = threading.Barrier(CALLERS)
 
@@ -46,7 +46,7 @@ def test_a_hundred_concurrent_first_searches_make_one_fetch(faulty: FaultyCloud)
 
 def test_64_waiting_searches_leave_the_api_alive(faulty: FaultyCloud) -> None:
     """Each holds a thread of the one process until its pool is there, or its wait is over."""
-    keyword, query_url = "small sunset", faulty.stack.query_url
+    keyword, query_url = "chilli", faulty.stack.query_url
     faulty.child("fetch").pause()
     try:
         with ThreadPoolExecutor(64) as callers:

@@ -18,9 +18,11 @@ import pytest
 import requests
 from PIL import Image
 
+from imagesearch.demo.scenes import FEATURED
 from imagesearch.local.emulated.cloud_stack import CloudStack
 from imagesearch.settings import load_settings
 from tests.e2e.cloud import READY, CloudCommand, cloud_command, complete, is_alive, require_programs
+from tests.e2e.shown import shown
 
 CHILDREN = {"query", "fetch", "inference", "pubsub", "firestore", "storage", "redis"}
 GONE_SECONDS = 20.0
@@ -51,11 +53,13 @@ def all_gone(pids: set[int], folder: Path) -> bool:
     return True
 
 
-def test_a_search_through_all_of_it_finds_the_red_circle_first(command: CloudCommand) -> None:
-    answer = complete(
-        command.url("functions/query"), t="circle", s_query="a red circle on a blue background", k=3
-    )
-    assert {"circle", "red", "blue"} <= set(answer["results"][0]["tags"])
+HORSES = {"t": "horse", "s_query": "two horses amidst flowers"}
+
+
+def test_a_search_through_all_of_it_finds_horses_amidst_flowers(command: CloudCommand) -> None:
+    answer = complete(command.url("functions/query"), **HORSES, k=3)
+    assert shown(answer["results"][0]).groups == FEATURED[0].groups
+    assert {"horse", "flower"} <= set(answer["results"][0]["tags"])
     assert answer["pool"] | {"age_seconds": 0} == answer["pool"] | {
         "state": "ready",
         "images": 200,
@@ -67,7 +71,7 @@ def test_a_search_through_all_of_it_finds_the_red_circle_first(command: CloudCom
 
 def test_the_images_and_pages_of_an_answer_load(command: CloudCommand) -> None:
     """The stored copy, with CORS as production's bucket has, and the page that it came from."""
-    answer = complete(command.url("functions/query"), t="circle", s_query="a red circle", k=3)
+    answer = complete(command.url("functions/query"), **HORSES, k=3)
     for result in answer["results"]:
         image = requests.get(result["url"], headers={"Origin": "https://app.example"}, timeout=10)
         assert image.headers["Content-Type"] == "image/jpeg"
@@ -80,7 +84,7 @@ def test_the_images_and_pages_of_an_answer_load(command: CloudCommand) -> None:
 
 
 def test_an_image_that_is_not_stored_is_not_found(command: CloudCommand) -> None:
-    answer = complete(command.url("functions/query"), t="circle", s_query="a red circle", k=1)
+    answer = complete(command.url("functions/query"), **HORSES, k=1)
     images_url = answer["results"][0]["url"].rpartition("/")[0]
     assert requests.get(f"{images_url}/demo-1.jpg", timeout=10).status_code == 404
 
@@ -91,8 +95,8 @@ def test_the_query_function_serves_the_page_that_may_show_the_images(command: Cl
     assert page_url == command.url("functions/query")
     config = requests.get(f"{page_url}/config.json", timeout=10).json()
     assert (config["api"], config["demo"]) == ("", True)
-    assert "circle" in config["demo_keywords"]
-    answer = complete(page_url, t="circle", s_query="a red circle", k=1)
+    assert "horse" in config["demo_keywords"]
+    answer = complete(page_url, **HORSES, k=1)
     images = urlsplit(answer["results"][0]["url"])
     page = requests.get(page_url, timeout=10)
     assert "imagesearch" in page.text
@@ -107,7 +111,7 @@ def test_a_page_of_another_origin_is_let_in_only_where_it_is_named(command: Clou
 
 def test_under_nohup_it_outlives_its_terminal(command: CloudCommand) -> None:
     command.process.send_signal(signal.SIGHUP)
-    answer = complete(command.url("functions/query"), t="circle", s_query="a small circle", k=1)
+    answer = complete(command.url("functions/query"), t="horse", s_query="a horse", k=1)
     assert len(answer["results"]) == 1
     assert command.process.poll() is None, command.printed
 
@@ -125,7 +129,7 @@ def test_ctrl_c_leaves_nothing_behind(command: CloudCommand, home: Path) -> None
     sockets = {path.parent for path in folder.glob("*/gunicorn.ctl")}
     assert {path.name for path in sockets} == {"query-run", "fetch-run"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in sockets} == {0o700}
-    complete(command.url("functions/query"), t="circle", s_query="a circle")
+    complete(command.url("functions/query"), t="horse", s_query="horses at night")
     assert command.end() == 0
     assert not folder.exists()
     # But for what any program may make anew.

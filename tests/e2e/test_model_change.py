@@ -18,19 +18,18 @@ from pathlib import Path
 import pytest
 import requests
 
+from imagesearch.demo.scenes import THINGS
 from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
 from imagesearch.settings import DEMO_MODEL, load_settings
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.cloud_counts import tell
 from tests.e2e.conftest import serving
 
-COLOURS = ("red", "blue", "yellow", "green", "orange", "purple", "pink", "white", "black", "brown")
-SHAPES = ("circle", "star", "heart", "moon", "flower", "tree", "fish")
-POOLS = 50
+KEYWORDS = [*THINGS][:50]
 SEARCHERS = 4
 LIMITS = {"RATE_LIMIT_PER_MINUTE": "1000000", "NEW_KEYWORDS_PER_MINUTE": "10000"}
 PROGRAM = (sys.executable, "-m", "imagesearch")
-EVERYTHING: dict[str, str | int] = {"scope": "catalog", "s_query": "a red circle", "k": 5}
+EVERYTHING: dict[str, str | int] = {"scope": "catalog", "s_query": "a dog in the snow", "k": 5}
 
 
 @pytest.fixture
@@ -105,13 +104,12 @@ def await_models(data_dir: Path, least: int, most: int) -> dict[str, int]:
 
 def filled(data_dir: Path, model: str) -> dict[str, int]:
     """Fill the pools by *model*, and return how many images each has."""
-    keywords = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES][:POOLS]
     with serving(data_dir, CLIP_MODEL=model, POOL_SIZE="12", **LIMITS) as server:
-        for keyword in keywords:
+        for keyword in KEYWORDS:
             server.search(**pool_of(keyword, keyword))
         images = {
             each: len(server.complete(**{**pool_of(each, each), "wait": 5})["results"])
-            for each in keywords
+            for each in KEYWORDS
         }
         assert server.stop() in (0, -2, 130)
     assert all(images.values()), images
@@ -170,7 +168,7 @@ def test_the_command_embeds_all_and_says_what_came_of_it(
 ) -> None:
     data_dir = tmp_path / "data"
     with serving(data_dir, CLIP_MODEL=models[0], POOL_SIZE="5") as server:
-        server.complete(**pool_of("star", "a star"))
+        server.complete(**pool_of("horse", "a horse"))
         refused = reembed(DATA_DIR=str(data_dir), CLIP_MODEL=models[1])
         server.stop()
     assert refused.returncode == 1
@@ -200,13 +198,12 @@ def test_a_change_in_the_cloud_edition_under_load_has_no_answer_without_results_
 ) -> None:
     """The roll-out itself is Cloud Run's: the load begins when the new revision answers."""
     require_programs()
-    keywords = [f"{colour} {shape}" for colour in COLOURS[:4] for shape in SHAPES[:3]]
     environment = {**CLEAN, **LIMITS, "CLIP_MODEL": models[0], "POOL_SIZE": "6"}
     with cloud_stack(load_settings(port=0, pixabay_api_key=None), environment) as stack:
         stack.start()
         images = {
             each: len(complete(stack.query_url, **pool_of(each, each))["results"])
-            for each in keywords
+            for each in KEYWORDS[:12]
         }
         scorer = stack.children["inference"]
         scorer.kill()

@@ -70,7 +70,7 @@ def test_a_new_keyword_shows_its_progress_and_then_its_best_pictures(
     page.goto("/")
     record_texts(page, "#progress-label")
 
-    send_query(page, keyword, "something red")
+    send_query(page, keyword, "a penguin")
     wait_for_all_results(page, POOL_TIMEOUT_SECONDS)
 
     labels = page.evaluate("window.recorded")
@@ -198,7 +198,7 @@ def test_what_comes_late_to_ask_early_asks_nothing(page: Page, ready_answer: Ans
     asked = answer_with(page, lambda route: route.fulfill(json=ready_answer))
     held: list[Route] = []
     page.route("**/early.js", lambda route: held.append(route))
-    page.goto(f"/?{urlencode({'t': 'circle', 's_query': QUERY})}", wait_until="commit")
+    page.goto(f"/?{urlencode({'t': READY_KEYWORD, 's_query': QUERY})}", wait_until="commit")
     wait_for_all_results(page)
     held[0].continue_()
     page.wait_for_load_state("load")
@@ -231,7 +231,7 @@ def test_a_filtered_search_of_everything_says_what_it_may_have_missed(
 ) -> None:
     answer = {**ready_answer, "scope": "catalog", "pool": None, "exhaustive": False}
     answer_with(page, lambda route: route.fulfill(json=answer))
-    page.goto(f"/?{urlencode({'scope': 'catalog', 's_query': QUERY, 'tag': 'red'})}")
+    page.goto(f"/?{urlencode({'scope': 'catalog', 's_query': QUERY, 'tag': 'snow'})}")
     wait_for_all_results(page)
     expect(page.locator("#awaiting")).to_contain_text("the filters may fit others, too")
 
@@ -254,7 +254,7 @@ def test_the_end_of_more_says_what_it_may_have_missed(page: Page, ready_answer: 
 
 
 def test_a_query_that_was_cut_says_so(page: Page, ready_answer: Answer) -> None:
-    page.goto(address(query="red circle " * 42))
+    page.goto(address(query="cow meadow " * 42))
     wait_for_all_results(page)
     expect(page.get_by_text("longer than the model can read")).to_be_visible()
     page.goto(address())
@@ -313,7 +313,7 @@ def test_more_pictures_come_at_the_end(page: Page, ready_answer: Answer) -> None
 
 
 def test_no_more_pictures_than_there_are(page: Page, ready_answer: Answer) -> None:
-    page.goto(address(k=150))
+    page.goto(f"{address(k=150)}&fold=false")
     wait_for_all_results(page)
     page.get_by_role("button", name="Show more").click()
     expect(page.locator(".card")).to_have_count(200)
@@ -354,7 +354,7 @@ def test_matches_are_said_in_words(page: Page, ready_answer: Answer) -> None:
 
 
 def test_what_nothing_shows_is_said_so(page: Page, ready_answer: Answer) -> None:
-    page.goto(address(query="an elephant"))
+    page.goto(address(query="a pizza"))
     wait_for_all_results(page)
     expect(page.get_by_role("heading", name="Nothing here shows that.")).to_be_visible()
     expect(page.locator("#notice")).to_contain_text("The nearest are these.")
@@ -376,17 +376,15 @@ def test_what_it_is_not_about_is_asked_and_stays_in_the_address(
     page: Page, ready_answer: Answer
 ) -> None:
     page.goto("/")
-    page.get_by_label("Without", exact=True).fill("blue, snow,")
+    page.get_by_label("Without", exact=True).fill("desert, snow,")
     with page.expect_request("**/search?*") as asked:
-        send_query(page, READY_KEYWORD, "something red")
-    assert parse_qs(urlsplit(asked.value.url).query)["minus"] == ["blue", "snow"]
+        send_query(page, READY_KEYWORD, "a cow")
+    assert parse_qs(urlsplit(asked.value.url).query)["minus"] == ["desert", "snow"]
     wait_for_all_results(page)
-    expect(page.locator("#results-heading")).to_have_text(
-        "“something red” without “blue” or “snow”"
-    )
+    expect(page.locator("#results-heading")).to_have_text("“a cow” without “desert” or “snow”")
     page.reload()
     wait_for_all_results(page)
-    expect(page.get_by_label("Without", exact=True)).to_have_value("blue, snow")
+    expect(page.get_by_label("Without", exact=True)).to_have_value("desert, snow")
     page.get_by_label("Without", exact=True).fill("a, b, c, d, e, f")
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.locator("#minus-error")).to_contain_text("At most 5 things")
@@ -474,13 +472,20 @@ def test_filters_that_leave_nothing_say_so(page: Page, ready_answer: Answer) -> 
     expect(page.locator(".card")).to_have_count(6)
 
 
-def test_what_is_folded_is_unfolded_beside_its_picture(page: Page, ready_answer: Answer) -> None:
-    hits = ready_answer["results"]
+@pytest.fixture
+def unfolded_answer(ready_answer: Answer) -> Answer:
+    """The same, as if no two of the pool's pictures looked the same."""
+    hits = [{**hit, "similar": []} for hit in ready_answer["results"]]
+    return {**ready_answer, "results": hits}
+
+
+def test_what_is_folded_is_unfolded_beside_its_picture(page: Page, unfolded_answer: Answer) -> None:
+    hits = unfolded_answer["results"]
     folded = [{**hits[0], "similar": [hits[4]["image_id"], hits[5]["image_id"]]}, *hits[1:4]]
     asked = answer_with(
         page,
-        lambda route: route.fulfill(json={**ready_answer, "results": folded}),
-        lambda route: route.fulfill(json=ready_answer),
+        lambda route: route.fulfill(json={**unfolded_answer, "results": folded}),
+        lambda route: route.fulfill(json=unfolded_answer),
     )
     page.goto(address())
     wait_for_all_results(page)
@@ -503,13 +508,15 @@ def folded(answer: Answer, first: int, last: int, similar: list[int]) -> Answer:
     return {**answer, "results": results, "matching": 200, "next": None}
 
 
-def test_what_is_unfolded_stays_while_more_pictures_come(page: Page, ready_answer: Answer) -> None:
-    first = {**folded(ready_answer, 0, 2, [4, 5]), "next": "on"}
+def test_what_is_unfolded_stays_while_more_pictures_come(
+    page: Page, unfolded_answer: Answer
+) -> None:
+    first = {**folded(unfolded_answer, 0, 2, [4, 5]), "next": "on"}
     answer_with(
         page,
         lambda route: route.fulfill(json=first),
-        lambda route: route.fulfill(json={**ready_answer, "next": None}),
-        lambda route: route.fulfill(json=folded(ready_answer, 2, 4, [])),
+        lambda route: route.fulfill(json={**unfolded_answer, "next": None}),
+        lambda route: route.fulfill(json=folded(unfolded_answer, 2, 4, [])),
     )
     page.goto(address())
     wait_for_all_results(page)
@@ -522,13 +529,13 @@ def test_what_is_unfolded_stays_while_more_pictures_come(page: Page, ready_answe
     expect(page.locator(".card").nth(4).locator(".open")).to_be_focused()
 
 
-def test_what_is_unfolded_stays_while_a_pool_fills(page: Page, ready_answer: Answer) -> None:
-    filling = {**folded(ready_answer, 0, 2, [4]), "complete": False, "pool": pool("embedding")}
+def test_what_is_unfolded_stays_while_a_pool_fills(page: Page, unfolded_answer: Answer) -> None:
+    filling = {**folded(unfolded_answer, 0, 2, [4]), "complete": False, "pool": pool("embedding")}
     answer_with(
         page,
         lambda route: route.fulfill(json=filling, headers={"Retry-After": "60"}),
-        lambda route: route.fulfill(json={**ready_answer, "next": None}),
-        lambda route: route.fulfill(json=folded(ready_answer, 0, 3, [4, 5])),
+        lambda route: route.fulfill(json={**unfolded_answer, "next": None}),
+        lambda route: route.fulfill(json=folded(unfolded_answer, 0, 3, [4, 5])),
     )
     page.clock.install()
     page.goto(address())
@@ -541,12 +548,12 @@ def test_what_is_unfolded_stays_while_a_pool_fills(page: Page, ready_answer: Ans
 
 
 def test_similar_pictures_are_looked_for_further_down_and_counted(
-    page: Page, ready_answer: Answer
+    page: Page, unfolded_answer: Answer
 ) -> None:
-    pages = [folded(ready_answer, 0, 4, []), folded(ready_answer, 4, 5, [])]
+    pages = [folded(unfolded_answer, 0, 4, []), folded(unfolded_answer, 4, 5, [])]
     asked = answer_with(
         page,
-        lambda route: route.fulfill(json=folded(ready_answer, 0, 2, [4, 5])),
+        lambda route: route.fulfill(json=folded(unfolded_answer, 0, 2, [4, 5])),
         lambda route: route.fulfill(json={**pages[0], "next": "further"}),
         lambda route: route.fulfill(json=pages[1]),
     )

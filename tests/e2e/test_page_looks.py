@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.pages import (
+    EMPTY_KEYWORD,
     QUERY,
     READY_KEYWORD,
     Answer,
@@ -374,8 +375,9 @@ def failed(page: Page) -> None:
 
 
 def nothing_there(page: Page) -> None:
-    page.goto(address("horse"))
-    expect(page.get_by_role("heading", name="No pictures for “horse”")).to_be_visible()
+    page.goto(address(EMPTY_KEYWORD))
+    heading = f"No pictures for “{EMPTY_KEYWORD}”"
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
 
 
 def with_errors(page: Page) -> None:
@@ -385,7 +387,7 @@ def with_errors(page: Page) -> None:
 
 def with_all_parts(page: Page) -> None:
     """Everything that an answer can bring at once, after a search by a picture and words."""
-    page.goto(f"/?{urlencode({'t': READY_KEYWORD, 's_query': QUERY, 'minus': 'blue'})}")
+    page.goto(f"/?{urlencode({'t': READY_KEYWORD, 's_query': QUERY, 'minus': 'snow'})}")
     wait_for_all_results(page)
     page.locator(".card").nth(1).hover()
     page.route("**/search?*", with_extras)

@@ -197,7 +197,7 @@ def test_words_and_a_picture_go_together(page: Page, ready_answer: Answer) -> No
     page.locator("#picture-file").set_input_files(upload(jpeg()))
     wait_for_all_results(page)
     expect(page.locator("#results-heading")).to_have_text(f"“{QUERY}” and like your picture")
-    expect(page.locator("#summary")).to_contain_text("of 200 pictures from “circle”")
+    expect(page.locator("#summary")).to_contain_text(f"of 200 pictures from “{READY_KEYWORD}”")
 
 
 def test_a_picture_takes_the_place_of_words_that_were_answered(

@@ -26,10 +26,10 @@ from tests.e2e.pages import (
 
 def test_a_keyword_without_pictures_says_so_and_stops(page: Page) -> None:
     page.goto("/")
-    send_query(page, EMPTY_KEYWORD, "horses amidst flowers")
-    expect(page.get_by_role("heading", name="No pictures for “horse”")).to_be_visible()
+    send_query(page, EMPTY_KEYWORD, "a dragon in the snow")
+    expect(page.get_by_role("heading", name="No pictures for “dragon”")).to_be_visible()
     expect(page.locator("#notice")).to_contain_text("Try another keyword")
-    expect(page.locator("#status")).to_contain_text("No pictures for “horse”")
+    expect(page.locator("#status")).to_contain_text("No pictures for “dragon”")
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.locator(".card")).to_have_count(0)
 

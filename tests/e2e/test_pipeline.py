@@ -17,14 +17,20 @@ import pytest
 import requests
 from PIL import Image
 
+from imagesearch.demo.scenes import FEATURED
 from imagesearch.sources.demo import KEYWORDS
 from tests.e2e.conftest import Serving, serving
+from tests.e2e.shown import shown
+
+HORSES = {"t": "horse", "s_query": "two horses amidst flowers"}
+TWO_HORSES_AMIDST_FLOWERS = FEATURED[0].groups
 
 
-def test_the_issue_s_own_example_is_answered_with_a_red_circle_on_blue(server: Serving) -> None:
-    answer = server.complete(t="circle", s_query="a red circle on a blue background", k=3)
+def test_the_issue_s_own_example_is_answered_with_horses_amidst_flowers(server: Serving) -> None:
+    answer = server.complete(**HORSES, k=3)
     assert len(answer["results"]) == 3
-    assert {"red", "circle", "blue"} <= set(answer["results"][0]["tags"])
+    assert shown(answer["results"][0]).groups == TWO_HORSES_AMIDST_FLOWERS
+    assert {"horse", "flower"} <= set(answer["results"][0]["tags"])
     assert answer["top_urls"] == [result["url"] for result in answer["results"]]
     assert answer["top_scores"] == sorted(answer["top_scores"], reverse=True)
     assert answer["pool"]["state"] == "ready"
@@ -32,7 +38,7 @@ def test_the_issue_s_own_example_is_answered_with_a_red_circle_on_blue(server: S
 
 
 def test_every_url_of_an_answer_leads_somewhere(server: Serving) -> None:
-    answer = server.complete(t="star", s_query="a yellow star", k=5)
+    answer = server.complete(t="horse", s_query="a horse", k=5)
     for result in answer["results"]:
         response = requests.get(result["url"], headers={"Origin": "https://a.example"}, timeout=10)
         with Image.open(io.BytesIO(response.content)) as image:
@@ -49,7 +55,7 @@ def test_a_first_search_is_answered_while_the_pool_is_still_being_fetched(
     """Partial answers say so, and only grow."""
     seen: list[int] = []
     for _ in range(400):
-        response = server.search(t="square", s_query="a green square", k=200, wait=0, fold="false")
+        response = server.search(t="zebra", s_query="a zebra", k=200, wait=0, fold="false")
         assert response.status_code in (200, 202)
         body: dict[str, Any] = response.json()
         if response.status_code == 202:
@@ -72,7 +78,7 @@ def test_fifty_simultaneous_first_searches_cause_one_fetch(tmp_path: Path) -> No
 
         def search() -> None:
             barrier.wait()
-            codes.append(server.search(t="heart", s_query="a big heart", wait=25).status_code)
+            codes.append(server.search(t="heart", s_query="a heart", wait=25).status_code)
 
         threads = [threading.Thread(target=search) for _ in range(50)]
         for thread in threads:
@@ -92,7 +98,7 @@ def test_a_kill_in_the_middle_of_a_fetch_loses_nothing_and_doubles_nothing(
 ) -> None:
     """Killed when *kill_at* images are stored, and started again."""
     with serving(tmp_path / "data", POOL_SIZE=str(KILLED_POOL)) as server:
-        server.search(t="triangle", s_query="x", wait=0)
+        server.search(t="tiger", s_query="x", wait=0)
         folder = tmp_path / "data" / "images"
         for _ in range(10_000):
             if folder.exists() and len(list(folder.glob("*.jpg"))) >= kill_at:
@@ -102,7 +108,7 @@ def test_a_kill_in_the_middle_of_a_fetch_loses_nothing_and_doubles_nothing(
         assert len(list(folder.glob("*.jpg"))) < KILLED_POOL, "killed too late to prove anything"
         server.start()
         wait_for_ready(tmp_path / "data" / "catalog.sqlite")
-        answer = server.complete(t="triangle", s_query="a triangle", k=200, fold="false")
+        answer = server.complete(t="tiger", s_query="a tiger", k=200, fold="false")
         ids = [result["image_id"] for result in answer["results"]]
         assert len(ids) == len(set(ids)) == KILLED_POOL
         assert answer["pool"]["generation"] == 1
@@ -125,29 +131,33 @@ def wait_for_ready(catalog: Path) -> None:
 
 
 def test_a_keyword_without_images_is_answered_with_none(server: Serving) -> None:
-    answer = server.complete(t="zebra", s_query="a zebra")
+    answer = server.complete(t="dragon", s_query="a dragon")
     assert answer["results"] == []
     assert answer["pool"]["images"] == 0
 
 
 def test_characters_of_urls_in_a_keyword_reach_the_source_unchanged(server: Serving) -> None:
-    for keyword in ("circle&q=star", "circle#star", "circle+star", "50% circle", "马"):
+    """Were anything cut off, or another parameter, horses or cows would be found."""
+    for keyword in ("horse&q=cow", "horse#dragon", "horse+dragon", "50% horse"):
         answer = server.complete(t=keyword, s_query="x")
         assert answer["keyword"] == keyword
         assert answer["results"] == []
+    chinese = server.complete(t="马", s_query="x", k=5)
+    assert (chinese["keyword"], len(chinese["results"])) == ("马", 5)
+    assert all("horse" in shown(result).things for result in chinese["results"])
 
 
 def test_searching_everything_stored_needs_no_keyword(server: Serving) -> None:
-    server.complete(t="circle", s_query="x")
-    answer = server.complete(s_query="a red circle on a blue background", scope="catalog", k=3)
+    server.complete(**HORSES)
+    answer = server.complete(s_query=HORSES["s_query"], scope="catalog", k=3)
     assert answer["pool"] is None
-    assert {"red", "circle", "blue"} <= set(answer["results"][0]["tags"])
+    assert shown(answer["results"][0]).groups == TWO_HORSES_AMIDST_FLOWERS
 
 
 @pytest.mark.parametrize("scope", ["pool", "catalog"])
 def test_a_filter_leaves_what_it_says_in_either_scope(server: Serving, scope: str) -> None:
     """The demo's pictures are all horizontal."""
-    asked = {"t": "circle", "s_query": "a red circle", "scope": scope, "k": 7}
+    asked = {**HORSES, "scope": scope, "k": 7}
     everything = server.complete(**asked)
     wide = server.complete(**asked, orientation="horizontal")
     assert wide["results"] == everything["results"]
@@ -157,8 +167,8 @@ def test_a_filter_leaves_what_it_says_in_either_scope(server: Serving, scope: st
 
 
 def test_what_a_caller_on_this_machine_says_of_a_proxy_is_not_believed(server: Serving) -> None:
-    server.complete(t="circle", s_query="red", k=1)
-    params = {"t": "circle", "s_query": "red", "k": "1"}
+    server.complete(**HORSES, k=1)
+    params = {**HORSES, "k": "1"}
     headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     answer = requests.get(f"{server.url}/search", params=params, headers=headers, timeout=40)
     assert answer.json()["results"][0]["url"].startswith(f"{server.url}/images/")
@@ -218,8 +228,8 @@ def test_health_is_told_while_more_searches_wait_than_may(tmp_path: Path) -> Non
 
 
 def test_every_page_forbids_what_it_was_not_served_with(server: Serving) -> None:
-    shown = server.complete(t="star", s_query="a star", k=1)["results"][0]
-    for url in (f"{server.url}/", f"{server.url}/app.js", shown["url"], shown["page_url"]):
+    best = server.complete(**HORSES, k=1)["results"][0]
+    for url in (f"{server.url}/", f"{server.url}/app.js", best["url"], best["page_url"]):
         headers = requests.get(url, timeout=10).headers
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -250,12 +260,12 @@ def test_a_data_folder_that_is_removed_comes_back_and_a_lost_original_with_it(
     tmp_path: Path,
 ) -> None:
     with serving(tmp_path / "data", POOL_SIZE="8") as server:
-        url = server.complete(t="circle", s_query="a red circle")["top_urls"][0]
+        url = server.complete(**HORSES)["top_urls"][0]
         shutil.rmtree(tmp_path / "data")
         lost = requests.get(url, timeout=10)
         assert (lost.status_code, lost.json()["error"]["code"]) == (404, "not_found")
         assert requests.get(f"{server.url}/ready", timeout=10).status_code == 200
-        url = server.complete(t="circle", s_query="a red circle")["top_urls"][0]
+        url = server.complete(**HORSES)["top_urls"][0]
         original = requests.get(url, timeout=10)
         assert original.status_code == 200
         (tmp_path / "data" / "images" / url.rpartition("/")[2]).write_bytes(b"")

@@ -147,7 +147,7 @@ def test_it_brings_no_top_level_name_that_others_may_want(installation: Installa
 def test_a_search_leaves_its_data_with_the_user_and_nothing_where_it_ran(
     installation: Installation,
 ) -> None:
-    text = installation.run("imagesearch", "search", "star", "a yellow star", "-k", "2", "--json")
+    text = installation.run("imagesearch", "search", "horse", "a horse", "-k", "2", "--json")
     files = [Path(url.removeprefix("file://")) for url in json.loads(text)["top_urls"]]
     assert len(files) == 2
     for file in files:
