@@ -37,8 +37,8 @@ Clock = Callable[[], float]
 
 USER: Final = "imagesearch demo"
 FIRST_ID: Final = 2_000_000_000
-"""The id of the first picture: above Pixabay's own ids, so that no image_id can mean both, and above
-those of the gallery of shapes that was here before, whose pictures may still be stored."""
+"""The id of the first picture: above Pixabay's own ids, so that no image_id can mean both, and
+above those of the gallery of shapes that was here before, whose pictures may still be stored."""
 
 # Pictures lie so far apart, whose ids are next to each other, in the time that it is open.
 _OPENED: Final = datetime(2011, 1, 1, tzinfo=UTC)
