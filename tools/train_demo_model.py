@@ -475,7 +475,7 @@ def contrast(true: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 def see(model: CLIPModel, pixels: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
     """Return (B, 1 + k, width): what the image encoder makes of the class token and k patches."""
     vision = model.vision_model
-    states = vision.embeddings(normalised(pixels))
+    states: torch.Tensor = vision.embeddings(normalised(pixels))
     if kept is not None:
         rows = torch.cat([torch.zeros_like(kept[:, :1]), kept + 1], dim=1)
         states = states.gather(1, rows[..., None].expand(-1, -1, states.shape[2]))

@@ -106,6 +106,7 @@ _FIELD: Final[tuple[Spot, ...]] = (
     (-0.19, 0.76, 0.20),
     (0.19, 0.68, 0.20),
 )
+_RIGHT: Final[Spot] = (0.48, 0.30, 0.40)
 _ABOVE: Final[Spot] = (0.0, -0.56, 0.34)
 _TRIO: Final[tuple[Spot, ...]] = ((-0.48, 0.42, 0.37), (0.48, 0.42, 0.37), (0.0, -0.56, 0.32))
 _RAISED = 0.34
@@ -114,26 +115,32 @@ _RAISED = 0.34
 
 def spots(picture: Scene) -> list[tuple[str, Spot]]:
     """Return each drawn thing with its place before jitter, from back to front."""
-    groups = picture.groups
-    counts = [group.count for group in groups]
-    if picture.arrangement in _SINGLE:
-        placed = [(_SINGLE[picture.arrangement],)]
-    elif picture.arrangement == "spread":
-        placed = [_SPREAD[counts[0]]]
-    elif picture.arrangement == "beside":
-        placed = [_LEFT_GROUP[counts[0]], ((0.48, 0.30, 0.40),)]
-    elif picture.arrangement == "under":
-        placed = [_BELOW[counts[0]], (_ABOVE,)]
-    elif picture.arrangement == "amidst":
-        placed = [_AMID[counts[0]], _FIELD]
-    else:
-        placed = [(spot,) for spot in _TRIO]
-    raised = len(groups) == 1 and THINGS[groups[0].thing].sky and picture.arrangement != "top"
+    first = picture.groups[0].thing
+    stands_alone = len(picture.groups) == 1 and picture.arrangement != "top"
+    rise = _RAISED if stands_alone and THINGS[first].sky else 0.0
     return [
-        (group.thing, (x, y - _RAISED if raised else y, radius))
-        for group, places in zip(groups, placed, strict=True)
+        (group.thing, (x, y - rise, radius))
+        for group, places in zip(picture.groups, _places(picture), strict=True)
         for x, y, radius in places
     ]
+
+
+def _places(picture: Scene) -> list[tuple[Spot, ...]]:
+    """Return the spots of each group."""
+    count = picture.groups[0].count
+    match picture.arrangement:
+        case "spread":
+            return [_SPREAD[count]]
+        case "beside":
+            return [_LEFT_GROUP[count], (_RIGHT,)]
+        case "under":
+            return [_BELOW[count], (_ABOVE,)]
+        case "amidst":
+            return [_AMID[count], _FIELD]
+        case "trio":
+            return [(spot,) for spot in _TRIO]
+        case position:
+            return [(_SINGLE[position],)]
 
 
 def _toned(colour: Colour, tones: Sequence[float]) -> Colour:
