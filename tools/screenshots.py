@@ -154,6 +154,7 @@ def _first_minute(page: Page) -> None:
         field.fill("")
         field.press_sequentially(query, delay=60)
         field.press("Enter")
+        expect(page.locator("#results-heading")).to_contain_text(query)
         _wait_until_whole(page)
         page.wait_for_timeout(2500)
     page.locator(".open").first.click()
@@ -162,6 +163,7 @@ def _first_minute(page: Page) -> None:
     page.keyboard.press("Escape")
     page.locator(".card").first.hover()
     page.locator(".like").first.click()
+    expect(page.locator("#results-heading")).to_contain_text("Like")
     _wait_until_whole(page)
     page.wait_for_timeout(1500)
 

@@ -2,7 +2,7 @@
 Trains the demo's CLIP on captions of the demo's scenes and measures it; writes `models/demo/`.
 
 The scenes themselves are `imagesearch.demo`; running a CLIP in the product is
-`inference_service`. Usage: `python -m tools.train_emoji_model` (or `--eval-only`).
+`inference_service`. Usage: `python -m tools.train_demo_model` (or `--eval-only`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 Which of the demo's scenes a keyword finds, in any language of `wording`.
 
 Words that name a thing, a place or a time of day ask for it; the little words between them, such as
-"in the", ask for nothing; any other word finds nothing.
+"in the", ask for nothing; where there is any other word, nothing is found.
 """
 
 from __future__ import annotations
@@ -10,25 +10,37 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 from imagesearch.demo import wording
 from imagesearch.demo.scenes import PLACES, SCENE_COUNT, TIMES, Scene, scene
 from imagesearch.domain.english import singular
 
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-"""Kana and Han: scripts that put no space between words."""
+# Kana, Han and Hangul: scripts that put no space between some words, or between a word and its
+# particle. Between two Han characters a word does not end where another name begins: 花火 is
+# neither flower nor fire.
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_LETTERS = str.maketrans(
+    {"œ": "oe", "æ": "ae", "ł": "l", "ø": "o", "ı": "i", "’": "'", "-": " ", "‐": " ", "\u0640": ""}
+)
+_ACCENTS = re.compile(r"[\u0300-\u036f\u064b-\u0655]")
+_ARTICLE = re.compile(r"(?<!\w)[وبكل]?ال(?=\w\w)")  # Arabic's, which is written with its word
+_AND = "و"  # and so is its "and"
 
 
 def concepts(shown: Scene) -> tuple[str, ...]:
-    """Return what a keyword finds *shown* by: its things, the subject first, place and time."""
+    """Return what a keyword finds *shown* by: its things, its place and its time of day."""
     return (*dict.fromkeys(group.thing for group in shown.groups), shown.place, shown.time)
 
 
 def tags(shown: Scene, code: str = "en") -> tuple[str, ...]:
     """Return the concepts of *shown* in words of a language of `wording.LANGUAGES`."""
-    names = (next(_names(concept, wording.language(code))) for concept in concepts(shown))
-    return tuple(dict.fromkeys(map(_folded, names)))
+    spoken = wording.language(code)
+    return tuple(
+        dict.fromkeys(next(_names(concept, spoken)).lower() for concept in concepts(shown))
+    )
 
 
 def find_scenes(text: str, code: str = "en") -> frozenset[int]:
@@ -37,43 +49,87 @@ def find_scenes(text: str, code: str = "en") -> frozenset[int]:
 
     Args:
         text: any number of names, in any of the languages.
-        code: the language in which a word is looked up first.
+        code: the language in which it is read first.
     """
     asked = read(text, code)
     if not asked:
         return frozenset()
-    return frozenset.intersection(
-        *(frozenset().union(*(_index()[concept] for concept in word)) for word in asked)
-    )
+    return frozenset.intersection(*(_index()[concept] for concept in asked))
 
 
-def read(text: str, code: str = "en") -> list[frozenset[str]]:
+def read(text: str, code: str = "en") -> tuple[str, ...]:
     """
-    Return for each name in *text* the concepts that it may mean; [] when a word is unknown.
+    Return what *text* names: in the language of *code*, else in the first that knows all its words.
 
-    Where a word means one thing in the language of *code* and others elsewhere, such as "gift", it
-    means that one thing.
+    So "gift" is a present in English, and no word is taken from one language and the next from
+    another.
     """
-    text, at, asked = _folded(text), 0, []
-    meanings, little = _dictionary()
+    folded = fold(text)
+    for each in dict.fromkeys((code, "en", *wording.LANGUAGES)):
+        if asked := _read_by(folded, _vocabulary(each)):
+            return asked
+    return ()
+
+
+def fold(text: str) -> str:
+    """Return *text* without what people leave out or write otherwise: case, accents, hyphens."""
+    text = unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS)
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return " ".join(_ARTICLE.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+@dataclass(frozen=True)
+class _Vocabulary:
+    """
+    The folded words of one language.
+
+    `names` are of concepts, and so are `phrases`, such as "in the dark"; `little` words mean
+    nothing here. A word that is both a little one and a name, such as Dutch "bij", is a name only
+    where it stands alone.
+    """
+
+    names: dict[str, str]
+    phrases: dict[str, str]
+    little: frozenset[str]
+
+    @cached_property
+    def words(self) -> dict[str, str | None]:
+        """What each word asks for."""
+        return {**self.names, **dict.fromkeys(self.little), **self.phrases}
+
+    @cached_property
+    def longest(self) -> int:
+        """How many characters the longest word has."""
+        return max(map(len, self.words))
+
+
+def _read_by(text: str, vocabulary: _Vocabulary) -> tuple[str, ...]:
+    if text in vocabulary.names:
+        return (vocabulary.names[text],)
+    asked: list[str] = []
+    at, name_ended_at = 0, -1
     while at < len(text):
-        end = next((end for end in _ends(text, at) if text[at:end] in meanings), None)
-        if end is not None:
-            means = meanings[text[at:end]]
-            asked.append(frozenset((means[code],) if code in means else means.values()))
-        elif _is_letter(text[at]):
-            end = next((end for end in _ends(text, at) if text[at:end] in little), None)
-            if end is None:
-                return []
-        at = end or at + 1
-    return asked
+        word = next(_words_at(text, at, vocabulary), "")
+        if not word and (text[at] == _AND or not _is_letter(text[at])):
+            at += 1
+            continue
+        is_name = word in vocabulary.names and word not in vocabulary.little
+        if not word or (is_name and name_ended_at == at and _HAN.match(text[at])):
+            return ()
+        concept = vocabulary.words[word]
+        if concept:
+            asked.append(concept)
+        at += len(word)
+        name_ended_at = at if is_name and _HAN.match(word[-1]) else -1
+    return tuple(dict.fromkeys(asked))
 
 
-def _ends(text: str, start: int) -> Iterator[int]:
-    """Yield where a word or several that begin at *start* may end, the furthest first."""
-    for end in range(min(len(text), start + _longest()), start, -1):
-        if end == len(text) or not _is_within_word(text[end - 1], text[end]):
-            yield end
+def _words_at(text: str, start: int, vocabulary: _Vocabulary) -> Iterator[str]:
+    """Yield the words that begin at *start*, the longest first."""
+    for end in range(min(len(text), start + vocabulary.longest), start, -1):
+        is_end = end == len(text) or not _is_within_word(text[end - 1], text[end])
+        if is_end and text[start:end] in vocabulary.words:
+            yield text[start:end]
 
 
 def _is_within_word(before: str, after: str) -> bool:
@@ -86,29 +142,25 @@ def _is_letter(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"  # letters, their marks, and digits
 
 
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
 @cache
-def _dictionary() -> tuple[dict[str, dict[str, str]], frozenset[str]]:
-    """Return what each name means in each language that has it, and the little words."""
-    meanings: dict[str, dict[str, str]] = {}
-    little: set[str] = set()
-    for spoken in map(wording.language, wording.LANGUAGES):
-        for concept in (*spoken.names, *PLACES, *TIMES):
-            for name in _names(concept, spoken):
-                meanings.setdefault(_folded(name), {}).setdefault(spoken.code, concept)
-                if spoken.code == "en":  # a sentence's keywords come in the singular: "chip"
-                    meanings.setdefault(singular(_folded(name)), {}).setdefault("en", concept)
-        for phrase in _phrases(spoken.wording.values()):
-            little.update(re.sub(r"\{\w+\}", " ", _folded(phrase)).replace(",", " ").split())
-    return meanings, frozenset(little)
-
-
-@cache
-def _longest() -> int:
-    return max(map(len, _dictionary()[0]))
+def _vocabulary(code: str) -> _Vocabulary:
+    spoken = wording.language(code)
+    names: dict[str, str] = {}
+    for concept in (*spoken.names, *PLACES, *TIMES):
+        for name in map(fold, _names(concept, spoken)):
+            names.setdefault(name, concept)
+            if code == "en":  # a sentence's keywords come in the singular: "chip"
+                names.setdefault(singular(name), concept)
+    said = spoken.wording
+    phrases = {
+        fold(phrase): concept
+        for kind in ("place", "time")
+        for concept, ways in said[kind].items()
+        for phrase in ways
+    }
+    templates = [ways for key, ways in said.items() if isinstance(ways, list)]
+    pieces = {piece for text in _texts([templates, said["position"]]) for piece in _pieces(text)}
+    return _Vocabulary(names, phrases, frozenset(pieces - {""}))
 
 
 def _names(concept: str, spoken: wording.Language) -> Iterator[str]:
@@ -120,14 +172,21 @@ def _names(concept: str, spoken: wording.Language) -> Iterator[str]:
         yield from spoken.wording[kind][concept]
 
 
-def _phrases(node: object) -> Iterator[str]:
+def _texts(node: object) -> Iterator[str]:
     if isinstance(node, str):
         yield node
     elif isinstance(node, dict):
-        yield from _phrases(node.values())
+        yield from _texts(node.values())
     elif isinstance(node, Iterable):
         for inner in node:
-            yield from _phrases(inner)
+            yield from _texts(inner)
+
+
+def _pieces(phrase: str) -> Iterator[str]:
+    """Yield what stands between the placeholders of a phrase, whole and word by word."""
+    for piece in re.split(r"\{\w+\}|[,،、，]", phrase):
+        yield fold(piece)
+        yield from fold(piece).split()
 
 
 @cache
@@ -137,4 +196,4 @@ def _index() -> dict[str, frozenset[int]]:
     for scene_id in range(SCENE_COUNT):
         for concept in concepts(scene(scene_id)):
             ids.setdefault(concept, set()).add(scene_id)
-    return {concept: frozenset(found) for concept, found in ids.items()}
+    return {concept: frozenset(those) for concept, those in ids.items()}

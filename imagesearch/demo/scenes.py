@@ -92,7 +92,7 @@ class Scene:
 
     @property
     def things(self) -> tuple[str, ...]:
-        """The names of what is shown, the subject first."""
+        """The names of what is shown, in the order of the groups."""
         return tuple(group.thing for group in self.groups)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from imagesearch.demo.scenes import FIELD, FOLDER, POSITIONS, Group, Scene
 
 LANGUAGES: Final = tuple(sorted(file.stem for file in (FOLDER / "languages").glob("*.toml")))
-"""Codes of the languages, as Pixabay spells them: "en", "de" and so on."""
+"""Codes of the languages, ISO 639: "en", "de" and so on; Pixabay takes all but "ar" and "hi"."""
 
 Choose = Callable[[Sequence[Any]], Any]
 """Takes one of several ways to say the same."""
@@ -68,7 +68,9 @@ def counted(group: Group, spoken: Language, choose: Choose = usual) -> str:
     phrase: str = choose(ways).format(
         thing=forms[0], things=forms[min(1, len(forms) - 1)], many=forms[-1]
     )
-    return re.sub(r"\ba (?=[aeio]|umb)", "an ", phrase) if spoken.code == "en" else phrase
+    return (
+        re.sub(r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an ", phrase) if spoken.code == "en" else phrase
+    )
 
 
 def subject(scene: Scene, spoken: Language, choose: Choose = usual) -> str:

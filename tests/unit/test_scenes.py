@@ -49,11 +49,58 @@ def test_the_suggested_keywords_are_names() -> None:
     assert [word for word in KEYWORDS if len(keywords.read(word)) != 1] == []
 
 
-def test_each_round_shows_every_thing_once_as_its_subject() -> None:
-    subjects = {thing for thing, its in THINGS.items() if not its.sky}
+@pytest.mark.parametrize(
+    ("keyword", "code", "asked"),
+    [
+        ("horses amidst flowers", "en", "horse flower"),
+        ("a horse in the dark", "en", "horse night"),
+        ("ice  CREAM", "en", "ice cream"),
+        ("ice-cream", "en", "ice cream"),
+        ("pony’s", "en", "horse"),
+        ("die Katze", "de", "cat"),
+        ("Pferd nachts", "de", "horse night"),
+        ("Fußball", "de", "football"),
+        ("les chevaux", "fr", "horse"),
+        ("feuille d’érable", "fr", "maple leaf"),
+        ("boeuf", "fr", "cow"),
+        ("los perros", "es", "dog"),
+        ("arbol", "es", "tree"),
+        ("'s nachts een paard", "nl", "night horse"),
+        ("bij", "nl", "bee"),
+        ("paard bij zonsondergang", "nl", "horse sunset"),
+        ("звёзды", "ru", "star"),
+        ("лошадь ночью", "ru", "horse night"),
+        ("YILDIZ", "tr", "star"),
+        ("İNEK", "tr", "cow"),
+        ("at", "tr", "horse"),
+        ("اسد", "ar", "lion"),
+        ("الحصان", "ar", "horse"),
+        ("قطة وبيتزا", "ar", "cat pizza"),
+        ("馬と花", "ja", "horse flower"),
+        ("猫和披萨", "zh", "cat pizza"),
+        ("말이", "ko", "horse"),
+        ("개", "ko", "dog"),
+        ("花火", "ja", ""),
+        ("馬車", "ja", ""),
+        ("horse zzz", "en", ""),
+        ("in the", "en", ""),
+        ("Katze flower", "en", ""),
+        ("", "en", ""),
+    ],
+)
+def test_a_keyword_is_read_as_people_write_it(keyword: str, code: str, asked: str) -> None:
+    both = {"ice cream": ("ice cream",), "maple leaf": ("maple leaf",)}
+    assert keywords.read(keyword, code) == both.get(asked, tuple(asked.split()))
+
+
+def test_each_round_shows_every_thing_as_its_subject() -> None:
+    """The first group, or the last where the subject is above another."""
     start = len(scenes.FEATURED)
-    first = [shown.groups[0].thing for shown in ALL[start : start + scenes.ROUND]]
-    assert subjects <= set(first)
+    ends = [
+        {shown.groups[0].thing, shown.groups[-1].thing}
+        for shown in ALL[start : start + scenes.ROUND]
+    ]
+    assert set.union(*ends) == set(THINGS)
 
 
 def test_a_scene_is_arranged_as_its_arrangement_says() -> None:
@@ -176,7 +223,7 @@ class TestLanguage:
         for thing, names in spoken.names.items():
             assert names
             for form in (form for name in names for form in name):
-                meanings.setdefault(form.casefold(), set()).add(thing)
+                meanings.setdefault(keywords.fold(form), set()).add(thing)
         assert {form: things for form, things in meanings.items() if len(things) > 1} == {}
 
     def test_its_wording_has_the_same_parts(self, code: str) -> None:
@@ -196,11 +243,23 @@ class TestLanguage:
                 names = {name for _, name, _, _ in Formatter().parse(phrase) if name}
                 assert names == set(wanted), phrase
 
-    def test_it_says_any_scene_and_its_keywords_find_it(self, code: str) -> None:
-        rng = random.Random(code)
-        for shown in rng.sample(ALL, 40):
-            assert "{" not in wording.describe(shown, code, rng.choice)
-            for concept, tag in zip(
-                keywords.concepts(shown), keywords.tags(shown, code), strict=True
-            ):
-                assert keywords.read(tag, code) == [frozenset({concept})], tag
+    def test_each_of_its_names_is_read_as_what_it_names(self, code: str) -> None:
+        for thing, names in wording.language(code).names.items():
+            for form in (form for name in names for form in name):
+                assert keywords.read(form, code) == (thing,), form
+
+    def test_it_says_any_scene_and_reads_what_it_says(self, code: str) -> None:
+        """But for some counters and articles that are names, too: 개, 本, dé, bij."""
+        right = 0
+        for shown in random.Random(code).sample(ALL, 200):
+            said = wording.describe(shown, code)
+            assert "{" not in said
+            right += set(keywords.read(said, code)) == set(keywords.concepts(shown))
+        assert right >= 194
+
+    def test_its_tags_are_read_as_what_is_shown(self, code: str) -> None:
+        for shown in random.Random(code).sample(ALL, 40):
+            tags = keywords.tags(shown, code)
+            assert [keywords.read(tag, code) for tag in tags] == [
+                (concept,) for concept in keywords.concepts(shown)
+            ]

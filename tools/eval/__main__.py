@@ -37,10 +37,12 @@ def measure(name: str, folder: Path, model: str | None, languages: list[str]) ->
     page, table = (str(kept.with_suffix(end)) for end in (".html", ".txt"))
     of_model = ["--model", model] if model else []
     program = [sys.executable, "-m", "imagesearch", "eval"]
-    with kept.open("w", encoding="utf-8") as file:
+    draft = kept.with_suffix(".part")  # a run that fails leaves the last one as it was
+    with draft.open("w", encoding="utf-8") as file:
         subprocess.run(  # noqa: S603 - no shell
             [*program, str(captioned), "--json", "--html", page, *of_model], stdout=file, check=True
         )
+    draft.replace(kept)
     with open(table, "w", encoding="utf-8") as file, redirect_stdout(file):
         print_runs(read_runs(kept))
     print(Path(table).read_text(encoding="utf-8"), flush=True)
