@@ -142,9 +142,9 @@ def test_characters_of_urls_in_a_keyword_reach_the_source_unchanged(server: Serv
         answer = server.complete(t=keyword, s_query="x")
         assert answer["keyword"] == keyword
         assert answer["results"] == []
-    chinese = server.complete(t="马", s_query="x", k=5)
-    assert (chinese["keyword"], len(chinese["results"])) == ("马", 5)
-    assert all("horse" in shown(result).things for result in chinese["results"])
+    chinese = server.complete(t="马 花", s_query="x")  # a horse, a flower
+    assert chinese["keyword"] == "马 花"
+    assert {shown(result).groups for result in chinese["results"]} == {TWO_HORSES_AMIDST_FLOWERS}
 
 
 def test_searching_everything_stored_needs_no_keyword(server: Serving) -> None:
