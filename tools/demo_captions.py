@@ -43,8 +43,9 @@ def captions(scene: Scene) -> Iterator[str]:
     yield wording.describe(scene)
     yield f"{said['subject']} {said['place']}"
     yield said["subject"]
-    yield wording.counted(scene.groups[0], english)
-    yield english.names[scene.groups[0].thing][0][0]
+    for group in scene.groups:
+        yield wording.counted(group, english)
+        yield english.names[group.thing][0][0]
 
 
 def write_captioned(folder: Path, pictures: int = PICTURES) -> None:

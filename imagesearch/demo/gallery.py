@@ -321,6 +321,7 @@ def create_gallery(
         limit: API requests per key and 60 s.
         clock: seconds since any fixed moment; times the rate limit and the images' addresses.
     """
+    threading.Thread(target=keywords.index, daemon=True).start()  # before anyone asks
     gallery = Gallery(public_url, RateLimit(limit, clock), Tickets(clock))
     routes = [
         Route("/api/", gallery.api),

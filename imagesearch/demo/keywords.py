@@ -8,6 +8,7 @@ Words that name a thing, a place or a time of day ask for it; the little words b
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _LETTERS = str.maketrans(
 _ACCENTS = re.compile(r"[\u0300-\u036f\u064b-\u0655]")
 _ARTICLE = re.compile(r"(?<!\w)[وبكل]?ال(?=\w\w)")  # Arabic's, which is written with its word
 _AND = "و"  # and so is its "and"
+
+_INDEX_LOCK = threading.Lock()
 
 
 def concepts(shown: Scene) -> tuple[str, ...]:
@@ -54,7 +57,7 @@ def find_scenes(text: str, code: str = "en") -> frozenset[int]:
     asked = read(text, code)
     if not asked:
         return frozenset()
-    return frozenset.intersection(*(_index()[concept] for concept in asked))
+    return frozenset.intersection(*(index()[concept] for concept in asked))
 
 
 def read(text: str, code: str = "en") -> tuple[str, ...]:
@@ -189,9 +192,14 @@ def _pieces(phrase: str) -> Iterator[str]:
         yield from fold(piece).split()
 
 
+def index() -> dict[str, frozenset[int]]:
+    """Return the ids of the scenes that each concept finds; the first call takes half a second."""
+    with _INDEX_LOCK:
+        return _index()
+
+
 @cache
 def _index() -> dict[str, frozenset[int]]:
-    """Return the ids of the scenes that each concept finds."""
     ids: dict[str, set[int]] = {}
     for scene_id in range(SCENE_COUNT):
         for concept in concepts(scene(scene_id)):

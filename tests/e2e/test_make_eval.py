@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.e2e.test_cli import imagesearch
@@ -142,7 +143,7 @@ def test_a_model_of_the_other_family_is_counted_anew(
 
 
 def test_right_ones_come_last_of_those_that_tie() -> None:
-    scores = recount.np.array([0.5, 0.7, 0.5, 0.1])
+    scores = np.array([0.5, 0.7, 0.5, 0.1])
     assert recount._rank(scores, {0}) == 3
     assert recount._rank(scores, {0, 2}) == 2
     assert recount._rank(scores, {1}) == 1

@@ -32,9 +32,11 @@ def test_its_captions_are_true_of_the_scene() -> None:
         "two horses amidst flowers",
         "two horses",
         "horse",
+        "flowers",
+        "flower",
     ]
 
 
 def test_what_it_is_calibrated_with_can_be_read(tmp_path: Path) -> None:
     write_captioned(tmp_path, pictures=3)
-    assert [len(each.captions) for each in read_captioned(tmp_path).pictures] == [5, 5, 5]
+    assert [len(each.captions) for each in read_captioned(tmp_path).pictures] == [7, 7, 7]
