@@ -114,7 +114,7 @@ def _page(
         base_url=url,
         viewport={"width": size[0], "height": size[1]},
         device_scale_factor=scale,
-        has_touch=size != DESKTOP,
+        has_touch=size in (PHONE, LANDSCAPE),
         color_scheme=scheme,  # type: ignore[arg-type]
         reduced_motion=motion,  # type: ignore[arg-type]
     )
@@ -161,8 +161,8 @@ def _first_minute(page: Page) -> None:
     expect(page.get_by_role("dialog").locator("img.loaded")).to_be_visible()
     page.wait_for_timeout(2500)
     page.keyboard.press("Escape")
-    page.locator(".card").first.hover()
-    page.locator(".like").first.click()
+    page.locator("#cards .card").first.hover()
+    page.locator("#cards .like").first.click()
     expect(page.locator("#results-heading")).to_contain_text("Like")
     _wait_until_whole(page)
     page.wait_for_timeout(1500)
