@@ -25,7 +25,7 @@ DESKTOP, PHONE, LANDSCAPE = (1280, 900), (390, 844), (844, 390)  # pixels of CSS
 FILM = (960, 720)
 SEARCH = "/?s_query=two+horses+amidst+flowers"
 ELSEWHERE = "/?t=cow&s_query=a+birthday+cake"
-SHARED = "/?s_query=three+cows+in+a+meadow"
+SHARED = "/?s_query=three+cows"
 QUALITY = 80  # of WebP, 0..100
 FILM_QUALITY = 70
 FRAME_SECONDS = 0.1

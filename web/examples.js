@@ -8,7 +8,7 @@ import { addressOf, searchOf } from "./search.js";
 const OF_THE_DEMO = [
   { t: "horse", s_query: "two horses amidst flowers" },
   { t: "dog", s_query: "a dog with a guitar under the moon" },
-  { t: "cow", s_query: "three cows in a meadow" },
+  { t: "cow", s_query: "three cows" },
   { t: "cat", s_query: "Katze mit Pizza" },
 ];
 const OF_PHOTOGRAPHS = [
