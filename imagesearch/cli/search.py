@@ -33,7 +33,7 @@ EXAMPLES = (
     '  imagesearch search horse "two horses amidst flowers" -k 3\n'
     '  imagesearch search penguin "three penguins" --contact-sheet penguins.png\n'
     '  imagesearch search night "a castle under the moon" --json | jq .top_urls\n'
-    '  imagesearch search cow "three cows in a meadow" --minus night\n'
+    '  imagesearch search cow "three cows" --minus night\n'
     "  imagesearch search horse --like photo.jpg\n"
     "  imagesearch search --like photo.jpg\n"
     '  imagesearch search "horses at sunset" --everywhere --colour orange\n'
