@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 READY_KEYWORD = "cow"
-QUERY = "three cows in a meadow"
+QUERY = "three cows"
 EMPTY_KEYWORD = "dragon"
 POOL_TIMEOUT_SECONDS = 60
 QUIET = (

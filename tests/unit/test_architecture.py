@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"domain", "ports", "setting_types"},
     "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
     "doors": {"deployment", "domain", "telemetry", "usecases", "wire"},
-    "demo": {"sources"},
+    "demo": {"domain", "sources"},
     "evaluation": {"domain", "ports"},
     "compose": {
         *("adapters", "clock", "deployment", "devices", "domain", "logs", "ports"),

@@ -148,7 +148,7 @@ def test_a_picture_is_its_landscape_but_for_what_stands_there() -> None:
     changed = ImageChops.difference(picture, empty).getbbox()
     assert changed is not None
     left, top, right, bottom = changed
-    assert (left > 90, right < 330, top > 140, bottom < 400) == (True,) * 4
+    assert (left > 90, right < 350, top > 140, bottom < 400) == (True,) * 4
 
 
 def test_every_emoji_is_there_and_is_drawn() -> None:
