@@ -39,4 +39,6 @@ def test_its_captions_are_true_of_the_scene() -> None:
 
 def test_what_it_is_calibrated_with_can_be_read(tmp_path: Path) -> None:
     write_captioned(tmp_path, pictures=3)
-    assert [len(each.captions) for each in read_captioned(tmp_path).pictures] == [7, 7, 7]
+    pictures = read_captioned(tmp_path).pictures
+    assert len(pictures) == 3
+    assert {len(each.captions) for each in pictures} <= {5, 7, 9}, "three, and two for each kind"

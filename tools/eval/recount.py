@@ -162,7 +162,7 @@ def _wrong_counts(run: dict[str, Any], captions: Captions) -> Iterator[str]:
     languages = {language for some in captions.values() for language, _ in some}
     for language in sorted({*told, *languages}):
         of_language = [sum(language == each for each, _ in some) for some in captions.values()]
-        counted = (np.count_nonzero(of_language), sum(of_language))
+        counted = (int(np.count_nonzero(of_language)), sum(of_language))
         if told.get(language) != counted:
             yield (
                 f"pictures and captions in {language or 'no language'}: {told.get(language)}, "
