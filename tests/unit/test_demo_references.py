@@ -41,4 +41,4 @@ def test_what_it_is_calibrated_with_can_be_read(tmp_path: Path) -> None:
     write_captioned(tmp_path, pictures=3)
     pictures = read_captioned(tmp_path).pictures
     assert len(pictures) == 3
-    assert {len(each.captions) for each in pictures} <= {5, 7, 9}, "three, and two for each kind"
+    assert all(4 <= len(set(each.captions)) <= 9 for each in pictures), "some are equal"
