@@ -435,7 +435,7 @@ def new_model(recipe: Recipe, tokenizer: CLIPTokenizer) -> CLIPModel:
         "hidden_size": recipe.image_width,
         "intermediate_size": 3 * recipe.image_width,
         "num_hidden_layers": recipe.image_layers,
-        "num_attention_heads": 6 if recipe.image_width % 6 == 0 else 4,
+        "num_attention_heads": 6,
         "image_size": IMAGE_SIZE,
         "patch_size": recipe.patch,
         "hidden_act": "gelu",
@@ -664,11 +664,15 @@ class Figures:
     precision: dict[str, float]
 
 
-def evaluate(folder: Path, count: int = 300, seed: int = 7) -> Figures:
-    """Measure the model in *folder* on *count* unseen scenes, and words on 1,000."""
+def evaluate(folder: Path) -> Figures:
+    """Measure the model in *folder* on 300 unseen scenes, and words on 1,000."""
+    count, seed = 300, 7
     searcher, shown, rng = Searcher(folder), unseen_scenes(1000, seed), random.Random(seed)
     images = searcher.images(shown)
-    described, first, free, precision = shown[:count], {}, {}, {}
+    described = shown[:count]
+    first: dict[str, float] = {}
+    free: dict[str, float] = {}
+    precision: dict[str, float] = {}
     for code in wording.LANGUAGES:
         spoken = wording.language(code)
         usual = [wording.describe(scene, code) for scene in described]
@@ -695,15 +699,10 @@ def word_precision(
     scores = searcher.texts([names[0][0] for names in spoken.names.values()]) @ images.T
     precisions = []
     for thing, row in zip(spoken.names, scores, strict=True):
-        right = torch.tensor([shows(scene, thing) for scene in shown])
+        right = torch.tensor([thing in scene.things for scene in shown])
         if right.sum() >= 5:
             precisions.append(right[row.topk(5).indices].float().mean().item())
     return sum(precisions) / len(precisions)
-
-
-def shows(scene: Scene, thing: str) -> bool:
-    """Say whether *scene* shows the thing."""
-    return any(group.thing == thing for group in scene.groups)
 
 
 # --- the model card ----------------------------------------------------------------------------

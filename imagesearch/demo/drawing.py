@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFilter
@@ -177,10 +177,6 @@ class Painter:
         self.width, self.height = round(height * WIDTH / HEIGHT), height
         self._sprite = lru_cache(sprites)(_sprite)
 
-    @cached_property
-    def _scale(self) -> float:
-        return self.height / HEIGHT
-
     def paint(self, picture: Scene) -> Image.Image:
         """Return *picture* as an RGB image, the same for the same scene."""
         rng = random.Random(picture.id)
@@ -235,13 +231,13 @@ class Painter:
         brush = ImageDraw.Draw(canvas)
         for _ in range(70):
             x, y = rng.uniform(0, self.width), self.height * rng.uniform(*rows)
-            size = rng.choice((0.4, 0.6, 1.1)) * self._scale
+            size = rng.choice((0.4, 0.6, 1.1)) * self.height / HEIGHT
             brush.ellipse((x - size, y - size, x + size, y + size), fill=colour)
 
 
 def _sprite(thing: str, pixels: int) -> Image.Image:
     """Return the emoji in RGBA, *pixels* wide, with a soft shadow and room for it."""
-    emoji = _emoji(thing).resize((pixels, pixels), Image.Resampling.BOX, reducing_gap=None)
+    emoji = _emoji(thing).resize((pixels, pixels), Image.Resampling.BOX)
     margin = max(1, pixels // 12)
     room = Image.new("RGBA", (pixels + 2 * margin, pixels + 2 * margin), (*_SHADOW, 0))
     shadow = Image.new("L", room.size, 0)

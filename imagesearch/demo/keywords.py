@@ -35,7 +35,7 @@ _INDEX_LOCK = threading.Lock()
 
 def concepts(shown: Scene) -> tuple[str, ...]:
     """Return what a keyword finds *shown* by: its things, its place and its time of day."""
-    return (*dict.fromkeys(group.thing for group in shown.groups), shown.place, shown.time)
+    return (*shown.things, shown.place, shown.time)
 
 
 def tags(shown: Scene, code: str = "en") -> tuple[str, ...]:
@@ -161,7 +161,7 @@ def _vocabulary(code: str) -> _Vocabulary:
         for concept, ways in said[kind].items()
         for phrase in ways
     }
-    templates = [ways for key, ways in said.items() if isinstance(ways, list)]
+    templates = [ways for ways in said.values() if isinstance(ways, list)]
     pieces = {piece for text in _texts([templates, said["position"]]) for piece in _pieces(text)}
     return _Vocabulary(names, phrases, frozenset(pieces - {""}))
 

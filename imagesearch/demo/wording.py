@@ -68,9 +68,9 @@ def counted(group: Group, spoken: Language, choose: Choose = usual) -> str:
     phrase: str = choose(ways).format(
         thing=forms[0], things=forms[min(1, len(forms) - 1)], many=forms[-1]
     )
-    return (
-        re.sub(r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an ", phrase) if spoken.code == "en" else phrase
-    )
+    if spoken.code == "en":
+        phrase = re.sub(r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an ", phrase)
+    return phrase
 
 
 def subject(scene: Scene, spoken: Language, choose: Choose = usual) -> str:

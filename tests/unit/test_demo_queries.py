@@ -51,7 +51,11 @@ def test_the_pool_of_the_keyword_has_pictures_that_answer_and_others(each: dict[
 
 @pytest.mark.slow  # it draws some 1,000 pictures
 def test_the_model_ranks_a_right_picture_among_the_first_three() -> None:
-    """Of its right pictures and fifty others: to draw the whole pools takes a minute."""
+    """
+    Of its right pictures and fifty others: to draw the whole pools of 200 takes a minute.
+
+    There the shipped model answers 19 of the 24; the goal was 22 (decision 0074).
+    """
     from tools.train_demo_model import FOLDER, Searcher  # here: it imports torch
 
     searcher = Searcher(FOLDER)

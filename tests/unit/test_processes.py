@@ -38,6 +38,27 @@ def server(folder: Path, name: str = "server") -> Child:
     return Child(name, command, port, folder, ready_path="/")
 
 
+def test_no_two_processes_are_given_the_same_port() -> None:
+    """Though both look for one in the same order, and neither listens yet."""
+    code = (
+        "import random; random.seed(1)\n"
+        "from imagesearch.local.emulated.processes import free_port\n"
+        "print(free_port(), flush=True); input()"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        ports = [child.stdout.readline() for child in children if child.stdout]
+    finally:
+        for child in children:
+            child.communicate("\n")
+    assert len(set(ports)) == 2, ports
+
+
 def test_a_child_is_ready_when_it_answers_and_ends_when_asked(folder: Path) -> None:
     child = server(folder)
     child.start()

@@ -6,6 +6,7 @@ is killed is `guard.py`.
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import random
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -42,8 +44,29 @@ class StopRequested(Exception):
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, another one each time."""
-    return next(port for port in _candidates if is_free(port))
+    """Return a port that nothing listens on, and that no process that still runs was given."""
+    return next(port for port in _candidates if _reserve(port) and is_free(port))
+
+
+def _reserve(port: int) -> bool:
+    """
+    Keep *port* for this process until it ends; False when another one has it.
+
+    What is to listen there starts only later, so that being free now is not enough where several
+    processes take ports at once.
+    """
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):  # Linux says the one, macOS the other
+        return False
+    return True
+
+
+@cache
+def _reservations() -> int:
+    """Return an open file; whoever was given a port has locked the byte at its number."""
+    path = Path(tempfile.gettempdir(), f"imagesearch-ports-{os.getuid()}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def is_free(port: int) -> bool:
