@@ -52,14 +52,20 @@ class Recipe:
     For the first `helped` steps the helper heads count as much as all else; then half, and what is
     learned of words double. But for the last `unmasked` steps the image encoder sees only `kept`
     patches of each picture, most of them covered by things (after FLIP, Li et al. 2023), which
-    takes half the time.
+    takes half the time. Of the `batch` pictures half differ from the other half in one respect;
+    of either half `alike` show one of `keywords` things, as a keyword's pool does. Of the
+    `sentences` `full` say all of a picture, and `false` ask for what there is not.
     """
 
-    steps: int = 2300
+    steps: int = 2700
     helped: int = 900
-    unmasked: int = 500
+    unmasked: int = 700
     batch: int = 192
+    alike: int = 60
+    keywords: int = 6
     sentences: int = 192
+    full: int = 60
+    false: int = 40
     kept: int = 16
     words: int = 324
     rate: float = 1.5e-3
@@ -168,6 +174,63 @@ def partial_caption(scene: Scene, spoken: wording.Language, rng: random.Random) 
     return Caption(text, subject.wanted | {true[name] for name in chosen})
 
 
+_NUMBERS: Final = ("4", "6", "7", "8", "9", "10", "12", "20", "100")
+"""Of which there are never so many."""
+
+NOTHING: Final = "nothing"
+"""A fact of no scene."""
+
+
+def false_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Ask for a thing, a number, a place or anything else that no scene shows."""
+    kind = rng.randrange(4)
+    word = unknown_word(spoken, rng)
+    thing = rng.choice(scene.groups).thing
+    if kind == 0:  # a thing
+        strange = replace(spoken, names={**spoken.names, thing: ((word,),)})
+        said = partial_caption(scene, strange, rng)
+        if word in said.text:
+            known = frozenset(fact for fact in said.wanted if thing not in fact)
+            return Caption(said.text, known | {NOTHING})
+    if kind == 1:  # so many
+        many = rng.choice(spoken.names[thing])[-1]
+        return Caption(f"{rng.choice(_NUMBERS)} {many}", frozenset({f"thing {thing}", NOTHING}))
+    phrase = f"{rng.choice(spoken.wording['little'])} {word}" if rng.random() < 0.7 else word
+    if kind == 2:  # a place, or what it is like
+        said = partial_caption(scene, spoken, rng)
+        order = (said.text, phrase) if rng.random() < 0.7 else (phrase, said.text)
+        return Caption(" ".join(order), said.wanted | {NOTHING})
+    words = [unknown_word(spoken, rng) for _ in range(rng.randrange(3))]
+    return Caption(" ".join((phrase, *words)), frozenset({NOTHING}))
+
+
+def unknown_word(spoken: wording.Language, rng: random.Random) -> str:
+    """
+    Return a word that no language here has, of a kind that *spoken* could have.
+
+    It begins like one name and ends like another; where a sign is a word or a syllable, which would
+    keep its meaning, each is one of those that stand about it in Unicode.
+    """
+    names = tuple(spoken.names.values())
+    while True:
+        first, last = (rng.choice(rng.choice(rng.choice(names))) for _ in range(2))
+        word = first[: rng.randint(1, 4)] + last[-rng.randint(2, 4) :]
+        if spoken.code in ("ja", "ko", "zh"):
+            word = "".join(chr(ord(sign) + rng.randint(1, 300)) for sign in word[:3])
+        if word.isalpha() and word.lower() not in known_words():
+            return word.lower()
+
+
+@functools.cache
+def known_words() -> frozenset[str]:
+    """Return every word of every language's names, in lower case."""
+    spoken = map(wording.language, wording.LANGUAGES)
+    forms = (
+        form for each in spoken for names in each.names.values() for name in names for form in name
+    )
+    return frozenset(word for form in forms for word in form.lower().split())
+
+
 def any_language(rng: random.Random) -> wording.Language:
     """Return English or one of the others."""
     if rng.random() < ENGLISH_SHARE:
@@ -206,6 +269,25 @@ def new_scene(rng: random.Random) -> Scene:
         scene = scenes.compose(rng.randrange(2**32), rng.choice(tuple(THINGS)))
         if scene.shown not in held_out():
             return scene
+
+
+def scene_of(thing: str, rng: random.Random) -> Scene:
+    """Return a scene that shows *thing* as its subject or, where it can be, beside another."""
+    while True:
+        scene = scenes.compose(rng.randrange(2**32), thing)
+        if rng.random() < 0.4:
+            scene = _in_second_place(scene)
+        if scene.shown not in held_out():
+            return scene
+
+
+def _in_second_place(scene: Scene) -> Scene:
+    among = scene.arrangement == "amidst" and THINGS[scene.groups[0].thing].field
+    if scene.arrangement not in ("beside", "trio") and not among:
+        return scene
+    first, second, *others = scene.groups
+    swapped = (replace(first, thing=second.thing), replace(second, thing=first.thing), *others)
+    return replace(scene, groups=swapped)
 
 
 def neighbour(scene: Scene, rng: random.Random) -> Scene:
@@ -300,8 +382,8 @@ class Batch:
     Pictures and captions of one step.
 
     pixels uint8 (B, 96, 96, 3); patches int64 (B, n), kept int64 (B, k) of them; bits float (B, F);
-    sentences int64 (S, t), of which the first half say all of a picture; words int64 (W, t); true
-    bool (S, B) and (W, B); named int64 (W,), the words' things; asked float (S, F).
+    sentences int64 (S, t) and words int64 (W, t), each the shortest first; true bool (S, B) and
+    (W, B); named int64 (W,), the words' things; asked float (S, F).
     """
 
     pixels: torch.Tensor
@@ -319,14 +401,12 @@ class Batch:
 def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokenizer) -> Batch:
     """Return batch *step*, which follows from the seed and its number alone."""
     rng = random.Random(f"{recipe.seed}/{step}")
-    anchors = [new_scene(rng) for _ in range(recipe.batch // 2)]
-    shown = [*anchors, *(neighbour(scene, rng) for scene in anchors)]
-    said = rng.sample(range(recipe.batch), recipe.sentences)
-    full, partial = said[: recipe.sentences // 2], said[recipe.sentences // 2 :]
-    captions = [full_caption(shown[i], any_language(rng), rng) for i in full]
-    captions += [partial_caption(shown[i], any_language(rng), rng) for i in partial]
-    named = rng.choices(tuple(THINGS), k=recipe.words)
-    words = [word_caption(thing, rng) for thing in named]
+    shown = some_scenes(recipe, rng)
+    captions = by_length(some_captions(recipe, shown, rng), tokenizer)
+    words = by_length(
+        [word_caption(thing, rng) for thing in rng.choices(tuple(THINGS), k=recipe.words)],
+        tokenizer,
+    )
     true = [facts(scene) for scene in shown]
     covered = np.stack([patch_things(scene, recipe.patch) for scene in shown])
     return Batch(
@@ -338,9 +418,32 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
         tokens(tokenizer, [caption.text for caption in words]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in captions]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in words]),
-        torch.tensor([_THING[thing] for thing in named]),
+        bits([caption.wanted for caption in words])[:, : len(THINGS)].argmax(1),
         bits([caption.wanted for caption in captions]),
     )
+
+
+def some_scenes(recipe: Recipe, rng: random.Random) -> list[Scene]:
+    """Return the scenes of a step: some of few things, some of any, and a neighbour of each."""
+    named = rng.sample(tuple(THINGS), recipe.keywords)
+    first = [scene_of(named[i % recipe.keywords], rng) for i in range(recipe.alike)]
+    first += [new_scene(rng) for _ in range(recipe.batch // 2 - recipe.alike)]
+    return [*first, *(neighbour(scene, rng) for scene in first)]
+
+
+def some_captions(recipe: Recipe, shown: Sequence[Scene], rng: random.Random) -> list[Caption]:
+    """Return the sentences of a step, each about one of the scenes, which it is mostly true of."""
+    about = rng.sample(shown, recipe.sentences)
+    kinds = {full_caption: recipe.full, false_caption: recipe.false}
+    said = [kind for kind, count in kinds.items() for _ in range(count)]
+    said += [partial_caption] * (recipe.sentences - len(said))
+    return [say(scene, any_language(rng), rng) for say, scene in zip(said, about, strict=True)]
+
+
+def by_length(captions: Sequence[Caption], tokenizer: CLIPTokenizer) -> list[Caption]:
+    """Return *captions* with the shortest first, so that few are read with much padding."""
+    lengths = [len(ids) for ids in tokenizer([each.text for each in captions])["input_ids"]]
+    return [captions[row] for row in np.argsort(lengths, kind="stable")]
 
 
 def bits(sets: Sequence[Facts]) -> torch.Tensor:
@@ -452,6 +555,9 @@ class Heads(nn.Module):
         self.image = nn.Linear(recipe.image_width, len(BITS))
         self.text = nn.Linear(recipe.text_width, len(BITS))
         self.patch = nn.Linear(recipe.image_width, len(THINGS) + 1)
+        # From which cosine on a caption is true of a picture, and how surely.
+        self.log_sureness = nn.Parameter(torch.tensor(math.log(20.0)))
+        self.true_from = nn.Parameter(torch.tensor(0.35))
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
@@ -470,6 +576,26 @@ def contrast(true: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     each = functional.softplus(untrue - logits) * true  # (n, m)
     count = true.sum(1)
     return (each.sum(1)[count > 0] / count[count > 0]).mean()
+
+
+def judge(heads: Heads, true: torch.Tensor, cosines: torch.Tensor) -> torch.Tensor:
+    """
+    Return the loss of saying of each pair alone whether it is true, a row's pairs added up.
+
+    From bool and float (n, m). It holds cosines of one query against those of another, which
+    tells a query that nothing answers (after SigLIP, Zhai et al. 2023).
+    """
+    surely = heads.log_sureness.exp() * (cosines - heads.true_from)
+    return functional.softplus(torch.where(true, -surely, surely)).sum() / len(cosines)
+
+
+def read(model: CLIPModel, ids: torch.Tensor) -> torch.Tensor:
+    """Return (n, width): what the text encoder makes of int64 (n, t), the shortest first."""
+    end, parts = model.config.text_config.eos_token_id, []
+    for rows in ids.chunk(4):
+        longest = int((rows == end).int().argmax(1).max()) + 1
+        parts.append(model.text_model(input_ids=rows[:, :longest]).pooler_output)
+    return torch.cat(parts)
 
 
 def see(model: CLIPModel, pixels: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
@@ -492,19 +618,20 @@ def losses(
     states = see(model, batch.pixels, batch.kept if masked else None)
     patches = batch.patches.gather(1, batch.kept) if masked else batch.patches
     image = model.vision_model.post_layernorm(states[:, 0])
-    text = model.text_model(input_ids=batch.sentences).pooler_output
-    word = model.text_model(input_ids=batch.words).pooler_output
+    text, word = read(model, batch.sentences), read(model, batch.words)
     images = unit(model.visual_projection(image))  # (B, d)
     texts, words = unit(model.text_projection(text)), unit(model.text_projection(word))
+    cosines, word_cosines = texts @ images.T, words @ images.T  # (S, B), (W, B)
     scale = model.logit_scale.exp()
-    logits, word_logits = scale * texts @ images.T, scale * words @ images.T  # (S, B), (W, B)
-    full = len(texts) // 2
+    logits, word_logits = scale * cosines, scale * word_cosines
     flat = functional.binary_cross_entropy_with_logits
     return {
         "text": contrast(batch.true, logits),
-        "image": contrast(batch.true[:full].T, logits[:full].T),
+        "image": contrast(batch.true.T, logits.T),
         "word": contrast(batch.true_words, word_logits),
         "things": contrast(batch.true_words.T, word_logits.T),
+        "pairs": judge(heads, batch.true, cosines),
+        "word_pairs": judge(heads, batch.true_words, word_cosines),
         "image_bits": 20 * flat(heads.image(image), batch.bits),
         "word_things": functional.cross_entropy(heads.text(word)[:, : len(THINGS)], batch.named),
         "text_bits": 20 * flat(heads.text(text), batch.asked),
@@ -546,7 +673,8 @@ class Trainer:
     def _weight(self, part: str) -> float:
         if self.done < self.recipe.helped:
             return 1.0
-        return {"text": 1.0, "image": 1.0, "word": 2.0, "things": 2.0}.get(part, 0.5)
+        helper = part in ("image_bits", "word_things", "text_bits", "patches")
+        return 0.5 if helper else 2.0 if part in ("word", "things") else 1.0
 
     @property
     def _checkpoint(self) -> Path:
@@ -752,10 +880,14 @@ that the whole search runs with no network and no API key. It is of no use for p
 | time | {trainer.seconds / 60:,.0f} minutes on 2 CPU cores, shared with other work |
 
 The loss is CLIP's, with one change: a caption that is true of several pictures of the batch has
-them all as targets, which do not compete with each other. But for the last {recipe.unmasked} steps
-the image encoder sees {recipe.kept} of its {(IMAGE_SIZE // recipe.patch) ** 2} patches. While
-training, helper heads also read what is shown and asked off both encoders; they are not part of the
-model. Half of each batch differs from the other half in one respect.
+them all as targets, which do not compete with each other. A second loss, SigLIP's, says of each
+pair alone whether it is true, so that the scores of different queries compare; {recipe.false} of \
+the sentences ask for what no picture shows, mostly by words that there are not. But for the last
+{recipe.unmasked} steps the image encoder sees {recipe.kept} of its \
+{(IMAGE_SIZE // recipe.patch) ** 2} patches. While training, helper heads also read what is shown
+and asked off both encoders; they are not part of the model. Half of each batch differs from the
+other half in one respect, and most of it shows one of {recipe.keywords} things, as a keyword's \
+pool does.
 
 ## Measured
 
