@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from string import Formatter
 from typing import Any
@@ -279,14 +278,23 @@ def test_a_scene_is_said_in_the_order_of_the_language(
     assert wording.describe(scenes.FEATURED[row], code) == description
 
 
-def test_french_shortens_de_before_a_vowel() -> None:
-    def of_milieu(ways: Sequence[Any]) -> Any:
-        return next((way for way in ways if "milieu de" in str(way)), ways[0])
-
-    spoken = wording.language("fr")
-    for field, said in (("tree", "chat au milieu d'arbres"), ("rose", "chat au milieu de roses")):
-        shown = Scene(0, (Group("cat"), Group(field, scenes.FIELD)), "amidst", "sea", "day")
-        assert wording.subject(shown, spoken, of_milieu) == said
+@pytest.mark.parametrize(
+    ("code", "way", "second", "said"),
+    [
+        ("fr", "{a} au milieu de {b}", "tree", "chat au milieu d'arbres"),
+        ("fr", "{a} au milieu de {b}", "rose", "chat au milieu de roses"),
+        ("es", "{a} y {b}", "church", "gato e iglesias"),
+        ("es", "{a} y {b}", "rose", "gato y rosas"),
+        ("en", "{a} and {b}", "owl", "a cat and owls"),
+    ],
+)
+def test_a_little_word_is_written_as_before_a_vowel(
+    code: str, way: str, second: str, said: str
+) -> None:
+    spoken = wording.language(code)
+    spoken = replace(spoken, wording={**spoken.wording, "amidst": [way]})
+    shown = Scene(0, (Group("cat"), Group(second, scenes.FIELD)), "amidst", "sea", "day")
+    assert wording.subject(shown, spoken) == said
 
 
 @pytest.mark.parametrize("code", ["en", "fr"])
