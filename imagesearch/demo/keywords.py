@@ -162,7 +162,8 @@ def _vocabulary(code: str) -> _Vocabulary:
         for phrase in ways
     }
     templates = [ways for ways in said.values() if isinstance(ways, list)]
-    pieces = {piece for text in _texts([templates, said["position"]]) for piece in _pieces(text)}
+    texts = _texts([templates, said["position"], spoken.counters])
+    pieces = {piece for text in texts for piece in _pieces(text)}
     return _Vocabulary(names, phrases, frozenset(pieces - {""}))
 
 

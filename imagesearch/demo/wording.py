@@ -35,11 +35,13 @@ class Language:
 
     `names` has for each thing its names, each a singular, a plural after two or three and a plural
     after five; a form that lacks is that before it. `wording` is explained in `languages/en.toml`.
+    `counters` has for each thing the word that Chinese, Japanese and Korean count it with, else "".
     """
 
     code: str
     wording: dict[str, Any]
     names: dict[str, tuple[tuple[str, ...], ...]]
+    counters: dict[str, str]
 
 
 @cache
@@ -53,9 +55,20 @@ def language(code: str) -> Language:
     with (FOLDER / "languages" / f"{code}.toml").open("rb") as file:
         read = tomllib.load(file)
     names = {thing: tuple(map(tuple, forms)) for thing, forms in read["names"].items()}
-    return Language(code, read["wording"], names)
+    counters = dict.fromkeys(names, read.get("counter", ""))
+    for counter, things in read.get("counters", {}).items():
+        counters.update(dict.fromkeys(things, counter))
+    return Language(code, read["wording"], names, counters)
 
 
+_UNCOUNTED: Final = ("en", "es", "fr", "it", "pt")
+"""Languages in which a name with one form takes no article: no one says "a trousers"."""
+
+_BEFORE_VOWEL: Final = {
+    "en": (r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an "),
+    "es": (r"\by (?=h?i(?!e))", "e "),
+    "fr": (r"\bde (?=[aeiouéèêœ]|hélico|horlog)", "d'"),
+}
 _COUNTED: Final = {1: "one", 2: "two", 3: "three", 5: "five", FIELD: "several"}
 
 
@@ -63,14 +76,22 @@ def counted(group: Group, spoken: Language, choose: Choose = usual) -> str:
     """Return the group with its number: "three cows", "a horse"; "flowers" for a field of them."""
     forms = choose(spoken.names[group.thing])
     ways = spoken.wording[_COUNTED[group.count]]
-    if group.count == 1 and len(forms) == 1 and spoken.code == "en":
-        ways = ["{thing}"]  # no one says "a popcorn" or "a trousers"
-    phrase: str = choose(ways).format(
-        thing=forms[0], things=forms[min(1, len(forms) - 1)], many=forms[-1]
+    if group.count == 1 and len(forms) == 1 and spoken.code in _UNCOUNTED:
+        ways = ["{thing}"]
+    phrase = choose(ways).format(
+        thing=forms[0],
+        things=forms[min(1, len(forms) - 1)],
+        many=forms[-1],
+        counter=spoken.counters[group.thing],
     )
-    if spoken.code == "en":
-        phrase = re.sub(r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an ", phrase)
-    return phrase
+    return _as_before_vowels(phrase, spoken)
+
+
+def _as_before_vowels(phrase: str, spoken: Language) -> str:
+    """Write the little words as they are before a vowel: "an owl", "d'arbres"."""
+    if spoken.code not in _BEFORE_VOWEL:
+        return phrase
+    return re.sub(*_BEFORE_VOWEL[spoken.code], phrase)
 
 
 def subject(scene: Scene, spoken: Language, choose: Choose = usual) -> str:
@@ -82,8 +103,8 @@ def subject(scene: Scene, spoken: Language, choose: Choose = usual) -> str:
     ways = spoken.wording[key]
     if key == "under":
         ways = [*ways, *spoken.wording["over"]]
-    text: str = choose(ways).format(**dict(zip("abc", phrases, strict=False)))
-    return text
+    text = choose(ways).format(**dict(zip("abc", phrases, strict=False)))
+    return _as_before_vowels(text, spoken)
 
 
 def parts(scene: Scene, spoken: Language, choose: Choose = usual) -> dict[str, str]:

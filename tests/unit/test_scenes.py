@@ -6,7 +6,9 @@ import io
 import random
 import subprocess
 import sys
+import tomllib
 from collections import Counter
+from dataclasses import replace
 from string import Formatter
 from typing import Any
 
@@ -210,6 +212,96 @@ def phrases(node: Any) -> list[str]:
         return [node]
     inner = node.values() if isinstance(node, dict) else node
     return [phrase for each in inner for phrase in phrases(each)]
+
+
+@pytest.mark.parametrize(
+    ("code", "thing", "count", "said"),
+    [
+        ("zh", "horse", 2, "两匹马"),
+        ("zh", "flower", 3, "三朵花"),
+        ("zh", "ship", 5, "五艘船"),
+        ("zh", "apple", 2, "两个苹果"),
+        ("ja", "horse", 2, "二頭の馬"),
+        ("ja", "penguin", 3, "三羽のペンギン"),
+        ("ja", "train", 2, "二両の機関車"),
+        ("ja", "apple", 5, "五つのりんご"),
+        ("ko", "horse", 2, "말 두 마리"),
+        ("ko", "ship", 3, "선박 세 척"),
+        ("ko", "apple", 2, "사과 두 개"),
+        ("en", "scissors", 2, "two pairs of scissors"),
+        ("en", "horse", 2, "two horses"),
+    ],
+)
+def test_a_thing_is_counted_as_its_language_counts_it(
+    code: str, thing: str, count: int, said: str
+) -> None:
+    assert wording.counted(Group(thing, count), wording.language(code)) == said
+
+
+@pytest.mark.parametrize(
+    ("code", "keyword", "asked"),
+    [
+        ("zh", "两匹马", "horse"),
+        ("zh", "三艘船", "ship"),
+        ("ja", "三羽のペンギン", "penguin"),
+        ("ko", "선박 세 척", "ship"),
+        ("en", "pair of scissors", "scissors"),
+    ],
+)
+def test_a_counter_in_a_keyword_asks_for_nothing(code: str, keyword: str, asked: str) -> None:
+    assert keywords.read(keyword, code) == (asked,)
+
+
+@pytest.mark.parametrize("code", wording.LANGUAGES)
+def test_a_counter_counts_things_that_are_there_and_none_is_in_two(code: str) -> None:
+    read = tomllib.loads((scenes.FOLDER / "languages" / f"{code}.toml").read_text("utf-8"))
+    counters = read.get("counters", {})
+    listed = Counter(thing for things in counters.values() for thing in things)
+    assert listed.keys() <= THINGS.keys()
+    assert [thing for thing, times in listed.items() if times > 1] == []
+    assert bool(counters) == ("counter" in read) == ("{counter}" in str(read["wording"]["two"]))
+
+
+@pytest.mark.parametrize(
+    ("code", "row", "description"),
+    [
+        ("zh", 0, "白天草地上的两匹马在很多花中间"),
+        ("zh", 23, "日落时海边的船在左边"),
+        ("fr", 0, "deux chevaux parmi des fleurs dans un pré de jour"),
+        ("de", 0, "am Tag auf der Wiese zwei Pferde, ringsum Blumen"),
+        ("ja", 4, "夜に雪の中で星の下に三羽のペンギン"),
+    ],
+)
+def test_a_scene_is_said_in_the_order_of_the_language(
+    code: str, row: int, description: str
+) -> None:
+    assert wording.describe(scenes.FEATURED[row], code) == description
+
+
+@pytest.mark.parametrize(
+    ("code", "way", "second", "said"),
+    [
+        ("fr", "{a} au milieu de {b}", "tree", "chat au milieu d'arbres"),
+        ("fr", "{a} au milieu de {b}", "rose", "chat au milieu de roses"),
+        ("es", "{a} y {b}", "church", "gato e iglesias"),
+        ("es", "{a} y {b}", "rose", "gato y rosas"),
+        ("en", "{a} and {b}", "owl", "a cat and owls"),
+    ],
+)
+def test_a_little_word_is_written_as_before_a_vowel(
+    code: str, way: str, second: str, said: str
+) -> None:
+    spoken = wording.language(code)
+    spoken = replace(spoken, wording={**spoken.wording, "amidst": [way]})
+    shown = Scene(0, (Group("cat"), Group(second, scenes.FIELD)), "amidst", "sea", "day")
+    assert wording.subject(shown, spoken) == said
+
+
+@pytest.mark.parametrize("code", ["en", "fr"])
+def test_a_name_with_one_form_takes_no_article(code: str) -> None:
+    spoken = replace(wording.language(code), names={"trousers": (("jeans",),)})
+    said = {wording.counted(Group("trousers"), spoken, choose) for choose in (min, max)}
+    assert said == {"jeans"}
 
 
 @pytest.mark.parametrize("code", wording.LANGUAGES)
