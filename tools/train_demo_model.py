@@ -49,17 +49,19 @@ class Recipe:
     """
     The settings of a training; the learning rate warms up and falls by a cosine to zero.
 
-    For the first `helped` steps the helper heads count as much as all else; then half, and what is
-    learned of words double. But for the last `unmasked` steps the image encoder sees only `kept`
-    patches of each picture, most of them covered by things (after FLIP, Li et al. 2023), which
-    takes half the time. Of the `batch` pictures half differ from the other half in one respect;
-    of either half `alike` show one of `keywords` things, as a keyword's pool does. Of the
-    `sentences` `full` say all of a picture, and `false` ask for what there is not.
+    For the first `helped` steps the helper heads count as much as all else, scenes are of anything,
+    and half of the sentences say all of one. Then the helpers count half, what is learned of words
+    double, and each pair of caption and picture is judged alone, too; of either half of the `batch`
+    `alike` pictures show one of `keywords` things, as a keyword's pool does, and of the `sentences`
+    `full` say all of a picture, and `false` ask for what there is not.
+
+    But for the last `unmasked` steps the image encoder sees only `kept` patches of each picture,
+    most of them covered by things (after FLIP, Li et al. 2023), which takes half the time.
     """
 
-    steps: int = 2700
+    steps: int = 3000
     helped: int = 900
-    unmasked: int = 700
+    unmasked: int = 800
     batch: int = 192
     alike: int = 60
     keywords: int = 6
@@ -401,6 +403,8 @@ class Batch:
 def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokenizer) -> Batch:
     """Return batch *step*, which follows from the seed and its number alone."""
     rng = random.Random(f"{recipe.seed}/{step}")
+    if step < recipe.helped:
+        recipe = replace(recipe, alike=0, full=recipe.sentences // 2, false=0)
     shown = some_scenes(recipe, rng)
     captions = by_length(some_captions(recipe, shown, rng), tokenizer)
     words = by_length(
@@ -611,6 +615,10 @@ def see(model: CLIPModel, pixels: torch.Tensor, kept: torch.Tensor | None) -> to
     return states
 
 
+HELPERS: Final = ("image_bits", "word_things", "text_bits", "patches")
+"""Parts of the loss that the helper heads have."""
+
+
 def losses(
     model: CLIPModel, heads: Heads, batch: Batch, *, masked: bool
 ) -> dict[str, torch.Tensor]:
@@ -672,9 +680,8 @@ class Trainer:
 
     def _weight(self, part: str) -> float:
         if self.done < self.recipe.helped:
-            return 1.0
-        helper = part in ("image_bits", "word_things", "text_bits", "patches")
-        return 0.5 if helper else 2.0 if part in ("word", "things") else 1.0
+            return 0.0 if part in ("pairs", "word_pairs") else 1.0
+        return {"word": 2.0, "things": 2.0, **dict.fromkeys(HELPERS, 0.5)}.get(part, 1.0)
 
     @property
     def _checkpoint(self) -> Path:
