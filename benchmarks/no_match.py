@@ -132,7 +132,7 @@ class Asked:
     @property
     def strengths(self) -> NDArray[np.float32]:
         """(n,), what a match is made of."""
-        return self.references.strengths(self.text, self.scores)
+        return self.references.strengths(self.text, self.scores, per_spread=True)
 
 
 SIGNALS: dict[str, Signal] = {

@@ -24,7 +24,10 @@ def read_thresholds(folder: Path, model_revision: str, references: str) -> Thres
     file = folder / CALIBRATION_FILE
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-        thresholds = Thresholds(*(float(values[level]) for level in _LEVELS))
+        thresholds = Thresholds(
+            *(float(values[level]) for level in _LEVELS),
+            per_spread=bool(values.get("per_spread", True)),
+        )
         made_for = values["model_revision"], values["references"]
     except FileNotFoundError:
         return None
@@ -51,6 +54,7 @@ def write_thresholds(
         "# From which score on a hit is a match; made by `imagesearch calibrate`.",
         f'model_revision = "{model_revision}"',
         f'references = "{references}"',
+        f"per_spread = {str(thresholds.per_spread).lower()}",
     ]
     file.write_text("\n".join([*head, *levels, ""]), encoding="utf-8")
     return file

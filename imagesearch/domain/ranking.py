@@ -36,6 +36,9 @@ class Thresholds:
     """
     From which strength on, see `References.strengths`, a hit is a match of each kind.
 
+    Attributes:
+        per_spread: whether strengths are scores by their query's spread, or scores as they are.
+
     Raises:
         ValueError: they do not fall from strong over fair to weak.
     """
@@ -43,6 +46,7 @@ class Thresholds:
     strong: float
     fair: float
     weak: float
+    per_spread: bool = True
 
     def __post_init__(self) -> None:
         if not math.inf > self.strong >= self.fair >= self.weak > -math.inf:
@@ -81,17 +85,20 @@ class References:
         hubness: NDArray[np.float32] = np.sort(highest, axis=1).mean(axis=1)
         return hubness
 
-    def strengths(self, query: Embedding, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def strengths(
+        self, query: Embedding, scores: NDArray[np.float32], *, per_spread: bool
+    ) -> NDArray[np.float32]:
         """
         Return how well images of the corrected *scores*, (n,), answer *query*, (d,): (n,).
 
         The more a query says, the further apart are its cosines with anything, and the higher is
         the score of what it means: scores of several queries compare once divided by the spread of
-        the query's reference cosines (z-norm, as speaker verification has it; decision 0063).
+        the query's reference cosines (z-norm, as speaker verification has it; decision 0063). Those
+        of a model that learned to judge each pair alone compare as they are (decision 0075).
         """
         import numpy as np
 
-        if not len(self.embeddings):
+        if not per_spread or not len(self.embeddings):
             return scores
         cosines = np.vecdot(self.embeddings, query)  # as in `hubness`: no threads
         aside = cosines - cosines.mean()

@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Embeddings
@@ -73,6 +72,8 @@ def thresholds_of(
     """
     Return the thresholds that tell searches that something answers from those that nothing does.
 
+    They are of scores as they are or by their query's spread, whichever tells more (decision 0075).
+
     Args:
         images: (n, d), of pictures.
         texts: (q, d), of captions.
@@ -82,11 +83,10 @@ def thresholds_of(
         InvalidRequest: too few pictures to say anything, or scores that are no better than a coin.
     """
     _check_enough(len(images))
-    best = best_strengths(images, texts, truths, references)
-    best = best[~np.isnan(best).any(axis=1)]
-    if not len(best):
-        raise InvalidRequest("every caption is true of every picture", field=FIELD)
-    calibration = _measured(best[:, 0], best[:, 1], len(images))
+    calibration = max(
+        (_measured(images, texts, truths, references, per_spread=each) for each in (True, False)),
+        key=lambda each: each.auroc,
+    )
     if calibration.auroc < LEAST_AUROC:
         bound = f"the AUROC of the model's scores on them must be at least {LEAST_AUROC}"
         why = "it cannot tell searches that a picture answers from others, and nothing is kept"
@@ -101,13 +101,23 @@ def _check_enough(pictures: int) -> None:
 
 
 def _measured(
-    answered: NDArray[np.float32], unanswered: NDArray[np.float32], pictures: int
+    images: Embeddings,
+    texts: Embeddings,
+    truths: Sequence[Collection[int]],
+    references: References,
+    *,
+    per_spread: bool,
 ) -> Calibration:
+    best = best_strengths(images, texts, truths, references, per_spread=per_spread)
+    best = best[~np.isnan(best).any(axis=1)]
+    if not len(best):
+        raise InvalidRequest("every caption is true of every picture", field=FIELD)
+    answered, unanswered = best.T
     weak, fair = np.quantile(answered, [1 - KEPT_AS_WEAK, 1 - KEPT_AS_FAIR]).tolist()
     strong = max(fair, float(np.quantile(unanswered, REFUSED_AS_STRONG)))
     return Calibration(
-        Thresholds(strong, fair, weak),
-        pictures,
+        Thresholds(strong, fair, weak, per_spread),
+        len(images),
         len(answered),
         auroc(answered, unanswered),
         float((unanswered < fair).mean()),

@@ -56,6 +56,7 @@ def measure(
         figures_of(measured),
         _misses(embedded, measured, hubnesses),
         measured,
+        _is_per_spread(encoder),
     )
 
 
@@ -72,7 +73,11 @@ def _measured(
     by_search = protocol.ranks(queries, embedded.images, truths, hubnesses).tolist()
     by_cosine = protocol.ranks(queries, embedded.images, truths).tolist()
     strengths = protocol.best_strengths(
-        embedded.images, embedded.texts, embedded.truths, encoder.references
+        embedded.images,
+        embedded.texts,
+        embedded.truths,
+        encoder.references,
+        per_spread=_is_per_spread(encoder),
     )
     measured = [MeasuredPicture(picture.name, [], {}) for picture in embedded.pictures]
     for (row, caption), rank, cosine_rank in zip(entries, by_search, by_cosine, strict=True):
@@ -84,6 +89,10 @@ def _measured(
         for row, rank in _caption_ranks(embedded, language):
             measured[row].caption_ranks[language] = rank
     return measured
+
+
+def _is_per_spread(encoder: Encoder) -> bool:
+    return encoder.thresholds is None or encoder.thresholds.per_spread
 
 
 def _caption_ranks(embedded: EmbeddedSet, language: str) -> list[tuple[int, int]]:

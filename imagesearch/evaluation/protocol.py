@@ -75,6 +75,8 @@ def best_strengths(
     texts: Embeddings,
     truths: Sequence[Collection[int]],
     references: References,
+    *,
+    per_spread: bool,
 ) -> NDArray[np.float32]:
     """
     Return the best hit's strength of each search, (q, 2): with what answers it, and without.
@@ -87,13 +89,14 @@ def best_strengths(
         images: (n, d).
         texts: (q, d), of captions.
         truths: for each text the rows of the pictures that it is true of.
+        per_spread: as of `References.strengths`.
     """
     rng = np.random.default_rng(SEED)
     hubnesses = references.hubness(images)
     best = np.full((len(texts), 2), np.nan, np.float32)
     for row, (text, truth) in enumerate(zip(texts, truths, strict=True)):
         scores = corrected(np.vecdot(images, text), hubnesses)
-        strengths = references.strengths(text, scores)
+        strengths = references.strengths(text, scores, per_spread=per_spread)
         pool = rng.choice(len(images), min(POOL_SIZE, len(images)), replace=False)
         is_true = np.isin(np.arange(len(images)), list(truth))
         answer = strengths[rng.choice(np.flatnonzero(is_true))]

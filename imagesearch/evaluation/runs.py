@@ -99,6 +99,7 @@ class Run:
         figures: one for each language.
         misses: the worst, each of another picture.
         measured: every picture, from which all figures can be computed anew.
+        per_spread: of the model's `Thresholds`.
     """
 
     model: str
@@ -112,6 +113,7 @@ class Run:
     figures: list[Figures]
     misses: list[Miss]
     measured: list[MeasuredPicture]
+    per_spread: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import (
     Reason,
     SearchHit,
+    Thresholds,
     best,
     corrected,
     fused,
@@ -370,7 +371,7 @@ class Score:
         groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
         leaders = [group[0] for group in groups]
         # Of what is asked for, whatever is not wanted beside it; and of all, on whichever page.
-        strengths = self.encoder.references.strengths(aim.vector, scores)
+        strengths = self._strengths(aim, scores, thresholds)
         is_said = _said_by_tags(request.query)
         on_page = slice(request.offset, wanted)
         rows = leaders[on_page]
@@ -406,6 +407,16 @@ class Score:
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
         revision = self.revision
         return ScoreReply(hits, len(hits), revision, aim.truncated, 0.0, 0.0, matched=matched)
+
+    def _strengths(
+        self, aim: Aim, scores: NDArray[np.float32], thresholds: Thresholds | None
+    ) -> NDArray[np.float32]:
+        """Return what *thresholds* are of, (n,)."""
+        if thresholds is None:
+            return scores
+        return self.encoder.references.strengths(
+            aim.vector, scores, per_spread=thresholds.per_spread
+        )
 
     def _demoted(
         self, candidates: _Candidates, scores: NDArray[np.float32], aim: Aim, compared: int

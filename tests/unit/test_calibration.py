@@ -38,6 +38,32 @@ def test_where_captions_tell_pictures_apart_all_without_an_answer_are_refused() 
     assert levels.strong >= levels.fair > levels.weak > 0
 
 
+def side_by_side(*parts: NDArray[np.floating[Any]]) -> Embeddings:
+    return units(np.concatenate(parts, axis=1))
+
+
+@pytest.mark.parametrize("per_spread", [True, False])
+def test_scores_are_held_against_their_querys_spread_where_that_tells_more(
+    per_spread: bool,
+) -> None:
+    """With what is meant a query's spread grows here, and there with what no picture shows."""
+    shown = units(RNG.normal(size=(300, 32)))
+    said = units(shown + 0.25 * RNG.normal(size=(300, 32)))
+    none, far = np.zeros((300, 32)), np.eye(32)[RNG.integers(0, 32, 300)]
+    share = RNG.uniform(0.4, 0.95, (300, 1))
+    rest = np.sqrt(1 - share**2)
+    if per_spread:
+        texts = side_by_side(share * said, none, rest)
+        references = side_by_side(RNG.normal(size=(100, 32)), none[:100], none[:100, :1])
+    else:
+        texts = side_by_side(0.6 * said, 0.8 * share * far, 0.8 * rest)
+        references = side_by_side(none[:100], RNG.normal(size=(100, 32)), none[:100, :1])
+    images = side_by_side(shown, none, none[:, :1])
+    truths = [{row} for row in range(300)]
+    calibration = thresholds_of(images, texts, truths, References(references))
+    assert calibration.thresholds.per_spread is per_spread
+
+
 def test_where_they_tell_nothing_there_are_no_thresholds() -> None:
     images, texts = units(RNG.normal(size=(300, 64))), units(RNG.normal(size=(300, 64)))
     with pytest.raises(InvalidRequest, match=r"AUROC .* must be at least 0\.6, got 0\.[45]\d\d:"):

@@ -206,6 +206,7 @@ def test_an_answer_is_matched_on_whichever_page_its_match_is(world: World, scope
     strengths = world.encoder.references.strengths(
         world.encoder.encode_text("anything").vector,
         np.array([_corrected(world, best[0].image.image_id)]),
+        per_spread=True,
     )
     fair = float(strengths[0]) - 0.01  # the cache rounds
     world.encoder.thresholds = Thresholds(fair, fair, fair)

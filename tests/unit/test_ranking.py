@@ -90,7 +90,14 @@ def test_a_score_is_as_strong_as_it_stands_out_of_what_its_query_gives_anything(
     references = unit_rows(400, seed=2)
     query, scores = unit_rows(1, seed=9)[0], np.array([0.5, -0.1], np.float32)
     spread = np.std([float(reference @ query) for reference in references])
-    assert References(references).strengths(query, scores) == pytest.approx(scores / spread)
+    strengths = References(references).strengths(query, scores, per_spread=True)
+    assert strengths == pytest.approx(scores / spread)
+
+
+def test_scores_that_compare_as_they_are_stay_so() -> None:
+    scores = np.array([0.5, -0.1], np.float32)
+    strengths = References(unit_rows(9)).strengths(unit_rows(1)[0], scores, per_spread=False)
+    assert strengths.tolist() == scores.tolist()
 
 
 def test_words_that_mean_nothing_to_the_model_are_no_strong_match() -> None:
@@ -99,13 +106,16 @@ def test_words_that_mean_nothing_to_the_model_are_no_strong_match() -> None:
     references /= np.linalg.norm(references, axis=1, keepdims=True)
     nothing = np.eye(32, dtype=np.float32)[-1]  # as far from each reference as from the next
     usual = np.median((references @ references.T).std(axis=1))
-    strengths = References(references).strengths(nothing, np.array([0.5], np.float32))
+    strengths = References(references).strengths(
+        nothing, np.array([0.5], np.float32), per_spread=True
+    )
     assert strengths == pytest.approx([0.5 / (0.5 * usual)])
 
 
 def test_without_references_a_score_is_its_strength() -> None:
     scores = np.array([0.5, -0.1], np.float32)
-    assert References(unit_rows(0)).strengths(unit_rows(1)[0], scores).tolist() == scores.tolist()
+    strengths = References(unit_rows(0)).strengths(unit_rows(1)[0], scores, per_spread=True)
+    assert strengths.tolist() == scores.tolist()
 
 
 @pytest.mark.parametrize(

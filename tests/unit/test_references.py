@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,10 +168,19 @@ def test_captions_lie_beside_the_code() -> None:
     assert CAPTIONS.is_file()
 
 
-def test_thresholds_come_back_as_they_were_written(tmp_path: Path) -> None:
-    file = write_thresholds(tmp_path, "m-p1", "abc", LEVELS)
-    assert read_thresholds(tmp_path, "m-p1", "abc") == LEVELS
+@pytest.mark.parametrize("per_spread", [True, False])
+def test_thresholds_come_back_as_they_were_written(tmp_path: Path, per_spread: bool) -> None:
+    levels = replace(LEVELS, per_spread=per_spread)
+    file = write_thresholds(tmp_path, "m-p1", "abc", levels)
+    assert read_thresholds(tmp_path, "m-p1", "abc") == levels
     assert file.parent == tmp_path
+
+
+def test_thresholds_of_before_are_of_scores_by_their_spread(tmp_path: Path) -> None:
+    file = write_thresholds(tmp_path, "m-p1", "abc", LEVELS)
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(line for line in lines if not line.startswith("per_spread")))
+    assert read_thresholds(tmp_path, "m-p1", "abc") == LEVELS
 
 
 @pytest.mark.parametrize(("model", "references"), [("m-p2", "abc"), ("m-p1", "abd")])

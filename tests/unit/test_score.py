@@ -147,6 +147,14 @@ def test_a_hit_is_called_what_its_strength_says(world: World) -> None:
     assert reply.matched is True
 
 
+def test_a_hit_is_called_what_its_score_says_where_scores_compare_as_they_are(
+    world: World,
+) -> None:
+    scores = map(expected_score, (25, 0, -40))
+    reply = reply_of(world, [30, 10, -30], Thresholds(*scores, per_spread=False))
+    assert [hit.match for hit in reply.hits] == ["strong", "fair", "weak"]
+
+
 def test_an_answer_is_matched_when_its_best_hit_is_fair(world: World) -> None:
     assert reply_of(world, [-30], Thresholds(99, strength(0), -9)).matched is False
     assert reply_of(world, [1], Thresholds(99, strength(0), -9)).matched is True

@@ -147,7 +147,8 @@ def recounted(run: dict[str, Any], folder: Path) -> Recount:
     recount = Recount([*_wrong_counts(run, captions)])
     if recount.wrong:
         return recount
-    told, counted = told_ranks(run), counted_ranks(run["model"], folder, captions)
+    told = told_ranks(run)
+    counted = counted_ranks(run["model"], folder, captions, per_spread=run["per_spread"])
     draws = _draws(len(names))
     for figures in run["figures"]:
         language = figures["language"]
@@ -217,7 +218,9 @@ def told_ranks(run: dict[str, Any]) -> dict[str, Ranks]:
     return told
 
 
-def counted_ranks(model: str, folder: Path, captions: Captions) -> dict[str, Ranks]:
+def counted_ranks(
+    model: str, folder: Path, captions: Captions, *, per_spread: bool
+) -> dict[str, Ranks]:
     """Return by language the searches as they are counted here."""
     reference = Reference(model)
     # A search has pictures as the cache keeps them.
@@ -229,7 +232,7 @@ def counted_ranks(model: str, folder: Path, captions: Captions) -> dict[str, Ran
     texts = dict(zip(owners, reference.texts(list(owners)), strict=True))
     anything = reference.texts(_reference_captions(model))
     hubness = np.sort(images @ anything.T, axis=1)[:, -_HIGHEST:].mean(axis=1)
-    strengths = _strengths(images, texts, owners, anything, hubness)
+    strengths = _strengths(images, texts, owners, anything, hubness, per_spread=per_spread)
     counted: dict[str, Ranks] = {}
     for number, some in enumerate(captions.values()):
         for language, text in some:
@@ -277,6 +280,8 @@ def _strengths(
     owners: dict[str, set[int]],
     anything: Array,
     hubness: Array,
+    *,
+    per_spread: bool,
 ) -> dict[str, tuple[float, float]]:
     """Return of each text the best strength with a picture of its own among 200, and without."""
     least = np.median((anything @ anything.T).std(axis=1)) / 2
@@ -284,7 +289,9 @@ def _strengths(
     best = {}
     for text, vector in texts.items():
         spread = max((anything * vector).sum(axis=1).std(), least)
-        strengths = ((images * vector).sum(axis=1) - hubness / 2) / spread
+        strengths = (images * vector).sum(axis=1) - hubness / 2
+        if per_spread:
+            strengths /= spread
         pool = rng.choice(len(images), min(_POOL, len(images)), replace=False).tolist()
         answer = rng.choice(sorted(owners[text]))
         others = [strengths[each] for each in pool if each not in owners[text]]

@@ -1,0 +1,151 @@
+"""What the demo's model is trained on, and how it is judged; `test_demo_model` measures it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import CLIPTokenizer
+
+from imagesearch.demo import wording
+from imagesearch.demo.scenes import THINGS
+from tools.train_demo_model import (
+    FOLDER,
+    NOTHING,
+    Heads,
+    Recipe,
+    Studio,
+    by_length,
+    contrast,
+    facts,
+    false_caption,
+    full_caption,
+    judge,
+    known_words,
+    make_batch,
+    neighbour,
+    new_model,
+    new_scene,
+    partial_caption,
+    read,
+    scene_of,
+    some_scenes,
+    tokens,
+    unknown_word,
+)
+
+SMALL = Recipe(
+    batch=24, alike=6, keywords=2, sentences=12, full=4, false=4, words=10, vocabulary=600
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(FOLDER)
+
+
+@pytest.mark.parametrize("code", wording.LANGUAGES)
+def test_captions_are_true_of_their_scene_and_false_ones_of_none(code: str) -> None:
+    rng, spoken = random.Random(code), wording.language(code)
+    for _ in range(100):
+        scene = new_scene(rng)
+        for say in (full_caption, partial_caption):
+            assert say(scene, spoken, rng).wanted <= facts(scene)
+        false = false_caption(scene, spoken, rng)
+        assert NOTHING in false.wanted
+        assert false.wanted - {NOTHING} <= facts(scene)
+    assert NOTHING not in facts(scene)
+
+
+@pytest.mark.parametrize("code", wording.LANGUAGES)
+def test_an_unknown_word_is_none_of_any_language(code: str) -> None:
+    rng, spoken = random.Random(code), wording.language(code)
+    words = {unknown_word(spoken, rng) for _ in range(50)}
+    assert len(words) > 40
+    assert not words & known_words()
+    assert all(word.isalpha() for word in words)
+
+
+def test_a_thing_is_shown_as_the_subject_and_beside_others() -> None:
+    rng = random.Random(2)
+    for thing in ("horse", "flower", "moon"):
+        shown = [scene_of(thing, rng) for _ in range(60)]
+        places = Counter(scene.things.index(thing) for scene in shown)
+        assert set(places) >= {0, 1}, thing
+
+
+def test_scenes_are_half_of_few_things_and_each_has_a_neighbour() -> None:
+    recipe = Recipe()
+    shown = some_scenes(recipe, random.Random(4))
+    assert len(shown) == recipe.batch
+    common = Counter(thing for scene in shown for thing in scene.things).most_common()
+    assert common[recipe.keywords - 1][1] >= recipe.alike // recipe.keywords
+    for scene, other in zip(shown[:96], shown[96:], strict=True):
+        assert scene.shown != other.shown
+
+
+def test_a_neighbour_differs_in_one_respect() -> None:
+    rng = random.Random(6)
+    for _ in range(200):
+        scene = new_scene(rng)
+        other = neighbour(scene, rng)
+        differing = [a != b for a, b in zip(scene.shown, other.shown, strict=True)]
+        assert sum(differing) == 1
+
+
+def test_what_no_picture_shows_is_asked_for_after_the_first_steps(
+    tokenizer: CLIPTokenizer,
+) -> None:
+    studio = Studio()
+    early = make_batch(replace(SMALL, helped=1), 0, studio, tokenizer)
+    late = make_batch(replace(SMALL, helped=1), 1, studio, tokenizer)
+    assert early.true.any(1).all()
+    assert int((~late.true.any(1)).sum()) == SMALL.false
+    for batch in (early, late):
+        assert (batch.true_words.any(1) | (batch.named >= 0)).all()
+        assert int(batch.named.max()) < len(THINGS)
+
+
+def test_a_batch_follows_from_its_number(tokenizer: CLIPTokenizer) -> None:
+    studio = Studio()
+    once, again, other = (make_batch(SMALL, step, studio, tokenizer) for step in (3, 3, 4))
+    assert torch.equal(once.pixels, again.pixels)
+    assert torch.equal(once.sentences, again.sentences)
+    assert not torch.equal(once.pixels, other.pixels)
+
+
+def test_texts_are_read_in_parts_as_they_are_at_once(tokenizer: CLIPTokenizer) -> None:
+    rng = random.Random(8)
+    said = [
+        partial_caption(new_scene(rng), wording.language(code), rng)
+        for code in wording.LANGUAGES * 2
+    ]
+    ids = tokens(tokenizer, [caption.text for caption in by_length(said, tokenizer)])
+    model = new_model(SMALL, tokenizer)
+    with torch.inference_mode():
+        at_once = model.text_model(input_ids=ids).pooler_output
+        assert torch.allclose(read(model, ids), at_once, atol=1e-5)
+
+
+def test_true_pairs_do_not_compete() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0], [5.0, 5.0, 5.0]])
+    true = torch.tensor([[True, True, False], [False, False, False]])
+    against_one = [math.log(1 + math.exp(-2.0)), math.log(1 + math.exp(-1.0))]
+    assert contrast(true, logits).item() == pytest.approx(sum(against_one) / 2)
+
+
+def test_each_pair_is_judged_alone() -> None:
+    heads = Heads(SMALL)
+    cosines = torch.tensor([[0.45, 0.25]])
+    wrong = math.log(1 + math.exp(20 * 0.1))
+    right = math.log(1 + math.exp(-20 * 0.1))
+    for true, loss in (
+        ([True, False], 2 * right),
+        ([False, True], 2 * wrong),
+        ([True, True], right + wrong),
+    ):
+        assert judge(heads, torch.tensor([true]), cosines).item() == pytest.approx(loss, rel=1e-5)
