@@ -288,16 +288,14 @@ def relevances(cosines: NDArray[np.float32], logit_scale: float) -> NDArray[np.f
     return shares
 
 
-def match_of(strength: float, thresholds: Thresholds | None, *, is_said: bool = False) -> Match:
+def match_of(strength: float, thresholds: Thresholds, *, is_said: bool = False) -> Match:
     """
-    Return which match a hit of *strength* is; without thresholds nothing is claimed.
+    Return which match a hit of *strength* is.
 
     Args:
         is_said: its source says itself that it shows what is asked for, so that it is fair at
             least (decision 0063).
     """
-    if thresholds is None:
-        return "uncalibrated"
     if strength >= thresholds.strong:
         return "strong"
     if is_said or strength >= thresholds.fair:

@@ -25,9 +25,9 @@ from imagesearch.domain.images import Embeddings, Image, PackedPool, as_cached
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import (
+    Match,
     Reason,
     SearchHit,
-    Thresholds,
     best,
     corrected,
     fused,
@@ -356,7 +356,6 @@ class Score:
             is_whole: relevance is the share in all of them, and else in the hits alone: no store
                 returns the whole catalog's scores.
         """
-        thresholds = self.encoder.thresholds if aim.is_text else None
         if not candidates.images:
             return self._reply((), aim, matched=False)
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
@@ -369,13 +368,10 @@ class Score:
         if by_tags.words:
             ranks = by_tags.ranks(candidates.images, ranks, depths[0])
         groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
-        leaders = [group[0] for group in groups]
-        # Of what is asked for, whatever is not wanted beside it; and of all, on whichever page.
-        strengths = self._strengths(aim, scores, thresholds)
-        is_said = _said_by_tags(request.query)
-        on_page = slice(request.offset, wanted)
-        rows = leaders[on_page]
-        shares = self._shares(cosines, rows, is_whole=is_whole)
+        on_page = groups[request.offset : wanted]
+        leaders = [group[0] for group in on_page]
+        matches, matched = self._matches(candidates, scores, leaders, aim, request)
+        shares = self._shares(cosines, leaders, is_whole=is_whole)
         scale, bias = self.encoder.logit_scale, self.encoder.logit_bias
         hits = tuple(
             SearchHit(
@@ -388,35 +384,41 @@ class Score:
                 by_tags.reasons(candidates.images[leader], leader, depths[0]),
             )
             for (leader, *similar), cosine, share, match in zip(
-                groups[on_page],
-                cosines[rows].tolist(),
-                shares.tolist(),
-                [
-                    match_of(strength, thresholds, is_said=is_said(candidates.images[row]))
-                    for row, strength in zip(rows, strengths[rows].tolist(), strict=True)
-                ],
-                strict=True,
+                on_page, cosines[leaders].tolist(), shares.tolist(), matches, strict=True
             )
         )
-        matched = None
-        if thresholds is not None:
-            matched = bool(strengths.max() >= thresholds.fair)
-            matched = matched or any(map(is_said, candidates.images))
         return replace(self._reply(hits, aim, matched), more=len(groups) > wanted)
+
+    def _matches(
+        self,
+        candidates: _Candidates,
+        scores: NDArray[np.float32],
+        rows: Sequence[int],
+        aim: Aim,
+        request: ScoreRequest,
+    ) -> tuple[list[Match], bool | None]:
+        """
+        Return which match each of *rows* is, and whether any candidate is one, on whichever page.
+
+        They are of what is asked for, whatever is not wanted beside it.
+        """
+        thresholds = self.encoder.thresholds if aim.is_text else None
+        if thresholds is None:
+            return ["uncalibrated"] * len(rows), None
+        strengths = self.encoder.references.strengths(
+            aim.vector, scores, per_spread=thresholds.per_spread
+        )
+        is_said = _said_by_tags(request.query)
+        matches = [
+            match_of(float(strengths[row]), thresholds, is_said=is_said(candidates.images[row]))
+            for row in rows
+        ]
+        is_any = bool(strengths.max() >= thresholds.fair) or any(map(is_said, candidates.images))
+        return matches, is_any
 
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
         revision = self.revision
         return ScoreReply(hits, len(hits), revision, aim.truncated, 0.0, 0.0, matched=matched)
-
-    def _strengths(
-        self, aim: Aim, scores: NDArray[np.float32], thresholds: Thresholds | None
-    ) -> NDArray[np.float32]:
-        """Return what *thresholds* are of, (n,)."""
-        if thresholds is None:
-            return scores
-        return self.encoder.references.strengths(
-            aim.vector, scores, per_spread=thresholds.per_spread
-        )
 
     def _demoted(
         self, candidates: _Candidates, scores: NDArray[np.float32], aim: Aim, compared: int

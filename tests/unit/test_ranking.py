@@ -126,10 +126,6 @@ def test_a_threshold_belongs_to_the_match_that_it_begins(strength: float, match:
     assert match_of(strength, Thresholds(3.0, 2.0, 1.0)) == match
 
 
-def test_an_uncalibrated_model_claims_nothing() -> None:
-    assert match_of(9.0, None) == "uncalibrated"
-
-
 @pytest.mark.parametrize(
     "levels", [(1.0, 2.0, 0.5), (2.0, 1.0, 1.5), (float("nan"), 1.0, 0.0), (float("inf"), 1.0, 0.0)]
 )
