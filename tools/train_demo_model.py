@@ -770,8 +770,13 @@ class Searcher:
     @torch.inference_mode()
     def texts(self, queries: Sequence[str]) -> torch.Tensor:
         """Return unit embeddings (T, d) of *queries*."""
-        encoded = self.tokenizer(list(queries), padding=True, truncation=True, return_tensors="pt")
-        return unit(self.model.get_text_features(**encoded).pooler_output)
+        order = sorted(range(len(queries)), key=lambda row: len(queries[row].encode()))
+        embeddings = torch.empty(len(queries), self.model.config.projection_dim)
+        for start in range(0, len(order), 100):  # few are padded to the length of the longest
+            rows = order[start : start + 100]
+            ids = tokens(self.tokenizer, [queries[row] for row in rows])
+            embeddings[rows] = unit(self.model.get_text_features(ids).pooler_output)
+        return embeddings
 
 
 def unseen_scenes(count: int, seed: int) -> list[Scene]:
