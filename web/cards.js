@@ -88,6 +88,7 @@ function newCard(hit, rank) {
   card.querySelector(".open").append(pictureOf(hit, rank <= EAGER));
   card.querySelector(".like").href = addressOf(moreLike(hit.image_id));
   showCredit(card.querySelector(".credit"), hit);
+  card.querySelector(".caption").append(licenceOf(hit) ?? "");
   return card;
 }
 
@@ -103,6 +104,14 @@ function showCredit(link, { credit, page_url: pageUrl }) {
   const url = safeUrl(pageUrl, apiBase());
   if (url) link.href = url;
   else link.replaceWith(build("span", { className: "credit" }, ...link.childNodes));
+}
+
+/** The name of the licence of a picture, a link where its source says where that is written; null for none. */
+export function licenceOf({ credit }) {
+  if (!credit?.licence) return null;
+  const url = safeUrl(credit.licence_url, apiBase());
+  const name = build("bdi", { textContent: credit.licence });
+  return url ? build("a", { href: url, className: "credit", target: "_blank", rel: "noopener" }, name) : build("span", { className: "credit" }, name);
 }
 
 /** The picture, or words in its place when it cannot be had. */

@@ -1,7 +1,7 @@
 /** One picture, large: what is known of it and what can be done with it. */
 
 import { Failure, apiBase } from "./api.js";
-import { altOf, cardOf, pictureOf, showMatch, shownHits } from "./cards.js";
+import { altOf, cardOf, licenceOf, pictureOf, showMatch, shownHits } from "./cards.js";
 import { announce, build, element, outside, safeUrl } from "./dom.js";
 import { addressOf, addressSearch, moreLike } from "./search.js";
 import { number, reasonsOf } from "./words.js";
@@ -65,15 +65,16 @@ function show(hit) {
 
 // ---------------------------------------------------------------- what is known
 
-function factsOf({ credit, width, height, tags, reasons }) {
-  const facts = { "Picture by": credit?.user, Source: credit?.source, Shows: tags?.join(", ") };
+function factsOf(hit) {
+  const { credit, width, height, tags, reasons } = hit;
+  const facts = { "Picture by": credit?.user, Source: credit?.source, Licence: licenceOf(hit), Shows: tags?.join(", ") };
   if (width > 0 && height > 0) facts.Size = `${number(width)} × ${number(height)} pixels`;
   if (reasons?.includes("tags")) facts["Found by"] = reasonsOf(reasons);
   return Object.entries(facts).filter(([, text]) => text).map(([name, text]) => fact(name, text));
 }
 
 function fact(name, text) {
-  return build("div", {}, build("dt", { textContent: name }), build("dd", { textContent: text, dir: "auto" }));
+  return build("div", {}, build("dt", { textContent: name }), build("dd", { dir: "auto" }, text));
 }
 
 // ---------------------------------------------------------------- what can be done

@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from imagesearch.adapters.sqlite_migration import add_facts, take_over_pools
+from imagesearch.adapters.sqlite_migration import add_facts, add_licence, take_over_pools
 from imagesearch.domain.errors import InvalidRequest, Unavailable
 
 Connection: TypeAlias = sqlite3.Connection
 FileId: TypeAlias = tuple[int, int] | None  # device and inode, None when there is none
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _BUSY_SECONDS = 10.0  # how long a transaction waits for another process's
 _DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _KEPT_LOG_BYTES = 64_000_000  # of the write-ahead log, once what it holds is in the file
@@ -57,7 +57,9 @@ CREATE TABLE images (
     pixel_hash INTEGER,
     colours INTEGER NOT NULL DEFAULT 0,
     year INTEGER NOT NULL DEFAULT 0,
-    month INTEGER NOT NULL DEFAULT 0
+    month INTEGER NOT NULL DEFAULT 0,
+    licence TEXT NOT NULL DEFAULT '',
+    licence_url TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE embeddings (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -197,9 +199,14 @@ class SqliteFile:
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 _create(connection, _POOLS + _LIBRARY)
                 _index_tags(connection)
+            elif version == 3:
+                logger.info("the catalog %s is brought up to date", self.path)
+                add_licence(connection)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version in (1, 2):
                 logger.info("the catalog %s is brought up to date", self.path)
                 add_facts(connection)
+                add_licence(connection)
                 if version == 1:
                     _create(connection, _POOLS)
                     take_over_pools(connection)

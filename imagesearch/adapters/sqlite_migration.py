@@ -1,6 +1,7 @@
 """Catalog files of earlier schemas to that of `sqlite.py`; images and embeddings stay as they are.
 
-In schema 1 pools were rows of three tables. Up to schema 2 nothing was kept of pixels and dates.
+In schema 1 pools were rows of three tables. Up to schema 2 nothing was kept of pixels and dates,
+up to 3 nothing of licences.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ def add_facts(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE images ADD COLUMN pixel_hash INTEGER")
     for fact in ("colours", "year", "month"):
         connection.execute(f"ALTER TABLE images ADD COLUMN {fact} INTEGER NOT NULL DEFAULT 0")
+
+
+def add_licence(connection: sqlite3.Connection) -> None:
+    """Add what is kept from schema 4 on: no licence is named of the images that are there."""
+    for column in ("licence", "licence_url"):
+        connection.execute(f"ALTER TABLE images ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
 
 
 def take_over_pools(connection: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ Statement: TypeAlias = tuple[str, tuple[object, ...]]  # with the values of its 
 
 IMAGE_COLUMNS = (
     "images.image_id, object_name, page_url, width, height, credit_user, credit_source, tags,"
-    " pixel_hash, colours, year, month"
+    " pixel_hash, colours, year, month, licence, licence_url"
 )
 _Value = TypeVar("_Value", str, int)
 
@@ -57,23 +57,23 @@ def image_row(image: Image) -> tuple[object, ...]:
     credit = image.credit
     about = (image.page_url, image.width, image.height, credit.user, credit.source)
     pixels = (image.pixels.hash, image.pixels.colours) if image.pixels else (None, 0)
-    date = (image.year, image.month)
-    return image.image_id, image.object_name, *about, json.dumps(image.tags), *pixels, *date
+    rest = (image.year, image.month, credit.licence, credit.licence_url)
+    return image.image_id, image.object_name, *about, json.dumps(image.tags), *pixels, *rest
 
 
 def image_of(row: Sequence[Any]) -> Image:
     """Return the image of a row that begins with IMAGE_COLUMNS; damaged values are left empty."""
-    image_id, object_name, page_url, width, height, user, source, tags, *facts = row[:12]
+    image_id, object_name, page_url, width, height, user, source, tags, *facts = row[:14]
     return Image(
         image_id,
         _of_type(str, object_name),
         _of_type(str, page_url),
         _of_type(int, width),
         _of_type(int, height),
-        Credit(_of_type(str, user), _of_type(str, source)),
+        Credit(*(_of_type(str, text) for text in (user, source, *facts[4:]))),
         tags_of(tags),
         pixels_of(*facts[:2]),
-        *(_of_type(int, number) for number in facts[2:]),
+        *(_of_type(int, number) for number in facts[2:4]),
     )
 
 

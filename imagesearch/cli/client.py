@@ -87,6 +87,8 @@ class _Fetching(_Part):
 class _Credit(_Part):
     user: str
     source: str
+    licence: str = ""  # an older server has none
+    licence_url: str = ""
 
 
 class _Result(_Part):

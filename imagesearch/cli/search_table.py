@@ -66,8 +66,16 @@ def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[s
         f"{result['score']:.3f}",
         _image(result, schemes),
         shown(", ".join(result["tags"])),
-        link(result["credit"]["user"], result["page_url"]),
+        _credit(result),
     )
+
+
+def _credit(result: dict[str, Any]) -> Text:
+    """Return whom an image is by, and under which licence where its source names one."""
+    credit = result["credit"]
+    by = link(credit["user"], result["page_url"])
+    licence = credit.get("licence", "")
+    return by + ", " + link(licence, credit.get("licence_url", "")) if licence else by
 
 
 def _image(result: dict[str, Any], schemes: tuple[str, ...]) -> Text:

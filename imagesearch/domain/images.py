@@ -37,10 +37,18 @@ FIRST_YEAR, LAST_YEAR = 1800, 2100  # between which years of images lie
 
 @dataclass(frozen=True)
 class Credit:
-    """Whom an image is by and where it comes from, shown beside it."""
+    """
+    Whom an image is by and where it comes from, shown beside it.
+
+    Attributes:
+        licence, licence_url: under which it may be used, as `CC BY-SA 4.0`, and where that is
+            written; "" where the source names none of each image.
+    """
 
     user: str
     source: str
+    licence: str = ""
+    licence_url: str = ""
 
 
 @dataclass(frozen=True)

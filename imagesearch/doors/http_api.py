@@ -350,7 +350,12 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "page_url": _page_url(host_url, image.page_url),
         "width": image.width,
         "height": image.height,
-        "credit": {"user": image.credit.user, "source": image.credit.source},
+        "credit": {
+            "user": image.credit.user,
+            "source": image.credit.source,
+            "licence": image.credit.licence,
+            "licence_url": image.credit.licence_url,
+        },
         "tags": list(image.tags),
         "colours": list(colour_names(image.colours)),
         "year": image.year or None,

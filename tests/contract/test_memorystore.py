@@ -80,7 +80,8 @@ def test_the_bytes_in_redis_are_those_of_the_design(redis_client: redis.Redis) -
     client: Any = redis_client
     metadata = (
         b'[{"image_id":"pixabay-1","object_name":"pixabay-1.jpg","page_url":"https://x/1",'
-        b'"width":640,"height":427,"credit":{"user":"u","source":"Pixabay"},"tags":["a"],'
+        b'"width":640,"height":427,"credit":{"user":"u","source":"Pixabay",'
+        b'"licence":"","licence_url":""},"tags":["a"],'
         b'"pixels":null,"year":0,"month":0}]'
     )
     matrix = np.array([0.6, 0.8], "<f2").tobytes()

@@ -105,7 +105,7 @@ def test_a_ready_pool_is_answered_in_the_shape_of_the_design(
         "page_url": "https://example.com/3",
         "width": 640,
         "height": 427,
-        "credit": {"user": "someone", "source": "Twin"},
+        "credit": {"user": "someone", "source": "Twin", "licence": "", "licence_url": ""},
         "tags": ["tag", "3"],
         "colours": ["white"],
         "year": None,

@@ -161,7 +161,7 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
     with closing(sqlite3.connect(path)) as file, file:  # as schema 2 had it
         for name in ("TRIGGER words_of_new", "TRIGGER words_of_old", "TABLE tag_words"):
             file.execute(f"DROP {name}")
-        for column in ("pixel_hash", "colours", "year", "month"):
+        for column in ("pixel_hash", "colours", "year", "month", "licence", "licence_url"):
             file.execute(f"ALTER TABLE images DROP COLUMN {column}")
         file.execute("PRAGMA user_version = 2")
     red = PixelFacts(-5, colour_bit("red"))
@@ -180,3 +180,20 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
         assert [
             found.pixels for found, _ in catalog.library.nearest(vector, 5, "m", where).hits
         ] == [red]
+
+
+def test_a_file_of_schema_3_keeps_its_images_and_takes_licences(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    vector = np.eye(1, 8, dtype=np.float32)[0]
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put([image(0)], {"i-0": vector}, "m")
+    with closing(sqlite3.connect(path)) as file, file:
+        for column in ("licence", "licence_url"):
+            file.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        file.execute("PRAGMA user_version = 3")
+    credit = Credit("Ann", "Wikimedia Commons", "CC BY 4.0", "https://licences.example/by")
+    with closing(catalog_at(path)) as catalog:
+        assert [one for one, _ in catalog.library.nearest(vector, 5, "m").hits] == [image(0)]
+        licensed = replace(image(0), credit=credit)
+        catalog.library.put([licensed], {"i-0": vector}, "m")
+        assert [one for one, _ in catalog.library.nearest(vector, 5, "m").hits] == [licensed]

@@ -84,7 +84,8 @@ class SqliteLibrary:
                 " credit_user = excluded.credit_user, credit_source = excluded.credit_source,"
                 " colours = iif(excluded.pixel_hash IS NULL, colours, excluded.colours),"
                 " pixel_hash = coalesce(excluded.pixel_hash, pixel_hash),"
-                " year = excluded.year, month = excluded.month",
+                " year = excluded.year, month = excluded.month,"
+                " licence = excluded.licence, licence_url = excluded.licence_url",
                 [image_row(image) for image in images],
             )
             _renew_embeddings(connection, changed)
