@@ -11,9 +11,10 @@ from imagesearch.compose.cloud import cache_of, catalog_of
 from imagesearch.compose.start import require
 from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher, RateLimiter
 from imagesearch.settings import Settings
-from imagesearch.sources.declaration import Tools
+from imagesearch.sources.declaration import Quota, Tools
 from imagesearch.sources.download import Downloader
 from imagesearch.sources.exchange import Limits
+from imagesearch.sources.http_client import USER_AGENT
 from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.pools import Catalog
 
@@ -69,20 +70,26 @@ def source_of(settings: Settings, limiter: RateLimiter, clock: Clock) -> ImageSo
     """Return where images come from; its quota is kept by *limiter*, for all who share that."""
     source = settings.image_source
 
-    def downloader(allowed_origin: str | None) -> Downloader:
+    def downloader(allowed_origin: str | None, user_agent: str) -> Downloader:
         return Downloader(
             source.hosts,
             clock=clock,
             limits=Limits(max_bytes=settings.max_image_bytes),
             allowed_origin=allowed_origin,
             connections=settings.download_connections,
+            user_agent=user_agent or USER_AGENT,
         )
+
+    def token(bucket: str, quota: Quota | None) -> float:
+        if quota is None:
+            return 0.0
+        name, period = f"quota:{source.name}{bucket}", quota.period_seconds
+        return limiter.take_token(name, limit=quota.requests, period_seconds=period)
 
     def take_quota() -> float:
-        return limiter.take_token(
-            f"quota:{source.name}",
-            limit=source.quota.requests,
-            period_seconds=source.quota.period_seconds,
-        )
+        return token("", source.quota) or token(":day", source.daily_quota)
 
-    return source.connect(settings, Tools(downloader, take_quota, clock))
+    def take_download() -> float:
+        return token(":download", source.download_quota)
+
+    return source.connect(settings, Tools(downloader, take_quota, take_download, clock))

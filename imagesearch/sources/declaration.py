@@ -32,15 +32,17 @@ class Tools:
     What a source is given to work with.
 
     Attributes:
-        downloader: makes what downloads from the declared hosts; its argument is an origin that
-            may be plain http besides, see `Downloader`.
+        downloader: makes what downloads from the declared hosts; its arguments are an origin that
+            may be plain http besides, see `Downloader`, and its User-Agent, "" for the usual one.
         take_quota: to be called before each request for a listing; 0.0 allows it, else the seconds
             until one may be.
+        take_download: the same for each download, of a source with a `download_quota`.
         clock: what short waits are slept by.
     """
 
-    downloader: Callable[[str | None], Downloader]
+    downloader: Callable[[str | None, str], Downloader]
     take_quota: Callable[[], float]
+    take_download: Callable[[], float]
     clock: Clock
 
 
@@ -61,7 +63,10 @@ class Declaration:
         name: what the setting SOURCE calls it; the first part of each of its image_ids.
         credit: how it is called beside an image.
         hosts: that images may come from; `*.pixabay.com` is every name below it.
-        quota: of its own, over all processes.
+        quota: of its own, over all processes. It is a bucket that fills again from the first
+            request on, so that twice as many may fall into one period.
+        daily_quota: beside it, over a longer time.
+        download_quota: of its downloads, where they are limited.
         max_age_seconds: for which it lets a listing be used.
         settings: its own, each an environment variable of the field's name in capitals.
         needs: those that it cannot be connected without. Such a secret is told to the process that
@@ -69,6 +74,8 @@ class Declaration:
         connect: makes it from the settings; whoever calls it sees to `needs`.
         options: those of `SourceOptions` that the settings ask for, with `source` and `pool_size`
             left out.
+        site: its page for people, "" where it has none.
+        note: what it asks to be said of it.
         is_default: whether the settings, with no SOURCE among them, mean this one.
     """
 
@@ -82,4 +89,8 @@ class Declaration:
     # Of the settings of all sources each takes its own: a type that no signature has a name for.
     connect: Callable[[Any, Tools], ImageSource]
     options: Callable[[Any], Mapping[str, Any]] = _no_options
+    daily_quota: Quota | None = None
+    download_quota: Quota | None = None
     is_default: Callable[[Any], bool] = _never
+    site: str = ""
+    note: str = ""

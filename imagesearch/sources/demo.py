@@ -59,7 +59,7 @@ def _connect(settings: DemoSettings, tools: Tools) -> ImageSource:
         DEMO,
         api_key=GALLERY_KEY,
         api_url=f"{settings.gallery_url}/api/",
-        downloader=tools.downloader(settings.gallery_url),
+        downloader=tools.downloader(settings.gallery_url, ""),
         take_quota=tools.take_quota,
         clock=tools.clock,
     )
@@ -74,4 +74,5 @@ DEMO = replace(
     needs=("gallery_url",),
     connect=_connect,
     is_default=_stands_in,
+    site="",
 )

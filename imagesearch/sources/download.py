@@ -14,12 +14,12 @@ from urllib.parse import urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from imagesearch.domain.errors import RejectedImage, Unavailable
+from imagesearch.domain.errors import Overloaded, RejectedImage, Unavailable
 from imagesearch.domain.signatures import is_image
 from imagesearch.ports import Clock
 from imagesearch.sources.addresses import is_public
 from imagesearch.sources.exchange import Limits, Reply
-from imagesearch.sources.http_client import HttpClient
+from imagesearch.sources.http_client import USER_AGENT, HttpClient
 
 MAX_REDIRECTS = 3
 BACKOFF_SECONDS = (0.5, 1.0)  # the pauses before the second and the third attempt
@@ -43,6 +43,7 @@ class Downloader:
             the demo's own server, `http://127.0.0.1:43211`.
         connections: at a time to one host; further threads wait for their turn.
         clock: what the pauses between attempts are slept by.
+        user_agent: what the hosts are told of who asks.
     """
 
     def __init__(
@@ -53,12 +54,15 @@ class Downloader:
         limits: Limits = _LIMITS,
         allowed_origin: str | None = None,
         connections: int = 16,
+        user_agent: str = USER_AGENT,
     ) -> None:
         self._hosts = hosts
         self._origin = None if allowed_origin is None else _origin(parse_url(allowed_origin))
         self._limits = limits
         self._clock = clock
-        self._http = HttpClient(limits=limits, connections=connections, guard=self._may_connect)
+        self._http = HttpClient(
+            limits=limits, connections=connections, guard=self._may_connect, user_agent=user_agent
+        )
 
     def check(self, url: str) -> None:
         """Return when *url* may be downloaded from, else raise RejectedImage with the reason."""
@@ -102,8 +106,24 @@ class Downloader:
             self._clock.sleep(pause_seconds)
         return self._image(url, deadline)
 
+    def get_once(self, url: str) -> bytes:
+        """
+        Return the same after one attempt, for a host that counts them.
+
+        Raises:
+            RejectedImage: wrong host, gone, too large, or no such image.
+            Overloaded: 429; `retry_after_seconds` is what the host says, or 5.
+            Unavailable: time-out, connection, 408 or 5xx.
+        """
+        return self._of(self._follow(url, time.monotonic() + self._limits.total_seconds), True)
+
     def _image(self, url: str, deadline: float) -> bytes:
-        reply = self._follow(url, deadline)
+        return self._of(self._follow(url, deadline))
+
+    def _of(self, reply: Reply, is_overload_told: bool = False) -> bytes:
+        if reply.status == 429 and is_overload_told:
+            seconds = reply.retry_after_seconds or 5.0
+            raise Overloaded("the image host answered 429", retry_after_seconds=seconds)
         if reply.status in (408, 429) or reply.status >= 500:
             raise Unavailable(f"the image host answered {reply.status}")
         if reply.body is None:

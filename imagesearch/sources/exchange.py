@@ -40,6 +40,13 @@ class Reply:
     body: bytes | None = field(repr=False)
 
     @property
+    def retry_after_seconds(self) -> float | None:
+        """When the server asks to be asked again, 0..86,400; None where it does not say."""
+        text = self.headers.get("Retry-After", "")
+        is_number = text.isascii() and text.isdecimal() and len(text) <= 9
+        return min(float(text), 86_400.0) if is_number else None
+
+    @property
     def location(self) -> str | None:
         """Where a redirect leads, or None."""
         return self.headers.get("Location") if self.status in _REDIRECTS else None

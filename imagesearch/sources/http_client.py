@@ -29,7 +29,7 @@ from imagesearch.domain.errors import Unavailable
 from imagesearch.sources.exchange import Limits, Reply
 
 _CHUNK_BYTES = 65_536
-_HEADERS = {"User-Agent": "imagesearch", "Accept-Encoding": "identity"}
+USER_AGENT = "imagesearch"
 
 Guard = Callable[[str, int, str], bool]  # (host, port, address) -> may it be connected to?
 
@@ -154,8 +154,11 @@ class HttpClient:
     It follows no redirect, repeats nothing, and trusts the authorities that the system trusts.
     """
 
-    def __init__(self, *, limits: Limits, connections: int, guard: Guard) -> None:
+    def __init__(
+        self, *, limits: Limits, connections: int, guard: Guard, user_agent: str = USER_AGENT
+    ) -> None:
         self._limits = limits
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._pools = urllib3.PoolManager(maxsize=connections, block=True)
         extra: dict[str, Any] = {"guard": guard, "read_seconds": limits.read_seconds}
         self._pools.pool_classes_by_scheme = {
@@ -177,7 +180,7 @@ class HttpClient:
             response = self._pools.urlopen(
                 "GET",
                 url,
-                headers=_HEADERS,
+                headers=self._headers,
                 timeout=timeout,
                 preload_content=False,
                 redirect=False,

@@ -85,7 +85,7 @@ def _connect(settings: PixabaySettings, tools: Tools) -> ImageSource:
     return Pixabay(
         PIXABAY,
         api_key=settings.pixabay_api_key.get_secret_value(),
-        downloader=tools.downloader(None),
+        downloader=tools.downloader(None, ""),
         take_quota=tools.take_quota,
         clock=tools.clock,
     )
@@ -102,4 +102,5 @@ PIXABAY = Declaration(
     connect=_connect,
     options=_options,
     is_default=lambda _: True,
+    site="https://pixabay.com/",
 )

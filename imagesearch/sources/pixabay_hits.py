@@ -63,6 +63,15 @@ class Page:
     hits: list[Any]
 
 
+def parse_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that *body* is, read as `parse_page` reads, or None."""
+    try:
+        answer = _parsed(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
 def parse_page(body: bytes) -> Page | None:
     """
     Return the page that the answer *body* is, or None when it is none.
@@ -144,17 +153,21 @@ class HitReader:
         try:
             if not isinstance(hit, dict):
                 raise RejectedImage(f"a hit must be an object, got {self._shown(hit)}")
-            name = str(self._whole(hit, "id", 0, MAX_ID))
+            name = self._name(hit)
             return f"{self.source}-{name}", self._listed(f"{self.source}-{name}", hit)
         except RejectedImage as reason:
             return f"{self.source}-{name}", reason
 
+    def _name(self, hit: dict[str, Any]) -> str:
+        """Return what the source calls a hit, once for ever."""
+        return str(self._whole(hit, "id", 0, MAX_ID))
+
     def _listed(self, image_id: str, hit: dict[str, Any]) -> ListedImage:
-        url = self._download_url(hit.get("webformatURL"))
+        url = self._download_url("webformatURL", hit.get("webformatURL"))
         year, month = _date(hit.get("previewURL"))
         image = Image(
             image_id=image_id,
-            object_name=image_id + _suffix(url),
+            object_name=image_id + suffix_of(url),
             page_url=self._page_url(hit.get("pageURL")),
             width=self._whole(hit, "webformatWidth", 1, MAX_SIDE_PIXELS),
             height=self._whole(hit, "webformatHeight", 1, MAX_SIDE_PIXELS),
@@ -172,17 +185,17 @@ class HitReader:
             raise RejectedImage(f"{bound}, got {self._shown(value)}")
         return value
 
-    def _download_url(self, value: object) -> str:
+    def _download_url(self, name: str, value: object) -> str:
         url = value.strip() if isinstance(value, str) else ""
         if len(url) > MAX_URL_CHARACTERS or not _URL.fullmatch(url):
-            bound = f"webformatURL must be a download URL of 1 to {MAX_URL_CHARACTERS} characters"
+            bound = f"{name} must be a download URL of 1 to {MAX_URL_CHARACTERS} characters"
             raise RejectedImage(f"{bound}, got {self._shown(value)}")
         if self.key.is_in(url):  # its host would be told it, and so would readers of its failure
-            raise RejectedImage("webformatURL must not repeat the key")
+            raise RejectedImage(f"{name} must not repeat the key")
         try:
             self.check_url(url)
         except RejectedImage as reason:
-            raise RejectedImage(f"webformatURL: {reason}") from None
+            raise RejectedImage(f"{name}: {reason}") from None
         return url
 
     def _page_url(self, value: object) -> str:
@@ -196,6 +209,13 @@ class HitReader:
     def _user(self, value: object) -> str:
         user = plain(_unicode(value), MAX_USER_CHARACTERS, self.key)
         return user if is_visible(user) else "unknown"
+
+    def _licence(self, name: object, url: object) -> tuple[str, str]:
+        """Return the name of a licence, and where it is written or ""."""
+        name = plain(_unicode(name), MAX_USER_CHARACTERS, self.key)
+        if not is_visible(name):
+            raise RejectedImage("it names no licence")
+        return name, self._page_url(url)
 
     def _tags(self, value: object) -> tuple[str, ...]:
         text = _visible(_unicode(value), MAX_TAGS * MAX_TAG_CHARACTERS)
@@ -220,7 +240,8 @@ class HitReader:
         return repr(value)
 
 
-def _suffix(url: str) -> str:
+def suffix_of(url: str) -> str:
+    """Return the suffix under which the image at *url* is stored."""
     path = url.partition("?")[0].partition("#")[0]
     return _SUFFIXES.get(PurePosixPath(path).suffix.lower(), ".jpg")
 

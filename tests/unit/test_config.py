@@ -67,7 +67,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("POOL_SIZE", "2", "greater than or equal to 3"),
         ("POOL_SIZE", "501", "less than or equal to 500"),
         ("SAFESEARCH", "perhaps", "valid boolean"),
-        ("SOURCE", "elsewhere", "must be one of demo pixabay"),
+        ("SOURCE", "elsewhere", "must be one of commons demo openverse pixabay"),
         ("KEYWORD_LANGUAGE", "xx", "must be one of"),
         ("ORIENTATION", "diagonal", "'all', 'horizontal' or 'vertical'"),
         ("LEASE_SECONDS", "0.9", "greater than or equal to 1"),

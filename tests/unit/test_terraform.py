@@ -62,6 +62,7 @@ KEPT = {
     "previous_clip_model": "so it does, while it has two",
     "source": "Pixabay",
     "gallery_url": "the demo's",
+    "source_contact": "of sources that the cloud is not given",
 }
 # Where things are, and who stands in front: no default fits every project.
 ADDRESSES = {
