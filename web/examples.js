@@ -1,6 +1,6 @@
 /** Searches to begin with: those that the demo has pictures of, or some for photographs. */
 
-import { build, element } from "./dom.js";
+import { build, element, safeUrl } from "./dom.js";
 import { chooseKeyword, setPlaceholder } from "./form.js";
 import { showRecent } from "./recent.js";
 import { addressOf, searchOf } from "./search.js";
@@ -26,15 +26,23 @@ export function showExamples(areWanted) {
 }
 
 /** Choose the examples of this edition, which *config* names. */
-export function setUpExamples({ demo, demo_keywords: keywords }) {
+export function setUpExamples({ demo, demo_keywords: keywords, source }) {
   const examples = demo ? OF_THE_DEMO.filter(({ t }) => keywords.includes(t)) : OF_PHOTOGRAPHS;
   element("example-list").replaceChildren(...examples.map(exampleLink));
   element("keyword-list").replaceChildren(...keywords.map(keywordButton));
   element("keywords").hidden = !keywords.length;
   element("demo").hidden = !demo;
   if (examples.length) setPlaceholder(examples[0]);
-  if (demo) element("source").textContent = "Pictures are drawn on this machine; CLIP compares each one with your words.";
+  if (demo) element("source").replaceChildren("Pictures are drawn on this machine; CLIP compares each one with your words. For photographs without an account: ", build("code", { textContent: "imagesearch serve --source openverse" }));
+  else if (source) showSource(source);
   isReady = true;
+}
+
+/** Say where the pictures come from, and what that place asks to be said of it. */
+function showSource({ name, site, note }) {
+  const url = safeUrl(site, location.href);
+  const link = url ? build("a", { href: url, rel: "noopener", target: "_blank", textContent: name }) : name;
+  element("source").replaceChildren("Pictures come from ", link, "; CLIP compares each one with your words.", note ? ` ${note}` : "");
 }
 
 function exampleLink(example) {

@@ -14,11 +14,21 @@ from imagesearch.devices import checkpoint_here
 from imagesearch.domain.filters import FILTERS
 from imagesearch.domain.filters.declaration import Filter
 from imagesearch.settings import DEFAULT_DATA_DIR, Settings, load_settings
+from imagesearch.sources import SOURCES
 
 # Text, which the settings of the same names read as they read the environment's.
 DataDir = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]"),
+]
+
+SourceName = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="|".join(SOURCES),
+        help="Where images come from; commons needs SOURCE_CONTACT [as SOURCE says]",
+    ),
 ]
 
 ModelName = Annotated[
@@ -76,7 +86,8 @@ def _option(each: Filter) -> inspect.Parameter:
 
 DEMO_NOTE = (
     "Demo: pictures drawn by this program and a small CLIP trained on them.\n"
-    "Set PIXABAY_API_KEY to search Pixabay's photographs with a full-size CLIP."
+    "Set PIXABAY_API_KEY to search Pixabay's photographs with a full-size CLIP, or without an\n"
+    "account those of Openverse: imagesearch serve --source openverse"
 )
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from imagesearch import logs
 from imagesearch.cli.local_stack import opened_stack, reachable_url
-from imagesearch.cli.options import DEMO_NOTE, DataDir, ModelName, settings_with
+from imagesearch.cli.options import DEMO_NOTE, DataDir, ModelName, SourceName, settings_with
 from imagesearch.cli.terminal import link, out
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
@@ -26,6 +26,7 @@ EXAMPLES = (
     "  imagesearch serve\n"
     "  PORT=9000 imagesearch serve --data-dir ~/imagesearch\n"
     "  PIXABAY_API_KEY=... imagesearch serve --model best\n"
+    "  SOURCE_CONTACT=you@example.org imagesearch serve --source commons\n"
 )
 
 
@@ -36,6 +37,7 @@ def serve(
     ] = None,
     data_dir: DataDir = None,
     model: ModelName = None,
+    source: SourceName = None,
 ) -> None:
     """Serve the page and the API until Ctrl-C."""
     # Only here, as they import uvicorn: a search starts faster without it.
@@ -43,7 +45,9 @@ def serve(
     from imagesearch.local.server import Server, known_hosts, server_config
 
     raise_descriptor_limit()
-    settings = settings_with(bind_address=host, port=port, data_dir=data_dir, clip_model=model)
+    settings = settings_with(
+        bind_address=host, port=port, data_dir=data_dir, clip_model=model, source=source
+    )
     logs.configure(settings.log_level)
     with _listening(settings) as listener:
         url = reachable_url(settings.bind_address, listener.getsockname()[1])

@@ -721,6 +721,35 @@ def test_every_edition_has_examples(page: Page) -> None:
     expect(page.locator("#demo")).to_be_hidden()
 
 
+def test_the_page_says_where_photographs_come_from_and_what_that_place_asks(page: Page) -> None:
+    source = {"name": "Openverse", "site": "https://openverse.org/", "note": "Not endorsed."}
+    config = {"api": "", "demo": False, "demo_keywords": [], "source": source}
+    page.route("**/config.json", lambda route: route.fulfill(json=config))
+    page.goto("/")
+    expect(page.locator("#source a")).to_have_attribute("href", "https://openverse.org/")
+    expect(page.locator("#source")).to_have_text(
+        "Pictures come from Openverse; CLIP compares each one with your words. Not endorsed."
+    )
+
+
+def test_the_demo_offers_photographs_without_an_account(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#source code")).to_have_text("imagesearch serve --source openverse")
+
+
+def test_a_licence_is_shown_beside_the_credit_with_a_link_to_it(
+    page: Page, ready_answer: Answer
+) -> None:
+    hits = [dict(hit) for hit in ready_answer["results"]]
+    licence = {"licence": "CC BY 4.0", "licence_url": "https://creativecommons.org/licenses/by/4.0"}
+    hits[0]["credit"] = {"user": "Ann", "source": "Openverse", **licence}
+    answer = {**ready_answer, "results": hits}
+    page.route("**/search?*", lambda route: route.fulfill(json=answer))
+    page.goto(f"/?t={READY_KEYWORD}&s_query=a")
+    link = page.locator(".card").first.get_by_text("CC BY 4.0")
+    expect(link.locator("xpath=..")).to_have_attribute("href", licence["licence_url"])
+
+
 def test_an_example_searches_without_loading_the_page_again(
     page: Page, ready_answer: Answer
 ) -> None:

@@ -25,7 +25,7 @@ from imagesearch.domain.pools import SourceOptions
 from imagesearch.ports import Clock
 from imagesearch.settings import load_settings
 from imagesearch.sources.commons import COMMONS, WIDTHS, Commons
-from imagesearch.sources.declaration import Tools
+from imagesearch.sources.declaration import Quota, Tools
 from imagesearch.sources.download import Downloader
 from tests.stub_http import Request, StubServer, reply
 from tests.unit.test_pixabay import PatientClock
@@ -127,8 +127,8 @@ def test_200_images_come_in_order_each_with_credit_and_licence_and_no_429_is_cau
 
 
 def test_what_is_asked_in_a_minute_is_below_what_wikimedia_allows() -> None:
-    def most(seconds: float, *quotas: Any) -> float:
-        return sum(one.requests * (1 + seconds / one.period_seconds) for one in quotas)
+    def most(seconds: float, *quotas: Quota | None) -> float:
+        return sum(one.requests * (1 + seconds / one.period_seconds) for one in quotas if one)
 
     assert most(60.0, COMMONS.quota, COMMONS.download_quota) < 200
     assert most(1.0, COMMONS.quota) < 5

@@ -133,7 +133,9 @@ def test_an_image_has_what_its_hit_says() -> None:
 
 
 def test_what_may_be_null_is_left_empty() -> None:
-    nothing = dict.fromkeys(("creator", "width", "height", "tags", "foreign_landing_url"))
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("creator", "width", "height", "tags", "foreign_landing_url")
+    )
     [image], _ = images_of(hit(7, **nothing, filetype="png", license_url="javascript:alert(1)"))
     assert (image.width, image.height, image.tags, image.page_url) == (0, 0, (), "")
     assert image.credit == Credit("unknown", "Openverse", "CC BY-SA 2.0", "")
