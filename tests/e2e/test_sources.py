@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,14 @@ from imagesearch.cli.client import stack_client
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.embedded.stack import Stack
 from imagesearch.settings import Settings, load_settings
+from imagesearch.sources import SOURCES
+from imagesearch.sources.commons import COMMONS, Commons
+from imagesearch.sources.declaration import Tools
 from inference_service.encoder import ModelEncoder
 from tests.log_lines import Log
 from tests.stub_http import Request, StubServer, reply
+from tests.unit.test_commons import listing as commons_listing
+from tests.unit.test_commons import page
 
 Answer = Callable[[Request], bytes]
 
@@ -294,3 +300,32 @@ def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready
         assert stack.services.bus.dead_letters() == []
     published = [one for one in log.entries("search") if "publish" in one["stages"]]
     assert len({one["pool_id"] for one in published}) == len(published) == 60
+
+
+def test_pictures_of_commons_are_found_with_their_licence(
+    tmp_path: Path, encoder: ModelEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(request: Request) -> bytes:
+        if "/thumb/" in request.target:
+            return reply(200, odd_images()["fine.jpg"][0])
+        return commons_listing(request, [page(n, server.origin) for n in range(1, 4)])
+
+    def connect(settings: Any, tools: Tools) -> Commons:
+        url = f"{server.origin}/w/api.php"
+        return Commons(settings.source_contact, tools, api_url=url, origin=server.origin)
+
+    changes = {"source": "commons", "source_contact": "ann@example.org"}
+    with StubServer(script) as server:
+        monkeypatch.setitem(SOURCES, "commons", replace(COMMONS, connect=connect))
+        with stack_over(server.origin, tmp_path, encoder, **changes) as stack:
+            params = {"t": "horse", "s_query": "a horse", "fold": "false"}
+            answer = stack_client(stack).search(params, lambda _: None)
+    assert len(answer["results"]) == 3
+    for result in answer["results"]:
+        assert result["image_id"].startswith("commons-")
+        assert result["credit"] == {
+            "user": "Ann & Bob",
+            "source": "Wikimedia Commons",
+            "licence": "CC BY-SA 4.0",
+            "licence_url": "https://creativecommons.org/licenses/by-sa/4.0",
+        }
