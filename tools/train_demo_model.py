@@ -14,6 +14,7 @@ import json
 import math
 import multiprocessing
 import random
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -176,7 +177,7 @@ def partial_caption(scene: Scene, spoken: wording.Language, rng: random.Random) 
     return Caption(text, subject.wanted | {true[name] for name in chosen})
 
 
-_NUMBERS: Final = ("4", "6", "7", "8", "9", "10", "12", "20", "100")
+_NUMBERS: Final = ("4", "7", "8", "9", "10", "12", "20", "100")
 """Of which there are never so many."""
 
 NOTHING: Final = "nothing"
@@ -185,25 +186,42 @@ NOTHING: Final = "nothing"
 
 def false_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
     """Ask for a thing, a number, a place or anything else that no scene shows."""
-    kind = rng.randrange(4)
-    word = unknown_word(spoken, rng)
-    thing = rng.choice(scene.groups).thing
-    if kind == 0:  # a thing
-        strange = replace(spoken, names={**spoken.names, thing: ((word,),)})
+    ways = (_strange_thing, _strange_number, _strange_place, _strange_words)
+    return rng.choice(ways)(scene, spoken, rng)
+
+
+def _strange_thing(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Call one of the things by an unknown word."""
+    group, word = rng.choice(scene.groups), unknown_word(spoken, rng)
+    strange = replace(spoken, names={**spoken.names, group.thing: ((word,),)})
+    while True:
         said = partial_caption(scene, strange, rng)
         if word in said.text:
-            known = frozenset(fact for fact in said.wanted if thing not in fact)
-            return Caption(said.text, known | {NOTHING})
-    if kind == 1:  # so many
-        many = rng.choice(spoken.names[thing])[-1]
-        return Caption(f"{rng.choice(_NUMBERS)} {many}", frozenset({f"thing {thing}", NOTHING}))
-    phrase = f"{rng.choice(spoken.wording['little'])} {word}" if rng.random() < 0.7 else word
-    if kind == 2:  # a place, or what it is like
-        said = partial_caption(scene, spoken, rng)
-        order = (said.text, phrase) if rng.random() < 0.7 else (phrase, said.text)
-        return Caption(" ".join(order), said.wanted | {NOTHING})
+            unsaid = {*group_facts(group), relation(scene)}
+            return Caption(said.text, said.wanted - unsaid | {NOTHING})
+
+
+def _strange_number(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    thing = rng.choice(scene.groups).thing
+    many = rng.choice(spoken.names[thing])[-1]
+    return Caption(f"{rng.choice(_NUMBERS)} {many}", frozenset({f"thing {thing}", NOTHING}))
+
+
+def _strange_place(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Add an unknown word to a true caption, mostly after "in", "with" or the like."""
+    said, phrase = partial_caption(scene, spoken, rng), _strange_phrase(spoken, rng)
+    order = (said.text, phrase) if rng.random() < 0.7 else (phrase, said.text)
+    return Caption(" ".join(order), said.wanted | {NOTHING})
+
+
+def _strange_words(_: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
     words = [unknown_word(spoken, rng) for _ in range(rng.randrange(3))]
-    return Caption(" ".join((phrase, *words)), frozenset({NOTHING}))
+    return Caption(" ".join((_strange_phrase(spoken, rng), *words)), frozenset({NOTHING}))
+
+
+def _strange_phrase(spoken: wording.Language, rng: random.Random) -> str:
+    word = unknown_word(spoken, rng)
+    return f"{rng.choice(spoken.wording['little'])} {word}" if rng.random() < 0.7 else word
 
 
 def unknown_word(spoken: wording.Language, rng: random.Random) -> str:
@@ -225,12 +243,18 @@ def unknown_word(spoken: wording.Language, rng: random.Random) -> str:
 
 @functools.cache
 def known_words() -> frozenset[str]:
-    """Return every word of every language's names, in lower case."""
+    """Return every word of every language's names and phrases, in lower case."""
     spoken = map(wording.language, wording.LANGUAGES)
-    forms = (
-        form for each in spoken for names in each.names.values() for name in names for form in name
-    )
-    return frozenset(word for form in forms for word in form.lower().split())
+    texts = (text for each in spoken for text in _texts((each.names, each.wording)))
+    return frozenset(word for text in texts for word in re.findall(r"\w+", text.lower()))
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    else:
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _texts(inner)
 
 
 def any_language(rng: random.Random) -> wording.Language:
