@@ -687,8 +687,11 @@ class Trainer:
         started = time.monotonic()
         self.recipe, self.work = recipe, work
         torch.manual_seed(recipe.seed)
-        self.tokenizer = train_tokenizer(recipe)
-        self.tokenizer.save_pretrained(work / "tokenizer")
+        if self._checkpoint.exists():
+            self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+        else:
+            self.tokenizer = train_tokenizer(recipe)
+            self.tokenizer.save_pretrained(work / "tokenizer")
         self.model = new_model(recipe, self.tokenizer)
         self.heads = Heads(recipe)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
