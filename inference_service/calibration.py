@@ -26,7 +26,7 @@ def read_thresholds(folder: Path, model_revision: str, references: str) -> Thres
         values = tomllib.loads(file.read_text(encoding="utf-8"))
         thresholds = Thresholds(
             *(float(values[level]) for level in _LEVELS),
-            per_spread=bool(values.get("per_spread", True)),
+            per_spread=values.get("per_spread", True),
         )
         made_for = values["model_revision"], values["references"]
     except FileNotFoundError:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import io
 import json
 import math
 import multiprocessing
 import random
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -513,7 +515,10 @@ def batches(recipe: Recipe, first: int, folder: Path) -> Iterator[Batch]:
     worker = context.Process(target=_prepare, args=(recipe, first, str(folder), ready), daemon=True)
     worker.start()
     for _ in range(first, recipe.steps):
-        yield Batch(**{name: torch.from_numpy(value) for name, value in ready.get().items()})
+        while worker.is_alive() and ready.empty():
+            time.sleep(0.01)
+        arrays = ready.get(timeout=10)  # queue.Empty when the worker broke
+        yield Batch(**{name: torch.from_numpy(value) for name, value in arrays.items()})
 
 
 # --- model -------------------------------------------------------------------------------------
@@ -676,6 +681,15 @@ def losses(
 # --- training ----------------------------------------------------------------------------------
 
 
+def origin(recipe: Recipe) -> str:
+    """Return a digest of all that a training follows from."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    files = (file for kind in ("*.py", "**/*.toml") for file in scenes.FOLDER.glob(kind))
+    for file in (Path(__file__), *sorted(files)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 class Trainer:
     """
     The state of a training, kept in *work* so that a run that was stopped goes on where it was.
@@ -685,7 +699,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, work: Path) -> None:
         started = time.monotonic()
-        self.recipe, self.work = recipe, work
+        self.recipe, self.work, self.origin = recipe, work, origin(recipe)
         torch.manual_seed(recipe.seed)
         if self._checkpoint.exists():
             self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
@@ -748,13 +762,19 @@ class Trainer:
         }
 
     def _save(self) -> None:
-        state = {name: part.state_dict() for name, part in self._stateful().items()}
+        state: dict[str, Any] = {"step": self.done, "spent": self.seconds, "origin": self.origin}
+        state |= {name: part.state_dict() for name, part in self._stateful().items()}
         draft = self._checkpoint.with_suffix(".new")
-        torch.save({**state, "step": self.done, "spent": self.seconds}, draft)
+        torch.save(state, draft)
         draft.replace(self._checkpoint)
 
     def _load(self) -> None:
         state = torch.load(self._checkpoint)
+        if state["origin"] != self.origin:
+            sys.exit(
+                f"{self._checkpoint} is of another recipe, program or language file:"
+                " delete it, or name another folder by --work"
+            )
         for name, part in self._stateful().items():
             part.load_state_dict(state[name])
         self.done, self.seconds = state["step"], state["spent"]

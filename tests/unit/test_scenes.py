@@ -304,6 +304,21 @@ def test_a_name_with_one_form_takes_no_article(code: str) -> None:
     assert said == {"jeans"}
 
 
+@pytest.mark.parametrize(
+    ("keyword", "thing"),
+    [("barca a vela", "sailing boat"), ("barco a vela", "sailing boat"), ("gift", "gift")],
+)
+def test_one_name_is_not_read_in_pieces_of_another_language(keyword: str, thing: str) -> None:
+    assert keywords.read(keyword) == (thing,)
+
+
+def test_a_pair_of_scissors_is_tagged_as_scissors() -> None:
+    shown = Scene(1, (Group("scissors"), Group("wine")), "beside", "sea", "day")
+    assert keywords.tags(shown)[:2] == ("scissors", "wine")
+    assert keywords.tags(shown, "ru")[:2] == ("ножницы", "вино")
+    assert keywords.tags(shown, "de")[:2] == ("schere", "wein")
+
+
 @pytest.mark.parametrize("code", wording.LANGUAGES)
 class TestLanguage:
     """Each language has what English has."""
