@@ -119,6 +119,7 @@ def pytest_xdist_make_scheduler(
 SLOW = {
     "test_benchmarks.py",
     "test_check_plan.py",
+    "test_check_weights.py",
     "test_checkpoint.py",
     "test_clip.py",
     "test_cloudbuild_steps.py",
