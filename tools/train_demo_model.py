@@ -50,7 +50,7 @@ ENGLISH_SHARE: Final = 0.3
 @dataclass(frozen=True)
 class Recipe:
     """
-    The settings of a training; the learning rate warms up and falls by a cosine to zero.
+    The settings of a training; the learning rate warms up and falls by a cosine to zero, twice.
 
     For the first `helped` steps the helper heads count as much as all else, scenes are of anything,
     and half of the sentences say all of one. Then the helpers count half, what is learned of words
@@ -60,9 +60,13 @@ class Recipe:
 
     But for the last `unmasked` steps the image encoder sees only `kept` patches of each picture,
     most of them covered by things (after FLIP, Li et al. 2023), which takes half the time.
+
+    In the end, for `finish` steps more, the rate rises to `finish_rate`, and `strange` of the
+    `words` are such as there are not.
     """
 
     steps: int = 3000
+    finish: int = 280
     helped: int = 900
     unmasked: int = 800
     batch: int = 192
@@ -73,7 +77,9 @@ class Recipe:
     false: int = 40
     kept: int = 16
     words: int = 324
+    strange: int = 80
     rate: float = 1.5e-3
+    finish_rate: float = 4e-4
     seed: int = 1
     patch: int = 16
     image_width: int = 192
@@ -221,6 +227,14 @@ def _strange_words(_: Scene, spoken: wording.Language, rng: random.Random) -> Ca
     return Caption(" ".join((_strange_phrase(spoken, rng), *words)), frozenset({NOTHING}))
 
 
+def strange_word(spoken: wording.Language, rng: random.Random) -> Caption:
+    """Ask for one unknown word, alone or as "a horse" is said."""
+    word = unknown_word(spoken, rng)
+    strange = replace(spoken, names={**spoken.names, "horse": ((word,),)})
+    said = wording.counted(Group("horse"), strange, rng.choice) if rng.random() < 0.3 else word
+    return Caption(said, frozenset({NOTHING}))
+
+
 def _strange_phrase(spoken: wording.Language, rng: random.Random) -> str:
     word = unknown_word(spoken, rng)
     return f"{rng.choice(spoken.wording['little'])} {word}" if rng.random() < 0.7 else word
@@ -263,7 +277,8 @@ def any_language(rng: random.Random) -> wording.Language:
     """Return English or one of the others."""
     if rng.random() < ENGLISH_SHARE:
         return wording.language("en")
-    return wording.language(rng.choice([code for code in wording.LANGUAGES if code != "en"]))
+    others = [code for code in wording.LANGUAGES if code != "en"]
+    return wording.language(rng.choice([*others, "hi"]))  # the hardest: its words are cut up small
 
 
 def word_caption(thing: str, rng: random.Random) -> Caption:
@@ -411,7 +426,7 @@ class Batch:
 
     pixels uint8 (B, 96, 96, 3); patches int64 (B, n), kept int64 (B, k) of them; bits float (B, F);
     sentences int64 (S, t) and words int64 (W, t), each the shortest first; true bool (S, B) and
-    (W, B); named int64 (W,), the words' things; asked float (S, F).
+    (W, B); named int64 (W,), the words' things, or -1; asked float (S, F).
     """
 
     pixels: torch.Tensor
@@ -433,10 +448,7 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
         recipe = replace(recipe, alike=0, full=recipe.sentences // 2, false=0)
     shown = some_scenes(recipe, rng)
     captions = by_length(some_captions(recipe, shown, rng), tokenizer)
-    words = by_length(
-        [word_caption(thing, rng) for thing in rng.choices(tuple(THINGS), k=recipe.words)],
-        tokenizer,
-    )
+    words = by_length(some_words(recipe, rng, is_end=step >= recipe.steps), tokenizer)
     true = [facts(scene) for scene in shown]
     covered = np.stack([patch_things(scene, recipe.patch) for scene in shown])
     return Batch(
@@ -448,7 +460,7 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
         tokens(tokenizer, [caption.text for caption in words]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in captions]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in words]),
-        bits([caption.wanted for caption in words])[:, : len(THINGS)].argmax(1),
+        torch.tensor([_thing_of(caption) for caption in words]),
         bits([caption.wanted for caption in captions]),
     )
 
@@ -470,10 +482,26 @@ def some_captions(recipe: Recipe, shown: Sequence[Scene], rng: random.Random) ->
     return [say(scene, any_language(rng), rng) for say, scene in zip(said, about, strict=True)]
 
 
+def some_words(recipe: Recipe, rng: random.Random, *, is_end: bool) -> list[Caption]:
+    """Return the words of a step, each of one thing; in the end some of none."""
+    strange = recipe.strange if is_end else 0
+    known = rng.choices(tuple(THINGS), k=recipe.words - strange)
+    return [
+        *(word_caption(thing, rng) for thing in known),
+        *(strange_word(any_language(rng), rng) for _ in range(strange)),
+    ]
+
+
 def by_length(captions: Sequence[Caption], tokenizer: CLIPTokenizer) -> list[Caption]:
     """Return *captions* with the shortest first, so that few are read with much padding."""
     lengths = [len(ids) for ids in tokenizer([each.text for each in captions])["input_ids"]]
     return [captions[row] for row in np.argsort(lengths, kind="stable")]
+
+
+def _thing_of(caption: Caption) -> int:
+    """Return the number of the thing that a word names, or -1."""
+    [fact] = caption.wanted
+    return -1 if fact == NOTHING else _THING[fact.removeprefix("thing ")]
 
 
 def bits(sets: Sequence[Facts]) -> torch.Tensor:
@@ -503,7 +531,7 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
 def _prepare(recipe: Recipe, first: int, folder: str, ready: Any) -> None:
     torch.set_num_threads(1)
     studio, tokenizer = Studio(), CLIPTokenizer.from_pretrained(folder)
-    for step in range(first, recipe.steps):
+    for step in range(first, recipe.steps + recipe.finish):
         batch = make_batch(recipe, step, studio, tokenizer)
         ready.put({name: value.numpy() for name, value in vars(batch).items()})
 
@@ -514,7 +542,7 @@ def batches(recipe: Recipe, first: int, folder: Path) -> Iterator[Batch]:
     ready = context.Queue(3)
     worker = context.Process(target=_prepare, args=(recipe, first, str(folder), ready), daemon=True)
     worker.start()
-    for _ in range(first, recipe.steps):
+    for _ in range(first, recipe.steps + recipe.finish):
         while worker.is_alive() and ready.empty():
             time.sleep(0.01)
         arrays = ready.get(timeout=10)  # queue.Empty when the worker broke
@@ -670,7 +698,9 @@ def losses(
         "pairs": judge(heads, batch.true, cosines),
         "word_pairs": judge(heads, batch.true_words, word_cosines),
         "image_bits": 20 * flat(heads.image(image), batch.bits),
-        "word_things": functional.cross_entropy(heads.text(word)[:, : len(THINGS)], batch.named),
+        "word_things": functional.cross_entropy(
+            heads.text(word)[:, : len(THINGS)], batch.named, ignore_index=-1
+        ),
         "text_bits": 20 * flat(heads.text(text), batch.asked),
         "patches": functional.cross_entropy(
             heads.patch(states[:, 1:]).flatten(0, 1), patches.flatten()
@@ -679,6 +709,16 @@ def losses(
 
 
 # --- training ----------------------------------------------------------------------------------
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """Return the learning rate of *step*: a twentieth of a cycle it rises, and then it falls."""
+    highest, done, steps = recipe.rate, step, recipe.steps
+    if step >= recipe.steps:
+        highest, done, steps = recipe.finish_rate, step - recipe.steps, recipe.finish
+    warm = 0.05 * steps
+    part = done / warm - 1 if done < warm else (done - warm) / (steps - warm)
+    return highest * (1 + math.cos(math.pi * part)) / 2
 
 
 def origin(recipe: Recipe) -> str:
@@ -712,8 +752,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.05
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda step: rate(recipe, step) / recipe.rate
         )
         self.done, self.seconds = 0, time.monotonic() - started
         if self._checkpoint.exists():
@@ -729,7 +769,7 @@ class Trainer:
         return self.work / "checkpoint.pt"
 
     def run(self) -> None:
-        """Train to the recipe's last step."""
+        """Train to the recipe's end."""
         started = time.monotonic() - self.seconds
         for batch in batches(self.recipe, self.done, self.work / "tokenizer"):
             parts = self._step(batch)
@@ -737,8 +777,9 @@ class Trainer:
             if self.done % 25 == 0:
                 figures = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
                 print(f"step {self.done}, {self.seconds:.0f} s: {figures}", flush=True)
-            if self.done % 100 == 0 or self.done == self.recipe.steps:
+            if self.done % 100 == 0:
                 self._save()
+        self._save()
 
     def _step(self, batch: Batch) -> dict[str, float]:
         masked = self.done < self.recipe.steps - self.recipe.unmasked
