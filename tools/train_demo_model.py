@@ -975,15 +975,16 @@ that the whole search runs with no network and no API key. It is of no use for p
 | parameters | {trainer.model.num_parameters():,} |
 | weights | {weights:,} bytes, float16 |
 | learned logit scale | {trainer.model.logit_scale.exp().item():.1f} |
-| training | {recipe.steps + recipe.finish:,} steps of {recipe.batch} pictures, {recipe.sentences} sentences and \
-{recipe.words} words, all composed anew for every step, AdamW, seed {recipe.seed} |
+| training | {recipe.steps + recipe.finish:,} steps of {recipe.batch} pictures, \
+{recipe.sentences} sentences and {recipe.words} words, all composed anew for every step, \
+AdamW, seed {recipe.seed} |
 | time | {trainer.seconds / 60:,.0f} minutes on 2 CPU cores, shared with other work |
 
 The loss is CLIP's, with one change: a caption that is true of several pictures of the batch has
 them all as targets, which do not compete with each other. A second loss, SigLIP's, says of each
 pair alone whether it is true, so that the scores of different queries compare; {recipe.false}
-of the sentences, and {recipe.strange} of the words of the last {recipe.finish} steps, ask for what \
-no picture shows, mostly
+of the sentences, and {recipe.strange} of the words of the last {recipe.finish} steps, ask for \
+what no picture shows, mostly
 by words that there are not. But for the last {recipe.unmasked + recipe.finish:,} steps the image \
 encoder sees {recipe.kept} of its {(IMAGE_SIZE // recipe.patch) ** 2} patches.
 While training, helper heads also read what is shown and asked off both encoders; they are not part
