@@ -117,6 +117,7 @@ class Asked:
     text: NDArray[np.float32]
     references: References
     logit_scale: float
+    per_spread: bool
 
     @property
     def cosines(self) -> NDArray[np.float32]:
@@ -132,6 +133,11 @@ class Asked:
     @property
     def strengths(self) -> NDArray[np.float32]:
         """(n,), what a match is made of."""
+        return self.references.strengths(self.text, self.scores, per_spread=self.per_spread)
+
+    @property
+    def spread_scores(self) -> NDArray[np.float32]:
+        """(n,)."""
         return self.references.strengths(self.text, self.scores, per_spread=True)
 
 
@@ -139,7 +145,8 @@ SIGNALS: dict[str, Signal] = {
     "relevance of the best": lambda asked: relevances(asked.cosines, asked.logit_scale).max(),
     "cosine of the best": lambda asked: asked.cosines.max(),
     "cosine − ½ · hubness": lambda asked: asked.scores.max(),
-    "that, by the query's spread (ours)": lambda asked: asked.strengths.max(),
+    "that, by the query's spread": lambda asked: asked.spread_scores.max(),
+    "of these what calibration chose (ours)": lambda asked: asked.strengths.max(),
 }
 
 
@@ -172,7 +179,10 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is k
             return encoder.encode_text(words).vector
 
         def asked(pool: Pool, words: str) -> Asked:
-            return Asked(pool, text(words), encoder.references, encoder.logit_scale)
+            return Asked(
+                *(pool, text(words), encoder.references, encoder.logit_scale),
+                per_spread=encoder.thresholds is None or encoder.thresholds.per_spread,
+            )
 
         answered = [asked(pool, wanted.words) for pool, wanted in matched]
         others = {kind: [asked(*query) for query in some] for kind, some in unmatched.items()}

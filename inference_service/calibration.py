@@ -24,10 +24,8 @@ def read_thresholds(folder: Path, model_revision: str, references: str) -> Thres
     file = folder / CALIBRATION_FILE
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-        thresholds = Thresholds(
-            *(float(values[level]) for level in _LEVELS),
-            per_spread=bool(values.get("per_spread", True)),
-        )
+        strong, fair, weak = (float(values[level]) for level in _LEVELS)
+        thresholds = Thresholds(strong, fair, weak, values.get("per_spread", True))
         made_for = values["model_revision"], values["references"]
     except FileNotFoundError:
         return None

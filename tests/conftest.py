@@ -60,6 +60,7 @@ LONG = (
     "test_first_deployment.py",
     "test_check_plan.py",
     "test_demo_model.py",
+    "test_demo_queries.py",
     "test_container.py",
     "test_eval.py",
     "test_checkpoint.py",
@@ -118,6 +119,7 @@ def pytest_xdist_make_scheduler(
 SLOW = {
     "test_benchmarks.py",
     "test_check_plan.py",
+    "test_check_weights.py",
     "test_checkpoint.py",
     "test_clip.py",
     "test_cloudbuild_steps.py",
@@ -127,6 +129,7 @@ SLOW = {
     "test_damage.py",
     "test_demo_model.py",
     "test_demo_references.py",
+    "test_demo_training.py",
     "test_deploy_page.py",
     "test_first_deployment.py",
     "test_logs.py",

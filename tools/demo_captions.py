@@ -37,7 +37,11 @@ def references() -> list[str]:
 
 
 def captions(scene: Scene) -> Iterator[str]:
-    """Yield what a person may ask for, and *scene* shows: from all of it to little."""
+    """
+    Yield what a person may ask for, and *scene* shows: from all of it to little.
+
+    In one language: a caption has to stand beside every picture that it is true of.
+    """
     english = wording.language("en")
     said = wording.parts(scene, english)
     yield wording.describe(scene)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import io
 import json
 import math
 import multiprocessing
 import random
+import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -47,7 +50,7 @@ ENGLISH_SHARE: Final = 0.3
 @dataclass(frozen=True)
 class Recipe:
     """
-    The settings of a training; the learning rate warms up and falls by a cosine to zero.
+    The settings of a training; the learning rate warms up and falls by a cosine to zero, twice.
 
     For the first `helped` steps the helper heads count as much as all else, scenes are of anything,
     and half of the sentences say all of one. Then the helpers count half, what is learned of words
@@ -57,9 +60,13 @@ class Recipe:
 
     But for the last `unmasked` steps the image encoder sees only `kept` patches of each picture,
     most of them covered by things (after FLIP, Li et al. 2023), which takes half the time.
+
+    In the end, for `finish` steps more, the rate rises to `finish_rate`, and `strange` of the
+    `words` are such as there are not.
     """
 
     steps: int = 3000
+    finish: int = 280
     helped: int = 900
     unmasked: int = 800
     batch: int = 192
@@ -70,7 +77,9 @@ class Recipe:
     false: int = 40
     kept: int = 16
     words: int = 324
+    strange: int = 80
     rate: float = 1.5e-3
+    finish_rate: float = 4e-4
     seed: int = 1
     patch: int = 16
     image_width: int = 192
@@ -176,7 +185,7 @@ def partial_caption(scene: Scene, spoken: wording.Language, rng: random.Random) 
     return Caption(text, subject.wanted | {true[name] for name in chosen})
 
 
-_NUMBERS: Final = ("4", "6", "7", "8", "9", "10", "12", "20", "100")
+_NUMBERS: Final = ("4", "7", "8", "9", "10", "12", "20", "100")
 """Of which there are never so many."""
 
 NOTHING: Final = "nothing"
@@ -185,25 +194,50 @@ NOTHING: Final = "nothing"
 
 def false_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
     """Ask for a thing, a number, a place or anything else that no scene shows."""
-    kind = rng.randrange(4)
-    word = unknown_word(spoken, rng)
-    thing = rng.choice(scene.groups).thing
-    if kind == 0:  # a thing
-        strange = replace(spoken, names={**spoken.names, thing: ((word,),)})
+    ways = (_strange_thing, _strange_number, _strange_place, _strange_words)
+    return rng.choice(ways)(scene, spoken, rng)
+
+
+def _strange_thing(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Call one of the things by an unknown word."""
+    group, word = rng.choice(scene.groups), unknown_word(spoken, rng)
+    strange = replace(spoken, names={**spoken.names, group.thing: ((word,),)})
+    while True:
         said = partial_caption(scene, strange, rng)
         if word in said.text:
-            known = frozenset(fact for fact in said.wanted if thing not in fact)
-            return Caption(said.text, known | {NOTHING})
-    if kind == 1:  # so many
-        many = rng.choice(spoken.names[thing])[-1]
-        return Caption(f"{rng.choice(_NUMBERS)} {many}", frozenset({f"thing {thing}", NOTHING}))
-    phrase = f"{rng.choice(spoken.wording['little'])} {word}" if rng.random() < 0.7 else word
-    if kind == 2:  # a place, or what it is like
-        said = partial_caption(scene, spoken, rng)
-        order = (said.text, phrase) if rng.random() < 0.7 else (phrase, said.text)
-        return Caption(" ".join(order), said.wanted | {NOTHING})
+            unsaid = {*group_facts(group), relation(scene)}
+            return Caption(said.text, said.wanted - unsaid | {NOTHING})
+
+
+def _strange_number(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    thing = rng.choice(scene.groups).thing
+    many = rng.choice(spoken.names[thing])[-1]
+    return Caption(f"{rng.choice(_NUMBERS)} {many}", frozenset({f"thing {thing}", NOTHING}))
+
+
+def _strange_place(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
+    """Add an unknown word to a true caption, mostly after "in", "with" or the like."""
+    said, phrase = partial_caption(scene, spoken, rng), _strange_phrase(spoken, rng)
+    order = (said.text, phrase) if rng.random() < 0.7 else (phrase, said.text)
+    return Caption(" ".join(order), said.wanted | {NOTHING})
+
+
+def _strange_words(_: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
     words = [unknown_word(spoken, rng) for _ in range(rng.randrange(3))]
-    return Caption(" ".join((phrase, *words)), frozenset({NOTHING}))
+    return Caption(" ".join((_strange_phrase(spoken, rng), *words)), frozenset({NOTHING}))
+
+
+def strange_word(spoken: wording.Language, rng: random.Random) -> Caption:
+    """Ask for one unknown word, alone or as "a horse" is said."""
+    word = unknown_word(spoken, rng)
+    strange = replace(spoken, names={**spoken.names, "horse": ((word,),)})
+    said = wording.counted(Group("horse"), strange, rng.choice) if rng.random() < 0.3 else word
+    return Caption(said, frozenset({NOTHING}))
+
+
+def _strange_phrase(spoken: wording.Language, rng: random.Random) -> str:
+    word = unknown_word(spoken, rng)
+    return f"{rng.choice(spoken.wording['little'])} {word}" if rng.random() < 0.7 else word
 
 
 def unknown_word(spoken: wording.Language, rng: random.Random) -> str:
@@ -225,19 +259,26 @@ def unknown_word(spoken: wording.Language, rng: random.Random) -> str:
 
 @functools.cache
 def known_words() -> frozenset[str]:
-    """Return every word of every language's names, in lower case."""
+    """Return every word of every language's names and phrases, in lower case."""
     spoken = map(wording.language, wording.LANGUAGES)
-    forms = (
-        form for each in spoken for names in each.names.values() for name in names for form in name
-    )
-    return frozenset(word for form in forms for word in form.lower().split())
+    texts = (text for each in spoken for text in _texts((each.names, each.wording)))
+    return frozenset(word for text in texts for word in re.findall(r"\w+", text.lower()))
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    else:
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _texts(inner)
 
 
 def any_language(rng: random.Random) -> wording.Language:
     """Return English or one of the others."""
     if rng.random() < ENGLISH_SHARE:
         return wording.language("en")
-    return wording.language(rng.choice([code for code in wording.LANGUAGES if code != "en"]))
+    others = [code for code in wording.LANGUAGES if code != "en"]
+    return wording.language(rng.choice([*others, "hi"]))  # the hardest: its words are cut up small
 
 
 def word_caption(thing: str, rng: random.Random) -> Caption:
@@ -385,7 +426,7 @@ class Batch:
 
     pixels uint8 (B, 96, 96, 3); patches int64 (B, n), kept int64 (B, k) of them; bits float (B, F);
     sentences int64 (S, t) and words int64 (W, t), each the shortest first; true bool (S, B) and
-    (W, B); named int64 (W,), the words' things; asked float (S, F).
+    (W, B); named int64 (W,), the words' things, or -1; asked float (S, F).
     """
 
     pixels: torch.Tensor
@@ -407,10 +448,7 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
         recipe = replace(recipe, alike=0, full=recipe.sentences // 2, false=0)
     shown = some_scenes(recipe, rng)
     captions = by_length(some_captions(recipe, shown, rng), tokenizer)
-    words = by_length(
-        [word_caption(thing, rng) for thing in rng.choices(tuple(THINGS), k=recipe.words)],
-        tokenizer,
-    )
+    words = by_length(some_words(recipe, rng, is_end=step >= recipe.steps), tokenizer)
     true = [facts(scene) for scene in shown]
     covered = np.stack([patch_things(scene, recipe.patch) for scene in shown])
     return Batch(
@@ -422,7 +460,7 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
         tokens(tokenizer, [caption.text for caption in words]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in captions]),
         torch.tensor([[caption.wanted <= those for those in true] for caption in words]),
-        bits([caption.wanted for caption in words])[:, : len(THINGS)].argmax(1),
+        torch.tensor([_thing_of(caption) for caption in words]),
         bits([caption.wanted for caption in captions]),
     )
 
@@ -444,10 +482,26 @@ def some_captions(recipe: Recipe, shown: Sequence[Scene], rng: random.Random) ->
     return [say(scene, any_language(rng), rng) for say, scene in zip(said, about, strict=True)]
 
 
+def some_words(recipe: Recipe, rng: random.Random, *, is_end: bool) -> list[Caption]:
+    """Return the words of a step, each of one thing; in the end some of none."""
+    strange = recipe.strange if is_end else 0
+    known = rng.choices(tuple(THINGS), k=recipe.words - strange)
+    return [
+        *(word_caption(thing, rng) for thing in known),
+        *(strange_word(any_language(rng), rng) for _ in range(strange)),
+    ]
+
+
 def by_length(captions: Sequence[Caption], tokenizer: CLIPTokenizer) -> list[Caption]:
     """Return *captions* with the shortest first, so that few are read with much padding."""
     lengths = [len(ids) for ids in tokenizer([each.text for each in captions])["input_ids"]]
     return [captions[row] for row in np.argsort(lengths, kind="stable")]
+
+
+def _thing_of(caption: Caption) -> int:
+    """Return the number of the thing that a word names, or -1."""
+    [fact] = caption.wanted
+    return -1 if fact == NOTHING else _THING[fact.removeprefix("thing ")]
 
 
 def bits(sets: Sequence[Facts]) -> torch.Tensor:
@@ -477,7 +531,7 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
 def _prepare(recipe: Recipe, first: int, folder: str, ready: Any) -> None:
     torch.set_num_threads(1)
     studio, tokenizer = Studio(), CLIPTokenizer.from_pretrained(folder)
-    for step in range(first, recipe.steps):
+    for step in range(first, recipe.steps + recipe.finish):
         batch = make_batch(recipe, step, studio, tokenizer)
         ready.put({name: value.numpy() for name, value in vars(batch).items()})
 
@@ -488,8 +542,11 @@ def batches(recipe: Recipe, first: int, folder: Path) -> Iterator[Batch]:
     ready = context.Queue(3)
     worker = context.Process(target=_prepare, args=(recipe, first, str(folder), ready), daemon=True)
     worker.start()
-    for _ in range(first, recipe.steps):
-        yield Batch(**{name: torch.from_numpy(value) for name, value in ready.get().items()})
+    for _ in range(first, recipe.steps + recipe.finish):
+        while worker.is_alive() and ready.empty():
+            time.sleep(0.01)
+        arrays = ready.get(timeout=10)  # queue.Empty when the worker broke
+        yield Batch(**{name: torch.from_numpy(value) for name, value in arrays.items()})
 
 
 # --- model -------------------------------------------------------------------------------------
@@ -641,7 +698,9 @@ def losses(
         "pairs": judge(heads, batch.true, cosines),
         "word_pairs": judge(heads, batch.true_words, word_cosines),
         "image_bits": 20 * flat(heads.image(image), batch.bits),
-        "word_things": functional.cross_entropy(heads.text(word)[:, : len(THINGS)], batch.named),
+        "word_things": functional.cross_entropy(
+            heads.text(word)[:, : len(THINGS)], batch.named, ignore_index=-1
+        ),
         "text_bits": 20 * flat(heads.text(text), batch.asked),
         "patches": functional.cross_entropy(
             heads.patch(states[:, 1:]).flatten(0, 1), patches.flatten()
@@ -650,6 +709,25 @@ def losses(
 
 
 # --- training ----------------------------------------------------------------------------------
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """Return the learning rate of *step*: a twentieth of a cycle it rises, and then it falls."""
+    highest, done, steps = recipe.rate, step, recipe.steps
+    if step >= recipe.steps:
+        highest, done, steps = recipe.finish_rate, step - recipe.steps, recipe.finish
+    warm = 0.05 * steps
+    part = done / warm - 1 if done < warm else (done - warm) / (steps - warm)
+    return highest * (1 + math.cos(math.pi * part)) / 2
+
+
+def origin(recipe: Recipe) -> str:
+    """Return a digest of all that a training follows from."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    files = (file for kind in ("*.py", "**/*.toml") for file in scenes.FOLDER.glob(kind))
+    for file in (Path(__file__), *sorted(files)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 class Trainer:
@@ -661,18 +739,21 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, work: Path) -> None:
         started = time.monotonic()
-        self.recipe, self.work = recipe, work
+        self.recipe, self.work, self.origin = recipe, work, origin(recipe)
         torch.manual_seed(recipe.seed)
-        self.tokenizer = train_tokenizer(recipe)
-        self.tokenizer.save_pretrained(work / "tokenizer")
+        if self._checkpoint.exists():
+            self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+        else:
+            self.tokenizer = train_tokenizer(recipe)
+            self.tokenizer.save_pretrained(work / "tokenizer")
         self.model = new_model(recipe, self.tokenizer)
         self.heads = Heads(recipe)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.05
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda step: rate(recipe, step) / recipe.rate
         )
         self.done, self.seconds = 0, time.monotonic() - started
         if self._checkpoint.exists():
@@ -688,7 +769,7 @@ class Trainer:
         return self.work / "checkpoint.pt"
 
     def run(self) -> None:
-        """Train to the recipe's last step."""
+        """Train to the recipe's end."""
         started = time.monotonic() - self.seconds
         for batch in batches(self.recipe, self.done, self.work / "tokenizer"):
             parts = self._step(batch)
@@ -696,8 +777,9 @@ class Trainer:
             if self.done % 25 == 0:
                 figures = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
                 print(f"step {self.done}, {self.seconds:.0f} s: {figures}", flush=True)
-            if self.done % 100 == 0 or self.done == self.recipe.steps:
+            if self.done % 100 == 0:
                 self._save()
+        self._save()
 
     def _step(self, batch: Batch) -> dict[str, float]:
         masked = self.done < self.recipe.steps - self.recipe.unmasked
@@ -721,13 +803,19 @@ class Trainer:
         }
 
     def _save(self) -> None:
-        state = {name: part.state_dict() for name, part in self._stateful().items()}
+        state: dict[str, Any] = {"step": self.done, "spent": self.seconds, "origin": self.origin}
+        state |= {name: part.state_dict() for name, part in self._stateful().items()}
         draft = self._checkpoint.with_suffix(".new")
-        torch.save({**state, "step": self.done, "spent": self.seconds}, draft)
+        torch.save(state, draft)
         draft.replace(self._checkpoint)
 
     def _load(self) -> None:
         state = torch.load(self._checkpoint)
+        if state["origin"] != self.origin:
+            sys.exit(
+                f"{self._checkpoint} is of another recipe, program or language file:"
+                " delete it, or name another folder by --work"
+            )
         for name, part in self._stateful().items():
             part.load_state_dict(state[name])
         self.done, self.seconds = state["step"], state["spent"]
@@ -887,19 +975,21 @@ that the whole search runs with no network and no API key. It is of no use for p
 | parameters | {trainer.model.num_parameters():,} |
 | weights | {weights:,} bytes, float16 |
 | learned logit scale | {trainer.model.logit_scale.exp().item():.1f} |
-| training | {recipe.steps:,} steps of {recipe.batch} pictures, {recipe.sentences} sentences and \
-{recipe.words} words, all composed anew for every step, AdamW, seed {recipe.seed} |
+| training | {recipe.steps + recipe.finish:,} steps of {recipe.batch} pictures, \
+{recipe.sentences} sentences and {recipe.words} words, all composed anew for every step, \
+AdamW, seed {recipe.seed} |
 | time | {trainer.seconds / 60:,.0f} minutes on 2 CPU cores, shared with other work |
 
 The loss is CLIP's, with one change: a caption that is true of several pictures of the batch has
 them all as targets, which do not compete with each other. A second loss, SigLIP's, says of each
-pair alone whether it is true, so that the scores of different queries compare; {recipe.false} of \
-the sentences ask for what no picture shows, mostly by words that there are not. But for the last
-{recipe.unmasked} steps the image encoder sees {recipe.kept} of its \
-{(IMAGE_SIZE // recipe.patch) ** 2} patches. While training, helper heads also read what is shown
-and asked off both encoders; they are not part of the model. Half of each batch differs from the
-other half in one respect, and most of it shows one of {recipe.keywords} things, as a keyword's \
-pool does.
+pair alone whether it is true, so that the scores of different queries compare; {recipe.false}
+of the sentences, and {recipe.strange} of the words of the last {recipe.finish} steps, ask for \
+what no picture shows, mostly
+by words that there are not. But for the last {recipe.unmasked + recipe.finish:,} steps the image \
+encoder sees {recipe.kept} of its {(IMAGE_SIZE // recipe.patch) ** 2} patches.
+While training, helper heads also read what is shown and asked off both encoders; they are not part
+of the model. Half of each batch differs from the other half in one respect, and most of it shows
+one of {recipe.keywords} things, as a keyword's pool does.
 
 ## Measured
 

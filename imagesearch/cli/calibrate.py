@@ -42,6 +42,8 @@ def calibrate(
         f"AUROC {calibration.auroc:.3f}: so often one that a picture answers scores higher.",
         f"{calibration.refused:.0%} of those that nothing answers are refused, where 95% of the"
         " others are kept.",
+        "Scores are compared "
+        + ("by their query's spread." if levels.per_spread else "as they are."),
         f"A match is strong from {levels.strong:.3f}, fair from {levels.fair:.3f},"
         f" weak from {levels.weak:.3f}.",
         f"Wrote {file}",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from imagesearch.demo import wording
-from imagesearch.demo.scenes import PLACES, SCENE_COUNT, TIMES, Scene, scene
+from imagesearch.demo.scenes import PLACES, SCENE_COUNT, THINGS, TIMES, Scene, scene
 from imagesearch.domain.english import singular
 
 # Kana, Han and Hangul: scripts that put no space between some words, or between a word and its
@@ -41,9 +41,17 @@ def concepts(shown: Scene) -> tuple[str, ...]:
 def tags(shown: Scene, code: str = "en") -> tuple[str, ...]:
     """Return the concepts of *shown* in words of a language of `wording.LANGUAGES`."""
     spoken = wording.language(code)
-    return tuple(
-        dict.fromkeys(next(_names(concept, spoken)).lower() for concept in concepts(shown))
-    )
+    return tuple(dict.fromkeys(_tag(concept, spoken) for concept in concepts(shown)))
+
+
+def _tag(concept: str, spoken: wording.Language) -> str:
+    """Return the usual name of a concept, but "scissors" for a "pair of scissors"."""
+    usual = next(_names(concept, spoken))
+    if concept in THINGS and THINGS[concept].measured:
+        for name in spoken.names[concept][1:]:
+            if any(f" {form} " in f" {usual} " for form in name):
+                return name[0].lower()
+    return usual.lower()
 
 
 def find_scenes(text: str, code: str = "en") -> frozenset[int]:
@@ -65,13 +73,15 @@ def read(text: str, code: str = "en") -> tuple[str, ...]:
     Return what *text* names: in the language of *code*, else in the first that knows all its words.
 
     So "gift" is a present in English, and no word is taken from one language and the next from
-    another.
+    another. What is one name in any language is not read in pieces by another: Italian
+    "barca a vela" as a Spanish boat and candle.
     """
     folded = fold(text)
-    for each in dict.fromkeys((code, "en", *wording.LANGUAGES)):
-        if asked := _read_by(folded, _vocabulary(each)):
-            return asked
-    return ()
+    vocabularies = [_vocabulary(each) for each in dict.fromkeys((code, "en", *wording.LANGUAGES))]
+    for vocabulary in vocabularies:
+        if folded in vocabulary.names:
+            return (vocabulary.names[folded],)
+    return next(filter(None, (_read_by(folded, each) for each in vocabularies)), ())
 
 
 def fold(text: str) -> str:
@@ -107,8 +117,6 @@ class _Vocabulary:
 
 
 def _read_by(text: str, vocabulary: _Vocabulary) -> tuple[str, ...]:
-    if text in vocabulary.names:
-        return (vocabulary.names[text],)
     asked: list[str] = []
     at, name_ended_at = 0, -1
     while at < len(text):

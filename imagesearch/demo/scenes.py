@@ -32,13 +32,18 @@ ROUNDS: Final = 200
 
 @dataclass(frozen=True)
 class Thing:
-    """One emoji: its file in `pictures`, Pixabay's category and colours, and where it may be."""
+    """
+    One emoji: its file in `pictures`, Pixabay's category and colours, and where it may be.
+
+    What is `measured` has names such as "pair of scissors".
+    """
 
     picture: str
     category: str
     colours: tuple[str, ...]
     sky: bool = False
     field: bool = False
+    measured: bool = False
 
 
 def _things() -> dict[str, Thing]:

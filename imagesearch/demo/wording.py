@@ -64,11 +64,13 @@ def language(code: str) -> Language:
 _UNCOUNTED: Final = ("en", "es", "fr", "it", "pt")
 """Languages in which a name with one form takes no article: no one says "a trousers"."""
 
-_BEFORE_VOWEL: Final = {
-    "en": (r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an "),
-    "es": (r"\by (?=h?i(?!e))", "e "),
-    "fr": (r"\bde (?=[aeiouéèêœ]|hélico|horlog)", "d'"),
+_BEFORE: Final = {
+    "en": ((r"\ba (?=(?:sun|moon)\b)", "the "), (r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an ")),
+    "es": ((r"\by (?=h?i(?!e))", "e "),),
+    "fr": ((r"\bde (?=[aeiouéèêœ]|hélico|horlog)", "d'"),),
 }
+"""What little words become before what follows them."""
+
 _COUNTED: Final = {1: "one", 2: "two", 3: "three", 5: "five", FIELD: "several"}
 
 
@@ -84,14 +86,14 @@ def counted(group: Group, spoken: Language, choose: Choose = usual) -> str:
         many=forms[-1],
         counter=spoken.counters[group.thing],
     )
-    return _as_before_vowels(phrase, spoken)
+    return _joined(phrase, spoken)
 
 
-def _as_before_vowels(phrase: str, spoken: Language) -> str:
-    """Write the little words as they are before a vowel: "an owl", "d'arbres"."""
-    if spoken.code not in _BEFORE_VOWEL:
-        return phrase
-    return re.sub(*_BEFORE_VOWEL[spoken.code], phrase)
+def _joined(phrase: str, spoken: Language) -> str:
+    """Write the little words as they are before the next: "an owl", "the moon", "d'arbres"."""
+    for little, written in _BEFORE.get(spoken.code, ()):
+        phrase = re.sub(little, written, phrase)
+    return phrase
 
 
 def subject(scene: Scene, spoken: Language, choose: Choose = usual) -> str:
@@ -104,7 +106,7 @@ def subject(scene: Scene, spoken: Language, choose: Choose = usual) -> str:
     if key == "under":
         ways = [*ways, *spoken.wording["over"]]
     text = choose(ways).format(**dict(zip("abc", phrases, strict=False)))
-    return _as_before_vowels(text, spoken)
+    return _joined(text, spoken)
 
 
 def parts(scene: Scene, spoken: Language, choose: Choose = usual) -> dict[str, str]:

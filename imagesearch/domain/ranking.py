@@ -40,6 +40,7 @@ class Thresholds:
         per_spread: whether strengths are scores by their query's spread, or scores as they are.
 
     Raises:
+        TypeError: *per_spread* is no bool.
         ValueError: they do not fall from strong over fair to weak.
     """
 
@@ -52,6 +53,8 @@ class Thresholds:
         if not math.inf > self.strong >= self.fair >= self.weak > -math.inf:
             levels = f"strong {self.strong}, fair {self.fair}, weak {self.weak}"
             raise ValueError(f"thresholds must be numbers that fall from strong on, got {levels}")
+        if not isinstance(self.per_spread, bool):
+            raise TypeError(f"per_spread must be true or false, got {self.per_spread!r}")
 
 
 @dataclass(frozen=True)

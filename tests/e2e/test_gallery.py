@@ -232,7 +232,7 @@ def test_the_same_search_gives_the_same_pictures_and_latest_turns_them_round(
     [
         ("horse", "two horses amidst flowers in a meadow by day"),
         ("flower", "two horses amidst flowers in a meadow by day"),
-        ("night", "a dog with a guitar under a moon in a meadow at night"),
+        ("night", "a dog with a guitar under the moon in a meadow at night"),
         ("cow", "three cows in a meadow by day"),
         ("Katze", "a cat to the left of a pizza by the sea at sunset"),
     ],

@@ -27,6 +27,7 @@ from tests.e2e.conftest import serving
 
 KEYWORDS = [*THINGS][:50]
 SEARCHERS = 4
+READING = 0.05  # seconds before the next search; without, they take all of what embeds
 LIMITS = {"RATE_LIMIT_PER_MINUTE": "1000000", "NEW_KEYWORDS_PER_MINUTE": "10000"}
 PROGRAM = (sys.executable, "-m", "imagesearch")
 EVERYTHING: dict[str, str | int] = {"scope": "catalog", "s_query": "a dog in the snow", "k": 5}
@@ -63,7 +64,7 @@ class Load:
 
     def _search(self, chosen: random.Random) -> None:
         session = requests.Session()
-        while not self.is_over.is_set():
+        while not self.is_over.wait(READING):
             keyword = chosen.choice(list(self.images))
             everything = chosen.random() < 0.1
             asked = EVERYTHING if everything else pool_of(keyword, f"a {chosen.random()} {keyword}")

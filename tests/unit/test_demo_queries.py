@@ -50,7 +50,7 @@ def test_the_pool_of_the_keyword_has_pictures_that_answer_and_others(each: dict[
 
 
 @pytest.mark.slow  # it draws some 1,000 pictures
-def test_the_model_ranks_a_right_picture_among_the_first_three() -> None:
+def test_of_its_right_pictures_and_others_the_model_ranks_a_right_one_among_three() -> None:
     """
     Of its right pictures and fifty others: to draw the whole pools of 200 takes a minute.
 

@@ -6,19 +6,22 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import CLIPTokenizer
 
 from imagesearch.demo import wording
-from imagesearch.demo.scenes import THINGS
+from imagesearch.demo.scenes import COUNTS, FIELD, THINGS
 from tools.train_demo_model import (
+    _NUMBERS,
     FOLDER,
     NOTHING,
     Heads,
     Recipe,
     Studio,
+    Trainer,
     by_length,
     contrast,
     facts,
@@ -30,6 +33,7 @@ from tools.train_demo_model import (
     neighbour,
     new_model,
     new_scene,
+    origin,
     partial_caption,
     read,
     scene_of,
@@ -70,6 +74,11 @@ def test_an_unknown_word_is_none_of_any_language(code: str) -> None:
     assert all(word.isalpha() for word in words)
 
 
+def test_what_no_picture_shows_is_no_number_that_one_has() -> None:
+    assert not set(_NUMBERS) & set(map(str, (*COUNTS, FIELD)))
+    assert {"horse", "pferde", "sea", "nachts", "two"} <= known_words()
+
+
 def test_a_thing_is_shown_as_the_subject_and_beside_others() -> None:
     rng = random.Random(2)
     for thing in ("horse", "flower", "moon"):
@@ -105,9 +114,16 @@ def test_what_no_picture_shows_is_asked_for_after_the_first_steps(
     late = make_batch(replace(SMALL, helped=1), 1, studio, tokenizer)
     assert early.true.any(1).all()
     assert int((~late.true.any(1)).sum()) == SMALL.false
-    for batch in (early, late):
-        assert (batch.true_words.any(1) | (batch.named >= 0)).all()
-        assert int(batch.named.max()) < len(THINGS)
+    for ids, number in zip(late.words, late.named, strict=True):
+        thing = tuple(THINGS)[int(number)]
+        said = tokenizer.decode(ids, skip_special_tokens=True)
+        names = (wording.language(code).names[thing] for code in wording.LANGUAGES)
+        forms = {form.lower() for each in names for name in each for form in name}
+        assert any(_letters(form) in _letters(said) for form in forms), (said, thing)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text))
 
 
 def test_a_batch_follows_from_its_number(tokenizer: CLIPTokenizer) -> None:
@@ -149,3 +165,12 @@ def test_each_pair_is_judged_alone() -> None:
         ([True, True], right + wrong),
     ):
         assert judge(heads, torch.tensor([true]), cosines).item() == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(
+    tmp_path: Path, tokenizer: CLIPTokenizer
+) -> None:
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    torch.save({"origin": origin(replace(SMALL, seed=2))}, tmp_path / "checkpoint.pt")
+    with pytest.raises(SystemExit, match=r"is of another recipe.*name another folder by --work"):
+        Trainer(SMALL, tmp_path)

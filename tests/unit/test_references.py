@@ -201,6 +201,12 @@ def test_damaged_thresholds_claim_nothing(
     assert "nothing is called a match" in caplog.text
 
 
+def test_a_flag_in_quotes_is_none(tmp_path: Path) -> None:
+    file = write_thresholds(tmp_path, "m-p1", "abc", LEVELS)
+    file.write_text(file.read_text().replace("per_spread = true", 'per_spread = "false"'))
+    assert read_thresholds(tmp_path, "m-p1", "abc") is None
+
+
 def test_without_a_file_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read_thresholds(tmp_path, "m-p1", "abc") is None
     assert not caplog.records

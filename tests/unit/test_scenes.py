@@ -191,7 +191,7 @@ def test_rendering_needs_no_torch() -> None:
     ("row", "description"),
     [
         (0, "two horses amidst flowers in a meadow by day"),
-        (1, "a dog with a guitar under a moon in a meadow at night"),
+        (1, "a dog with a guitar under the moon in a meadow at night"),
         (3, "a cat to the left of a pizza by the sea at sunset"),
         (7, "an elephant under a balloon in a meadow by day"),
         (14, "a snowman in the middle in the snow by day"),
@@ -226,7 +226,7 @@ def phrases(node: Any) -> list[str]:
         ("ja", "train", 2, "二両の機関車"),
         ("ja", "apple", 5, "五つのりんご"),
         ("ko", "horse", 2, "말 두 마리"),
-        ("ko", "ship", 3, "선박 세 척"),
+        ("ko", "ship", 3, "여객선 세 척"),
         ("ko", "apple", 2, "사과 두 개"),
         ("en", "scissors", 2, "two pairs of scissors"),
         ("en", "horse", 2, "two horses"),
@@ -244,7 +244,7 @@ def test_a_thing_is_counted_as_its_language_counts_it(
         ("zh", "两匹马", "horse"),
         ("zh", "三艘船", "ship"),
         ("ja", "三羽のペンギン", "penguin"),
-        ("ko", "선박 세 척", "ship"),
+        ("ko", "여객선 세 척", "ship"),
         ("en", "pair of scissors", "scissors"),
     ],
 )
@@ -302,6 +302,21 @@ def test_a_name_with_one_form_takes_no_article(code: str) -> None:
     spoken = replace(wording.language(code), names={"trousers": (("jeans",),)})
     said = {wording.counted(Group("trousers"), spoken, choose) for choose in (min, max)}
     assert said == {"jeans"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "thing"),
+    [("barca a vela", "sailing boat"), ("barco a vela", "sailing boat"), ("gift", "gift")],
+)
+def test_one_name_is_not_read_in_pieces_of_another_language(keyword: str, thing: str) -> None:
+    assert keywords.read(keyword) == (thing,)
+
+
+def test_a_pair_of_scissors_is_tagged_as_scissors() -> None:
+    shown = Scene(1, (Group("scissors"), Group("wine")), "beside", "sea", "day")
+    assert keywords.tags(shown)[:2] == ("scissors", "wine")
+    assert keywords.tags(shown, "ru")[:2] == ("ножницы", "вино")
+    assert keywords.tags(shown, "de")[:2] == ("schere", "wein")
 
 
 @pytest.mark.parametrize("code", wording.LANGUAGES)

@@ -150,8 +150,9 @@ def test_a_hit_is_called_what_its_strength_says(world: World) -> None:
 def test_a_hit_is_called_what_its_score_says_where_scores_compare_as_they_are(
     world: World,
 ) -> None:
-    scores = map(expected_score, (25, 0, -40))
-    reply = reply_of(world, [30, 10, -30], Thresholds(*scores, per_spread=False))
+    strong, fair, weak = map(expected_score, (25, 0, -40))
+    levels = Thresholds(strong, fair, weak, per_spread=False)
+    reply = reply_of(world, [30, 10, -30], levels)
     assert [hit.match for hit in reply.hits] == ["strong", "fair", "weak"]
 
 

@@ -42,6 +42,18 @@ def test_a_file_that_is_named_is_in_its_group_and_others_are_one_each() -> None:
 
 
 @pytest.mark.slow
+def test_the_fast_tests_are_collected_without_torch() -> None:
+    """`make check` would end there, which `make test` does not notice."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "-m", conftest.FAST],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.slow
 def test_a_group_runs_in_one_worker() -> None:
     """Each of several would start its servers."""
     files = {"test_clients.py", "test_http_api.py", "test_public_errors.py"}

@@ -148,7 +148,7 @@ def recounted(run: dict[str, Any], folder: Path) -> Recount:
     if recount.wrong:
         return recount
     told = told_ranks(run)
-    counted = counted_ranks(run["model"], folder, captions, per_spread=run["per_spread"])
+    counted = counted_ranks(run["model"], folder, captions, per_spread=run.get("per_spread", True))
     draws = _draws(len(names))
     for figures in run["figures"]:
         language = figures["language"]

@@ -44,8 +44,16 @@ class StopRequested(Exception):
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, and that no process that still runs was given."""
-    return next(port for port in _candidates if _reserve(port) and is_free(port))
+    """
+    Return a port that nothing listens on, and that no process that still runs was given.
+
+    Raises:
+        Unavailable: there is none left.
+    """
+    for port in _candidates:
+        if _reserve(port) and is_free(port):
+            return port
+    raise Unavailable(f"every port from {_FREE_PORTS.start} to {_FREE_PORTS.stop - 1} is taken")
 
 
 def _reserve(port: int) -> bool:
@@ -55,8 +63,9 @@ def _reserve(port: int) -> bool:
     What is to listen there starts only later, so that being free now is not enough where several
     processes take ports at once.
     """
+    file = _reservations()
     try:
-        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except (BlockingIOError, PermissionError):  # Linux says the one, macOS the other
         return False
     return True
