@@ -75,7 +75,7 @@ def _reserve(port: int) -> bool:
 def _reservations() -> int:
     """Return an open file; whoever was given a port has locked the byte at its number."""
     # Not in TMPDIR, of which each process may have its own.
-    path = Path("/tmp", f"imagesearch-ports-{os.getuid()}")
+    path = Path("/tmp", f"imagesearch-ports-{os.getuid()}")  # noqa: S108 - no link is followed
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
