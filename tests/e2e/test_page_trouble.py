@@ -270,6 +270,7 @@ def test_hostile_text_and_broken_images_do_no_harm(page: Page, ready_answer: Ans
         "page_url": "javascript:document.title='taken'",
         "credit": {"user": "<img src=x onerror=alert(1)>", "source": "Pixabay"},
         "tags": ["<b>bold</b>"],
+        "similar": [],
     }
     answer_with(page, lambda route: route.fulfill(json={**ready_answer, "results": [hit]}))
     page.goto(address())

@@ -74,7 +74,8 @@ def _reserve(port: int) -> bool:
 @cache
 def _reservations() -> int:
     """Return an open file; whoever was given a port has locked the byte at its number."""
-    path = Path(tempfile.gettempdir(), f"imagesearch-ports-{os.getuid()}")
+    # Not in TMPDIR, of which each process may have its own.
+    path = Path("/tmp", f"imagesearch-ports-{os.getuid()}")  # noqa: S108 - no link is followed
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
