@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_after
 from imagesearch.adapters.pools.sqlite import SqlitePools
-from imagesearch.adapters.sqlite import SqliteFile
+from imagesearch.adapters.sqlite import SCHEMA_VERSION, SqliteFile
 from imagesearch.adapters.sqlite_facts import ImageFacts
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
@@ -141,7 +141,8 @@ def test_a_file_of_another_schema_version_says_so_and_is_left_alone(path: Path) 
     catalog_at(path).close()
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("PRAGMA user_version = 7")
-    with pytest.raises(Unavailable, match=r"catalog\.sqlite has catalog schema 7, .* needs 3"):
+    said = rf"catalog\.sqlite has catalog schema 7, .* needs {SCHEMA_VERSION}"
+    with pytest.raises(Unavailable, match=said):
         catalog_at(path)
     with closing(sqlite3.connect(path)) as raw:
         assert raw.execute("PRAGMA user_version").fetchone() == (7,)
