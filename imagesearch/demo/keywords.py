@@ -77,11 +77,11 @@ def read(text: str, code: str = "en") -> tuple[str, ...]:
     "barca a vela" as a Spanish boat and candle.
     """
     folded = fold(text)
-    vocabularies = [_vocabulary(each) for each in dict.fromkeys((code, "en", *wording.LANGUAGES))]
-    for vocabulary in vocabularies:
-        if folded in vocabulary.names:
-            return (vocabulary.names[folded],)
-    return next(filter(None, (_read_by(folded, each) for each in vocabularies)), ())
+    codes = tuple(dict.fromkeys((code, "en", *wording.LANGUAGES)))
+    for each in codes:  # English names need no vocabulary but its own
+        if folded in _vocabulary(each).names:
+            return (_vocabulary(each).names[folded],)
+    return next(filter(None, (_read_by(folded, _vocabulary(each)) for each in codes)), ())
 
 
 def fold(text: str) -> str:
