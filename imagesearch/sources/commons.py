@@ -15,8 +15,6 @@ from urllib.parse import urlsplit
 
 from imagesearch.domain.errors import Overloaded, RejectedImage, SourceRefused, Unavailable
 from imagesearch.domain.images import (
-    FIRST_YEAR,
-    LAST_YEAR,
     Credit,
     Entry,
     Image,
@@ -28,7 +26,7 @@ from imagesearch.domain.pools import SourceOptions
 from imagesearch.sources.api_key import ApiKey
 from imagesearch.sources.contact import ContactSettings, user_agent
 from imagesearch.sources.declaration import Declaration, Quota, Tools
-from imagesearch.sources.open_texts import text_of, words_of
+from imagesearch.sources.open_texts import date_of, text_of, words_of
 from imagesearch.sources.pixabay_hits import MAX_ID, MAX_SIDE_PIXELS, HitReader, suffix_of
 
 if TYPE_CHECKING:
@@ -47,7 +45,6 @@ _METADATA = (
 # Of an error's code: what is wrong with the request, and would be again.
 _REFUSALS = ("bad", "invalid", "missing", "unknown", "unrecognized", "blocked", "permission")
 _WIDTH = re.compile(r"(?:^|-)([0-9]+)px-")
-_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-")
 
 
 class Commons:
@@ -220,14 +217,6 @@ def _metadata(info: dict[str, Any]) -> dict[str, str]:
 
 def _whole_url(url: str) -> str:
     return f"https:{url}" if url.startswith("//") else url
-
-
-def date_of(timestamp: object) -> tuple[int, int]:
-    """Return year and month of an ISO 8601 *timestamp*; 0 and 0 where they are not known."""
-    date = _DATE.match(timestamp) if isinstance(timestamp, str) else None
-    year, month = map(int, date.groups()) if date else (0, 0)
-    is_date = FIRST_YEAR <= year <= LAST_YEAR and 1 <= month <= 12
-    return (year, month) if is_date else (0, 0)
 
 
 COMMONS = Declaration(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.images import FIRST_YEAR, LAST_YEAR
 
 # What a search language reads as more than a word; a hyphen, a dot or an apostrophe within is none.
 _OPERATORS = str.maketrans(dict.fromkeys('!"#$%()*+,/:;<=>?@[\\]^_`{|}~', " "))
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-")
 
 
 def words_of(keyword: str, source: str) -> str:
@@ -44,3 +47,11 @@ def text_of(html: object) -> str:
     parser.feed(html[:20_000])
     parser.close()
     return " ".join("".join(parser.parts).split())
+
+
+def date_of(timestamp: object) -> tuple[int, int]:
+    """Return year and month of an ISO 8601 *timestamp*; 0 and 0 where they are not known."""
+    date = _DATE.match(timestamp) if isinstance(timestamp, str) else None
+    year, month = map(int, date.groups()) if date else (0, 0)
+    is_date = FIRST_YEAR <= year <= LAST_YEAR and 1 <= month <= 12
+    return (year, month) if is_date else (0, 0)

@@ -15,10 +15,9 @@ from imagesearch.domain.errors import RejectedImage, Unavailable
 from imagesearch.domain.images import Credit, Entry, Image, ListedImage, Listing, new_in_each
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.sources.api_key import ApiKey
-from imagesearch.sources.commons import date_of
 from imagesearch.sources.contact import ContactSettings, user_agent
 from imagesearch.sources.declaration import Declaration, Quota, Tools
-from imagesearch.sources.open_texts import words_of
+from imagesearch.sources.open_texts import date_of, words_of
 from imagesearch.sources.pixabay_hits import MAX_SIDE_PIXELS, HitReader, suffix_of
 
 if TYPE_CHECKING:
