@@ -88,6 +88,7 @@ def blocks_of(data: bytes) -> Blocks:
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP_HEAD = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
+_FILLERS = re.compile(rb"\xff{2,}")
 
 
 def _jpeg(data: bytes) -> Blocks:
@@ -109,8 +110,8 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield each segment's code, where its content begins and ends, as far as the first scan."""
     place = 2
     for _ in range(MAX_PARTS):
-        while data[place + 1] == 0xFF:  # fillers
-            place += 1
+        if fillers := _FILLERS.match(data, place):
+            place = fillers.end() - 1
         marker, code, length = struct.unpack_from(">BBH", data, place)
         if marker != 0xFF or code in (0xD9, 0xDA) or place + 2 + length > len(data):
             return
@@ -138,6 +139,7 @@ def iptc_of_photoshop(resources: bytes) -> bytes:
 
 _PNG_XMP = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "  # how ImageMagick writes them, in hexadecimal digits
+_PROFILES = (b"exif", b"APP1", b"iptc", b"xmp")
 _HEX = re.compile(rb"\s*\w+\s+[0-9]+\s([0-9a-fA-F\s]*)")
 
 
@@ -150,8 +152,9 @@ def _png(data: bytes) -> Blocks:
         elif kind == b"iTXt" and data.startswith(_PNG_XMP + b"\0", start):
             xmp = xmp or _international_text(data[start:end])
         elif kind in (b"tEXt", b"zTXt") and data.startswith(_RAW_PROFILE, start):
-            name, profile = _raw_profile(kind, data[start + len(_RAW_PROFILE) : end])
-            profiles.setdefault(name, profile)
+            name, _, text = data[start + len(_RAW_PROFILE) : end].partition(b"\0")
+            if name in _PROFILES and name not in profiles:
+                profiles[name] = _raw_profile(_inflated(text[1:]) if kind == b"zTXt" else text)
     exif = exif or profiles.get(b"exif") or profiles.get(b"APP1", b"")
     iptc = profiles.get(b"iptc", b"")
     return Blocks(
@@ -180,13 +183,11 @@ def _international_text(chunk: bytes) -> bytes:
     return _inflated(text) if is_compressed else text
 
 
-def _raw_profile(kind: bytes, chunk: bytes) -> tuple[bytes, bytes]:
-    name, _, text = chunk.partition(b"\0")
-    if kind == b"zTXt":
-        text = _inflated(text[1:])
+def _raw_profile(text: bytes) -> bytes:
+    """Return the bytes whose hexadecimal digits follow a name and a length."""
     digits = _HEX.match(text[: 3 * MAX_BLOCK_BYTES])
     hexadecimal = b"".join(digits[1].split()) if digits else b""
-    return name, bytes.fromhex(hexadecimal[: len(hexadecimal) // 2 * 2].decode())
+    return bytes.fromhex(hexadecimal[: len(hexadecimal) // 2 * 2].decode())
 
 
 def _inflated(data: bytes) -> bytes:
