@@ -6,11 +6,21 @@ what an adapter raises is in `errors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import abc
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from imagesearch.domain.collections import (
+    CollectedFile,
+    Collection,
+    CollectionCount,
+    ListedFile,
+    Stamp,
+    Unreadable,
+    Update,
+)
 from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.filters.declaration import Where
 from imagesearch.domain.images import (
@@ -56,7 +66,7 @@ class ImageStore(Protocol):
     def get(self, name: str) -> bytes:
         """Return the bytes of *name*; NotFound when there is none."""
 
-    def existing(self, names: Collection[str]) -> set[str]:
+    def existing(self, names: abc.Collection[str]) -> set[str]:
         """Return those of *names* that are stored."""
 
 
@@ -108,6 +118,9 @@ class Pools(Protocol):
 
     def pool_ids(self) -> Iterator[str]:
         """Yield the ids of all pools, in order, a few read at a time."""
+
+    def forget(self, pool_id: str) -> None:
+        """Delete the pool and its listings; none is no error."""
 
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
@@ -180,7 +193,7 @@ class Library(Protocol):
             Bug: an embedding is not one finite row; nothing is stored.
         """
 
-    def embedded(self, image_ids: Collection[str], model_revision: str) -> set[str]:
+    def embedded(self, image_ids: abc.Collection[str], model_revision: str) -> set[str]:
         """
         Return those of *image_ids* that have all that an embedder makes of them.
 
@@ -245,8 +258,107 @@ class Library(Protocol):
         An image without one of *model_revision* is forgotten; its original stays.
         """
 
+    def forget(self, image_ids: abc.Collection[str]) -> None:
+        """Delete the images and their embeddings, of whatever model; those unknown are no error."""
+
     def close(self) -> None:
         """Close what is open, and the database that it shares with the pools."""
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """What is remembered of a file: its image, "" where it has none, and if it has no problem."""
+
+    stamp: Stamp
+    image_id: str
+    is_sound: bool
+
+
+class Collections(Protocol):
+    """The folders whose pictures are searched, and what was read of their files.
+
+    Each method raises Unavailable when they do not answer.
+    """
+
+    def all(self) -> list[Collection]:
+        """Return them in the order of their names."""
+
+    def keep(self, collection: Collection) -> None:
+        """Add *collection*, or give the one of its name another root."""
+
+    def forget(self, name: str) -> None:
+        """Delete the collection and what is kept of its files; none is no error."""
+
+    def known_files(self, name: str) -> dict[str, KnownFile]:
+        """Return all files of the collection by path."""
+
+    def put_files(self, name: str, files: Sequence[CollectedFile]) -> None:
+        """Keep *files*; what was kept of their paths is replaced."""
+
+    def drop_files(self, name: str, paths: abc.Collection[str]) -> None:
+        """Forget the files of these *paths*."""
+
+    def files_of(
+        self, image_ids: abc.Collection[str]
+    ) -> dict[str, list[tuple[str, CollectedFile]]]:
+        """Return by image_id its files, each with its collection's name, in order of both."""
+
+    def note_problems(self, problems: Mapping[str, str]) -> None:
+        """Note of files why their image, by image_id, is none."""
+
+    def problems(self, name: str, most: int) -> tuple[list[tuple[str, str]], int]:
+        """Return up to *most* paths with why there is no image of each, and how many there are."""
+
+    def counts(self) -> list[CollectionCount]:
+        """Return what is there of each collection, in the order of their names."""
+
+    def ask(self, name: str) -> int:
+        """Ask whoever has the data folder for an update; return the number of the request."""
+
+    def asked(self) -> dict[str, int]:
+        """Return the collections whose updates are asked for, each with its last request."""
+
+    def answer(self, name: str, request: int) -> None:
+        """Note that the requests up to *request* are done."""
+
+    def is_answered(self, name: str, request: int) -> bool:
+        """Return whether *request* is done, or the collection gone."""
+
+    def note(self, name: str, update: Update) -> None:
+        """Note how far the update of the collection is."""
+
+    def last_update(self, name: str) -> Update:
+        """Return what was noted last."""
+
+
+class CollectionFolders(Protocol):
+    """The files of collections, where they lie; nothing of them is ever written."""
+
+    def listed(self, root: str) -> Iterator[ListedFile | Unreadable]:
+        """
+        Yield the pictures of the folder and all within it, and what cannot be read.
+
+        Raises:
+            NotFound: there is no such folder.
+        """
+
+    def read(
+        self, root: str, listed: ListedFile, *, keeps_place: bool
+    ) -> tuple[CollectedFile, bytes]:
+        """
+        Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP, else none.
+
+        What cannot be read of it is its problem.
+        """
+
+    def picture(self, root: str, path: str, stamp: Stamp) -> bytes:
+        """
+        Return the file's picture, as a JPEG, PNG or WebP.
+
+        Raises:
+            NotFound: it is gone, or another one than *stamp* says.
+            RejectedImage: it cannot be read as a picture.
+        """
 
 
 @dataclass(frozen=True)

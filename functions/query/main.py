@@ -55,7 +55,7 @@ wsgi.guard(
 
 @functions_framework.http
 def query(request: Request) -> Response:
-    """Answer `/search`, `/pools/{pool_id}`, `/alive` and `/ready`, and with the page's files."""
+    """Answer the paths of `http_api.PATHS`, and with the page's files."""
     kind = _kind(request.path)
     with telemetry.unit(kind, telemetry.trace_of(request.headers.get)) as unit:
         response = _guarded(request)
@@ -118,6 +118,8 @@ def _route(request: Request) -> Response:
         return _search(request, client)
     if request.path.startswith("/pools/"):
         return _pool(http_api.parse_pool_id(request.path.removeprefix("/pools/")))
+    if request.path == "/collections":
+        return _json(http_api.collections_json(_process.collections()))
     there_are = ", ".join(http_api.PATHS)
     raise NotFound(f"there is no {request.path[:100]}; there are {there_are}: see /openapi.json")
 

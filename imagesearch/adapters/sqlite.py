@@ -16,13 +16,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from imagesearch.adapters.sqlite_migration import add_facts, add_licence, take_over_pools
+from imagesearch.adapters.sqlite_migration import (
+    add_collected,
+    add_facts,
+    add_licence,
+    take_over_pools,
+)
 from imagesearch.domain.errors import InvalidRequest, Unavailable
 
 Connection: TypeAlias = sqlite3.Connection
 FileId: TypeAlias = tuple[int, int] | None  # device and inode, None when there is none
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _BUSY_SECONDS = 10.0  # how long a transaction waits for another process's
 _DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _KEPT_LOG_BYTES = 64_000_000  # of the write-ahead log, once what it holds is in the file
@@ -59,7 +64,8 @@ CREATE TABLE images (
     year INTEGER NOT NULL DEFAULT 0,
     month INTEGER NOT NULL DEFAULT 0,
     licence TEXT NOT NULL DEFAULT '',
-    licence_url TEXT NOT NULL DEFAULT ''
+    licence_url TEXT NOT NULL DEFAULT '',
+    collected TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE embeddings (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -68,6 +74,29 @@ CREATE TABLE embeddings (
     vector BLOB NOT NULL,
     UNIQUE (model_revision, image_id)
 );
+"""
+# `wanted` counts who asked for an update, and `done` up to whom it was made: a process that has
+# the data folder does for others what they ask for.
+_COLLECTIONS = """
+CREATE TABLE collections (
+    name TEXT PRIMARY KEY,
+    root TEXT NOT NULL UNIQUE,
+    keeps_place INTEGER NOT NULL,
+    wanted INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0,
+    progress TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE TABLE files (
+    collection TEXT NOT NULL REFERENCES collections,
+    path TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    modified_ns INTEGER NOT NULL,
+    image_id TEXT NOT NULL,
+    problem TEXT NOT NULL,
+    file TEXT NOT NULL,
+    PRIMARY KEY (collection, path)
+) WITHOUT ROWID;
+CREATE INDEX files_of_images ON files (image_id);
 """
 # The words of each embedding's image, under the embedding's id: what changes an image's tags gives
 # its embeddings new ids, see `SqliteLibrary.put`. Damaged tags are none.
@@ -197,23 +226,11 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-                _create(connection, _POOLS + _LIBRARY)
+                _create(connection, _POOLS + _LIBRARY + _COLLECTIONS)
                 _index_tags(connection)
-            elif version == 3:
+            elif version in range(1, SCHEMA_VERSION):
                 logger.info("the catalog %s is brought up to date", self.path)
-                add_licence(connection)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version in (1, 2):
-                logger.info("the catalog %s is brought up to date", self.path)
-                add_facts(connection)
-                add_licence(connection)
-                if version == 1:
-                    _create(connection, _POOLS)
-                    take_over_pools(connection)
-                _index_tags(connection)
-                if has_tag_words(connection):
-                    connection.execute(_WORDS_OF_ALL)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                _bring_up_to_date(connection, version)
             elif version != SCHEMA_VERSION:
                 raise Unavailable(
                     f"{self.path.name} has catalog schema {version}, this program needs"
@@ -236,6 +253,23 @@ def _create(connection: Connection, schema: str) -> None:
     for statement in schema.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _bring_up_to_date(connection: Connection, version: int) -> None:
+    """Make of the schema *version* today's."""
+    if version < 3:
+        add_facts(connection)
+    if version < 4:
+        add_licence(connection)
+    add_collected(connection)
+    if version == 1:
+        _create(connection, _POOLS)
+        take_over_pools(connection)
+    if version < 3:
+        _index_tags(connection)
+        if has_tag_words(connection):
+            connection.execute(_WORDS_OF_ALL)
+    _create(connection, _COLLECTIONS)
 
 
 def _largest_number(connection: Connection) -> int:

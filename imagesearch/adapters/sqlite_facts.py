@@ -15,20 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection
-from imagesearch.adapters.sqlite_rows import last_embedding_ever, tags_of
+from imagesearch.adapters.sqlite_rows import collected_of, last_embedding_ever, tags_of
 from imagesearch.domain.filters.declaration import (
     FACTS,
+    TEXT_FACTS,
     Comparison,
     Condition,
     TextFact,
     Where,
     alike,
+    collected_texts,
 )
 
 Reading: TypeAlias = Callable[[], AbstractContextManager[Connection]]
 
+_OF_COLLECTED: Final[tuple[TextFact, ...]] = ("collection", "folder", "album", "camera")
 _ROWS_AT_ONCE = 20_000  # after which others may have the connection: some 20 ms
-_TEXT_FACTS: Final[tuple[TextFact, ...]] = ("user", "source", "tag")
 
 
 class ImageFacts:
@@ -156,13 +158,13 @@ class _Numbers(_Rows):
 class _Texts(_Rows):
     """Which rows have each text; 8 bytes for each text of each row."""
 
-    columns = "credit_user, credit_source, tags"
+    columns = "credit_user, credit_source, tags, collected"
 
     def __init__(self, model_revision: str) -> None:
         super().__init__(model_revision)
-        self._rows: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in _TEXT_FACTS}
+        self._rows: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in TEXT_FACTS}
         # By the text as it is stored, too: its normal form takes longer than all else.
-        self._stored: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in _TEXT_FACTS}
+        self._stored: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in TEXT_FACTS}
 
     def matching(self, condition: Any) -> NDArray[np.bool_]:
         matches = np.zeros(self.last_id + 1, np.bool_)
@@ -172,14 +174,17 @@ class _Texts(_Rows):
         return matches
 
     def _note(self, row_ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
-        users, sources, all_tags = columns
-        for row_id, user, source, tags in zip(row_ids, users, sources, all_tags, strict=True):
+        for row_id, user, source, tags, own in zip(row_ids, *columns, strict=True):
             if isinstance(user, str):
                 self._rows_of("user", user).append(row_id)
             if isinstance(source, str):
                 self._rows_of("source", source).append(row_id)
             for tag in tags_of(tags):
                 self._rows_of("tag", tag).append(row_id)
+            collected = collected_of(own) if own else None
+            for fact in _OF_COLLECTED if collected else ():
+                for text in collected_texts(collected, fact):
+                    self._rows_of(fact, text).append(row_id)
 
     def _rows_of(self, fact: TextFact, text: str) -> array[int]:
         stored = self._stored[fact]

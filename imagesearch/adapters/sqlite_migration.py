@@ -1,7 +1,8 @@
 """Catalog files of earlier schemas to that of `sqlite.py`; images and embeddings stay as they are.
 
 In schema 1 pools were rows of three tables. Up to schema 2 nothing was kept of pixels and dates,
-up to 3 nothing of licences.
+up to 3 nothing of
+licences, and up to 4 there were no collections.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ def add_licence(connection: sqlite3.Connection) -> None:
     """Add what is kept from schema 4 on: no licence is named of the images that are there."""
     for column in ("licence", "licence_url"):
         connection.execute(f"ALTER TABLE images ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+
+
+def add_collected(connection: sqlite3.Connection) -> None:
+    """Add what is kept of own pictures from schema 5 on: there are none."""
+    connection.execute("ALTER TABLE images ADD COLUMN collected TEXT NOT NULL DEFAULT ''")
 
 
 def take_over_pools(connection: sqlite3.Connection) -> None:

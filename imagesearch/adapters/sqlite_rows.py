@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from imagesearch.adapters.records import marks_fields, packed, record_fields
-from imagesearch.domain.images import Credit, Image, Listing
+from pydantic import TypeAdapter
+
+from imagesearch.adapters.records import DAMAGE, marks_fields, packed, record_fields
+from imagesearch.domain.images import Collected, Credit, Image, Listing
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import Marks, Record
 
@@ -16,8 +19,10 @@ Statement: TypeAlias = tuple[str, tuple[object, ...]]  # with the values of its 
 
 IMAGE_COLUMNS = (
     "images.image_id, object_name, page_url, width, height, credit_user, credit_source, tags,"
-    " pixel_hash, colours, year, month, licence, licence_url"
+    " pixel_hash, colours, year, month, licence, licence_url, collected"
 )
+_COLLECTED = TypeAdapter(Collected)
+_logger = logging.getLogger(__name__)
 _Value = TypeVar("_Value", str, int)
 
 
@@ -58,22 +63,25 @@ def image_row(image: Image) -> tuple[object, ...]:
     about = (image.page_url, image.width, image.height, credit.user, credit.source)
     pixels = (image.pixels.hash, image.pixels.colours) if image.pixels else (None, 0)
     rest = (image.year, image.month, credit.licence, credit.licence_url)
-    return image.image_id, image.object_name, *about, json.dumps(image.tags), *pixels, *rest
+    own = "" if image.collected is None else _COLLECTED.dump_json(image.collected).decode()
+    return image.image_id, image.object_name, *about, json.dumps(image.tags), *pixels, *rest, own
 
 
 def image_of(row: Sequence[Any]) -> Image:
     """Return the image of a row that begins with IMAGE_COLUMNS; damaged values are left empty."""
-    image_id, object_name, page_url, width, height, user, source, tags, *facts = row[:14]
+    image_id, object_name, page_url, width, height, user, source, tags, *facts = row[:15]
     return Image(
         image_id,
         _of_type(str, object_name),
         _of_type(str, page_url),
         _of_type(int, width),
         _of_type(int, height),
-        Credit(*(_of_type(str, text) for text in (user, source, *facts[4:]))),
+        Credit(*(_of_type(str, text) for text in (user, source, *facts[4:6]))),
         tags_of(tags),
         pixels_of(*facts[:2]),
-        *(_of_type(int, number) for number in facts[2:4]),
+        year=_of_type(int, facts[2]),
+        month=_of_type(int, facts[3]),
+        collected=collected_of(facts[6]),
     )
 
 
@@ -82,6 +90,17 @@ def pixels_of(pixel_hash: object, colours: object) -> PixelFacts | None:
     if isinstance(pixel_hash, int) and isinstance(colours, int):
         return PixelFacts(pixel_hash, colours)
     return None
+
+
+def collected_of(column: object) -> Collected | None:
+    """Return what a column says of an own picture; None of any other, and where it is damaged."""
+    if not column or not isinstance(column, str):
+        return None
+    try:
+        return _COLLECTED.validate_json(column)
+    except DAMAGE as error:
+        _logger.warning("what is kept of an own picture is damaged: %r", error)
+        return None
 
 
 def _of_type(kind: type[_Value], value: object) -> _Value:

@@ -294,7 +294,8 @@ def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClie
             content_type=form.content_type,
         ) as response:
             retry_after = response.headers.get("Retry-After")
-            return _answer(response.status_code, _json(response.data), retry_after)
+            body = _with_own_files(_json(response.data), stack)
+            return _answer(response.status_code, body, retry_after)
 
     def image(url: str) -> bytes:
         # This program wrote it: it is a file of the data folder, or where IMAGE_BASE_URL says.
@@ -302,6 +303,16 @@ def stack_client(stack: Stack, base_url: str = "http://localhost") -> SearchClie
         return Path(unquote(urlsplit(url).path)).read_bytes() if is_file else browser.image(url)
 
     return SearchClient(ask, image, schemes=("http", "https", "file"))
+
+
+def _with_own_files(body: Any, stack: Stack) -> Any:
+    """Have links to own pictures lead to their files: nobody serves those of this process."""
+    results = body.get("results", ()) if isinstance(body, dict) else ()
+    for i, result in enumerate(results):
+        path = result["own"] and stack.services.pictures.path(result["image_id"])
+        if path:
+            result["url"] = result["page_url"] = body["top_urls"][i] = path.as_uri()
+    return body
 
 
 @dataclass(frozen=True)

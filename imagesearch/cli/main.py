@@ -12,6 +12,7 @@ import typer
 
 from imagesearch.cli import (
     calibrate,
+    collections,
     compare,
     emulators,
     evaluate,
@@ -29,6 +30,12 @@ cli = typer.Typer(
 )
 cli.command(epilog=serve.EXAMPLES)(serve.serve)
 cli.command(epilog=search.EXAMPLES)(search.search)
+cli.command(epilog=collections.ADD_EXAMPLES)(collections.add)
+cli.command()(collections.update)
+cli.command()(collections.watch)
+cli.command()(collections.remove)
+cli.command()(collections.collections)
+cli.command()(collections.info)
 cli.command(epilog=reembed.EXAMPLES)(reembed.reembed)
 cli.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 cli.command(epilog=compare.EXAMPLES)(compare.compare)

@@ -15,12 +15,14 @@ from imagesearch.cli.terminal import err, out, shown
 from imagesearch.domain.errors import InvalidRequest, Unavailable
 from imagesearch.settings import Settings
 from imagesearch.usecases.reembed import Reembed, Reembedding
+from imagesearch.usecases.stored_pools import StoredPools
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
     "  imagesearch reembed --model best\n"
     "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch reembed --model-revision REVISION\n"
 )
+_POOLS_AT_ONCE = 4  # what a new keyword may have to wait for
 _SHOWN = 5  # images and pools that are named
 
 
@@ -75,7 +77,9 @@ def _in_the_cloud(
         raise InvalidRequest(message, field="--model-revision")
     with closing(catalog_of(settings)) as catalog:
         publisher = PubsubPublisher(settings.google_cloud_project)
-        return Reembed(catalog, publisher, SystemClock())(model_revision, tell)
+        clock = SystemClock()
+        pools = StoredPools(catalog, publisher, clock, at_once=_POOLS_AT_ONCE)
+        return Reembed(catalog, pools, clock)(model_revision, tell)
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def _image(result: dict[str, Any], schemes: tuple[str, ...]) -> Text:
     """Return the link to an image, and how many more look the same; an older server says none."""
     similar = len(result.get("similar", ()))
     more = f"  +{similar} similar" if similar else ""
-    return Text.assemble(link(result["image_id"], result["url"], schemes), (more, "dim"))
+    name = (result.get("own") or {}).get("file") or result["image_id"]
+    return Text.assemble(link(name, result["url"], schemes), (more, "dim"))
 
 
 def _summary(answer: dict[str, Any]) -> Text:

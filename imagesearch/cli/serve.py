@@ -54,6 +54,7 @@ def serve(
         with opened_stack(settings) as stack:
             stack.announce(url)
             stack.services.begin_reembedding()
+            stack.services.begin_collections()
             out.print(_greeting(settings, url))
             config = server_config(
                 stack.app,

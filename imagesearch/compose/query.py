@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagesearch.adapters.buses.pubsub import PubsubPublisher
@@ -10,6 +10,7 @@ from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceServ
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of
 from imagesearch.compose.start import require
+from imagesearch.domain.collections import CollectionCount
 from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
@@ -23,6 +24,7 @@ class QueryProcess:
 
     Attributes:
         check: returns when a search could be answered, else raises Unavailable.
+        collections: returns what is there of each collection of own pictures.
     """
 
     settings: Settings
@@ -30,6 +32,7 @@ class QueryProcess:
     limiter: RateLimiter
     search: Search
     check: Callable[[], None]
+    collections: Callable[[], Sequence[CollectionCount]] = tuple
 
 
 def compose(settings: Settings) -> QueryProcess:

@@ -52,6 +52,32 @@ class Credit:
 
 
 @dataclass(frozen=True)
+class Collected:
+    """
+    What is kept of an image of a collection beside what any image has, see `collections.py`.
+
+    Attributes:
+        collections: the names of those that have it.
+        folders: all that its files lie in, within their collections, and those around them.
+        albums: that it was put into.
+        file: the path of the first of its files, within its collection.
+        title: what somebody called it, in a line.
+        camera: make and model of what it was taken with.
+        rating: 1 to 5, -1 of a picture that was rejected, 0 where nobody judged it.
+        place: latitude and longitude in degrees, where they are known and kept.
+    """
+
+    collections: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    albums: tuple[str, ...] = ()
+    file: str = ""
+    title: str = ""
+    camera: str = ""
+    rating: int = 0
+    place: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Image:
     """
     One stored or listed image.
@@ -63,7 +89,9 @@ class Image:
         width, height: pixels of the stored copy as the source states them.
         pixels: what was kept of its pixels when it was embedded; None of an image that only is
             listed, or was embedded by a version that kept nothing.
-        year, month: when it came to its source; 0 where that is not known.
+        year, month: when it came to its source, or an own picture was taken; 0 where that is not
+            known.
+        collected: of an image of a collection; None of any other.
     """
 
     image_id: str
@@ -76,6 +104,7 @@ class Image:
     pixels: PixelFacts | None = None
     year: int = 0
     month: int = 0
+    collected: Collected | None = None
 
     @property
     def colours(self) -> int:

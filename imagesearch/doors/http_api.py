@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, get_args
 from urllib.parse import urljoin
 
+from imagesearch.domain.collections import CollectionCount
 from imagesearch.domain.errors import InvalidRequest, TooLarge
 from imagesearch.domain.filters import FILTERS, chosen
+from imagesearch.domain.images import Collected
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 from imagesearch.domain.pixels import colour_names
 from imagesearch.domain.pools import Pool, PoolPolicy, PoolState
@@ -41,7 +43,7 @@ from imagesearch.domain.ranking import SearchHit
 from imagesearch.doors import cursors
 from imagesearch.usecases.search import SearchAnswer
 
-PATHS = ("/search", "/pools/{pool_id}", "/alive", "/ready")
+PATHS = ("/search", "/pools/{pool_id}", "/collections", "/alive", "/ready")
 MAX_WAIT_SECONDS = 25.0
 _POOL_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -210,7 +212,8 @@ def parse_pool_id(text: str) -> str:
 
 
 def _scope(args: Mapping[str, str]) -> Scope:
-    scope = args.get("scope", "pool")
+    # Own pictures are of no keyword: who names a collection means all of it.
+    scope = args.get("scope", "catalog" if args.get("collection", "").strip() else "pool")
     for known in get_args(Scope):
         if scope == known:
             return known  # type: ignore[no-any-return]  # get_args is untyped
@@ -359,11 +362,42 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "tags": list(image.tags),
         "colours": list(colour_names(image.colours)),
         "year": image.year or None,
+        "own": own_json(image.collected) if image.collected else None,
         "score": round(hit.score, 6),
         "relevance": round(hit.relevance, 6),
         "match": hit.match,
         "reasons": list(hit.reasons),
         "similar": list(hit.similar),
+    }
+
+
+def own_json(collected: Collected) -> dict[str, Any]:
+    """Return what is known of a picture of a collection alone."""
+    place = collected.place
+    return {
+        "file": collected.file,
+        "title": collected.title,
+        "collections": list(collected.collections),
+        "albums": list(collected.albums),
+        "camera": collected.camera,
+        "rating": collected.rating or None,
+        "place": {"latitude": place[0], "longitude": place[1]} if place else None,
+    }
+
+
+def collections_json(collections: Iterable[CollectionCount]) -> dict[str, Any]:
+    """Return the collections that can be searched."""
+    return {
+        "collections": [
+            {
+                "name": each.name,
+                "pictures": each.pictures,
+                "images": each.images,
+                "problems": each.problems,
+                "updating": each.is_updating,
+            }
+            for each in collections
+        ]
     }
 
 

@@ -7,24 +7,18 @@ model that embedded it before answers, see `scorers.py`.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from imagesearch.domain.images import Image, ListedImage, Listing
-from imagesearch.domain.pools import Pool, PoolKey, PoolState, SourceOptions
-from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, batch_slices
-from imagesearch.ports import Clock, Coverage, Publisher
+from imagesearch.domain.collections import OWN
+from imagesearch.domain.pools import Pool, PoolKey, PoolState
+from imagesearch.ports import Clock, Coverage
 from imagesearch.usecases.pools import Catalog
-
-STORED = "stored"
-"""The source of pools of images that no keyword's pool lists any more: it is never asked."""
+from imagesearch.usecases.stored_pools import STORED, STORED_SOURCES, StoredPools
 
 _POOL_IMAGES = 200  # in such a pool
-_POLL_SECONDS = 1.0
 _TELL_SECONDS = 5.0  # to count what is done takes a third of a second at a million images
 
 
@@ -53,16 +47,13 @@ class Reembed:
     Has all that is stored embedded anew; broken off and begun again, it goes on where it was.
 
     Attributes:
-        at_once: how many pools are in work at a time: what a new keyword may have to wait for.
         has_before: whether somebody scores by the models before, so that pools answer meanwhile.
     """
 
     catalog: Catalog
-    publisher: Publisher
+    pools: StoredPools
     clock: Clock
-    at_once: int = 4
     has_before: Callable[[], bool] = lambda: True
-    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, model_revision: str, tell: Callable[[Reembedding], None]) -> Reembedding:
         """
@@ -82,17 +73,17 @@ class Reembed:
         told_at = -math.inf
         # What keywords list comes first: the others are what is left then.
         for begun in (self._of_keywords, self._of_no_keyword):
-            for pool in self._in_turn(begun(model_revision)):
+            for pool in self.pools.in_turn(begun(model_revision)):
                 if pool.current.state is PoolState.FAILED:
                     failures[pool.keyword] = pool.current.reason or "for no reason that is noted"
-                elif pool.options.source == STORED:
+                elif pool.options.source in STORED_SOURCES:
                     members = self.catalog.members(pool.pool_id, pool.current.number)
                     rejections |= members.rejections if members else {}
                 if self.clock.monotonic() >= told_at + _TELL_SECONDS:
                     tell(Reembedding(library.coverage(model_revision), rejections, failures))
                     told_at = self.clock.monotonic()
         deleted = None
-        if not failures and not self._stopping.is_set():
+        if not failures and not self.pools.is_stopping:
             # Whoever embeds may do so for another model than this: mistyped, or not rolled out yet.
             waiting = (image.image_id for image in library.waiting(model_revision))
             if all(image_id in rejections for image_id in waiting):
@@ -101,7 +92,7 @@ class Reembed:
 
     def stop(self) -> None:
         """Begin no more pools: the process ends, and the next one goes on."""
-        self._stopping.set()
+        self.pools.stop()
 
     def _of_keywords(self, model_revision: str) -> Iterator[Pool]:
         """Yield the pools that are in work, each that lacks embeddings among them."""
@@ -109,11 +100,13 @@ class Reembed:
             pool = self.catalog.pool(pool_id)
             if pool is None:
                 continue
+            if pool.options.source == OWN:  # `ingest.py` goes on with it
+                continue
             if pool.options.source == STORED:
                 # Of a run that was broken off, whose messages may be lost. What others of these
                 # have is done, or waits and comes into new ones.
                 if pool.current.state.in_progress and pool.current.images:
-                    self._publish(pool)
+                    self.pools.publish(pool)
                     yield pool
                 continue
             if pool.current.state.in_progress:
@@ -121,7 +114,7 @@ class Reembed:
                 continue
             again = self._again(pool, model_revision)
             if again is not None:
-                self._publish(again)
+                self.pools.publish(again)
                 yield again
 
     def _again(self, pool: Pool, model_revision: str) -> Pool | None:
@@ -148,57 +141,4 @@ class Reembed:
         """Yield pools of the images that no pool brought: expired, or left out by a newer fetch."""
         images = self.catalog.library.waiting(model_revision)
         while some := list(islice(images, _POOL_IMAGES)):
-            yield self._pool_of(some, model_revision)
-
-    def _pool_of(self, images: list[Image], model_revision: str) -> Pool:
-        """Return the pool of *images*, in work or, if this is the second run, done."""
-        names = " ".join([model_revision, *(image.image_id for image in images)])
-        digest = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        key = PoolKey(f"{STORED} {digest}", SourceOptions(STORED))
-        now = self.clock.now()
-        pool = self.catalog.request_pool(key, now).pool
-        if pool.current.state.in_progress and not pool.current.images:
-            listing = Listing(tuple(ListedImage(image, "") for image in images))
-            number = pool.current.number
-            pool = self.catalog.record_listing(key.pool_id, number, listing, now) or pool
-            self._publish(pool)
-        return pool
-
-    def _in_turn(self, pools: Iterator[Pool]) -> Iterator[Pool]:
-        """Yield *pools* as they are done, of which the next begins when there is room."""
-        in_work: dict[str, Pool] = {}
-        while not self._stopping.is_set():
-            in_work |= {pool.pool_id: pool for pool in islice(pools, self.at_once - len(in_work))}
-            if not in_work:
-                return
-            done = [pool for pool in map(self._looked_at, in_work.values()) if pool]
-            for pool in done:
-                del in_work[pool.pool_id]
-                yield pool
-            if not done:
-                self.clock.sleep(_POLL_SECONDS)
-
-    def _looked_at(self, pool: Pool) -> Pool | None:
-        """Return the pool if it is done; have what was lost of its work done again."""
-        stands = self.catalog.pool(pool.pool_id)
-        if stands is None or not stands.current.state.in_progress:
-            return stands or pool
-        if stands.due_generation(self.clock.now(), self.catalog.policy) is not None:
-            self._publish(stands)
-        return None
-
-    def _publish(self, pool: Pool) -> None:
-        """Publish what goes on with the pool, and note that it is in the queue's hands."""
-        pool_id, number = pool.pool_id, pool.current.number
-        if pool.options.source == STORED:
-            members = self.catalog.members(pool_id, number)
-            pending = members.pending if members else ()
-            for index, part in enumerate(batch_slices(len(pending))):
-                images = tuple(
-                    BatchImage(each.image.image_id, each.image.object_name)
-                    for each in pending[part]
-                )
-                self.publisher.publish(EmbedBatch(pool_id, number, index, images))
-        else:
-            self.publisher.publish(FetchJob(pool_id, number, pool.keyword, pool.options))
-        self.catalog.renew_lease(pool_id, number, self.clock.now())
+            yield self.pools.of(some, STORED, model_revision)

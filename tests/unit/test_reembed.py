@@ -26,6 +26,7 @@ from imagesearch.settings import load_settings
 from imagesearch.usecases.reembed import Reembed, Reembedding
 from imagesearch.usecases.score import Score
 from imagesearch.usecases.scorers import Scorers
+from imagesearch.usecases.stored_pools import StoredPools
 from tests.world import TwinEncoder, World, listed
 
 OLD, NEW = "twin-1", "twin-2"
@@ -53,6 +54,10 @@ def change_model(world: World, encoder: TwinEncoder, *before: TwinEncoder) -> No
     world.search = replace(world.search, scorer=scorers)
 
 
+def stored_pools(world: World, at_once: int = 4) -> StoredPools:
+    return StoredPools(world.catalog, world.outbox, world.clock, at_once)
+
+
 def reembedded(
     world: World, while_waiting: Callable[[], object] | None = None, *, at_once: int = 2
 ) -> Reembedding:
@@ -65,7 +70,7 @@ def reembedded(
             while_waiting()
 
     world.clock.during_sleep = [step] * 10_000
-    reembed = Reembed(world.catalog, world.outbox, world.clock, at_once)
+    reembed = Reembed(world.catalog, stored_pools(world, at_once), world.clock)
     try:
         return reembed(world.encoder.model_revision, lambda _: None)
     finally:
@@ -233,7 +238,7 @@ def test_what_the_source_does_not_give_now_keeps_its_old_embedding(world: World)
             give_up()
 
     world.clock.during_sleep = [deliver_and_fail] * 100
-    reembed = Reembed(world.catalog, world.outbox, world.clock)
+    reembed = Reembed(world.catalog, stored_pools(world), world.clock)
     outcome = reembed(NEW, lambda _: None)
     assert outcome.failures == {"horse": "the source is down"}
     assert outcome.deleted is None
@@ -264,7 +269,7 @@ def test_nothing_is_deleted_while_who_embeds_does_so_for_another_model(unlisted:
     world.ask("moon")
     world.deliver_all()
     change_model(world, TwinEncoder(OLD))  # the roll-out is not over
-    reembed = Reembed(world.catalog, world.outbox, world.clock)
+    reembed = Reembed(world.catalog, stored_pools(world), world.clock)
     world.clock.during_sleep = [world.deliver_all] * 100
     outcome = reembed(NEW, lambda _: None)
     world.clock.during_sleep = []
@@ -276,7 +281,7 @@ def test_nothing_is_deleted_while_who_embeds_does_so_for_another_model(unlisted:
 
 def lost_batch(world: World) -> EmbedBatch:
     """Break a run off once it has published the images of no keyword; return what is lost."""
-    reembed = Reembed(world.catalog, world.outbox, world.clock)
+    reembed = Reembed(world.catalog, stored_pools(world), world.clock)
     horse = PoolKey.of("horse", world.options).pool_id
 
     def step() -> None:
@@ -351,7 +356,8 @@ def test_a_pool_that_nobody_can_score_is_waited_for(world: World) -> None:
         world.deliver()
 
     world.clock.during_sleep = [look] * 2
-    Reembed(world.catalog, world.outbox, world.clock, has_before=scorers.has_before)(NEW, print)
+    pools = stored_pools(world)
+    Reembed(world.catalog, pools, world.clock, has_before=scorers.has_before)(NEW, print)
     assert seen == [PoolState.EMBEDDING] * 2
     assert hits(world, "horse") == 5
 

@@ -252,6 +252,13 @@ class FirestoreLibrary:
                 deleted += len(documents)
         return deleted
 
+    def forget(self, image_ids: Collection[str]) -> None:
+        """Delete the embeddings of the images, of each model that embeddings are of."""
+        for model_revision in self.model_revisions():
+            with translated("Firestore"):
+                for some in chunks(image_ids, MAX_WRITES):
+                    self._delete([self._database.embedding(each, model_revision) for each in some])
+
     def _of_others(self, model_revision: str) -> Any:
         """Return the query for the embeddings of other models, in order."""
         from google.cloud.firestore_v1.base_query import FieldFilter

@@ -85,7 +85,8 @@ class SqliteLibrary:
                 " colours = iif(excluded.pixel_hash IS NULL, colours, excluded.colours),"
                 " pixel_hash = coalesce(excluded.pixel_hash, pixel_hash),"
                 " year = excluded.year, month = excluded.month,"
-                " licence = excluded.licence, licence_url = excluded.licence_url",
+                " licence = excluded.licence, licence_url = excluded.licence_url,"
+                " collected = excluded.collected",
                 [image_row(image) for image in images],
             )
             _renew_embeddings(connection, changed)
@@ -206,6 +207,23 @@ class SqliteLibrary:
         with suppress(OSError):
             forget_others(self._file.path, [model_revision])
         return deleted
+
+    def forget(self, image_ids: Collection[str]) -> None:
+        """Delete the images and all their embeddings: see the port."""
+        ids = list(image_ids)
+        for start in range(0, len(ids), _IMAGES_AT_ONCE):
+            some = id_list(ids[start : start + _IMAGES_AT_ONCE])
+            with self._file.writing() as connection:
+                for revision in _model_revisions(connection):
+                    connection.execute(
+                        "DELETE FROM embeddings WHERE model_revision = ?"
+                        " AND image_id IN (SELECT value FROM json_each(?))",
+                        (revision, some),
+                    )
+                connection.execute(
+                    "DELETE FROM images WHERE image_id IN (SELECT value FROM json_each(?))",
+                    (some,),
+                )
 
     def _delete_others(self, model_revision: str) -> int:
         with self._file.writing() as connection:
@@ -455,7 +473,7 @@ def _changed_facts(connection: Connection, images: Sequence[Image]) -> list[str]
 
 def _facts(image: Image) -> list[object]:
     """Return all that filters compare of *image*."""
-    return [*(getattr(image, fact) for fact in FACTS), image.tags, image.credit]
+    return [*(getattr(image, fact) for fact in FACTS), image.tags, image.credit, image.collected]
 
 
 def _renew_embeddings(connection: Connection, image_ids: Sequence[str]) -> None:

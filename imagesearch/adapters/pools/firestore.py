@@ -89,6 +89,18 @@ class FirestorePools:
         for document in self._database.pages(query):
             yield unquote(document.id)
 
+    def forget(self, pool_id: str) -> None:
+        """Delete the pool's document, and those of its generations."""
+        with translated("Firestore"):
+            pool = self._database.pool(pool_id)
+            batch = self._database.client.batch()
+            for document in (
+                pool.collection("generations").select([]).get(**self._database.limits())
+            ):
+                batch.delete(document.reference)
+            batch.delete(pool)
+            batch.commit(**self._database.limits())
+
     def check(self) -> None:
         """Return when Firestore answers, else raise Unavailable; it is asked once, for 2 s."""
         with translated("Firestore"):

@@ -89,6 +89,12 @@ class SqlitePools:
             yield from (pool_id for (pool_id,) in rows)
             after = rows[-1][0]
 
+    def forget(self, pool_id: str) -> None:
+        """Delete the pool and its listings."""
+        with self._file.writing() as connection:
+            for table in ("records", "listings"):
+                connection.execute(f"DELETE FROM {table} WHERE pool_id = ?", (pool_id,))
+
     def check(self) -> None:
         """Return when the file can be read and written, else raise Unavailable."""
         self._file.check()

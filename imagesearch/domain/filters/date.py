@@ -1,4 +1,4 @@
-"""The filters `year` and `month`: when an image came to its source, where that is known."""
+"""The filters `year` and `month`: when an image came to its source, or was taken, if known."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ YEAR = whole_number(
     "YEAR",
     FIRST_YEAR,
     LAST_YEAR,
-    "Only images that came to their source in this year, as far as it says when.",
+    "Only images that came to their source, or were taken, in this year, as far as it is known.",
 )
 MONTH = whole_number(
     "month",
     "1..12",
     1,
     12,
-    "Only images that came to their source in this month of any year, as far as it says when.",
+    "Only images that came to their source, or were taken, in this month of any year.",
 )

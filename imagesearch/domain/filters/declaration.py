@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.images import Image
+from imagesearch.domain.images import Collected, Image
 from imagesearch.domain.keywords import is_visible, normalise_keyword
 
 Fact = Literal["width", "height", "colours", "year", "month"]
@@ -17,8 +17,11 @@ Fact = Literal["width", "height", "colours", "year", "month"]
 
 FACTS: tuple[Fact, ...] = get_args(Fact)
 
-TextFact = Literal["tag", "user", "source"]
-"""Texts that an image has: its tags, whom it is by, where it comes from."""
+TextFact = Literal["tag", "user", "source", "collection", "folder", "album", "camera"]
+"""Texts that an image has: its tags, whom it is by, where it comes from, and of an own picture the
+collections, folders and albums that it is in, and what it was taken with."""
+
+TEXT_FACTS: tuple[TextFact, ...] = get_args(TextFact)
 
 _ALIKE = 32_768  # texts whose normal form is remembered; those of a pool are a few hundred
 
@@ -75,7 +78,23 @@ def texts_of(image: Image, fact: TextFact) -> tuple[str, ...]:
     """Return what *image* has for *fact*, as its source writes it."""
     if fact == "tag":
         return image.tags
-    return (image.credit.user if fact == "user" else image.credit.source,)
+    if fact in ("user", "source"):
+        return (image.credit.user if fact == "user" else image.credit.source,)
+    return collected_texts(image.collected, fact)
+
+
+def collected_texts(collected: Collected | None, fact: TextFact) -> tuple[str, ...]:
+    """Return what is kept of an own picture for *fact*; nothing of any other."""
+    if collected is None:
+        return ()
+    if fact == "camera":
+        return (collected.camera,) if collected.camera else ()
+    texts = {
+        "collection": collected.collections,
+        "folder": collected.folders,
+        "album": collected.albums,
+    }
+    return texts.get(fact, ())
 
 
 def holds(where: Where, image: Image) -> bool:

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from cachetools import TTLCache
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from imagesearch.adapters.stores.collections import CollectionStore
 from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.domain.collections import is_own
 from imagesearch.domain.errors import (
     ImageSearchError,
     InvalidRequest,
@@ -26,9 +29,12 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import SourceOptions
+from imagesearch.doors.errors import NO_SNIFFING
+from imagesearch.folders.formats import preview
 from imagesearch.ports import ImageSource
 
 IMAGE_CACHE_CONTROL = "public, max-age=86400"  # as of the cloud's bucket
+PREVIEW_SIDE = 960  # pixels, of an own picture: as large as what is stored of others
 _DOWNLOADS = 8  # at a time: each holds a thread that serves files
 _REST_SECONDS = 60.0  # in which what could not be had is not asked for again
 _LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for
@@ -45,10 +51,17 @@ class Originals:
 
     Args:
         listed: says as what, and for which keyword, an original was listed.
+        own: returns the picture of a collection's image, of which the store keeps a preview.
     """
 
-    def __init__(self, listed: _Listed, store: FolderStore, source: ImageSource) -> None:
-        self._listed, self._store, self._source = listed, store, source
+    def __init__(
+        self,
+        listed: _Listed,
+        store: FolderStore,
+        source: ImageSource,
+        own: Callable[[str], bytes],
+    ) -> None:
+        self._listed, self._store, self._source, self._own = listed, store, source, own
         self._places = threading.Semaphore(_DOWNLOADS)
         self._given_up: TTLCache[str, bool] = TTLCache(10_000, _REST_SECONDS)
         self._links: TTLCache[tuple[str, SourceOptions], _Links] = TTLCache(100, _LINK_SECONDS)
@@ -96,6 +109,8 @@ class Originals:
             self._places.release()
 
     def _download(self, name: str) -> bytes:
+        if is_own(name):
+            return preview(self._own(name), PREVIEW_SIDE)
         listed = self._listed(name)
         if listed is None:
             raise NotFound("no keyword's images have it now")
@@ -142,3 +157,19 @@ class OriginalFiles(StaticFiles):
             return full_path, os.stat(full_path)
         except (InvalidRequest, NotFound, FileNotFoundError):
             return "", None
+
+
+def own_original(pictures: CollectionStore) -> Callable[[Request], Response]:
+    """Return the door to the files of collections, each by the id of its image and no other way."""
+
+    def answer(request: Request) -> Response:
+        image_id = request.path_params["image_id"]
+        path = pictures.path(image_id)
+        if path is None:
+            raise NotFound(f"there is no original of {image_id[:100]!r}")
+        headers = {"Cache-Control": "private, no-cache", **NO_SNIFFING}
+        return FileResponse(
+            path, filename=path.name, content_disposition_type="inline", headers=headers
+        )
+
+    return answer

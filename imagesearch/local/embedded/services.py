@@ -5,29 +5,40 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from imagesearch.adapters.buses.local_bus import LocalBus
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
+from imagesearch.adapters.collections.sqlite import SqliteCollections
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
+from imagesearch.adapters.stores.collections import CollectionStore
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
 from imagesearch.compose.fetch import fetch_process, source_of
 from imagesearch.compose.inference import inference_process
 from imagesearch.compose.query import QueryProcess, search_of
 from imagesearch.compose.start import require
-from imagesearch.domain.errors import ImageSearchError, Overloaded, Unavailable
+from imagesearch.domain.collections import Collection, Update
+from imagesearch.domain.errors import ImageSearchError, NotFound, Overloaded, Unavailable
 from imagesearch.domain.pools import PoolPolicy
+from imagesearch.folders.folder import Folders
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
+from imagesearch.usecases import own_images
+from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.pools import Catalog
-from imagesearch.usecases.reembed import STORED, Reembed, Reembedding
+from imagesearch.usecases.reembed import Reembed, Reembedding
+from imagesearch.usecases.stored_pools import STORED_SOURCES, StoredPools
 
 _POOLS_AT_ONCE = 2  # that are embedded anew: new keywords wait for these alone
+_PAGES_AT_ONCE = 3  # of a collection, so that the embedder never waits for the next one
+_PAGE_POLL_SECONDS = 0.2  # a page of the demo's model takes half a second
+_ASKED_SECONDS = 1.0  # how often it is looked whether an update is asked for
 _REST_SECONDS = 600.0  # before what could not be embedded anew is tried again
 logger = logging.getLogger(__name__)
 
@@ -76,19 +87,36 @@ class EmbeddedServices:
         self.catalog = sqlite_catalog(file, settings.policy)
         self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
+        self.collections = SqliteCollections(file)
+        self.pictures = CollectionStore(self.store, self.collections, Folders())
         self._sqlite_originals = SqliteOriginals(file)
-        self.originals = Originals(self._sqlite_originals.listed, self.store, self.source)
+        self.originals = Originals(
+            self._sqlite_originals.listed, self.store, self.source, self.pictures.get
+        )
         self.inference = inference_process(
             settings,
             clock=self.clock,
             catalog=self.catalog,
             cache=self.cache,
-            store=self.store,
+            store=self.pictures,
             encoder=encoder,
             before=before,
         )
         has_before = self.inference.score.has_before
-        self._reembed = Reembed(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE, has_before)
+        self._in_turn = [
+            StoredPools(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE),
+            StoredPools(self.catalog, self.bus, self.clock, _PAGES_AT_ONCE, _PAGE_POLL_SECONDS),
+        ]
+        self._reembed = Reembed(self.catalog, self._in_turn[0], self.clock, has_before)
+        self._ingest = Ingest(
+            self.catalog,
+            self.collections,
+            Folders(),
+            self.cache,
+            self._in_turn[1],
+            self.clock,
+            lambda: encoder.model_revision,
+        )
         self._ended = threading.Event()
         self.fetch = fetch_process(
             settings,
@@ -109,7 +137,9 @@ class EmbeddedServices:
             scorer=self.inference.score,
             wake=lambda: None,  # what embeds is this process
         )
-        self.query = QueryProcess(settings, self.clock, limiter, search, self.check)
+        self.query = QueryProcess(
+            settings, self.clock, limiter, search, self.check, self.collections.counts
+        )
 
     def check(self) -> None:
         """Return when a new keyword could be stored and searched, else raise Unavailable."""
@@ -130,7 +160,7 @@ class EmbeddedServices:
     def resume(self) -> None:
         """Publish what an ended process left unfinished; its messages went with it."""
         for pool in self._unfinished():
-            if pool.options.source == STORED:  # `reembed` goes on with it
+            if pool.options.source in STORED_SOURCES:  # `reembed` and `ingest` go on with them
                 continue
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
             try:
@@ -169,10 +199,54 @@ class EmbeddedServices:
                     return
             self._ended.wait(_REST_SECONDS)
 
+    def update(self, name: str, tell: Callable[[Update], None]) -> Update:
+        """
+        Bring the collection *name* up to date, as it was asked for: see `Ingest`.
+
+        Raises:
+            NotFound: there is no such collection, or its folder is not there.
+        """
+        request = self.collections.asked().get(name, 0)
+        update = self._ingest(self.collection(name), tell)
+        self.collections.answer(name, request)
+        return update
+
+    def collection(self, name: str) -> Collection:
+        """Return the collection *name*; NotFound when there is none."""
+        for collection in self.collections.all():
+            if collection.name == name:
+                return collection
+        raise NotFound(f"there is no collection {name!r}")
+
+    def begin_collections(self) -> None:
+        """Have the updates made that are asked for, by whichever process, beside all else."""
+        threading.Thread(target=self._update_all, name="collections", daemon=True).start()
+
+    def _update_all(self) -> None:
+        while not self._ended.wait(_ASKED_SECONDS):
+            try:
+                for name, request in self.collections.asked().items():
+                    self._update_asked(name, request)
+            except ImageSearchError as error:
+                logger.warning("collections are not brought up to date yet: %s", error)
+
+    def _update_asked(self, name: str, request: int) -> None:
+        try:
+            update = self.update(name, lambda _: None)
+            logger.info("collection %r: %d images embedded", name, update.embedded)
+        except ImageSearchError as error:
+            if self._ended.is_set():  # the next process goes on with it
+                return
+            logger.warning("collection %r is not up to date: %s", name, error)
+            stood = self.collections.last_update(name)
+            self.collections.note(name, replace(stood, is_over=True, error=str(error)))
+            self.collections.answer(name, request)
+
     def stop(self, timeout_seconds: float) -> None:
         """Begin nothing more; wait *timeout_seconds* at most for the deliveries in hand."""
         self._ended.set()
-        self._reembed.stop()
+        for pools in self._in_turn:
+            pools.stop()
         self.fetch.fetch.stop()
         self.bus.stop(timeout_seconds)
 
@@ -191,3 +265,25 @@ class EmbeddedServices:
 def sqlite_catalog(file: SqliteFile, policy: PoolPolicy) -> Catalog:
     """Return the catalog in *file*, which it closes."""
     return Catalog(SqlitePools(file), SqliteLibrary(file), policy)
+
+
+class StoredCollections:
+    """
+    The collections in the data folder, for whoever needs no model: any process, at any time.
+
+    Raises:
+        Unavailable: the catalog's file cannot be opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        file = SqliteFile(settings.data_dir / "catalog.sqlite")
+        self.collections = SqliteCollections(file)
+        self._library = SqliteLibrary(file)
+
+    def forget(self, collection: Collection) -> int:
+        """Forget *collection*, and the images that no other one has; return how many went."""
+        return own_images.forget(self._library, self.collections, collection)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._library.close()

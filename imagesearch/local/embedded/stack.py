@@ -37,7 +37,7 @@ from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.errors import answer_of
 from imagesearch.installation import ROOT
 from imagesearch.local.embedded.model_note import ModelNote
-from imagesearch.local.embedded.originals import OriginalFiles
+from imagesearch.local.embedded.originals import OriginalFiles, own_original
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.gallery_server import running_gallery
 from imagesearch.local.page_headers import PageHeaders
@@ -249,6 +249,7 @@ def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
     routes: list[Route | Mount] = [
         Route("/search", searches),
         Mount("/images", images, middleware=[headers, *any_origin]),
+        Route("/originals/{image_id}", own_original(stack.services.pictures)),
         *([Mount(GALLERY_PATH, gallery, middleware=[headers])] if gallery else []),
         Mount("/", others),
     ]

@@ -1,0 +1,1 @@
+"""Collections and their files, a file a vendor."""

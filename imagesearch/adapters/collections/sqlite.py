@@ -1,0 +1,191 @@
+"""Collections in a SQLite file: a row a collection, and one a file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as AnyOf
+from collections.abc import Mapping, Sequence
+
+from pydantic import TypeAdapter
+
+from imagesearch.adapters.records import DAMAGE
+from imagesearch.adapters.sqlite import SqliteFile, id_list
+from imagesearch.domain.collections import (
+    CollectedFile,
+    Collection,
+    CollectionCount,
+    Stamp,
+    Update,
+)
+from imagesearch.ports import KnownFile
+
+_FILE = TypeAdapter(CollectedFile)
+_UPDATE = TypeAdapter(Update)
+
+
+class SqliteCollections:
+    """The port `Collections` over *file*."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def all(self) -> list[Collection]:
+        """Return them in the order of their names."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT name, root, keeps_place FROM collections ORDER BY name"
+            ).fetchall()
+        return [Collection(name, root, bool(keeps_place)) for name, root, keeps_place in rows]
+
+    def keep(self, collection: Collection) -> None:
+        """Add *collection*, or give the one of its name another root."""
+        with self._file.writing() as connection:
+            connection.execute(
+                "INSERT INTO collections (name, root, keeps_place) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET root = excluded.root,"
+                " keeps_place = excluded.keeps_place",
+                (collection.name, collection.root, collection.keeps_place),
+            )
+
+    def forget(self, name: str) -> None:
+        """Delete the collection and what is kept of its files."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM files WHERE collection = ?", (name,))
+            connection.execute("DELETE FROM collections WHERE name = ?", (name,))
+
+    def known_files(self, name: str) -> dict[str, KnownFile]:
+        """Return all files of the collection by path."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT path, size, modified_ns, image_id, problem = '' FROM files"
+                " WHERE collection = ?",
+                (name,),
+            ).fetchall()
+        return {
+            path: KnownFile(Stamp(*stamp), image_id, bool(is_sound))
+            for path, *stamp, image_id, is_sound in rows
+        }
+
+    def put_files(self, name: str, files: Sequence[CollectedFile]) -> None:
+        """Keep *files*; what was kept of their paths is replaced."""
+        rows = [
+            (
+                *(name, file.path, file.known_by.size, file.known_by.modified_ns),
+                *(file.image_id, file.problem, _FILE.dump_json(file).decode()),
+            )
+            for file in files
+        ]
+        with self._file.writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def drop_files(self, name: str, paths: AnyOf[str]) -> None:
+        """Forget the files of these *paths*."""
+        with self._file.writing() as connection:
+            connection.execute(
+                "DELETE FROM files WHERE collection = ?"
+                " AND path IN (SELECT value FROM json_each(?))",
+                (name, id_list(paths)),
+            )
+
+    def files_of(self, image_ids: AnyOf[str]) -> dict[str, list[tuple[str, CollectedFile]]]:
+        """Return by image_id its files, each with its collection's name, in order of both."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT image_id, collection, file FROM files"
+                " WHERE image_id IN (SELECT value FROM json_each(?)) ORDER BY collection, path",
+                (id_list(image_ids),),
+            ).fetchall()
+        files: dict[str, list[tuple[str, CollectedFile]]] = {}
+        for image_id, name, text in rows:
+            try:
+                files.setdefault(image_id, []).append((name, _FILE.validate_json(text)))
+            except DAMAGE:  # the next update of the collection reads it again: see `known_files`
+                continue
+        return files
+
+    def note_problems(self, problems: Mapping[str, str]) -> None:
+        """Note of files why their image, by image_id, is none."""
+        with self._file.writing() as connection:
+            connection.executemany(
+                "UPDATE files SET problem = ? WHERE image_id = ?",
+                [(problem, image_id) for image_id, problem in problems.items()],
+            )
+
+    def problems(self, name: str, most: int) -> tuple[list[tuple[str, str]], int]:
+        """Return up to *most* paths with why there is no image of each, and how many there are."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT path, problem FROM files WHERE collection = ? AND problem <> ''"
+                " ORDER BY path LIMIT ?",
+                (name, most),
+            ).fetchall()
+            (total,) = connection.execute(
+                "SELECT count(*) FROM files WHERE collection = ? AND problem <> ''", (name,)
+            ).fetchone()
+        return rows, total
+
+    def counts(self) -> list[CollectionCount]:
+        """Return what is there of each collection, in the order of their names."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT name, count(image_id) FILTER (WHERE problem = ''),"
+                " count(DISTINCT image_id) FILTER (WHERE problem = ''),"
+                " count(path) FILTER (WHERE problem <> ''), wanted > done"
+                " FROM collections LEFT JOIN files ON collection = name"
+                " GROUP BY name ORDER BY name"
+            ).fetchall()
+        return [
+            CollectionCount(name, pictures, images, problems, bool(is_updating))
+            for name, pictures, images, problems, is_updating in rows
+        ]
+
+    def ask(self, name: str) -> int:
+        """Ask whoever has the data folder for an update; return the number of the request."""
+        with self._file.writing() as connection:
+            row = connection.execute(
+                "UPDATE collections SET wanted = wanted + 1 WHERE name = ? RETURNING wanted",
+                (name,),
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def asked(self) -> dict[str, int]:
+        """Return the collections whose updates are asked for, each with its last request."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT name, wanted FROM collections WHERE wanted > done ORDER BY name"
+            )
+            return dict(rows.fetchall())
+
+    def answer(self, name: str, request: int) -> None:
+        """Note that the requests up to *request* are done."""
+        with self._file.writing() as connection:
+            connection.execute(
+                "UPDATE collections SET done = max(done, ?) WHERE name = ?", (request, name)
+            )
+
+    def is_answered(self, name: str, request: int) -> bool:
+        """Return whether *request* is done, or the collection gone."""
+        with self._file.reading() as connection:
+            row = connection.execute(
+                "SELECT done FROM collections WHERE name = ?", (name,)
+            ).fetchone()
+        return row is None or row[0] >= request
+
+    def note(self, name: str, update: Update) -> None:
+        """Note how far the update of the collection is."""
+        with self._file.writing() as connection:
+            text = _UPDATE.dump_json(update).decode()
+            connection.execute("UPDATE collections SET progress = ? WHERE name = ?", (text, name))
+
+    def last_update(self, name: str) -> Update:
+        """Return what was noted last."""
+        with self._file.reading() as connection:
+            row = connection.execute(
+                "SELECT progress FROM collections WHERE name = ?", (name,)
+            ).fetchone()
+        try:
+            return _UPDATE.validate_json(row[0]) if row and row[0] else Update()
+        except DAMAGE:
+            return Update()

@@ -1,0 +1,327 @@
+"""`imagesearch add`, `update`, `watch`, `remove`, `collections`, `info`: folders of own pictures.
+
+A collection is asked for in the catalog; whoever has the data folder brings it up to date: this
+process, or an `imagesearch serve` that runs already.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from imagesearch.cli.local_stack import opened_stack
+from imagesearch.cli.options import DataDir, ModelName, settings_with
+from imagesearch.cli.terminal import err, out, shown
+from imagesearch.domain.collections import Collection, Update, checked_name
+from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.ports import Collections
+from imagesearch.settings import Settings
+
+if TYPE_CHECKING:
+    from imagesearch.local.embedded.services import StoredCollections
+    from imagesearch.local.embedded.stack import Stack
+
+ADD_EXAMPLES = (
+    "Examples:\n\n\b\n"
+    "  imagesearch add ~/Pictures\n"
+    "  imagesearch add ~/Takeout --name Google\n"
+    '  imagesearch search "a dog in the snow" --collection Pictures\n'
+)
+_SHOWN = 20  # problems that are named after an update
+_POLL_SECONDS = 0.5
+_TAKE_OVER_SECONDS = 5.0  # after which it is seen whether the other process is there still
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Collections [all]")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection")]
+
+
+def add(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of pictures")],
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What to call it [as the folder is called]")
+    ] = "",
+    keep_place: Annotated[
+        bool, typer.Option("--keep-place", help="Keep where pictures were taken, too")
+    ] = False,
+    data_dir: DataDir = None,
+    model: ModelName = None,
+) -> None:
+    """Have the pictures of FOLDER searched, and of all within it; nothing in it is written."""
+    settings = settings_with(data_dir=data_dir, clip_model=model)
+    with _opened(settings) as stored:
+        collection = _added(stored.collections, folder, name, keep_place)
+        if collection is not None:
+            _bring_up_to_date(settings, stored.collections, [collection])
+
+
+def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
+    """Bring collections up to date with their folders."""
+    settings = settings_with(data_dir=data_dir, clip_model=model)
+    with _opened(settings) as stored:
+        _bring_up_to_date(settings, stored.collections, _named(stored.collections, names))
+
+
+def watch(
+    names: Names = None,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How often folders are looked at")
+    ] = 60.0,
+    data_dir: DataDir = None,
+    model: ModelName = None,
+) -> None:
+    """Bring collections up to date again and again, until Ctrl-C."""
+    settings = settings_with(data_dir=data_dir, clip_model=model)
+    with _opened(settings) as stored, _updater(settings, stored.collections) as updated:
+        collections = _named(stored.collections, names)
+        err.print(Text(f"Watching {len(collections)} collections; Ctrl-C ends it."))
+        while True:
+            for collection in collections:
+                try:
+                    outcome = updated(collection, lambda _: None)
+                except (InvalidRequest, NotFound) as error:  # a disk that is away, and comes back
+                    err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
+                    continue
+                if outcome.embedded or outcome.reused or outcome.gone:
+                    out.print(shown(_changes(collection, outcome)), soft_wrap=True)
+            time.sleep(every)
+
+
+def remove(name: Name, data_dir: DataDir = None) -> None:
+    """Forget the collection NAME; the folder and its pictures stay as they are."""
+    settings = settings_with(data_dir=data_dir)
+    with _opened(settings) as stored:
+        collection = _named(stored.collections, [name])[0]
+        gone = stored.forget(collection)
+    out.print(shown(f"{name}: {gone} images are forgotten; {collection.root} is as it was."))
+
+
+def collections(data_dir: DataDir = None) -> None:
+    """Print the collections."""
+    with _opened(settings_with(data_dir=data_dir)) as stored:
+        counts = stored.collections.counts()
+        if not counts:
+            out.print("There is no collection yet: imagesearch add FOLDER makes one.")
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for title in ("name", "pictures", "images", "problems", "folder"):
+            table.add_column(title, justify="left" if title in ("name", "folder") else "right")
+        roots = {each.name: each.root for each in stored.collections.all()}
+        for each in counts:
+            numbers = (f"{one:,}" for one in (each.pictures, each.images, each.problems))
+            table.add_row(shown(each.name), *numbers, shown(roots[each.name]))
+        out.print(table)
+
+
+def info(name: Name, data_dir: DataDir = None) -> None:
+    """Print what is known of the collection NAME, and what of it could not be read."""
+    with _opened(settings_with(data_dir=data_dir)) as stored:
+        collection = _named(stored.collections, [name])[0]
+        count = next(each for each in stored.collections.counts() if each.name == name)
+        last = stored.collections.last_update(name)
+        lines = [
+            f"{name}: {count.pictures:,} pictures, {count.images:,} different ones",
+            f"Its folder is {collection.root}",
+            f"Places are {'kept' if collection.keeps_place else 'not kept'}.",
+            _stand(last),
+        ]
+        for line in filter(None, lines):
+            out.print(shown(line), soft_wrap=True)
+        _print_problems(stored.collections, collection, last, most=10_000)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[StoredCollections]:
+    if settings.edition == "cloud":
+        raise InvalidRequest("collections of folders are of EDITION embedded", field="EDITION")
+    # Here: it takes a second.
+    from imagesearch.local.embedded.services import StoredCollections
+
+    with closing(StoredCollections(settings)) as stored:
+        yield stored
+
+
+def _added(
+    collections: Collections, folder: Path, name: str, keeps_place: bool
+) -> Collection | None:
+    """Return the collection of *folder*, kept; None where another one has it already."""
+    root = folder.expanduser().resolve()
+    if not root.is_dir():
+        raise InvalidRequest(f"FOLDER must be a folder, got {str(folder)!r}", field="FOLDER")
+    every = {each.name: each for each in collections.all()}
+    for each in every.values():
+        if Path(each.root) == root:
+            if name and name != each.name:
+                out.print(shown(f"{root} is the collection {each.name!r} already."))
+            again = Collection(each.name, each.root, keeps_place or each.keeps_place)
+            collections.keep(again)
+            return again
+        if root.is_relative_to(each.root):
+            within = root.relative_to(each.root).as_posix()
+            out.print(
+                shown(
+                    f"{root} is in the collection {each.name!r} already, which is searched there"
+                    f" by --collection {each.name!r} --folder {within!r}."
+                ),
+                soft_wrap=True,
+            )
+            return None
+    inner = [each.name for each in every.values() if Path(each.root).is_relative_to(root)]
+    if inner:
+        out.print(
+            shown(
+                f"It has the collections {', '.join(inner)} in it; no picture is embedded twice."
+            ),
+            soft_wrap=True,
+        )
+    name = checked_name(name or root.name or "pictures")
+    before = every.get(name)
+    if before is not None and Path(before.root).is_dir():
+        bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
+        raise InvalidRequest(bound, field="--name")
+    if before is not None:
+        out.print(shown(f"{name!r} was {before.root}, which is gone: it is {root} now."))
+    collection = Collection(name, str(root), keeps_place)
+    collections.keep(collection)
+    return collection
+
+
+def _named(collections: Collections, names: list[str] | None) -> list[Collection]:
+    every = {each.name: each for each in collections.all()}
+    if not every:
+        raise InvalidRequest("there is no collection yet: imagesearch add FOLDER makes one")
+    for name in names or ():
+        if name not in every:
+            bound = f"NAME must be one of {', '.join(every)}"
+            raise InvalidRequest(f"{bound}, got {name!r}", field="NAME")
+    return [every[name] for name in names] if names else list(every.values())
+
+
+_Updated = Callable[[Collection, Callable[[Update], None]], Update]
+
+
+@contextmanager
+def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]:
+    """Yield what brings a collection up to date: here, or in the process that has the folder."""
+    from imagesearch.local.embedded.stack import FolderInUse
+
+    while True:
+        try:
+            with opened_stack(settings) as stack:
+                yield lambda collection, tell: _made(stack, collections, collection, tell)
+                return
+        except FolderInUse as busy:
+            if busy.url is not None:
+                err.print(Text(f"The imagesearch at {busy.url} does it."))
+                yield lambda collection, tell: _followed(collections, collection, tell)
+                return
+        time.sleep(_POLL_SECONDS)  # another command has it
+
+
+def _made(
+    stack: Stack, collections: Collections, collection: Collection, tell: Callable[[Update], None]
+) -> Update:
+    collections.ask(collection.name)  # should this process be killed, the next one goes on with it
+    return stack.services.update(collection.name, tell)
+
+
+def _followed(
+    collections: Collections, collection: Collection, tell: Callable[[Update], None]
+) -> Update:
+    """Ask for the update, and return what came of it."""
+    request = collections.ask(collection.name)
+    while not collections.is_answered(collection.name, request):
+        tell(collections.last_update(collection.name))
+        time.sleep(_POLL_SECONDS)
+    outcome = collections.last_update(collection.name)
+    if outcome.error:
+        raise Unavailable(outcome.error)
+    return outcome
+
+
+def _bring_up_to_date(
+    settings: Settings, collections: Collections, named: list[Collection]
+) -> None:
+    problems = 0
+    with _updater(settings, collections) as updated:
+        for collection in named:
+            with _progress(collection) as tell:
+                outcome = updated(collection, tell)
+            out.print(shown(_changes(collection, outcome)), soft_wrap=True)
+            _print_problems(collections, collection, outcome, most=_SHOWN)
+            problems += outcome.problems
+    if problems:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress(collection: Collection) -> Iterator[Callable[[Update], None]]:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[count]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(str(shown(collection.name)), total=None, count="")
+
+        def tell(stand: Update) -> None:
+            done = stand.embedded + stand.reused
+            total = done + stand.waiting
+            rate = stand.embedded / stand.seconds if stand.seconds else 0.0
+            count = f"{done:,} of {total:,}, {rate:,.0f} a second"
+            progress.update(task, completed=done, total=total or None, count=count)
+
+        yield tell
+
+
+def _changes(collection: Collection, outcome: Update) -> str:
+    counts = [
+        (outcome.embedded, "embedded"),
+        (outcome.reused, "known already"),
+        (outcome.unchanged, "as they were"),
+        (outcome.gone, "gone"),
+    ]
+    told = ", ".join(f"{number:,} {what}" for number, what in counts if number) or "no change"
+    return (
+        f"{collection.name}: {outcome.found:,} pictures, {told}, in {_duration(outcome.seconds)}."
+    )
+
+
+def _stand(last: Update) -> str:
+    if last == Update():
+        return "It was not brought up to date yet."
+    if last.error:
+        return f"The last update ended early: {last.error}"
+    if not last.is_over:
+        return f"An update is under way, or was broken off: {last.waiting:,} are to be embedded."
+    return (
+        f"The last update: {last.found:,} pictures, {last.embedded:,} embedded, {last.gone:,} gone."
+    )
+
+
+def _print_problems(
+    collections: Collections, collection: Collection, last: Update, *, most: int
+) -> None:
+    problems, total = collections.problems(collection.name, most)
+    lines = [(each.path, each.problem) for each in last.unreadable] + problems
+    total += len(last.unreadable)
+    if not total:
+        return
+    out.print(f"{total:,} could not be read:")
+    for path, problem in lines[:most]:
+        out.print(shown(f"  {path}: {problem}"), soft_wrap=True)
+    if total > most:
+        out.print(shown(f"  and {total - most:,} more: imagesearch info {collection.name!r}"))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,211 @@
+"""The port `CollectionFolders` over this machine's folders: what is listed, and how it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagesearch.domain.collections import (
+    CollectedFile,
+    ListedFile,
+    Stamp,
+    Unreadable,
+    own_image_id,
+    stamp_of,
+)
+from imagesearch.domain.errors import NotFound, RejectedImage
+from imagesearch.domain.picture_facts import PictureFacts, joined
+from imagesearch.domain.signatures import HEAD_BYTES, is_image
+from imagesearch.folders.facts import facts_of
+from imagesearch.folders.formats import SUFFIXES, readable, upright_size
+from imagesearch.folders.takeout import album_title, is_album_file, read_sidecar, sidecars
+
+MAX_FILE_BYTES = 200_000_000  # a picture that takes more is nobody's photograph
+MAX_SIDECAR_BYTES = 1_000_000
+# What programs keep beside pictures, and nobody looks for: thumbnails, versions, what was deleted.
+# Those of hidden names are skipped, too, and folders with a file `.nomedia`, as on telephones.
+SKIPPED_FOLDERS = frozenset(
+    (
+        *("@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "$RECYCLE.BIN"),
+        *("System Volume Information", "lost+found", "node_modules", "__MACOSX"),
+    )
+)
+_NO_MEDIA = ".nomedia"
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder on the way: its path within the root, with `/` at its end, "" of the root itself."""
+
+    prefix: str
+    full: Path
+
+
+class Folders:
+    """The port `CollectionFolders` over folders."""
+
+    def listed(self, root: str) -> Iterator[ListedFile | Unreadable]:
+        """Yield the pictures of the folder and all within it, and what cannot be read."""
+        top = Path(root)
+        if not top.is_dir():
+            raise NotFound(f"there is no folder {root}")
+        seen: set[tuple[int, int]] = set()
+        folders, linked = [_Folder("", top)], list[_Folder]()
+        while folders or linked:
+            # What is linked comes last: it may be within the root, and is listed there then.
+            folder = folders.pop() if folders else linked.pop()
+            try:
+                status = folder.full.stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                entries = sorted(os.scandir(folder.full), key=lambda entry: entry.name)
+            except OSError as error:
+                path = folder.prefix.removesuffix("/")
+                yield Unreadable(path or ".", _reason(error), is_folder=True)
+                continue
+            if any(entry.name == _NO_MEDIA for entry in entries):
+                continue
+            yield from _pictures(folder, entries)
+            for entry in _folders(entries):
+                inner = _Folder(f"{folder.prefix}{entry.name}/", Path(entry.path))
+                (linked if entry.is_symlink() else folders).append(inner)
+
+    def read(
+        self, root: str, listed: ListedFile, *, keeps_place: bool
+    ) -> tuple[CollectedFile, bytes]:
+        """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
+        file = CollectedFile(listed.path, listed.stamp, stamp_of(listed), albums=listed.albums)
+        try:
+            data = _read(Path(root, listed.path), listed.stamp)
+            facts = facts_of(data)
+            if listed.sidecar:
+                facts = joined(facts, _of_sidecar(Path(root, listed.sidecar)))
+            size = upright_size(data)
+        except (OSError, RejectedImage) as error:
+            return replace(file, problem=_reason(error)), b""
+        file = replace(
+            file,
+            image_id=own_image_id(hashlib.sha256(data).hexdigest()),
+            size=size,
+            facts=facts if keeps_place else replace(facts, place=None),
+        )
+        return file, data if is_image(data[:HEAD_BYTES]) else b""
+
+    def picture(self, root: str, path: str, stamp: Stamp) -> bytes:
+        """Return the file's picture, as a JPEG, PNG or WebP."""
+        try:
+            return readable(_read(Path(root, path), stamp))
+        except OSError as error:
+            raise NotFound(f"{path} cannot be read: {_reason(error)}") from error
+
+
+def _pictures(
+    folder: _Folder, entries: list[os.DirEntry[str]]
+) -> Iterator[ListedFile | Unreadable]:
+    """Yield the pictures that lie in a folder itself, each with what lies beside it."""
+    files = [entry for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
+    beside = {entry.name: entry for entry in files if entry.name.lower().endswith(".json")}
+    pictures = [entry for entry in files if _suffix(entry.name) in SUFFIXES]
+    named = sidecars(entry.name for entry in files) if beside else {}
+    albums = _albums(beside) if beside else ()
+    for entry in pictures:
+        path = f"{folder.prefix}{entry.name}"
+        if not _is_utf8(entry.name):
+            yield Unreadable(path.encode("utf-8", "replace").decode(), "its name is no UTF-8")
+            continue
+        try:
+            listed = ListedFile(path, _stamp(entry.stat()), albums)
+            sidecar = beside.get(named.get(entry.name, ""))
+            if sidecar is not None:
+                stamp = _stamp(sidecar.stat())
+                listed = replace(
+                    listed, sidecar=f"{folder.prefix}{sidecar.name}", sidecar_stamp=stamp
+                )
+            yield listed
+        except OSError as error:  # it vanished, or is a link to nowhere
+            yield Unreadable(path, _reason(error))
+
+
+def _folders(entries: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    for entry in reversed(entries):  # the last that is put on a stack is the first to be taken
+        if entry.name in SKIPPED_FOLDERS or entry.name.startswith("."):
+            continue
+        try:
+            if entry.is_dir():
+                yield entry
+        except OSError:
+            continue
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a file, or a link to nowhere, of which that is said; no pipe, say."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a loop of links: what is wrong with it is said when it is looked at
+        return True
+
+
+def _albums(beside: dict[str, os.DirEntry[str]]) -> tuple[str, ...]:
+    """Return what the folder is called as an album, if it is one."""
+    for name, entry in beside.items():
+        if is_album_file(name):
+            title = album_title(_sidecar_bytes(Path(entry.path)))
+            if title:
+                return (title,)
+    return ()
+
+
+def _of_sidecar(path: Path) -> PictureFacts:
+    sidecar = read_sidecar(_sidecar_bytes(path))
+    if sidecar is None:
+        return PictureFacts()
+    if sidecar.is_trashed:
+        raise RejectedImage("it was put into the trash, as the file beside it says")
+    return sidecar.facts
+
+
+def _sidecar_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_SIDECAR_BYTES)
+    except OSError:
+        return b""
+
+
+def _read(path: Path, stamp: Stamp) -> bytes:
+    """Return the bytes of a file that is, before and after, as *stamp* says."""
+    with path.open("rb") as file:
+        if stamp.size > MAX_FILE_BYTES:
+            raise RejectedImage(f"it has {stamp.size} bytes, of at most {MAX_FILE_BYTES}")
+        data = file.read(stamp.size + 1)
+        if _stamp(os.fstat(file.fileno())) != stamp or len(data) != stamp.size:
+            raise RejectedImage("it was changed while it was read; the next update reads it anew")
+    if not data:
+        raise RejectedImage("it has 0 bytes")
+    return data
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _suffix(name: str) -> str:
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return (error.strerror or type(error).__name__).lower()
+    return str(error)

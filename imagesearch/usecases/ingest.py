@@ -1,0 +1,247 @@
+"""The use case `ingest`: what a collection's folder has now, in the catalog and embedded.
+
+Files are told by path, size and time, and images by their bytes: what is renamed, moved or copied
+is read and not embedded again. Nothing is noted before it is so, and an update that was broken off
+is begun again where it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from imagesearch.domain.collections import (
+    OWN,
+    CollectedFile,
+    Collection,
+    ListedFile,
+    Unreadable,
+    Update,
+    image_of,
+    stamp_of,
+)
+from imagesearch.domain.errors import InvalidRequest, Unavailable
+from imagesearch.domain.pools import Pool, PoolState
+from imagesearch.ports import Cache, Clock, CollectionFolders, Collections, KnownFile
+from imagesearch.usecases.cache_slots import BYTES
+from imagesearch.usecases.own_images import parts, renew
+from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.stored_pools import StoredPools
+
+_PAGE = 200  # files that are read, and images that are a pool
+_READERS = 4  # files that are read at a time
+_TELL_SECONDS = 0.5
+_CACHED_BYTES = 100_000  # of a picture that is not read twice: those of some pages fit in a cache
+
+
+@dataclass
+class _Work:
+    """An update under way."""
+
+    collection: Collection
+    model_revision: str
+    began: float
+    update: Update = field(default_factory=Update)
+
+    def count(self, **more: int) -> None:
+        """Add to what is counted."""
+        totals = {name: getattr(self.update, name) + number for name, number in more.items()}
+        self.update = replace(self.update, **totals)
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """
+    Brings collections up to date with their folders, one update at a time.
+
+    Attributes:
+        model_revision: of the model that embeds.
+    """
+
+    catalog: Catalog
+    collections: Collections
+    folders: CollectionFolders
+    cache: Cache
+    pools: StoredPools
+    clock: Clock
+    model_revision: Callable[[], str]
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, collection: Collection, tell: Callable[[Update], None]) -> Update:
+        """
+        Bring *collection* up to date, and return what came of it.
+
+        Args:
+            tell: called now and then with how far it is.
+
+        Raises:
+            NotFound: its folder is not there.
+            InvalidRequest: its folder is empty, and was not: a disk that is not mounted, say.
+            Overloaded, Unavailable: the catalog does not answer, or the disk is full; what is done
+                is kept.
+        """
+        with self._one_at_a_time:
+            work = _Work(collection, self.model_revision(), self.clock.monotonic())
+            self._drop_pools()
+            known = self.collections.known_files(collection.name)
+            listed, unreadable = self._listed(collection, known)
+            told_at = work.began
+            pools = self._pools(work, listed, known)
+            for pool in self.pools.in_turn(pools):
+                self._settle(pool, work)
+                if self.clock.monotonic() >= told_at + _TELL_SECONDS:
+                    told_at = self.clock.monotonic()
+                    self.catalog.check()  # a full disk ends it here, and not after an hour of tries
+                    self._tell(work, tell)
+            if self.pools.is_stopping:
+                raise Unavailable("the update was broken off; it goes on when it is begun again")
+            self._drop_gone(work, listed, unreadable, known)
+            _, problems = self.collections.problems(collection.name, 0)
+            work.count(problems=problems + len(unreadable))
+            few = tuple(unreadable[:_PAGE])
+            work.update = replace(work.update, waiting=0, is_over=True, unreadable=few)
+            self._tell(work, tell)
+            return work.update
+
+    def _listed(
+        self, collection: Collection, known: dict[str, KnownFile]
+    ) -> tuple[dict[str, ListedFile], list[Unreadable]]:
+        """Return the files of the folder by path, and what of it cannot be read."""
+        listed: dict[str, ListedFile] = {}
+        unreadable: list[Unreadable] = []
+        for entry in self.folders.listed(collection.root):
+            if isinstance(entry, Unreadable):
+                unreadable.append(entry)
+            else:
+                listed[entry.path] = entry
+        if known and not listed and not unreadable:
+            raise InvalidRequest(
+                f"{collection.root} has no picture any more, and had {len(known)}: nothing was"
+                f" changed. Is its disk there? If so: imagesearch remove {collection.name!r}"
+            )
+        return listed, unreadable
+
+    def _pools(
+        self, work: _Work, listed: dict[str, ListedFile], known: dict[str, KnownFile]
+    ) -> Iterator[Pool]:
+        """Yield pools of the images that are to be embedded, as they are read."""
+        changed = [file for file in listed.values() if not _is_known(file, known)]
+        same = listed.keys() - {file.path for file in changed}
+        work.update = replace(work.update, found=len(listed), unchanged=len(same))
+        ids = {known[path].image_id for path in same} - {""}
+        # Of an update that was broken off.
+        waiting = self._not_embedded(ids, work)
+        work.count(waiting=len(waiting) + len(changed))
+        begun: set[str] = set()
+        for some in parts(sorted(waiting)):
+            yield from self._pool_of(self.collections.files_of(some), begun)
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
+            for page in parts(changed):
+                files = list(readers.map(lambda file: self._read(work.collection, file), page))
+                yield from self._taken_in(files, work, known, begun)
+
+    def _read(self, collection: Collection, listed: ListedFile) -> CollectedFile:
+        file, picture = self.folders.read(
+            collection.root, listed, keeps_place=collection.keeps_place
+        )
+        if file.image_id and 0 < len(picture) <= _CACHED_BYTES:
+            self.cache.put(BYTES, file.image_id, picture)
+        return file
+
+    def _taken_in(
+        self,
+        files: Sequence[CollectedFile],
+        work: _Work,
+        known: dict[str, KnownFile],
+        begun: set[str],
+    ) -> Iterator[Pool]:
+        """Keep *files*, and yield the pool of those whose images are new."""
+        self.collections.put_files(work.collection.name, files)
+        ids = {file.image_id for file in files} - {""}
+        before = {known[file.path].image_id for file in files if file.path in known}
+        new = self._not_embedded(ids, work) - begun
+        # What is said of the others may have changed with their files, or with the lack of them.
+        renew(
+            self.catalog.library, self.collections, [*(ids - new - begun), *(before - ids - {""})]
+        )
+        reused = sum(1 for file in files if file.image_id and file.image_id not in new)
+        work.count(waiting=len(new) - len(files), reused=reused)
+        by_id: dict[str, list[tuple[str, CollectedFile]]] = {each: [] for each in sorted(new)}
+        for file in files:
+            if file.image_id in new:
+                by_id[file.image_id].append((work.collection.name, file))
+        yield from self._pool_of(by_id, begun)
+
+    def _pool_of(
+        self, files: Mapping[str, Sequence[tuple[str, CollectedFile]]], begun: set[str]
+    ) -> Iterator[Pool]:
+        """Yield the pool of the images of *files*; what others say of them is added at its end."""
+        begun.update(files)
+        images = [image_of(image_id, its) for image_id, its in files.items()]
+        if images:
+            # Its id is used once: what is left of a pool of the same images says nothing of it.
+            yield self.pools.of(images, OWN, uuid.uuid4().hex)
+
+    def _not_embedded(self, image_ids: set[str], work: _Work) -> set[str]:
+        embedded: set[str] = set()
+        for some in parts(sorted(image_ids)):
+            embedded |= self.catalog.library.embedded(some, work.model_revision)
+        return image_ids - embedded
+
+    def _settle(self, pool: Pool, work: _Work) -> None:
+        """Note what became of a pool that is done, and forget it."""
+        current = pool.current
+        members = self.catalog.members(pool.pool_id, current.number)
+        rejections = members.rejections if members else {}
+        self.collections.note_problems(rejections)
+        if current.state is PoolState.FAILED:
+            raise Unavailable(f"pictures could not be embedded: {current.reason}")
+        work.count(embedded=current.embedded, waiting=-current.images)
+        # A file that came meanwhile may say more of an image than the pool knew.
+        embedded = set(members.images) - set(rejections) if members else set()
+        files = self.collections.files_of(embedded)
+        several = [each for each in embedded if len(files.get(each, ())) != 1]
+        renew(self.catalog.library, self.collections, several)
+        self.catalog.pools.forget(pool.pool_id)
+
+    def _drop_gone(
+        self,
+        work: _Work,
+        listed: dict[str, ListedFile],
+        unreadable: Sequence[Unreadable],
+        known: dict[str, KnownFile],
+    ) -> None:
+        """Forget the files that are there no more; of folders that cannot be read, none."""
+        unseen = {each.path for each in unreadable}
+        folders = tuple(f"{each.path}/" for each in unreadable if each.is_folder)
+        gone = [
+            path
+            for path in known
+            if path not in listed and path not in unseen and not path.startswith(folders)
+        ]
+        for some in parts(gone):
+            self.collections.drop_files(work.collection.name, some)
+            renew(self.catalog.library, self.collections, [known[path].image_id for path in some])
+        work.count(gone=len(gone))
+
+    def _drop_pools(self) -> None:
+        """Forget the pools of an update that was broken off: their images are asked for anew."""
+        for pool_id in self.catalog.pools.pool_ids():
+            pool = self.catalog.pool(pool_id)
+            if pool is not None and pool.options.source == OWN:
+                self.catalog.pools.forget(pool_id)
+
+    def _tell(self, work: _Work, tell: Callable[[Update], None]) -> None:
+        seconds = self.clock.monotonic() - work.began
+        work.update = replace(work.update, seconds=seconds)
+        self.collections.note(work.collection.name, work.update)
+        tell(work.update)
+
+
+def _is_known(file: ListedFile, known: dict[str, KnownFile]) -> bool:
+    """Return whether the file is as it was; one that could not be read is tried again."""
+    before = known.get(file.path)
+    return before is not None and before.is_sound and before.stamp == stamp_of(file)

@@ -1,0 +1,39 @@
+"""The images of collections in the catalog, as their files have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from imagesearch.domain.collections import Collection, image_of
+from imagesearch.ports import Collections, Library
+
+_AT_ONCE = 200  # files, and images, that are read or written at a time
+_Item = TypeVar("_Item")
+
+
+def renew(library: Library, collections: Collections, image_ids: Sequence[str]) -> int:
+    """Have *library* say of images what their files do; return how many had none and went."""
+    gone = 0
+    for some in parts([each for each in dict.fromkeys(image_ids) if each]):
+        files = collections.files_of(some)
+        for revision in library.model_revisions() if files else ():
+            stored = library.embedded(files.keys(), revision)
+            library.put([image_of(each, files[each]) for each in sorted(stored)], {}, revision)
+        without = [each for each in some if each not in files]
+        library.forget(without)
+        gone += len(without)
+    return gone
+
+
+def forget(library: Library, collections: Collections, collection: Collection) -> int:
+    """Forget *collection*, and the images that no other one has; return how many went."""
+    files = collections.known_files(collection.name)
+    collections.forget(collection.name)
+    return renew(library, collections, [file.image_id for file in files.values()])
+
+
+def parts(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """Yield *items*, some at a time."""
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]
