@@ -85,8 +85,11 @@ class Arguments:
 
     def params(self) -> dict[str, Any]:
         """Return the parameters of the API, or raise InvalidRequest."""
+        # A collection is searched whole, and nothing is fetched.
+        is_own = bool(self.filters.get("collection", "").strip())
+        whole = "--everywhere" if self.everywhere else "--collection" if is_own else ""
         return {
-            **_aim(self.texts, is_likened=bool(self.like), everywhere=self.everywhere),
+            **_aim(self.texts, is_likened=bool(self.like), whole=whole),
             "k": _decoded("-k", self.k),
             "minus": [_decoded("--minus", text).strip() for text in self.minus],
             "like": _image_ids("--like", self.like),
@@ -142,18 +145,23 @@ def checked(params: dict[str, Any], pictures: dict[str, bytes]) -> SearchRequest
         raise InvalidRequest(argument + rest, field=field) from None
 
 
-def _aim(texts: list[str], *, is_likened: bool, everywhere: bool) -> dict[str, str]:
-    """Return scope, keyword and sentence; a text alone is the sentence, and beside --like not."""
+def _aim(texts: list[str], *, is_likened: bool, whole: str) -> dict[str, str]:
+    """
+    Return scope, keyword and sentence; a text alone is the sentence, and beside --like not.
+
+    Args:
+        whole: the option for which no keyword is looked at, if it is given.
+    """
     if len(texts) > 2:
         bound = "[KEYWORD] QUERY must be one text or two, each in quotes"
         raise InvalidRequest(f"{bound}, got {len(texts)}", field="QUERY")
     if not texts and not is_likened:
         raise InvalidRequest("QUERY or --like must be given, got neither", field="QUERY")
-    if everywhere and len(texts) == 2:
-        bound = "--everywhere must come without KEYWORD"
-        raise InvalidRequest(f"{bound}, got {texts[0][:100]!r}", field="everywhere")
-    is_keyword = len(texts) == 1 and is_likened and not everywhere
-    aim = {"scope": "catalog"} if everywhere or not texts else {}
+    if whole and len(texts) == 2:
+        bound = f"{whole} must come without KEYWORD"
+        raise InvalidRequest(f"{bound}, got {texts[0][:100]!r}", field=whole)
+    is_keyword = len(texts) == 1 and is_likened and not whole
+    aim = {"scope": "catalog"} if whole or not texts else {}
     if len(texts) == 2 or is_keyword:
         aim["t"] = _text("KEYWORD", texts[0])
     if texts and not is_keyword:

@@ -203,4 +203,5 @@ def test_no_filter_has_the_name_of_another_parameter() -> None:
     chosen(as_filters)
     others = as_search.names - as_filters.names
     assert {"t", "s_query", "k", "wait", "scope"} <= others.keys()
-    assert not others.keys() & FILTERS.keys()
+    # Who names a collection and no scope means all of it.
+    assert others.keys() & FILTERS.keys() == {"collection"}
