@@ -196,7 +196,7 @@ def _stamp(status: os.stat_result) -> Stamp:
 
 
 def _suffix(name: str) -> str:
-    return name.rpartition(".")[2].lower() if "." in name else ""
+    return f".{name.rpartition('.')[2].lower()}" if "." in name else ""
 
 
 def _is_utf8(name: str) -> bool:

@@ -47,6 +47,7 @@ _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _JPEG_ENDS = (b"\xff\xd9", bytes(range(0x55, 0xFF)) * 4 + b"\xff\xd9")
 warnings.filterwarnings("ignore", module=r"PIL\.")  # they are about metadata, not used here
 
+_FIRST_TURNED = 5  # of EXIF's orientations, from which on width and height change places
 _TURNS = {  # of EXIF's orientations, names of Pillow's; 1 is upright
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -61,6 +62,26 @@ _TURNS = {  # of EXIF's orientations, names of Pillow's; 1 is upright
 def media_type(data: bytes) -> str:
     """Return the media type of the picture in *data*; RejectedImage where its format is unknown."""
     return _MEDIA_TYPES[_format(data)]
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """
+    Return width and height of the picture in *data*, upright; none of it is decoded.
+
+    Raises:
+        RejectedImage: *data* is no picture, has no sound header, or is a HEIC without the extra.
+    """
+    name = _format(data)
+    try:
+        image = _plugin(name)(io.BytesIO(data))
+        width, height = image.size
+        is_turned = _orientation(image) >= _FIRST_TURNED
+    except RejectedImage:
+        raise
+    except Exception as error:  # what hostile bytes raise in Pillow is open-ended
+        why = str(error) or type(error).__name__
+        raise RejectedImage(f"the image cannot be decoded: {why}") from error
+    return (height, width) if is_turned else (width, height)
 
 
 def readable(data: bytes, draft_side: int = 1024) -> bytes:
@@ -170,10 +191,15 @@ def _tile_pixels(image: Any) -> int:
 def _upright(image: Image.Image) -> Image.Image:
     from PIL import Image
 
+    turn = _TURNS.get(_orientation(image))
+    return image.transpose(Image.Transpose[turn]) if turn else image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation, 0 where none is said."""
     # Of a TIFF and a HEIC the plugin has done it, and says so by leaving the tag out.
     exif = image.info.get("exif") or b""  # a HEIC may have None
-    turn = _TURNS.get(Exif(exif.removeprefix(EXIF_HEAD)).number(ORIENTATION))
-    return image.transpose(Image.Transpose[turn]) if turn else image
+    return Exif(exif.removeprefix(EXIF_HEAD)).number(ORIENTATION)
 
 
 def _in_full_colour(image: Image.Image) -> Image.Image:

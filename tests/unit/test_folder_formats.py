@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from imagesearch.domain.errors import RejectedImage
 from imagesearch.folders import formats
-from imagesearch.folders.formats import SUFFIXES, media_type, preview, readable
+from imagesearch.folders.formats import SUFFIXES, media_type, preview, readable, upright_size
 from inference_service.images import decode
 from tests.pictures import encoded, jpeg, picture
 
@@ -256,3 +256,18 @@ def test_suffixes_are_lower_case_and_none_is_of_a_raw_format() -> None:
     assert {".jpg", ".heic", ".avif", ".jp2"} <= SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)
     assert not {".dng", ".cr2", ".nef", ".arw", ".mp4", ".json"} & SUFFIXES
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_upright_size_is_that_of_the_preview(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(1, 60, 40), "JPEG", exif=exif)
+    with Image.open(io.BytesIO(preview(data, 960))) as shown:
+        assert upright_size(data) == shown.size
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_what_has_no_header_has_no_size(data: bytes) -> None:
+    with pytest.raises(RejectedImage):
+        upright_size(data)

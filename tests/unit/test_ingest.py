@@ -19,6 +19,7 @@ from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.images import Image
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.folders.folder import Folders
+from imagesearch.folders.formats import SUFFIXES
 from imagesearch.usecases import own_images
 from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.stored_pools import StoredPools
@@ -26,7 +27,6 @@ from tests.takeout import write_takeout
 from tests.world import World
 
 REVISION = "twin-1"
-SUFFIXES = {".jpg", ".JPG", ".jpeg", ".png"}
 
 
 def picture(seed: int) -> bytes:
@@ -398,6 +398,10 @@ def test_a_full_disk_ends_the_update_and_the_next_one_goes_on(own: Own) -> None:
     assert len(own.images()) == 10
 
 
+def is_picture(path: str) -> bool:
+    return Path(path).suffix.lower() in SUFFIXES
+
+
 def test_each_picture_of_a_takeout_has_the_facts_of_its_own_sidecar(
     own: Own,
 ) -> None:
@@ -407,7 +411,7 @@ def test_each_picture_of_a_takeout_has_the_facts_of_its_own_sidecar(
         {file.image_id for file in own.collections.known_files("Pictures").values()} - {""}
     )
     read = {file.path: file.facts.title for its in files.values() for _, file in its}
-    pictures = {path: title for path, title in titles.items() if Path(path).suffix in SUFFIXES}
+    pictures = {path: title for path, title in titles.items() if is_picture(path)}
     kept = {path: title for path, title in pictures.items() if "Trash" not in path}
     assert len(kept) > 20
     assert read == kept
