@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +100,11 @@ def readable(data: bytes, draft_side: int = 1024) -> bytes:
     name = _format(data)
     if name in _READ_AS_THEY_ARE:
         return data
-    image = _decoded(data, name)
-    if (factor := min(image.size) // draft_side) > 1:
-        image = _in_full_colour(image).reduce(factor)
-    return _encoded(image, "PNG", compress_level=1)
+    with _rejecting(name, len(data)):
+        image = _upright(_loaded(data, name, None))
+        if (factor := min(image.size) // draft_side) > 1:
+            image = _in_full_colour(image).reduce(factor)
+        return _encoded(image, "PNG", compress_level=1)
 
 
 def preview(data: bytes, side: int) -> bytes:
@@ -116,14 +119,16 @@ def preview(data: bytes, side: int) -> bytes:
     """
     from PIL import Image
 
-    image = _in_full_colour(_decoded(data, _format(data), side))
-    longer = max(image.size)
-    if longer > side:
-        width, height = (max(1, round(each * side / longer)) for each in image.size)
-        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return _encoded(image.convert("RGB"), "JPEG", quality=PREVIEW_QUALITY)
+    name = _format(data)
+    with _rejecting(name, len(data)):
+        image = _in_full_colour(_upright(_loaded(data, name, side)))
+        longer = max(image.size)
+        if longer > side:
+            width, height = (max(1, round(each * side / longer)) for each in image.size)
+            image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        if image.mode == "RGBA":
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return _encoded(image.convert("RGB"), "JPEG", quality=PREVIEW_QUALITY)
 
 
 def _format(data: bytes) -> Format:
@@ -133,22 +138,22 @@ def _format(data: bytes) -> Format:
     return name
 
 
-def _decoded(data: bytes, name: Format, side: int | None = None) -> Image.Image:
-    """Return the picture upright; a JPEG's longer side may come with as few pixels as *side*."""
+@contextmanager
+def _rejecting(name: Format, length: int) -> Iterator[None]:
+    """Raise RejectedImage for whatever is raised while a file of *length* bytes is decoded."""
     try:
-        return _upright(_loaded(data, name, side))
+        yield
     except RejectedImage:
         raise
-    except (OSError, EOFError) as error:
-        is_cut = isinstance(error, EOFError) or "truncated" in str(error)
-        why = f"the {name} is truncated, after {len(data)} bytes" if is_cut else str(error)
-        raise RejectedImage(f"the image cannot be decoded: {why}") from error
     except Exception as error:  # what hostile bytes raise in Pillow is open-ended
         why = str(error) or type(error).__name__
+        if isinstance(error, EOFError) or (isinstance(error, OSError) and "truncated" in why):
+            why = f"the {name} is truncated, after {length} bytes"
         raise RejectedImage(f"the image cannot be decoded: {why}") from error
 
 
 def _loaded(data: bytes, name: Format, side: int | None) -> Image.Image:
+    """Return the picture; a JPEG's longer side may come with as few pixels as *side*."""
     if name == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
         raise RejectedImage(f"more than {MAX_SCANS} scans in a JPEG, which no harmless one has")
     try:
