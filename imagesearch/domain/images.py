@@ -107,6 +107,12 @@ class Image:
     collected: Collected | None = None
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is searched by words: its tags, and what an own picture is called."""
+        title = self.collected.title if self.collected else ""
+        return (*self.tags, title) if title else self.tags
+
+    @property
     def colours(self) -> int:
         """A bit for each of its main colours, see `PixelFacts`; 0 where they are not known."""
         return self.pixels.colours if self.pixels else 0
