@@ -724,7 +724,7 @@ def test_every_edition_has_examples(page: Page) -> None:
 
 def test_the_page_says_where_photographs_come_from_and_what_that_place_asks(page: Page) -> None:
     source = {"name": "Openverse", "site": "https://openverse.org/", "note": "Not endorsed."}
-    config = {"api": "", "demo": False, "demo_keywords": [], "source": source}
+    config = {"api": "", "demo": False, "demo_keywords": [], "sources": [source]}
     page.route("**/config.json", lambda route: route.fulfill(json=config))
     page.goto("/")
     expect(page.locator("#source a")).to_have_attribute("href", "https://openverse.org/")
