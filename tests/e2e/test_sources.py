@@ -305,6 +305,9 @@ def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready
     assert len({one["pool_id"] for one in published}) == len(published) == 60
 
 
+PICTURE = encoded(picture(), "JPEG")
+
+
 @contextmanager
 def open_stack(
     names: str, folder: Path, encoder: ModelEncoder, *, openverse_status: int = 200
@@ -313,7 +316,7 @@ def open_stack(
 
     def script(request: Request) -> bytes:
         if "/thumb/" in request.target:
-            return reply(200, odd_images()["fine.jpg"][0])
+            return reply(200, PICTURE)
         if "/v1/images/" not in request.target:
             return commons_listing(request, [page(n, server.origin) for n in range(1, 4)])
         if openverse_status != 200:
@@ -395,5 +398,5 @@ def test_a_lost_original_comes_back_from_the_source_that_has_it(
             Path(stack.services.originals.path(name)).unlink()
         for name in names:
             path = stack.services.originals.path(name)
-            assert Path(path).read_bytes() == odd_images()["fine.jpg"][0]
+            assert Path(path).read_bytes() == PICTURE
     assert {name.partition("-")[0] for name in names} == {"commons", "openverse"}
