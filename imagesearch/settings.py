@@ -259,9 +259,14 @@ def load_settings(**overrides: object) -> Settings:
         raise InvalidRequest(message, field=next(iter(bad)).upper()) from None
 
 
+def is_secret(name: str) -> bool:
+    """Return whether the setting *name* is shown to nobody but whom it is for."""
+    return name.endswith(_SECRETS)
+
+
 def _explained(name: str, bound: str, value: object) -> str:
     told = f"{name.upper()}: {bound.removeprefix('Value error, ')}"
-    if name.endswith(_SECRETS):
+    if is_secret(name):
         return told  # a secret's value is never repeated
     shown = re.sub(r"//[^/]*@", "//***@", repr(value))  # nor is a password in a URL
     return f"{told}, got {shown if len(shown) <= 200 else shown[:200] + '…'}"
