@@ -42,9 +42,9 @@ logger = logging.getLogger(__name__)
 _JSON = "application/json"
 _process = process_of(compose)
 _page_headers = page_headers(_process.settings.images_url(""))
-_source = _process.settings.image_source
+_sources = _process.settings.image_source.parts
 _keywords = KEYWORDS if _process.settings.is_demo else ()
-_config = page_config(_keywords, _source.credit, _source.site, _source.note)
+_config = page_config(_keywords, [(one.credit, one.site, one.note) for one in _sources])
 _page = PageFiles(ROOT / "web", {"config.json": _config})
 wsgi.guard(
     most_bytes=MAX_TEXT_BYTES,

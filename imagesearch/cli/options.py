@@ -22,14 +22,11 @@ DataDir = Annotated[
     typer.Option(metavar="FOLDER", help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]"),
 ]
 
-SourceName = Annotated[
-    str | None,
-    typer.Option(
-        "--source",
-        metavar="|".join(SOURCES),
-        help="Where images come from; commons needs SOURCE_CONTACT [as SOURCE says]",
-    ),
-]
+_SOURCES = "|".join(SOURCES)
+_FROM = "Where images come from, several with commas; commons needs SOURCE_CONTACT [as SOURCE says]"
+SourceName = Annotated[str | None, typer.Option("--source", "--from", metavar=_SOURCES, help=_FROM)]
+# Of `search`, where `--source` is the filter of that name.
+FromName = Annotated[str | None, typer.Option("--from", metavar=_SOURCES, help=_FROM)]
 
 ModelName = Annotated[
     str | None,

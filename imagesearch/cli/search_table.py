@@ -103,7 +103,8 @@ def _summary(answer: dict[str, Any]) -> Text:
 def _searched(answer: dict[str, Any]) -> str:
     if not answer["pool"]:
         return "All that is stored was"
-    source = shown(answer["results"][0]["credit"]["source"])
+    sources = dict.fromkeys(hit["credit"]["source"] for hit in answer["results"])
+    source = shown(" and ".join(sources))
     if len(answer.get("keywords", ())) > 1:  # the pool is one of two
         return f"{answer['matching']} images from {source}"
     images = f"{answer['pool']['embedded']} images from {source}"
