@@ -1,6 +1,7 @@
 /** One search, from its first question to its last picture. */
 
 import { FIRST_WAIT_SECONDS, Failure, ask } from "./api.js";
+import { loadCollections } from "./collections.js";
 import { MOST, atLeast } from "./search.js";
 import * as view from "./view.js";
 
@@ -51,7 +52,10 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
   const again = () => run(search, { moveFocus: true });
   try {
     const asked = atLeast(count, search);
+    const counted = search.filters.collection && loadCollections(); // how many pictures it has by now
     const answer = await follow(search, signal, { asked, begun, moveFocus, onShown });
+    await counted;
+    if (signal.aborted) throw signal.reason;
     isAtWork = false;
     view.showEnd(answer, search, { seconds: (performance.now() - begun) / 1000, again });
     offerMore(search, answer, asked);

@@ -44,7 +44,14 @@ _process = process_of(compose)
 _page_headers = page_headers(_process.settings.images_url(""))
 _source = _process.settings.image_source
 _keywords = KEYWORDS if _process.settings.is_demo else ()
-_config = page_config(_keywords, _source.credit, _source.site, _source.note)
+_has_collections = _process.settings.edition == "embedded"
+_config = page_config(
+    _keywords,
+    _source.credit,
+    _source.site,
+    _source.note,
+    has_collections=_has_collections,
+)
 _page = PageFiles(ROOT / "web", {"config.json": _config})
 wsgi.guard(
     most_bytes=MAX_TEXT_BYTES,

@@ -129,17 +129,21 @@ def addressed(file: PageFile, site: str, query: str) -> PageFile:
     return replace(file, body=body, gzipped=gzipped(body, _SMALLEST), tag=_tag(body))
 
 
-def page_config(demo_keywords: tuple[str, ...], name: str, site: str, note: str) -> bytes:
+def page_config(
+    demo_keywords: tuple[str, ...], name: str, site: str, note: str, *, has_collections: bool
+) -> bytes:
     """
     Return config.json as it is beside the API; without *demo_keywords* this is no demo.
 
     Args:
+        has_collections: whether there may be collections, which the page then asks for.
         name, site, note: of where images come from, its page, and what it asks to be said of it.
     """
     config = {
         "api": "",
         "demo": bool(demo_keywords),
         "demo_keywords": demo_keywords,
+        "collections": has_collections,
         "source": {"name": name, "site": site, "note": note},
     }
     return json.dumps(config).encode()

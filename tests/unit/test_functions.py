@@ -55,6 +55,7 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         search=world.search,
         fetch=world.fetch,
         give_up=world.give_up,
+        collections=tuple,
     )
     app = mount(name, process)
     app.extensions["process"] = process  # where a test changes it
