@@ -3,7 +3,7 @@
 import { collectionNames } from "./collections.js";
 import { build, element, icon, unseen } from "./dom.js";
 import { chooseKeyword } from "./form.js";
-import { FILTERS, addressOf, withFilter } from "./search.js";
+import { FILTERS, OF_OWN, addressOf, withFilter } from "./search.js";
 import { monthName } from "./words.js";
 
 const MOST_VALUES = 12; // of a filter
@@ -86,7 +86,8 @@ function filterChip(name, search) {
   const chosen = search.filters[name];
   const values = name === "collection" && chosen ? collectionNames() : [...seen[name].keys()];
   if (chosen && !values.includes(chosen)) values.unshift(chosen);
-  if (values.length < 2 && !chosen) return null;
+  const least = OF_OWN.includes(name) ? 1 : 2; // one is a choice where other pictures have none
+  if (values.length < least && !chosen) return null;
   const [label, , nameOf = String] = FACETS[name];
   const chip = chips.get(name) ?? build("select", { className: "chip", ariaLabel: label });
   chips.set(name, chip);

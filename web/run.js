@@ -52,10 +52,7 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
   const again = () => run(search, { moveFocus: true });
   try {
     const asked = atLeast(count, search);
-    const counted = search.filters.collection && loadCollections(); // how many pictures it has by now
     const answer = await follow(search, signal, { asked, begun, moveFocus, onShown });
-    await counted;
-    if (signal.aborted) throw signal.reason;
     isAtWork = false;
     view.showEnd(answer, search, { seconds: (performance.now() - begun) / 1000, again });
     offerMore(search, answer, asked);
@@ -71,8 +68,11 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
 async function follow(search, signal, { asked, begun, moveFocus, onShown }) {
   let wait = FIRST_WAIT_SECONDS;
   let isShown = false;
+  const counted = search.filters.collection && loadCollections(); // how many pictures it has by now
   while (performance.now() < begun + GIVE_UP_SECONDS * 1000) {
     const answer = await askPatiently(asked, wait, signal);
+    await counted;
+    if (signal.aborted) throw signal.reason;
     const isOver = isLast(answer, search);
     view.showAnswer(answer, search, isOver);
     if (answer.results.length && !isShown) {

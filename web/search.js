@@ -8,7 +8,7 @@
 import { quoted } from "./words.js";
 
 const OF_A_COLLECTION = ["folder", "album"];
-const OF_OWN = ["collection", ...OF_A_COLLECTION, "camera"]; // filters that own pictures alone pass
+export const OF_OWN = ["collection", ...OF_A_COLLECTION, "camera"]; // filters that own pictures alone pass
 export const FILTERS = [...OF_OWN, "year", "month", "orientation", "colour", "tag", "user", "source"]; // as they are offered
 const PAGE = 24; // pictures at a time: rows of 2, 3, 4 and 6 are full
 export const MOST = 200; // that the API gives at once

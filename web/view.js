@@ -131,7 +131,6 @@ export function showEnd(answer, search, { seconds, again }) {
   else if (answer.matched === false) showNotice("Nothing here shows that.", "The nearest are these.", { isCalm: true });
   if (!count && (answer.complete || element("cards").inert)) dropResults();
   setText("summary", count ? `${summary(answer, search)} · ${secondsText(seconds)}` : "");
-  setText("awaiting", count ? awaiting(answer, search) : "");
   showFilters(answer, search);
   const words = `${pictures(count && shownHits().length)} found. ${awaiting(answer, search)}`.trim();
   announce(element("notice").hidden ? words : noticeText());

@@ -110,6 +110,8 @@ def test_a_ready_pool_is_answered_in_the_shape_of_the_design(
         "tags": ["tag", "3"],
         "colours": ["white"],
         "year": None,
+        "month": None,
+        "own": None,
         "score": pytest.approx(1, abs=1e-3),
         "relevance": pytest.approx(1, abs=1e-2),
         "match": "uncalibrated",

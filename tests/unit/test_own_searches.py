@@ -112,9 +112,9 @@ def test_own_pictures_have_no_keyword() -> None:
 
 
 def test_a_collection_that_cannot_be_is_told_by_its_option() -> None:
-    with pytest.raises(InvalidRequest, match="^--collection must have 1 to 100 characters that"):
+    with pytest.raises(InvalidRequest, match=r"^--collection must have 1 to 100 characters that"):
         checked(arguments("a dog", collection="x" * 101).params(), {})
-    with pytest.raises(InvalidRequest, match="^QUERY or --like must be given, got neither"):
+    with pytest.raises(InvalidRequest, match=r"^QUERY or --like must be given, got neither"):
         arguments(collection="Pictures").params()
 
 
