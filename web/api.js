@@ -39,13 +39,13 @@ async function readConfig() {
   return config;
 }
 
-/** What the server says of its collections of own pictures; none where it does not answer. */
+/** What the server says of its collections of own pictures; null where it does not. */
 export async function askCollections() {
   try {
     const answer = await (await fetch(new URL("collections", apiBase()))).json();
-    return Array.isArray(answer.collections) ? answer.collections : [];
+    return Array.isArray(answer.collections) ? answer.collections : null;
   } catch {
-    return [];
+    return null;
   }
 }
 
