@@ -12,6 +12,7 @@ from benchmarks import (
     near_duplicates,
     new_keyword,
     no_match,
+    own_pictures,
     picture_query,
     redis_bytes,
     scoring,
@@ -44,5 +45,6 @@ BENCHMARKS = (
     near_duplicates.BENCHMARK,
     without.BENCHMARK,
     unlike.BENCHMARK,
+    own_pictures.BENCHMARK,
     costs.BENCHMARK,
 )

@@ -17,11 +17,11 @@ from imagesearch.domain.collections import (
     stamp_of,
 )
 from imagesearch.domain.errors import NotFound, RejectedImage
-from imagesearch.domain.picture_facts import PictureFacts, joined
+from imagesearch.domain.picture_facts import joined
 from imagesearch.domain.signatures import HEAD_BYTES, is_image
 from imagesearch.folders.facts import facts_of
 from imagesearch.folders.formats import SUFFIXES, readable, upright_size
-from imagesearch.folders.takeout import album_title, is_album_file, read_sidecar, sidecars
+from imagesearch.folders.takeout import Sidecar, album_title, is_album_file, read_sidecar, sidecars
 
 MAX_FILE_BYTES = 200_000_000  # a picture that takes more is nobody's photograph
 MAX_SIDECAR_BYTES = 1_000_000
@@ -42,6 +42,10 @@ class _Folder:
 
     prefix: str
     full: Path
+
+
+class _ChangedError(RejectedImage):
+    """A file is not as it was."""
 
 
 class Folders:
@@ -82,8 +86,11 @@ class Folders:
         try:
             data = _read(Path(root, listed.path), listed.stamp)
             facts = facts_of(data)
-            if listed.sidecar:
-                facts = joined(facts, _of_sidecar(Path(root, listed.sidecar)))
+            sidecar = _sidecar(Path(root, listed.sidecar)) if listed.sidecar else None
+            if sidecar is not None:
+                if sidecar.is_trashed:  # its owner threw it away: it is no image, and no problem
+                    return file, b""
+                facts = joined(facts, sidecar.facts)
             size = upright_size(data)
         except (OSError, RejectedImage) as error:
             return replace(file, problem=_reason(error)), b""
@@ -99,7 +106,7 @@ class Folders:
         """Return the file's picture, as a JPEG, PNG or WebP."""
         try:
             return readable(_read(Path(root, path), stamp))
-        except OSError as error:
+        except (OSError, _ChangedError) as error:
             raise NotFound(f"{path} cannot be read: {_reason(error)}") from error
 
 
@@ -159,13 +166,8 @@ def _albums(beside: dict[str, os.DirEntry[str]]) -> tuple[str, ...]:
     return ()
 
 
-def _of_sidecar(path: Path) -> PictureFacts:
-    sidecar = read_sidecar(_sidecar_bytes(path))
-    if sidecar is None:
-        return PictureFacts()
-    if sidecar.is_trashed:
-        raise RejectedImage("it was put into the trash, as the file beside it says")
-    return sidecar.facts
+def _sidecar(path: Path) -> Sidecar | None:
+    return read_sidecar(_sidecar_bytes(path))
 
 
 def _sidecar_bytes(path: Path) -> bytes:
@@ -183,7 +185,7 @@ def _read(path: Path, stamp: Stamp) -> bytes:
             raise RejectedImage(f"it has {stamp.size} bytes, of at most {MAX_FILE_BYTES}")
         data = file.read(stamp.size + 1)
         if _stamp(os.fstat(file.fileno())) != stamp or len(data) != stamp.size:
-            raise RejectedImage("it was changed while it was read; the next update reads it anew")
+            raise _ChangedError("it was changed while it was read; the next update reads it anew")
     if not data:
         raise RejectedImage("it has 0 bytes")
     return data
@@ -194,7 +196,7 @@ def _stamp(status: os.stat_result) -> Stamp:
 
 
 def _suffix(name: str) -> str:
-    return name.rpartition(".")[2].lower() if "." in name else ""
+    return f".{name.rpartition('.')[2].lower()}" if "." in name else ""
 
 
 def _is_utf8(name: str) -> bool:

@@ -117,17 +117,18 @@ class Embed:
         """Return the bytes of *images* and, for those that are gone, the reasons."""
         originals = self.cache.get_many(BYTES, [image.image_id for image in images])
         missing = [image for image in images if image.image_id not in originals]
+        rejections: dict[str, str] = {}
         for image, data in zip(missing, self._readers.map(self._stored, missing), strict=True):
-            if data is not None:
+            if isinstance(data, ImageSearchError):
+                rejections[image.image_id] = str(data)
+            else:
                 originals[image.image_id] = data
-        gone = [image for image in missing if image.image_id not in originals]
-        rejections = {
-            image.image_id: f"its original {image.object_name} is not stored" for image in gone
-        }
         return originals, rejections
 
-    def _stored(self, image: BatchImage) -> bytes | None:
+    def _stored(self, image: BatchImage) -> bytes | RejectedImage:
         try:
             return self.store.get(image.object_name)
         except NotFound:
-            return None
+            return RejectedImage(f"its original {image.object_name} is not stored")
+        except RejectedImage as rejection:  # a file of a collection that is no picture
+            return rejection

@@ -44,6 +44,7 @@ class _Work:
     collection: Collection
     model_revision: str
     began: float
+    told_at: float
     update: Update = field(default_factory=Update)
 
     def count(self, **more: int) -> None:
@@ -84,18 +85,22 @@ class Ingest:
                 is kept.
         """
         with self._one_at_a_time:
-            work = _Work(collection, self.model_revision(), self.clock.monotonic())
+            now = self.clock.monotonic()
+            work = _Work(collection, self.model_revision(), now, now - _TELL_SECONDS)
             self._drop_pools()
             known = self.collections.known_files(collection.name)
             listed, unreadable = self._listed(collection, known)
-            told_at = work.began
             pools = self._pools(work, listed, known)
-            for pool in self.pools.in_turn(pools):
-                self._settle(pool, work)
-                if self.clock.monotonic() >= told_at + _TELL_SECONDS:
-                    told_at = self.clock.monotonic()
-                    self.catalog.check()  # a full disk ends it here, and not after an hour of tries
+
+            def tell_now_and_then() -> None:
+                if self.clock.monotonic() >= work.told_at + _TELL_SECONDS:
+                    # A full disk ends it here, and not after an hour in which batches are tried.
+                    self.catalog.check()
                     self._tell(work, tell)
+
+            for pool in self.pools.in_turn(pools, tell_now_and_then):
+                self._settle(pool, work)
+                tell_now_and_then()
             if self.pools.is_stopping:
                 raise Unavailable("the update was broken off; it goes on when it is begun again")
             self._drop_gone(work, listed, unreadable, known)
@@ -235,8 +240,8 @@ class Ingest:
                 self.catalog.pools.forget(pool_id)
 
     def _tell(self, work: _Work, tell: Callable[[Update], None]) -> None:
-        seconds = self.clock.monotonic() - work.began
-        work.update = replace(work.update, seconds=seconds)
+        work.told_at = self.clock.monotonic()
+        work.update = replace(work.update, seconds=work.told_at - work.began)
         self.collections.note(work.collection.name, work.update)
         tell(work.update)
 

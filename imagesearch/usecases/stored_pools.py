@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -70,8 +70,15 @@ class StoredPools:
             self.publish(pool)
         return pool
 
-    def in_turn(self, pools: Iterator[Pool]) -> Iterator[Pool]:
-        """Yield *pools* as they are done, of which the next begins when there is room."""
+    def in_turn(
+        self, pools: Iterator[Pool], while_waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[Pool]:
+        """
+        Yield *pools* as they are done, of which the next begins when there is room.
+
+        Args:
+            while_waiting: called each time before it is looked again; what it raises ends it.
+        """
         in_work: dict[str, Pool] = {}
         while not self._stopping.is_set():
             in_work |= {pool.pool_id: pool for pool in islice(pools, self.at_once - len(in_work))}
@@ -82,6 +89,7 @@ class StoredPools:
                 del in_work[pool.pool_id]
                 yield pool
             if not done:
+                while_waiting()
                 self.clock.sleep(self.poll_seconds)
 
     def publish(self, pool: Pool) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import requests
+from PIL import Image
 
 from imagesearch.demo.gallery import FIRST_ID
 from imagesearch.demo.scenes import scene
 from tests.e2e.cloud import complete
 from tests.e2e.conftest import Serving
 from tests.e2e.test_cli import imagesearch
+from tests.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -114,12 +116,26 @@ def test_the_hits_of_each_example_show_what_it_asks_for(
 
 def test_the_further_examples_of_the_command_line_run(server: Serving) -> None:
     server.complete(t="horse", s_query="x")
-    examples = commands(".venv/bin/imagesearch search")[4:]
-    assert len(examples) == 3
+    examples = commands(".venv/bin/imagesearch search")[4:7]
     for _, *arguments in examples:
         run = imagesearch(*arguments, DATA_DIR=str(server.data_dir))
         assert run.returncode == 0, run.stderr
         assert run.stdout.count("demo-") == 10, arguments
+
+
+def test_the_examples_of_own_pictures_add_and_search_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "Pictures").mkdir()
+    exif = Image.Exif()
+    exif[306] = "2020:01:01 10:00:00"
+    exif.get_ifd(34665)[36867] = "2019:12:24 18:00:00"
+    picture(1, 64, 48).save(tmp_path / "Pictures" / "dog.jpg", exif=exif)
+    (add,) = commands(".venv/bin/imagesearch add")
+    search = commands(".venv/bin/imagesearch search")[7]
+    for _, *arguments in (add, search):
+        words = [word.replace("~", str(tmp_path)) for word in arguments]
+        run = imagesearch(*words, DATA_DIR=str(tmp_path / "data"))
+        assert run.returncode == 0, run.stderr
+    assert "dog.jpg" in run.stdout
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imagesearch.adapters.collections.sqlite import SqliteCollections
+from imagesearch.adapters.sqlite import SqliteFile
+from imagesearch.domain.collections import Collection
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.filters import where_of
-from imagesearch.domain.images import Credit, Image, ListedImage
+from imagesearch.domain.images import Collected, Credit, Image, ListedImage
 from imagesearch.domain.pixels import PixelFacts, colour_bit
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
@@ -124,7 +127,8 @@ def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path:
         assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, VECTOR)]
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []
         tables = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        names = ["embeddings", "images", "listings", "records", "sqlite_sequence", "tag_words"]
+        names = ["collections", "embeddings", "files", "images", "listings", "records"]
+        names += ["sqlite_sequence", "tag_words"]
         assert [name for (name,) in tables if not name.startswith("tag_words_")] == names
     pool = catalog.record_batch(
         HORSE.pool_id, 2, model_revision="m", embeddings={"i-1": vector}, rejections={}, now=NOW
@@ -163,6 +167,7 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
             file.execute(f"DROP {name}")
         for column in ("pixel_hash", "colours", "year", "month", "licence", "licence_url"):
             file.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        drop_collections(file)
         file.execute("PRAGMA user_version = 2")
     red = PixelFacts(-5, colour_bit("red"))
     with closing(catalog_at(path)) as catalog:
@@ -182,6 +187,32 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
         ] == [red]
 
 
+def drop_collections(file: sqlite3.Connection) -> None:
+    """Make of *file* what it was up to schema 4."""
+    file.execute("ALTER TABLE images DROP COLUMN collected")
+    for table in ("files", "collections"):
+        file.execute(f"DROP TABLE {table}")
+
+
+def test_a_file_of_schema_4_keeps_its_images_and_takes_collections(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    vector = np.eye(1, 8, dtype=np.float32)[0]
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put([image(0)], {"i-0": vector}, "m")
+    with closing(sqlite3.connect(path)) as file, file:
+        drop_collections(file)
+        file.execute("PRAGMA user_version = 4")
+    with closing(SqliteFile(path)) as opened:
+        collections = SqliteCollections(opened)
+        collections.keep(Collection("Pictures", "/pictures"))
+        assert collections.all() == [Collection("Pictures", "/pictures")]
+    with closing(catalog_at(path)) as catalog:
+        own = replace(image(0), collected=Collected(collections=("Pictures",), file="1.jpg"))
+        catalog.library.put([own], {"i-0": vector}, "m")
+        where = where_of({"collection": "pictures"})
+        assert [one for one, _ in catalog.library.nearest(vector, 5, "m", where).hits] == [own]
+
+
 def test_a_file_of_schema_3_keeps_its_images_and_takes_licences(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     vector = np.eye(1, 8, dtype=np.float32)[0]
@@ -190,6 +221,7 @@ def test_a_file_of_schema_3_keeps_its_images_and_takes_licences(tmp_path: Path) 
     with closing(sqlite3.connect(path)) as file, file:
         for column in ("licence", "licence_url"):
             file.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        drop_collections(file)
         file.execute("PRAGMA user_version = 3")
     credit = Credit("Ann", "Wikimedia Commons", "CC BY 4.0", "https://licences.example/by")
     with closing(catalog_at(path)) as catalog:

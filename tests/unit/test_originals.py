@@ -13,7 +13,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from imagesearch.adapters.collections.sqlite import SqliteCollections
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
+from imagesearch.adapters.stores.collections import CollectionStore
 from imagesearch.domain.errors import (
     InvalidRequest,
     NotFound,
@@ -22,6 +24,7 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.images import ListedImage
+from imagesearch.folders.folder import Folders
 from imagesearch.local.embedded.originals import OriginalFiles, Originals
 from tests.world import TwinSource, World, original
 
@@ -35,11 +38,18 @@ class ExpiringSource(TwinSource):
         return super().download(image)
 
 
+def originals_of(world: World, source: TwinSource) -> Originals:
+    listed = SqliteOriginals(world.file).listed
+    collections = SqliteCollections(world.file)
+    own = CollectionStore(world.store, collections, Folders())
+    return Originals(listed, world.store, source, own.get)
+
+
 @pytest.fixture
 def originals(world: World) -> Originals:
     world.ready_pool(count=5)
     world.source.downloads.clear()
-    return Originals(SqliteOriginals(world.file).listed, world.store, world.source)
+    return originals_of(world, world.source)
 
 
 def remove(path: Path) -> None:
@@ -88,7 +98,7 @@ def test_links_that_are_over_are_asked_for_once_for_all_of_a_keyword(
     world: World, tmp_path: Path, originals: Originals
 ) -> None:
     source = ExpiringSource(offers=world.source.offers, listings=1)
-    originals = Originals(SqliteOriginals(world.file).listed, world.store, source)
+    originals = originals_of(world, source)
     for number in range(5):
         (tmp_path / "images" / f"twin-{number}.jpg").unlink()
         assert originals.path(f"twin-{number}.jpg")
@@ -132,9 +142,7 @@ def test_only_so_many_lost_ones_are_fetched_at_a_time(world: World, tmp_path: Pa
             assert go_on.wait(30)
             return super().download(image)
 
-    originals = Originals(
-        SqliteOriginals(world.file).listed, world.store, Slow(offers=world.source.offers)
-    )
+    originals = originals_of(world, Slow(offers=world.source.offers))
     for number in range(9):
         (tmp_path / "images" / f"twin-{number}.jpg").unlink()
     with ThreadPoolExecutor(8) as threads:

@@ -311,7 +311,7 @@ def test_a_parameter_that_there_is_not_is_refused_and_those_that_are_named(
     status, message, field = error(query.get(url))
     assert (status, field) == (400, name[:64])
     assert message.startswith(
-        "a parameter must be one of colour, cursor, fold, k, like, like_weight, minus"
+        "a parameter must be one of album, camera, collection, colour, cursor, fold, folder, k"
     )
     assert message.endswith(f"got {name[:64]!r}")
     assert "picture_weight" not in message, "which a query string alone cannot have"

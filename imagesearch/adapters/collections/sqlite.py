@@ -130,8 +130,8 @@ class SqliteCollections:
         """Return what is there of each collection, in the order of their names."""
         with self._file.reading() as connection:
             rows = connection.execute(
-                "SELECT name, count(image_id) FILTER (WHERE problem = ''),"
-                " count(DISTINCT image_id) FILTER (WHERE problem = ''),"
+                "SELECT name, count(image_id) FILTER (WHERE problem = '' AND image_id <> ''),"
+                " count(DISTINCT image_id) FILTER (WHERE problem = '' AND image_id <> ''),"
                 " count(path) FILTER (WHERE problem <> ''), wanted > done"
                 " FROM collections LEFT JOIN files ON collection = name"
                 " GROUP BY name ORDER BY name"

@@ -6,7 +6,7 @@ from collections.abc import Collection as AnyOf
 from pathlib import Path
 
 from imagesearch.domain.collections import CollectedFile, is_own
-from imagesearch.domain.errors import NotFound
+from imagesearch.domain.errors import NotFound, RejectedImage
 from imagesearch.domain.object_names import image_id_of
 from imagesearch.ports import CollectionFolders, Collections, ImageStore
 
@@ -29,7 +29,12 @@ class CollectionStore:
         self._others.put(name, data)
 
     def get(self, name: str) -> bytes:
-        """Return the bytes of *name*; NotFound when there is none."""
+        """
+        Return the bytes of *name*; NotFound when there is none.
+
+        Raises:
+            RejectedImage: no file of a collection's image is as it was, or it is no picture.
+        """
         if not is_own(name):
             return self._others.get(name)
         for root, file in self._files(image_id_of(name)):
@@ -37,7 +42,7 @@ class CollectionStore:
                 return self._folders.picture(root, file.path, file.stamp)
             except NotFound:
                 continue
-        raise NotFound(f"no file of {name} is as it was")
+        raise RejectedImage("it was changed or removed since it was read")
 
     def existing(self, names: AnyOf[str]) -> set[str]:
         """Return those of *names* that are stored."""

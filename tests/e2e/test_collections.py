@@ -1,0 +1,215 @@
+"""`imagesearch add` as a person runs it: from a terminal, killed on the way, beside a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from imagesearch.cli.main import cli
+from imagesearch.domain.errors import ImageSearchError
+from imagesearch.local.emulated.processes import free_port
+from tests.pictures import jpeg
+
+KILLS = int(os.environ.get("KILLS", "8"))  # 40 were tried, which take minutes
+
+
+def environment(data: Path, **more: str) -> dict[str, str]:
+    return {**os.environ, "DATA_DIR": str(data), "SOURCE": "demo", **more}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command printed, on one line, and the error that ended it."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Terminal:
+    """Runs commands in this process: another one takes seconds to start."""
+
+    def __init__(self, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.data, self._capsys = data, capsys
+
+    def __call__(self, *arguments: str) -> Run:
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in environment(self.data, COLUMNS="200").items():
+                patched.setenv(name, value)
+            self._capsys.readouterr()
+            status, error = 0, ""
+            try:
+                status = cli(args=list(arguments), standalone_mode=False) or 0
+            except ImageSearchError as failed:
+                status, error = 1, str(failed)
+        printed = self._capsys.readouterr()
+        return Run(status, printed.out, f"{printed.err}{error}")
+
+
+@pytest.fixture
+def imagesearch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(tmp_path / "data", capsys)
+
+
+def write(folder: Path, count: int, first: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        (folder / f"{number:04}.jpg").write_bytes(jpeg(number))
+
+
+def rows(data: Path, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(data / "catalog.sqlite")) as file:
+        return file.execute(query).fetchall()
+
+
+@contextmanager
+def serving(data: Path) -> Iterator[str]:
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "imagesearch", "serve"],
+        env=environment(data, PORT=str(port)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while not (data / "lock").exists() or url not in (data / "lock").read_text():
+            assert time.monotonic() < deadline
+            assert server.poll() is None
+            time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_a_folder_is_added_searched_updated_and_removed(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    data, pictures = imagesearch.data, tmp_path / "Pictures"
+    write(pictures / "2019", 40)
+    (pictures / "notes.jpg").write_text("no picture")
+    added = imagesearch("add", str(pictures))
+    assert "Pictures: 41 pictures, 40 embedded" in added.out
+    assert "notes.jpg: " in added.out
+    assert added.status == 1, "as not all was added"
+    (pictures / "notes.jpg").unlink()
+
+    found = imagesearch("search", "grey", "--collection", "Pictures", "--json", "-k", "3")
+    results = json.loads(found.out)["results"]
+    assert [result["own"]["collections"] for result in results] == [["Pictures"]] * 3
+    assert {Path(urlsplit(result["url"]).path).parent for result in results} == {pictures / "2019"}
+    assert all(Path(urlsplit(result["url"]).path).is_file() for result in results)
+    table = imagesearch("search", "grey", "--collection", "Pictures", "--folder", "2019")
+    assert "2019/00" in table.out
+
+    (pictures / "2019" / "0000.jpg").rename(pictures / "first.jpg")
+    updated = imagesearch("update")
+    assert updated.status == 0
+    assert "1 known already, 39 as they were, 2 gone" in updated.out
+    assert "Pictures" in imagesearch("collections").out
+    told = imagesearch("info", "Pictures").out
+    assert "40 pictures, 40 different ones" in told
+    assert str(pictures) in told
+
+    assert "40 images are forgotten" in imagesearch("remove", "Pictures").out
+    assert rows(data, "SELECT count(*) FROM embeddings") == [(0,)]
+    assert len(list(pictures.rglob("*.jpg"))) == 40
+
+
+def test_a_folder_is_added_once_whatever_it_is_called(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    pictures = tmp_path / "Pictures"
+    write(pictures / "inner", 2)
+    write(tmp_path / "other", 1, first=50)
+    assert imagesearch("add", str(pictures)).status == 0
+    within = imagesearch("add", str(pictures / "inner"))
+    assert within.status == 0
+    assert "is in the collection 'Pictures' already" in within.out
+    taken = imagesearch("add", str(tmp_path / "other"), "--name", "Pictures")
+    assert (taken.status, taken.out) == (1, "")
+    assert "--name must be one that no other collection has" in taken.err
+    assert "FOLDER must be a folder" in imagesearch("add", str(tmp_path / "nowhere")).err
+    pictures.rename(tmp_path / "Moved")
+    moved = imagesearch("add", str(tmp_path / "Moved"), "--name", "Pictures")
+    assert "which is gone" in moved.out
+    assert "2 as they were" in moved.out
+    assert rows(imagesearch.data, "SELECT name FROM collections") == [("Pictures",)]
+
+
+def test_killed_again_and_again_it_loses_nothing_and_embeds_nothing_twice(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    data, pictures = imagesearch.data, tmp_path / "Pictures"
+    write(pictures, 30 * KILLS)
+    draw = random.Random(7)
+    embedded: set[tuple[object, ...]] = set()
+    for kill in range(KILLS):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imagesearch", "add", str(pictures)],
+            env=environment(data),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        killed_at = len(embedded) + draw.randrange(40)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and count_embedded(data) <= killed_at:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(draw.random() / 20)
+        process.kill()
+        process.wait()
+        now = set(rows(data, "SELECT id, image_id FROM embeddings"))
+        assert embedded <= now, f"after kill {kill} something is lost, or was embedded anew"
+        embedded = now
+    assert imagesearch("update").status == 0
+    last = set(rows(data, "SELECT id, image_id FROM embeddings"))
+    assert embedded <= last
+    assert len({image_id for _, image_id in last}) == len(last) == 30 * KILLS
+    assert rows(data, "SELECT count(*) FROM records") == [(0,)]
+
+
+def count_embedded(data: Path) -> int:
+    if not (data / "catalog.sqlite").exists():
+        return 0
+    try:
+        return len(rows(data, "SELECT id FROM embeddings"))
+    except sqlite3.OperationalError:  # it is being made
+        return 0
+
+
+def test_beside_a_server_it_is_the_server_that_embeds(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    pictures = tmp_path / "Pictures"
+    write(pictures, 40)
+    with serving(imagesearch.data) as url:
+        added = imagesearch("add", str(pictures))
+        assert f"The imagesearch at {url} does it." in added.err
+        assert "Pictures: 40 pictures, 40 embedded" in added.out
+        search = ("search", "grey", "--collection", "Pictures", "--json")
+        result = json.loads(imagesearch(*search).out)["results"][0]
+        preview = requests.get(result["url"], timeout=10)
+        assert (preview.status_code, preview.headers["Content-Type"]) == (200, "image/jpeg")
+        original = requests.get(result["page_url"], timeout=10)
+        assert original.content == (pictures / result["own"]["file"]).read_bytes()
+        (collection,) = requests.get(f"{url}/collections", timeout=10).json()["collections"]
+        assert (collection["pictures"], collection["updating"]) == (40, False)
+        assert imagesearch("remove", "Pictures").status == 0
+        assert json.loads(imagesearch(*search).out)["results"] == []
+        assert requests.get(result["page_url"], timeout=10).status_code == 404

@@ -1,0 +1,425 @@
+"""Collections: folders of own pictures, brought into the catalog and kept in step with them."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from imagesearch.adapters.collections.sqlite import SqliteCollections
+from imagesearch.adapters.stores.collections import CollectionStore
+from imagesearch.domain.collections import Collection, Update
+from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.images import Image
+from imagesearch.domain.queries import Query, SearchRequest
+from imagesearch.folders.folder import Folders
+from imagesearch.folders.formats import SUFFIXES
+from imagesearch.usecases import own_images
+from imagesearch.usecases.ingest import Ingest
+from imagesearch.usecases.stored_pools import StoredPools
+from tests.takeout import write_takeout
+from tests.world import World
+
+REVISION = "twin-1"
+
+
+def picture(seed: int) -> bytes:
+    """Return a small JPEG that is no other's."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+class Own:
+    """A world with one folder of pictures, and what brings it up to date."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.world = World(tmp_path / "data")
+        self.folder = tmp_path / "Pictures"
+        self.folder.mkdir()
+        self.collections = SqliteCollections(self.world.file)
+        self.collection = Collection("Pictures", str(self.folder))
+        self.collections.keep(self.collection)
+        self.told: list[Update] = []
+        self.start()
+
+    def start(self) -> None:
+        """Begin as a process does that starts: what waited in memory is gone."""
+        world = self.world
+        world.store = CollectionStore(world.store, self.collections, Folders())  # type: ignore[assignment]
+        world.restart()
+        self.pools = StoredPools(world.catalog, world.outbox, world.clock, 3, 0.2)
+        self.ingest = Ingest(
+            world.catalog,
+            self.collections,
+            Folders(),
+            world.cache,
+            self.pools,
+            world.clock,
+            lambda: world.encoder.model_revision,
+        )
+
+    def write(self, path: str, seed: int) -> Path:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture(seed))
+        return file
+
+    def update(self, collection: Collection | None = None, *, steps: int = 10_000) -> Update:
+        """Bring the collection up to date; messages are delivered while it waits."""
+
+        def step() -> None:
+            if self.world.outbox.messages:
+                self.world.deliver()
+
+        self.world.clock.during_sleep = [step] * steps
+        try:
+            return self.ingest(collection or self.collection, self.told.append)
+        finally:
+            self.world.clock.during_sleep = []
+
+    def images(self) -> dict[str, Image]:
+        """Return all images that can be found, by the path of their first file."""
+        library = self.world.catalog.library
+        nearest = library.nearest(self.world.encoder._direction(b"?"), 1000, REVISION)
+        return {image.collected.file: image for image, _ in nearest.hits if image.collected}
+
+    def problems(self) -> dict[str, str]:
+        return dict(self.collections.problems("Pictures", 100)[0])
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Own:
+    return Own(tmp_path)
+
+
+def test_all_pictures_of_a_folder_and_those_within_it_are_found(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.write("2019/Italy/2.jpg", 2)
+    outcome = own.update()
+    assert (outcome.found, outcome.embedded, outcome.problems) == (2, 2, 0)
+    assert outcome.is_over
+    images = own.images()
+    assert images.keys() == {"1.jpg", "2019/Italy/2.jpg"}
+    collected = images["2019/Italy/2.jpg"].collected
+    assert collected is not None
+    assert collected.folders == ("2019", "2019/Italy")
+    assert collected.collections == ("Pictures",)
+    assert (images["1.jpg"].width, images["1.jpg"].height) == (16, 12)
+
+
+def test_what_is_as_it_was_is_not_read_again(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    (own.folder / "1.jpg").chmod(0)
+    outcome = own.update()
+    assert (outcome.unchanged, outcome.embedded, outcome.problems) == (1, 0, 0)
+    assert own.world.encoder.images == 1
+
+
+def test_a_renamed_and_a_moved_file_cost_no_embedding_and_are_found_where_they_are(
+    own: Own,
+) -> None:
+    own.write("1.jpg", 1)
+    own.write("2.jpg", 2)
+    own.update()
+    (own.folder / "1.jpg").rename(own.folder / "one.jpg")
+    (own.folder / "sub").mkdir()
+    (own.folder / "2.jpg").rename(own.folder / "sub" / "2.jpg")
+    outcome = own.update()
+    assert (outcome.embedded, outcome.reused, outcome.gone) == (0, 2, 2)
+    images = own.images()
+    assert images.keys() == {"one.jpg", "sub/2.jpg"}
+    moved = images["sub/2.jpg"].collected
+    assert moved is not None
+    assert moved.folders == ("sub",)
+    assert own.world.encoder.images == 2
+
+
+def test_copies_share_one_image_which_is_in_the_folders_of_all(own: Own) -> None:
+    own.write("a/1.jpg", 1)
+    own.write("b/1.jpg", 1)
+    outcome = own.update()
+    assert (outcome.found, outcome.embedded) == (2, 1)
+    (image,) = own.images().values()
+    assert image.collected is not None
+    assert image.collected.folders == ("a", "b")
+    (own.folder / "a" / "1.jpg").unlink()
+    own.update()
+    (image,) = own.images().values()
+    assert image.collected is not None
+    assert (image.collected.file, image.collected.folders) == ("b/1.jpg", ("b",))
+
+
+def test_an_edited_file_is_embedded_anew_and_its_earlier_picture_forgotten(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    before = own.images()["1.jpg"].image_id
+    own.write("1.jpg", 2)
+    outcome = own.update()
+    assert outcome.embedded == 1
+    assert [image.image_id for image in own.images().values()] != [before]
+    assert len(own.images()) == 1
+
+
+def test_a_deleted_file_leaves_the_index(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.write("2.jpg", 2)
+    own.update()
+    (own.folder / "1.jpg").unlink()
+    assert own.update().gone == 1
+    assert own.images().keys() == {"2.jpg"}
+
+
+def test_an_update_that_was_broken_off_goes_on_and_embeds_nothing_twice(own: Own) -> None:
+    for number in range(60):
+        own.write(f"{number:02}.jpg", number)
+
+    class KilledError(Exception):
+        pass
+
+    def kill() -> None:
+        raise KilledError
+
+    delivered = 0
+
+    def step() -> None:
+        nonlocal delivered
+        own.world.deliver()
+        delivered += 1
+        if delivered == 2:
+            kill()
+
+    own.world.clock.during_sleep = [step] * 10
+    with pytest.raises(KilledError):
+        own.ingest(own.collection, own.told.append)
+    done = own.world.encoder.images
+    assert 0 < done < 60
+    own.start()
+    outcome = own.update()
+    assert outcome.embedded == 60 - done
+    assert own.world.encoder.images == 60
+    assert len(own.images()) == 60
+
+
+def test_no_pool_is_left_of_what_was_embedded(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    assert list(own.world.catalog.pools.pool_ids()) == []
+
+
+def test_what_cannot_be_read_is_a_problem_each_and_the_others_are_found(own: Own) -> None:
+    own.write("1.jpg", 1)
+    (own.folder / "empty.jpg").touch()
+    (own.folder / "page.jpg").write_text("<html>")
+    (own.folder / "cut.jpg").write_bytes(picture(3)[:200])
+    (own.folder / "nowhere.jpg").symlink_to(own.folder / "gone.jpg")
+    outcome = own.update()
+    problems = {**own.problems(), **{each.path: each.problem for each in outcome.unreadable}}
+    assert problems.keys() == {"empty.jpg", "page.jpg", "cut.jpg", "nowhere.jpg"}
+    assert problems["empty.jpg"] == "it has 0 bytes"
+    assert outcome.problems == 4
+    assert own.images().keys() == {"1.jpg"}
+
+
+def test_a_picture_that_cannot_be_decoded_is_a_problem_of_each_file_that_has_it(own: Own) -> None:
+    png = io.BytesIO()
+    Pillow.new("RGB", (16, 12)).save(png, "PNG")  # which the twin of the encoder takes for none
+    for name in ("1.png", "2.png"):
+        (own.folder / name).write_bytes(png.getvalue())
+    assert own.update().problems == 2
+    assert own.problems() == dict.fromkeys(("1.png", "2.png"), "not an image")
+    assert own.images() == {}
+
+
+def test_what_was_a_problem_is_read_again(own: Own) -> None:
+    file = own.write("1.jpg", 1)
+    stamp = file.stat()
+    whole = file.read_bytes()
+    file.write_bytes(b"x" * len(whole))
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    own.update()
+    file.write_bytes(whole)
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    outcome = own.update()
+    assert (outcome.embedded, outcome.problems) == (1, 0)
+    assert own.problems() == {}
+
+
+def test_a_name_in_bytes_that_are_no_utf_8_is_a_problem(own: Own) -> None:
+    own.write("1.jpg", 1)
+    with open(os.fsencode(own.folder) + b"/caf\xe9.jpg", "wb") as file:
+        file.write(picture(2))
+    outcome = own.update()
+    assert [each.problem for each in outcome.unreadable] == ["its name is no UTF-8"]
+    assert own.images().keys() == {"1.jpg"}
+
+
+def test_programs_leftovers_hidden_files_and_folders_without_media_are_skipped(own: Own) -> None:
+    own.write("1.jpg", 1)
+    for path in (".hidden.jpg", ".thumbs/1.jpg", "@eaDir/1.jpg", "quiet/1.jpg", "._1.jpg"):
+        own.write(path, 2)
+    (own.folder / "quiet" / ".nomedia").touch()
+    (own.folder / "film.mp4").write_bytes(b"film")
+    assert own.update().found == 1
+
+
+def test_a_loop_of_links_ends_and_a_linked_folder_is_read_once(own: Own, tmp_path: Path) -> None:
+    own.write("a/1.jpg", 1)
+    (own.folder / "a" / "up").symlink_to(own.folder)
+    (own.folder / "again").symlink_to(own.folder / "a")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "2.jpg").write_bytes(picture(2))
+    (own.folder / "linked").symlink_to(elsewhere)
+    own.update()
+    assert own.images().keys() == {"a/1.jpg", "linked/2.jpg"}
+
+
+def test_a_folder_that_cannot_be_listed_keeps_what_was_read_of_it(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.write("sub/2.jpg", 2)
+    own.update()
+
+    class Unlistable(Folders):
+        def listed(self, root):  # type: ignore[no-untyped-def]
+            from imagesearch.domain.collections import Unreadable
+
+            yield from (each for each in super().listed(root) if each.path == "1.jpg")
+            yield Unreadable("sub", "permission denied", is_folder=True)
+
+    own.ingest = replace(own.ingest, folders=Unlistable())
+    outcome = own.update()
+    assert (outcome.gone, outcome.problems) == (0, 1)
+    assert own.images().keys() == {"1.jpg", "sub/2.jpg"}
+
+
+def test_a_folder_that_is_gone_or_empty_changes_nothing(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    (own.folder / "1.jpg").unlink()
+    with pytest.raises(InvalidRequest, match="Is its disk there"):
+        own.update()
+    own.folder.rmdir()
+    with pytest.raises(NotFound, match="there is no folder"):
+        own.update()
+    assert own.images().keys() == {"1.jpg"}
+
+
+def test_a_file_that_changes_after_it_was_read_is_not_embedded_as_what_it_was(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.ingest = replace(own.ingest, cache=own.world.cache)
+
+    def step() -> None:
+        own.world.cache.clear()  # type: ignore[attr-defined]
+        own.write("1.jpg", 2)
+        own.world.deliver()
+
+    own.world.clock.during_sleep = [step] * 100
+    own.ingest(own.collection, own.told.append)
+    assert own.images() == {}
+    own.world.clock.during_sleep = []
+    assert own.update().embedded == 1
+
+
+def test_two_collections_share_the_images_that_both_have(own: Own, tmp_path: Path) -> None:
+    own.write("sub/1.jpg", 1)
+    own.write("2.jpg", 2)
+    own.update()
+    inner = Collection("Sub", str(own.folder / "sub"))
+    own.collections.keep(inner)
+    outcome = own.update(inner)
+    assert (outcome.embedded, outcome.reused) == (0, 1)
+    found = {image.collected.collections for image in own.images().values() if image.collected}
+    assert found == {("Pictures", "Sub"), ("Pictures",)}
+    library = own.world.catalog.library
+    assert own_images.forget(library, own.collections, own.collection) == 1
+    (left,) = own.images().values()
+    assert left.collected is not None
+    assert left.collected.collections == ("Sub",)
+    assert own_images.forget(library, own.collections, inner) == 1
+    assert own.images() == {}
+
+
+def test_a_folder_that_was_moved_is_the_same_collection_and_nothing_is_read(
+    own: Own, tmp_path: Path
+) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    moved = tmp_path / "Moved"
+    shutil.move(own.folder, moved)
+    collection = Collection("Pictures", str(moved))
+    own.collections.keep(collection)
+    outcome = own.update(collection)
+    assert (outcome.unchanged, outcome.embedded, outcome.gone) == (1, 0, 0)
+
+
+def test_a_search_names_a_collection_and_needs_no_keyword(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    own.world.ready_pool("horse", 5)
+
+    def hits(**filters: str) -> list[str]:
+        request = SearchRequest(
+            "", Query.of_text("anything"), scope="catalog", filters=filters, top_k=50
+        )
+        return [hit.image.image_id for hit in own.world.search(request).hits or ()]
+
+    assert len(hits()) == 6
+    assert len(hits(collection="pictures")) == 1
+    assert hits(collection="Other") == []
+    assert hits(folder="2019") == []
+
+
+def test_a_full_disk_ends_the_update_and_the_next_one_goes_on(own: Own) -> None:
+    for number in range(10):
+        own.write(f"{number}.jpg", number)
+
+    class FullError(Unavailable):
+        pass
+
+    def full() -> None:
+        raise FullError("the catalog catalog.sqlite failed: database or disk is full")
+
+    full_catalog = replace(own.world.catalog)
+    object.__setattr__(full_catalog, "check", full)
+    ingest, own.ingest = own.ingest, replace(own.ingest, catalog=full_catalog)
+    with pytest.raises(Unavailable, match="disk is full"):
+        own.update()
+    own.ingest = ingest
+    assert own.update().is_over
+    assert len(own.images()) == 10
+
+
+def is_picture(path: str) -> bool:
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def test_each_picture_of_a_takeout_has_the_facts_of_its_own_sidecar(
+    own: Own,
+) -> None:
+    titles = write_takeout(own.folder)
+    own.update()
+    files = own.collections.files_of(
+        {file.image_id for file in own.collections.known_files("Pictures").values()} - {""}
+    )
+    read = {file.path: file.facts.title for its in files.values() for _, file in its}
+    pictures = {path: title for path, title in titles.items() if is_picture(path)}
+    kept = {path: title for path, title in pictures.items() if "Trash" not in path}
+    assert len(kept) > 20
+    assert read == kept
+    assert own.problems() == {}
+
+
+@pytest.mark.parametrize("fact", ["collection", "folder", "album", "camera"])
+def test_no_image_of_a_source_has_a_fact_of_collections(own: Own, fact: str) -> None:
+    own.world.ready_pool("horse", 5)
+    request = SearchRequest("", Query.of_text("?"), scope="catalog", filters={fact: "x"})
+    assert own.world.search(request).hits == ()
