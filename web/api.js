@@ -39,6 +39,16 @@ async function readConfig() {
   return config;
 }
 
+/** What the server says of its collections of own pictures; null where it does not. */
+export async function askCollections() {
+  try {
+    const answer = await (await fetch(new URL("collections", apiBase()))).json();
+    return Array.isArray(answer.collections) ? answer.collections : null;
+  } catch {
+    return null;
+  }
+}
+
 export const apiBase = () => new URL(config.api ? `${config.api.replace(/\/+$/, "")}/` : "./", document.baseURI);
 
 /**

@@ -7,9 +7,10 @@
 
 import { loadConfig } from "./api.js";
 import { shownHits } from "./cards.js";
-import { setUpExamples } from "./examples.js";
+import { loadCollections } from "./collections.js";
+import { offerCollections, setUpExamples } from "./examples.js";
 import { listenToFilters } from "./filters.js";
-import { choosePicture, complain, fillForm, listenToForm } from "./form.js";
+import { choosePicture, complain, fillForm, listenToForm, setPlaces } from "./form.js";
 import { listenToKeys } from "./keys.js";
 import { followAddress, listenToLightbox } from "./lightbox.js";
 import { keepPlace, leavePlace } from "./place.js";
@@ -91,3 +92,6 @@ document.addEventListener("click", followInside);
 document.addEventListener("click", unfold);
 addEventListener("popstate", followHistory);
 readAddress();
+const collections = await loadCollections(); // after the search of the address: that is what a person waits for
+setPlaces(collections);
+offerCollections(collections);

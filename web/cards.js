@@ -45,6 +45,7 @@ function cardFor(hit, rank) {
   cards.set(hit.image_id, card);
   showMatch(card.querySelector(".match-word"), hit);
   showSimilar(card.querySelector(".similar"), hit);
+  card.querySelector(".like").href = addressOf(moreLike(hit.image_id)); // in the collection of this search
   for (const place of card.querySelectorAll(".rank")) place.textContent = rank;
   return card;
 }
@@ -86,7 +87,6 @@ function newCard(hit, rank) {
   card.dataset.image = hit.image_id;
   card.style.setProperty("--ratio", Math.min(WIDEST, Math.max(NARROWEST, width / height)));
   card.querySelector(".open").append(pictureOf(hit, rank <= EAGER));
-  card.querySelector(".like").href = addressOf(moreLike(hit.image_id));
   showCredit(card.querySelector(".credit"), hit);
   card.querySelector(".caption").append(licenceOf(hit) ?? "");
   return card;
@@ -95,12 +95,25 @@ function newCard(hit, rank) {
 /** Width and height in pixels; a common shape when the answer lacks them. */
 const sizeOf = ({ width, height }) => (width > 0 && height > 0 ? [width, height] : [640, 427]);
 
-export const altOf = ({ tags }) => (tags?.length ? tags.join(", ") : "Picture without a description");
+/** What a picture is called that has no other description: its tags, an own one's title or file. */
+export function altOf({ tags, own }) {
+  const words = [own?.title, tags?.join(", "), own && fileOf(own)].find(Boolean);
+  return words ?? "Picture without a description";
+}
 
-/** Say whose picture it is, as its source asks, with a link to it where there is one to follow. */
-function showCredit(link, { credit, page_url: pageUrl }) {
-  const { user, source } = credit ?? {};
-  link.querySelector("bdi").textContent = [user, source].filter(Boolean).join(" · ") || "Where it is from";
+export const fileOf = ({ file }) => file.split("/").pop();
+
+/** Whose picture it is, as its source asks; of an own one what it is called, and in which album it is. */
+function creditOf({ credit, own }) {
+  const texts = own ? [own.title || fileOf(own), own.albums[0]] : [credit?.user, credit?.source];
+  return texts.filter(Boolean).join(" · ") || "Where it is from";
+}
+
+/** Say that, with a link to the picture where there is one to follow. */
+function showCredit(link, hit) {
+  const { page_url: pageUrl, own } = hit;
+  link.querySelector("bdi").textContent = creditOf(hit);
+  link.classList.toggle("own", Boolean(own));
   const url = safeUrl(pageUrl, apiBase());
   if (url) link.href = url;
   else link.replaceWith(build("span", { className: "credit" }, ...link.childNodes));

@@ -1,9 +1,10 @@
 /** Searches to begin with: those that the demo has pictures of, or some for photographs. */
 
 import { build, element, safeUrl } from "./dom.js";
-import { chooseKeyword, setPlaceholder } from "./form.js";
+import { chooseCollection, chooseKeyword, setPlaceholder } from "./form.js";
 import { showRecent } from "./recent.js";
 import { addressOf, searchOf } from "./search.js";
+import { pictures } from "./words.js";
 
 const OF_THE_DEMO = [
   { t: "horse", s_query: "two horses amidst flowers" },
@@ -19,10 +20,20 @@ const OF_PHOTOGRAPHS = [
 ];
 
 let isReady = false; // before it is, a page that shows them would jump
+let areWanted = false;
 
-export function showExamples(areWanted) {
+export function showExamples(are) {
+  areWanted = are;
   element("examples").hidden = !(areWanted && isReady);
   if (areWanted) showRecent();
+}
+
+/** Offer *collections*, before all else, and show what is there to begin with. */
+export function offerCollections(collections) {
+  element("collection-list").replaceChildren(...collections.map(collectionButton));
+  element("collections").hidden = !collections.length;
+  isReady = true;
+  showExamples(areWanted);
 }
 
 /** Choose the examples of this edition, which *config* names. */
@@ -35,7 +46,6 @@ export function setUpExamples({ demo, demo_keywords: keywords, sources }) {
   if (examples.length) setPlaceholder(examples[0]);
   if (demo) offerPhotographs();
   else if (sources?.length) showSources(sources);
-  isReady = true;
 }
 
 /** Say that the demo's pictures are drawn, and how photographs are had without an account. */
@@ -59,6 +69,13 @@ function linkTo({ name, site }) {
 function exampleLink(example) {
   const href = addressOf(searchOf(new URLSearchParams(example)));
   return build("li", {}, build("a", { href, className: "inside" }, build("b", { textContent: example.t }), ` ${example.s_query}`));
+}
+
+function collectionButton({ name, images, updating }) {
+  const words = ` ${pictures(images)}${updating ? " so far, more are on their way" : ""}`;
+  const button = build("button", { type: "button" }, build("b", {}, build("bdi", { textContent: name })), words);
+  button.addEventListener("click", () => chooseCollection(name));
+  return build("li", {}, button);
 }
 
 function keywordButton(keyword) {

@@ -1,21 +1,27 @@
 /** What an answer can be narrowed down by: chips, made of what its pictures are. */
 
+import { collectionNames } from "./collections.js";
 import { build, element, icon, unseen } from "./dom.js";
 import { chooseKeyword } from "./form.js";
-import { FILTERS, addressOf } from "./search.js";
+import { FILTERS, OF_OWN, addressOf, withFilter } from "./search.js";
+import { monthName } from "./words.js";
 
 const MOST_VALUES = 12; // of a filter
 const SHAPES = { horizontal: "Landscape", vertical: "Portrait", square: "Square" };
 
 /** By the filter's name: what all of it is called, what a hit has of it, and what that is called. */
 const FACETS = {
+  collection: ["Any collection", ({ own }) => own?.collections ?? []],
+  folder: ["Any folder", ({ own }) => foldersOf(own?.file ?? "")],
+  album: ["Any album", ({ own }) => own?.albums ?? []],
+  camera: ["Any camera", ({ own }) => [own?.camera]],
   orientation: ["Any shape", (hit) => [shapeOf(hit)], (value) => SHAPES[value] ?? value],
   colour: ["Any colour", ({ colours }) => colours],
   tag: ["Any tag", ({ tags }) => tags],
   user: ["By anyone", ({ credit }) => [credit?.user]],
   source: ["Any source", ({ credit }) => [credit?.source]],
   year: ["Any year", ({ year }) => [year]],
-  month: ["Any month", () => []],
+  month: ["Any month", ({ own, month }) => [own && month], monthName], // of others it is when they came to their source
 };
 
 const chips = new Map(); // name -> <select>, which keeps the focus
@@ -35,6 +41,12 @@ function shapeOf({ width, height }) {
   return width > height ? "horizontal" : "vertical";
 }
 
+/** All folders that *file* lies in: of `2019/Italy/1.jpg` `2019` and `2019/Italy`. */
+function foldersOf(file) {
+  const names = file.split("/").slice(0, -1);
+  return names.map((_, i) => names.slice(0, i + 1).join("/"));
+}
+
 export const hideFilters = () => { element("chips").hidden = true; };
 
 /** Show what *answer* to *search* can be narrowed down by, and which keywords it took. */
@@ -51,7 +63,8 @@ export function showFilters(answer, search) {
 
 /** Count what the hits have. A filter leaves one value: the others, seen before it, stay on offer. */
 function remember(hits, search) {
-  const address = addressOf({ ...search, filters: {} });
+  const { collection } = search.filters;
+  const address = addressOf({ ...search, filters: collection ? { collection } : {} });
   if (address !== base) seen = {};
   base = address;
   for (const name of FILTERS) {
@@ -71,23 +84,19 @@ function counted(values, total) {
 
 function filterChip(name, search) {
   const chosen = search.filters[name];
-  const values = [...seen[name].keys()];
+  const values = name === "collection" && chosen ? collectionNames() : [...seen[name].keys()];
   if (chosen && !values.includes(chosen)) values.unshift(chosen);
-  if (values.length < 2 && !chosen) return null;
+  const least = OF_OWN.includes(name) ? 1 : 2; // one is a choice where other pictures have none
+  if (values.length < least && !chosen) return null;
   const [label, , nameOf = String] = FACETS[name];
   const chip = chips.get(name) ?? build("select", { className: "chip", ariaLabel: label });
   chips.set(name, chip);
   chip.replaceChildren(build("option", { value: "", textContent: label }), ...values.map((value) => build("option", { value, textContent: nameOf(value) })));
   chip.value = chosen ?? "";
   chip.classList.toggle("chosen", Boolean(chosen));
-  chip.onchange = () => go(withFilter(search, name, chip.value));
+  chip.dataset.name = name;
+  chip.onchange = () => go({ ...search, filters: withFilter(search.filters, name, chip.value) });
   return chip;
-}
-
-function withFilter(search, name, value) {
-  const filters = { ...search.filters };
-  delete filters[name];
-  return { ...search, filters: value ? { ...filters, [name]: value } : filters };
 }
 
 /** A keyword that the server took from the sentence, and that a person may know better. */

@@ -4,16 +4,19 @@ import { build, element, icon, safeUrl, setText, unseen } from "./dom.js";
 import { apiBase } from "./api.js";
 import { shownHits } from "./cards.js";
 import { keepPicture, listenForPictures, pictureNamed } from "./pictures.js";
-import { addressSearch, canBeAsked, inItsPlace, searchOf } from "./search.js";
+import { addressSearch, canBeAsked, inItsPlace, ofAnybody, searchIn, withFilter } from "./search.js";
 import { number } from "./words.js";
 
 const form = element("search");
 const everything = element("everything");
+const place = element("place"); // where to search, in place of that where there are collections
+const OF_A_KEYWORD = "", EVERYTHING = "everything", OF_A_COLLECTION = "collection:"; // of which its name follows
 const fields = { s_query: element("query"), t: element("keyword"), minus: element("minus") };
 const LIMITS = { s_query: 500, t: 100, minus: 500 }; // characters, as the API counts them
 const MOST_MINUS = 5;
 const NAMES = { s_query: "description", t: "keyword", minus: "text after “without”" };
 
+let collectionNames = [];
 let kept = {}; // the search of the address, for what the form has no field for
 const pictureUrls = new Map(); // image_id -> URL, of pictures that were asked for more of
 
@@ -22,8 +25,39 @@ const listed = (text) => (text ?? "").split(/[,،、，]/).map((item) => item.tr
 
 /** The search that the form says, with what the address has beside it. */
 export function formSearch() {
-  const scope = everything.checked ? "catalog" : undefined;
-  return inItsPlace({ ...kept, s_query: typed("s_query"), t: typed("t"), minus: listed(typed("minus")), scope });
+  const { scope, collection } = chosenPlace();
+  const filters = scope ? withFilter(kept.filters, "collection", collection) : ofAnybody(kept.filters);
+  return inItsPlace({ ...kept, s_query: typed("s_query"), t: typed("t"), minus: listed(typed("minus")), scope, filters });
+}
+
+/** Where the form says to search: {scope, collection}, both undefined for the keyword's pictures. */
+function chosenPlace() {
+  if (element("place-option").hidden) return { scope: everything.checked ? "catalog" : undefined };
+  const { value } = place;
+  const collection = value.startsWith(OF_A_COLLECTION) ? value.slice(OF_A_COLLECTION.length) : undefined;
+  return { scope: value === OF_A_KEYWORD ? undefined : "catalog", collection };
+}
+
+/** Have the form say where to search; of a collection there is a choice even if nothing is known of it. */
+function showPlace({ scope, collection }) {
+  const names = collection && !collectionNames.includes(collection) ? [...collectionNames, collection] : collectionNames;
+  const options = names.map((name) => build("option", { value: OF_A_COLLECTION + name, textContent: name }));
+  place.replaceChildren(
+    build("option", { value: OF_A_KEYWORD, textContent: "the keyword’s pictures" }),
+    build("option", { value: EVERYTHING, textContent: "everything stored so far" }),
+    build("optgroup", { label: "Your collections" }, ...options),
+  );
+  place.value = collection ? OF_A_COLLECTION + collection : scope ? EVERYTHING : OF_A_KEYWORD;
+  everything.checked = Boolean(scope);
+  element("place-option").hidden = !names.length;
+  element("everything-option").hidden = names.length > 0;
+}
+
+/** Have the collections *known*, as the API tells of them, on offer. */
+export function setPlaces(known) {
+  const chosen = chosenPlace();
+  collectionNames = known.map(({ name }) => name);
+  showPlace(chosen);
 }
 
 /** Put the address into the form. */
@@ -32,23 +66,31 @@ export function fillForm() {
   fields.s_query.value = kept.s_query ?? "";
   fields.t.value = kept.t ?? "";
   fields.minus.value = kept.minus.join(", ");
-  everything.checked = kept.scope === "catalog";
+  showPlace({ scope: kept.scope, collection: kept.filters.collection });
   showParts();
 }
 
 /** A keyword or everything: what is said last is meant. */
 function followInput({ target }) {
-  if (target === everything && everything.checked) fields.t.value = "";
-  if (target === fields.t && typed("t")) everything.checked = false;
-  clearError(target === everything ? fields.t : target);
+  const isPlace = target === everything || target === place;
+  if (isPlace && chosenPlace().scope) fields.t.value = "";
+  if (target === fields.t && typed("t")) showPlace({});
+  clearError(isPlace ? fields.t : target);
 }
 
 export function chooseKeyword(keyword) {
-  everything.checked = false;
+  showPlace({});
   fields.t.value = keyword;
   clearError(fields.t);
   if (typed("s_query")) reveal(fields.t).select();
   else fields.s_query.focus();
+}
+
+/** Search in the collection of that name: what lacks is the sentence. */
+export function chooseCollection(name) {
+  fields.t.value = "";
+  showPlace({ scope: "catalog", collection: name });
+  focusSentence();
 }
 
 /** Write a new search: what was there is selected. */
@@ -92,7 +134,7 @@ async function takePicture(file) {
   const picture = await keepPicture(file);
   if (!picture) return sayOf("s_query", "This picture cannot be read. JPEG, PNG and WebP always can.");
   kept = { ...kept, picture };
-  send(isTypedAnew() ? formSearch() : searchOf(new URLSearchParams({ picture })));
+  send(isTypedAnew() ? formSearch() : searchIn(chosenPlace().collection, { picture }));
 }
 
 /** True when the form has words that no search was sent with yet: a picture joins those alone. */

@@ -1,10 +1,10 @@
 /** One picture, large: what is known of it and what can be done with it. */
 
 import { Failure, apiBase } from "./api.js";
-import { altOf, cardOf, licenceOf, pictureOf, showMatch, shownHits } from "./cards.js";
+import { altOf, cardOf, fileOf, licenceOf, pictureOf, showMatch, shownHits } from "./cards.js";
 import { announce, build, element, outside, safeUrl } from "./dom.js";
 import { addressOf, addressSearch, moreLike } from "./search.js";
-import { number, reasonsOf } from "./words.js";
+import { dateOf, number, ratingOf, reasonsOf } from "./words.js";
 
 const dialog = element("lightbox");
 let shownId = null;
@@ -66,11 +66,28 @@ function show(hit) {
 // ---------------------------------------------------------------- what is known
 
 function factsOf(hit) {
-  const { credit, width, height, tags, reasons } = hit;
-  const facts = { "Picture by": credit?.user, Source: credit?.source, Licence: licenceOf(hit), Shows: tags?.join(", ") };
+  const { credit, width, height, tags, reasons, own } = hit;
+  const facts = own ? ownFactsOf(hit) : { "Picture by": credit?.user, Source: credit?.source };
+  Object.assign(facts, { Licence: licenceOf(hit), Shows: tags?.join(", ") });
   if (width > 0 && height > 0) facts.Size = `${number(width)} × ${number(height)} pixels`;
   if (reasons?.includes("tags")) facts["Found by"] = reasonsOf(reasons);
   return Object.entries(facts).filter(([, text]) => text).map(([name, text]) => fact(name, text));
+}
+
+function ownFactsOf({ own, credit, year, month }) {
+  const { title, file, collections, albums, camera, rating, place } = own;
+  return {
+    Title: title, File: fileOf(own), Folder: file.split("/").slice(0, -1).join("/"), Collection: collections.join(", "),
+    Album: albums.join(", "), Taken: dateOf({ year, month }), Camera: camera, "Picture by": credit?.user,
+    Rating: ratingOf(rating), Place: place && mapLink(place),
+  };
+}
+
+/** Where a picture was taken, as a link to a map: that is asked for when somebody follows it, and not before. */
+function mapLink({ latitude, longitude }) {
+  const half = (degrees, [positive, negative]) => `${Math.abs(degrees).toFixed(4)}° ${degrees < 0 ? negative : positive}`;
+  const url = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}#map=14/${latitude}/${longitude}`;
+  return outside(url, {}, `${half(latitude, "NS")}, ${half(longitude, "EW")}`);
 }
 
 function fact(name, text) {
@@ -83,7 +100,7 @@ function actionsOf(hit) {
   const [page, url] = [hit.page_url, hit.url].map((address) => safeUrl(address, apiBase()));
   return [
     page && outside(page, { className: "primary" }, "Original"),
-    url && button("Download", () => download(url)),
+    url && button("Download", () => (hit.own && page ? download(page, fileOf(hit.own)) : download(url, url.split("/").pop()))),
     build("a", { href: addressOf(moreLike(hit.image_id)), className: "quiet inside", textContent: "More like this" }),
     button("Copy link", () => copyLink(hit)),
   ].filter(Boolean);
@@ -93,13 +110,13 @@ function button(text, onclick) {
   return build("button", { type: "button", className: "quiet", textContent: text, onclick });
 }
 
-/** Save the file at *url*. A link's `download` works within one origin only, so it is fetched. */
-async function download(url) {
+/** Save the file at *url* as *name*. A link's `download` works within one origin only, so it is fetched. */
+async function download(url, name) {
   try {
     const response = await fetch(url);
     if (!response.ok) throw new Failure("", "");
     const local = URL.createObjectURL(await response.blob());
-    build("a", { href: local, download: url.split("/").pop() }).click();
+    build("a", { href: local, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(local), 60_000); // when the browser has surely read it
     announce("The picture was saved.");
   } catch {

@@ -1,6 +1,7 @@
 /** One search, from its first question to its last picture. */
 
 import { FIRST_WAIT_SECONDS, Failure, ask } from "./api.js";
+import { loadCollections } from "./collections.js";
 import { MOST, atLeast } from "./search.js";
 import * as view from "./view.js";
 
@@ -67,8 +68,11 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
 async function follow(search, signal, { asked, begun, moveFocus, onShown }) {
   let wait = FIRST_WAIT_SECONDS;
   let isShown = false;
+  const counted = search.filters.collection && loadCollections(); // how many pictures it has by now
   while (performance.now() < begun + GIVE_UP_SECONDS * 1000) {
     const answer = await askPatiently(asked, wait, signal);
+    await counted;
+    if (signal.aborted) throw signal.reason;
     const isOver = isLast(answer, search);
     view.showAnswer(answer, search, isOver);
     if (answer.results.length && !isShown) {

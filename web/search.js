@@ -7,7 +7,9 @@
 
 import { quoted } from "./words.js";
 
-export const FILTERS = ["orientation", "colour", "tag", "user", "source", "year", "month"];
+const OF_A_COLLECTION = ["folder", "album"];
+export const OF_OWN = ["collection", ...OF_A_COLLECTION, "camera"]; // filters that own pictures alone pass
+export const FILTERS = [...OF_OWN, "year", "month", "orientation", "colour", "tag", "user", "source"]; // as they are offered
 const PAGE = 24; // pictures at a time: rows of 2, 3, 4 and 6 are full
 export const MOST = 200; // that the API gives at once
 const TEXTS = ["t", "s_query", "scope", "k", "fold", "picture"];
@@ -24,16 +26,31 @@ export function searchOf(params) {
   return inItsPlace(search);
 }
 
-/** *search* where it can look: without words there is no keyword to take from them. */
+/** *search* where it can look: own pictures are of no keyword, and without words there is none to take from them. */
 export function inItsPlace(search) {
-  const isEverywhere = search.scope === "catalog" || !(search.t || search.s_query) && hasPicture(search);
+  const hasKeyword = search.t || search.s_query;
+  const isEverywhere = search.scope === "catalog" || OF_OWN.some((name) => search.filters[name]) || !hasKeyword && hasPicture(search);
   return { ...search, scope: isEverywhere ? "catalog" : undefined, t: isEverywhere ? undefined : search.t };
 }
 
 const hasPicture = (search) => search.like.length > 0 || Boolean(search.picture);
 
-/** What is like the stored picture *imageId*. */
-export const moreLike = (imageId) => searchOf(new URLSearchParams({ like: imageId }));
+/** *filters* with *value* for the one of that name, or without it; folders and albums go with their collection. */
+export function withFilter(filters, name, value) {
+  if ((filters[name] ?? "") === (value ?? "")) return filters;
+  const gone = name === "collection" ? [name, ...OF_A_COLLECTION] : [name];
+  const others = Object.fromEntries(Object.entries(filters).filter(([other]) => !gone.includes(other)));
+  return value ? { ...others, [name]: value } : others;
+}
+
+/** *filters* without those that only own pictures pass. */
+export const ofAnybody = (filters) => Object.fromEntries(Object.entries(filters).filter(([name]) => !OF_OWN.includes(name)));
+
+/** What is like the stored picture *imageId*, in the collection that is looked through. */
+export const moreLike = (imageId) => searchIn(addressSearch().filters.collection, { like: imageId });
+
+/** The search that *parts* say, in *collection* where there is one. */
+export const searchIn = (collection, parts) => searchOf(new URLSearchParams(collection ? { ...parts, collection } : parts));
 
 export const addressSearch = () => searchOf(new URLSearchParams(location.search));
 
@@ -68,6 +85,7 @@ export function atLeast(count, search) {
 
 /** Where a search looks, in words, "" while unknown; *keywords* are those that the server took from its sentence. */
 export function placeOf(search, keywords = []) {
+  if (search.filters.collection) return `your ${quoted(search.filters.collection)}`;
   if (search.scope) return "everything stored so far";
   const given = search.t ? [search.t] : keywords;
   return given.map(quoted).join(" and ");

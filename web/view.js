@@ -2,12 +2,13 @@
 
 import { Failure } from "./api.js";
 import { cardOf, dropCards, foldAll, showCards, shownHits, unfold } from "./cards.js";
+import { collectionNamed } from "./collections.js";
 import { announce, element, setText } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { hideFilters, showFilters } from "./filters.js";
 import * as form from "./form.js";
 import { addressOf, nameOf, placeOf } from "./search.js";
-import { number, pictures, seconds as secondsText, sentence } from "./words.js";
+import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
 
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 
@@ -137,13 +138,22 @@ export function showEnd(answer, search, { seconds, again }) {
 
 function summary(answer, search) {
   const count = shownHits().length;
-  const compared = answer.matching ?? answer.pool?.embedded;
+  const compared = answer.matching ?? answer.pool?.embedded ?? inCollection(search);
   const text = compared == null ? pictures(count) : `${number(count)} of ${pictures(Math.max(count, compared))}`;
   return `${text} from ${placeOf(search, answer.keywords)}`;
 }
 
-/** What a search of everything may have missed. */
-function awaiting({ complete, covered, exhaustive }, { scope, filters }) {
+/** How many pictures a search of a collection looked through; undefined where that is not known. */
+function inCollection({ filters }) {
+  const isNarrowed = Object.keys(filters).length > 1;
+  return isNarrowed ? undefined : collectionNamed(filters.collection)?.images;
+}
+
+/** What a search of everything, or of a collection, may have missed. */
+function awaiting(answer, { scope, filters }) {
+  const { complete, covered, exhaustive } = answer;
+  const collection = collectionNamed(filters.collection);
+  if (collection?.updating) return `${pictures(collection.images)} so far, more are on their way.`;
   if (exhaustive === false) {
     const others = Object.keys(filters).length ? "the filters may fit others, too" : "there may be others further down";
     return `Only the nearest of all stored pictures were looked through: ${others}.`;
@@ -166,6 +176,10 @@ function showNothing(answer, search) {
 
 function nothing(answer, search) {
   const { pool, complete, keywords } = answer;
+  const { collection } = search.filters;
+  if (collection && !collectionNamed(collection)) return [`Nothing of a collection ${quoted(collection)}`, "It may have another name by now, or be gone."];
+  if (collectionNamed(collection)?.updating) return ["No pictures yet", awaiting(answer, search)];
+  if (inCollection(search) === 0) return ["No pictures", `The folder of ${quoted(collection)} has none that can be read.`];
   if (search.scope && !complete) return ["No pictures yet", awaiting(answer, search)];
   if (Object.keys(search.filters).length) return ["No picture is left", "The filters leave out all of them. Take one off."];
   if (search.scope) return ["Nothing is stored yet", "Search with a keyword first; its pictures are kept."];

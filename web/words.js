@@ -14,6 +14,17 @@ export const number = (count) => String(count).replace(/\B(?=(?:\d{3})+$)/g, ","
 export const pictures = (count) => `${number(count)} ${count === 1 ? "picture" : "pictures"}`;
 export const seconds = (count) => `${Math.max(0.1, count).toFixed(1)} s`;
 
+/** 8 and 2019 as "August 2019"; without a month the year, and without a year "". */
+export const dateOf = ({ year, month }) => [month && MONTHS[month - 1], year].filter(Boolean).join(" ");
+export const monthName = (month) => MONTHS[month - 1] ?? String(month);
+const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+
+/** How many stars somebody gave a picture; "" where nobody did. */
+export function ratingOf(rating) {
+  if (!rating) return "";
+  return rating < 0 ? "Rejected" : `${rating} of 5 stars`;
+}
+
 /** What a hit's `match` is called; of a model without thresholds nothing is claimed. */
 export const MATCHES = { strong: "Strong match", fair: "Fair match", weak: "Weak match", none: "No match" };
 
@@ -27,7 +38,8 @@ const FIELDS = {
   t: "The keyword", s_query: "The description", k: "The number of pictures", minus: "What comes after “without”",
   like: "The picture", picture: "The picture", cursor: "The place in the results", scope: "Where to search",
   orientation: "The orientation", colour: "The colour", tag: "The tag", user: "The name", source: "The source",
-  year: "The year", month: "The month", fold: "Whether similar pictures are folded",
+  year: "The year", month: "The month", collection: "The collection", folder: "The folder", album: "The album",
+  camera: "The camera", fold: "Whether similar pictures are folded",
 };
 
 /** What the API says in the names of its fields, and what a person makes of it. */

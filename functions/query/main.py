@@ -44,7 +44,11 @@ _process = process_of(compose)
 _page_headers = page_headers(_process.settings.images_url(""))
 _sources = _process.settings.image_source.parts
 _keywords = KEYWORDS if _process.settings.is_demo else ()
-_config = page_config(_keywords, [(one.credit, one.site, one.note) for one in _sources])
+_config = page_config(
+    _keywords,
+    [(one.credit, one.site, one.note) for one in _sources],
+    has_collections=_process.settings.edition == "embedded",
+)
 _page = PageFiles(ROOT / "web", {"config.json": _config})
 wsgi.guard(
     most_bytes=MAX_TEXT_BYTES,

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import chosen
+from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.printable import printable
 from imagesearch.domain.queries import MAX_TOP_K
 from imagesearch.setting_types import http_url
@@ -91,6 +92,11 @@ class _Credit(_Part):
     licence_url: str = ""
 
 
+class _Own(_Part):
+    file: str
+    title: str
+
+
 class _Result(_Part):
     image_id: str
     url: str
@@ -100,6 +106,7 @@ class _Result(_Part):
     score: float = Field(ge=-1.001, le=1.001)
     match: str = "uncalibrated"  # an older server says nothing of it
     similar: list[str] = Field(default_factory=list)  # nor of these
+    own: _Own | None = None  # nor of this
 
 
 class _Timings(_Part):
@@ -133,6 +140,18 @@ class _FoundInPool(_Found):
 class _FoundEverywhere(_Found):
     scope: Literal["catalog"]
     pool: None
+
+
+class ToldCollection(_Part):
+    """What the API tells of a collection: its name, its images, whether more are on their way."""
+
+    name: str
+    images: Count
+    updating: bool
+
+
+class _Collections(_Part):
+    collections: list[ToldCollection]
 
 
 @dataclass(frozen=True)
@@ -199,6 +218,16 @@ class SearchClient:
             if ask_at > give_up_at:
                 raise SearchFailed(f"no complete answer within {GIVE_UP_SECONDS:.0f} seconds")
             self.sleep(max(0.0, ask_at - self.now()))
+
+    def collection(self, name: str) -> ToldCollection | None:
+        """Return what is told of the collection *name*; None where nothing is."""
+        if not name:
+            return None
+        try:
+            told = _Collections.model_validate(self.ask("/collections", {}, None).body)
+        except (SearchFailed, OSError, ValidationError):  # what was found is worth more
+            return None
+        return next((each for each in told.collections if alike(each.name) == alike(name)), None)
 
 
 def _check_parts(body: dict[str, Any], params: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from imagesearch.cli.options import (
     settings_with,
     with_filters,
 )
-from imagesearch.cli.search_table import print_table
+from imagesearch.cli.search_table import name_of, print_table
 from imagesearch.cli.terminal import err, shown
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
@@ -45,6 +45,7 @@ EXAMPLES = (
     "  imagesearch search --like photo.jpg\n"
     '  imagesearch search "horses at sunset" --everywhere --colour orange\n'
     '  imagesearch search lighthouse "a lighthouse in a storm" --from openverse\n'
+    '  imagesearch search "a dog in the snow" --collection Pictures --year 2019\n'
     '  imagesearch search cow "at night" --like photo.jpg --like-weight 0.5 --unlike dull.jpg\n'
 )
 _SERVERS_OWN = "--{option} {value}: with --url none is chosen, as the server at {url} has its own"
@@ -101,7 +102,10 @@ def search(
         if as_json:
             terminal.print_json(answer)
         else:
-            print_table(answer, client.schemes, first, is_keyword_given="t" in params)
+            collection = client.collection(answer["filters"].get("collection", ""))
+            print_table(
+                answer, client.schemes, first, is_keyword_given="t" in params, collection=collection
+            )
         if contact_sheet:
             _write_sheet(contact_sheet, answer, first, client.image)
 
@@ -200,7 +204,7 @@ def _write_sheet(
         [
             (
                 image(result["url"]),
-                f"{rank}. {str(shown(result['image_id']))[:40]}  {result['score']:.3f}",
+                f"{rank}. {str(shown(name_of(result)))[:40]}  {result['score']:.3f}",
             )
             for rank, result in enumerate(answer["results"], start=first)
         ],

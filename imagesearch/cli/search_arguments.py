@@ -14,6 +14,7 @@ import typer
 
 from imagesearch.cli.client import SearchFailed
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.filters import OF_OWN
 from imagesearch.domain.queries import MAX_PICTURE_BYTES, SearchRequest
 from imagesearch.doors.http_api import parse_search
 
@@ -22,7 +23,8 @@ Texts = Annotated[
     typer.Argument(
         metavar="TEXT",
         help="QUERY, what the picture should show, or KEYWORD and QUERY, each in quotes."
-        " One TEXT beside --like is KEYWORD. --like alone searches all that is stored",
+        " One TEXT beside --like is KEYWORD. --like alone searches all that is stored, and"
+        " own pictures, which --collection and the like name, have no KEYWORD",
     ),
 ]
 Count = Annotated[str, typer.Option("-k", metavar="NUMBER", help="How many images")]
@@ -85,11 +87,8 @@ class Arguments:
 
     def params(self) -> dict[str, Any]:
         """Return the parameters of the API, or raise InvalidRequest."""
-        # A collection is searched whole, and nothing is fetched.
-        is_own = bool(self.filters.get("collection", "").strip())
-        whole = "--everywhere" if self.everywhere else "--collection" if is_own else ""
         return {
-            **_aim(self.texts, is_likened=bool(self.like), whole=whole),
+            **_aim(self.texts, is_likened=bool(self.like), unkeyed=self._unkeyed()),
             "k": _decoded("-k", self.k),
             "minus": [_decoded("--minus", text).strip() for text in self.minus],
             "like": _image_ids("--like", self.like),
@@ -99,6 +98,11 @@ class Arguments:
             "fold": str(self.fold).lower(),
             **{name: _decoded(f"--{name}", text) for name, text in self.filters.items()},
         }
+
+    def _unkeyed(self) -> str:
+        """Return the option that means images of no keyword; "" where none does."""
+        own = (name for name, text in self.filters.items() if name in OF_OWN and text.strip())
+        return "everywhere" if self.everywhere else next(own, "")
 
     def pictures(self) -> dict[str, bytes]:
         """Return the files to search by, by their names at the door, or raise InvalidRequest."""
@@ -145,23 +149,18 @@ def checked(params: dict[str, Any], pictures: dict[str, bytes]) -> SearchRequest
         raise InvalidRequest(argument + rest, field=field) from None
 
 
-def _aim(texts: list[str], *, is_likened: bool, whole: str) -> dict[str, str]:
-    """
-    Return scope, keyword and sentence; a text alone is the sentence, and beside --like not.
-
-    Args:
-        whole: the option for which no keyword is looked at, if it is given.
-    """
+def _aim(texts: list[str], *, is_likened: bool, unkeyed: str) -> dict[str, str]:
+    """Return scope, keyword and sentence; a text alone is the sentence, and beside --like not."""
     if len(texts) > 2:
         bound = "[KEYWORD] QUERY must be one text or two, each in quotes"
         raise InvalidRequest(f"{bound}, got {len(texts)}", field="QUERY")
     if not texts and not is_likened:
         raise InvalidRequest("QUERY or --like must be given, got neither", field="QUERY")
-    if whole and len(texts) == 2:
-        bound = f"{whole} must come without KEYWORD"
-        raise InvalidRequest(f"{bound}, got {texts[0][:100]!r}", field=whole)
-    is_keyword = len(texts) == 1 and is_likened and not whole
-    aim = {"scope": "catalog"} if whole or not texts else {}
+    if unkeyed and len(texts) == 2:
+        bound = f"--{unkeyed} must come without KEYWORD"
+        raise InvalidRequest(f"{bound}, got {texts[0][:100]!r}", field=unkeyed)
+    is_keyword = len(texts) == 1 and is_likened and not unkeyed
+    aim = {"scope": "catalog"} if unkeyed or not texts else {}
     if len(texts) == 2 or is_keyword:
         aim["t"] = _text("KEYWORD", texts[0])
     if texts and not is_keyword:

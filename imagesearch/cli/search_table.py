@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from imagesearch.cli.client import ToldCollection
 from imagesearch.cli.terminal import err, link, out, shown
 
 # An uncalibrated model claims nothing.
@@ -20,7 +21,12 @@ _MATCHES = {
 
 
 def print_table(
-    answer: dict[str, Any], schemes: tuple[str, ...], first: int, *, is_keyword_given: bool
+    answer: dict[str, Any],
+    schemes: tuple[str, ...],
+    first: int,
+    *,
+    is_keyword_given: bool,
+    collection: ToldCollection | None = None,
 ) -> None:
     """
     Print *answer*, its hits numbered from *first* on.
@@ -28,12 +34,13 @@ def print_table(
     Args:
         schemes: of the URLs that may be linked to.
         is_keyword_given: else those that were taken from the sentence are told.
+        collection: the one that was searched, as far as that is told.
     """
     if answer["pool"] and not is_keyword_given:
         keywords = " and ".join(repr(keyword) for keyword in answer.get("keywords", ()))
         err.print(shown(f"Keywords taken from the sentence: {keywords}."))
     if not answer["results"]:
-        out.print(shown(_nothing(answer)))
+        out.print(shown(_nothing(answer, collection)))
         return
     if answer.get("matched") is False:
         what = repr(answer["query"]) if answer["query"] else "that"
@@ -44,11 +51,24 @@ def print_table(
     for rank, result in enumerate(answer["results"], start=first):
         table.add_row(*_row(rank, result, schemes))
     out.print(table)
-    out.print(_summary(answer))
+    out.print(_summary(answer, collection))
 
 
-def _nothing(answer: dict[str, Any]) -> str:
-    filters = " and ".join(f"{name} {value}" for name, value in answer.get("filters", {}).items())
+def name_of(result: dict[str, Any]) -> str:
+    """Return what an image is called: an own picture by its file, any other one by its id."""
+    own = result.get("own")
+    return str(own["file"] if own else result["image_id"])
+
+
+def _nothing(answer: dict[str, Any], collection: ToldCollection | None) -> str:
+    filters = _filters(answer)
+    name = answer.get("filters", {}).get("collection")
+    if name and not answer["pool"]:
+        if collection is None:
+            return f"No collection {name!r} is there: imagesearch collections prints them."
+        if filters:
+            return f"None of the {collection.images:,} pictures of {collection.name} has {filters}."
+        return f"{collection.name} has no picture yet."
     if not answer["pool"]:
         return f"Nothing that is stored has {filters}." if filters else "Nothing is stored so far."
     keywords = [repr(keyword) for keyword in answer.get("keywords") or [answer["keyword"]]]
@@ -59,15 +79,26 @@ def _nothing(answer: dict[str, Any]) -> str:
     return f"Nothing found for {', nor for '.join(keywords)}."
 
 
+def _filters(answer: dict[str, Any]) -> str:
+    """Return the filters in words, but for the collection."""
+    filters = answer.get("filters", {}).items()
+    return " and ".join(f"{name} {value}" for name, value in filters if name != "collection")
+
+
 def _row(rank: int, result: dict[str, Any], schemes: tuple[str, ...]) -> tuple[str | Text, ...]:
     return (
         str(rank),
         _MATCHES.get(result.get("match", ""), Text("")),
         f"{result['score']:.3f}",
         _image(result, schemes),
-        shown(", ".join(result["tags"])),
+        shown(", ".join(_shows(result))),
         _credit(result),
     )
+
+
+def _shows(result: dict[str, Any]) -> list[str]:
+    title = (result.get("own") or {"title": ""})["title"]
+    return [*filter(None, [title]), *result["tags"]]
 
 
 def _credit(result: dict[str, Any]) -> Text:
@@ -82,13 +113,14 @@ def _image(result: dict[str, Any], schemes: tuple[str, ...]) -> Text:
     """Return the link to an image, and how many more look the same; an older server says none."""
     similar = len(result.get("similar", ()))
     more = f"  +{similar} similar" if similar else ""
-    name = (result.get("own") or {}).get("file") or result["image_id"]
-    return Text.assemble(link(name, result["url"], schemes), (more, "dim"))
+    return Text.assemble(link(name_of(result), result["url"], schemes), (more, "dim"))
 
 
-def _summary(answer: dict[str, Any]) -> Text:
+def _summary(answer: dict[str, Any], collection: ToldCollection | None) -> Text:
     milliseconds = answer["timings"]["total_seconds"] * 1000
-    lines = [f"{_searched(answer)} searched in {milliseconds:.0f} ms."]
+    lines = [f"{_searched(answer, collection)} searched in {milliseconds:.0f} ms."]
+    if collection is not None and collection.updating:
+        lines.append(f"{shown(collection.name)} is not up to date yet.")
     if not answer["complete"]:
         lines.append(_missing(answer))
     if answer.get("restarted"):
@@ -100,7 +132,11 @@ def _summary(answer: dict[str, Any]) -> Text:
     return Text("\n".join(lines), "dim")
 
 
-def _searched(answer: dict[str, Any]) -> str:
+def _searched(answer: dict[str, Any], collection: ToldCollection | None) -> str:
+    if collection is not None and not answer["pool"]:
+        pictures = f"{collection.images:,} pictures of {shown(collection.name)}"
+        filters = _filters(answer)
+        return f"Of {pictures} those with {shown(filters)} were" if filters else pictures
     if not answer["pool"]:
         return "All that is stored was"
     sources = dict.fromkeys(hit["credit"]["source"] for hit in answer["results"])

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 from imagesearch.domain.collections import CollectionCount
 from imagesearch.domain.errors import InvalidRequest, TooLarge
-from imagesearch.domain.filters import FILTERS, chosen
+from imagesearch.domain.filters import FILTERS, OF_OWN, chosen
 from imagesearch.domain.images import Collected
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
 from imagesearch.domain.pixels import colour_names
@@ -80,7 +80,8 @@ def parse_search(
         repeated: all values of those that are `REPEATABLE`.
         pictures: the files that came with them, by their names, see `PICTURES`.
     """
-    scope = _scope(args)
+    filters = chosen(args)
+    scope = _scope(args, filters)
     query = _query(args, repeated or {}, pictures or {})
     keyword, *broader = _keywords(args, scope)
     request = SearchRequest(
@@ -89,7 +90,7 @@ def parse_search(
         top_k=int(_number(args, "k", 1, MAX_TOP_K, default=10, whole=True)),
         wait_seconds=_number(args, "wait", 0, MAX_WAIT_SECONDS, default=10),
         scope=scope,
-        filters=chosen(args),
+        filters=filters,
         broader="".join(broader),
         fold=_flag(args, "fold", default=True),
     )
@@ -211,9 +212,9 @@ def parse_pool_id(text: str) -> str:
     return text
 
 
-def _scope(args: Mapping[str, str]) -> Scope:
-    # Own pictures are of no keyword: who names a collection means all of it.
-    scope = args.get("scope", "catalog" if args.get("collection", "").strip() else "pool")
+def _scope(args: Mapping[str, str], filters: Mapping[str, str]) -> Scope:
+    # Own pictures are of no keyword.
+    scope = args.get("scope", "pool" if OF_OWN.isdisjoint(filters) else "catalog")
     for known in get_args(Scope):
         if scope == known:
             return known  # type: ignore[no-any-return]  # get_args is untyped
@@ -362,6 +363,7 @@ def _hit_json(hit: SearchHit, host_url: str, images_url: str) -> dict[str, Any]:
         "tags": list(image.tags),
         "colours": list(colour_names(image.colours)),
         "year": image.year or None,
+        "month": image.month or None,
         "own": own_json(image.collected) if image.collected else None,
         "score": round(hit.score, 6),
         "relevance": round(hit.relevance, 6),

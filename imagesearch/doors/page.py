@@ -129,17 +129,24 @@ def addressed(file: PageFile, site: str, query: str) -> PageFile:
     return replace(file, body=body, gzipped=gzipped(body, _SMALLEST), tag=_tag(body))
 
 
-def page_config(demo_keywords: tuple[str, ...], sources: Iterable[tuple[str, str, str]]) -> bytes:
+def page_config(
+    demo_keywords: tuple[str, ...],
+    sources: Iterable[tuple[str, str, str]],
+    *,
+    has_collections: bool,
+) -> bytes:
     """
     Return config.json as it is beside the API; without *demo_keywords* this is no demo.
 
     Args:
         sources: of where images come from, each name, page, and what it asks to be said of it.
+        has_collections: whether there may be collections, which the page then asks for.
     """
     config = {
         "api": "",
         "demo": bool(demo_keywords),
         "demo_keywords": demo_keywords,
+        "collections": has_collections,
         "sources": [{"name": name, "site": site, "note": note} for name, site, note in sources],
     }
     return json.dumps(config).encode()

@@ -107,6 +107,11 @@ def test_what_holds_of_images_holds_of_columns_of_their_facts() -> None:
         ("year", "9" * 5000, "year must be a whole number between 1800 and 2100"),
         ("user", "x" * 101, "user must have 1 to 100 characters that can be seen"),
         ("source", "\u200b", "source must have 1 to 100 characters that can be seen"),
+        ("collection", "\u200b", "collection must have 1 to 100 characters that can be seen"),
+        ("collection", "x" * 101, "collection must have 1 to 100 characters that can be seen"),
+        ("folder", "x" * 1001, "folder must have 1 to 1000 characters that can be seen"),
+        ("album", "x" * 201, "album must have 1 to 200 characters that can be seen"),
+        ("camera", "x" * 201, "camera must have 1 to 200 characters that can be seen"),
         ("tag", "a,", "tag must have 1 to 5 texts, with commas between, each of 1 to 60 char"),
         ("tag", "a,b,c,d,e,f", "tag must have 1 to 5 texts, with commas between, each of 1 to 60"),
         ("tag", "x" * 61, "tag must have 1 to 5 texts, with commas between, each of 1 to 60"),
@@ -203,5 +208,4 @@ def test_no_filter_has_the_name_of_another_parameter() -> None:
     chosen(as_filters)
     others = as_search.names - as_filters.names
     assert {"t", "s_query", "k", "wait", "scope"} <= others.keys()
-    # Who names a collection and no scope means all of it.
-    assert others.keys() & FILTERS.keys() == {"collection"}
+    assert not others.keys() & FILTERS.keys()

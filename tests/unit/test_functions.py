@@ -55,6 +55,7 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         search=world.search,
         fetch=world.fetch,
         give_up=world.give_up,
+        collections=tuple,
     )
     app = mount(name, process)
     app.extensions["process"] = process  # where a test changes it
@@ -109,6 +110,7 @@ def test_a_ready_pool_is_answered_in_the_shape_of_the_design(
         "tags": ["tag", "3"],
         "colours": ["white"],
         "year": None,
+        "month": None,
         "own": None,
         "score": pytest.approx(1, abs=1e-3),
         "relevance": pytest.approx(1, abs=1e-2),

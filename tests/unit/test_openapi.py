@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, get_args
 
 import jsonschema_rs
@@ -20,9 +21,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder, TestResponse
 
 from imagesearch.domain import errors
+from imagesearch.domain.collections import MAX_NAME_CHARACTERS, CollectionCount
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest
 from imagesearch.domain.filters import FILTERS
-from imagesearch.domain.images import LAST_YEAR
+from imagesearch.domain.images import LAST_YEAR, Collected, Credit, Image
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS
 from imagesearch.domain.pools import PoolState
 from imagesearch.domain.queries import (
@@ -36,8 +38,8 @@ from imagesearch.domain.queries import (
     MOST_WEIGHT,
     Scope,
 )
-from imagesearch.domain.ranking import Match
-from imagesearch.doors import cursors
+from imagesearch.domain.ranking import Match, SearchHit
+from imagesearch.doors import cursors, http_api
 from imagesearch.doors import errors as door_errors
 from imagesearch.doors.http_api import (
     MAX_WAIT_SECONDS,
@@ -156,6 +158,10 @@ BOUNDS = {
     ("month", "maximum"): 12,
     ("user", "maxLength"): 100,
     ("source", "maxLength"): 100,
+    ("collection", "maxLength"): MAX_NAME_CHARACTERS,
+    ("folder", "maxLength"): 1000,
+    ("album", "maxLength"): 200,
+    ("camera", "maxLength"): 200,
     ("minus", "maxItems"): MAX_MINUS,
     ("minus", "items.maxLength"): MAX_QUERY_CHARACTERS,
     ("unlike", "maxItems"): MAX_UNLIKE,
@@ -385,6 +391,25 @@ def test_what_a_search_answers_is_in_the_document(
     answer = situation(query, world)
     assert answer.status_code == status
     check_documented(answer, "/search")
+
+
+@pytest.mark.parametrize("facts", [{}, {"rating": -1, "place": (47.37, 8.54)}])
+def test_what_is_told_of_an_own_picture_is_in_the_document(facts: dict[str, Any]) -> None:
+    image = Image("own-1", "own-1.jpg", "/originals/own-1", 640, 427, Credit("", "Your pictures"))
+    own = replace(image, collected=Collected(("Pictures",), file="1.jpg", **facts))
+    for each in (image, own):
+        hit = SearchHit(each, 0.3, 30.0, 0.5, match="fair")
+        body = http_api._hit_json(hit, "https://here.example/", "https://here.example/images")
+        assert faults({"$ref": "#/components/schemas/Hit"}, body) == []
+
+
+def test_what_is_told_of_collections_is_in_the_document(query: FlaskClient) -> None:
+    counts = [CollectionCount("Pictures", 3120, 3089, 2, is_updating=True)]
+    for there in ([], counts):
+        query.application.extensions["process"].collections = lambda there=there: there
+        answer = query.get("/collections")
+        assert len(answer.get_json()["collections"]) == len(there)
+        check_documented(answer, "/collections")
 
 
 def test_what_is_told_of_a_pool_is_in_the_document(query: FlaskClient, world: World) -> None:

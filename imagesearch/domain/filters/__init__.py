@@ -7,6 +7,7 @@ from imagesearch.domain.filters.collected import ALBUM as ALBUM
 from imagesearch.domain.filters.collected import CAMERA as CAMERA
 from imagesearch.domain.filters.collected import COLLECTION as COLLECTION
 from imagesearch.domain.filters.collected import FOLDER as FOLDER
+from imagesearch.domain.filters.collected import OF_OWN as OF_OWN
 from imagesearch.domain.filters.colour import COLOUR as COLOUR
 from imagesearch.domain.filters.date import MONTH as MONTH
 from imagesearch.domain.filters.date import YEAR as YEAR

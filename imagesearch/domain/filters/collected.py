@@ -12,3 +12,6 @@ FOLDER = naming(
 )
 ALBUM = naming("album", "Only pictures of this album.", longest=200)
 CAMERA = naming("camera", "Only pictures taken with this camera.", longest=200)
+
+OF_OWN = frozenset(each.name for each in (COLLECTION, FOLDER, ALBUM, CAMERA))
+"""The names of these filters, which no other picture passes."""
