@@ -132,7 +132,8 @@ class Embed:
         self, images: Sequence[BatchImage]
     ) -> Iterator[tuple[dict[str, bytes], dict[str, str]]]:
         """Yield originals of *images* and why others are none: as many as may be held at a time."""
-        originals = self.cache.get_many(BYTES, [image.image_id for image in images])
+        with stage("read"):
+            originals = self.cache.get_many(BYTES, [image.image_id for image in images])
         missing = [image for image in images if image.image_id not in originals]
         rejections: dict[str, str] = {}
         for start in range(0, len(missing), _READERS):
