@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -93,15 +93,14 @@ class Ingest:
             listed, unreadable = self._listed(collection, known)
             pools = self._pools(work, listed, known)
 
-            def tell_now_and_then() -> None:
+            def tell_now_and_then(in_work: Iterable[Pool] = ()) -> None:
                 if self.clock.monotonic() >= work.told_at + _TELL_SECONDS:
                     # A full disk ends it here, and not after an hour in which batches are tried.
                     self.catalog.check()
-                    self._tell(work, tell)
+                    self._tell(work, tell, sum(pool.current.embedded for pool in in_work))
 
             for pool in self.pools.in_turn(pools, tell_now_and_then):
                 self._settle(pool, work)
-                tell_now_and_then()
             if self.pools.is_stopping:
                 raise Unavailable("the update was broken off; it goes on when it is begun again")
             self._drop_gone(work, listed, unreadable, known)
@@ -246,11 +245,14 @@ class Ingest:
             if pool is not None and pool.options.source == OWN:
                 self.catalog.pools.forget(pool_id)
 
-    def _tell(self, work: _Work, tell: Callable[[Update], None]) -> None:
+    def _tell(self, work: _Work, tell: Callable[[Update], None], in_work: int = 0) -> None:
+        """Note and tell how far it is; *in_work* are embedded in pools that are not done."""
         work.told_at = self.clock.monotonic()
         work.update = replace(work.update, seconds=work.told_at - work.began)
-        self.collections.note(work.collection.name, work.update)
-        tell(work.update)
+        embedded, waiting = work.update.embedded + in_work, work.update.waiting - in_work
+        stand = replace(work.update, embedded=embedded, waiting=waiting)
+        self.collections.note(work.collection.name, stand)
+        tell(stand)
 
 
 def _is_known(file: ListedFile, known: dict[str, KnownFile]) -> bool:

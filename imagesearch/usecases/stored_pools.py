@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from imagesearch.domain.collections import OWN
 from imagesearch.domain.images import Image, ListedImage, Listing
-from imagesearch.domain.pools import Pool, PoolKey, SourceOptions
+from imagesearch.domain.pools import Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.domain.work import (
     FIRST_BATCH_IMAGES,
     USUAL_BATCH_IMAGES,
@@ -82,25 +82,29 @@ class StoredPools:
         return pool
 
     def in_turn(
-        self, pools: Iterator[Pool], while_waiting: Callable[[], None] = lambda: None
+        self,
+        pools: Iterator[Pool],
+        while_waiting: Callable[[Collection[Pool]], None] = lambda _: None,
     ) -> Iterator[Pool]:
         """
         Yield *pools* as they are done, of which the next begins when there is room.
 
         Args:
-            while_waiting: called each time before it is looked again; what it raises ends it.
+            while_waiting: called with those in work, as they stand, each time before it is looked
+                again; what it raises ends it.
         """
         in_work: dict[str, Pool] = {}
         while not self._stopping.is_set():
             in_work |= {pool.pool_id: pool for pool in islice(pools, self.at_once - len(in_work))}
             if not in_work:
                 return
-            done = [pool for pool in map(self._looked_at, in_work.values()) if pool]
+            in_work = {pool_id: self._looked_at(pool) for pool_id, pool in in_work.items()}
+            done = [pool for pool in in_work.values() if not pool.current.state.in_progress]
             for pool in done:
                 del in_work[pool.pool_id]
                 yield pool
             if not done:
-                while_waiting()
+                while_waiting(in_work.values())
                 self.clock.sleep(self.poll_seconds)
 
     def publish(self, pool: Pool) -> None:
@@ -123,11 +127,12 @@ class StoredPools:
             )
             yield EmbedBatch(pool.pool_id, pool.current.number, index, images)
 
-    def _looked_at(self, pool: Pool) -> Pool | None:
-        """Return the pool if it is done; have what was lost of its work done again."""
+    def _looked_at(self, pool: Pool) -> Pool:
+        """Return the pool as it stands; have what was lost of its work done again."""
         stands = self.catalog.pool(pool.pool_id)
-        if stands is None or not stands.current.state.in_progress:
-            return stands or pool
-        if stands.due_generation(self.clock.now(), self.catalog.policy) is not None:
+        if stands is None:  # forgotten meanwhile
+            return replace(pool, current=replace(pool.current, state=PoolState.READY))
+        is_lost = stands.due_generation(self.clock.now(), self.catalog.policy) is not None
+        if is_lost and stands.current.state.in_progress:
             self.publish(stands)
-        return None
+        return stands
