@@ -112,6 +112,9 @@ class Pools(Protocol):
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
 
+    def close(self) -> None:
+        """Close what is open, also a database that is shared with the library."""
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -246,7 +249,7 @@ class Library(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is open, and the database that it shares with the pools."""
+        """Close what is open, also a database that is shared with the pools."""
 
 
 @dataclass(frozen=True)

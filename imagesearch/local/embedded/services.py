@@ -14,6 +14,7 @@ from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
+from imagesearch.compose.cloud import library_of
 from imagesearch.compose.fetch import fetch_process, source_of
 from imagesearch.compose.inference import inference_process
 from imagesearch.compose.query import QueryProcess, search_of
@@ -73,7 +74,9 @@ class EmbeddedServices:
         )
         self._on_new_folder = on_new_folder
         file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=self._forget_copies)
-        self.catalog = sqlite_catalog(file, settings.policy)
+        library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
+        self.catalog = Catalog(SqlitePools(file), library, settings.policy)
+        self._has_all_in_file = isinstance(library, SqliteLibrary)
         self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
         self._sqlite_originals = SqliteOriginals(file)
@@ -118,7 +121,13 @@ class EmbeddedServices:
         self.store.check()
 
     def sweep(self) -> None:
-        """Delete what earlier processes left in the store and nobody needs: see `FolderStore`."""
+        """
+        Delete what earlier processes left in the store and nobody needs: see `FolderStore`.
+
+        Nothing is deleted while another library has the images: the file knows not who needs them.
+        """
+        if not self._has_all_in_file:
+            return
         try:
             gone = self.store.sweep(self._sqlite_originals.unused())
         except Unavailable as error:  # they do no harm, and `check` tells of what does
