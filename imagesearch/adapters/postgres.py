@@ -148,6 +148,8 @@ class Postgres:
             max_size=self._connections,
             max_waiting=_WAITING,
             timeout=self._connect_seconds,
+            # Else it rests for minutes after a long outage, as each of its rests is twice the last.
+            reconnect_timeout=self._connect_seconds,
             check=ConnectionPool.check_connection,
             name="imagesearch",
             open=False,

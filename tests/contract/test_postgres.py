@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -240,6 +241,14 @@ def test_a_pgvector_that_damages_its_indexes_is_refused(
 # A server that comes and goes
 
 
+def is_answering(library: Library) -> bool:
+    try:
+        library.model_revisions()
+    except Unavailable:
+        return False
+    return True
+
+
 def test_a_server_that_is_started_anew_is_found_again(
     postgres_server: PostgresServer, postgres_url: str, library: PostgresLibrary
 ) -> None:
@@ -252,7 +261,10 @@ def test_a_server_that_is_started_anew_is_found_again(
                 other.model_revisions()
         finally:
             postgres_server.start("fsync=off")
+        deadline = time.monotonic() + 20
         for one in (library, other):
+            while not is_answering(one):
+                assert time.monotonic() < deadline
             assert len(ids(one, embedding(1))) == 3
             assert one.model_revisions() == [MODEL]
 
