@@ -112,7 +112,7 @@ variable "firestore_database" {
 }
 
 variable "library" {
-  description = "What keeps images and embeddings: firestore, or postgres, which costs by the hour; docs/scale.md says from which size on. What one has the other has not: change it before there is much."
+  description = "What keeps images and embeddings: firestore, or postgres, which costs by the hour; docs/scale.md says from which size on, and that neither has what the other has."
   type        = string
   default     = "firestore"
 

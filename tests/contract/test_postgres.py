@@ -346,6 +346,15 @@ def test_an_image_is_the_same_in_the_rows_of_all_models(library: PostgresLibrary
     assert library.coverage("another").images == 1
 
 
+def test_images_that_are_forgotten_are_gone_of_all_models(library: PostgresLibrary) -> None:
+    fill(library, [image(n) for n in range(600)])
+    library.put([image(1)], {"i-0001": embedding(1, 8)}, "another")
+    library.forget([image(n).image_id for n in range(1, 600)])
+    library.forget(["i-0001", "unknown"])
+    assert library.model_revisions() == [MODEL]
+    assert ids(library, embedding(1)) == ["i-0000"]
+
+
 def test_a_model_that_is_gone_leaves_no_graph_and_may_come_back(
     postgres_server: PostgresServer, library: PostgresLibrary
 ) -> None:

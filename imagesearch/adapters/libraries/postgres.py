@@ -151,7 +151,7 @@ class PostgresLibrary:
             ).fetchall()
         rows = {row[0]: row for row in stored}
         sound, matrix, damaged = sound_matrix([rows[each] for each in image_ids if each in rows])
-        self._forget([image_id for image_id, *_ in damaged], model_revision)
+        self._drop([image_id for image_id, *_ in damaged], model_revision)
         return {image_id: pixels_of(_fields(image)) for image_id, image, _ in sound}, matrix
 
     def nearest(self, query: Embedding, k: int, model_revision: str, where: Where = ()) -> Nearest:
@@ -171,7 +171,7 @@ class PostgresLibrary:
             sound, rows, damaged = sound_matrix(found, len(query))
             if not damaged:
                 return _ranked([_image(row.image) for row in sound], rows, query, k)
-            self._forget([row.image_id for row in damaged], model_revision)
+            self._drop([row.image_id for row in damaged], model_revision)
         return Nearest([], matrix_of([]))
 
     def _found(
@@ -293,11 +293,21 @@ class PostgresLibrary:
                 (model_revision, _ROWS_AT_ONCE),
             ).rowcount
 
+    def forget(self, image_ids: Collection[str]) -> None:
+        """Delete the images and their embeddings, of whatever model, a few at a time."""
+        ids = sorted(image_ids)
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "DELETE FROM embeddings WHERE image_id = ANY(%s)",
+                    (ids[start : start + _ROWS_AT_ONCE],),
+                )
+
     def close(self) -> None:
         """Close the connections to the database."""
         self._database.close()
 
-    def _forget(self, image_ids: Sequence[str], model_revision: str) -> None:
+    def _drop(self, image_ids: Sequence[str], model_revision: str) -> None:
         """Delete damaged embeddings: the next search on their pool has them made anew."""
         if not image_ids:
             return
