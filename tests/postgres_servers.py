@@ -6,13 +6,13 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from imagesearch.local.emulated.emulators import MissingProgram
+from imagesearch.local.emulated.processes import guarded_folder
 
 
 class PostgresServer:
@@ -22,6 +22,10 @@ class PostgresServer:
         self._programs = programs
         self._folder = folder
         self._user = user
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._folder.parent / "server.pid"
 
     @property
     def url(self) -> str:
@@ -37,10 +41,13 @@ class PostgresServer:
         given = " ".join(f"-c {setting}" for setting in settings)
         options = f"-c listen_addresses='' -k {self._folder} {given}"
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+        pid, *_ = (self._folder / "postmaster.pid").read_text().splitlines()
+        self._pid_file.write_text(pid)  # who guards the folder ends it with this process
 
     def stop(self) -> None:
         """Stop it as a machine that is shut down does: clients are cut off."""
         self._run("pg_ctl", "-w", "-m", "fast", "stop")
+        self._pid_file.unlink()
 
     def empty(self) -> None:
         """Remove all tables of ours."""
@@ -73,12 +80,12 @@ def programs() -> Path:
 def running(*settings: str) -> Iterator[PostgresServer]:
     """Run a server with an empty database, which forgets all when the machine fails."""
     user = None
-    with tempfile.TemporaryDirectory(prefix="postgres-") as parent:
-        folder = Path(parent) / "data"
+    with guarded_folder("postgres-") as parent:
+        folder = parent / "data"
         folder.mkdir(mode=0o700)
         if os.geteuid() == 0:  # as which PostgreSQL does not run
             user = "nobody"
-            Path(parent).chmod(0o711)
+            parent.chmod(0o711)
             shutil.chown(folder, user)
         server = PostgresServer(programs(), folder, user)
         server.make()
