@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from imagesearch.domain.errors import RejectedImage
+from imagesearch.domain.foreign_text import shortened, unicode_of, visible
 from imagesearch.domain.images import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -46,7 +46,6 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)  # of JSON:
 # When an image came to Pixabay, by the minute: https://cdn.pixabay.com/photo/2013/10/15/09/12/…
 _DATE = re.compile(r"/photo/([0-9]{4})/([0-9]{2})/[0-9]{2}/[0-9]{2}/[0-9]{2}/")
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
-_JOINERS = "\u200c\u200d"  # which scripts and emoji need
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _number(digits: str) -> int | str:
 def plain(text: str, most: int, key: ApiKey) -> str:
     """Return *text* as it may be shown: one line, no controls, no *key*, *most* characters."""
     # Hidden last, as what is dropped may have stood between the characters of the key.
-    return _shortened(key.hidden_in(_visible(text, most)), most)
+    return shortened(key.hidden_in(visible(text, most)), most)
 
 
 @dataclass(frozen=True)
@@ -200,25 +199,25 @@ class HitReader:
 
     def _page_url(self, value: object) -> str:
         """Return a link that a page may show; "" for `javascript:` and whatever else is none."""
-        url = quote(_unicode(value).strip(), safe=_URL_CHARACTERS)
+        url = quote(unicode_of(value).strip(), safe=_URL_CHARACTERS)
         if len(url) > MAX_URL_CHARACTERS or self.key.is_in(url):
             return ""
         is_path = url.startswith("/") and not url.startswith("//")  # of the demo gallery
         return url if is_path or _is_web_address(url) else ""
 
     def _user(self, value: object) -> str:
-        user = plain(_unicode(value), MAX_USER_CHARACTERS, self.key)
+        user = plain(unicode_of(value), MAX_USER_CHARACTERS, self.key)
         return user if is_visible(user) else "unknown"
 
     def _licence(self, name: object, url: object) -> tuple[str, str]:
         """Return the name of a licence, and where it is written or ""."""
-        name = plain(_unicode(name), MAX_USER_CHARACTERS, self.key)
+        name = plain(unicode_of(name), MAX_USER_CHARACTERS, self.key)
         if not is_visible(name):
             raise RejectedImage("it names no licence")
         return name, self._page_url(url)
 
     def _tags(self, value: object) -> tuple[str, ...]:
-        text = _visible(_unicode(value), MAX_TAGS * MAX_TAG_CHARACTERS)
+        text = visible(unicode_of(value), MAX_TAGS * MAX_TAG_CHARACTERS)
         tags = self.key.hidden_in(text).split(",")
         kept: dict[str, None] = {}
         left_bytes = MAX_TAGS_BYTES
@@ -236,7 +235,7 @@ class HitReader:
             return "a list" if isinstance(value, list) else "an object"
         if isinstance(value, str):
             value = self.key.hidden_in(value[: 4 * _SHOWN_CHARACTERS])
-            value = _shortened(value, _SHOWN_CHARACTERS)
+            value = shortened(value, _SHOWN_CHARACTERS)
         return repr(value)
 
 
@@ -263,28 +262,3 @@ def _is_web_address(url: str) -> bool:
         return False
     is_name = _HOST.fullmatch(parts.hostname or "") is not None
     return parts.scheme in ("http", "https") and is_name and "@" not in parts.netloc
-
-
-def _unicode(value: object) -> str:
-    """Return a text without halves of surrogate pairs, which UTF-8 has not; "" if it is none."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
-
-
-def _visible(text: str, most: int) -> str:
-    """Return *text*, of which *most* characters are needed, with single spaces and no controls."""
-    text = text[: 4 * most]  # a megabyte need not be gone through
-    if not text.isprintable():
-        text = "".join(map(_or_space, text))
-    return " ".join(text.split())
-
-
-def _or_space(character: str) -> str:
-    """Return *character*, or what stands in for one that is not seen but may change what is."""
-    category = unicodedata.category(character)
-    if category == "Cf" and character not in _JOINERS:
-        return ""
-    return " " if category == "Cc" else character
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

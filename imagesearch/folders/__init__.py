@@ -1,0 +1,1 @@
+"""Pictures in folders of one's own: what is in and beside their files."""
