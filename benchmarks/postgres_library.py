@@ -98,6 +98,11 @@ def build(server: PostgresServer, library: Library, of: list[Image], vectors: Em
     return Built(fill_seconds, graph_seconds, rows_bytes, graph_bytes)
 
 
+def database_of(server: PostgresServer) -> Postgres:
+    """Return a client that waits as long as a busy machine takes."""
+    return Postgres(server.url, statement_seconds=600.0)
+
+
 def search_of(library: Library) -> Search:
     """Return what gives the image_ids that *library* finds nearest under a filter."""
 
@@ -130,8 +135,8 @@ def measure(folder: Path, tiny: bool) -> Figures:
         tempfile.TemporaryDirectory(dir=folder) as own,
         postgres_servers.running(*settings) as server,
         closing(SqliteLibrary(SqliteFile(Path(own) / "catalog.sqlite"))) as sqlite,
-        closing(PostgresLibrary(Postgres(server.url), max_exact=max_exact)) as ours,
-        closing(PostgresLibrary(Postgres(server.url), max_exact=0)) as graph,
+        closing(PostgresLibrary(database_of(server), max_exact=max_exact)) as ours,
+        closing(PostgresLibrary(database_of(server), max_exact=0)) as graph,
     ):
         built = build(server, ours, of, vectors)
         [(version, pgvector)] = server.execute(
