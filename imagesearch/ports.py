@@ -125,6 +125,9 @@ class Pools(Protocol):
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
 
+    def close(self) -> None:
+        """Close what is open, also a database that is shared with the library."""
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -262,7 +265,7 @@ class Library(Protocol):
         """Delete the images and their embeddings, of whatever model; those unknown are no error."""
 
     def close(self) -> None:
-        """Close what is open, and the database that it shares with the pools."""
+        """Close what is open, also a database that is shared with the pools."""
 
 
 @dataclass(frozen=True)

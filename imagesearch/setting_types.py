@@ -161,6 +161,13 @@ def _certificates(text: str) -> str:
     return text
 
 
+def _database_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if not re.fullmatch(r"postgres(ql)?://[!-~]+", text):
+        raise ValueError("must be postgresql://USER:PASSWORD@HOST/DATABASE in ASCII")
+    return url
+
+
 def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
     """Return what lets a text of *choices* through, and raises ValueError with them otherwise."""
 
@@ -200,6 +207,7 @@ Origins = Annotated[str, AfterValidator(_origins)]
 Checkpoint = Annotated[str, AfterValidator(_home_expanded), _PATH, _ONE_LINE]
 Folder = Annotated[Path, of_text(_home_expanded), _PATH, _ONE_LINE]
 Secret = Annotated[SecretStr, _ONE_LINE]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), _ONE_LINE]
 Certificates = Annotated[str, AfterValidator(_certificates)]
 # https://cloud.google.com/resource-manager/docs/creating-managing-projects; old ones have a domain.
 ProjectId = Annotated[

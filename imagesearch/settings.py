@@ -31,6 +31,7 @@ from imagesearch.setting_types import (
     Certificates,
     Checkpoint,
     Database,
+    DatabaseUrl,
     Folder,
     Host,
     Lower,
@@ -51,7 +52,8 @@ DEMO_MODEL = ROOT / "models" / "demo"
 DEFAULT_MODEL = SMALL.hub_id
 DEFAULT_DATA_DIR = default_data_dir()
 
-_SECRETS = ("_key", "_auth_string", "_ca")  # a key may be pasted where certificates belong
+# A key may be pasted where certificates belong.
+_SECRETS = ("_key", "_auth_string", "_ca", "database_url")
 _DAY_SECONDS = 86_400
 
 
@@ -148,6 +150,16 @@ class Settings(BaseModel):
     )
     firestore_database: Database = Field(
         "(default)", description="Firestore database of the catalog."
+    )
+    library: Lower[Literal["", "firestore", "sqlite", "postgres"]] = Field(
+        "",
+        description="What keeps images and embeddings: `postgres`, or empty: `sqlite` in the "
+        "embedded edition, `firestore` in the cloud; docs/scale.md says from which size on.",
+    )
+    database_url: DatabaseUrl | None = Field(
+        None,
+        description="`postgresql://USER:PASSWORD@HOST/DATABASE`, a PostgreSQL with pgvector 0.8.4 "
+        "or newer, which `LIBRARY=postgres` needs. A secret.",
     )
     scorer_url: Url = Field(
         "", description="URL of the inference service that scores; the query function needs it."

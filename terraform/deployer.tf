@@ -76,6 +76,15 @@ resource "google_secret_manager_secret_iam_member" "deployer_reads_redis_auth" {
   member    = google_service_account.deployer.member
 }
 
+# So it does the version that holds the password of the database.
+resource "google_secret_manager_secret_iam_member" "deployer_reads_database_url" {
+  count = local.has_postgres ? 1 : 0
+
+  secret_id = google_secret_manager_secret.database_url[0].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.deployer.member
+}
+
 resource "google_billing_account_iam_member" "deployer_reads_budget" {
   count = var.budget == null || var.state_bucket == null ? 0 : 1
 
@@ -88,7 +97,7 @@ resource "google_billing_account_iam_member" "deployer_reads_budget" {
 # image, message, document, log or key, and change nothing, but for the log that a build writes; a
 # consumer may also have the project asked on its account, as the budget's API wants it.
 resource "google_project_iam_member" "deployer" {
-  for_each = toset([
+  for_each = toset(concat(local.has_postgres ? ["roles/cloudsql.viewer"] : [], [
     "roles/browser",
     "roles/cloudfunctions.viewer",
     "roles/compute.viewer",
@@ -100,7 +109,7 @@ resource "google_project_iam_member" "deployer" {
     "roles/run.viewer",
     "roles/secretmanager.viewer",
     "roles/serviceusage.serviceUsageConsumer",
-  ])
+  ]))
 
   project = var.project_id
   role    = each.value

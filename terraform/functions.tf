@@ -106,7 +106,7 @@ resource "google_cloudfunctions2_function" "query" {
     })
 
     dynamic "secret_environment_variables" {
-      for_each = local.redis_secrets
+      for_each = merge(local.redis_secrets, local.library_secrets)
       content {
         key        = secret_environment_variables.key
         project_id = var.project_id
@@ -131,6 +131,7 @@ resource "google_cloudfunctions2_function" "query" {
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.query_publishes_fetch_jobs,
+    google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
   ]
 }
@@ -168,7 +169,7 @@ resource "google_cloudfunctions2_function" "fetch" {
     })
 
     dynamic "secret_environment_variables" {
-      for_each = merge(local.redis_secrets, local.pixabay_secrets)
+      for_each = merge(local.redis_secrets, local.library_secrets, local.pixabay_secrets)
       content {
         key        = secret_environment_variables.key
         project_id = var.project_id
@@ -193,6 +194,7 @@ resource "google_cloudfunctions2_function" "fetch" {
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.fetch_publishes_embed_batches,
     google_secret_manager_secret_iam_member.fetch_reads_pixabay_key,
+    google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
     google_storage_bucket_iam_member.fetch_writes_images,
   ]

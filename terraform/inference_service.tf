@@ -104,7 +104,7 @@ resource "google_cloud_run_v2_service" "inference" {
       }
 
       dynamic "env" {
-        for_each = local.redis_secrets
+        for_each = merge(local.redis_secrets, local.library_secrets)
         content {
           name = env.key
           value_source {
@@ -149,6 +149,7 @@ resource "google_cloud_run_v2_service" "inference" {
     google_firestore_index.filtered, # a search by one that is not there fails
     google_firestore_index.tagged,
     google_project_iam_member.workload_uses_catalog,
+    google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
     google_storage_bucket_iam_member.inference_reads_images,
   ]

@@ -55,6 +55,11 @@ output "pixabay_key_secret" {
   value       = one(google_secret_manager_secret.pixabay_key[*].secret_id)
 }
 
+output "library_instance" {
+  description = "Instance of Cloud SQL with the library, as PROJECT:REGION:NAME; null while Firestore has it."
+  value       = one(google_sql_database_instance.library[*].connection_name)
+}
+
 output "load_balancer_address" {
   description = "Address that the domain's A record must have before its certificate is issued; null without a domain."
   value       = one(google_compute_global_address.front[*].address)

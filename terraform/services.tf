@@ -13,7 +13,8 @@ locals {
       "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
     ],
     var.memorystore_enabled ? ["redis"] : [],
-    var.memorystore_enabled || var.domain != null ? ["compute"] : [],
+    local.has_postgres ? ["sqladmin"] : [],
+    local.has_network || var.domain != null ? ["compute"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))
 
@@ -25,6 +26,7 @@ locals {
       FIRESTORE_DATABASE   = google_firestore_database.catalog.name
     },
     local.redis_settings,
+    local.library_settings,
   )
 }
 

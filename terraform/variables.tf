@@ -138,6 +138,37 @@ variable "firestore_database" {
   }
 }
 
+variable "library" {
+  description = "What keeps images and embeddings: firestore, or postgres, which costs by the hour; docs/scale.md says from which size on, and that neither has what the other has."
+  type        = string
+  default     = "firestore"
+
+  validation {
+    condition     = contains(["firestore", "postgres"], var.library)
+    error_message = "library must be firestore or postgres; got \"${var.library}\"."
+  }
+}
+
+variable "postgres" {
+  description = "The instance of Cloud SQL that library = \"postgres\" makes: its CPUs and memory, its disk, which grows by itself, and whether a second one stands by."
+  type = object({
+    tier              = optional(string, "db-custom-2-8192")
+    disk_gb           = optional(number, 20)
+    high_availability = optional(bool, false)
+  })
+  default = {}
+
+  validation {
+    condition     = can(regex("^db-custom-[1-9][0-9]*-[1-9][0-9]*$", var.postgres.tier))
+    error_message = "postgres.tier must be db-custom-CPUS-MEGABYTES, such as db-custom-2-8192; got \"${var.postgres.tier}\"."
+  }
+
+  validation {
+    condition     = var.postgres.disk_gb >= 10 && floor(var.postgres.disk_gb) == var.postgres.disk_gb
+    error_message = "postgres.disk_gb must be a whole number of at least 10; got ${var.postgres.disk_gb}."
+  }
+}
+
 variable "instances" {
   description = "Least and most instances of each service; a least of 0 lets it sleep, and scorer is of the profile split only."
   type = object({
@@ -154,7 +185,7 @@ variable "instances" {
   }
 
   validation {
-    condition     = !var.memorystore_enabled || 2 * sum([for one in values(var.instances) : one.max]) <= local.subnet_addresses
+    condition     = !local.has_network || 2 * sum([for one in values(var.instances) : one.max]) <= local.subnet_addresses
     error_message = "instances: every instance may hold two addresses of the subnet, which has ${local.subnet_addresses}, so the sum of all max must be at most ${floor(local.subnet_addresses / 2)}; got ${sum([for one in values(var.instances) : one.max])}."
   }
 }
@@ -232,7 +263,7 @@ variable "images_max_age_days" {
 }
 
 variable "protect_data" {
-  description = "Whether Terraform refuses to delete the Firestore database and a bucket with images in it."
+  description = "Whether Terraform refuses to delete the Firestore database, the one in PostgreSQL and a bucket with images in it."
   type        = bool
   default     = true
 }

@@ -43,7 +43,12 @@ GROUPS = {
     "clip": ("test_clip.py",),
     "siglip": ("test_siglip.py",),
     "benchmarks": ("test_benchmarks.py",),
-    "firestore": ("test_firestore.py", "test_catalog.py", "test_costs_counts.py"),
+    "firestore": (
+        "test_firestore.py",
+        "test_catalog.py",
+        "test_costs_counts.py",
+        "test_postgres.py",
+    ),
     "server": ("test_pipeline.py", "test_cli.py", "test_hostile_requests.py"),
     "page": (
         "test_page.py",
@@ -152,7 +157,7 @@ SLOW = {
 FAST = "not slow"  # what `make check` gives as -m
 _SLOW_FOLDERS = {"e2e"}
 # Fixtures that start a server: all tests that have one are slow.
-_SERVERS = {"firestore_host", "pubsub_host", "redis_server", "storage_url"}
+_SERVERS = {"firestore_host", "postgres_server", "pubsub_host", "redis_server", "storage_url"}
 
 
 def is_slow(path: Path) -> bool:

@@ -33,6 +33,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     "default": {},
     "full": {  # everything at once
         "inference_profile": "split",
+        "library": "postgres",
         "domain": "search.example.com",
         "image_sources": ["pixabay", "commons", "openverse"],
         "source_contact": "ops@example.com",
@@ -52,6 +53,9 @@ _MOCKS = f"""
 mock_provider "google" {{
   mock_resource "google_redis_instance" {{
     defaults = {{ host = "10.8.0.3", port = 6378 }}
+  }}
+  mock_resource "google_compute_address" {{
+    defaults = {{ address = "10.8.0.9" }}
   }}
 }}
 override_data {{

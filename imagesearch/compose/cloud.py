@@ -5,20 +5,52 @@ None of them connects before it is used, nor imports an SDK: a start waits for n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from imagesearch.adapters import firestore
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.libraries.firestore import FirestoreLibrary
 from imagesearch.adapters.pools.firestore import FirestorePools
+from imagesearch.compose.start import require
+from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolPolicy
-from imagesearch.ports import Cache, RateLimiter
+from imagesearch.ports import Cache, Library, RateLimiter
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
 
 
 def catalog_of(settings: Settings) -> Catalog:
-    """Return the catalog in Firestore."""
+    """
+    Return the catalog in Firestore, or its pools there and its library in PostgreSQL.
+
+    Raises:
+        InvalidRequest: the library is none of this edition, or lacks a setting.
+    """
     project, name = settings.google_cloud_project, settings.firestore_database
-    return firestore_catalog(firestore.connect(project, database=name), settings.policy)
+    database = firestore.connect(project, database=name)
+    library = library_of(settings, "firestore", lambda: FirestoreLibrary(database))
+    return Catalog(FirestorePools(database, settings.policy), library, settings.policy)
+
+
+def library_of(settings: Settings, own: str, make_own: Callable[[], Library]) -> Library:
+    """
+    Return the library that the settings name, or the edition's *own*.
+
+    Raises:
+        InvalidRequest: it is the other edition's, or lacks a setting.
+    """
+    if settings.library in ("", own):
+        return make_own()
+    if settings.library != "postgres":
+        bound = f"LIBRARY must be {own} or postgres with EDITION={settings.edition}"
+        raise InvalidRequest(f"{bound}, got {settings.library!r}", field="LIBRARY")
+    require(settings, "database_url")
+    # Here: the others need neither the driver nor what the library computes with.
+    from imagesearch.adapters.libraries.postgres import PostgresLibrary
+    from imagesearch.adapters.postgres import Postgres
+
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    return PostgresLibrary(Postgres(url))
 
 
 def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:

@@ -30,8 +30,8 @@ class Catalog:
     then returns None.
 
     Attributes:
-        pools, library: of one database, which the library closes; what the ports say of nearest
-            images is in `library`.
+        pools, library: of one database or of two, and each closes its own; what the ports say of
+            nearest images is in `library`.
     """
 
     pools: Pools
@@ -220,6 +220,7 @@ class Catalog:
     def close(self) -> None:
         """Close what is open; every later call raises Unavailable."""
         self.library.close()
+        self.pools.close()
 
     def _advance(
         self,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import redis
@@ -25,6 +25,9 @@ import requests
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
 from imagesearch.adapters.caches.memorystore import Memorystore
 from imagesearch.adapters.firestore import Firestore
+from imagesearch.adapters.libraries.postgres import PostgresLibrary
+from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.postgres import Postgres
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
@@ -33,9 +36,12 @@ from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, ImageStore, RateLimiter
 from imagesearch.usecases.pools import Catalog
+from tests import postgres_servers
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
+from tests.postgres_servers import PostgresServer
 
 BUCKET = "images"
+Server = TypeVar("Server")
 
 
 def missing_backend(message: str) -> None:
@@ -45,14 +51,14 @@ def missing_backend(message: str) -> None:
 
 
 @contextmanager
-def _started(emulator: AbstractContextManager[str]) -> Iterator[str]:
-    """Enter *emulator*; a missing program skips what needs it."""
+def _started(server: AbstractContextManager[Server]) -> Iterator[Server]:
+    """Enter *server*; a missing program skips what needs it."""
     with ExitStack() as stack:
         try:
-            address = stack.enter_context(emulator)
+            started = stack.enter_context(server)
         except MissingProgram as error:
             missing_backend(str(error))
-        yield address
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +134,40 @@ def open_sqlite(tmp_path: Path, policy: PoolPolicy) -> Iterator[OpenCatalog]:
         yield lambda: opened.enter_context(closing(sqlite_catalog(SqliteFile(path), policy)))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.slow)])
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL with pgvector that this session starts and ends."""
+    with _started(postgres_servers.running()) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """A database without tables."""
+    postgres_server.empty()
+    return postgres_server.url
+
+
+@pytest.fixture
+def open_postgres(postgres_url: str, tmp_path: Path, policy: PoolPolicy) -> Iterator[OpenCatalog]:
+    """Open a further client of one library, and of one file of pools."""
+
+    def opening() -> Catalog:
+        file = SqliteFile(tmp_path / "catalog.sqlite")
+        library = PostgresLibrary(Postgres(postgres_url))
+        return opened.enter_context(closing(Catalog(SqlitePools(file), library, policy)))
+
+    with ExitStack() as opened:
+        yield opening
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("firestore", marks=pytest.mark.slow),
+        pytest.param("postgres", marks=pytest.mark.slow),
+    ]
+)
 def open_catalog(request: pytest.FixtureRequest) -> OpenCatalog:
     """Open a further client of the one catalog of this test."""
     opening: OpenCatalog = request.getfixturevalue(f"open_{request.param}")
@@ -150,8 +189,8 @@ def damage_records(request: pytest.FixtureRequest) -> Callable[[], None]:
         ):
             document.reference.update({"current": 5})
 
-    is_sqlite = request.node.callspec.params["open_catalog"] == "sqlite"
-    return damage_rows if is_sqlite else damage_documents
+    is_firestore = request.node.callspec.params["open_catalog"] == "firestore"
+    return damage_documents if is_firestore else damage_rows
 
 
 @pytest.fixture

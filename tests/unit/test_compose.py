@@ -19,6 +19,7 @@ from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings, load_settings
 from imagesearch.sources.pixabay import QUOTA
+from imagesearch.usecases.pools import Catalog
 from tests.world import TwinEncoder
 
 CLOUD = {
@@ -150,6 +151,55 @@ def test_the_embedded_edition_shares_its_adapters(tmp_path: Path) -> None:
         assert shared == {id(getattr(services, name))}
     assert search.publisher is fetching.publisher is services.bus
     assert search.scorer is services.inference.score
+    services.close()
+
+
+def kinds(catalog: Catalog) -> tuple[str, str]:
+    return type(catalog.pools).__name__, type(catalog.library).__name__
+
+
+def test_the_library_is_the_editions_own_or_in_postgresql(tmp_path: Path) -> None:
+    """Nothing is connected to yet."""
+    postgres = {"library": "postgres", "database_url": "postgresql://u:p@127.0.0.1:1/x"}
+    assert kinds(cloud.catalog_of(load_settings(**CLOUD))) == (
+        "FirestorePools",
+        "FirestoreLibrary",
+    )
+    assert kinds(cloud.catalog_of(load_settings(**CLOUD, **postgres))) == (
+        "FirestorePools",
+        "PostgresLibrary",
+    )
+    local = {"data_dir": tmp_path, "gallery_url": "http://127.0.0.1:9"}
+    for given, name in (({}, "SqliteLibrary"), (postgres, "PostgresLibrary")):
+        services = EmbeddedServices(load_settings(**local, **given), TwinEncoder())
+        assert kinds(services.catalog) == ("SqlitePools", name)
+        services.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"library": "postgres"}, "DATABASE_URL is missing"),
+        ({"library": "sqlite"}, "LIBRARY must be firestore or postgres with EDITION=cloud"),
+    ],
+)
+def test_a_library_that_cannot_be_is_refused(given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(InvalidRequest, match=sentence):
+        cloud.catalog_of(load_settings(**CLOUD, **given))
+
+
+def test_files_are_not_swept_by_a_file_that_does_not_know_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(
+        data_dir=tmp_path,
+        gallery_url="http://127.0.0.1:9",
+        library="postgres",
+        database_url="postgresql://u:p@127.0.0.1:1/x",
+    )
+    services = EmbeddedServices(settings, TwinEncoder())
+    monkeypatch.setattr(services.store, "sweep", lambda unused: pytest.fail("swept"))
+    services.sweep()
     services.close()
 
 

@@ -293,6 +293,18 @@ def test_images_are_where_the_edition_keeps_them(given: dict[str, str], url: str
     assert load_settings(**given).images_url("http://host/") == url
 
 
+@pytest.mark.parametrize(
+    "url", ["mysql://u:hunter2@host/x", "hunter2", "postgresql://u:hunter2 @host/x"]
+)
+def test_the_url_of_a_database_is_a_secret_too(url: str) -> None:
+    with pytest.raises(InvalidRequest, match="DATABASE_URL: must be postgresql://") as caught:
+        load_settings(database_url=url)
+    assert "hunter2" not in str(caught.value)
+    settings = load_settings(database_url="postgres://u:hunter2@host/x")
+    assert settings.database_url is not None
+    assert "hunter2" not in repr(settings) + str(settings.model_dump())
+
+
 def test_a_bad_secret_is_not_repeated() -> None:
     with pytest.raises(InvalidRequest) as caught:
         load_settings(redis_auth_string=["hunter2"])

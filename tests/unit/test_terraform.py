@@ -77,6 +77,7 @@ ADDRESSES = {
     "redis_server_ca",
 }
 SECRET = "a-secret"
+SECRETS = {"DATABASE_URL": f"postgresql://imagesearch:{SECRET}@10.8.0.9/imagesearch"}
 # Gunicorn's and pydantic's, from imagesearch/deployment/services.py.
 OF_THE_PROCESS = {"THREADS", "PYDANTIC_DISABLE_PLUGINS"}
 
@@ -132,6 +133,8 @@ def settings_of(service: str) -> set[str]:
         "scorer_url": "https://scorer.example.com",
         "embedder_url": "https://embedder.example.com",
         "redis_host": "10.8.0.3",
+        "library": "postgres",
+        "database_url": SECRETS["DATABASE_URL"],
     }
     noted = Noted(load_settings(**given))
     COMPOSE[service](cast(Settings, noted))
@@ -148,12 +151,14 @@ def environment_of(service: str, applied: Applied) -> dict[str, str]:
     """Return the variables of *service*; a secret has a value of ours."""
     if service in ("query", "fetch"):
         (config,) = applied[f"google_cloudfunctions2_function.{service}"]["service_config"]
-        secrets = {one["key"]: SECRET for one in config["secret_environment_variables"]}
+        names = [one["key"] for one in config["secret_environment_variables"]]
+        secrets = {name: SECRETS.get(name, SECRET) for name in names}
         return {**_with_urls(config["environment_variables"]), **secrets}
     (template,) = applied[f'google_cloud_run_v2_service.inference["{service}"]']["template"]
     (container,) = template["containers"]
     return {
-        one["name"]: SECRET if one["value_source"] else one["value"] for one in container["env"]
+        one["name"]: SECRETS.get(one["name"], SECRET) if one["value_source"] else one["value"]
+        for one in container["env"]
     }
 
 
@@ -185,6 +190,14 @@ def test_what_a_service_is_given_is_valid(
     assert settings.edition == "cloud"
     assert settings.google_cloud_project == PROJECT
     assert (settings.redis_host, settings.redis_port) == ("10.8.0.3", 6378)
+    assert settings.library == "postgres"
+
+
+def test_the_secret_with_the_database_is_what_the_setting_takes(full: Applied) -> None:
+    version = full["google_secret_manager_secret_version.database_url[0]"]
+    url = load_settings(database_url=version["secret_data"]).database_url
+    assert url is not None
+    assert "@10.8.0.9/imagesearch?sslmode=require" in url.get_secret_value()
 
 
 def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(

@@ -106,6 +106,10 @@ class FirestorePools:
         with translated("Firestore"):
             self._database.pool("check").get(["keyword"], retry=None, timeout=_CHECK_SECONDS)
 
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        self._database.close()
+
     def _read(self, pool_id: str, marks_of: int | None) -> list[Any]:
         """Return the pool's document and, when asked for, the generation's."""
         references = [self._database.pool(pool_id)]

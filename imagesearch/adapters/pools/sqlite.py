@@ -99,6 +99,10 @@ class SqlitePools:
         """Return when the file can be read and written, else raise Unavailable."""
         self._file.check()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     def _last_number(self, pool_id: str) -> int:
         """Return the largest number of a listed generation of the pool, or of a file before."""
         with self._file.reading() as connection:

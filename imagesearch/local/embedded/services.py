@@ -17,6 +17,7 @@ from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.adapters.stores.collections import CollectionStore
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
+from imagesearch.compose.cloud import library_of
 from imagesearch.compose.fetch import fetch_process, source_of
 from imagesearch.compose.inference import inference_process
 from imagesearch.compose.query import QueryProcess, search_of
@@ -85,7 +86,9 @@ class EmbeddedServices:
         )
         self._on_new_folder = on_new_folder
         file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=self._forget_copies)
-        self.catalog = sqlite_catalog(file, settings.policy)
+        library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
+        self.catalog = Catalog(SqlitePools(file), library, settings.policy)
+        self._has_all_in_file = isinstance(library, SqliteLibrary)
         self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
         self.collections = SqliteCollections(file)
@@ -152,7 +155,13 @@ class EmbeddedServices:
         self.store.check()
 
     def sweep(self) -> None:
-        """Delete what earlier processes left in the store and nobody needs: see `FolderStore`."""
+        """
+        Delete what earlier processes left in the store and nobody needs: see `FolderStore`.
+
+        Nothing is deleted while another library has the images: the file knows not who needs them.
+        """
+        if not self._has_all_in_file:
+            return
         try:
             gone = self.store.sweep(self._sqlite_originals.unused())
         except Unavailable as error:  # they do no harm, and `check` tells of what does
@@ -280,9 +289,9 @@ class StoredCollections:
     """
 
     def __init__(self, settings: Settings) -> None:
-        file = SqliteFile(settings.data_dir / "catalog.sqlite")
+        self._file = file = SqliteFile(settings.data_dir / "catalog.sqlite")
         self.collections = SqliteCollections(file)
-        self._library = SqliteLibrary(file)
+        self._library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
 
     def forget(self, collection: Collection) -> int:
         """Forget *collection*, and the images that no other one has; return how many went."""
@@ -291,3 +300,4 @@ class StoredCollections:
     def close(self) -> None:
         """Close what was opened."""
         self._library.close()
+        self._file.close()
