@@ -11,6 +11,7 @@ import schemathesis
 from PIL import Image
 from schemathesis import Case, HookContext
 
+from imagesearch.domain.filters import OF_OWN
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible
 from imagesearch.domain.sentences import keywords_of
 from imagesearch.doors.http_api import PICTURES, REPEATABLE
@@ -80,14 +81,16 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
         return True
     named = [values.get("t", ""), values.get("s_query", ""), values.get("user", "")]
     named += [values.get("source", ""), *values.get("tag", "").split(",")]
+    own = [values.get(name, "") for name in OF_OWN]
     repeated = [text for name in ("minus", "like", "unlike") for text in values.get(name, ())]
-    texts = [str(text) for text in (*named, *repeated) if str(text).strip()]
+    texts = [str(text) for text in (*named, *own, *repeated) if str(text).strip()]
     if not all(map(is_visible, texts)):
         return False
     is_asked = named[1].strip() or any(text.strip() for text in values.get("like", ()))
     has_keyword = named[0].strip() or (named[1].strip() and keywords_of(named[1]))
+    usual = "catalog" if any(text.strip() for text in own) else "pool"
     return bool(is_asked or "picture" in values) and bool(
-        has_keyword or values.get("scope") == "catalog"
+        has_keyword or values.get("scope", usual) == "catalog"
     )
 
 
