@@ -203,7 +203,7 @@ def _of(way: str, key: str) -> Callable[[list[Row]], float | None]:
 
 
 def _embedded_again(rows: list[Row]) -> float | None:
-    return sum(row["embedded"] for row in rows if row["way"] in (RENAMED, COPIED))
+    return float(sum(row["embedded"] for row in rows if row["way"] in (RENAMED, COPIED)))
 
 
 BENCHMARK = Benchmark(

@@ -303,6 +303,9 @@ class Collections(Protocol):
     ) -> dict[str, list[tuple[str, CollectedFile]]]:
         """Return by image_id its files, each with its collection's name, in order of both."""
 
+    def not_of_one_file(self, image_ids: abc.Collection[str]) -> set[str]:
+        """Return those of *image_ids* that have several files, or none."""
+
     def note_problems(self, problems: Mapping[str, str]) -> None:
         """Note of files why their image, by image_id, is none."""
 

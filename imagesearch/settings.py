@@ -40,11 +40,10 @@ from imagesearch.setting_types import (
     Upper,
     Url,
     lower,
-    one_of,
     readable,
     trimmed,
 )
-from imagesearch.sources import SOURCES
+from imagesearch.sources import SOURCES, source_named, source_names
 from imagesearch.sources.declaration import Declaration
 from imagesearch.sources.demo import DEMO
 
@@ -81,10 +80,10 @@ class Settings(BaseModel):
         description="Folder of the embedded edition's images, catalog and bus; where pip installed "
         "the program, the user's own by default, such as `~/.local/share/imagesearch`.",
     )
-    source: Annotated[str, AfterValidator(one_of(tuple(SOURCES))), lower] = Field(
+    source: Annotated[str, AfterValidator(source_names), lower] = Field(
         "",
-        description="Where images come from, such as `demo`; empty: Pixabay if "
-        "`PIXABAY_API_KEY` is set, else the demo.",
+        description="Where images come from: `pixabay`, `commons`, `openverse`, several of them, "
+        "comma separated, or `demo`; empty: Pixabay if `PIXABAY_API_KEY` is set, else the demo.",
     )
     clip_model: Checkpoint = Field(
         "",
@@ -187,7 +186,7 @@ class Settings(BaseModel):
     def image_source(self) -> Declaration:
         """Where images come from."""
         if self.source:
-            return SOURCES[self.source]
+            return source_named(self.source)
         return next(source for source in SOURCES.values() if source.is_default(self))
 
     @property
@@ -260,9 +259,14 @@ def load_settings(**overrides: object) -> Settings:
         raise InvalidRequest(message, field=next(iter(bad)).upper()) from None
 
 
+def is_secret(name: str) -> bool:
+    """Return whether the setting *name* is shown to nobody but whom it is for."""
+    return name.endswith(_SECRETS)
+
+
 def _explained(name: str, bound: str, value: object) -> str:
     told = f"{name.upper()}: {bound.removeprefix('Value error, ')}"
-    if name.endswith(_SECRETS):
+    if is_secret(name):
         return told  # a secret's value is never repeated
     shown = re.sub(r"//[^/]*@", "//***@", repr(value))  # nor is a password in a URL
     return f"{told}, got {shown if len(shown) <= 200 else shown[:200] + '…'}"

@@ -1,6 +1,20 @@
 # The two functions: query is the one public door, fetch is called by Pub/Sub alone.
 
 locals {
+  uses_pixabay = contains(var.image_sources, "pixabay")
+
+  # Wikimedia allows two downloads at a time, which a process sees to for itself, as it does for all
+  # quotas where there is no Memorystore.
+  most_fetchers = (
+    contains(var.image_sources, "commons") || (contains(var.image_sources, "openverse") && !var.memorystore_enabled)
+    ? 1 : var.instances.fetch.max
+  )
+
+  least_fetchers = try(min(local.least_instances["fetch"], local.most_fetchers), null) # null stays null
+
+  source_settings = var.image_sources == tolist(["pixabay"]) ? {} : { SOURCE = join(",", var.image_sources) }
+  contact_setting = var.source_contact == null ? {} : { SOURCE_CONTACT = var.source_contact }
+
   # concurrency as in imagesearch/deployment/services.py, with a thread for each request at a time.
   functions = {
     query = { concurrency = 80, memory = "512M", timeout_seconds = 180 } # a wait, and a scorer that starts
@@ -10,6 +24,7 @@ locals {
   function_settings = {
     query = merge(
       local.settings,
+      local.source_settings,
       {
         IMAGES_BUCKET         = google_storage_bucket.images.name
         SCORER_URL            = google_cloud_run_v2_service.inference[local.scorer].uri
@@ -28,12 +43,17 @@ locals {
       },
       var.domain == null ? {} : { IMAGE_BASE_URL = "https://${var.domain}/images" },
     )
-    fetch = merge(local.settings, { IMAGES_BUCKET = google_storage_bucket.images.name })
+    fetch = merge(
+      local.settings,
+      local.source_settings,
+      local.contact_setting,
+      { IMAGES_BUCKET = google_storage_bucket.images.name },
+    )
   }
 
-  pixabay_secrets = {
+  pixabay_secrets = !local.uses_pixabay ? {} : {
     PIXABAY_API_KEY = {
-      secret  = google_secret_manager_secret.pixabay_key.secret_id
+      secret  = google_secret_manager_secret.pixabay_key[0].secret_id
       version = var.pixabay_key_version
     }
   }
@@ -139,8 +159,8 @@ resource "google_cloudfunctions2_function" "fetch" {
     available_memory                 = local.functions.fetch.memory
     timeout_seconds                  = local.functions.fetch.timeout_seconds
     max_instance_request_concurrency = local.functions.fetch.concurrency
-    min_instance_count               = local.least_instances["fetch"]
-    max_instance_count               = var.instances.fetch.max
+    min_instance_count               = local.least_fetchers
+    max_instance_count               = local.most_fetchers
 
     environment_variables = merge(local.function_settings.fetch, {
       PYDANTIC_DISABLE_PLUGINS = "__all__"

@@ -2,13 +2,13 @@
 # logs, and one of Cloud Run's.
 
 # What a push door logs of each message: imagesearch/doors/push.py.
-resource "google_logging_metric" "pixabay_refusals" {
-  name   = "${local.name}_pixabay_refusals"
+resource "google_logging_metric" "source_refusals" {
+  name   = "${local.name}_source_refusals"
   filter = <<-FILTER
     resource.type = "cloud_run_revision"
     resource.labels.service_name = "${local.fetch_service}"
     jsonPayload.kind = "FetchJob"
-    (jsonPayload.error : "the rate limit of Pixabay is reached" OR jsonPayload.outcome = "refused by the source")
+    (jsonPayload.error : "the rate limit of " OR jsonPayload.outcome = "refused by the source")
   FILTER
 
   metric_descriptor {

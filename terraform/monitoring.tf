@@ -105,12 +105,12 @@ locals {
       duration = "600s"
       then     = "It runs, and for 10 minutes refused 20 requests and more in every 5, because its instances have all that they can do."
     }
-    pixabay = {
-      title    = "imagesearch: Pixabay refuses"
+    source = {
+      title    = "imagesearch: an image source refuses"
       severity = "WARNING"
-      query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.pixabay_refusals.name}{monitored_resource=\"cloud_run_revision\"}[30m])) >= 5"
+      query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.source_refusals.name}{monitored_resource=\"cloud_run_revision\"}[30m])) >= 5"
       duration = "0s"
-      then     = "Five fetches in 30 minutes met Pixabay's rate limit, 100 requests in 60 s for a key, or were refused, as with a key that is no longer valid. A single one is tried again by itself."
+      then     = "Five fetches in 30 minutes met the rate limit of Pixabay or of another source, or were refused, as with a key that is no longer valid. A single one is tried again by itself."
     }
     given-up = {
       title    = "imagesearch: keywords were given up"

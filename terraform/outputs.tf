@@ -51,8 +51,8 @@ output "planner_service_account" {
 }
 
 output "pixabay_key_secret" {
-  description = "Secret that the Pixabay key is a version of."
-  value       = google_secret_manager_secret.pixabay_key.secret_id
+  description = "Secret that the Pixabay key is a version of; null where Pixabay is not among image_sources."
+  value       = one(google_secret_manager_secret.pixabay_key[*].secret_id)
 }
 
 output "load_balancer_address" {
@@ -64,7 +64,7 @@ output "commands" {
   description = "What the next person types."
   value = {
     first_search     = "curl --get '${local.api_url}/search' --data-urlencode t=horse --data-urlencode 's_query=horses amidst flowers'"
-    add_pixabay_key  = "gcloud secrets versions add ${google_secret_manager_secret.pixabay_key.secret_id} --project=${var.project_id} --data-file=-"
+    add_pixabay_key  = "gcloud secrets versions add ${local.name}-pixabay-key --project=${var.project_id} --data-file=-"
     see_dead_letters = "gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letter_kept["fetch-jobs"].name} --project=${var.project_id} --limit=10"
     follow_the_log   = "gcloud logging read 'resource.type=cloud_run_revision AND resource.labels.service_name:${local.name}-' --project=${var.project_id} --limit=50 --freshness=1h"
   }

@@ -1,6 +1,8 @@
 # The secret of Pixabay's key. Its value is added by hand, so that Terraform's state never has it.
 
 resource "google_secret_manager_secret" "pixabay_key" {
+  count = local.uses_pixabay ? 1 : 0
+
   secret_id = "${local.name}-pixabay-key"
   replication {
     auto {}
@@ -10,7 +12,9 @@ resource "google_secret_manager_secret" "pixabay_key" {
 }
 
 resource "google_secret_manager_secret_iam_member" "fetch_reads_pixabay_key" {
-  secret_id = google_secret_manager_secret.pixabay_key.secret_id
+  count = local.uses_pixabay ? 1 : 0
+
+  secret_id = google_secret_manager_secret.pixabay_key[0].secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.fetch.member
 }

@@ -83,6 +83,33 @@ variable "function_archives" {
   }
 }
 
+variable "image_sources" {
+  description = "Where images come from: pixabay, commons, openverse, or several of them for each keyword."
+  type        = list(string)
+  default     = ["pixabay"]
+
+  validation {
+    condition     = length(var.image_sources) > 0 && length(setsubtract(var.image_sources, ["pixabay", "commons", "openverse"])) == 0
+    error_message = "image_sources must be one or more of pixabay, commons and openverse; got ${jsonencode(var.image_sources)}."
+  }
+}
+
+variable "source_contact" {
+  description = "Your e-mail address or site, sent to Wikimedia Commons or Openverse with each request; commons needs it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.source_contact == null || can(regex("^([^@() ]+@[A-Za-z0-9.-]+|https?://[^@() ]+)$", var.source_contact))
+    error_message = "source_contact must be an e-mail address or an http:// or https:// URL, without brackets; got \"${coalesce(var.source_contact, "-")}\"."
+  }
+
+  validation {
+    condition     = var.source_contact != null || !contains(var.image_sources, "commons")
+    error_message = "source_contact must be given with image_sources that has commons: Wikimedia allows whoever does not say how to be reached 10 requests a minute."
+  }
+}
+
 variable "pixabay_key_version" {
   description = "Version of the secret with Pixabay's key that the fetch function reads: a number, or latest."
   type        = string

@@ -34,6 +34,8 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     "full": {  # everything at once
         "inference_profile": "split",
         "domain": "search.example.com",
+        "image_sources": ["pixabay", "commons", "openverse"],
+        "source_contact": "ops@example.com",
         "allowed_origins": ["https://app.example.com"],
         "alert_email": "ops@example.com",
         "state_bucket": f"{PROJECT}-imagesearch-state",

@@ -200,6 +200,13 @@ image_there() {
   there gcloud artifacts docker images describe "$image:$tag"
 }
 
+uses_pixabay() { # as it does unless `image_sources`, on one line, leaves it out
+  local sources
+  sources=$(grep -hE '^[[:space:]]*image_sources[[:space:]]*=' terraform/terraform.tfvars 2>/dev/null) ||
+    return 0
+  [[ $sources == *'"pixabay"'* ]]
+}
+
 key_there() { # a version, without which the fetch function cannot be made
   [ -z "$dry_run" ] && [ -n "$(gcloud secrets versions list "$key_secret" --project="$project" \
     --filter=state=ENABLED --format='value(name)' 2>/dev/null)" ]
@@ -291,7 +298,7 @@ image=$repository/inference
 tag=$(image_tag)
 
 prepared=''
-image_there && key_there && prepared=yes
+image_there && { ! uses_pixabay || key_there; } && prepared=yes
 if [ -z "$prepared" ]; then
   ask
   tag=$(image_tag) # of the profile that was answered
@@ -304,7 +311,7 @@ fi
 keep_earlier_states
 package_functions
 [ -n "$prepared" ] || prepare
-key_there || add_key
+! uses_pixabay || key_there || add_key
 image_there || build_image
 digest=sha256:DIGEST
 [ -n "$dry_run" ] ||

@@ -37,22 +37,33 @@ export function offerCollections(collections) {
 }
 
 /** Choose the examples of this edition, which *config* names. */
-export function setUpExamples({ demo, demo_keywords: keywords, source }) {
+export function setUpExamples({ demo, demo_keywords: keywords, sources }) {
   const examples = demo ? OF_THE_DEMO.filter(({ t }) => keywords.includes(t)) : OF_PHOTOGRAPHS;
   element("example-list").replaceChildren(...examples.map(exampleLink));
   element("keyword-list").replaceChildren(...keywords.map(keywordButton));
   element("keywords").hidden = !keywords.length;
   element("demo").hidden = !demo;
   if (examples.length) setPlaceholder(examples[0]);
-  if (demo) element("source").replaceChildren("Pictures are drawn on this machine; CLIP compares each one with your words. For photographs without an account: ", build("code", { textContent: "imagesearch serve --source openverse" }));
-  else if (source) showSource(source);
+  if (demo) offerPhotographs();
+  else if (sources?.length) showSources(sources);
 }
 
-/** Say where the pictures come from, and what that place asks to be said of it. */
-function showSource({ name, site, note }) {
+/** Say that the demo's pictures are drawn, and how photographs are had without an account. */
+function offerPhotographs() {
+  const [openverse, commons] = ["imagesearch serve --source openverse", "SOURCE_CONTACT=you@example.org imagesearch serve --source commons"].map((textContent) => build("code", { textContent }));
+  element("source").replaceChildren("Pictures are drawn on this machine, with no network; CLIP compares each one with your words. For photographs without an account: ", openverse, " or, with your address for Wikimedia, ", commons);
+}
+
+/** Say where the pictures come from, and what those places ask to be said of them. */
+function showSources(sources) {
+  const links = sources.flatMap((source, at) => [at ? (at < sources.length - 1 ? ", " : " and ") : "", linkTo(source)]);
+  const notes = sources.map(({ note }) => (note ? ` ${note}` : ""));
+  element("source").replaceChildren("Pictures come from ", ...links, "; CLIP compares each one with your words.", ...notes);
+}
+
+function linkTo({ name, site }) {
   const url = safeUrl(site, location.href);
-  const link = url ? build("a", { href: url, rel: "noopener", target: "_blank", textContent: name }) : name;
-  element("source").replaceChildren("Pictures come from ", link, "; CLIP compares each one with your words.", note ? ` ${note}` : "");
+  return url ? build("a", { href: url, rel: "noopener", target: "_blank", textContent: name }) : name;
 }
 
 function exampleLink(example) {

@@ -42,15 +42,12 @@ logger = logging.getLogger(__name__)
 _JSON = "application/json"
 _process = process_of(compose)
 _page_headers = page_headers(_process.settings.images_url(""))
-_source = _process.settings.image_source
+_sources = _process.settings.image_source.parts
 _keywords = KEYWORDS if _process.settings.is_demo else ()
-_has_collections = _process.settings.edition == "embedded"
 _config = page_config(
     _keywords,
-    _source.credit,
-    _source.site,
-    _source.note,
-    has_collections=_has_collections,
+    [(one.credit, one.site, one.note) for one in _sources],
+    has_collections=_process.settings.edition == "embedded",
 )
 _page = PageFiles(ROOT / "web", {"config.json": _config})
 wsgi.guard(

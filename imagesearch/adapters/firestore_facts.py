@@ -47,7 +47,7 @@ def facts_fields(image: Image) -> Fields:
         "user": alike(image.credit.user),
         "tag": sorted(set(map(alike, texts_of(image, "tag")))),
         "year": image.year,
-        "words": words_of_tags(image.tags),
+        "words": words_of_tags(image.texts),
     }
     return {"facts": facts, "facts_version": FACTS_VERSION}
 

@@ -98,24 +98,30 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 CREATE INDEX files_of_images ON files (image_id);
 """
+# What an image's tags and title say, of a row of `images`; damaged ones say nothing.
+_SAID = (
+    "(SELECT group_concat(value, ' ')"
+    " FROM json_each(iif(typeof(tags) = 'text' AND json_valid(tags), tags, '[]')))"
+    " || ' ' || iif(json_valid(collected), coalesce(json_extract(collected, '$.title'), ''), '')"
+)
 # The words of each embedding's image, under the embedding's id: what changes an image's tags gives
-# its embeddings new ids, see `SqliteLibrary.put`. Damaged tags are none.
-_TAG_WORDS = """
-CREATE VIRTUAL TABLE tag_words USING fts5(words, tokenize = 'porter unicode61 remove_diacritics 0');
+# its embeddings new ids, see `SqliteLibrary.put`.
+_TAG_WORDS = (
+    "CREATE VIRTUAL TABLE tag_words"
+    " USING fts5(words, tokenize = 'porter unicode61 remove_diacritics 0')"
+)
+_TRIGGERS = f"""
 CREATE TRIGGER words_of_new AFTER INSERT ON embeddings BEGIN
-    INSERT INTO tag_words (rowid, words) SELECT new.id, group_concat(value, ' ')
-        FROM images, json_each(iif(typeof(tags) = 'text' AND json_valid(tags), tags, '[]'))
-        WHERE image_id = new.image_id;
+    INSERT INTO tag_words (rowid, words)
+        SELECT new.id, {_SAID} FROM images WHERE image_id = new.image_id;
 END;
 CREATE TRIGGER words_of_old AFTER DELETE ON embeddings BEGIN
     DELETE FROM tag_words WHERE rowid = old.id;
 END;
 """
-_WORDS_OF_ALL = """
-INSERT INTO tag_words (rowid, words) SELECT embeddings.id, group_concat(value, ' ')
-    FROM embeddings CROSS JOIN images USING (image_id),
-        json_each(iif(typeof(tags) = 'text' AND json_valid(tags), tags, '[]'))
-    GROUP BY embeddings.id
+_WORDS_OF_ALL = f"""
+INSERT INTO tag_words (rowid, words) SELECT embeddings.id, {_SAID}
+    FROM embeddings CROSS JOIN images USING (image_id)
 """
 logger = logging.getLogger(__name__)
 
@@ -269,6 +275,10 @@ def _bring_up_to_date(connection: Connection, version: int) -> None:
         _index_tags(connection)
         if has_tag_words(connection):
             connection.execute(_WORDS_OF_ALL)
+    elif has_tag_words(connection):  # of images without a title they stay the same
+        for name in ("words_of_new", "words_of_old"):
+            connection.execute(f"DROP TRIGGER {name}")
+        _create_triggers(connection)
     _create(connection, _COLLECTIONS)
 
 
@@ -290,8 +300,13 @@ def has_tag_words(connection: Connection) -> bool:
 
 def _index_tags(connection: Connection) -> None:
     if connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]:
-        for statement in re.split(r";\n(?=CREATE)", _TAG_WORDS.strip()):
-            connection.execute(statement)
+        connection.execute(_TAG_WORDS)
+        _create_triggers(connection)
+
+
+def _create_triggers(connection: Connection) -> None:
+    for statement in re.split(r";\n(?=CREATE)", _TRIGGERS.strip()):
+        connection.execute(statement)
 
 
 def _identity(path: Path) -> FileId:

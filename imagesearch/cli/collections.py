@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from imagesearch.cli.local_stack import opened_stack
-from imagesearch.cli.options import DataDir, ModelName, settings_with
+from imagesearch.cli.options import DEMO_MODEL_NOTE, DataDir, ModelName, settings_with
 from imagesearch.cli.terminal import err, out, shown
 from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.ports import Collections
-from imagesearch.settings import Settings
+from imagesearch.settings import DEMO_MODEL, Settings
 
 if TYPE_CHECKING:
     from imagesearch.local.embedded.services import StoredCollections
@@ -57,6 +57,8 @@ def add(
     """Have the pictures of FOLDER searched, and of all within it; nothing in it is written."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
     with _opened(settings) as stored:
+        if settings.model == str(DEMO_MODEL):
+            err.print(DEMO_MODEL_NOTE)
         collection = _added(stored.collections, folder, name, keep_place)
         if collection is not None:
             _bring_up_to_date(settings, stored.collections, [collection])
@@ -219,7 +221,7 @@ def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]
                 return
         except FolderInUse as busy:
             if busy.url is not None:
-                err.print(Text(f"The imagesearch at {busy.url} does it."))
+                err.print(Text(f"The imagesearch at {busy.url} does it, by its own model."))
                 yield lambda collection, tell: _followed(collections, collection, tell)
                 return
         time.sleep(_POLL_SECONDS)  # another command has it
@@ -229,7 +231,10 @@ def _made(
     stack: Stack, collections: Collections, collection: Collection, tell: Callable[[Update], None]
 ) -> Update:
     collections.ask(collection.name)  # should this process be killed, the next one goes on with it
-    return stack.services.update(collection.name, tell)
+    update = stack.services.update(collection.name, tell)
+    # What another model embedded would be found no more, by whoever searches next.
+    stack.services.reembed(lambda _: None)
+    return update
 
 
 def _followed(

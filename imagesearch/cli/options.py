@@ -13,6 +13,7 @@ import typer
 from imagesearch.devices import checkpoint_here
 from imagesearch.domain.filters import FILTERS
 from imagesearch.domain.filters.declaration import Filter
+from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.settings import DEFAULT_DATA_DIR, Settings, load_settings
 from imagesearch.sources import SOURCES
 
@@ -22,14 +23,11 @@ DataDir = Annotated[
     typer.Option(metavar="FOLDER", help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]"),
 ]
 
-SourceName = Annotated[
-    str | None,
-    typer.Option(
-        "--source",
-        metavar="|".join(SOURCES),
-        help="Where images come from; commons needs SOURCE_CONTACT [as SOURCE says]",
-    ),
-]
+_SOURCES = "|".join(SOURCES)
+_FROM = "Where images come from, several with commas; commons needs SOURCE_CONTACT [as SOURCE says]"
+SourceName = Annotated[str | None, typer.Option("--source", "--from", metavar=_SOURCES, help=_FROM)]
+# Of `search`, where `--source` is the filter of that name.
+FromName = Annotated[str | None, typer.Option("--from", metavar=_SOURCES, help=_FROM)]
 
 ModelName = Annotated[
     str | None,
@@ -91,17 +89,25 @@ DEMO_NOTE = (
 )
 
 
+DEMO_MODEL_NOTE = (
+    "The model is the demo's, which knows drawn scenes alone. For photographs, once 600 MB are\n"
+    "downloaded: --model small; all searches of this data folder are by it from then on."
+)
+
+
 def settings_with(**options: str | None) -> Settings:
     """
     Return the settings of the environment, but for the *options* that are given.
 
-    Their models are checkpoints: what a name means may be another on another machine.
+    Their models are checkpoints: what a name means may be another on another machine. Where none is
+    given, it is the one that was chosen for the data folder last.
 
     Raises:
         InvalidRequest: a line for each bad setting.
     """
     settings = load_settings(**{name: text for name, text in options.items() if text is not None})
     models = ("clip_model", "previous_clip_model")
-    return settings.model_copy(
-        update={name: checkpoint_here(getattr(settings, name)) for name in models}
-    )
+    checkpoints = {name: checkpoint_here(getattr(settings, name)) for name in models}
+    if settings.edition == "embedded" and not settings.clip_model:
+        checkpoints["clip_model"] = ModelNote(settings).chosen
+    return settings.model_copy(update=checkpoints)

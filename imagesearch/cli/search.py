@@ -16,7 +16,14 @@ from imagesearch.cli import search_arguments as given
 from imagesearch.cli import terminal
 from imagesearch.cli.client import SearchClient, http_client, stack_client
 from imagesearch.cli.local_stack import opened_stack, reachable_url
-from imagesearch.cli.options import DEMO_NOTE, DataDir, ModelName, settings_with, with_filters
+from imagesearch.cli.options import (
+    DEMO_NOTE,
+    DataDir,
+    FromName,
+    ModelName,
+    settings_with,
+    with_filters,
+)
 from imagesearch.cli.search_table import name_of, print_table
 from imagesearch.cli.terminal import err, shown
 from imagesearch.domain.errors import InvalidRequest
@@ -37,10 +44,11 @@ EXAMPLES = (
     "  imagesearch search horse --like photo.jpg\n"
     "  imagesearch search --like photo.jpg\n"
     '  imagesearch search "horses at sunset" --everywhere --colour orange\n'
+    '  imagesearch search lighthouse "a lighthouse in a storm" --from openverse\n'
     '  imagesearch search "a dog in the snow" --collection Pictures --year 2019\n'
     '  imagesearch search cow "at night" --like photo.jpg --like-weight 0.5 --unlike dull.jpg\n'
 )
-_SERVERS_MODEL = "--model {model}: with --url none is chosen, as the server at {url} has its own"
+_SERVERS_OWN = "--{option} {value}: with --url none is chosen, as the server at {url} has its own"
 TURN_SECONDS = 120.0  # how long a search waits for another that has the data folder
 
 
@@ -65,6 +73,7 @@ def search(
     ] = None,
     data_dir: DataDir = None,
     model: ModelName = None,
+    from_source: FromName = None,
     *,
     filters: dict[str, str],
 ) -> None:
@@ -86,7 +95,7 @@ def search(
     pictures, params = arguments.pictures(), arguments.params()
     # A mistake is told before the model is loaded.
     request = given.checked(params, pictures)
-    with _client(url, data_dir, model) as client:
+    with _client(url, data_dir, model=model, source=from_source) as client:
         with arguments.blamed():
             answer = _ask(client, params, pictures)
         first = _first(request.cursor, answer)
@@ -102,14 +111,18 @@ def search(
 
 
 @contextmanager
-def _client(url: str | None, data_dir: str | None, model: str | None) -> Iterator[SearchClient]:
+def _client(
+    url: str | None, data_dir: str | None, *, model: str | None, source: str | None
+) -> Iterator[SearchClient]:
     """Yield a client of *url*, of a stack of our own, or of the one that has the folder."""
     if url is not None:
-        if model is not None:
-            raise InvalidRequest(_SERVERS_MODEL.format(model=model, url=url), field="--model")
+        for option, value in {"model": model, "from": source}.items():
+            if value is not None:
+                message = _SERVERS_OWN.format(option=option, value=value, url=url)
+                raise InvalidRequest(message, field=f"--{option}")
         yield http_client(url)
         return
-    settings = settings_with(data_dir=data_dir, clip_model=model)
+    settings = settings_with(data_dir=data_dir, clip_model=model, source=source)
     # Nobody serves the images of a stack of our own: the answer points at the files.
     files = (settings.data_dir / "images").resolve().as_uri()
     settings = settings.model_copy(update={"image_base_url": settings.image_base_url or files})
@@ -123,7 +136,8 @@ def _client(url: str | None, data_dir: str | None, model: str | None) -> Iterato
     except FolderInUse as busy:
         if busy.url is None:
             raise
-        of_its = ": its model answers" if model else ""
+        own = " and ".join(filter(None, (model and "model", source and "source")))
+        of_its = f": its {own} counts" if own else ""
         where = printable(f"{busy.url}, which has {settings.data_dir} open{of_its}")
         err.print(Text(f"Asking the imagesearch at {where}."))
         yield http_client(busy.url)

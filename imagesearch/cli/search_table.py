@@ -139,7 +139,8 @@ def _searched(answer: dict[str, Any], collection: ToldCollection | None) -> str:
         return f"Of {pictures} those with {shown(filters)} were" if filters else pictures
     if not answer["pool"]:
         return "All that is stored was"
-    source = shown(answer["results"][0]["credit"]["source"])
+    sources = dict.fromkeys(hit["credit"]["source"] for hit in answer["results"])
+    source = shown(" and ".join(sources))
     if len(answer.get("keywords", ())) > 1:  # the pool is one of two
         return f"{answer['matching']} images from {source}"
     images = f"{answer['pool']['embedded']} images from {source}"

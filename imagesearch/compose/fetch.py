@@ -11,7 +11,7 @@ from imagesearch.compose.cloud import cache_of, catalog_of
 from imagesearch.compose.start import require
 from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher, RateLimiter
 from imagesearch.settings import Settings
-from imagesearch.sources.declaration import Quota, Tools
+from imagesearch.sources.declaration import Declaration, Quota, Tools
 from imagesearch.sources.download import Downloader
 from imagesearch.sources.exchange import Limits
 from imagesearch.sources.http_client import USER_AGENT
@@ -67,9 +67,12 @@ def fetch_process(
 
 
 def source_of(settings: Settings, limiter: RateLimiter, clock: Clock) -> ImageSource:
-    """Return where images come from; its quota is kept by *limiter*, for all who share that."""
+    """Return where images come from; quotas are kept by *limiter*, for all who share that."""
     source = settings.image_source
+    return source.connect(settings, _tools(source, settings, limiter, clock))
 
+
+def _tools(source: Declaration, settings: Settings, limiter: RateLimiter, clock: Clock) -> Tools:
     def downloader(allowed_origin: str | None, user_agent: str) -> Downloader:
         return Downloader(
             source.hosts,
@@ -86,10 +89,10 @@ def source_of(settings: Settings, limiter: RateLimiter, clock: Clock) -> ImageSo
         name, period = f"quota:{source.name}{bucket}", quota.period_seconds
         return limiter.take_token(name, limit=quota.requests, period_seconds=period)
 
-    def take_quota() -> float:
-        return token("", source.quota) or token(":day", source.daily_quota)
-
-    def take_download() -> float:
-        return token(":download", source.download_quota)
-
-    return source.connect(settings, Tools(downloader, take_quota, take_download, clock))
+    return Tools(
+        downloader=downloader,
+        take_quota=lambda: token("", source.quota) or token(":day", source.daily_quota),
+        take_download=lambda: token(":download", source.download_quota),
+        clock=clock,
+        of=lambda other: _tools(other, settings, limiter, clock),
+    )

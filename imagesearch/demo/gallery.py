@@ -31,7 +31,7 @@ from imagesearch.demo import drawing, keywords, scenes, wording
 from imagesearch.demo.gallery_query import BadParameter, Query, find
 from imagesearch.demo.scenes import Scene
 from imagesearch.sources.demo import GALLERY_KEY
-from imagesearch.sources.pixabay import PIXABAY
+from imagesearch.sources.pixabay import QUOTA
 
 Clock = Callable[[], float]
 
@@ -308,7 +308,7 @@ def _page(scene: Scene, address: str) -> str:
 def create_gallery(
     public_url: str,
     *,
-    limit: int = PIXABAY.quota.requests,
+    limit: int = QUOTA.requests,
     clock: Clock = time.time,
 ) -> Starlette:
     """

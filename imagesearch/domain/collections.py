@@ -15,7 +15,7 @@ from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.images import Collected, Credit, Image
 from imagesearch.domain.keywords import is_visible
-from imagesearch.domain.picture_facts import PictureFacts
+from imagesearch.domain.picture_facts import PictureFacts, tags_of
 
 OWN = "own"
 """The source of the images of collections, and of the pools in which they are embedded."""
@@ -196,7 +196,10 @@ def image_of(image_id: str, files: Sequence[tuple[str, CollectedFile]]) -> Image
             CREDIT_SOURCE,
             _first(each.licence for each in facts),
         ),
-        tags=_different(tag for each in facts for tag in each.tags),
+        # An album is what its pictures show, too: "Anna's wedding".
+        tags=_different(
+            tag for _, file in files for tag in tags_of((*file.facts.tags, *file.albums))
+        ),
         year=dated.year,
         month=dated.month,
         collected=Collected(
@@ -233,6 +236,9 @@ def _first(texts: Iterable[str]) -> str:
 
 def _different(texts: Iterable[str]) -> tuple[str, ...]:
     """Return *texts* in their order, of those that are alike the first."""
+    texts = dict.fromkeys(texts)
+    if len(texts) < 2:
+        return tuple(texts)
     by_form: dict[str, str] = {}
     for text in texts:
         by_form.setdefault(alike(text), text)

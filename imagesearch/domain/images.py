@@ -107,6 +107,12 @@ class Image:
     collected: Collected | None = None
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is searched by words: its tags, and what an own picture is called."""
+        title = self.collected.title if self.collected else ""
+        return (*self.tags, title) if title else self.tags
+
+    @property
     def colours(self) -> int:
         """A bit for each of its main colours, see `PixelFacts`; 0 where they are not known."""
         return self.pixels.colours if self.pixels else 0
@@ -114,10 +120,17 @@ class Image:
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image that a source offers for a pool, and where its bytes are for 24 hours."""
+    """
+    An image that a source offers for a pool, and where its bytes are for 24 hours.
+
+    Attributes:
+        origin: what it is called where its source has it from, as `flickr-51745389858`; None where
+            that is not told.
+    """
 
     image: Image
     download_url: str
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,20 @@ class Listing:
 
     images: tuple[ListedImage, ...]
     rejections: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Listing:
+        """Return the listing of *entries*, no two of which have the same image_id."""
+        kept = dict(entries)
+        images = tuple(one for one in kept.values() if isinstance(one, ListedImage))
+        reasons = {key: str(one) for key, one in kept.items() if isinstance(one, RejectedImage)}
+        return cls(images, reasons)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What it is made of: its images, then what is rejected."""
+        reasons = ((key, RejectedImage(why)) for key, why in self.rejections.items())
+        return [*((one.image.image_id, one) for one in self.images), *reasons]
 
     @classmethod
     def joined(cls, pages: Iterable[Listing]) -> Listing:
@@ -150,18 +177,14 @@ def new_in_each(pages: Iterable[Iterable[Entry]], most: int) -> Iterator[Listing
     """
     seen: set[str] = set()
     for page in pages:
-        images: list[ListedImage] = []
-        rejections: dict[str, str] = {}
+        new: list[Entry] = []
         for image_id, entry in page:
             if image_id in seen or len(seen) == most:
                 continue
             seen.add(image_id)
-            if isinstance(entry, ListedImage):
-                images.append(entry)
-            else:
-                rejections[image_id] = str(entry)
-        yield Listing(tuple(images), rejections)
-        if len(seen) == most or not (images or rejections):
+            new.append((image_id, entry))
+        yield Listing.of(new)
+        if len(seen) == most or not new:
             return
 
 

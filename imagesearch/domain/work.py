@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from imagesearch.domain.pools import SourceOptions
 
-MAX_BATCH_IMAGES = 32
+MAX_BATCH_IMAGES = 64  # that an embedder takes
+USUAL_BATCH_IMAGES = 32
 FIRST_BATCH_IMAGES = 8  # few: they are searchable while the others are on their way
 
 
@@ -51,14 +52,16 @@ class EmbedBatch(Message):
     images: tuple[BatchImage, ...]
 
 
-def batch_slices(images: int) -> Iterator[slice]:
+def batch_slices(
+    images: int, first: int = FIRST_BATCH_IMAGES, most: int = USUAL_BATCH_IMAGES
+) -> Iterator[slice]:
     """
-    Cut so many *images* into batches by position: a small one, each next one twice as large.
+    Cut so many *images* into batches by position: *first*, and each next twice as large, to *most*.
 
     The cut says who is embedded with whom and nothing else: an embedding is kept by its image, so
     that a batch which another version of this program has cut, and published, does no harm.
     """
-    start, size = 0, FIRST_BATCH_IMAGES
+    start, size = 0, first
     while start < images:
         yield slice(start, start + size)
-        start, size = start + size, min(2 * size, MAX_BATCH_IMAGES)
+        start, size = start + size, min(2 * size, most)

@@ -9,7 +9,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -130,21 +130,24 @@ def addressed(file: PageFile, site: str, query: str) -> PageFile:
 
 
 def page_config(
-    demo_keywords: tuple[str, ...], name: str, site: str, note: str, *, has_collections: bool
+    demo_keywords: tuple[str, ...],
+    sources: Iterable[tuple[str, str, str]],
+    *,
+    has_collections: bool,
 ) -> bytes:
     """
     Return config.json as it is beside the API; without *demo_keywords* this is no demo.
 
     Args:
+        sources: of where images come from, each name, page, and what it asks to be said of it.
         has_collections: whether there may be collections, which the page then asks for.
-        name, site, note: of where images come from, its page, and what it asks to be said of it.
     """
     config = {
         "api": "",
         "demo": bool(demo_keywords),
         "demo_keywords": demo_keywords,
         "collections": has_collections,
-        "source": {"name": name, "site": site, "note": note},
+        "sources": [{"name": name, "site": site, "note": note} for name, site, note in sources],
     }
     return json.dumps(config).encode()
 

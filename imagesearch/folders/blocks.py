@@ -88,6 +88,7 @@ def blocks_of(data: bytes) -> Blocks:
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP_HEAD = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
+_NO_FRAMES = (0xC4, 0xC8, 0xCC)  # tables, among the codes of frames
 _FILLERS = re.compile(rb"\xff{2,}")
 
 
@@ -104,6 +105,16 @@ def _jpeg(data: bytes) -> Blocks:
                 : MAX_BLOCK_BYTES - len(photoshop)
             ]
     return Blocks(exif, xmp, iptc_of_photoshop(photoshop))
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height that the frame of a JPEG says; None where none is found."""
+    with suppress(struct.error, IndexError):
+        for code, start, _ in _jpeg_segments(data):
+            if 0xC0 <= code <= 0xCF and code not in _NO_FRAMES:
+                height, width = struct.unpack_from(">HH", data, start + 1)
+                return width, height
+    return None
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:

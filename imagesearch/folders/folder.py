@@ -84,7 +84,7 @@ class Folders:
         """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
         file = CollectedFile(listed.path, listed.stamp, stamp_of(listed), albums=listed.albums)
         try:
-            data = _read(Path(root, listed.path), listed.stamp)
+            data = _read(f"{root}/{listed.path}", listed.stamp)
             facts = facts_of(data)
             sidecar = _sidecar(Path(root, listed.sidecar)) if listed.sidecar else None
             if sidecar is not None:
@@ -105,7 +105,7 @@ class Folders:
     def picture(self, root: str, path: str, stamp: Stamp) -> bytes:
         """Return the file's picture, as a JPEG, PNG or WebP."""
         try:
-            return readable(_read(Path(root, path), stamp))
+            return readable(_read(f"{root}/{path}", stamp))
         except (OSError, _ChangedError) as error:
             raise NotFound(f"{path} cannot be read: {_reason(error)}") from error
 
@@ -178,12 +178,12 @@ def _sidecar_bytes(path: Path) -> bytes:
         return b""
 
 
-def _read(path: Path, stamp: Stamp) -> bytes:
+def _read(path: str, stamp: Stamp) -> bytes:
     """Return the bytes of a file that is, before and after, as *stamp* says."""
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0) as file:
         if stamp.size > MAX_FILE_BYTES:
             raise RejectedImage(f"it has {stamp.size} bytes, of at most {MAX_FILE_BYTES}")
-        data = file.read(stamp.size + 1)
+        data = file.read(stamp.size + 1) or b""
         if _stamp(os.fstat(file.fileno())) != stamp or len(data) != stamp.size:
             raise _ChangedError("it was changed while it was read; the next update reads it anew")
     if not data:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from imagesearch.domain.errors import Overloaded, RejectedImage, SourceRefused, Unavailable
@@ -23,62 +23,34 @@ from imagesearch.domain.images import (
     new_in_each,
 )
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.sources.api_key import ApiKey
-from imagesearch.sources.contact import ContactSettings, user_agent
+from imagesearch.sources.contact import ContactSettings
 from imagesearch.sources.declaration import Declaration, Quota, Tools
-from imagesearch.sources.open_texts import date_of, text_of, words_of
+from imagesearch.sources.open_source import OpenSource
+from imagesearch.sources.open_texts import date_of, flickr_ids, text_of, words_of
 from imagesearch.sources.pixabay_hits import MAX_ID, MAX_SIDE_PIXELS, HitReader, suffix_of
-
-if TYPE_CHECKING:
-    from imagesearch.sources.open_listing import OpenListing
 
 API_URL = "https://commons.wikimedia.org/w/api.php"
 PER_PAGE = 50  # no more are given a thumbnail in one answer
 WIDTHS = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)  # any other is answered 400
 WIDTH = 960
-DOWNLOADS = 2
 SLOW_REST_SECONDS = 5.0  # after an answer that took more than a second
 _MIME = ("image/jpeg", "image/png", "image/webp")
 _METADATA = (
-    "LicenseShortName|LicenseUrl|UsageTerms|NonFree|Attribution|Artist|Categories|DeletionReason"
+    "LicenseShortName|LicenseUrl|UsageTerms|NonFree|Attribution|Artist|Credit|Categories"
+    "|DeletionReason"
 )
 # Of an error's code: what is wrong with the request, and would be again.
 _REFUSALS = ("bad", "invalid", "missing", "unknown", "unrecognized", "blocked", "permission")
 _WIDTH = re.compile(r"(?:^|-)([0-9]+)px-")
 
 
-class Commons:
-    """
-    The images of Wikimedia Commons; for many threads at once.
-
-    Args:
-        contact: at which whoever asks can be reached.
-        api_url, origin: where the API is, and what may stand in for the hosts of images.
-    """
+class Commons(OpenSource):
+    """The images of Wikimedia Commons; for many threads at once."""
 
     def __init__(
         self, contact: str, tools: Tools, *, api_url: str = API_URL, origin: str | None = None
     ) -> None:
-        from imagesearch.sources.open_listing import OpenListing
-
-        self._listing: OpenListing = OpenListing(
-            COMMONS,
-            tools,
-            api_url=api_url,
-            downloads=DOWNLOADS,
-            user_agent=user_agent(contact),
-            origin=origin,
-        )
-        check = self._listing.downloader.check
-        self._pages = _PageReader(COMMONS.name, COMMONS.credit, ApiKey(""), check)
-
-    def close(self) -> None:
-        """Close the connections to the listing and to the images."""
-        self._listing.close()
-
-    def download(self, image: ListedImage) -> bytes:
-        """Return the bytes of *image*: see the port."""
-        return self._listing.download(image)
+        super().__init__(COMMONS, _PageReader, contact, tools, api_url=api_url, origin=origin)
 
     def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         """
@@ -98,7 +70,7 @@ class Commons:
             _merge(pages, answer)
             if not (further := _continuation(answer)) or answer.get("batchcomplete"):
                 found = sorted(pages.values(), key=_index)
-                yield self._pages.read(found, place)
+                yield self._reader.read(found, place)
                 place, pages = place + len(found), {}
             if not further:
                 return
@@ -152,7 +124,7 @@ class _PageReader(HitReader):
             year=year,
             month=month,
         )
-        return ListedImage(image, url)
+        return ListedImage(image, url, origin=_origin(info))
 
     def _thumbnail(self, info: dict[str, Any]) -> str:
         url = self._download_url("thumburl", info.get("thumburl"))
@@ -207,12 +179,19 @@ def _index(page: dict[str, Any]) -> int:
 
 def _metadata(info: dict[str, Any]) -> dict[str, str]:
     """Return the values of `extmetadata` as texts, "" for those that are absent."""
+    return {name: text_of(_value(info, name)) for name in _METADATA.split("|")}
+
+
+def _value(info: dict[str, Any], name: str) -> object:
     given = info.get("extmetadata")
-    values = given if isinstance(given, dict) else {}
-    return {
-        name: text_of(values[name].get("value")) if isinstance(values.get(name), dict) else ""
-        for name in _METADATA.split("|")
-    }
+    value = given.get(name) if isinstance(given, dict) else None
+    return value.get("value") if isinstance(value, dict) else None
+
+
+def _origin(info: dict[str, Any]) -> str | None:
+    """Return the photograph of Flickr's that a file is, where its credit links to that one."""
+    found = flickr_ids(_value(info, "Credit"))
+    return found.pop() if len(found) == 1 else None
 
 
 def _whole_url(url: str) -> str:

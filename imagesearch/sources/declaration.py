@@ -38,12 +38,14 @@ class Tools:
             until one may be.
         take_download: the same for each download, of a source with a `download_quota`.
         clock: what short waits are slept by.
+        of: returns those of another source, for one that is made of several.
     """
 
     downloader: Callable[[str | None, str], Downloader]
     take_quota: Callable[[], float]
     take_download: Callable[[], float]
     clock: Clock
+    of: Callable[[Declaration], Tools]
 
 
 def _never(_settings: object) -> bool:
@@ -63,8 +65,9 @@ class Declaration:
         name: what the setting SOURCE calls it; the first part of each of its image_ids.
         credit: how it is called beside an image.
         hosts: that images may come from; `*.pixabay.com` is every name below it.
-        quota: of its own, over all processes. It is a bucket that fills again from the first
-            request on, so that twice as many may fall into one period.
+        quota: of its own, over all processes; None for one that is made of others. It is a bucket
+            that fills again from the first request on, so that twice as many may fall into one
+            period.
         daily_quota: beside it, over a longer time.
         download_quota: of its downloads, where they are limited.
         max_age_seconds: for which it lets a listing be used.
@@ -76,13 +79,14 @@ class Declaration:
             left out.
         site: its page for people, "" where it has none.
         note: what it asks to be said of it.
+        made_of: the sources that it has its images from; none where they are its own.
         is_default: whether the settings, with no SOURCE among them, mean this one.
     """
 
     name: str
     credit: str
     hosts: tuple[str, ...]
-    quota: Quota
+    quota: Quota | None
     max_age_seconds: float
     settings: type[BaseModel]
     needs: tuple[str, ...]
@@ -94,3 +98,9 @@ class Declaration:
     is_default: Callable[[Any], bool] = _never
     site: str = ""
     note: str = ""
+    made_of: tuple[Declaration, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Declaration, ...]:
+        """The sources that are asked: those that it is made of, or itself."""
+        return self.made_of or (self,)

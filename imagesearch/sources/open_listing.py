@@ -20,6 +20,7 @@ from imagesearch.sources.pixabay_hits import parse_object
 
 LIMITS = Limits(total_seconds=20.0, max_bytes=5_000_000)
 DEFAULT_RETRY_SECONDS = 5.0  # what Wikimedia asks for where an answer does not say
+DOWNLOADS = 2  # at a time, over all hosts: what Wikimedia allows
 _ATTEMPTS = 3
 
 
@@ -28,7 +29,6 @@ class OpenListing:
     Asks the API of *declaration*'s source, one request at a time, and downloads its images.
 
     Args:
-        downloads: at a time, over all hosts.
         user_agent: of each request.
         origin: an origin on loopback that stands in for the hosts of images, for tests.
     """
@@ -39,14 +39,13 @@ class OpenListing:
         tools: Tools,
         *,
         api_url: str,
-        downloads: int,
         user_agent: str,
         origin: str | None = None,
     ) -> None:
         self._credit, self._api_url = declaration.credit, api_url
         self.downloader = tools.downloader(origin, user_agent)
         self._asking = Pace(declaration.credit, 1, tools.take_quota, tools.clock)
-        self._loading = Pace(declaration.credit, downloads, tools.take_download, tools.clock)
+        self._loading = Pace(declaration.credit, DOWNLOADS, tools.take_download, tools.clock)
         self._http = HttpClient(limits=LIMITS, connections=1, guard=anywhere, user_agent=user_agent)
 
     def close(self) -> None:

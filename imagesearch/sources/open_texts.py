@@ -10,6 +10,7 @@ from imagesearch.domain.images import FIRST_YEAR, LAST_YEAR
 
 # What a search language reads as more than a word; a hyphen, a dot or an apostrophe within is none.
 _OPERATORS = str.maketrans(dict.fromkeys('!"#$%()*+,/:;<=>?@[\\]^_`{|}~', " "))
+_FLICKR = re.compile(r"//(?:www\.)?flickr\.com/photos/[^/\"'<> ]{1,80}/([0-9]{1,18})(?![0-9])")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-")
 
 
@@ -47,6 +48,12 @@ def text_of(html: object) -> str:
     parser.feed(html[:20_000])
     parser.close()
     return " ".join("".join(parser.parts).split())
+
+
+def flickr_ids(text: object) -> set[str]:
+    """Return what *text* links to of Flickr's photographs, each as `flickr-51745389858`."""
+    links = _FLICKR.findall(text[:20_000]) if isinstance(text, str) else ()
+    return {f"flickr-{number}" for number in links}
 
 
 def date_of(timestamp: object) -> tuple[int, int]:

@@ -9,60 +9,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imagesearch.domain.errors import RejectedImage, Unavailable
 from imagesearch.domain.images import Credit, Entry, Image, ListedImage, Listing, new_in_each
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.sources.api_key import ApiKey
-from imagesearch.sources.contact import ContactSettings, user_agent
+from imagesearch.sources.contact import ContactSettings
 from imagesearch.sources.declaration import Declaration, Quota, Tools
-from imagesearch.sources.open_texts import date_of, words_of
+from imagesearch.sources.open_source import OpenSource
+from imagesearch.sources.open_texts import date_of, flickr_ids, words_of
 from imagesearch.sources.pixabay_hits import MAX_SIDE_PIXELS, HitReader, suffix_of
-
-if TYPE_CHECKING:
-    from imagesearch.sources.open_listing import OpenListing
 
 API_URL = "https://api.openverse.org/v1/images/"  # without the last slash it redirects
 PER_PAGE = 20
 MOST = 240
-DOWNLOADS = 2
 THUMBNAIL_WIDTH = 600
+# https://commons.wikimedia.org/w/index.php?curid=7, where 7 is what `commons.py` has as `pageid`.
+_COMMONS_PAGE = re.compile(r"https://commons\.wikimedia\.org/w/index\.php\?curid=([0-9]{1,18})\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class Openverse:
-    """
-    The images of Openverse; for many threads at once.
-
-    Args:
-        contact: at which whoever asks can be reached, or "".
-        api_url, origin: where the API is, and what may stand in for the host of thumbnails.
-    """
+class Openverse(OpenSource):
+    """The images of Openverse; for many threads at once."""
 
     def __init__(
         self, contact: str, tools: Tools, *, api_url: str = API_URL, origin: str | None = None
     ) -> None:
-        from imagesearch.sources.open_listing import OpenListing
-
-        self._listing: OpenListing = OpenListing(
-            OPENVERSE,
-            tools,
-            api_url=api_url,
-            downloads=DOWNLOADS,
-            user_agent=user_agent(contact),
-            origin=origin,
-        )
-        check = self._listing.downloader.check
-        self._hits = _HitReader(OPENVERSE.name, OPENVERSE.credit, ApiKey(""), check)
-
-    def close(self) -> None:
-        """Close the connections to the listing and to the images."""
-        self._listing.close()
-
-    def download(self, image: ListedImage) -> bytes:
-        """Return the bytes of *image*: see the port."""
-        return self._listing.download(image)
+        super().__init__(OPENVERSE, _HitReader, contact, tools, api_url=api_url, origin=origin)
 
     def pages(self, keyword: str, options: SourceOptions) -> Iterator[Listing]:
         """
@@ -87,7 +60,7 @@ class Openverse:
             hits, count = answer.get("results"), answer.get("page_count")
             if not isinstance(hits, list):
                 raise Unavailable(f"{OPENVERSE.credit} answered 200, but not with a listing")
-            yield self._hits.read(hits[:PER_PAGE], (number - 1) * PER_PAGE + 1)
+            yield self._reader.read(hits[:PER_PAGE], (number - 1) * PER_PAGE + 1)
             if type(count) is not int or number >= count:
                 return
 
@@ -119,7 +92,7 @@ class _HitReader(HitReader):
             year=year,
             month=month,
         )
-        return ListedImage(image, url)
+        return ListedImage(image, url, origin=_origin(hit.get("foreign_landing_url")))
 
     def _size(self, hit: dict[str, Any]) -> tuple[int, int]:
         """Return the size of the thumbnail; 0 and 0 where that of the original is not known."""
@@ -138,6 +111,13 @@ def licence_of(hit: dict[str, Any]) -> str:
     names = {"pdm": "Public Domain Mark", "cc0": "CC0"}
     name = names.get(code, f"CC {code.upper()}")
     return f"{name} {version}" if isinstance(version, str) and version else name
+
+
+def _origin(url: object) -> str | None:
+    """Return what the site that a picture is from calls it, where another source may say so too."""
+    if isinstance(url, str) and (page := _COMMONS_PAGE.match(url)):
+        return f"commons-{page[1]}"
+    return next(iter(flickr_ids(url)), None)
 
 
 def _tags(tags: object) -> str:

@@ -5,7 +5,7 @@ The model is behind `Encoder`; scoring what is embedded is `score.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -17,6 +17,7 @@ from imagesearch.telemetry import stage
 from imagesearch.usecases.cache_slots import BYTES, STATE
 from imagesearch.usecases.pools import Catalog
 
+_HELD_BYTES = 64_000_000  # of a batch's originals: photographs of one's own may have 20 MB each
 _READERS = 16  # of originals at a time, for all batches; most bytes come from the cache at once
 
 
@@ -98,32 +99,59 @@ class Embed:
         self, images: Sequence[BatchImage]
     ) -> tuple[dict[str, ImageEmbedding], dict[str, str], dict[str, ImageSearchError]]:
         """Return embeddings, reasons of rejections, and the errors of what was not done."""
-        originals, rejections = self._originals(images)
         embedded: dict[str, ImageEmbedding] = {}
+        rejections: dict[str, str] = {}
         undone: dict[str, ImageSearchError] = {}
-        with stage("encode"):
-            outcomes = self.encoder.encode_images(list(originals.values())) if originals else []
-        for image_id, outcome in zip(originals, outcomes, strict=True):
-            if isinstance(outcome, RejectedImage):
-                rejections[image_id] = str(outcome)
-            elif isinstance(outcome, ImageSearchError):
-                undone[image_id] = outcome
-            else:
-                embedded[image_id] = outcome
+        for originals, unreadable in self._read(images):
+            rejections |= unreadable
+            for image_id, outcome in self._outcomes(originals, embedded).items():
+                if isinstance(outcome, RejectedImage):
+                    rejections[image_id] = str(outcome)
+                elif isinstance(outcome, ImageSearchError):
+                    undone[image_id] = outcome
+                else:
+                    embedded[image_id] = outcome
         return embedded, rejections, undone
 
-    @stage("read")
-    def _originals(self, images: Sequence[BatchImage]) -> tuple[dict[str, bytes], dict[str, str]]:
-        """Return the bytes of *images* and, for those that are gone, the reasons."""
-        originals = self.cache.get_many(BYTES, [image.image_id for image in images])
+    @stage("encode")
+    def _outcomes(
+        self, originals: Mapping[str, bytes], before: Mapping[str, ImageEmbedding]
+    ) -> dict[str, ImageEmbedding | ImageSearchError]:
+        """Return what became of each; an error of all raises, unless any was embedded *before*."""
+        if not originals:
+            return {}
+        try:
+            outcomes = self.encoder.encode_images(list(originals.values()))
+        except ImageSearchError as error:
+            if not before:
+                raise
+            return dict.fromkeys(originals, error)
+        return dict(zip(originals, outcomes, strict=True))
+
+    def _read(
+        self, images: Sequence[BatchImage]
+    ) -> Iterator[tuple[dict[str, bytes], dict[str, str]]]:
+        """Yield originals of *images* and why others are none: as many as may be held at a time."""
+        with stage("read"):
+            originals = self.cache.get_many(BYTES, [image.image_id for image in images])
         missing = [image for image in images if image.image_id not in originals]
         rejections: dict[str, str] = {}
-        for image, data in zip(missing, self._readers.map(self._stored, missing), strict=True):
-            if isinstance(data, ImageSearchError):
-                rejections[image.image_id] = str(data)
-            else:
-                originals[image.image_id] = data
-        return originals, rejections
+        for start in range(0, len(missing), _READERS):
+            for image_id, data in self._originals(missing[start : start + _READERS]):
+                if isinstance(data, RejectedImage):
+                    rejections[image_id] = str(data)
+                else:
+                    originals[image_id] = data
+            if sum(map(len, originals.values())) > _HELD_BYTES:
+                yield originals, rejections
+                originals, rejections = {}, {}
+        yield originals, rejections
+
+    @stage("read")
+    def _originals(self, images: Sequence[BatchImage]) -> list[tuple[str, bytes | RejectedImage]]:
+        """Return the bytes of each of *images*, or why it is none."""
+        read = self._readers.map(self._stored, images)
+        return [(image.image_id, data) for image, data in zip(images, read, strict=True)]
 
     def _stored(self, image: BatchImage) -> bytes | RejectedImage:
         try:

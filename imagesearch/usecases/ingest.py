@@ -32,7 +32,8 @@ from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.stored_pools import StoredPools
 
 _PAGE = 200  # files that are read, and images that are a pool
-_READERS = 4  # files that are read at a time
+_READERS = 2  # threads that read files
+_READ_AT_ONCE = 25
 _TELL_SECONDS = 0.5
 _CACHED_BYTES = 100_000  # of a picture that is not read twice: those of some pages fit in a cache
 
@@ -145,8 +146,15 @@ class Ingest:
             yield from self._pool_of(self.collections.files_of(some), begun)
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
             for page in parts(changed):
-                files = list(readers.map(lambda file: self._read(work.collection, file), page))
-                yield from self._taken_in(files, work, known, begun)
+                # A few in each thread: to hand over a single one costs as much as to read it.
+                few = [page[at : at + _READ_AT_ONCE] for at in range(0, len(page), _READ_AT_ONCE)]
+                read = readers.map(lambda part: self._read_all(work.collection, part), few)
+                yield from self._taken_in(
+                    [file for part in read for file in part], work, known, begun
+                )
+
+    def _read_all(self, collection: Collection, files: Sequence[ListedFile]) -> list[CollectedFile]:
+        return [self._read(collection, file) for file in files]
 
     def _read(self, collection: Collection, listed: ListedFile) -> CollectedFile:
         file, picture = self.folders.read(
@@ -207,9 +215,8 @@ class Ingest:
         work.count(embedded=current.embedded, waiting=-current.images)
         # A file that came meanwhile may say more of an image than the pool knew.
         embedded = set(members.images) - set(rejections) if members else set()
-        files = self.collections.files_of(embedded)
-        several = [each for each in embedded if len(files.get(each, ())) != 1]
-        renew(self.catalog.library, self.collections, several)
+        several = self.collections.not_of_one_file(embedded)
+        renew(self.catalog.library, self.collections, sorted(several))
         self.catalog.pools.forget(pool.pool_id)
 
     def _drop_gone(

@@ -148,7 +148,7 @@ class _ByTags:
         return (*picture, "tags") if is_said else picture
 
     def _says_all(self, image: Image) -> bool:
-        return say_all(image.tags, self.words)
+        return say_all(image.texts, self.words)
 
 
 @dataclass(frozen=True)
@@ -509,7 +509,7 @@ class Score:
 def _said_by_tags(query: Query) -> Callable[[Image], bool]:
     """Return whether the tags of an image say all that *query* does, if it is of words alone."""
     words = words_that_say_all(query.text)
-    return lambda image: say_all(image.tags, words)
+    return lambda image: say_all(image.texts, words)
 
 
 def _depths(first: int, wanted: int) -> list[int]:

@@ -14,7 +14,14 @@ from itertools import islice
 from imagesearch.domain.collections import OWN
 from imagesearch.domain.images import Image, ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolKey, SourceOptions
-from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, batch_slices
+from imagesearch.domain.work import (
+    FIRST_BATCH_IMAGES,
+    USUAL_BATCH_IMAGES,
+    BatchImage,
+    EmbedBatch,
+    FetchJob,
+    batch_slices,
+)
 from imagesearch.ports import Clock, Publisher
 from imagesearch.usecases.pools import Catalog
 
@@ -33,6 +40,8 @@ class StoredPools:
     Attributes:
         at_once: how many are in work at a time: what a new keyword may have to wait for.
         poll_seconds: how often it is looked whether one is done.
+        first_batch: images of a pool's first batch, which each next one has twice as many of.
+        most_batch: those of the largest one.
     """
 
     catalog: Catalog
@@ -40,6 +49,8 @@ class StoredPools:
     clock: Clock
     at_once: int
     poll_seconds: float = 1.0
+    first_batch: int = FIRST_BATCH_IMAGES
+    most_batch: int = USUAL_BATCH_IMAGES
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -105,7 +116,8 @@ class StoredPools:
     def _batches(self, pool: Pool) -> Iterator[EmbedBatch]:
         members = self.catalog.members(pool.pool_id, pool.current.number)
         pending = members.pending if members else ()
-        for index, part in enumerate(batch_slices(len(pending))):
+        parts = batch_slices(len(pending), self.first_batch, self.most_batch)
+        for index, part in enumerate(parts):
             images = tuple(
                 BatchImage(each.image.image_id, each.image.object_name) for each in pending[part]
             )

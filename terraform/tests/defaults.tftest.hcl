@@ -107,7 +107,7 @@ run "everything_is_as_it_is_unless_told" {
     error_message = "Nobody administers it."
   }
   assert {
-    condition     = google_secret_manager_secret_iam_member.fetch_reads_pixabay_key.member == google_service_account.fetch.member
+    condition     = google_secret_manager_secret_iam_member.fetch_reads_pixabay_key[0].member == google_service_account.fetch.member
     error_message = "Pixabay's key is the fetch function's."
   }
   assert {

@@ -19,6 +19,7 @@ run "refuses_values_of_the_wrong_form" {
     embedding_dimension        = 0
     other_embedding_dimensions = [0]
     function_archives          = { query = "../build/absent.zip" }
+    image_sources              = ["pixabay", "flickr"]
     pixabay_key_version        = "12345678-0123456789abcdef012345678"
     firestore_database         = "Catalog"
     instances                  = { query = { max = 0 } }
@@ -39,6 +40,7 @@ run "refuses_values_of_the_wrong_form" {
     var.embedding_dimension,
     var.other_embedding_dimensions,
     var.function_archives,
+    var.image_sources,
     var.pixabay_key_version,
     var.firestore_database,
     var.instances,
@@ -60,6 +62,7 @@ run "refuses_values_just_out_of_bounds" {
     project_id                 = "123456789012"
     region                     = "us-west1"
     inference_image            = "registry.example.com/inference@sha256:0123"
+    source_contact             = "Ann (ann@example.org)"
     embedding_dimension        = 2049
     other_embedding_dimensions = [512, 2049]
     instances                  = { fetch = { min = 6, max = 5 } }
@@ -74,6 +77,7 @@ run "refuses_values_just_out_of_bounds" {
     var.project_id,
     var.region,
     var.inference_image,
+    var.source_contact,
     var.embedding_dimension,
     var.other_embedding_dimensions,
     var.instances,
@@ -108,6 +112,26 @@ run "refuses_what_does_not_fit_together" {
     var.pools,
     var.budget,
   ]
+}
+
+run "refuses_commons_without_a_contact" {
+  command = plan
+
+  variables {
+    image_sources = ["openverse", "commons"]
+  }
+
+  expect_failures = [var.source_contact]
+}
+
+run "refuses_no_source_at_all" {
+  command = plan
+
+  variables {
+    image_sources = []
+  }
+
+  expect_failures = [var.image_sources]
 }
 
 run "refuses_a_profile_and_an_orientation_that_there_are_not" {

@@ -585,6 +585,29 @@ def test_hostile_metadata_is_kept_as_it_is(catalog: Catalog) -> None:
     assert listing_of(catalog) == offer
 
 
+def test_the_licence_of_a_credit_is_kept_and_is_the_new_one_after_a_new_fetch(
+    open_catalog: OpenCatalog, policy: PoolPolicy
+) -> None:
+    """In the listing, which pools are searched by, and in the library, for any other client."""
+    writer, reader = open_catalog(), open_catalog()
+    deeds = "https://creativecommons.org/licenses"
+    credits_of = {
+        1: Credit("Ann & Bob", "Openverse", "CC BY-SA 2.0", f"{deeds}/by-sa/2.0/"),
+        2: Credit("Ann & Bob", "Openverse", "CC BY 4.0", f"{deeds}/by/4.0/"),
+    }
+    for generation, credit in credits_of.items():
+        now = later((generation - 1) * policy.max_age_seconds)
+        writer.request_pool(KEY, now)
+        writer.begin_fetch(POOL, generation, now)
+        offer = Listing((ListedImage(replace(image(1), credit=credit), "https://x/1.jpg"),))
+        writer.record_listing(POOL, generation, offer, now)
+        record(writer, [1], generation=generation, now=now)
+        for catalog in (writer, reader):
+            assert listing_of(catalog, generation=generation) == offer
+            [(found, _)] = catalog.library.nearest(embedding(1), 5, MODEL).hits
+            assert found.credit == credit
+
+
 # record_batch
 
 

@@ -53,6 +53,17 @@ def test_a_search_prints_a_table_and_writes_a_contact_sheet(data_dir: Path, tmp_
         assert image.size == (3 * 332 + 12, 2 * 280 + 12)
 
 
+def test_a_search_says_where_its_images_come_from_over_what_the_environment_says(
+    data_dir: Path,
+) -> None:
+    run = imagesearch(
+        *("search", "penguin", "x", "-k", "1", "--from", "demo", "--data-dir", str(data_dir)),
+        PIXABAY_API_KEY="a-key",
+    )
+    assert run.returncode == 0, run.stderr
+    assert "demo-" in run.stdout
+
+
 def test_json_is_the_apis_answer_and_nothing_else(data_dir: Path) -> None:
     run = imagesearch(
         *("search", "penguin", "three penguins", "-k", "2", "--json", "--data-dir", str(data_dir))
@@ -179,6 +190,13 @@ def test_a_server_elsewhere_can_be_asked(server: Serving) -> None:
         ),
         ((), {"CLIP_MODEL": "/nowhere"}, "CLIP_MODEL=/nowhere cannot be loaded"),
         (("--url", "http://127.0.0.1:9"), {}, "http://127.0.0.1:9/search does not answer"),
+        (("--url", "http://x", "--from", "demo"), {}, "--from demo: with --url none is chosen"),
+        (("--from", "demo,openverse"), {}, "SOURCE: `demo` must stand alone"),
+        (
+            ("--from", "commons", "--model", "/nowhere"),
+            {},
+            "the setting SOURCE_CONTACT is missing",
+        ),
     ],
 )
 def test_what_a_person_can_mend_is_one_line_and_status_1(

@@ -200,7 +200,7 @@ def test_beside_a_server_it_is_the_server_that_embeds(
     write(pictures, 40)
     with serving(imagesearch.data) as url:
         added = imagesearch("add", str(pictures))
-        assert f"The imagesearch at {url} does it." in added.err
+        assert f"The imagesearch at {url} does it, by its own model." in added.err
         assert "Pictures: 40 pictures, 40 embedded" in added.out
         search = ("search", "grey", "--collection", "Pictures", "--json")
         result = json.loads(imagesearch(*search).out)["results"][0]

@@ -282,6 +282,18 @@ def test_pages_of_every_origin_may_be_let_in(tmp_path: Path) -> None:
     assert stack.children["query"].environment["ALLOWED_ORIGINS"] == "*"
 
 
+def test_the_fetcher_of_several_sources_is_told_all_that_they_need(tmp_path: Path) -> None:
+    require_programs()
+    told = {"SOURCE_CONTACT": "ann@example.org", "PIXABAY_API_KEY": "a-key"}
+    given = {name.lower(): value for name, value in told.items()}
+    settings = load_settings(source="pixabay,commons", **given)
+    stack = CloudStack(settings, told, tmp_path, images_port=1, gallery_url="")
+    fetch, query = (stack.children[name].environment for name in ("fetch", "query"))
+    assert told.items() <= fetch.items()
+    assert fetch["SOURCE"] == query["SOURCE"] == "commons,pixabay"
+    assert "PIXABAY_API_KEY" not in query
+
+
 def test_a_bad_setting_is_named_before_anything_starts() -> None:
     run = emulators(POOL_SIZE="0")
     assert run.returncode == 1

@@ -724,7 +724,7 @@ def test_every_edition_has_examples(page: Page) -> None:
 
 def test_the_page_says_where_photographs_come_from_and_what_that_place_asks(page: Page) -> None:
     source = {"name": "Openverse", "site": "https://openverse.org/", "note": "Not endorsed."}
-    config = {"api": "", "demo": False, "demo_keywords": [], "source": source}
+    config = {"api": "", "demo": False, "demo_keywords": [], "sources": [source]}
     page.route("**/config.json", lambda route: route.fulfill(json=config))
     page.goto("/")
     expect(page.locator("#source a")).to_have_attribute("href", "https://openverse.org/")
@@ -733,9 +733,31 @@ def test_the_page_says_where_photographs_come_from_and_what_that_place_asks(page
     )
 
 
+def test_the_page_names_each_of_several_places_and_what_each_asks(page: Page) -> None:
+    sources = [
+        {"name": "Wikimedia Commons", "site": "https://commons.wikimedia.org/", "note": ""},
+        {"name": "Openverse", "site": "https://openverse.org/", "note": "Not endorsed."},
+        {"name": "Pixabay", "site": "javascript:alert(1)", "note": ""},
+    ]
+    config = {"api": "", "demo": False, "demo_keywords": [], "sources": sources}
+    page.route("**/config.json", lambda route: route.fulfill(json=config))
+    page.goto("/")
+    expect(page.locator("#source a")).to_have_text(["Wikimedia Commons", "Openverse"])
+    expect(page.locator("#source")).to_have_text(
+        "Pictures come from Wikimedia Commons, Openverse and Pixabay; CLIP compares each one with"
+        " your words. Not endorsed."
+    )
+
+
 def test_the_demo_offers_photographs_without_an_account(page: Page) -> None:
     page.goto("/")
-    expect(page.locator("#source code")).to_have_text("imagesearch serve --source openverse")
+    contact = "SOURCE_CONTACT=you@example.org"
+    expect(page.locator("#source code")).to_have_text(
+        [
+            "imagesearch serve --source openverse",
+            f"{contact} imagesearch serve --source commons",
+        ]
+    )
 
 
 def test_a_licence_is_shown_beside_the_credit_with_a_link_to_it(

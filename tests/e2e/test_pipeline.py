@@ -246,7 +246,7 @@ def test_the_page_is_told_that_it_runs_on_the_demo(server: Serving) -> None:
     config = requests.get(f"{server.url}/config.json", timeout=10).json()
     source = {"name": "the demo gallery", "site": "", "note": ""}
     keywords = list(KEYWORDS)
-    shown = {"api": "", "demo": True, "demo_keywords": keywords, "source": source}
+    shown = {"api": "", "demo": True, "demo_keywords": keywords, "sources": [source]}
     assert config == {**shown, "collections": True}
 
 

@@ -22,11 +22,14 @@ from imagesearch.settings import Settings, load_settings
 from imagesearch.sources import SOURCES
 from imagesearch.sources.commons import COMMONS, Commons
 from imagesearch.sources.declaration import Tools
+from imagesearch.sources.openverse import OPENVERSE, Openverse
 from inference_service.encoder import ModelEncoder
 from tests.log_lines import Log
 from tests.stub_http import Request, StubServer, reply
 from tests.unit.test_commons import listing as commons_listing
 from tests.unit.test_commons import page
+from tests.unit.test_openverse import hit
+from tests.unit.test_openverse import listing as openverse_listing
 
 Answer = Callable[[Request], bytes]
 
@@ -302,24 +305,53 @@ def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready
     assert len({one["pool_id"] for one in published}) == len(published) == 60
 
 
-def test_pictures_of_commons_are_found_with_their_licence(
-    tmp_path: Path, encoder: ModelEncoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+PICTURE = encoded(picture(), "JPEG")
+
+
+@contextmanager
+def open_stack(
+    names: str, folder: Path, encoder: ModelEncoder, *, openverse_status: int = 200
+) -> Iterator[Stack]:
+    """Yield a stack over stubs of both open sources; 3 pictures of Commons, 5 of Openverse."""
+
     def script(request: Request) -> bytes:
         if "/thumb/" in request.target:
-            return reply(200, odd_images()["fine.jpg"][0])
-        return commons_listing(request, [page(n, server.origin) for n in range(1, 4)])
+            return reply(200, PICTURE)
+        if "/v1/images/" not in request.target:
+            return commons_listing(request, [page(n, server.origin) for n in range(1, 4)])
+        if openverse_status != 200:
+            return reply(openverse_status)
+        # The first of which is a file of Commons.
+        landing = {1: {"foreign_landing_url": "https://commons.wikimedia.org/w/index.php?curid=1"}}
+        hits = [hit(n, server.origin, **landing.get(n, {})) for n in range(1, 6)]
+        return openverse_listing(request, hits)
 
-    def connect(settings: Any, tools: Tools) -> Commons:
+    def commons(settings: Any, tools: Tools) -> Commons:
         url = f"{server.origin}/w/api.php"
         return Commons(settings.source_contact, tools, api_url=url, origin=server.origin)
 
-    changes = {"source": "commons", "source_contact": "ann@example.org"}
-    with StubServer(script) as server:
-        monkeypatch.setitem(SOURCES, "commons", replace(COMMONS, connect=connect))
-        with stack_over(server.origin, tmp_path, encoder, **changes) as stack:
-            params = {"t": "horse", "s_query": "a horse", "fold": "false"}
-            answer = stack_client(stack).search(params, lambda _: None)
+    def openverse(settings: Any, tools: Tools) -> Openverse:
+        url = f"{server.origin}/v1/images/"
+        return Openverse(settings.source_contact, tools, api_url=url, origin=server.origin)
+
+    changes = {"source": names, "source_contact": "ann@example.org"}
+    with StubServer(script) as server, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(SOURCES, "commons", replace(COMMONS, connect=commons))
+        monkeypatch.setitem(SOURCES, "openverse", replace(OPENVERSE, connect=openverse))
+        with stack_over(server.origin, folder, encoder, **changes) as stack:
+            yield stack
+
+
+def searched(stack: Stack) -> dict[str, Any]:
+    params = {"t": "horse", "s_query": "a horse", "fold": "false"}
+    return stack_client(stack).search(params, lambda _: None)
+
+
+def test_pictures_of_commons_are_found_with_their_licence(
+    tmp_path: Path, encoder: ModelEncoder
+) -> None:
+    with open_stack("commons", tmp_path, encoder) as stack:
+        answer = searched(stack)
     assert len(answer["results"]) == 3
     for result in answer["results"]:
         assert result["image_id"].startswith("commons-")
@@ -329,3 +361,42 @@ def test_pictures_of_commons_are_found_with_their_licence(
             "licence": "CC BY-SA 4.0",
             "licence_url": "https://creativecommons.org/licenses/by-sa/4.0",
         }
+
+
+def test_pictures_of_two_sources_are_found_together_each_once_with_its_own_credit(
+    tmp_path: Path, encoder: ModelEncoder
+) -> None:
+    with open_stack("commons,openverse", tmp_path, encoder) as stack:
+        answer = searched(stack)
+    assert answer["pool"]["state"] == "ready"
+    given = [result["credit"] for result in answer["results"]]
+    assert len(given) == 3 + 5 - 1
+    assert {(one["source"], one["licence"]) for one in given} == {
+        ("Wikimedia Commons", "CC BY-SA 4.0"),
+        ("Openverse", "CC BY-SA 2.0"),
+    }
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_source_that_refuses_or_is_down_costs_its_own_pictures_alone(
+    tmp_path: Path, encoder: ModelEncoder, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_stack("commons,openverse", tmp_path, encoder, openverse_status=status) as stack:
+        answer = searched(stack)
+    assert answer["pool"]["state"] == "ready"
+    assert {one["image_id"].partition("-")[0] for one in answer["results"]} == {"commons"}
+    told = f"openverse finds no more for this keyword: Openverse answered {status}"
+    assert any(message.startswith(told) for message in caplog.messages)
+
+
+def test_a_lost_original_comes_back_from_the_source_that_has_it(
+    tmp_path: Path, encoder: ModelEncoder
+) -> None:
+    with open_stack("commons,openverse", tmp_path, encoder) as stack:
+        names = {one["url"].rpartition("/")[2] for one in searched(stack)["results"]}
+        for name in names:
+            Path(stack.services.originals.path(name)).unlink()
+        for name in names:
+            path = stack.services.originals.path(name)
+            assert Path(path).read_bytes() == PICTURE
+    assert {name.partition("-")[0] for name in names} == {"commons", "openverse"}

@@ -143,7 +143,7 @@ PLANTED = [
     ),
     (
         "functions.tf",
-        "= var.instances.fetch.max",
+        "= local.most_fetchers",
         "= 99",
         f"{FETCH}: service_config[0].max_instance_count: … → 99",
     ),

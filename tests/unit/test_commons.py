@@ -42,7 +42,7 @@ def tools_of(clock: Clock, take_download: Callable[[], float] = lambda: 0.0) -> 
         hosts = COMMONS.hosts
         return Downloader(hosts, clock=clock, allowed_origin=origin, user_agent=user_agent)
 
-    return Tools(downloader, lambda: 0.0, take_download, clock)
+    return Tools(downloader, lambda: 0.0, take_download, clock, lambda _: tools_of(clock))
 
 
 @contextmanager
@@ -152,6 +152,33 @@ def test_a_credit_that_the_author_demands_goes_before_the_artist() -> None:
     html = "<script>alert(1)</script><p>Photo:</p><p>Ann <i>L.</i>&lt;b&gt;</p>"
     [image], _ = images_of(page(7, metadata={"Attribution": html}))
     assert image.credit.user == "Photo: Ann L.<b>"
+
+
+@pytest.mark.parametrize(
+    ("credit", "origin"),
+    [
+        (
+            '<a rel="nofollow" href="https://www.flickr.com/photos/1@N07/517453/">x</a>',
+            "flickr-517453",
+        ),
+        (
+            '<a href="//flickr.com/photos/ann/7">x</a> https://www.flickr.com/photos/1@N0/7',
+            "flickr-7",
+        ),
+        ("https://www.flickr.com/photos/ann/7 and https://www.flickr.com/photos/ann/8", None),
+        ("https://www.flickr.com/photos/ann", None),
+        ("Own work", None),
+    ],
+)
+def test_a_file_that_is_of_flickr_says_of_which_photograph(credit: str, origin: str | None) -> None:
+    with (
+        StubServer(
+            lambda request: listing(request, [page(7, metadata={"Credit": credit})])
+        ) as server,
+        commons(server) as source,
+    ):
+        [part] = source.pages("horse", OPTIONS)
+    assert [one.origin for one in part.images] == [origin]
 
 
 def test_without_an_artist_the_uploader_is_credited() -> None:

@@ -18,7 +18,7 @@ from imagesearch.domain.errors import InvalidRequest, Overloaded
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings, load_settings
-from imagesearch.sources.pixabay import PIXABAY
+from imagesearch.sources.pixabay import QUOTA
 from tests.world import TwinEncoder
 
 CLOUD = {
@@ -112,7 +112,7 @@ def test_the_quota_is_that_of_the_source() -> None:
     settings = load_settings(**CLOUD)
     with pytest.raises(Overloaded, match="rate limit"):
         next(source.pages("horse", settings.source_options))
-    quota = PIXABAY.quota
+    quota = QUOTA
     assert taken == [("quota:pixabay", quota.requests, quota.period_seconds)]
     source.close()
 

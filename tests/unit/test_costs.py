@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
+from imagesearch.domain.work import USUAL_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob
 from imagesearch.doors import http_api
 from imagesearch.settings import load_settings
 from imagesearch.wire.messages import attributes_of, encode
@@ -146,7 +146,7 @@ def test_no_message_is_larger_than_is_billed() -> None:
     pool_id, trace = "0" * 32, "0" * 32
     image = BatchImage(image_id="pixabay-12345678", object_name="pixabay-12345678-preview.jpg")
     batch = EmbedBatch(
-        pool_id=pool_id, generation=999, batch_index=99, images=(image,) * MAX_BATCH_IMAGES
+        pool_id=pool_id, generation=999, batch_index=99, images=(image,) * USUAL_BATCH_IMAGES
     )
     job = FetchJob(pool_id=pool_id, generation=999, keyword="ü" * 100, options=SourceOptions())
     for message in (batch, job):

@@ -377,6 +377,25 @@ def test_without_a_key_it_stops_before_the_functions_that_need_it(fresh: Machine
     assert not any("builds submit" in call for call in fresh.calls)
 
 
+@pytest.mark.parametrize(
+    ("sources", "is_asked_for"),
+    [('["commons", "openverse"]', False), ('["pixabay", "commons"]', True)],
+)
+def test_a_key_is_asked_for_where_pixabay_is_a_source(
+    fresh: Machine, sources: str, is_asked_for: bool
+) -> None:
+    folder = fresh.project / "terraform"
+    folder.mkdir(exist_ok=True)
+    (folder / "terraform.tfvars").write_text(f"image_sources  = {sources}\n")
+    ended = first_deployment(fresh)
+    assert ended.returncode == 0, ended.stderr
+    assert (fresh.state / "key").exists() == is_asked_for
+    assert any("builds submit" in call for call in fresh.calls)
+    fresh.forget()
+    first_deployment(fresh)
+    assert not any("target=" in call for call in fresh.calls), "what is prepared is kept"
+
+
 def test_a_dry_run_calls_nothing_and_prints_the_first_deployment(fresh: Machine) -> None:
     ended = first_deployment(fresh, "--dry-run")
     assert ended.returncode == 0, ended.stderr

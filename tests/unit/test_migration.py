@@ -188,7 +188,11 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
 
 
 def drop_collections(file: sqlite3.Connection) -> None:
-    """Make of *file* what it was up to schema 4."""
+    """Make of *file* what it was up to schema 4, but for what its triggers do."""
+    for name in ("words_of_new", "words_of_old"):
+        file.execute(f"DROP TRIGGER IF EXISTS {name}")
+        if file.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tag_words'").fetchone():
+            file.execute(f"CREATE TRIGGER {name} DELETE ON embeddings BEGIN SELECT 1; END")
     file.execute("ALTER TABLE images DROP COLUMN collected")
     for table in ("files", "collections"):
         file.execute(f"DROP TABLE {table}")
@@ -207,10 +211,12 @@ def test_a_file_of_schema_4_keeps_its_images_and_takes_collections(tmp_path: Pat
         collections.keep(Collection("Pictures", "/pictures"))
         assert collections.all() == [Collection("Pictures", "/pictures")]
     with closing(catalog_at(path)) as catalog:
-        own = replace(image(0), collected=Collected(collections=("Pictures",), file="1.jpg"))
+        collected = Collected(collections=("Pictures",), file="1.jpg", title="A lighthouse")
+        own = replace(image(0), collected=collected)
         catalog.library.put([own], {"i-0": vector}, "m")
         where = where_of({"collection": "pictures"})
         assert [one for one, _ in catalog.library.nearest(vector, 5, "m", where).hits] == [own]
+        assert [one for one, _ in catalog.library.tagged(["lighthouse"], 5, "m").hits] == [own]
 
 
 def test_a_file_of_schema_3_keeps_its_images_and_takes_licences(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from imagesearch.named_models import (
     SMALL,
     checkpoint_of,
 )
-from imagesearch.settings import DEFAULT_MODEL
+from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL
 from inference_service.encoder import ModelEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +86,24 @@ def test_a_data_folder_notes_the_checkpoint_and_not_its_name(tmp_path: Path) -> 
     ModelNote(settings).keep()
     assert (tmp_path / "model").read_text() == f"{settings.model}\n"
     assert settings.model.startswith("google/")
+
+
+def test_a_data_folder_stays_with_the_model_that_was_chosen_for_it(tmp_path: Path) -> None:
+    own = tmp_path / "own-model"
+    own.mkdir()
+    for model in (str(own), SMALL.hub_id):
+        ModelNote(settings_with(data_dir=str(tmp_path), clip_model=model)).keep()
+        assert settings_with(data_dir=str(tmp_path), source="demo").model == model
+    other = settings_with(data_dir=str(tmp_path), clip_model=str(own))
+    assert other.model == str(own), "what is given counts more"
+
+
+def test_the_demos_model_was_chosen_by_nobody_and_one_that_is_gone_is_not_missed(
+    tmp_path: Path,
+) -> None:
+    for noted in ("/elsewhere/share/models/demo", str(tmp_path / "gone")):
+        (tmp_path / "model").write_text(f"{noted}\n")
+        assert settings_with(data_dir=str(tmp_path), source="demo").model == str(DEMO_MODEL)
 
 
 def test_a_word_that_names_nothing_says_what_would() -> None:

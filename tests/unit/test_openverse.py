@@ -33,7 +33,7 @@ def openverse(server: StubServer) -> Iterator[Openverse]:
         hosts = OPENVERSE.hosts
         return Downloader(hosts, clock=clock, allowed_origin=origin, user_agent=user_agent)
 
-    tools = Tools(downloader, lambda: 0.0, lambda: 0.0, clock)
+    tools = Tools(downloader, lambda: 0.0, lambda: 0.0, clock, lambda _: tools)
     source = Openverse("", tools, api_url=f"{server.origin}/v1/images/", origin=server.origin)
     try:
         yield source
@@ -116,10 +116,11 @@ def test_no_more_is_asked_than_there_is_to_have() -> None:
 
 
 def test_what_is_asked_is_no_more_than_is_allowed_without_an_account() -> None:
-    day = OPENVERSE.daily_quota
+    minute, day = OPENVERSE.quota, OPENVERSE.daily_quota
+    assert minute is not None
     assert day is not None
-    assert 2 * OPENVERSE.quota.requests <= 20
-    assert OPENVERSE.quota.period_seconds == 60
+    assert 2 * minute.requests <= 20
+    assert minute.period_seconds == 60
     assert 2 * day.requests <= 200
     assert day.period_seconds == 86_400
 
@@ -130,6 +131,26 @@ def test_an_image_has_what_its_hit_says() -> None:
     assert image.page_url == "https://flickr.example/7"
     assert (image.width, image.height, image.year, image.month) == (600, 450, 2020, 4)
     assert image.tags == ("horse",)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://www.flickr.com/photos/126744325@N07/51745389858", "flickr-51745389858"),
+        ("https://commons.wikimedia.org/w/index.php?curid=3536953", "commons-3536953"),
+        ("https://www.inaturalist.org/photos/7", None),
+        (None, None),
+    ],
+)
+def test_a_hit_says_what_its_site_calls_it_where_another_source_may_too(
+    url: object, origin: str | None
+) -> None:
+    with (
+        StubServer(lambda request: listing(request, [hit(7, foreign_landing_url=url)])) as server,
+        openverse(server) as source,
+    ):
+        [part] = source.pages("horse", OPTIONS)
+    assert [one.origin for one in part.images] == [origin]
 
 
 def test_what_may_be_null_is_left_empty() -> None:

@@ -70,7 +70,7 @@ def test_collections_are_told_with_what_is_there_of_them() -> None:
 
 def test_the_page_is_told_whether_to_ask_for_collections() -> None:
     for has_collections in (True, False):
-        config = json.loads(page_config((), "Pixabay", "", "", has_collections=has_collections))
+        config = json.loads(page_config((), [("Pixabay", "", "")], has_collections=has_collections))
         assert config["collections"] is has_collections
 
 

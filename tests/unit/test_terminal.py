@@ -109,6 +109,15 @@ def test_what_an_answer_holds_plays_no_tricks_with_the_terminal(answer: Any) -> 
     assert "\x1b]8;" not in shown, "what is no URL is no link"
 
 
+def test_each_source_that_images_come_from_is_named() -> None:
+    results = [
+        {**RESULT, "image_id": f"i-{n}", "credit": {"user": "Ann", "source": source}}
+        for n, source in enumerate(["Openverse", "Wikimedia Commons", "Openverse"])
+    ]
+    shown = search({**FOUND, "results": results}).stdout.decode()
+    assert "images from Openverse and Wikimedia Commons searched in" in shown
+
+
 def test_a_refusal_plays_none_either() -> None:
     with serving({"error": {"message": HOSTILE}}, 503) as url:
         status, shown = on_terminal("search", "horse", "a horse", "--url", url)

@@ -53,16 +53,15 @@ LACKED = {"scorer": {"images_bucket"}}
 KEPT = {
     "lease_seconds": "the code's own",
     "retry_seconds": "the code's own",
-    "pool_max_age_seconds": "Pixabay's 24 hours",
+    "pool_max_age_seconds": "what the sources ask for",
     "download_connections": "the code's own",
     "max_image_bytes": "the code's own",
     "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
     "previous_clip_model": "so it does, while it has two",
-    "source": "Pixabay",
     "gallery_url": "the demo's",
-    "source_contact": "of sources that the cloud is not given",
+    "source": "of a service that embeds or scores: it asks none",
 }
 # Where things are, and who stands in front: no default fits every project.
 ADDRESSES = {
@@ -127,6 +126,8 @@ def settings_of(service: str) -> set[str]:
         "edition": "cloud",
         "google_cloud_project": PROJECT,
         "images_bucket": "" if service in LACKED else "images",
+        "source": "commons,openverse,pixabay",
+        "source_contact": "ops@example.com",
         "pixabay_api_key": "key",
         "scorer_url": "https://scorer.example.com",
         "embedder_url": "https://embedder.example.com",

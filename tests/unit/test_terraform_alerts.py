@@ -17,6 +17,7 @@ from imagesearch.domain.work import FetchJob
 from imagesearch.doors import push
 from imagesearch.settings import load_settings
 from imagesearch.sources.download import Downloader
+from imagesearch.sources.pace import Pace
 from imagesearch.sources.pixabay import PIXABAY
 from imagesearch.sources.pixabay_listing import Pixabay
 from imagesearch.wire.messages import encode
@@ -78,7 +79,7 @@ def metric(full: Applied, name: str) -> Mapping[str, Any]:
 def test_a_malformed_message_is_counted(full: Applied, log: Log) -> None:
     entry = delivered(log, b"no envelope", lambda *_: None)
     assert matches(metric(full, "malformed_messages"), entry)
-    assert not matches(metric(full, "pixabay_refusals"), entry)
+    assert not matches(metric(full, "source_refusals"), entry)
 
 
 @pytest.mark.parametrize(("attempt", "is_over"), [(4, False), (5, True)])
@@ -105,7 +106,17 @@ def test_a_fetch_that_meets_the_rate_limit_of_pixabay_is_counted(
     entry = delivered(
         log, envelope(JOB), lambda job, _: list(pixabay.pages(job.keyword, job.options))
     )
-    assert matches(metric(full, "pixabay_refusals"), entry)
+    assert matches(metric(full, "source_refusals"), entry)
+
+
+def test_a_fetch_that_meets_the_limit_of_another_source_is_counted(
+    full: Applied, log: Log, world: World
+) -> None:
+    def ask(*_: object) -> None:
+        with Pace("Openverse", 1, lambda: 3600.0, world.clock).turn():
+            pass
+
+    assert matches(metric(full, "source_refusals"), delivered(log, envelope(JOB), ask))
 
 
 def test_a_fetch_that_pixabay_refuses_is_counted(full: Applied, log: Log, world: World) -> None:
@@ -114,12 +125,12 @@ def test_a_fetch_that_pixabay_refuses_is_counted(full: Applied, log: Log, world:
     world.source.listing_errors.append(SourceRefused("Pixabay refused the request: invalid key"))
     job = FetchJob(pool_id=key.pool_id, generation=1, keyword="horse", options=world.options)
     entry = delivered(log, envelope(job), lambda job, _: world.fetch(job))
-    assert matches(metric(full, "pixabay_refusals"), entry)
+    assert matches(metric(full, "source_refusals"), entry)
 
 
 def test_a_fetch_that_goes_well_is_not_counted(full: Applied, log: Log) -> None:
     entry = delivered(log, envelope(JOB), lambda *_: None)
-    assert not matches(metric(full, "pixabay_refusals"), entry)
+    assert not matches(metric(full, "source_refusals"), entry)
     assert not matches(metric(full, "malformed_messages"), entry)
     assert not matches(metric(full, "given_up"), entry)
 
@@ -207,7 +218,7 @@ def test_the_api_is_slow_by_the_searches_that_had_nothing_to_wait_for(full: Appl
 
 
 @pytest.mark.parametrize(
-    "key", ["errors", "latency", "pixabay", "malformed", "given-up", "no-instance", "full"]
+    "key", ["errors", "latency", "source", "malformed", "given-up", "no-instance", "full"]
 )
 def test_a_query_has_each_bracket_that_it_needs_and_one_resource_for_each_metric(
     full: Applied, key: str

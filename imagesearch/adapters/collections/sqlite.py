@@ -105,6 +105,16 @@ class SqliteCollections:
                 continue
         return files
 
+    def not_of_one_file(self, image_ids: AnyOf[str]) -> set[str]:
+        """Return those of *image_ids* that have several files, or none."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT image_id FROM files WHERE image_id IN (SELECT value FROM json_each(?))"
+                " GROUP BY image_id HAVING count(*) = 1",
+                (id_list(image_ids),),
+            )
+            return set(image_ids).difference(image_id for (image_id,) in rows)
+
     def note_problems(self, problems: Mapping[str, str]) -> None:
         """Note of files why their image, by image_id, is none."""
         with self._file.writing() as connection:

@@ -188,7 +188,7 @@ class FirestoreLibrary:
         said = {word: rarity(counts[word]) for word in rare}
         hits = [
             # Always in one order: the sums of equal words are to be equal.
-            (image, sum(said[word] for word in rare if word in words_of_tags(image.tags)))
+            (image, sum(said[word] for word in rare if word in words_of_tags(image.texts)))
             for image in images
         ]
         return best_tagged(hits, list(rows), k)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from imagesearch.settings import Settings
+from imagesearch.settings import DEMO_MODEL, Settings
 
 _logger = logging.getLogger(__name__)
 
@@ -20,11 +20,23 @@ class ModelNote:
     @property
     def before(self) -> str:
         """The checkpoint that embedded what is stored, "" where it is today's or not known."""
+        return "" if self._noted == self._settings.model else self._noted
+
+    @property
+    def chosen(self) -> str:
+        """The checkpoint that a person once chose for the folder and that is there, else ""."""
+        noted = self._noted
+        # The demo's was chosen by nobody, wherever it was installed then.
+        is_demo = Path(noted).parts[-2:] == DEMO_MODEL.parts[-2:]
+        is_gone = Path(noted).is_absolute() and not Path(noted).is_dir()
+        return "" if is_demo or is_gone else noted
+
+    @property
+    def _noted(self) -> str:
         try:
-            noted = self._path.read_text(errors="replace").strip()
+            return self._path.read_text(errors="replace").strip()
         except OSError:
             return ""
-        return "" if noted == self._settings.model else noted
 
     def keep(self) -> None:
         """Note that today's checkpoint has embedded all."""

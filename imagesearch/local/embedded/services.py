@@ -24,6 +24,7 @@ from imagesearch.compose.start import require
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import ImageSearchError, NotFound, Overloaded, Unavailable
 from imagesearch.domain.pools import PoolPolicy
+from imagesearch.domain.work import MAX_BATCH_IMAGES
 from imagesearch.folders.folder import Folders
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import Originals
@@ -36,8 +37,8 @@ from imagesearch.usecases.reembed import Reembed, Reembedding
 from imagesearch.usecases.stored_pools import STORED_SOURCES, StoredPools
 
 _POOLS_AT_ONCE = 2  # that are embedded anew: new keywords wait for these alone
-_PAGES_AT_ONCE = 3  # of a collection, so that the embedder never waits for the next one
-_PAGE_POLL_SECONDS = 0.2  # a page of the demo's model takes half a second
+_PAGES_AT_ONCE = 4  # of a collection, so that the embedder never waits for the next one
+_PAGE_POLL_SECONDS = 0.5  # a page takes the demo's model a second
 _ASKED_SECONDS = 1.0  # how often it is looked whether an update is asked for
 _REST_SECONDS = 600.0  # before what could not be embedded anew is tried again
 logger = logging.getLogger(__name__)
@@ -105,7 +106,10 @@ class EmbeddedServices:
         has_before = self.inference.score.has_before
         self._in_turn = [
             StoredPools(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE),
-            StoredPools(self.catalog, self.bus, self.clock, _PAGES_AT_ONCE, _PAGE_POLL_SECONDS),
+            StoredPools(
+                *(self.catalog, self.bus, self.clock, _PAGES_AT_ONCE, _PAGE_POLL_SECONDS),
+                *(MAX_BATCH_IMAGES, MAX_BATCH_IMAGES),
+            ),
         ]
         self._reembed = Reembed(self.catalog, self._in_turn[0], self.clock, has_before)
         self._ingest = Ingest(

@@ -29,7 +29,7 @@ from starlette.types import ASGIApp
 from werkzeug.test import Client
 
 from imagesearch.compose.inference import encoders_before
-from imagesearch.compose.start import hosted_by
+from imagesearch.compose.start import hosted_by, require
 from imagesearch.demo.gallery import create_gallery
 from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.domain.work import EmbedBatch, FetchJob
@@ -104,6 +104,7 @@ def running_stack(
         tell: is told of what only a model's first start takes long for.
 
     Raises:
+        InvalidRequest: the source lacks a setting.
         FolderInUse: another process works on that folder.
         Unavailable: the folder cannot be used, the model cannot be loaded, or the catalog
             cannot be opened.
@@ -114,6 +115,7 @@ def running_stack(
             server = running_gallery(lambda _: create_gallery(GALLERY_PATH))
             gallery_url = stack.enter_context(server)
             settings = settings.model_copy(update={"gallery_url": gallery_url})
+        require(settings, *settings.image_source.needs)  # before a model is downloaded
         load = partial(ModelEncoder.load, tell=tell)
         encoder = load(settings.model)
         stack.callback(encoder.close)

@@ -43,7 +43,7 @@ from imagesearch.local.emulated.processes import (
     wait_until_ready,
 )
 from imagesearch.local.gallery_server import running_gallery
-from imagesearch.settings import Settings
+from imagesearch.settings import Settings, is_secret
 from imagesearch.sources import SOURCES
 
 PROJECT = "demo-imagesearch"
@@ -56,8 +56,8 @@ _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Whom each may be told: only the fetcher has the key, as in production. The rest are for a cloud
 # that is not this one, or would have functions-framework run something else than in production.
-_NEEDS = {name.upper() for source in SOURCES.values() for name in source.needs}
-_NOT_PASSED_ON = _NEEDS | frozenset(
+_KEYS = {name.upper() for each in SOURCES.values() for name in each.needs if is_secret(name)}
+_NOT_PASSED_ON = _KEYS | frozenset(
     "REDIS_AUTH_STRING REDIS_SERVER_CA DEBUG WORKERS FUNCTION_TARGET FUNCTION_SOURCE "
     "FUNCTION_SIGNATURE_TYPE FUNCTION_USE_ASGI CLOUD_RUN_TIMEOUT_SECONDS "
     "GOOGLE_APPLICATION_CREDENTIALS".split()
