@@ -43,8 +43,8 @@ function showPlace({ scope, collection }) {
   const names = collection && !collectionNames.includes(collection) ? [...collectionNames, collection] : collectionNames;
   const options = names.map((name) => build("option", { value: OF_A_COLLECTION + name, textContent: name }));
   place.replaceChildren(
-    build("option", { value: OF_A_KEYWORD, textContent: "the keyword’s pictures" }),
-    build("option", { value: EVERYTHING, textContent: "everything stored so far" }),
+    build("option", { value: OF_A_KEYWORD, textContent: "pictures by keyword" }),
+    build("option", { value: EVERYTHING, textContent: "everything stored" }),
     build("optgroup", { label: "Your collections" }, ...options),
   );
   place.value = collection ? OF_A_COLLECTION + collection : scope ? EVERYTHING : OF_A_KEYWORD;

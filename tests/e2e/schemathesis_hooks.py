@@ -11,9 +11,10 @@ import schemathesis
 from PIL import Image
 from schemathesis import Case, HookContext
 
+from imagesearch.domain.filters import OF_OWN
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible
 from imagesearch.domain.sentences import keywords_of
-from imagesearch.doors.http_api import PICTURES, REPEATABLE
+from imagesearch.doors.http_api import NUMBERS, PICTURES, REPEATABLE
 
 
 def _heedless(observation: float, *, label: str = "") -> float:
@@ -70,24 +71,33 @@ def _has_list_in_form(case: Case[Any]) -> bool:
     return any(isinstance(value, list) for value in singles)
 
 
+def _has_blank_number(case: Case[Any]) -> bool:
+    """Return whether a number is a text without text: outside JSON it is as if not given."""
+    values = {} if case.media_type == "application/json" else _asked(case) or {}
+    return any(isinstance(each, str) and not each.strip() for each in map(values.get, NUMBERS))
+
+
 @schemathesis.hook
 def filter_case(context: HookContext, case: Case[Any]) -> bool:
     """Leave out what the document forbids in words alone, and what a form cannot say."""
-    if _has_list_in_form(case) or _has_long_text_in_blanks(case):
+    if _has_list_in_form(case) or _has_long_text_in_blanks(case) or _has_blank_number(case):
         return False
     values = _values(case)
     if values is None:
         return True
     named = [values.get("t", ""), values.get("s_query", ""), values.get("user", "")]
-    named += [values.get("source", ""), *values.get("tag", "").split(",")]
+    named.append(values.get("source", ""))
+    tags = values.get("tag", "").split(",") if values.get("tag", "").strip() else []
+    own = [values.get(name, "") for name in OF_OWN]
     repeated = [text for name in ("minus", "like", "unlike") for text in values.get(name, ())]
-    texts = [str(text) for text in (*named, *repeated) if str(text).strip()]
-    if not all(map(is_visible, texts)):
+    texts = [str(text) for text in (*named, *own, *repeated) if str(text).strip()]
+    if not all(map(is_visible, [*texts, *tags])):
         return False
     is_asked = named[1].strip() or any(text.strip() for text in values.get("like", ()))
     has_keyword = named[0].strip() or (named[1].strip() and keywords_of(named[1]))
+    usual = "catalog" if any(text.strip() for text in own) else "pool"
     return bool(is_asked or "picture" in values) and bool(
-        has_keyword or values.get("scope") == "catalog"
+        has_keyword or values.get("scope", usual) == "catalog"
     )
 
 

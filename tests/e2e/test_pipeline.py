@@ -246,7 +246,8 @@ def test_the_page_is_told_that_it_runs_on_the_demo(server: Serving) -> None:
     config = requests.get(f"{server.url}/config.json", timeout=10).json()
     source = {"name": "the demo gallery", "site": "", "note": ""}
     keywords = list(KEYWORDS)
-    assert config == {"api": "", "demo": True, "demo_keywords": keywords, "sources": [source]}
+    shown = {"api": "", "demo": True, "demo_keywords": keywords, "sources": [source]}
+    assert config == {**shown, "collections": True}
 
 
 def test_ctrl_c_ends_it_and_its_data_is_there_at_the_next_start(tmp_path: Path) -> None:
