@@ -287,7 +287,11 @@ class Collections(Protocol):
         """Return them in the order of their names."""
 
     def keep(self, collection: Collection) -> None:
-        """Add *collection*, or give the one of its name another root."""
+        """
+        Add *collection*, or give the one of its name another root.
+
+        Where it comes to keep places, or no longer does, all its files are to be read again.
+        """
 
     def forget(self, name: str) -> None:
         """Delete the collection and what is kept of its files; none is no error."""
@@ -296,7 +300,12 @@ class Collections(Protocol):
         """Return all files of the collection by path."""
 
     def put_files(self, name: str, files: Sequence[CollectedFile]) -> None:
-        """Keep *files*; what was kept of their paths is replaced."""
+        """
+        Keep *files*; what was kept of their paths is replaced.
+
+        Raises:
+            NotFound: the collection was removed.
+        """
 
     def drop_files(self, name: str, paths: abc.Collection[str]) -> None:
         """Forget the files of these *paths*."""
@@ -305,6 +314,16 @@ class Collections(Protocol):
         self, image_ids: abc.Collection[str]
     ) -> dict[str, list[tuple[str, CollectedFile]]]:
         """Return by image_id its files, each with its collection's name, in order of both."""
+
+    def to_renew(self) -> list[str]:
+        """
+        Return the images whose files changed since `renewed` was told of them.
+
+        What changes files notes it at once, so that nothing is lost with a process.
+        """
+
+    def renewed(self, image_ids: abc.Collection[str]) -> None:
+        """Note that the library says of these images what their files do."""
 
     def not_of_one_file(self, image_ids: abc.Collection[str]) -> set[str]:
         """Return those of *image_ids* that have several files, or none."""

@@ -76,7 +76,8 @@ CREATE TABLE embeddings (
 );
 """
 # `wanted` counts who asked for an update, and `done` up to whom it was made: a process that has
-# the data folder does for others what they ask for.
+# the data folder does for others what they ask for. `to_renew` has the images whose files changed,
+# until the library says of them what these do.
 _COLLECTIONS = """
 CREATE TABLE collections (
     name TEXT PRIMARY KEY,
@@ -97,6 +98,7 @@ CREATE TABLE files (
     PRIMARY KEY (collection, path)
 ) WITHOUT ROWID;
 CREATE INDEX files_of_images ON files (image_id);
+CREATE TABLE to_renew (image_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 # What an image's tags and title say, of a row of `images`; damaged ones say nothing.
 _SAID = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from imagesearch.adapters.records import members_of, record_of
 from imagesearch.adapters.sqlite import Connection, SqliteFile, id_list
+from imagesearch.domain.collections import is_own
 from imagesearch.domain.images import ListedImage
 from imagesearch.domain.object_names import image_id_of
 from imagesearch.domain.pool_life import EMBEDDED, PENDING, REJECTED, Marks
@@ -43,6 +44,17 @@ class SqliteOriginals:
                 return record.pool.keyword, record.pool.options, listed
         return None
 
+    def _of_no_collection(self, names: Collection[str]) -> set[str]:
+        """Return the previews of pictures that no collection has any more."""
+        own = {image_id_of(name): name for name in names if is_own(name)}
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT image_id FROM files WHERE image_id IN (SELECT value FROM json_each(?))",
+                (id_list(own),),
+            )
+            had = {image_id for (image_id,) in rows}
+        return {name for image_id, name in own.items() if image_id not in had}
+
     def unused(self) -> Callable[[Collection[str]], set[str]]:
         """
         Return what says which of some object names nobody needs; nothing may change meanwhile.
@@ -64,6 +76,7 @@ class SqliteOriginals:
                 current = dict(rows.fetchall())
             replaced = [name for name in names if current.get(image_id_of(name), name) != name]
             unlisted = {name for name in replaced if self.listed(name) is None}
+            unlisted |= self._of_no_collection(names)
             return unlisted | {name for name in names if image_id_of(name) in rejected}
 
         return of

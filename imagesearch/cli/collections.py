@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ from imagesearch.cli.options import DEMO_MODEL_NOTE, DataDir, ModelName, setting
 from imagesearch.cli.terminal import err, out, shown
 from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.folders.folder import SKIPPED_FOLDERS
 from imagesearch.ports import Collections
 from imagesearch.settings import DEMO_MODEL, Settings
 
@@ -35,9 +37,10 @@ ADD_EXAMPLES = (
     "  imagesearch add ~/Takeout --name Google\n"
     '  imagesearch search "a dog in the snow" --collection Pictures\n'
 )
+_LOOKED_FOR = 100  # files of a collection, by which its folder is known again
 _SHOWN = 20  # problems that are named after an update
 _POLL_SECONDS = 0.5
-_TAKE_OVER_SECONDS = 5.0  # after which it is seen whether the other process is there still
+_LOOK_SECONDS = 5.0  # after which it is seen whether the other process is there still
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Collections [all]")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection")]
@@ -49,8 +52,11 @@ def add(
         str, typer.Option(metavar="NAME", help="What to call it [as the folder is called]")
     ] = "",
     keep_place: Annotated[
-        bool, typer.Option("--keep-place", help="Keep where pictures were taken, too")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-place/--no-keep-place", help="Keep where pictures were taken, too [no]"
+        ),
+    ] = None,
     data_dir: DataDir = None,
     model: ModelName = None,
 ) -> None:
@@ -60,8 +66,7 @@ def add(
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
         collection = _added(stored.collections, folder, name, keep_place)
-        if collection is not None:
-            _bring_up_to_date(settings, stored.collections, [collection])
+        _bring_up_to_date(settings, stored.collections, [collection])
 
 
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
@@ -88,7 +93,11 @@ def watch(
             for collection in collections:
                 try:
                     outcome = updated(collection, lambda _: None)
-                except (InvalidRequest, NotFound) as error:  # a disk that is away, and comes back
+                except (
+                    InvalidRequest,
+                    NotFound,
+                    _EndedEarlyError,
+                ) as error:  # a disk that is away, and comes back
                     err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
                     continue
                 if outcome.embedded or outcome.reused or outcome.gone:
@@ -151,9 +160,9 @@ def _opened(settings: Settings) -> Iterator[StoredCollections]:
 
 
 def _added(
-    collections: Collections, folder: Path, name: str, keeps_place: bool
-) -> Collection | None:
-    """Return the collection of *folder*, kept; None where another one has it already."""
+    collections: Collections, folder: Path, name: str, keeps_place: bool | None
+) -> Collection:
+    """Return the collection of *folder*, kept, or the one that has it in it."""
     root = folder.expanduser().resolve()
     if not root.is_dir():
         raise InvalidRequest(f"FOLDER must be a folder, got {str(folder)!r}", field="FOLDER")
@@ -162,19 +171,23 @@ def _added(
         if Path(each.root) == root:
             if name and name != each.name:
                 out.print(shown(f"{root} is the collection {each.name!r} already."))
-            again = Collection(each.name, each.root, keeps_place or each.keeps_place)
-            collections.keep(again)
-            return again
+            if keeps_place is not None:
+                each = replace(each, keeps_place=keeps_place)
+                collections.keep(each)
+            return each
         if root.is_relative_to(each.root):
             within = root.relative_to(each.root).as_posix()
+            if any(part.startswith(".") or part in SKIPPED_FOLDERS for part in Path(within).parts):
+                bound = f"FOLDER must be none that {each.name!r} skips, which it is in"
+                raise InvalidRequest(f"{bound}, got {within!r}", field="FOLDER")
             out.print(
                 shown(
-                    f"{root} is in the collection {each.name!r} already, which is searched there"
-                    f" by --collection {each.name!r} --folder {within!r}."
+                    f"{root} is in the collection {each.name!r} already, and is searched by"
+                    f" --collection {each.name!r} --folder {within!r}."
                 ),
                 soft_wrap=True,
             )
-            return None
+            return each
     inner = [each.name for each in every.values() if Path(each.root).is_relative_to(root)]
     if inner:
         out.print(
@@ -185,14 +198,23 @@ def _added(
         )
     name = checked_name(name or root.name or "pictures")
     before = every.get(name)
-    if before is not None and Path(before.root).is_dir():
+    if before is not None and not _was_moved(collections, before, root):
         bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
         raise InvalidRequest(bound, field="--name")
     if before is not None:
         out.print(shown(f"{name!r} was {before.root}, which is gone: it is {root} now."))
-    collection = Collection(name, str(root), keeps_place)
+    kept = before.keeps_place if before and keeps_place is None else bool(keeps_place)
+    collection = Collection(name, str(root), kept)
     collections.keep(collection)
     return collection
+
+
+def _was_moved(collections: Collections, before: Collection, root: Path) -> bool:
+    """Return whether *root* is the folder of *before*, which was moved; its disk may be away."""
+    if Path(before.root).exists():
+        return False
+    some = list(collections.known_files(before.name))[:_LOOKED_FOR]
+    return any((root / path).is_file() for path in some)
 
 
 def _named(collections: Collections, names: list[str] | None) -> list[Collection]:
@@ -214,6 +236,7 @@ def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]
     """Yield what brings a collection up to date: here, or in the process that has the folder."""
     from imagesearch.local.embedded.stack import FolderInUse
 
+    is_told = False
     while True:
         try:
             with opened_stack(settings) as stack:
@@ -222,9 +245,12 @@ def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]
         except FolderInUse as busy:
             if busy.url is not None:
                 err.print(Text(f"The imagesearch at {busy.url} does it, by its own model."))
-                yield lambda collection, tell: _followed(collections, collection, tell)
+                yield lambda collection, tell: _followed(settings, collections, collection, tell)
                 return
-        time.sleep(_POLL_SECONDS)  # another command has it
+        if not is_told:
+            err.print(Text(f"Waiting for another command that has {settings.data_dir}."))
+            is_told = True
+        time.sleep(_POLL_SECONDS)
 
 
 def _made(
@@ -237,18 +263,42 @@ def _made(
     return update
 
 
+class _EndedEarlyError(Unavailable):
+    """An update ended early in another process, which said why."""
+
+
 def _followed(
-    collections: Collections, collection: Collection, tell: Callable[[Update], None]
+    settings: Settings,
+    collections: Collections,
+    collection: Collection,
+    tell: Callable[[Update], None],
 ) -> Update:
     """Ask for the update, and return what came of it."""
     request = collections.ask(collection.name)
+    looked_at = time.monotonic()
     while not collections.is_answered(collection.name, request):
         tell(collections.last_update(collection.name))
         time.sleep(_POLL_SECONDS)
+        if time.monotonic() > looked_at + _LOOK_SECONDS:
+            looked_at = time.monotonic()
+            _check_somebody_is_at_it(settings)
+    if all(each.name != collection.name for each in collections.all()):
+        raise NotFound(f"the collection {collection.name!r} was removed meanwhile")
     outcome = collections.last_update(collection.name)
     if outcome.error:
-        raise Unavailable(outcome.error)
+        raise _EndedEarlyError(outcome.error)
     return outcome
+
+
+def _check_somebody_is_at_it(settings: Settings) -> None:
+    """Return while another process has the data folder, else raise Unavailable."""
+    from imagesearch.local.embedded.stack import FolderInUse, FolderLock
+
+    try:
+        FolderLock(settings.data_dir).close()
+    except FolderInUse:
+        return
+    raise Unavailable("the imagesearch that did it has ended: run the command again")
 
 
 def _bring_up_to_date(
@@ -257,8 +307,15 @@ def _bring_up_to_date(
     problems = 0
     with _updater(settings, collections) as updated:
         for collection in named:
-            with _progress(collection) as tell:
-                outcome = updated(collection, tell)
+            try:
+                with _progress(collection) as tell:
+                    outcome = updated(collection, tell)
+            except (InvalidRequest, NotFound, _EndedEarlyError) as error:
+                if len(named) == 1:
+                    raise
+                err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
+                problems += 1  # the others have disks of their own
+                continue
             out.print(shown(_changes(collection, outcome)), soft_wrap=True)
             _print_problems(collections, collection, outcome, most=_SHOWN)
             problems += outcome.problems
@@ -316,7 +373,7 @@ def _print_problems(
     collections: Collections, collection: Collection, last: Update, *, most: int
 ) -> None:
     problems, total = collections.problems(collection.name, most)
-    lines = [(each.path, each.problem) for each in last.unreadable] + problems
+    lines = [(each.path or ".", each.problem) for each in last.unreadable] + problems
     total += len(last.unreadable)
     if not total:
         return

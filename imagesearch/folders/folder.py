@@ -34,6 +34,7 @@ SKIPPED_FOLDERS = frozenset(
     )
 )
 _NO_MEDIA = ".nomedia"
+_NO_UTF8 = "its name is no UTF-8"
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,19 @@ class Folders:
                 entries = sorted(os.scandir(folder.full), key=lambda entry: entry.name)
             except OSError as error:
                 path = folder.prefix.removesuffix("/")
-                yield Unreadable(path or ".", _reason(error), is_folder=True)
+                yield Unreadable(path, _reason(error), is_folder=True)
                 continue
             if any(entry.name == _NO_MEDIA for entry in entries):
                 continue
             yield from _pictures(folder, entries)
             for entry in _folders(entries):
+                path = f"{folder.prefix}{entry.name}"
+                if not _is_utf8(entry.name):
+                    yield Unreadable(_readable_name(path), _NO_UTF8, is_folder=True)
+                    continue
+                if problem := _away(entry):
+                    yield Unreadable(path, problem, is_folder=True)
+                    continue
                 inner = _Folder(f"{folder.prefix}{entry.name}/", Path(entry.path))
                 (linked if entry.is_symlink() else folders).append(inner)
 
@@ -122,7 +130,7 @@ def _pictures(
     for entry in pictures:
         path = f"{folder.prefix}{entry.name}"
         if not _is_utf8(entry.name):
-            yield Unreadable(path.encode("utf-8", "replace").decode(), "its name is no UTF-8")
+            yield Unreadable(_readable_name(path), _NO_UTF8)
             continue
         try:
             listed = ListedFile(path, _stamp(entry.stat()), albums)
@@ -141,11 +149,27 @@ def _folders(entries: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
     for entry in reversed(entries):  # the last that is put on a stack is the first to be taken
         if entry.name in SKIPPED_FOLDERS or entry.name.startswith("."):
             continue
-        try:
-            if entry.is_dir():
-                yield entry
-        except OSError:
-            continue
+        if _is_folder(entry):
+            yield entry
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a folder, or may be one that is away: a link to a disk, say."""
+    try:
+        if entry.is_dir():
+            return True
+    except OSError:
+        return True
+    return entry.is_symlink() and "." not in entry.name and not os.path.exists(entry.path)
+
+
+def _away(entry: os.DirEntry[str]) -> str:
+    """Return why what should be a folder is none now; "" where it is one."""
+    try:
+        os.stat(entry.path)
+    except OSError as error:
+        return _reason(error)
+    return ""
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -197,6 +221,10 @@ def _stamp(status: os.stat_result) -> Stamp:
 
 def _suffix(name: str) -> str:
     return f".{name.rpartition('.')[2].lower()}" if "." in name else ""
+
+
+def _readable_name(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()
 
 
 def _is_utf8(name: str) -> bool:

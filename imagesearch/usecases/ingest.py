@@ -23,15 +23,14 @@ from imagesearch.domain.collections import (
     image_of,
     stamp_of,
 )
-from imagesearch.domain.errors import InvalidRequest, Unavailable
+from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.pools import Pool, PoolState
 from imagesearch.ports import Cache, Clock, CollectionFolders, Collections, KnownFile
 from imagesearch.usecases.cache_slots import BYTES
-from imagesearch.usecases.own_images import parts, renew
+from imagesearch.usecases.own_images import PAGE, parts, renew
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.stored_pools import StoredPools
 
-_PAGE = 200  # files that are read, and images that are a pool
 _READERS = 2  # threads that read files
 _READ_AT_ONCE = 25
 _TELL_SECONDS = 0.5
@@ -88,7 +87,7 @@ class Ingest:
         with self._one_at_a_time:
             now = self.clock.monotonic()
             work = _Work(collection, self.model_revision(), now, now - _TELL_SECONDS)
-            self._drop_pools()
+            self._settle_earlier()
             known = self.collections.known_files(collection.name)
             listed, unreadable = self._listed(collection, known)
             pools = self._pools(work, listed, known)
@@ -99,14 +98,18 @@ class Ingest:
                     self.catalog.check()
                     self._tell(work, tell, sum(pool.current.embedded for pool in in_work))
 
-            for pool in self.pools.in_turn(pools, tell_now_and_then):
-                self._settle(pool, work)
+            try:
+                for pool in self.pools.in_turn(pools, tell_now_and_then):
+                    self._settle(pool, work)
+            except NotFound:  # the collection was removed: what is on its way is not to come back
+                self._settle_earlier()
+                raise
             if self.pools.is_stopping:
                 raise Unavailable("the update was broken off; it goes on when it is begun again")
             self._drop_gone(work, listed, unreadable, known)
             _, problems = self.collections.problems(collection.name, 0)
             work.count(problems=problems + len(unreadable))
-            few = tuple(unreadable[:_PAGE])
+            few = tuple(unreadable[:PAGE])
             work.update = replace(work.update, waiting=0, is_over=True, unreadable=few)
             self._tell(work, tell)
             return work.update
@@ -216,6 +219,7 @@ class Ingest:
         embedded = set(members.images) - set(rejections) if members else set()
         several = self.collections.not_of_one_file(embedded)
         renew(self.catalog.library, self.collections, sorted(several))
+        self.collections.renewed([*(embedded - several), *rejections])
         self.catalog.pools.forget(pool.pool_id)
 
     def _drop_gone(
@@ -227,7 +231,8 @@ class Ingest:
     ) -> None:
         """Forget the files that are there no more; of folders that cannot be read, none."""
         unseen = {each.path for each in unreadable}
-        folders = tuple(f"{each.path}/" for each in unreadable if each.is_folder)
+        # Of the folder itself the path is empty, and all is within it.
+        folders = tuple(f"{each.path}/".lstrip("/") for each in unreadable if each.is_folder)
         gone = [
             path
             for path in known
@@ -238,12 +243,22 @@ class Ingest:
             renew(self.catalog.library, self.collections, [known[path].image_id for path in some])
         work.count(gone=len(gone))
 
-    def _drop_pools(self) -> None:
-        """Forget the pools of an update that was broken off: their images are asked for anew."""
+    def _settle_earlier(self) -> None:
+        """
+        Make good what an update that was broken off left.
+
+        Its pools are forgotten, and what they have not embedded is asked for anew; what changed of
+        files is said of their images.
+        """
         for pool_id in self.catalog.pools.pool_ids():
             pool = self.catalog.pool(pool_id)
             if pool is not None and pool.options.source == OWN:
+                members = self.catalog.members(pool_id, pool.current.number)
                 self.catalog.pools.forget(pool_id)
+                renew(
+                    self.catalog.library, self.collections, list(members.images if members else ())
+                )
+        renew(self.catalog.library, self.collections, self.collections.to_renew())
 
     def _tell(self, work: _Work, tell: Callable[[Update], None], in_work: int = 0) -> None:
         """Note and tell how far it is; *in_work* are embedded in pools that are not done."""

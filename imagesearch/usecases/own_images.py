@@ -8,7 +8,7 @@ from typing import TypeVar
 from imagesearch.domain.collections import Collection, image_of
 from imagesearch.ports import Collections, Library
 
-_AT_ONCE = 200  # files, and images, that are read or written at a time
+PAGE = 200  # files that are read at a time, and images that are a pool
 _Item = TypeVar("_Item")
 
 
@@ -22,6 +22,7 @@ def renew(library: Library, collections: Collections, image_ids: Sequence[str]) 
             library.put([image_of(each, files[each]) for each in sorted(stored)], {}, revision)
         without = [each for each in some if each not in files]
         library.forget(without)
+        collections.renewed(some)
         gone += len(without)
     return gone
 
@@ -35,5 +36,5 @@ def forget(library: Library, collections: Collections, collection: Collection) -
 
 def parts(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     """Yield *items*, some at a time."""
-    for start in range(0, len(items), _AT_ONCE):
-        yield items[start : start + _AT_ONCE]
+    for start in range(0, len(items), PAGE):
+        yield items[start : start + PAGE]

@@ -300,6 +300,161 @@ def test_a_folder_that_cannot_be_listed_keeps_what_was_read_of_it(own: Own) -> N
     assert own.images().keys() == {"1.jpg", "sub/2.jpg"}
 
 
+def test_a_collection_whose_folder_cannot_be_listed_keeps_all(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write("1.jpg", 1)
+    own.write("sub/2.jpg", 2)
+    own.update()
+
+    def fail(path: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", fail)
+        outcome = own.update()
+    assert (outcome.gone, outcome.problems) == (0, 1)
+    assert outcome.unreadable[0].problem == "permission denied"
+    assert own.images().keys() == {"1.jpg", "sub/2.jpg"}
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_a_problem_and_the_others_are_found(own: Own) -> None:
+    own.write("1.jpg", 1)
+    odd = os.fsencode(own.folder) + b"/caf\xe9"
+    os.mkdir(odd)
+    with open(odd + b"/2.jpg", "wb") as file:
+        file.write(picture(2))
+    outcome = own.update()
+    (problem,) = outcome.unreadable
+    assert (problem.path, problem.problem) == ("caf?", "its name is no UTF-8")
+    assert own.images().keys() == {"1.jpg"}
+
+
+def test_a_link_to_a_folder_that_is_away_keeps_what_was_read_of_it(
+    own: Own, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "2.jpg").write_bytes(picture(2))
+    own.write("1.jpg", 1)
+    (own.folder / "disk").symlink_to(disk)
+    own.update()
+    disk.rename(tmp_path / "away")
+    outcome = own.update()
+    assert (outcome.gone, outcome.problems) == (0, 1)
+    assert own.images().keys() == {"1.jpg", "disk/2.jpg"}
+
+
+class KilledError(BaseException):
+    """A process ends where it stands."""
+
+
+def kill(*_: object) -> None:
+    raise KilledError
+
+
+def test_what_a_killed_update_did_not_say_of_images_is_said_by_the_next_process(own: Own) -> None:
+    own.write("deleted.jpg", 1)
+    own.write("edited.jpg", 2)
+    own.update()
+    (own.folder / "deleted.jpg").unlink()
+    own.write("edited.jpg", 3)
+    library = own.world.catalog.library
+    for _ in range(2):  # at either of the two
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(type(library), "forget", kill)
+            with pytest.raises(KilledError):
+                own.update()
+        own.start()
+    own_images.renew(library, own.collections, own.collections.to_renew())
+    own.update()
+    assert {path: image.image_id for path, image in own.images().items()}.keys() == {"edited.jpg"}
+    assert len(own.images()) == 1
+    assert own.collections.to_renew() == []
+
+
+def test_a_killed_removal_is_finished_by_the_next_process(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    library = own.world.catalog.library
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(library), "forget", kill)
+        with pytest.raises(KilledError):
+            own_images.forget(library, own.collections, own.collection)
+    assert len(own.images()) == 1
+    own_images.renew(library, own.collections, own.collections.to_renew())
+    assert own.images() == {}
+
+
+def test_a_collection_that_is_removed_while_it_is_updated_leaves_nothing(own: Own) -> None:
+    for number in range(450):
+        own.write(f"{number:03}.jpg", number)
+    own.pools = replace(own.pools, at_once=1)
+    own.ingest = replace(own.ingest, pools=own.pools)
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        own.world.deliver()
+        steps += 1
+        if steps == 3:
+            own_images.forget(own.world.catalog.library, own.collections, own.collection)
+
+    own.world.clock.during_sleep = [step] * 1000
+    with pytest.raises(NotFound, match="was removed meanwhile"):
+        own.ingest(own.collection, own.told.append)
+    own.world.clock.during_sleep = []
+    own.world.deliver_all()
+    assert own.images() == {}
+
+
+def test_a_copy_that_was_read_before_a_kill_is_said_of_its_image_afterwards(own: Own) -> None:
+    own.write("a/1.jpg", 1)
+    own.write("b/1.jpg", 1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Ingest, "_settle", kill)
+        with pytest.raises(KilledError):
+            own.update()
+    own.start()
+    own.update()
+    (image,) = own.images().values()
+    assert image.collected is not None
+    assert image.collected.folders == ("a", "b")
+
+
+def test_places_are_read_again_when_they_are_to_be_kept_and_forgotten_when_not(own: Own) -> None:
+    own.write("1.jpg", 1)
+    place = {"latitude": 46.0, "longitude": 11.0, "altitude": 0.0}
+    (own.folder / "1.jpg.json").write_bytes(sidecar_json("1.jpg", geoData=place))
+    own.update()
+
+    def kept() -> object:
+        (image,) = own.images().values()
+        assert image.collected is not None
+        return image.collected.place
+
+    assert kept() is None
+    for keeps_place, wanted in ((True, (46.0, 11.0)), (False, None)):
+        collection = replace(own.collection, keeps_place=keeps_place)
+        own.collections.keep(collection)
+        assert own.update(collection).embedded == 0
+        assert kept() == wanted
+
+
+def test_an_original_is_had_only_as_it_was(own: Own) -> None:
+    file = own.write("1.jpg", 1)
+    own.update()
+    (image,) = own.images().values()
+    store = own.world.store
+    assert isinstance(store, CollectionStore)
+    assert store.path(image.image_id) == file
+    own.write("1.jpg", 2)
+    assert store.path(image.image_id) is None
+    file.unlink()
+    file.symlink_to("/etc/hostname")
+    assert store.path(image.image_id) is None
+
+
 def test_a_folder_that_is_gone_or_empty_changes_nothing(own: Own) -> None:
     own.write("1.jpg", 1)
     own.update()

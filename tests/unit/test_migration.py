@@ -128,7 +128,7 @@ def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path:
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []
         tables = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         names = ["collections", "embeddings", "files", "images", "listings", "records"]
-        names += ["sqlite_sequence", "tag_words"]
+        names += ["sqlite_sequence", "tag_words", "to_renew"]
         assert [name for (name,) in tables if not name.startswith("tag_words_")] == names
     pool = catalog.record_batch(
         HORSE.pool_id, 2, model_revision="m", embeddings={"i-1": vector}, rejections={}, now=NOW
@@ -194,7 +194,7 @@ def drop_collections(file: sqlite3.Connection) -> None:
         if file.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tag_words'").fetchone():
             file.execute(f"CREATE TRIGGER {name} DELETE ON embeddings BEGIN SELECT 1; END")
     file.execute("ALTER TABLE images DROP COLUMN collected")
-    for table in ("files", "collections"):
+    for table in ("files", "collections", "to_renew"):
         file.execute(f"DROP TABLE {table}")
 
 

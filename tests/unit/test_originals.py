@@ -42,7 +42,7 @@ def originals_of(world: World, source: TwinSource) -> Originals:
     listed = SqliteOriginals(world.file).listed
     collections = SqliteCollections(world.file)
     own = CollectionStore(world.store, collections, Folders())
-    return Originals(listed, world.store, source, own.get)
+    return Originals(listed, world.store, source, own)
 
 
 @pytest.fixture

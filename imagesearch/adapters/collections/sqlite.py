@@ -16,10 +16,13 @@ from imagesearch.domain.collections import (
     Stamp,
     Update,
 )
+from imagesearch.domain.errors import NotFound
 from imagesearch.ports import KnownFile
 
 _FILE = TypeAdapter(CollectedFile)
 _UPDATE = TypeAdapter(Update)
+_RENEW = "INSERT OR IGNORE INTO to_renew SELECT DISTINCT image_id FROM files"
+_OF_PATHS = "WHERE collection = ? AND path IN (SELECT value FROM json_each(?))"
 
 
 class SqliteCollections:
@@ -37,8 +40,13 @@ class SqliteCollections:
         return [Collection(name, root, bool(keeps_place)) for name, root, keeps_place in rows]
 
     def keep(self, collection: Collection) -> None:
-        """Add *collection*, or give the one of its name another root."""
+        """Add *collection*, or give the one of its name another root: see the port."""
         with self._file.writing() as connection:
+            connection.execute(  # so that each of its files is read again
+                "UPDATE files SET modified_ns = -1 WHERE collection IN"
+                " (SELECT name FROM collections WHERE name = ? AND keeps_place <> ?)",
+                (collection.name, collection.keeps_place),
+            )
             connection.execute(
                 "INSERT INTO collections (name, root, keeps_place) VALUES (?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET root = excluded.root,"
@@ -49,6 +57,7 @@ class SqliteCollections:
     def forget(self, name: str) -> None:
         """Delete the collection and what is kept of its files."""
         with self._file.writing() as connection:
+            connection.execute(f"{_RENEW} WHERE collection = ?", (name,))
             connection.execute("DELETE FROM files WHERE collection = ?", (name,))
             connection.execute("DELETE FROM collections WHERE name = ?", (name,))
 
@@ -56,7 +65,8 @@ class SqliteCollections:
         """Return all files of the collection by path."""
         with self._file.reading() as connection:
             rows = connection.execute(
-                "SELECT path, size, modified_ns, image_id, problem = '' FROM files"
+                "SELECT path, size, modified_ns, image_id, problem = '' AND json_valid(file)"
+                " FROM files"
                 " WHERE collection = ?",
                 (name,),
             ).fetchall()
@@ -74,19 +84,39 @@ class SqliteCollections:
             )
             for file in files
         ]
+        paths = (name, id_list([file.path for file in files]))
         with self._file.writing() as connection:
+            if not connection.execute(
+                "SELECT 1 FROM collections WHERE name = ?", (name,)
+            ).fetchone():
+                raise NotFound(f"the collection {name!r} was removed meanwhile")
+            connection.execute(f"{_RENEW} {_OF_PATHS}", paths)  # what they were
             connection.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+            connection.execute(f"{_RENEW} {_OF_PATHS}", paths)  # and what they are
 
     def drop_files(self, name: str, paths: AnyOf[str]) -> None:
         """Forget the files of these *paths*."""
         with self._file.writing() as connection:
+            connection.execute(f"{_RENEW} {_OF_PATHS}", (name, id_list(paths)))
+            connection.execute(f"DELETE FROM files {_OF_PATHS}", (name, id_list(paths)))
+
+    def to_renew(self) -> list[str]:
+        """Return the images whose files changed since they were renewed."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT image_id FROM to_renew WHERE image_id <> '' ORDER BY image_id"
+            ).fetchall()
+        return [image_id for (image_id,) in rows]
+
+    def renewed(self, image_ids: AnyOf[str]) -> None:
+        """Note that the library says of these images what their files do."""
+        with self._file.writing() as connection:
             connection.execute(
-                "DELETE FROM files WHERE collection = ?"
-                " AND path IN (SELECT value FROM json_each(?))",
-                (name, id_list(paths)),
+                "DELETE FROM to_renew WHERE image_id IN (SELECT value FROM json_each(?))",
+                (id_list(image_ids),),
             )
 
     def files_of(self, image_ids: AnyOf[str]) -> dict[str, list[tuple[str, CollectedFile]]]:
@@ -101,7 +131,7 @@ class SqliteCollections:
         for image_id, name, text in rows:
             try:
                 files.setdefault(image_id, []).append((name, _FILE.validate_json(text)))
-            except DAMAGE:  # the next update of the collection reads it again: see `known_files`
+            except DAMAGE:  # the next update reads it again, where it is no JSON: see `known_files`
                 continue
         return files
 

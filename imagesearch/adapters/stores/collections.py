@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection as AnyOf
+from contextlib import suppress
 from pathlib import Path
 
-from imagesearch.domain.collections import CollectedFile, is_own
+from imagesearch.domain.collections import CollectedFile, Stamp, is_own
 from imagesearch.domain.errors import NotFound, RejectedImage
 from imagesearch.domain.object_names import image_id_of
 from imagesearch.ports import CollectionFolders, Collections, ImageStore
@@ -52,9 +53,15 @@ class CollectionStore:
         return there | self._others.existing([name for name in names if name not in own])
 
     def path(self, image_id: str) -> Path | None:
-        """Return where a file of the image lies, or None when there is none."""
-        paths = (Path(root, file.path) for root, file in self._files(image_id))
-        return next((path for path in paths if path.is_file()), None)
+        """Return where a file of the image lies that is as it was, or None when there is none."""
+        for root, file in self._files(image_id):
+            path = Path(root, file.path)
+            with suppress(OSError):
+                status = path.stat()
+                stamp = Stamp(status.st_size, status.st_mtime_ns)
+                if path.is_file() and stamp == file.stamp:
+                    return path
+        return None
 
     def _files(self, image_id: str) -> list[tuple[str, CollectedFile]]:
         """Return the image's files, each with its collection's root."""

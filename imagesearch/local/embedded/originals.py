@@ -33,6 +33,7 @@ from imagesearch.doors.errors import NO_SNIFFING
 from imagesearch.folders.formats import preview
 from imagesearch.ports import ImageSource
 
+OWN_CACHE_CONTROL = "private, no-cache"
 IMAGE_CACHE_CONTROL = "public, max-age=86400"  # as of the cloud's bucket
 PREVIEW_SIDE = 960  # pixels, of an own picture: as large as what is stored of others
 _DOWNLOADS = 8  # at a time: each holds a thread that serves files
@@ -51,7 +52,7 @@ class Originals:
 
     Args:
         listed: says as what, and for which keyword, an original was listed.
-        own: returns the picture of a collection's image, of which the store keeps a preview.
+        own: has the pictures of collections' images, of which the store keeps previews.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Originals:
         listed: _Listed,
         store: FolderStore,
         source: ImageSource,
-        own: Callable[[str], bytes],
+        own: CollectionStore,
     ) -> None:
         self._listed, self._store, self._source, self._own = listed, store, source, own
         self._places = threading.Semaphore(_DOWNLOADS)
@@ -77,6 +78,8 @@ class Originals:
             NotFound: it is not stored, and cannot be had again now.
             Unavailable: the folder cannot be read, or many lost ones are asked for at once.
         """
+        if is_own(name) and not self._own.existing([name]):
+            raise NotFound(f"no collection has {name} any more")
         if self._store.is_sound(name):
             with self._lock:
                 self._given_up.pop(name, None)  # a fetch has stored it since
@@ -110,7 +113,7 @@ class Originals:
 
     def _download(self, name: str) -> bytes:
         if is_own(name):
-            return preview(self._own(name), PREVIEW_SIDE)
+            return preview(self._own.get(name), PREVIEW_SIDE)
         listed = self._listed(name)
         if listed is None:
             raise NotFound("no keyword's images have it now")
@@ -147,7 +150,10 @@ class OriginalFiles(StaticFiles):
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Return what Starlette answers with a file; an image keeps its name for life."""
         response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = IMAGE_CACHE_CONTROL
+        path = str(args[0] if args else kwargs["full_path"])
+        # Of one's own pictures no proxy keeps a copy.
+        own = is_own(path.rpartition("/")[2])
+        response.headers["Cache-Control"] = OWN_CACHE_CONTROL if own else IMAGE_CACHE_CONTROL
         return response
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
@@ -167,7 +173,7 @@ def own_original(pictures: CollectionStore) -> Callable[[Request], Response]:
         path = pictures.path(image_id)
         if path is None:
             raise NotFound(f"there is no original of {image_id[:100]!r}")
-        headers = {"Cache-Control": "private, no-cache", **NO_SNIFFING}
+        headers = {"Cache-Control": OWN_CACHE_CONTROL, **NO_SNIFFING}
         return FileResponse(
             path, filename=path.name, content_disposition_type="inline", headers=headers
         )

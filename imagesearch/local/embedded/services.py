@@ -95,7 +95,7 @@ class EmbeddedServices:
         self.pictures = CollectionStore(self.store, self.collections, Folders())
         self._sqlite_originals = SqliteOriginals(file)
         self.originals = Originals(
-            self._sqlite_originals.listed, self.store, self.source, self.pictures.get
+            self._sqlite_originals.listed, self.store, self.source, self.pictures
         )
         self.inference = inference_process(
             settings,
@@ -170,6 +170,14 @@ class EmbeddedServices:
             if gone:
                 logger.info("%d files that nobody needs were deleted", gone)
 
+    def renew_own(self) -> None:
+        """Have the catalog say of own pictures what their files do, where a process was killed."""
+        try:
+            ids = self.collections.to_renew()
+            own_images.renew(self.catalog.library, self.collections, ids)
+        except ImageSearchError as error:
+            logger.warning("own pictures may be found that are gone: %s", error)
+
     def resume(self) -> None:
         """Publish what an ended process left unfinished; its messages went with it."""
         for pool in self._unfinished():
@@ -220,7 +228,15 @@ class EmbeddedServices:
             NotFound: there is no such collection, or its folder is not there.
         """
         request = self.collections.asked().get(name, 0)
-        update = self._ingest(self.collection(name), tell)
+        try:
+            update = self._ingest(self.collection(name), tell)
+        except Exception as error:
+            if not self._ended.is_set():  # else the next process goes on with it
+                said = str(error) if isinstance(error, ImageSearchError) else "a bug: see the log"
+                stood = self.collections.last_update(name)
+                self.collections.note(name, replace(stood, is_over=True, error=said))
+                self.collections.answer(name, request)
+            raise
         self.collections.answer(name, request)
         return update
 
@@ -238,22 +254,19 @@ class EmbeddedServices:
     def _update_all(self) -> None:
         while not self._ended.wait(_ASKED_SECONDS):
             try:
-                for name, request in self.collections.asked().items():
-                    self._update_asked(name, request)
+                for name in self.collections.asked():
+                    self._update_asked(name)
             except ImageSearchError as error:
                 logger.warning("collections are not brought up to date yet: %s", error)
+            except Exception:  # the thread must outlive whatever is raised
+                logger.exception("collections are not brought up to date yet: a bug")
 
-    def _update_asked(self, name: str, request: int) -> None:
+    def _update_asked(self, name: str) -> None:
         try:
             update = self.update(name, lambda _: None)
             logger.info("collection %r: %d images embedded", name, update.embedded)
         except ImageSearchError as error:
-            if self._ended.is_set():  # the next process goes on with it
-                return
             logger.warning("collection %r is not up to date: %s", name, error)
-            stood = self.collections.last_update(name)
-            self.collections.note(name, replace(stood, is_over=True, error=str(error)))
-            self.collections.answer(name, request)
 
     def stop(self, timeout_seconds: float) -> None:
         """Begin nothing more; wait *timeout_seconds* at most for the deliveries in hand."""

@@ -126,6 +126,7 @@ def running_stack(
         stack.callback(services.close)
         gallery = create_gallery(GALLERY_PATH) if settings.is_demo else None
         running = Stack(services, gallery, lock)
+        services.renew_own()
         services.sweep()
         services.bus.start()
         stack.callback(services.stop, STOP_SECONDS)
@@ -251,7 +252,11 @@ def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
     routes: list[Route | Mount] = [
         Route("/search", searches),
         Mount("/images", images, middleware=[headers, *any_origin]),
-        Route("/originals/{image_id}", own_original(stack.services.pictures)),
+        Route(
+            "/originals/{image_id}",
+            own_original(stack.services.pictures),
+            middleware=[headers],
+        ),
         *([Mount(GALLERY_PATH, gallery, middleware=[headers])] if gallery else []),
         Mount("/", others),
     ]
