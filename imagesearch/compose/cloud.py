@@ -9,6 +9,7 @@ from imagesearch.adapters import firestore
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.libraries.firestore import FirestoreLibrary
 from imagesearch.adapters.pools.firestore import FirestorePools
+from imagesearch.adapters.retention.firestore import FirestoreRetention
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.ports import Cache, RateLimiter
 from imagesearch.settings import Settings
@@ -23,7 +24,8 @@ def catalog_of(settings: Settings) -> Catalog:
 
 def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
     """Return the catalog in *database*, which it closes."""
-    return Catalog(FirestorePools(database, policy), FirestoreLibrary(database), policy)
+    pools, library = FirestorePools(database, policy), FirestoreLibrary(database)
+    return Catalog(pools, library, policy, FirestoreRetention(database))
 
 
 def cache_of(settings: Settings) -> tuple[Cache, RateLimiter]:

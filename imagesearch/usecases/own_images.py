@@ -12,9 +12,9 @@ _AT_ONCE = 200  # files, and images, that are read or written at a time
 _Item = TypeVar("_Item")
 
 
-def renew(library: Library, collections: Collections, image_ids: Sequence[str]) -> int:
-    """Have *library* say of images what their files do; return how many had none and went."""
-    gone = 0
+def renew(library: Library, collections: Collections, image_ids: Sequence[str]) -> list[str]:
+    """Have *library* say of images what their files do; return those that had none and went."""
+    gone: list[str] = []
     for some in parts([each for each in dict.fromkeys(image_ids) if each]):
         files = collections.files_of(some)
         for revision in library.model_revisions() if files else ():
@@ -22,12 +22,12 @@ def renew(library: Library, collections: Collections, image_ids: Sequence[str]) 
             library.put([image_of(each, files[each]) for each in sorted(stored)], {}, revision)
         without = [each for each in some if each not in files]
         library.forget(without)
-        gone += len(without)
+        gone += without
     return gone
 
 
-def forget(library: Library, collections: Collections, collection: Collection) -> int:
-    """Forget *collection*, and the images that no other one has; return how many went."""
+def forget(library: Library, collections: Collections, collection: Collection) -> list[str]:
+    """Forget *collection*, and the images that no other one has; return those that went."""
     files = collections.known_files(collection.name)
     collections.forget(collection.name)
     return renew(library, collections, [file.image_id for file in files.values()])

@@ -21,8 +21,10 @@ from imagesearch.domain.errors import (
     SourceRefused,
     Unavailable,
 )
+from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import ListedImage
 from imagesearch.local.embedded.originals import OriginalFiles, Originals
+from imagesearch.usecases.withdrawn import Withdrawn
 from tests.world import TwinSource, World, original
 
 
@@ -35,11 +37,20 @@ class ExpiringSource(TwinSource):
         return super().download(image)
 
 
+def originals_of(world: World, source: TwinSource) -> Originals:
+    def own(name: str) -> bytes:
+        raise NotFound(name)
+
+    listed = SqliteOriginals(world.file).listed
+    withdrawn = Withdrawn(world.catalog.retention, world.clock)
+    return Originals(listed, world.store, source, own, withdrawn)
+
+
 @pytest.fixture
 def originals(world: World) -> Originals:
     world.ready_pool(count=5)
     world.source.downloads.clear()
-    return Originals(SqliteOriginals(world.file).listed, world.store, world.source)
+    return originals_of(world, world.source)
 
 
 def remove(path: Path) -> None:
@@ -88,7 +99,7 @@ def test_links_that_are_over_are_asked_for_once_for_all_of_a_keyword(
     world: World, tmp_path: Path, originals: Originals
 ) -> None:
     source = ExpiringSource(offers=world.source.offers, listings=1)
-    originals = Originals(SqliteOriginals(world.file).listed, world.store, source)
+    originals = originals_of(world, source)
     for number in range(5):
         (tmp_path / "images" / f"twin-{number}.jpg").unlink()
         assert originals.path(f"twin-{number}.jpg")
@@ -132,9 +143,7 @@ def test_only_so_many_lost_ones_are_fetched_at_a_time(world: World, tmp_path: Pa
             assert go_on.wait(30)
             return super().download(image)
 
-    originals = Originals(
-        SqliteOriginals(world.file).listed, world.store, Slow(offers=world.source.offers)
-    )
+    originals = originals_of(world, Slow(offers=world.source.offers))
     for number in range(9):
         (tmp_path / "images" / f"twin-{number}.jpg").unlink()
     with ThreadPoolExecutor(8) as threads:
@@ -180,3 +189,18 @@ def test_an_original_that_its_source_sends_without_its_end_is_shown_and_asked_fo
     for _ in range(3):
         assert originals.path("twin-3.jpg") == str(stored)
     assert len(asked) == 1
+
+
+def test_a_picture_that_is_taken_down_is_not_served_and_never_downloaded_again(
+    world: World, originals: Originals, tmp_path: Path
+) -> None:
+    assert originals.path("twin-1.jpg")
+    world.catalog.retention.withdraw([Withdrawal("twin-1", world.clock.now(), "")])
+    world.clock.sleep(60)
+    with pytest.raises(NotFound, match=r"twin-1\.jpg"):
+        originals.path("twin-1.jpg")
+    remove(tmp_path / "images" / "twin-1.jpg")
+    with pytest.raises(NotFound, match=r"twin-1\.jpg"):
+        originals.path("twin-1.jpg")
+    assert world.source.downloads == []
+    assert originals.path("twin-2.jpg")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TypeAlias
 
 from imagesearch.adapters.records import Fields, marks_fields, members_of, record_of
-from imagesearch.adapters.sqlite import Connection, SqliteFile
+from imagesearch.adapters.sqlite import Connection, SqliteFile, count_up, counted, id_list
 from imagesearch.adapters.sqlite_rows import Statement, listing_row, record_row
 from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolState
@@ -90,24 +90,44 @@ class SqlitePools:
             after = rows[-1][0]
 
     def forget(self, pool_id: str) -> None:
-        """Delete the pool and its listings."""
+        """Delete the pool and its listings; new pools count on from its numbers."""
         with self._file.writing() as connection:
+            count_up(connection, "number", at_least=self._numbered(connection, pool_id))
             for table in ("records", "listings"):
                 connection.execute(f"DELETE FROM {table} WHERE pool_id = ?", (pool_id,))
+
+    def naming(self, image_ids: Collection[str]) -> Iterator[str]:
+        """Yield the pools any of whose listings has one of *image_ids*."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT pool_id FROM listings WHERE json_valid(image_ids) AND EXISTS"
+                " (SELECT 1 FROM json_each(image_ids) AS listed"
+                "  WHERE listed.value IN (SELECT value FROM json_each(?)))",
+                (id_list(image_ids),),
+            ).fetchall()
+        yield from (pool_id for (pool_id,) in rows)
 
     def check(self) -> None:
         """Return when the file can be read and written, else raise Unavailable."""
         self._file.check()
 
     def _last_number(self, pool_id: str) -> int:
-        """Return the largest number of a listed generation of the pool, or of a file before."""
+        """Return the largest number of the pool, of those forgotten, or of a file before."""
         with self._file.reading() as connection:
-            (number,) = connection.execute(
-                "SELECT ifnull(max(number), 0) FROM listings"
-                " WHERE pool_id = ? AND typeof(number) = 'integer'",
-                (pool_id,),
-            ).fetchone()
-            return max(int(number), self._file.last_number)
+            number = self._numbered(connection, pool_id)
+            return max(number, counted(connection, "number"), self._file.last_number)
+
+    @staticmethod
+    def _numbered(connection: Connection, pool_id: str) -> int:
+        """Return the largest number of a generation that the pool has, or listed."""
+        (number,) = connection.execute(
+            "SELECT ifnull(max(number), 0) FROM listings"
+            " WHERE pool_id = ? AND typeof(number) = 'integer'",
+            (pool_id,),
+        ).fetchone()
+        text, _ = _rows(connection, pool_id, None)
+        record = record_of(pool_id, text) if text else None
+        return max(int(number), record.pool.current.number if record else 0)
 
 
 def _rows(connection: Connection, pool_id: str, marks_of: int | None) -> _Rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from cachetools import TTLCache
@@ -28,6 +28,7 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.images import ListedImage, Listing
+from imagesearch.domain.object_names import image_id_of
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.doors.errors import NO_SNIFFING
 from imagesearch.folders.formats import preview
@@ -52,6 +53,7 @@ class Originals:
     Args:
         listed: says as what, and for which keyword, an original was listed.
         own: returns the picture of a collection's image, of which the store keeps a preview.
+        withdrawn: returns the images that were taken down, which nobody is given.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Originals:
         store: FolderStore,
         source: ImageSource,
         own: Callable[[str], bytes],
+        withdrawn: Callable[[], Collection[str]],
     ) -> None:
         self._listed, self._store, self._source, self._own = listed, store, source, own
+        self.withdrawn = withdrawn
         self._places = threading.Semaphore(_DOWNLOADS)
         self._given_up: TTLCache[str, bool] = TTLCache(10_000, _REST_SECONDS)
         self._links: TTLCache[tuple[str, SourceOptions], _Links] = TTLCache(100, _LINK_SECONDS)
@@ -77,6 +81,8 @@ class Originals:
             NotFound: it is not stored, and cannot be had again now.
             Unavailable: the folder cannot be read, or many lost ones are asked for at once.
         """
+        if image_id_of(name) in self.withdrawn():
+            raise NotFound(f"no image is stored as {name}")
         if self._store.is_sound(name):
             with self._lock:
                 self._given_up.pop(name, None)  # a fetch has stored it since
@@ -159,12 +165,14 @@ class OriginalFiles(StaticFiles):
             return "", None
 
 
-def own_original(pictures: CollectionStore) -> Callable[[Request], Response]:
+def own_original(
+    pictures: CollectionStore, withdrawn: Callable[[], Collection[str]]
+) -> Callable[[Request], Response]:
     """Return the door to the files of collections, each by the id of its image and no other way."""
 
     def answer(request: Request) -> Response:
         image_id = request.path_params["image_id"]
-        path = pictures.path(image_id)
+        path = None if image_id in withdrawn() else pictures.path(image_id)
         if path is None:
             raise NotFound(f"there is no original of {image_id[:100]!r}")
         headers = {"Cache-Control": "private, no-cache", **NO_SNIFFING}
