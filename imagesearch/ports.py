@@ -284,7 +284,11 @@ class Retention(Protocol):
     """
 
     def version(self) -> str:
-        """Return what is another text after each `note_forgotten`, `withdraw` and `allow`."""
+        """
+        Return what is another text after each `note_forgotten`, `withdraw` and `allow`.
+
+        It is "" while there was none of these.
+        """
 
     def note_forgotten(self) -> None:
         """Note that something was forgotten, so that each process lets go of its copies."""

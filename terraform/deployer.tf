@@ -91,6 +91,7 @@ resource "google_project_iam_member" "deployer" {
   for_each = toset([
     "roles/browser",
     "roles/cloudfunctions.viewer",
+    "roles/cloudscheduler.viewer",
     "roles/compute.viewer",
     "roles/iam.securityReviewer",
     "roles/logging.logWriter",

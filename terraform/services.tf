@@ -13,6 +13,7 @@ locals {
       "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
     ],
     var.memorystore_enabled ? ["redis"] : [],
+    local.forgets_unused ? ["cloudscheduler"] : [],
     var.memorystore_enabled || var.domain != null ? ["compute"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))

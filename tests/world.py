@@ -32,6 +32,7 @@ from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, ImageEmbedding, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
+from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.usecases.search import Search, SearchAnswer
@@ -230,6 +231,7 @@ class World:
             connections=4,
         )
         self.give_up = GiveUp(catalog=self.catalog, cache=self.cache, clock=self.clock)
+        self.forget = Forget(self.catalog, self.store, self.cache, self.clock)
         self.embed = Embed(
             catalog=self.catalog,
             cache=self.cache,

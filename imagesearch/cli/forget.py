@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,8 @@ from imagesearch.cli.options import DataDir, settings_with
 from imagesearch.cli.terminal import out, shown
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.forgetting import Forgotten, checked_image_id, checked_reason
-from imagesearch.domain.work import ForgetJob
+from imagesearch.domain.work import MAX_FORGOTTEN_IMAGES, ForgetJob
+from imagesearch.settings import Settings
 
 if TYPE_CHECKING:
     from imagesearch.local.embedded.services import StoredCollections
@@ -24,6 +26,7 @@ EXAMPLES = (
     "  imagesearch forget --keyword horse --dry-run\n"
     "  imagesearch forget --collection Pictures\n"
     "  imagesearch forget --unused-for 90\n"
+    "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch forget pixabay-736885\n"
 )
 _MOST_DAYS = 3660
 
@@ -77,6 +80,9 @@ def forget(
         raise InvalidRequest(f"{bound}, got {', '.join(named) or 'none'}", field="IMAGE_ID")
     if allow_again and not image_ids:
         raise InvalidRequest("--allow-again needs an IMAGE_ID, got none", field="--allow-again")
+    if len(image_ids) > MAX_FORGOTTEN_IMAGES:
+        bound = f"IMAGE_ID may be given {MAX_FORGOTTEN_IMAGES} times at most"
+        raise InvalidRequest(f"{bound}, got {len(image_ids)}", field="IMAGE_ID")
     settings = settings_with(data_dir=data_dir)
     job = ForgetJob(
         tuple(checked_image_id(each) for each in image_ids),
@@ -85,8 +91,9 @@ def forget(
         keyword,
         unused_for,
     )
-    if settings.edition == "cloud":
-        raise InvalidRequest("forgetting is of EDITION embedded", field="EDITION")
+    if settings.edition == "cloud" and not collection:
+        _in_the_cloud(settings, job, lists=taken_down, is_dry=dry_run)
+        return
     with opened(settings) as stored:
         if collection:
             _forget_collection(stored, collection, is_dry=dry_run)
@@ -94,6 +101,31 @@ def forget(
             _print_taken_down(stored.forgetting)
         else:
             _print(job, _done(stored.forgetting, job, is_dry=dry_run), is_dry=dry_run)
+
+
+def _in_the_cloud(settings: Settings, job: ForgetJob, *, lists: bool, is_dry: bool) -> None:
+    """Look for oneself, and have the fetch function do what changes anything."""
+    from imagesearch.adapters.buses.pubsub import PubsubPublisher
+    from imagesearch.adapters.stores import gcs
+    from imagesearch.clock import SystemClock
+    from imagesearch.compose.cloud import cache_of, catalog_of
+    from imagesearch.compose.start import require
+    from imagesearch.usecases.forget import Forget
+
+    project = settings.google_cloud_project
+    require(settings, "google_cloud_project")
+    if not (lists or is_dry):
+        PubsubPublisher(project).publish(job)
+        out.print("It is handed over to the fetch function, whose log says what became of it.")
+        return
+    require(settings, "images_bucket")
+    with closing(catalog_of(settings)) as catalog:
+        store = gcs.connect(project, settings.images_bucket)
+        forget = Forget(catalog, store, cache_of(settings)[0], SystemClock())
+        if lists:
+            _print_taken_down(forget)
+        else:
+            _print(job, _done(forget, job, is_dry=True), is_dry=True)
 
 
 def _done(forget: Forget, job: ForgetJob, *, is_dry: bool) -> Forgotten:

@@ -49,7 +49,7 @@ from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
 from imagesearch.usecases.cache_slots import POOL
 from imagesearch.usecases.pools import Catalog
-from imagesearch.usecases.withdrawn import Uses, Withdrawn
+from imagesearch.usecases.withdrawn import Withdrawn
 
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
 _IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags and pixel facts
@@ -173,7 +173,6 @@ class Score:
     )
     _aims: Aims = field(init=False)
     _withdrawn: Withdrawn = field(init=False)
-    _uses: Uses = field(init=False)
     _shares_covered: TTLCache[None, float] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -181,10 +180,8 @@ class Score:
         library = self.catalog.library
         shares = TTLCache[None, float](1, _COUNTED_SECONDS, timer=self.clock.monotonic)
         object.__setattr__(self, "_shares_covered", shares)
-        retention = self.catalog.retention
-        withdrawn = Withdrawn(retention, self.clock, self.forget)
+        withdrawn = Withdrawn(self.catalog.retention, self.clock, self.forget)
         object.__setattr__(self, "_withdrawn", withdrawn)
-        object.__setattr__(self, "_uses", Uses(retention, self.clock))
         aims = Aims(self.encoder, self.cache, library, lambda: self.revision, withdrawn)
         object.__setattr__(self, "_aims", aims)
 
@@ -209,14 +206,11 @@ class Score:
         encoded = time.perf_counter()
         # Whatever has a copy of them still: of neither the library nor the cache it is asked.
         hidden = {*request.query.image_ids, *self._withdrawn()}
-        if request.scope == "catalog":
-            reply = self._catalog(request, aim, where, hidden)
-            # Those of a keyword's pool are fetched with it, each day that it is asked for.
-            shown = [hit.image.image_id for hit in reply.hits]
-            self._uses.note([*shown, *request.query.image_ids])
-        else:
-            reply = self._pool(request, aim, where, hidden)
-            self._uses.note(request.query.image_ids)
+        reply = (
+            self._catalog(request, aim, where, hidden)
+            if request.scope == "catalog"
+            else self._pool(request, aim, where, hidden)
+        )
         ended = time.perf_counter()
         return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
 
@@ -256,7 +250,7 @@ class Score:
         pool = self._loaded(request.pool_id, request.generation)
         beside = self._loaded(*request.beside) if request.beside else None
         searched = pool.joined(beside) if beside else pool
-        matching = searched.matching(where).but(self._withdrawn())
+        matching = searched.but(self._withdrawn()).matching(where)
         candidates = matching.but(hidden)
         reply = self._ranked(candidates, aim, request, [len(candidates.images)], is_whole=True)
         return replace(

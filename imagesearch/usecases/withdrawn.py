@@ -37,7 +37,8 @@ class Withdrawn:
         self._retention, self._clock, self._on_change = retention, clock, on_change
         self._lock = threading.Lock()
         self._looked_at: float | None = None
-        self._version: str | None = None
+        self._version = ""  # nothing was ever forgotten
+        self._is_known = False
         self._image_ids: frozenset[str] = frozenset()
 
     def __call__(self, *, at_once: bool = False) -> Collection[str]:
@@ -61,13 +62,12 @@ class Withdrawn:
 
     def _look(self) -> None:
         version = self._retention.version()
-        if version == self._version:
-            return
-        image_ids = frozenset(self._retention.withdrawn())
-        is_first = self._version is None
-        self._image_ids, self._version = image_ids, version
-        if not is_first:
-            self._on_change()
+        if version != self._version:
+            image_ids = frozenset(self._retention.withdrawn())
+            self._image_ids, self._version = image_ids, version
+            if self._is_known:
+                self._on_change()
+        self._is_known = True
 
 
 class Uses:

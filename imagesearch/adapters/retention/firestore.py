@@ -55,8 +55,6 @@ class FirestoreRetention:
 
     def withdrawn(self) -> dict[str, Withdrawal]:
         """Return all that are withdrawn, by image_id: a read for each."""
-        if not self.version():  # nothing was ever forgotten
-            return {}
         query = self._database.client.collection("withdrawn").order_by("__name__")
         every = (_withdrawal(document.to_dict()) for document in self._database.pages(query))
         return {each.image_id: each for each in every}
@@ -85,7 +83,10 @@ class FirestoreRetention:
         for document in self._database.pages(query):
             ids = document.get("image_ids")
             later = self._used_since(ids, before)
-            unused.update(dict.fromkeys(each for each in ids if each not in later))
+            for each in ids:
+                unused.pop(each, None)  # by its last use
+                if each not in later:
+                    unused[each] = None
             if later.issuperset(ids):
                 with translated("Firestore"):
                     document.reference.delete(**self._database.limits())

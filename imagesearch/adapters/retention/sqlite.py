@@ -20,7 +20,7 @@ class SqliteRetention:
     def version(self) -> str:
         """Return what is another text after each change."""
         with self._file.reading() as connection:
-            return str(counted(connection, _FORGOTTEN))
+            return str(counted(connection, _FORGOTTEN) or "")
 
     def note_forgotten(self) -> None:
         """Note that something was forgotten."""
