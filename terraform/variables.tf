@@ -194,7 +194,7 @@ variable "domain" {
 }
 
 variable "retention_days" {
-  description = "Days after which images that nobody used are forgotten, with their originals; 0: never. Pools are forgotten by themselves 30 days after they went stale."
+  description = "Days after which images that nobody used are forgotten, with their originals; 0: never."
   type        = number
   default     = 90
 

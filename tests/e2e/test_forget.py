@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import requests
 
+from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
+from imagesearch.settings import load_settings
+from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.conftest import Serving, serving
 
 PROMISED_SECONDS = 60.0
@@ -123,3 +126,36 @@ def test_what_cannot_be_forgotten_is_said_in_one_line(
     assert run.returncode != 0
     assert said in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr
+
+
+def test_in_the_cloud_a_picture_is_taken_down_by_a_message_within_a_minute() -> None:
+    require_programs()
+    environment = {**CLEAN, "POOL_SIZE": "6"}
+    with cloud_stack(load_settings(port=0, pixabay_api_key=None), environment) as stack:
+        stack.start()
+        url = stack.query_url
+        before = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
+        gone = before["results"][0]
+        assert requests.get(gone["url"], timeout=10).status_code == 200
+        cloud = {
+            **CLEAN,
+            **stack.emulator_environment,
+            "EDITION": "cloud",
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+        }
+        command = [sys.executable, "-m", "imagesearch", "forget", gone["image_id"]]
+        run = subprocess.run(
+            command, capture_output=True, text=True, env=cloud, timeout=60, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        assert "handed over to the fetch function" in run.stdout
+
+        def is_gone() -> bool:
+            answer = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
+            return gone["image_id"] not in ids(answer)
+
+        wait_until(is_gone)
+        assert requests.get(gone["url"], timeout=10).status_code == 404
+        after = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
+        assert set(ids(after)) == set(ids(before)) - {gone["image_id"]}
+        assert after["pool"]["generation"] > before["pool"]["generation"]
