@@ -118,6 +118,7 @@ class Fetch:
         self._stopping.set()
 
     def _fetch(self, job: FetchJob, last_attempt: bool) -> FetchReport:
+        self._withdrawn(at_once=True)
         with closing(self._downloads()) as downloads:
             members, listed_now = self._members(job, downloads)
             batches = _batches(members)
@@ -165,12 +166,13 @@ class Fetch:
         if members is not None:
             return members, False
         pages = []
-        withdrawn = self._withdrawn(at_once=True)
         for offered in self.source.pages(job.keyword, job.options):
-            page = without(offered, withdrawn)
+            page = without(offered, self._withdrawn())
             downloads.begin(page.images)
             pages.append(page)
-        listing = Listing.joined(pages)
+        # Again: what was taken down while the source was asked must not be named by the pool.
+        withdrawn = self._withdrawn(at_once=True)
+        listing = without(Listing.joined(pages), withdrawn)
         unusable = [why for each, why in listing.rejections.items() if each not in withdrawn]
         if unusable and not listing.images:
             raise _none_usable(unusable)

@@ -36,14 +36,12 @@ class Plan:
 
     Attributes:
         generations: of the pools, each with its number, those that may be in the cache.
-        withdrawals: of images that must not come back.
         is_all: the budget of the run reaches all of it.
     """
 
     image_ids: tuple[str, ...] = ()
     pool_ids: tuple[str, ...] = ()
     generations: tuple[tuple[str, int], ...] = ()
-    withdrawals: tuple[Withdrawal, ...] = ()
     is_all: bool = True
 
 
@@ -65,6 +63,8 @@ class Forget:
         """
         if job.allows:
             return Forgotten(allowed=self.allow(job.image_ids))
+        if job.image_ids:  # first, as it is looked for long where they are: they are shown no more
+            self._withdraw(job.image_ids, job.reason)
         if job.unused_days:
             self.again()
         return self.do(self.plan(job))
@@ -72,24 +72,21 @@ class Forget:
     def plan(self, job: ForgetJob) -> Plan:
         """Return what *job* is to forget; InvalidRequest where an id of an image is none."""
         if job.image_ids:
-            return self.plan_images(job.image_ids, job.reason)
+            return self.plan_images(job.image_ids)
         if job.keyword:
             return self.plan_keyword(job.keyword)
         return self.plan_unused(job.unused_days) if job.unused_days else Plan()
 
-    def plan_images(self, image_ids: Sequence[str], reason: str) -> Plan:
+    def plan_images(self, image_ids: Sequence[str]) -> Plan:
         """
-        Return how these images are taken down: they are stored no more until they are allowed.
+        Return how these images are forgotten, and the pools that name them.
 
         Raises:
             InvalidRequest: an id is none.
         """
-        ids = tuple(checked_image_id(each) for each in dict.fromkeys(image_ids))
-        now = self.clock.now()
+        ids = _checked(image_ids)
         pool_ids = tuple(self.catalog.pools.naming(ids))
-        generations = _generations(self._pools(pool_ids))
-        withdrawals = tuple(Withdrawal(each, now, reason) for each in ids)
-        return Plan(ids, pool_ids, generations, withdrawals)
+        return Plan(ids, pool_ids, _generations(self._pools(pool_ids)))
 
     def plan_keyword(self, keyword: str) -> Plan:
         """Return how *keyword* is forgotten, and its images that no other keyword's pool has."""
@@ -128,9 +125,6 @@ class Forget:
 
     def do(self, plan: Plan) -> Forgotten:
         """Forget what is planned, and return how much it was."""
-        retention = self.catalog.retention
-        if plan.withdrawals:  # first: from here on it is in no answer, and does not come back
-            retention.withdraw(plan.withdrawals)
         revisions = self.catalog.library.model_revisions()
         originals = 0
         for start in range(0, len(plan.image_ids), _AT_ONCE):
@@ -138,7 +132,7 @@ class Forget:
         for pool_id in plan.pool_ids:
             self.catalog.pools.forget(pool_id)
         if plan.image_ids or plan.pool_ids:
-            retention.note_forgotten()
+            self.catalog.retention.note_forgotten()
         # Last: what a search puts there meanwhile is of a catalog that has them still.
         packed = [(*each, revision) for each in plan.generations for revision in revisions]
         self.cache.drop(POOL, packed)
@@ -165,6 +159,11 @@ class Forget:
             self.catalog.retention.allow(ids)
         return len(ids)
 
+    def _withdraw(self, image_ids: Sequence[str], reason: str) -> None:
+        now = self.clock.now()
+        withdrawals = [Withdrawal(each, now, reason) for each in _checked(image_ids)]
+        self.catalog.retention.withdraw(withdrawals)
+
     def _forget_images(self, image_ids: Sequence[str]) -> int:
         """Forget some images; return how many originals they had."""
         self.catalog.library.forget(image_ids)
@@ -182,6 +181,10 @@ class Forget:
         """Return the images of the pool's generations that can be searched, or will be."""
         every = [self.catalog.members(*each) for each in _generations([pool])]
         return {each for members in every if members for each in members.images}
+
+
+def _checked(image_ids: Sequence[str]) -> tuple[str, ...]:
+    return tuple(checked_image_id(each) for each in dict.fromkeys(image_ids))
 
 
 def _ids(pools: Iterable[Pool]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
-from imagesearch.domain.forgetting import TAKEN_DOWN, Forgotten, object_names_of
+from imagesearch.domain.forgetting import TAKEN_DOWN, Forgotten, Withdrawal, object_names_of
 from imagesearch.domain.images import Listing
-from imagesearch.domain.pools import PoolKey
+from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.domain.queries import ImagePart, Query, SearchRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.domain.work import EmbedBatch, ForgetJob
@@ -167,7 +168,7 @@ def test_what_is_on_its_way_while_it_is_taken_down_does_not_arrive(world: World)
     world.deliver(job)
     batches = [message for message in world.outbox.messages if isinstance(message, EmbedBatch)]
     retention = world.catalog.retention
-    retention.withdraw(forget_of(world).plan(down("twin-3")).withdrawals)
+    retention.withdraw([Withdrawal("twin-3", world.clock.now(), "")])
     world.cache.put(BYTES, "twin-3", original("twin-3"))
     for batch in batches:
         world.deliver(batch)
@@ -189,10 +190,47 @@ def test_a_fetch_that_began_before_stores_no_picture_that_is_taken_down(world: W
     world.catalog.record_listing(
         pool_id, 1, Listing(tuple(listed(n) for n in range(3))), world.clock.now()
     )
-    world.catalog.retention.withdraw(forget_of(world).plan(down("twin-1")).withdrawals)
+    world.catalog.retention.withdraw([Withdrawal("twin-1", world.clock.now(), "")])
     world.deliver_all()
     assert not world.store.existing(["twin-1.jpg"])
     assert shown(world.ask("horse")) == {"twin-0", "twin-2"}
+
+
+def test_a_picture_that_is_taken_down_while_its_source_is_asked_is_not_listed(
+    world: World,
+) -> None:
+    world.offer("horse", 3)
+    pages = world.source.pages
+
+    def slow(keyword: str, options: SourceOptions) -> Iterator[Listing]:
+        yield from pages(keyword, options)
+        forget_of(world)(down("twin-1"))
+
+    world.source.pages = slow  # type: ignore[method-assign]
+    world.ask("horse")
+    world.deliver_all()
+    assert shown(world.ask("horse")) == {"twin-0", "twin-2"}
+    pool = world.catalog.members(PoolKey.of("horse", world.options).pool_id, 1)
+    assert pool is not None
+    assert "twin-1" not in pool.images
+
+
+def test_a_picture_is_withdrawn_before_it_is_looked_for_where_it_is(world: World) -> None:
+    """In a large catalog that takes longer than a minute."""
+    world.ready_pool("horse", 3)
+    naming, known = world.catalog.pools.naming, world.catalog.retention.withdrawn
+
+    class Slow:
+        def naming(self, image_ids: tuple[str, ...]) -> Iterator[str]:
+            assert set(known()) == {"twin-1"}
+            yield from naming(image_ids)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(world.catalog.pools, name)
+
+    slow = replace(world.catalog, pools=Slow())  # type: ignore[arg-type]
+    forget = Forget(slow, world.store, world.cache, world.clock)
+    assert forget(down("twin-1")).pools == 1
 
 
 def test_a_keyword_goes_with_the_images_that_no_other_one_has(world: World) -> None:
