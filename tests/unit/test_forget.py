@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.domain.queries import ImagePart, Query, SearchRequest
 from imagesearch.domain.ranking import SearchHit
 from imagesearch.domain.work import EmbedBatch, ForgetJob
+from imagesearch.local.embedded.services import EmbeddedServices, StoredCollections
+from imagesearch.settings import load_settings
 from imagesearch.usecases.cache_slots import BYTES, POOL, STATE
 from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.search import SearchAnswer
 from imagesearch.usecases.withdrawn import FOLLOW_SECONDS, Withdrawn
-from tests.world import World, listed, original
+from tests.world import SetClock, TwinEncoder, World, listed, original
 
 MODEL = "twin-1"
 DAY_SECONDS = 86_400.0
@@ -464,3 +467,62 @@ def test_until_it_is_followed_the_clock_alone_decides(world: World) -> None:
     world.clock.time -= timedelta(days=1)  # it steps back: it is the other clock that counts
     world.clock.sleep(FOLLOW_SECONDS)
     assert "twin-1" not in shown(everything(world))
+
+
+def test_a_process_lets_go_of_what_another_one_forgets_and_once_more_a_search_later(
+    tmp_path: Path,
+) -> None:
+    """In its cache and its memory, whether anybody asks it or not."""
+    settings = load_settings(
+        data_dir=str(tmp_path), source="demo", gallery_url="http://127.0.0.1:1"
+    )
+    services = EmbeddedServices(settings, TwinEncoder())
+    clock = SetClock()
+    services.clock = clock  # type: ignore[assignment]
+    pool_id = PoolKey.of("horse", services.settings.source_options).pool_id
+    pool = services.catalog.request_pool(
+        PoolKey.of("horse", services.settings.source_options), clock.now()
+    ).pool
+    with closing(services):
+        services.follow_forgotten()
+        for _ in range(2):
+            services.cache.put(STATE, pool_id, pool)
+            services.follow_forgotten()
+            assert services.cache.get(STATE, pool_id)
+        with closing(StoredCollections(settings)) as other:
+            other.forgetting(ForgetJob(keyword="horse"))
+        services.follow_forgotten()
+        assert services.cache.get(STATE, pool_id) is None
+        services.cache.put(STATE, pool_id, pool)  # by a search that had read it before
+        clock.sleep(29)
+        services.follow_forgotten()
+        assert services.cache.get(STATE, pool_id)
+        clock.sleep(1)
+        services.follow_forgotten()
+        assert services.cache.get(STATE, pool_id) is None
+        services.cache.put(STATE, pool_id, pool)
+        clock.sleep(100)
+        services.follow_forgotten()
+        assert services.cache.get(STATE, pool_id)
+
+
+@pytest.mark.parametrize(("days", "left"), [("90", set()), ("0", {"horse"})])
+def test_the_sweep_of_one_machine_goes_by_the_setting(
+    tmp_path: Path, days: str, left: set[str]
+) -> None:
+    settings = load_settings(
+        data_dir=str(tmp_path),
+        source="demo",
+        gallery_url="http://127.0.0.1:1",
+        retention_days=days,
+    )
+    services = EmbeddedServices(settings, TwinEncoder())
+    long_ago = datetime.now(UTC) - timedelta(days=92)
+    with closing(services):
+        services.catalog.request_pool(PoolKey.of("horse", SourceOptions()), long_ago)
+        services.store.put("demo-1.jpg", original("1"))
+        services.catalog.retention.withdraw([Withdrawal("demo-1", long_ago, "")])
+        services.sweep_unused()
+        pools = map(services.catalog.pool, services.catalog.pools.pool_ids())
+        assert {pool.keyword for pool in pools if pool} == left
+        assert services.store.existing(["demo-1.jpg"]) == set()

@@ -264,16 +264,20 @@ class EmbeddedServices:
     def _follow_and_sweep(self) -> None:
         sweep_at = self.clock.monotonic() + _FIRST_SWEEP_SECONDS
         while not self._ended.wait(_FOLLOW_SECONDS):
-            self._withdrawn(at_once=True)
-            now = self.clock.monotonic()
-            if self._let_go_again is not None and now >= self._let_go_again:
-                self._let_go()
-                self._let_go_again = None
-            if now >= sweep_at:
-                self._sweep_unused()
-                sweep_at = now + _DAY_SECONDS
+            self.follow_forgotten()
+            if self.clock.monotonic() >= sweep_at:
+                self.sweep_unused()
+                sweep_at = self.clock.monotonic() + _DAY_SECONDS
 
-    def _sweep_unused(self) -> None:
+    def follow_forgotten(self) -> None:
+        """Let go of copies of what was forgotten since the last look, and once more later."""
+        self._withdrawn(at_once=True)
+        if self._let_go_again is not None and self.clock.monotonic() >= self._let_go_again:
+            self._let_go()
+            self._let_go_again = None
+
+    def sweep_unused(self) -> None:
+        """Forget what nobody used for as long as the settings say, and what was taken down."""
         try:
             if days := self.settings.retention_days:
                 swept = self.forget(ForgetJob(unused_days=days))
