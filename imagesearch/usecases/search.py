@@ -159,10 +159,11 @@ class Search:
         if request.scope == "catalog":
             answer = self._answer(call, (), None, self._score(request, None))
             # Those of a keyword's pool are noted as it is fetched, which it is each day.
-            self._note_used([hit.image.image_id for hit in answer.hits or ()])
+            shown = [hit.image.image_id for hit in answer.hits or ()]
         else:
-            answer = self._found_in_pools(call)
-        self._note_used(request.query.image_ids)
+            answer, shown = self._found_in_pools(call), []
+        if used := [*shown, *request.query.image_ids]:
+            self._note_used(used)
         return answer
 
     @stage("note")
