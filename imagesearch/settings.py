@@ -117,6 +117,13 @@ class Settings(BaseModel):
         le=_DAY_SECONDS,
         description="Rest of a failed pool before a search fetches it again.",
     )
+    retention_days: int = Field(
+        90,
+        ge=0,
+        le=3660,
+        description="Days after which images and pools that nobody used are forgotten, with their "
+        "originals; 0: never. Own pictures stay, whoever looks at them.",
+    )
     download_connections: int = Field(16, ge=1, le=64, description="Downloads at a time.")
     max_image_bytes: int = Field(
         20_000_000, ge=100_000, le=1_000_000_000, description="Size limit of one download."

@@ -62,7 +62,7 @@ def add(
 ) -> None:
     """Have the pictures of FOLDER searched, and of all within it; nothing in it is written."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
-    with _opened(settings) as stored:
+    with opened(settings) as stored:
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
         collection = _added(stored.collections, folder, name, keep_place)
@@ -72,8 +72,8 @@ def add(
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
     """Bring collections up to date with their folders."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
-    with _opened(settings) as stored:
-        _bring_up_to_date(settings, stored.collections, _named(stored.collections, names))
+    with opened(settings) as stored:
+        _bring_up_to_date(settings, stored.collections, named(stored.collections, names))
 
 
 def watch(
@@ -86,8 +86,8 @@ def watch(
 ) -> None:
     """Bring collections up to date again and again, until Ctrl-C."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
-    with _opened(settings) as stored, _updater(settings, stored.collections) as updated:
-        collections = _named(stored.collections, names)
+    with opened(settings) as stored, _updater(settings, stored.collections) as updated:
+        collections = named(stored.collections, names)
         err.print(Text(f"Watching {len(collections)} collections; Ctrl-C ends it."))
         while True:
             for collection in collections:
@@ -108,15 +108,15 @@ def watch(
 def remove(name: Name, data_dir: DataDir = None) -> None:
     """Forget the collection NAME; the folder and its pictures stay as they are."""
     settings = settings_with(data_dir=data_dir)
-    with _opened(settings) as stored:
-        collection = _named(stored.collections, [name])[0]
+    with opened(settings) as stored:
+        collection = named(stored.collections, [name])[0]
         gone = stored.forget(collection)
     out.print(shown(f"{name}: {gone} images are forgotten; {collection.root} is as it was."))
 
 
 def collections(data_dir: DataDir = None) -> None:
     """Print the collections."""
-    with _opened(settings_with(data_dir=data_dir)) as stored:
+    with opened(settings_with(data_dir=data_dir)) as stored:
         counts = stored.collections.counts()
         if not counts:
             out.print("There is no collection yet: imagesearch add FOLDER makes one.")
@@ -133,8 +133,8 @@ def collections(data_dir: DataDir = None) -> None:
 
 def info(name: Name, data_dir: DataDir = None) -> None:
     """Print what is known of the collection NAME, and what of it could not be read."""
-    with _opened(settings_with(data_dir=data_dir)) as stored:
-        collection = _named(stored.collections, [name])[0]
+    with opened(settings_with(data_dir=data_dir)) as stored:
+        collection = named(stored.collections, [name])[0]
         count = next(each for each in stored.collections.counts() if each.name == name)
         last = stored.collections.last_update(name)
         lines = [
@@ -149,7 +149,8 @@ def info(name: Name, data_dir: DataDir = None) -> None:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[StoredCollections]:
+def opened(settings: Settings) -> Iterator[StoredCollections]:
+    """Yield what is in the data folder, whichever process has it."""
     if settings.edition == "cloud":
         raise InvalidRequest("collections of folders are of EDITION embedded", field="EDITION")
     # Here: it takes a second.
@@ -217,7 +218,8 @@ def _was_moved(collections: Collections, before: Collection, root: Path) -> bool
     return any((root / path).is_file() for path in some)
 
 
-def _named(collections: Collections, names: list[str] | None) -> list[Collection]:
+def named(collections: Collections, names: list[str] | None) -> list[Collection]:
+    """Return the collections of *names*, or all; InvalidRequest where one is none."""
     every = {each.name: each for each in collections.all()}
     if not every:
         raise InvalidRequest("there is no collection yet: imagesearch add FOLDER makes one")

@@ -52,6 +52,10 @@ class CollectionStore:
         there = {name for name in own if image_id_of(name) in files}
         return there | self._others.existing([name for name in names if name not in own])
 
+    def delete(self, names: AnyOf[str]) -> int:
+        """Delete *names* among the others, previews too; a collection's files stay."""
+        return self._others.delete(names)
+
     def path(self, image_id: str) -> Path | None:
         """Return where a file of the image lies that is as it was, or None when there is none."""
         for root, file in self._files(image_id):
