@@ -30,7 +30,7 @@ from imagesearch.domain.errors import (
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.doors.errors import NO_SNIFFING
-from imagesearch.folders.formats import preview
+from imagesearch.folders.formats import media_type, preview
 from imagesearch.ports import ImageSource
 
 IMAGE_CACHE_CONTROL = "public, max-age=86400"  # as of the cloud's bucket
@@ -38,6 +38,7 @@ PREVIEW_SIDE = 960  # pixels, of an own picture: as large as what is stored of o
 _DOWNLOADS = 8  # at a time: each holds a thread that serves files
 _REST_SECONDS = 60.0  # in which what could not be had is not asked for again
 _LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for
+_ORIGINAL_HEADERS = {"Cache-Control": "private, no-cache", **NO_SNIFFING}
 _logger = logging.getLogger(__name__)
 
 _Links = dict[str, ListedImage]
@@ -166,10 +167,21 @@ def own_original(pictures: CollectionStore) -> Callable[[Request], Response]:
         image_id = request.path_params["image_id"]
         path = pictures.path(image_id)
         if path is None:
-            raise NotFound(f"there is no original of {image_id[:100]!r}")
-        headers = {"Cache-Control": "private, no-cache", **NO_SNIFFING}
+            return _without_a_file(pictures, image_id)
         return FileResponse(
-            path, filename=path.name, content_disposition_type="inline", headers=headers
+            path, filename=path.name, content_disposition_type="inline", headers=_ORIGINAL_HEADERS
         )
 
     return answer
+
+
+def _without_a_file(pictures: CollectionStore, image_id: str) -> Response:
+    """Return what lies in a shard, or was downloaded."""
+    name = f"{image_id}.jpg"
+    try:
+        picture = pictures.get(name) if is_own(name) else b""
+    except (NotFound, RejectedImage):
+        picture = b""
+    if not picture:
+        raise NotFound(f"there is no original of {image_id[:100]!r}")
+    return Response(picture, media_type=media_type(picture), headers=_ORIGINAL_HEADERS)

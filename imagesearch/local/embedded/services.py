@@ -24,11 +24,14 @@ from imagesearch.compose.start import require
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import ImageSearchError, NotFound, Overloaded, Unavailable
 from imagesearch.domain.pools import PoolPolicy
-from imagesearch.folders.folder import Folders
+from imagesearch.evaluation.captions import CaptionedSet
+from imagesearch.evaluation.collection import captioned_collection
+from imagesearch.folders.roots import CollectionRoots
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
+from imagesearch.sources.contact import user_agent
 from imagesearch.usecases import own_images
 from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.pools import Catalog
@@ -88,7 +91,8 @@ class EmbeddedServices:
         self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
         self.collections = SqliteCollections(file)
-        self.pictures = CollectionStore(self.store, self.collections, Folders())
+        folders = CollectionRoots(self.store, self.clock, user_agent(settings.contact))
+        self.pictures = CollectionStore(self.store, self.collections, folders)
         self._sqlite_originals = SqliteOriginals(file)
         self.originals = Originals(
             self._sqlite_originals.listed, self.store, self.source, self.pictures.get
@@ -111,7 +115,7 @@ class EmbeddedServices:
         self._ingest = Ingest(
             self.catalog,
             self.collections,
-            Folders(),
+            folders,
             self.cache,
             self._in_turn[1],
             self.clock,
@@ -279,6 +283,22 @@ class StoredCollections:
         file = SqliteFile(settings.data_dir / "catalog.sqlite")
         self.collections = SqliteCollections(file)
         self._library = SqliteLibrary(file)
+        self._settings = settings
+
+    def captioned(self, collection: Collection) -> CaptionedSet:
+        """
+        Return the captioned set that *collection* is: its images, and what is said of them.
+
+        What is embedded already is not embedded again.
+
+        Raises:
+            InvalidRequest: no picture of it has a caption.
+        """
+        clock, contact = SystemClock(), user_agent(self._settings.contact)
+        store = FolderStore(self._settings.data_dir / "images")
+        roots = CollectionRoots(store, clock, contact)
+        pictures = CollectionStore(store, self.collections, roots)
+        return captioned_collection(self.collections, self._library, pictures, collection.name)
 
     def forget(self, collection: Collection) -> int:
         """Forget *collection*, and the images that no other one has; return how many went."""
