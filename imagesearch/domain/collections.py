@@ -192,6 +192,21 @@ def downloaded_name(url: str) -> str:
     return f"{DOWNLOADED}-{hashlib.sha256(url.encode()).hexdigest()[:_DIGEST_CHARACTERS]}.jpg"
 
 
+def path_of(url: str) -> str:
+    """Return the path of a picture within its list, of which hosts are the folders."""
+    return url.removeprefix("https://")
+
+
+def url_of_path(path: str) -> str:
+    """Return the URL of the picture of this path."""
+    return path if re.match("[a-z]+:/", path, re.IGNORECASE) else f"https://{path}"
+
+
+def is_downloaded(object_name: str) -> bool:
+    """Return whether *object_name* is that of what was downloaded for a list."""
+    return object_name.startswith(f"{DOWNLOADED}-")
+
+
 def is_own(object_name: str) -> bool:
     """Return whether *object_name* is that of an image of a collection."""
     return _OBJECT_NAME.fullmatch(object_name) is not None

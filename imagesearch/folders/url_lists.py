@@ -7,7 +7,6 @@ broken off, too.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +18,8 @@ from imagesearch.domain.collections import (
     Stamp,
     Unreadable,
     downloaded_name,
+    path_of,
+    url_of_path,
 )
 from imagesearch.domain.errors import (
     InvalidRequest,
@@ -136,16 +137,6 @@ def check_list(root: Path) -> None:
     """Return when the tables of a list have URLs, by their columns; else raise InvalidRequest."""
     for file in list_files(root):
         _table(file)
-
-
-def path_of(url: str) -> str:
-    """Return the path of a picture within its list, of which hosts are the folders."""
-    return url.removeprefix("https://")
-
-
-def url_of_path(path: str) -> str:
-    """Return the URL of the picture of this path."""
-    return path if re.match("[a-z]+:/", path, re.IGNORECASE) else f"https://{path}"
 
 
 def _gathered(file: Path, found: dict[str, PictureFacts]) -> Iterator[Unreadable]:
