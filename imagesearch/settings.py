@@ -229,6 +229,12 @@ class Settings(BaseModel):
         return self.clip_model or (str(DEMO_MODEL) if self.is_demo else DEFAULT_MODEL)
 
     @property
+    def contact(self) -> str:
+        """How whoever runs this can be reached, of all hosts that pictures are downloaded from."""
+        contact: str = getattr(self, "source_contact", "")  # it is one of the sources' settings
+        return contact
+
+    @property
     def policy(self) -> PoolPolicy:
         """The durations of a pool's life."""
         max_age_seconds = self.pool_max_age_seconds or self.image_source.max_age_seconds

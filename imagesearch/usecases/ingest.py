@@ -1,4 +1,4 @@
-"""The use case `ingest`: what a collection's folder has now, in the catalog and embedded.
+"""The use case `ingest`: what a collection's folder or list has now, in the catalog and embedded.
 
 Files are told by path, size and time, and images by their bytes: what is renamed, moved or copied
 is read and not embedded again. Nothing is noted before it is so, and an update that was broken off
@@ -166,6 +166,8 @@ class Ingest:
         return [self._read(collection, file) for file in files]
 
     def _read(self, collection: Collection, listed: ListedFile) -> CollectedFile:
+        if self.pools.is_stopping:  # what is not begun would keep the process from its end
+            raise Unavailable("the update was broken off; it goes on when it is begun again")
         file, picture = self.folders.read(
             collection.root, listed, keeps_place=collection.keeps_place
         )

@@ -38,7 +38,10 @@ class CollectionStore:
         """
         if not is_own(name):
             return self._others.get(name)
-        for root, file in self._files(image_id_of(name)):
+        files = self._files(image_id_of(name))
+        if not files:
+            raise NotFound(f"no collection has {name}")
+        for root, file in files:
             try:
                 return self._folders.picture(root, file.path, file.stamp)
             except NotFound:

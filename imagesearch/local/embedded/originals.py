@@ -31,7 +31,7 @@ from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.object_names import image_id_of
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.doors.errors import NO_SNIFFING
-from imagesearch.folders.formats import preview
+from imagesearch.folders.formats import media_type, preview
 from imagesearch.ports import ImageSource
 
 OWN_CACHE_CONTROL = "private, no-cache"
@@ -40,6 +40,7 @@ PREVIEW_SIDE = 960  # pixels, of an own picture: as large as what is stored of o
 _DOWNLOADS = 8  # at a time: each holds a thread that serves files
 _REST_SECONDS = 60.0  # in which what could not be had is not asked for again
 _LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for
+_ORIGINAL_HEADERS = {"Cache-Control": "private, no-cache", **NO_SNIFFING}
 _logger = logging.getLogger(__name__)
 
 _Links = dict[str, ListedImage]
@@ -180,10 +181,21 @@ def own_original(
         image_id = request.path_params["image_id"]
         path = None if image_id in withdrawn() else pictures.path(image_id)
         if path is None:
-            raise NotFound(f"there is no original of {image_id[:100]!r}")
-        headers = {"Cache-Control": OWN_CACHE_CONTROL, **NO_SNIFFING}
+            return _without_a_file(pictures, image_id)
         return FileResponse(
-            path, filename=path.name, content_disposition_type="inline", headers=headers
+            path, filename=path.name, content_disposition_type="inline", headers=_ORIGINAL_HEADERS
         )
 
     return answer
+
+
+def _without_a_file(pictures: CollectionStore, image_id: str) -> Response:
+    """Return what lies in a shard, or was downloaded."""
+    name = f"{image_id}.jpg"
+    try:
+        picture = pictures.get(name) if is_own(name) else b""
+    except (NotFound, RejectedImage):
+        picture = b""
+    if not picture:
+        raise NotFound(f"there is no original of {image_id[:100]!r}")
+    return Response(picture, media_type=media_type(picture), headers=_ORIGINAL_HEADERS)

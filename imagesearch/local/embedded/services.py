@@ -27,11 +27,14 @@ from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import ImageSearchError, NotFound, Overloaded, Unavailable
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.domain.work import MAX_BATCH_IMAGES, ForgetJob
-from imagesearch.folders.folder import Folders
+from imagesearch.evaluation.captions import CaptionedSet
+from imagesearch.evaluation.collection import captioned_collection
+from imagesearch.folders.roots import CollectionRoots
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
+from imagesearch.sources.contact import user_agent
 from imagesearch.usecases import own_images
 from imagesearch.usecases.forget import Forget, Plan
 from imagesearch.usecases.ingest import Ingest
@@ -99,7 +102,8 @@ class EmbeddedServices:
         self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
         self.collections = SqliteCollections(file)
-        self.pictures = CollectionStore(self.store, self.collections, Folders())
+        folders = CollectionRoots(self.store, self.clock, user_agent(settings.contact))
+        self.pictures = CollectionStore(self.store, self.collections, folders)
         self._sqlite_originals = SqliteOriginals(file)
         self._withdrawn = Withdrawn(self.catalog.retention, self.clock, self._let_go)
         self.originals = Originals(
@@ -131,7 +135,7 @@ class EmbeddedServices:
         self._ingest = Ingest(
             self.catalog,
             self.collections,
-            Folders(),
+            folders,
             self.cache,
             self._in_turn[1],
             self.clock,
@@ -361,9 +365,26 @@ class StoredCollections:
         self.collections = SqliteCollections(file)
         library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
         self.catalog = Catalog(SqlitePools(file), library, settings.policy, SqliteRetention(file))
+        self._settings = settings
         store = FolderStore(settings.data_dir / "images")
         # Of a process that is over at once: whoever else has copies follows by the catalog.
         self.forgetting = Forget(self.catalog, store, InProcessCache(), SystemClock())
+
+    def captioned(self, collection: Collection) -> CaptionedSet:
+        """
+        Return the captioned set that *collection* is: its images, and what is said of them.
+
+        What is embedded already is not embedded again.
+
+        Raises:
+            InvalidRequest: no picture of it has a caption.
+        """
+        clock, contact = SystemClock(), user_agent(self._settings.contact)
+        store = FolderStore(self._settings.data_dir / "images")
+        roots = CollectionRoots(store, clock, contact)
+        pictures = CollectionStore(store, self.collections, roots)
+        library = self.catalog.library
+        return captioned_collection(self.collections, library, pictures, collection.name)
 
     def forget(self, collection: Collection) -> int:
         """Forget *collection*, and the images that no other one has; return how many went."""
