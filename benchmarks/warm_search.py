@@ -99,16 +99,16 @@ class Ours:
 
     def _embed_pool(self, pool: Pool) -> None:
         """Embed *pool* in batches as the fetcher cuts them."""
-        from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch
+        from imagesearch.domain.work import USUAL_BATCH_IMAGES, BatchImage, EmbedBatch
 
         members = self.catalog.members(pool.pool_id, 1)
         pending = members.pending if members else ()
-        for start in range(0, len(pending), MAX_BATCH_IMAGES):
+        for start in range(0, len(pending), USUAL_BATCH_IMAGES):
             images = tuple(
                 BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)
-                for one in pending[start : start + MAX_BATCH_IMAGES]
+                for one in pending[start : start + USUAL_BATCH_IMAGES]
             )
-            index = start // MAX_BATCH_IMAGES
+            index = start // USUAL_BATCH_IMAGES
             self._embed(
                 EmbedBatch(pool_id=pool.pool_id, generation=1, batch_index=index, images=images)
             )

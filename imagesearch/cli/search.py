@@ -102,7 +102,7 @@ def search(
         if as_json:
             terminal.print_json(answer)
         else:
-            collection = client.collection(answer["filters"].get("collection", ""))
+            collection = client.collection(answer.get("filters", {}).get("collection", ""))
             print_table(
                 answer, client.schemes, first, is_keyword_given="t" in params, collection=collection
             )

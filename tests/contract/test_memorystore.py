@@ -82,7 +82,7 @@ def test_the_bytes_in_redis_are_those_of_the_design(redis_client: redis.Redis) -
         b'[{"image_id":"pixabay-1","object_name":"pixabay-1.jpg","page_url":"https://x/1",'
         b'"width":640,"height":427,"credit":{"user":"u","source":"Pixabay",'
         b'"licence":"","licence_url":""},"tags":["a"],'
-        b'"pixels":null,"year":0,"month":0}]'
+        b'"pixels":null,"year":0,"month":0,"collected":null}]'
     )
     matrix = np.array([0.6, 0.8], "<f2").tobytes()
     value = client.get("pool:id:1:model@1")

@@ -18,7 +18,7 @@ from imagesearch.adapters.buses.pubsub import _connect
 from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS, dead_letter_topic
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolState
-from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import USUAL_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
 from imagesearch.local.emulated.cloud_stack import PROJECT
 from imagesearch.local.emulated.environment import environment_of
 from imagesearch.wire.messages import TOPIC_OF, encode
@@ -36,7 +36,7 @@ def job_of(key: PoolKey, generation: int = 1) -> FetchJob:
 def batches_of(
     key: PoolKey, images: Sequence[ListedImage], generation: int = 1
 ) -> list[EmbedBatch]:
-    chunks = [images[i : i + MAX_BATCH_IMAGES] for i in range(0, len(images), MAX_BATCH_IMAGES)]
+    chunks = [images[i : i + USUAL_BATCH_IMAGES] for i in range(0, len(images), USUAL_BATCH_IMAGES)]
     return [
         EmbedBatch(
             pool_id=key.pool_id,
