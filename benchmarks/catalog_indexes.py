@@ -11,6 +11,7 @@ import numpy as np
 
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary
 from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.clock import SystemClock
 from imagesearch.domain.images import Credit, Embedding, Embeddings, Image, ListedImage, Listing
@@ -33,7 +34,7 @@ def ours(rows: Embeddings, folder: Path) -> Searches:
     """Store *rows* as a catalog's embeddings; the first search reads them."""
     file = SqliteFile(folder / "catalog.sqlite")
     library = SqliteLibrary(file)
-    catalog = Catalog(SqlitePools(file), library, PoolPolicy())
+    catalog = Catalog(SqlitePools(file), library, PoolPolicy(), SqliteRetention(file))
     for start in range(0, len(rows), POOL_SIZE):
         _add_pool(catalog, start, rows[start : start + POOL_SIZE])
 

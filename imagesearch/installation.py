@@ -16,6 +16,7 @@ ROOT = _PACKAGE.parent if IS_CHECKOUT else _SHARE
 # With this Python, in which imagesearch is installed, from a checkout or a wheel: the `pip` on the
 # PATH may install for another one, as beside a checkout's .venv or pipx.
 _PYTHON = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+INSTALL_PARQUET = f'{_PYTHON} -m pip install "imagesearch[parquet]"'
 INSTALL_TORCH = f'{_PYTHON} -m pip install "imagesearch[torch]"'
 
 

@@ -23,6 +23,7 @@ from imagesearch.domain.collections import (
 )
 from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.filters.declaration import Where
+from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import (
     Embedding,
     Embeddings,
@@ -68,6 +69,9 @@ class ImageStore(Protocol):
 
     def existing(self, names: abc.Collection[str]) -> set[str]:
         """Return those of *names* that are stored."""
+
+    def delete(self, names: abc.Collection[str]) -> int:
+        """Delete *names*, of which any may be absent, and return how many were there."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,14 @@ class Pools(Protocol):
         """Yield the ids of all pools, in order, a few read at a time."""
 
     def forget(self, pool_id: str) -> None:
-        """Delete the pool and its listings; none is no error."""
+        """
+        Delete the pool and its listings; none is no error.
+
+        No number that one of its generations had is used again: messages of it may be left.
+        """
+
+    def naming(self, image_ids: abc.Collection[str]) -> Iterator[str]:
+        """Yield the pools any of whose listings has one of *image_ids*, each once, in any order."""
 
     def check(self) -> None:
         """Return when they answer, else raise Unavailable."""
@@ -266,6 +277,46 @@ class Library(Protocol):
 
     def close(self) -> None:
         """Close what is open, also a database that is shared with the pools."""
+
+
+class Retention(Protocol):
+    """
+    What must stay forgotten, and what is to be: pictures taken down, and when images were used.
+
+    It is of the database of `Pools`. Each method raises Unavailable when that does not answer.
+    """
+
+    def version(self) -> str:
+        """
+        Return what is another text after each `note_forgotten`, `withdraw` and `allow`.
+
+        It is "" while there was none of these.
+        """
+
+    def note_forgotten(self) -> None:
+        """Note that something was forgotten, so that each process lets go of its copies."""
+
+    def withdraw(self, withdrawals: Sequence[Withdrawal]) -> None:
+        """Keep *withdrawals*, in place of what is kept of the same images."""
+
+    def allow(self, image_ids: abc.Collection[str]) -> None:
+        """Forget that the images were withdrawn; those that were not are no error."""
+
+    def withdrawn(self) -> dict[str, Withdrawal]:
+        """Return all that are withdrawn, by image_id."""
+
+    def note_used(self, image_ids: abc.Collection[str], day: int) -> None:
+        """Note that images were used on *day*, see `day_of`; a later one that is noted stays."""
+
+    def unused(self, before: int, most: int) -> list[str]:
+        """
+        Return up to *most* images that were used last before the day *before*, oldest first.
+
+        Those of which nothing was ever noted are not among them.
+        """
+
+    def drop_uses(self, image_ids: abc.Collection[str]) -> None:
+        """Forget when the images were used."""
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,13 @@ class Settings(BaseModel):
         le=_DAY_SECONDS,
         description="Rest of a failed pool before a search fetches it again.",
     )
+    retention_days: int = Field(
+        90,
+        ge=0,
+        le=3660,
+        description="Days after which images and pools that nobody used are forgotten, with their "
+        "originals; 0: never. Own pictures stay, whoever looks at them.",
+    )
     download_connections: int = Field(16, ge=1, le=64, description="Downloads at a time.")
     max_image_bytes: int = Field(
         20_000_000, ge=100_000, le=1_000_000_000, description="Size limit of one download."
@@ -220,6 +227,12 @@ class Settings(BaseModel):
     def model(self) -> str:
         """The checkpoint to load, by a name where a person gave one."""
         return self.clip_model or (str(DEMO_MODEL) if self.is_demo else DEFAULT_MODEL)
+
+    @property
+    def contact(self) -> str:
+        """How whoever runs this can be reached, of all hosts that pictures are downloaded from."""
+        contact: str = getattr(self, "source_contact", "")  # it is one of the sources' settings
+        return contact
 
     @property
     def policy(self) -> PoolPolicy:

@@ -100,6 +100,7 @@ resource "google_project_iam_member" "deployer" {
   for_each = toset(concat(local.has_postgres ? ["roles/cloudsql.viewer"] : [], [
     "roles/browser",
     "roles/cloudfunctions.viewer",
+    "roles/cloudscheduler.viewer",
     "roles/compute.viewer",
     "roles/iam.securityReviewer",
     "roles/logging.logWriter",

@@ -122,6 +122,21 @@ resource "google_firestore_index" "tagged" {
   }
 }
 
+# Whether one of some images was used since a day: imagesearch/adapters/retention/firestore.py.
+resource "google_firestore_index" "used_since" {
+  database   = google_firestore_database.catalog.name
+  collection = "uses"
+
+  fields {
+    field_path   = "image_ids"
+    array_config = "CONTAINS"
+  }
+  fields {
+    field_path = "day"
+    order      = "ASCENDING"
+  }
+}
+
 # A pool that nobody asks for any more goes, and its generations with it.
 resource "google_firestore_field" "expiry" {
   for_each = toset(["pools", "generations"])

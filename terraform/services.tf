@@ -14,6 +14,7 @@ locals {
     ],
     var.memorystore_enabled ? ["redis"] : [],
     local.has_postgres ? ["sqladmin"] : [],
+    local.forgets_unused ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))

@@ -14,6 +14,12 @@ locals {
       path                 = "/events/embed"
       ack_deadline_seconds = 600
     }
+    forget-jobs = {
+      service              = "fetch"
+      path                 = "/forget"
+      dead_letter_path     = "/forget/dead-letter"
+      ack_deadline_seconds = 600
+    }
   }
 
   # The URL of a service is also what the tokens of its pushes are for, which Cloud Run checks.
@@ -25,7 +31,7 @@ locals {
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
-# Messages carry schema_version, kind and pool_id as attributes, and are checked when they are read.
+# Messages carry schema_version, kind and, on a pool, pool_id as attributes, and are checked when read.
 resource "google_pubsub_topic" "work" {
   # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds a keyword and image ids
   for_each = local.workers
@@ -84,7 +90,7 @@ resource "google_pubsub_subscription" "work" {
   ]
 }
 
-# The fetch function's second door marks the pool failed. It has no dead-letter topic: it always acks.
+# A second door of the fetch function marks the pool failed, or says what was not forgotten. It has no dead-letter topic: it always acks.
 resource "google_pubsub_subscription" "dead_letter" {
   for_each = local.workers
 
@@ -95,7 +101,7 @@ resource "google_pubsub_subscription" "dead_letter" {
   message_retention_duration = "604800s"
 
   push_config {
-    push_endpoint = "${local.push_urls["fetch"]}/dead-letter"
+    push_endpoint = "${local.push_urls["fetch"]}${try(each.value.dead_letter_path, "/dead-letter")}"
     oidc_token {
       service_account_email = google_service_account.push.email
       audience              = local.push_urls["fetch"]

@@ -251,6 +251,17 @@ variable "domain" {
   }
 }
 
+variable "retention_days" {
+  description = "Days after which images that nobody used are forgotten, with their originals; 0: never."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.retention_days >= 0 && var.retention_days <= 3660 && floor(var.retention_days) == var.retention_days
+    error_message = "retention_days must be a whole number of 0 to 3660, got ${var.retention_days}."
+  }
+}
+
 variable "images_max_age_days" {
   description = "Age at which stored images are deleted, after which older results show no picture; null: never."
   type        = number

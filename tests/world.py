@@ -27,11 +27,12 @@ from imagesearch.domain.pixels import COLOURS, PixelFacts
 from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.domain.ranking import References, Thresholds
-from imagesearch.domain.work import EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import EmbedBatch, FetchJob, Message, PoolMessage
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, ImageEmbedding, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
+from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.usecases.search import Search, SearchAnswer
@@ -175,13 +176,14 @@ class TwinEncoder:
 class Outbox:
     """A publisher that keeps what it is given."""
 
-    messages: list[Message] = field(default_factory=list)
+    messages: list[PoolMessage] = field(default_factory=list)
     clients: list[str] = field(default_factory=list)  # whom each message was ever published for
     errors: list[Exception] = field(default_factory=list)
 
     def publish(self, message: Message) -> None:
         if self.errors:
             raise self.errors.pop(0)
+        assert isinstance(message, PoolMessage)
         self.clients.append(telemetry.current_client())
         # Through JSON, as on any wire.
         self.messages.append(decode(type(message), encode(message)))
@@ -229,6 +231,7 @@ class World:
             connections=4,
         )
         self.give_up = GiveUp(catalog=self.catalog, cache=self.cache, clock=self.clock)
+        self.forget = Forget(self.catalog, self.store, self.cache, self.clock)
         self.embed = Embed(
             catalog=self.catalog,
             cache=self.cache,
@@ -270,11 +273,11 @@ class World:
         asked = SearchRequest(keyword, query, **request)  # type: ignore[arg-type]
         return self.search(asked, client=client)
 
-    def take(self) -> Message:
+    def take(self) -> PoolMessage:
         """Take the oldest message out of the outbox."""
         return self.outbox.messages.pop(0)
 
-    def deliver(self, message: Message | None = None) -> object:
+    def deliver(self, message: PoolMessage | None = None) -> object:
         """Deliver *message*, or the oldest in the outbox."""
         message = message or self.take()
         if isinstance(message, FetchJob):

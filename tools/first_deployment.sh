@@ -35,7 +35,7 @@ key_secret=imagesearch-pixabay-key
 deployer=imagesearch-deployer@$project.iam.gserviceaccount.com
 # Terraform turns on the others; it cannot turn on those that it needs to do so, and Pub/Sub's agent
 # is made before it runs.
-apis="cloudresourcemanager iam pubsub serviceusage storage"
+apis="cloudresourcemanager cloudscheduler iam pubsub serviceusage storage"
 
 do_it() { # prints a command that changes something, and runs it unless this is a dry run
   printf '+ %s\n' "$*"
@@ -240,8 +240,11 @@ prepare() { # what the image and the key are put into, the rights to do so, regi
     -target=google_storage_bucket_iam_member.fetch_writes_images
     -target=google_storage_bucket_iam_member.inference_reads_images
   )
-  # Google makes this account when it is asked for, and Terraform grants it rights.
-  do_it gcloud beta services identity create --service=pubsub.googleapis.com --project="$project"
+  # Google makes these accounts when it is asked for them, and Terraform grants them rights.
+  local each
+  for each in pubsub cloudscheduler; do
+    do_it gcloud beta services identity create --service="$each.googleapis.com" --project="$project"
+  done
   # Terraform asks for an image even here, where nothing has one.
   apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve "${targets[@]}"
 }

@@ -5,6 +5,10 @@ The ports `Pools` and `Library` are over it in `pools/firestore.py` and `librari
     pools/{pool_id}                            the record: small, read often
     pools/{pool_id}/generations/{number}       listing (packed) and marks
     embeddings/{model_revision}|{image_id}     vector, the same as float32 bytes, and its image
+    withdrawn/{image_id}                       a picture that was taken down, when and why
+    uses/{any}                                 a day, and some images that were used on it
+    retention/{version|number}                 what changes whenever something is forgotten, and
+                                               the largest number of a forgotten generation
 
 The indexes and the TTL policies on `expire_at` are Terraform's.
 """
@@ -91,6 +95,10 @@ class Firestore:
         """Return the reference of an embedding's document."""
         name = embedding_id(image_id, model_revision)
         return self.client.collection("embeddings").document(name)
+
+    def counter(self) -> Any:
+        """Return the reference of the largest number of a generation that was forgotten."""
+        return self.client.collection("retention").document("number")
 
     def pages(self, query: Any) -> Iterator[Any]:
         """Yield the documents of *query*, which is ordered, a page at a time."""

@@ -20,6 +20,7 @@ from imagesearch.adapters.sqlite_migration import (
     add_collected,
     add_facts,
     add_licence,
+    note_all_used,
     take_over_pools,
 )
 from imagesearch.domain.errors import InvalidRequest, Unavailable
@@ -27,7 +28,7 @@ from imagesearch.domain.errors import InvalidRequest, Unavailable
 Connection: TypeAlias = sqlite3.Connection
 FileId: TypeAlias = tuple[int, int] | None  # device and inode, None when there is none
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _BUSY_SECONDS = 10.0  # how long a transaction waits for another process's
 _DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _KEPT_LOG_BYTES = 64_000_000  # of the write-ahead log, once what it holds is in the file
@@ -99,6 +100,24 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 CREATE INDEX files_of_images ON files (image_id);
 CREATE TABLE to_renew (image_id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+# Of `counters`, `forgotten` counts what is forgotten, and `number` is the largest that a generation
+# of a forgotten pool had. A day is counted from 1970.
+_RETENTION = """
+CREATE TABLE withdrawn (
+    image_id TEXT PRIMARY KEY,
+    at REAL NOT NULL,
+    reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE uses (
+    image_id TEXT PRIMARY KEY,
+    day INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX uses_by_day ON uses (day);
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    count INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 # What an image's tags and title say, of a row of `images`; damaged ones say nothing.
 _SAID = (
@@ -234,7 +253,7 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-                _create(connection, _POOLS + _LIBRARY + _COLLECTIONS)
+                _create(connection, _POOLS + _LIBRARY + _COLLECTIONS + _RETENTION)
                 _index_tags(connection)
             elif version in range(1, SCHEMA_VERSION):
                 logger.info("the catalog %s is brought up to date", self.path)
@@ -269,7 +288,8 @@ def _bring_up_to_date(connection: Connection, version: int) -> None:
         add_facts(connection)
     if version < 4:
         add_licence(connection)
-    add_collected(connection)
+    if version < 5:
+        add_collected(connection)
     if version == 1:
         _create(connection, _POOLS)
         take_over_pools(connection)
@@ -281,17 +301,38 @@ def _bring_up_to_date(connection: Connection, version: int) -> None:
         for name in ("words_of_new", "words_of_old"):
             connection.execute(f"DROP TRIGGER {name}")
         _create_triggers(connection)
-    _create(connection, _COLLECTIONS)
+    if version < 5:
+        _create(connection, _COLLECTIONS)
+    _create(connection, _RETENTION)
+    note_all_used(connection)
 
 
 def _largest_number(connection: Connection) -> int:
-    """Return the largest number of a generation that is listed, 0 where none can be read."""
-    with suppress(sqlite3.DatabaseError):  # damage costs who reads it, and not the whole file
-        row = connection.execute(
-            "SELECT max(number) FROM listings WHERE typeof(number) = 'integer'"
-        ).fetchone()
-        return int(row[0] or 0)
-    return 0
+    """Return the largest number of a generation that is or was listed, 0 where none is known."""
+    numbers = [0]
+    for query in (
+        "SELECT max(number) FROM listings WHERE typeof(number) = 'integer'",
+        "SELECT count FROM counters WHERE name = 'number' AND typeof(count) = 'integer'",
+    ):
+        with suppress(sqlite3.DatabaseError):  # damage costs who reads it, and not the whole file
+            row = connection.execute(query).fetchone()
+            numbers.append(int(row[0] or 0) if row else 0)
+    return max(numbers)
+
+
+def count_up(connection: Connection, name: str, at_least: int | None = None) -> None:
+    """Add one to a counter, or set it to *at_least* where it is less."""
+    added = "count + 1" if at_least is None else "max(count, excluded.count)"
+    connection.execute(
+        f"INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = {added}",
+        (name, 1 if at_least is None else at_least),
+    )
+
+
+def counted(connection: Connection, name: str) -> int:
+    """Return what a counter stands at."""
+    row = connection.execute("SELECT count FROM counters WHERE name = ?", (name,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def has_tag_words(connection: Connection) -> bool:

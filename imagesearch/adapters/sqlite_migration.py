@@ -1,8 +1,7 @@
 """Catalog files of earlier schemas to that of `sqlite.py`; images and embeddings stay as they are.
 
 In schema 1 pools were rows of three tables. Up to schema 2 nothing was kept of pixels and dates,
-up to 3 nothing of
-licences, and up to 4 there were no collections.
+up to 3 nothing of licences, up to 4 there were no collections, and up to 5 nothing was forgotten.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -21,6 +21,7 @@ from imagesearch.adapters.sqlite_rows import (
     listing_row,
     record_row,
 )
+from imagesearch.domain.collections import OWN
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pool_life import EMBEDDED, PENDING, REJECTED, Marks, Record, member_ids
@@ -46,6 +47,14 @@ def add_licence(connection: sqlite3.Connection) -> None:
 def add_collected(connection: sqlite3.Connection) -> None:
     """Add what is kept of own pictures from schema 5 on: there are none."""
     connection.execute("ALTER TABLE images ADD COLUMN collected TEXT NOT NULL DEFAULT ''")
+
+
+def note_all_used(connection: sqlite3.Connection) -> None:
+    """Note of the images that are there that they were used today: up to schema 5 nobody did."""
+    connection.execute(
+        "INSERT INTO uses SELECT image_id, ? FROM images WHERE NOT image_id GLOB ?",
+        (int(time.time() // 86_400), f"{OWN}-*"),
+    )
 
 
 def take_over_pools(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from imagesearch.adapters.records import members_of, record_of
 from imagesearch.adapters.sqlite import Connection, SqliteFile, id_list
-from imagesearch.domain.collections import is_own
+from imagesearch.domain.collections import downloaded_name, is_downloaded, is_own, url_of_path
 from imagesearch.domain.images import ListedImage
 from imagesearch.domain.object_names import image_id_of
 from imagesearch.domain.pool_life import EMBEDDED, PENDING, REJECTED, Marks
@@ -60,11 +60,13 @@ class SqliteOriginals:
         Return what says which of some object names nobody needs; nothing may change meanwhile.
 
         Those are the originals of images that were rejected, and of images that are stored under
-        another name by now. A name of which the catalog knows no image is not among them: it may
-        belong to a catalog that was moved away.
+        another name by now, and what was downloaded for a list that has it no more. A name of
+        which the catalog knows no image is not among them: it may belong to a catalog that was
+        moved away.
         """
         with self._file.reading() as connection:
             rejected = _rejected(connection)
+            downloaded = _downloaded(connection)
 
         def of(names: Collection[str]) -> set[str]:
             with self._file.reading() as connection:
@@ -77,9 +79,22 @@ class SqliteOriginals:
             replaced = [name for name in names if current.get(image_id_of(name), name) != name]
             unlisted = {name for name in replaced if self.listed(name) is None}
             unlisted |= self._of_no_collection(names)
-            return unlisted | {name for name in names if image_id_of(name) in rejected}
+            of_lists = set() if downloaded is None else {*filter(is_downloaded, names)} - downloaded
+            return unlisted | of_lists | {name for name in names if image_id_of(name) in rejected}
 
         return of
+
+
+def _downloaded(connection: Connection) -> set[str] | None:
+    """
+    Return the names of what was downloaded for the lists that are collections.
+
+    None while an update is asked for: one that was broken off has files that no list has yet.
+    """
+    if connection.execute("SELECT 1 FROM collections WHERE wanted > done").fetchone():
+        return None
+    rows = connection.execute("SELECT path FROM files").fetchall()
+    return {downloaded_name(url_of_path(path)) for (path,) in rows}
 
 
 def _rejected(connection: Connection) -> set[str]:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from imagesearch.cli.options import CaptionedPath, ModelName, PicturesFolder, Split, settings_with
+from imagesearch.cli.captioned import opened_set
+from imagesearch.cli.options import (
+    CaptionedPath,
+    CollectionName,
+    DataDir,
+    ModelName,
+    PicturesFolder,
+    Split,
+    settings_with,
+)
 from imagesearch.cli.terminal import err, note, out, shown, told_misfits
 from imagesearch.domain.printable import printable
-from imagesearch.evaluation.forms import read_captioned
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
@@ -18,19 +26,24 @@ EXAMPLES = (
 
 
 def calibrate(
-    captioned_set: CaptionedPath,
+    captioned_set: CaptionedPath = None,
+    collection: CollectionName = None,
     pictures: PicturesFolder = None,
     split: Split = "val",
     model: ModelName = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Measure the model on captioned pictures, and keep beside it what is a match."""
-    captioned = read_captioned(captioned_set, pictures, split)
-    settings = settings_with(clip_model=model)
+    settings = settings_with(clip_model=model, data_dir=data_dir)
     from imagesearch.evaluation.calibration import calibrate  # only here: they import numpy
     from inference_service.calibrate import calibrating  # and load a model
 
     loading = f"Loading the model {escape(printable(settings.model))}"
-    with err.status(loading) as status, calibrating(settings.model, note) as (encoder, keep):
+    with (
+        opened_set(settings, captioned_set, collection, pictures, split) as captioned,
+        err.status(loading) as status,
+        calibrating(settings.model, note) as (encoder, keep),
+    ):
         calibration, misfits = calibrate(
             encoder, captioned, lambda done, what: status.update(f"{done} {what} embedded")
         )

@@ -1,4 +1,4 @@
-"""`imagesearch add`, `update`, `watch`, `remove`, `collections`, `info`: folders of own pictures.
+"""`imagesearch add`, `update`, `watch`, `remove`, `collections`, `info`: folders and data sets.
 
 A collection is asked for in the catalog; whoever has the data folder brings it up to date: this
 process, or an `imagesearch serve` that runs already.
@@ -35,6 +35,8 @@ ADD_EXAMPLES = (
     "Examples:\n\n\b\n"
     "  imagesearch add ~/Pictures\n"
     "  imagesearch add ~/Takeout --name Google\n"
+    "  imagesearch add ~/unsplash-lite --name Unsplash\n"
+    "  imagesearch add pictures.csv\n"
     '  imagesearch search "a dog in the snow" --collection Pictures\n'
 )
 _LOOKED_FOR = 100  # files of a collection, by which its folder is known again
@@ -47,9 +49,16 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection")]
 
 
 def add(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of pictures")],
+    root: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SET",
+            help="Folder of pictures, with or without captions (COCO's, Flickr's, Karpathy's, a"
+            " .txt beside each) or of tar shards, or a .csv, .tsv or .parquet of URLs",
+        ),
+    ],
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="What to call it [as the folder is called]")
+        str, typer.Option(metavar="NAME", help="What to call it [as SET is called]")
     ] = "",
     keep_place: Annotated[
         bool | None,
@@ -60,20 +69,25 @@ def add(
     data_dir: DataDir = None,
     model: ModelName = None,
 ) -> None:
-    """Have the pictures of FOLDER searched, and of all within it; nothing in it is written."""
+    """
+    Have the pictures of SET searched, and of all within it; nothing in it is written.
+
+    What a list has the URLs of is downloaded into the data folder, over https, two at a time from
+    a host, and not what its host asks robots to leave.
+    """
     settings = settings_with(data_dir=data_dir, clip_model=model)
-    with _opened(settings) as stored:
+    with opened(settings) as stored:
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
-        collection = _added(stored.collections, folder, name, keep_place)
+        collection = _added(stored.collections, root, name, keep_place)
         _bring_up_to_date(settings, stored.collections, [collection])
 
 
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
     """Bring collections up to date with their folders."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
-    with _opened(settings) as stored:
-        _bring_up_to_date(settings, stored.collections, _named(stored.collections, names))
+    with opened(settings) as stored:
+        _bring_up_to_date(settings, stored.collections, named(stored.collections, names))
 
 
 def watch(
@@ -86,8 +100,8 @@ def watch(
 ) -> None:
     """Bring collections up to date again and again, until Ctrl-C."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
-    with _opened(settings) as stored, _updater(settings, stored.collections) as updated:
-        collections = _named(stored.collections, names)
+    with opened(settings) as stored, _updater(settings, stored.collections) as updated:
+        collections = named(stored.collections, names)
         err.print(Text(f"Watching {len(collections)} collections; Ctrl-C ends it."))
         while True:
             for collection in collections:
@@ -108,22 +122,22 @@ def watch(
 def remove(name: Name, data_dir: DataDir = None) -> None:
     """Forget the collection NAME; the folder and its pictures stay as they are."""
     settings = settings_with(data_dir=data_dir)
-    with _opened(settings) as stored:
-        collection = _named(stored.collections, [name])[0]
+    with opened(settings) as stored:
+        collection = named(stored.collections, [name])[0]
         gone = stored.forget(collection)
     out.print(shown(f"{name}: {gone} images are forgotten; {collection.root} is as it was."))
 
 
 def collections(data_dir: DataDir = None) -> None:
     """Print the collections."""
-    with _opened(settings_with(data_dir=data_dir)) as stored:
+    with opened(settings_with(data_dir=data_dir)) as stored:
         counts = stored.collections.counts()
         if not counts:
-            out.print("There is no collection yet: imagesearch add FOLDER makes one.")
+            out.print("There is no collection yet: imagesearch add SET makes one.")
             return
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for title in ("name", "pictures", "images", "problems", "folder"):
-            table.add_column(title, justify="left" if title in ("name", "folder") else "right")
+        for title in ("name", "pictures", "images", "problems", "set"):
+            table.add_column(title, justify="left" if title in ("name", "set") else "right")
         roots = {each.name: each.root for each in stored.collections.all()}
         for each in counts:
             numbers = (f"{one:,}" for one in (each.pictures, each.images, each.problems))
@@ -133,13 +147,13 @@ def collections(data_dir: DataDir = None) -> None:
 
 def info(name: Name, data_dir: DataDir = None) -> None:
     """Print what is known of the collection NAME, and what of it could not be read."""
-    with _opened(settings_with(data_dir=data_dir)) as stored:
-        collection = _named(stored.collections, [name])[0]
+    with opened(settings_with(data_dir=data_dir)) as stored:
+        collection = named(stored.collections, [name])[0]
         count = next(each for each in stored.collections.counts() if each.name == name)
         last = stored.collections.last_update(name)
         lines = [
             f"{name}: {count.pictures:,} pictures, {count.images:,} different ones",
-            f"Its folder is {collection.root}",
+            f"It is {collection.root}",
             f"Places are {'kept' if collection.keeps_place else 'not kept'}.",
             _stand(last),
         ]
@@ -149,7 +163,8 @@ def info(name: Name, data_dir: DataDir = None) -> None:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[StoredCollections]:
+def opened(settings: Settings) -> Iterator[StoredCollections]:
+    """Yield what is in the data folder, whichever process has it."""
     if settings.edition == "cloud":
         raise InvalidRequest("collections of folders are of EDITION embedded", field="EDITION")
     # Here: it takes a second.
@@ -160,12 +175,13 @@ def _opened(settings: Settings) -> Iterator[StoredCollections]:
 
 
 def _added(
-    collections: Collections, folder: Path, name: str, keeps_place: bool | None
+    collections: Collections, given: Path, name: str, keeps_place: bool | None
 ) -> Collection:
-    """Return the collection of *folder*, kept, or the one that has it in it."""
-    root = folder.expanduser().resolve()
-    if not root.is_dir():
-        raise InvalidRequest(f"FOLDER must be a folder, got {str(folder)!r}", field="FOLDER")
+    """Return the collection of *given*, kept, or the one that has it in it."""
+    from imagesearch.folders.roots import check_root  # here: it imports what downloads
+
+    root = given.expanduser().resolve()
+    check_root(root)
     every = {each.name: each for each in collections.all()}
     for each in every.values():
         if Path(each.root) == root:
@@ -175,7 +191,7 @@ def _added(
                 each = replace(each, keeps_place=keeps_place)
                 collections.keep(each)
             return each
-        if root.is_relative_to(each.root):
+        if root.is_dir() and root.is_relative_to(each.root):
             within = root.relative_to(each.root).as_posix()
             if any(part.startswith(".") or part in SKIPPED_FOLDERS for part in Path(within).parts):
                 bound = f"FOLDER must be none that {each.name!r} skips, which it is in"
@@ -196,7 +212,7 @@ def _added(
             ),
             soft_wrap=True,
         )
-    name = checked_name(name or root.name or "pictures")
+    name = checked_name(name or (root.name if root.is_dir() else root.stem) or "pictures")
     before = every.get(name)
     if before is not None and not _was_moved(collections, before, root):
         bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
@@ -217,10 +233,11 @@ def _was_moved(collections: Collections, before: Collection, root: Path) -> bool
     return any((root / path).is_file() for path in some)
 
 
-def _named(collections: Collections, names: list[str] | None) -> list[Collection]:
+def named(collections: Collections, names: list[str] | None) -> list[Collection]:
+    """Return the collections of *names*, or all; InvalidRequest where one is none."""
     every = {each.name: each for each in collections.all()}
     if not every:
-        raise InvalidRequest("there is no collection yet: imagesearch add FOLDER makes one")
+        raise InvalidRequest("there is no collection yet: imagesearch add SET makes one")
     for name in names or ():
         if name not in every:
             bound = f"NAME must be one of {', '.join(every)}"

@@ -10,11 +10,18 @@ import typer
 from rich.markup import escape
 
 from imagesearch.cli import terminal
-from imagesearch.cli.options import CaptionedPath, PicturesFolder, Split, settings_with
+from imagesearch.cli.captioned import opened_set
+from imagesearch.cli.options import (
+    CaptionedPath,
+    CollectionName,
+    DataDir,
+    PicturesFolder,
+    Split,
+    settings_with,
+)
 from imagesearch.cli.terminal import err, note, told_misfits
 from imagesearch.domain.printable import printable
 from imagesearch.evaluation.captions import CaptionedSet
-from imagesearch.evaluation.forms import read_captioned
 
 if TYPE_CHECKING:
     from imagesearch.evaluation.runs import Run
@@ -24,12 +31,14 @@ EXAMPLES = (
     "  imagesearch eval ~/captioned\n"
     "  imagesearch eval dataset_flickr8k.json --pictures Images --html flickr8k.html\n"
     "  imagesearch eval ~/captioned --model small --model best\n"
+    "  imagesearch eval --collection Flickr8k\n"
     "  imagesearch eval ~/captioned --json > today.json\n"
 )
 
 
 def evaluate(
-    captioned_set: CaptionedPath,
+    captioned_set: CaptionedPath = None,
+    collection: CollectionName = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,18 +54,20 @@ def evaluate(
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the figures and the worst misses")
     ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Measure how well captions find their pictures and pictures their captions: recall@1/5/10."""
     terminal.check_stdout()
-    of_models = [settings_with(clip_model=each) for each in model or ()] or [settings_with()]
-    captioned = read_captioned(captioned_set, pictures, split)
-    if html:
-        _check_writable(html)
-    runs = [_run(each.model, captioned, str(captioned_set)) for each in of_models]
-    if html:
-        from imagesearch.cli.run_page import write_page
+    of_models = [settings_with(clip_model=each, data_dir=data_dir) for each in model or (None,)]
+    with opened_set(of_models[0], captioned_set, collection, pictures, split) as captioned:
+        if html:
+            _check_writable(html)
+        source = str(captioned_set or collection)
+        runs = [_run(each.model, captioned, source) for each in of_models]
+        if html:
+            from imagesearch.cli.run_page import write_page
 
-        write_page(html, runs, captioned)
+            write_page(html, runs, captioned)
     if as_json_text:
         from imagesearch.evaluation.runs import as_json
 

@@ -16,6 +16,7 @@ from imagesearch.cli import (
     compare,
     emulators,
     evaluate,
+    forget,
     reembed,
     search,
     serve,
@@ -36,6 +37,7 @@ cli.command()(collections.watch)
 cli.command()(collections.remove)
 cli.command()(collections.collections)
 cli.command()(collections.info)
+cli.command(epilog=forget.EXAMPLES)(forget.forget)
 cli.command(epilog=reembed.EXAMPLES)(reembed.reembed)
 cli.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 cli.command(epilog=compare.EXAMPLES)(compare.compare)

@@ -39,12 +39,20 @@ ModelName = Annotated[
 ]
 
 CaptionedPath = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
         metavar="SET",
         help="Captioned pictures: a folder with a .txt beside each, a captions.csv"
         " (image,caption,language), Flickr8k's or 30k's captions, Karpathy's or COCO's JSON, tar"
         " shards",
+    ),
+]
+CollectionName = Annotated[
+    str | None,
+    typer.Option(
+        "--collection",
+        metavar="NAME",
+        help="Instead of SET a collection: its captions, and the embeddings that it has",
     ),
 ]
 PicturesFolder = Annotated[

@@ -55,6 +55,7 @@ def serve(
             stack.announce(url)
             stack.services.begin_reembedding()
             stack.services.begin_collections()
+            stack.services.begin_forgetting()
             out.print(_greeting(settings, url))
             config = server_config(
                 stack.app,

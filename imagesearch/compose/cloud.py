@@ -11,6 +11,7 @@ from imagesearch.adapters import firestore
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.libraries.firestore import FirestoreLibrary
 from imagesearch.adapters.pools.firestore import FirestorePools
+from imagesearch.adapters.retention.firestore import FirestoreRetention
 from imagesearch.compose.start import require
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolPolicy
@@ -29,7 +30,8 @@ def catalog_of(settings: Settings) -> Catalog:
     project, name = settings.google_cloud_project, settings.firestore_database
     database = firestore.connect(project, database=name)
     library = library_of(settings, "firestore", lambda: FirestoreLibrary(database))
-    return Catalog(FirestorePools(database, settings.policy), library, settings.policy)
+    pools, retention = FirestorePools(database, settings.policy), FirestoreRetention(database)
+    return Catalog(pools, library, settings.policy, retention)
 
 
 def library_of(settings: Settings, own: str, make_own: Callable[[], Library]) -> Library:
@@ -55,7 +57,8 @@ def library_of(settings: Settings, own: str, make_own: Callable[[], Library]) ->
 
 def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
     """Return the catalog in *database*, which it closes."""
-    return Catalog(FirestorePools(database, policy), FirestoreLibrary(database), policy)
+    pools, library = FirestorePools(database, policy), FirestoreLibrary(database)
+    return Catalog(pools, library, policy, FirestoreRetention(database))
 
 
 def cache_of(settings: Settings) -> tuple[Cache, RateLimiter]:

@@ -16,6 +16,7 @@ from imagesearch.sources.download import Downloader
 from imagesearch.sources.exchange import Limits
 from imagesearch.sources.http_client import USER_AGENT
 from imagesearch.usecases.fetch import Fetch, GiveUp
+from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.pools import Catalog
 
 
@@ -25,6 +26,7 @@ class FetchProcess:
 
     fetch: Fetch
     give_up: GiveUp
+    forget: Forget
 
 
 def compose(settings: Settings) -> FetchProcess:
@@ -63,7 +65,8 @@ def fetch_process(
         clock=clock,
         connections=settings.download_connections,
     )
-    return FetchProcess(fetch, GiveUp(catalog=catalog, cache=cache, clock=clock))
+    give_up = GiveUp(catalog=catalog, cache=cache, clock=clock)
+    return FetchProcess(fetch, give_up, Forget(catalog, store, cache, clock))
 
 
 def source_of(settings: Settings, limiter: RateLimiter, clock: Clock) -> ImageSource:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from imagesearch.domain.work import EmbedBatch, FetchJob
+from imagesearch.domain.work import EmbedBatch, FetchJob, ForgetJob
 from imagesearch.wire.messages import TOPIC_OF
 
 FETCH_SERVICE = "fetch"  # functions/fetch
@@ -87,12 +87,12 @@ def _worker(topic: str, service: str, path: str) -> PushSubscription:
     )
 
 
-def _dead_letter_door(topic: str) -> PushSubscription:
+def _dead_letter_door(topic: str, path: str) -> PushSubscription:
     return PushSubscription(
         name=dead_letter_topic(topic),
         topic=dead_letter_topic(topic),
         service=FETCH_SERVICE,
-        path="/dead-letter",
+        path=path,
         # It is done at once, but may come when jobs that wait for their turn hold all threads.
         ack_deadline_seconds=ACK_DEADLINE_SECONDS,
         min_backoff_seconds=10.0,
@@ -110,7 +110,11 @@ _WORK_TOPICS = tuple(TOPIC_OF.values())
 PUSH_SUBSCRIPTIONS: tuple[PushSubscription, ...] = (
     _worker(TOPIC_OF[FetchJob], FETCH_SERVICE, "/"),
     _worker(TOPIC_OF[EmbedBatch], INFERENCE_SERVICE, "/events/embed"),
-    *(_dead_letter_door(topic) for topic in _WORK_TOPICS),
+    _worker(TOPIC_OF[ForgetJob], FETCH_SERVICE, "/forget"),
+    *(
+        _dead_letter_door(topic, "/forget/dead-letter" if kind is ForgetJob else "/dead-letter")
+        for kind, topic in TOPIC_OF.items()
+    ),
 )
 PULL_SUBSCRIPTIONS: tuple[PullSubscription, ...] = tuple(
     _dead_letter_store(topic) for topic in _WORK_TOPICS

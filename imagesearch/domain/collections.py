@@ -1,10 +1,11 @@
-"""Collections: folders of a person's own pictures, their files, and the images these are.
+"""Collections: folders of own pictures and data sets, their files, and the images these are.
 
 An image is its bytes: a file that is renamed or moved stays the same image, and copies share one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from imagesearch.domain.picture_facts import PictureFacts, tags_of
 OWN = "own"
 """The source of the images of collections, and of the pools in which they are embedded."""
 
+DOWNLOADED = "url"
+"""What names begin with of pictures that a list has, which are stored as they were downloaded."""
+
 CREDIT_SOURCE = "Your pictures"
 MAX_NAME_CHARACTERS = 100
 _DIGEST_CHARACTERS = 32  # 128 bits of SHA-256: no two pictures of anybody share them
@@ -30,11 +34,11 @@ _MOST_TEXTS = 50  # tags, albums or folders of an image: a picture in more files
 @dataclass(frozen=True)
 class Collection:
     """
-    A folder whose pictures are searched.
+    A folder, or a list of URLs, whose pictures are searched.
 
     Attributes:
         name: which people and the filter `collection` know it by.
-        root: the folder's absolute path.
+        root: the absolute path of the folder, or of the list's file.
         keeps_place: whether it is kept where pictures were taken.
     """
 
@@ -78,13 +82,21 @@ class Stamp:
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A file that a collection's folder has now: its path within it, with `/` between."""
+    """
+    A file that a collection has now.
+
+    Attributes:
+        path: within its folder, with `/` between; of a list, the URL without its `https://`.
+        sidecar: the path of the file that says more of it; "" where there is none.
+        facts: what the list or the captions of a data set say of it.
+    """
 
     path: str
     stamp: Stamp
     albums: tuple[str, ...] = ()
-    sidecar: str = ""  # the path of the file that says more of it; "" where there is none
+    sidecar: str = ""
     sidecar_stamp: Stamp | None = None
+    facts: PictureFacts = field(default_factory=PictureFacts)
 
 
 @dataclass(frozen=True)
@@ -157,18 +169,42 @@ class Update:
 
 
 def stamp_of(listed: ListedFile) -> Stamp:
-    """Return the stamp that changes with the file, and with its sidecar."""
-    if listed.sidecar_stamp is None:
-        return listed.stamp
-    return Stamp(
-        listed.stamp.size + listed.sidecar_stamp.size,
-        max(listed.stamp.modified_ns, listed.sidecar_stamp.modified_ns),
-    )
+    """Return the stamp that changes with the file, its sidecar, and what is said of it."""
+    stamp = listed.stamp
+    if listed.sidecar_stamp is not None:
+        stamp = Stamp(
+            stamp.size + listed.sidecar_stamp.size,
+            max(stamp.modified_ns, listed.sidecar_stamp.modified_ns),
+        )
+    if listed.facts == PictureFacts():
+        return stamp
+    digest = hashlib.sha256(repr(listed.facts).encode("utf-8", "replace")).digest()
+    return Stamp(stamp.size + int.from_bytes(digest[:6], "big"), stamp.modified_ns)
 
 
 def own_image_id(digest: str) -> str:
     """Return the image_id of bytes whose SHA-256 is *digest*, in hexadecimal digits."""
     return f"{OWN}-{digest[:_DIGEST_CHARACTERS]}"
+
+
+def downloaded_name(url: str) -> str:
+    """Return the name in the image store of what was downloaded from *url*."""
+    return f"{DOWNLOADED}-{hashlib.sha256(url.encode()).hexdigest()[:_DIGEST_CHARACTERS]}.jpg"
+
+
+def path_of(url: str) -> str:
+    """Return the path of a picture within its list, of which hosts are the folders."""
+    return url.removeprefix("https://")
+
+
+def url_of_path(path: str) -> str:
+    """Return the URL of the picture of this path."""
+    return path if re.match("[a-z]+:/", path, re.IGNORECASE) else f"https://{path}"
+
+
+def is_downloaded(object_name: str) -> bool:
+    """Return whether *object_name* is that of what was downloaded for a list."""
+    return object_name.startswith(f"{DOWNLOADED}-")
 
 
 def is_own(object_name: str) -> bool:
@@ -184,17 +220,19 @@ def image_of(image_id: str, files: Sequence[tuple[str, CollectedFile]]) -> Image
     """
     facts = [file.facts for _, file in files]
     dated = next((each for each in facts if each.year), PictureFacts())
+    licensed = next((each for each in facts if each.licence), PictureFacts())
     width, height = files[0][1].size
     return Image(
         image_id=image_id,
         object_name=f"{image_id}.jpg",
-        page_url=f"/originals/{image_id}",
+        page_url=_first(each.page_url for each in facts) or f"/originals/{image_id}",
         width=width,
         height=height,
         credit=Credit(
             _first(each.user for each in facts),
-            CREDIT_SOURCE,
-            _first(each.licence for each in facts),
+            _first(each.source for each in facts) or CREDIT_SOURCE,
+            licensed.licence,
+            licensed.licence_url,
         ),
         # An album is what its pictures show, too: "Anna's wedding".
         tags=_different(

@@ -1,4 +1,4 @@
-"""What a picture's file, and the file beside it, say of the picture."""
+"""What a picture's file, the file beside it, and a list or data set that has it, say of it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ _MAX_PARTS = 1_000  # of what may be tags, nothing but commas among it
 
 
 @dataclass(frozen=True)
+class Caption:
+    """A sentence that is true of a picture; *language* is empty where a set says none."""
+
+    text: str
+    language: str = ""
+
+
+@dataclass(frozen=True)
 class PictureFacts:
     """
     What is known of one picture; nothing here is checked against its pixels.
@@ -33,8 +41,11 @@ class PictureFacts:
         title: one line that says what it shows, or is its caption.
         tags: no two are alike to the filter `tag`, and none has a comma.
         user: whom it is by.
-        licence: its copyright notice.
+        licence, licence_url: its copyright notice, and where that is written.
         place: latitude and longitude in degrees, north and east positive.
+        source: the data set that it is of; "" of a person's own picture.
+        page_url: its page there, https alone.
+        captions: of a data set, which is measured by them; the first is its title.
     """
 
     year: int = 0
@@ -46,6 +57,10 @@ class PictureFacts:
     user: str = ""
     licence: str = ""
     place: tuple[float, float] | None = None
+    licence_url: str = ""
+    source: str = ""
+    page_url: str = ""
+    captions: tuple[Caption, ...] = ()
 
 
 def joined(first: PictureFacts, second: PictureFacts) -> PictureFacts:
@@ -61,6 +76,10 @@ def joined(first: PictureFacts, second: PictureFacts) -> PictureFacts:
         user=first.user or second.user,
         licence=first.licence or second.licence,
         place=first.place or second.place,
+        licence_url=first.licence_url if first.licence else second.licence_url,
+        source=first.source or second.source,
+        page_url=first.page_url or second.page_url,
+        captions=tuple(dict.fromkeys((*first.captions, *second.captions))),
     )
 
 

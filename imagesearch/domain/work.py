@@ -1,4 +1,4 @@
-"""Messages: what one process asks of another on a pool, as frozen values.
+"""Messages: what one process asks of another, as frozen values.
 
 How they travel is in `wire/messages.py`.
 """
@@ -12,19 +12,25 @@ from imagesearch.domain.pools import SourceOptions
 
 MAX_BATCH_IMAGES = 64  # that an embedder takes
 USUAL_BATCH_IMAGES = 32
+MAX_FORGOTTEN_IMAGES = 1000
 FIRST_BATCH_IMAGES = 8  # few: they are searchable while the others are on their way
 
 
 @dataclass(frozen=True)
 class Message:
-    """What every message names: one generation of a pool."""
+    """What one process asks of another."""
+
+
+@dataclass(frozen=True)
+class PoolMessage(Message):
+    """A message on one generation of a pool."""
 
     pool_id: str
     generation: int
 
 
 @dataclass(frozen=True)
-class FetchJob(Message):
+class FetchJob(PoolMessage):
     """Fetch, or go on fetching, one generation of a pool; key: (pool_id, generation)."""
 
     keyword: str
@@ -40,7 +46,7 @@ class BatchImage:
 
 
 @dataclass(frozen=True)
-class EmbedBatch(Message):
+class EmbedBatch(PoolMessage):
     """
     Embed these stored images of a pool; key: (pool_id, generation, batch_index).
 
@@ -50,6 +56,25 @@ class EmbedBatch(Message):
 
     batch_index: int
     images: tuple[BatchImage, ...]
+
+
+@dataclass(frozen=True)
+class ForgetJob(Message):
+    """
+    Forget one of three: images, a keyword, or what was not used; done twice it is done once.
+
+    Attributes:
+        image_ids: up to *MAX_FORGOTTEN_IMAGES* that are taken down, for *reason*.
+        allows: they are let back instead.
+        keyword: as anybody typed it.
+        unused_days: from 1 on, of what is forgotten since nobody used it for so long.
+    """
+
+    image_ids: tuple[str, ...] = ()
+    reason: str = ""
+    allows: bool = False
+    keyword: str = ""
+    unused_days: int = 0
 
 
 def batch_slices(

@@ -23,7 +23,7 @@ from imagesearch.domain.errors import (
     RejectedImage,
     Unavailable,
 )
-from imagesearch.domain.work import Message
+from imagesearch.domain.work import PoolMessage
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import AnyMessage
 
@@ -102,7 +102,8 @@ def handle(
         except Unavailable as error:  # nothing gives it up: the version that reads it may come
             return _note_later(error, unit)
         status = _do(lambda: _patiently(do, message, envelope, patience), unit)
-        if give_up is not None and status in _FAILURES and is_final(envelope):
+        is_over = status in _FAILURES and is_final(envelope)
+        if give_up is not None and is_over and isinstance(message, PoolMessage):
             status = _end(message, give_up, status, unit)
         unit.note(status=status)
         return status
@@ -118,7 +119,8 @@ def _decode(
         message_id=envelope.message.messageId or None, delivery_attempt=envelope.deliveryAttempt
     )
     message = envelope.decode(kind)
-    unit.note(pool_id=message.pool_id, generation=message.generation)
+    if isinstance(message, PoolMessage):
+        unit.note(pool_id=message.pool_id, generation=message.generation)
     return message, envelope
 
 
@@ -173,7 +175,7 @@ def _do(do: Callable[[], object], unit: telemetry.Work) -> int:
     return ACK
 
 
-def _end(message: Message, give_up: GiveUp, status: int, unit: telemetry.Work) -> int:
+def _end(message: PoolMessage, give_up: GiveUp, status: int, unit: telemetry.Work) -> int:
     """Mark the pool failed, and return the status to answer: a nack where that failed, too."""
     try:
         reason = f"gave up after {FINAL_ATTEMPT} attempts"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 from imagesearch.domain.errors import InvalidRequest, RejectedImage
+from imagesearch.domain.images import Embedding
+from imagesearch.domain.picture_facts import Caption
 from imagesearch.domain.queries import MAX_QUERY_CHARACTERS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -26,26 +28,20 @@ UNUSABLE = "pictures that cannot be used"
 
 
 @dataclass(frozen=True)
-class Caption:
-    """A sentence that is true of a picture; *language* is empty where a set says none."""
-
-    text: str
-    language: str = ""
-
-
-@dataclass(frozen=True)
 class CaptionedPicture:
     """
     A picture and sentences that are true of it.
 
     Attributes:
         name: what tells it from the others of its set.
-        read: returns its bytes, or raises OSError or RejectedImage.
+        read: returns its bytes, or raises OSError, RejectedImage or NotFound.
+        file: where they lie, if they are a file of their own.
     """
 
     name: str
     captions: tuple[Caption, ...]
     read: Callable[[], bytes] = field(compare=False)
+    file: Path | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -90,12 +86,15 @@ class CaptionedSet:
         split: the part of it that was read; None where it has no parts.
         pictures: each with a caption at least, in the order of their names.
         misfits: what was left out.
+        embedded: returns of a model, by its revision, the embeddings that there are already, by
+            the pictures' names.
     """
 
     form: str
     split: str | None
     pictures: Sequence[CaptionedPicture]
     misfits: Misfits
+    embedded: Callable[[str], Mapping[str, Embedding]] = lambda _: {}
 
 
 @dataclass(frozen=True)
@@ -133,6 +132,7 @@ class Gathered:
     misfits: Misfits = field(default_factory=Misfits)
     _captions: dict[str, list[Caption]] = field(default_factory=dict)
     _reads: dict[str, Callable[[], bytes]] = field(default_factory=dict)
+    _files: dict[str, Path] = field(default_factory=dict)
 
     def caption(self, name: str, caption: Caption, read: Callable[[], bytes] | None = None) -> None:
         """
@@ -151,6 +151,7 @@ class Gathered:
                 if path is None:
                     self.misfits.add(NO_PICTURE, name or repr(text))
                     return
+                self._files[name] = path
                 read = partial(read_picture, path)
             self._reads[name] = read
         self._captions.setdefault(name, []).append(Caption(text, caption.language.strip()))
@@ -158,7 +159,9 @@ class Gathered:
     def captioned(self) -> list[CaptionedPicture]:
         """Return the pictures in the order of their names, each caption once."""
         return [
-            CaptionedPicture(name, tuple(dict.fromkeys(captions)), self._reads[name])
+            CaptionedPicture(
+                name, tuple(dict.fromkeys(captions)), self._reads[name], self._files.get(name)
+            )
             for name, captions in sorted(self._captions.items())
         ]
 

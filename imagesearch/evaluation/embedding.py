@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from imagesearch.domain.errors import ImageSearchError, InvalidRequest, RejectedImage
+from imagesearch.domain.errors import ImageSearchError, InvalidRequest, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding, Embeddings, as_cached
 from imagesearch.evaluation.captions import (
     FIELD,
@@ -58,7 +58,8 @@ def embed_set(encoder: Encoder, captioned: CaptionedSet, progress: Progress) -> 
         Overloaded, Unavailable, DeadlineExceeded: from the encoder.
     """
     misfits = Misfits()
-    pictures, images = _pictures(encoder, captioned.pictures, misfits, progress)
+    known = captioned.embedded(encoder.model_revision)
+    pictures, images = _pictures(encoder, captioned.pictures, known, misfits, progress)
     if not pictures:
         what = "; ".join(map(str, misfits))
         raise InvalidRequest(f"not one picture can be used: {what}", field=FIELD)
@@ -72,10 +73,16 @@ def embed_set(encoder: Encoder, captioned: CaptionedSet, progress: Progress) -> 
 
 
 def _pictures(
-    encoder: Encoder, listed: Sequence[CaptionedPicture], misfits: Misfits, progress: Progress
+    encoder: Encoder,
+    listed: Sequence[CaptionedPicture],
+    known: Mapping[str, Embedding],
+    misfits: Misfits,
+    progress: Progress,
 ) -> tuple[list[CaptionedPicture], Embeddings]:
-    pictures: list[CaptionedPicture] = []
-    vectors: list[Embedding] = []
+    """Return the pictures that can be used, those that are *known* first, and a row for each."""
+    pictures = [picture for picture in listed if picture.name in known]
+    vectors = [known[picture.name] for picture in pictures]
+    listed = [picture for picture in listed if picture.name not in known]
     for first in range(0, len(listed), _PICTURES_AT_ONCE):
         some = dict(_read(listed[first : first + _PICTURES_AT_ONCE], misfits))
         outcomes = encoder.encode_images([*some.values()])
@@ -98,7 +105,7 @@ def _read(
     for picture in pictures:
         try:
             data.append((picture, picture.read()))
-        except (OSError, RejectedImage) as error:
+        except (OSError, NotFound, RejectedImage) as error:
             why = error.strerror if isinstance(error, OSError) else error
             misfits.add(UNUSABLE, f"{picture.name}: {why}")
     return data

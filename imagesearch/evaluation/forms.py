@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from imagesearch.domain.errors import RejectedImage
+from imagesearch.domain.picture_facts import Caption
 from imagesearch.evaluation.captions import (
     ALL,
     MAX_PICTURE_BYTES,
     NO_CAPTION,
     NO_PICTURE,
     UNREADABLE,
-    Caption,
     CaptionedSet,
     Gathered,
     Pictures,
@@ -217,20 +217,31 @@ def _read_coco(source: Source, gathered: Gathered) -> None:
 def _read_shards(source: Source, gathered: Gathered) -> None:
     for shard in source.shards:
         with tarfile.open(shard, "r:") as archive:
-            for key, members in _samples(archive):
+            for key, members in samples(archive):
                 _read_sample(f"{shard.stem}/{key}", shard, members, gathered)
 
 
-def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
-    """Yield of each sample its key, up to a name's first dot, and by what follows its members."""
-    samples: dict[str, dict[str, tarfile.TarInfo]] = {}
-    for member in archive:
-        folder, _, name = member.name.rpartition("/")
-        stem, _, extension = name.partition(".")
-        if member.isreg() and stem and extension:
-            key = f"{folder}/{stem}".lstrip("./")
-            samples.setdefault(key, {})[extension.lower()] = member
-    yield from samples.items()
+def samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
+    """
+    Yield of each sample its key, up to a name's first dot, and by what follows its members.
+
+    Raises:
+        TarError: the archive breaks off; what comes before is yielded first.
+    """
+    found: dict[str, dict[str, tarfile.TarInfo]] = {}
+    broken: tarfile.TarError | None = None
+    try:
+        for member in archive:
+            folder, _, name = member.name.rpartition("/")
+            stem, _, extension = name.partition(".")
+            if member.isreg() and stem and extension:
+                key = f"{folder}/{stem}".lstrip("./")
+                found.setdefault(key, {})[extension.lower()] = member
+    except tarfile.TarError as error:
+        broken = error
+    yield from found.items()
+    if broken is not None:
+        raise broken
 
 
 def _read_sample(
@@ -239,36 +250,53 @@ def _read_sample(
     members: dict[str, tarfile.TarInfo],
     gathered: Gathered,
 ) -> None:
-    picture = next((each for end, each in members.items() if is_picture(f".{end}")), None)
+    picture = picture_of(members)
     try:
-        captions = list(_sample_captions(shard, members))
+        captions = list(sample_captions(shard, members))
     except (ValueError, RecursionError, RejectedImage):  # such as a text of 50 MB
         gathered.misfits.add(UNREADABLE, name)
         return
     if picture:
-        place = partial(_read_member, shard, picture.offset_data, picture.size)
+        place = partial(read_member, shard, picture.offset_data, picture.size)
         _hand_in(gathered, name, captions, place)
     else:
         for _ in captions:
             gathered.misfits.add(NO_PICTURE, name)
 
 
-def _sample_captions(shard: Path, members: dict[str, tarfile.TarInfo]) -> Iterator[Caption]:
-    """Yield those of `txt` and of `de.txt`, and without any that of `json`."""
+def picture_of(members: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
+    """Return the picture of a sample, if it has one."""
+    return next((each for end, each in members.items() if is_picture(f".{end}")), None)
+
+
+def sample_captions(shard: Path, members: dict[str, tarfile.TarInfo]) -> Iterator[Caption]:
+    """
+    Yield those of `txt` and of `de.txt`, and without any that of `json`.
+
+    Raises:
+        ValueError, RecursionError, RejectedImage: they cannot be read.
+    """
     texts = {end: each for end, each in members.items() if end == "txt" or end.endswith(".txt")}
     for end, member in texts.items():
-        text = _read_member(shard, member.offset_data, member.size).decode("utf-8-sig")
+        text = read_member(shard, member.offset_data, member.size).decode("utf-8-sig")
         language = end.removesuffix("txt").strip(".")
         yield from (Caption(line, language) for line in _lines(text))
     if not texts and "json" in members:
-        member = members["json"]
-        values = _object(json.loads(_read_member(shard, member.offset_data, member.size)))
-        caption = values.get("caption")
+        caption = sample_json(shard, members).get("caption")
         if isinstance(caption, str) and caption.strip():
             yield Caption(caption)
 
 
-def _read_member(shard: Path, offset: int, size: int) -> bytes:
+def sample_json(shard: Path, members: dict[str, tarfile.TarInfo]) -> dict[str, Any]:
+    """Return what a sample's `json` says, {} where it has none; ValueError, RecursionError."""
+    if "json" not in members:
+        return {}
+    member = members["json"]
+    return _object(json.loads(read_member(shard, member.offset_data, member.size)))
+
+
+def read_member(shard: Path, offset: int, size: int) -> bytes:
+    """Return the bytes of a member; RejectedImage where they are more than any picture has."""
     with shard.open("rb") as file:
         file.seek(offset)
         return bounded(file.read(min(size, MAX_PICTURE_BYTES + 1)))
@@ -359,15 +387,49 @@ def read_captioned(path: Path, pictures: Path | None = None, split: str = ALL) -
             raise unreadable(folder, "is no folder" if folder.exists() else "does not exist")
     source = Source(_captions_file(path), split)
     gathered = Gathered(Pictures(pictures or (path if path.is_dir() else path.parent)))
-    try:
-        form = next((each for each in FORMS if each.is_of(source)), None)
-        has = form.read(source, gathered) if form else None
-    except (OSError, ValueError, RecursionError, csv.Error, tarfile.TarError) as error:
-        raise unreadable(source.path, f"cannot be read: {error}") from error
+    form, has = _read(source, gathered)
     captioned = gathered.captioned()
     if not form or not captioned:
         raise unreadable(source.path, _why_none(gathered, bool(form)))
     return CaptionedSet(form.name, has, captioned, gathered.misfits)
+
+
+def captions_files(folder: Path) -> list[Path]:
+    """
+    Return all captions files of a folder of pictures; they may lie in `annotations`, as COCO's do.
+
+    The folder itself is one where its pictures have a .txt beside them.
+    """
+    files = [
+        file
+        for place in (folder, folder / "annotations")
+        for pattern in _CAPTIONS_FILES
+        for file in sorted(place.glob(pattern))
+    ]
+    texts = {path.name.partition(".")[0] for path in folder.glob("*.txt")}
+    pictures = {path.name.partition(".")[0] for path in folder.iterdir() if is_picture(path.name)}
+    return [*dict.fromkeys(files), *([folder] if texts & pictures else [])]
+
+
+def gathered_from(file: Path, pictures: Pictures) -> Gathered:
+    """
+    Return what one of `captions_files` says of *pictures*, nothing where it is of no form.
+
+    Raises:
+        InvalidRequest: it is of a form, and cannot be read.
+    """
+    gathered = Gathered(pictures)
+    _read(Source(file, ALL), gathered)
+    return gathered
+
+
+def _read(source: Source, gathered: Gathered) -> tuple[Form | None, str | None]:
+    """Return the form of *source*, of which it hands in the captions, and the split they are of."""
+    try:
+        form = next((each for each in FORMS if each.is_of(source)), None)
+        return form, form.read(source, gathered) if form else None
+    except (OSError, ValueError, RecursionError, csv.Error, tarfile.TarError) as error:
+        raise unreadable(source.path, f"cannot be read: {error}") from error
 
 
 def _captions_file(path: Path) -> Path:

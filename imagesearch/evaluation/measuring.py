@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from imagesearch.domain.picture_facts import Caption
 from imagesearch.evaluation import protocol
-from imagesearch.evaluation.captions import Caption, CaptionedSet
+from imagesearch.evaluation.captions import CaptionedSet
 from imagesearch.evaluation.embedding import EmbeddedSet, Progress, embed_set
 from imagesearch.evaluation.protocol import auroc, intervals, recalls, resampled
 from imagesearch.evaluation.runs import (

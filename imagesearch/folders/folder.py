@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,14 +12,12 @@ from imagesearch.domain.collections import (
     ListedFile,
     Stamp,
     Unreadable,
-    own_image_id,
-    stamp_of,
 )
 from imagesearch.domain.errors import NotFound, RejectedImage
 from imagesearch.domain.picture_facts import joined
-from imagesearch.domain.signatures import HEAD_BYTES, is_image
+from imagesearch.folders.collected import collected, problem
 from imagesearch.folders.facts import facts_of
-from imagesearch.folders.formats import SUFFIXES, readable, upright_size
+from imagesearch.folders.formats import SUFFIXES, readable
 from imagesearch.folders.takeout import Sidecar, album_title, is_album_file, read_sidecar, sidecars
 
 MAX_FILE_BYTES = 200_000_000  # a picture that takes more is nobody's photograph
@@ -90,25 +87,17 @@ class Folders:
         self, root: str, listed: ListedFile, *, keeps_place: bool
     ) -> tuple[CollectedFile, bytes]:
         """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
-        file = CollectedFile(listed.path, listed.stamp, stamp_of(listed), albums=listed.albums)
         try:
             data = _read(f"{root}/{listed.path}", listed.stamp)
             facts = facts_of(data)
             sidecar = _sidecar(Path(root, listed.sidecar)) if listed.sidecar else None
             if sidecar is not None:
                 if sidecar.is_trashed:  # its owner threw it away: it is no image, and no problem
-                    return file, b""
+                    return problem(listed, "")
                 facts = joined(facts, sidecar.facts)
-            size = upright_size(data)
+            return collected(listed, data, facts, keeps_place=keeps_place)
         except (OSError, RejectedImage) as error:
-            return replace(file, problem=_reason(error)), b""
-        file = replace(
-            file,
-            image_id=own_image_id(hashlib.sha256(data).hexdigest()),
-            size=size,
-            facts=facts if keeps_place else replace(facts, place=None),
-        )
-        return file, data if is_image(data[:HEAD_BYTES]) else b""
+            return problem(listed, _reason(error))
 
     def picture(self, root: str, path: str, stamp: Stamp) -> bytes:
         """Return the file's picture, as a JPEG, PNG or WebP."""

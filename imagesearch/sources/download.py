@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
+from collections.abc import Collection as AnyOf
 from urllib.parse import urljoin
 
 from urllib3.exceptions import LocationParseError
@@ -23,6 +24,10 @@ from imagesearch.sources.http_client import USER_AGENT, HttpClient
 
 MAX_REDIRECTS = 3
 BACKOFF_SECONDS = (0.5, 1.0)  # the pauses before the second and the third attempt
+_NAMED_IN_ERRORS = 10  # hosts: a list of URLs may have thousands
+# Which ask not to be taken for search or training. `none` is noindex and more. A robot that a word
+# is for may be named before it; whichever it is, the picture stays where it is.
+_ROBOTS = re.compile(r"\b(noai|noimageai|noindex|noimageindex|none)\b", re.IGNORECASE)
 EXPIRED = b"This URL is invalid or has expired"  # what Pixabay answers 24 hours after the listing
 
 # RFC 1123, section 2.1: what resolvers take, and with it every host that can be connected to.
@@ -44,19 +49,25 @@ class Downloader:
         connections: at a time to one host; further threads wait for their turn.
         clock: what the pauses between attempts are slept by.
         user_agent: what the hosts are told of who asks.
+        heeds_robots_tag: whether an image is rejected whose host asks by `X-Robots-Tag` that
+            robots leave it; sources whose terms allow it say nothing by that.
     """
 
     def __init__(
         self,
-        hosts: tuple[str, ...],
+        hosts: AnyOf[str],
         *,
         clock: Clock,
         limits: Limits = _LIMITS,
         allowed_origin: str | None = None,
         connections: int = 16,
         user_agent: str = USER_AGENT,
+        heeds_robots_tag: bool = False,
     ) -> None:
-        self._hosts = hosts
+        self._names = frozenset(one for one in hosts if not one.startswith("*."))
+        self._below = tuple(one[1:] for one in hosts if one.startswith("*."))
+        self._allowed = _in_short(hosts)
+        self._heeds_robots_tag = heeds_robots_tag
         self._origin = None if allowed_origin is None else _origin(parse_url(allowed_origin))
         self._limits = limits
         self._clock = clock
@@ -78,8 +89,7 @@ class Downloader:
         if parsed.auth is not None or parsed.port not in (None, 443):
             raise RejectedImage("its download URL must have no user and no port")
         if not self._is_allowed(parsed.host or ""):
-            hosts = " ".join(self._hosts)
-            raise RejectedImage(f"its host must be one of {hosts}, got {parsed.host!r}")
+            raise RejectedImage(f"its host must be one of {self._allowed}, got {parsed.host!r}")
         if not _HOST_NAME.fullmatch(parsed.host or ""):
             bound = "labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all"
             raise RejectedImage(f"its host must be {bound}, got {parsed.host!r}")
@@ -112,8 +122,9 @@ class Downloader:
 
         Raises:
             RejectedImage: wrong host, gone, too large, or no such image.
-            Overloaded: 429; `retry_after_seconds` is what the host says, or 5.
-            Unavailable: time-out, connection, 408 or 5xx.
+            Overloaded: 429, or 503 that says when; `retry_after_seconds` is what the host says,
+                or 5.
+            Unavailable: time-out, connection, 408 or another 5xx.
         """
         return self._of(self._follow(url, time.monotonic() + self._limits.total_seconds), True)
 
@@ -121,13 +132,18 @@ class Downloader:
         return self._of(self._follow(url, deadline))
 
     def _of(self, reply: Reply, is_overload_told: bool = False) -> bytes:
-        if reply.status == 429 and is_overload_told:
+        says_when = reply.status == 503 and reply.retry_after_seconds is not None
+        if is_overload_told and (reply.status == 429 or says_when):
             seconds = reply.retry_after_seconds or 5.0
-            raise Overloaded("the image host answered 429", retry_after_seconds=seconds)
+            answered = f"the image host answered {reply.status}"
+            raise Overloaded(answered, retry_after_seconds=seconds)
         if reply.status in (408, 429) or reply.status >= 500:
             raise Unavailable(f"the image host answered {reply.status}")
         if reply.body is None:
             raise RejectedImage(f"it is larger than {self._limits.max_bytes} bytes")
+        robots = _ROBOTS.search(reply.headers.get("X-Robots-Tag", ""))
+        if self._heeds_robots_tag and robots:
+            raise RejectedImage(f"its host asks robots to leave it: X-Robots-Tag: {robots[0]}")
         if reply.status == 200 and is_image(reply.body):
             return reply.body
         raise RejectedImage(_why_no_image(reply.status, reply.body))
@@ -144,14 +160,18 @@ class Downloader:
         raise RejectedImage(f"more than {MAX_REDIRECTS} redirects")
 
     def _is_allowed(self, host: str) -> bool:
-        return any(
-            host.endswith(one[1:]) if one.startswith("*.") else host == one for one in self._hosts
-        )
+        return host in self._names or host.endswith(self._below)
 
     def _may_connect(self, host: str, port: int, address: str) -> bool:
         if self._origin is not None and (host, port) == self._origin[1:]:
             return is_public(address) or ipaddress.ip_address(address).is_loopback
         return is_public(address)
+
+
+def _in_short(hosts: AnyOf[str]) -> str:
+    few = sorted(hosts)[:_NAMED_IN_ERRORS] if len(hosts) > _NAMED_IN_ERRORS else hosts
+    more = f" and {len(hosts) - len(few)} more" if len(hosts) > len(few) else ""
+    return " ".join(few) + more
 
 
 def _origin(url: Url) -> tuple[str | None, str, int | None]:

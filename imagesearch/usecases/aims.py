@@ -6,7 +6,7 @@ How images are ranked by it is in `score.py` and `domain/ranking.py`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -47,12 +47,18 @@ class Aims:
     """Finds the embeddings of queries, and keeps what was costly: in *cache*, and in itself."""
 
     def __init__(
-        self, encoder: Encoder, cache: Cache, library: Library, revision: Callable[[], str]
+        self,
+        encoder: Encoder,
+        cache: Cache,
+        library: Library,
+        revision: Callable[[], str],
+        withdrawn: Callable[[], Collection[str]],
     ) -> None:
         self._encoder = encoder
         self._cache = cache
         self._library = library
         self._revision = revision
+        self._withdrawn = withdrawn
         self._lock = threading.Lock()
         self._texts = LRUCache[tuple[str, str], TextEmbedding](_TEXTS_IN_PROCESS)
         self._pictures = LRUCache[tuple[str, str], Embedding](_PICTURES_IN_PROCESS)
@@ -122,8 +128,9 @@ class Aims:
         if not named:
             return {}
         ids, rows = self._library.vectors(named, self._revision())
+        known = ids.keys() - self._withdrawn()
         for field, image_ids in (("like", query.like), ("unlike", query.unlike)):
-            missing = next((each for each in image_ids if each not in ids), None)
+            missing = next((each for each in image_ids if each not in known), None)
             if missing is not None:
                 bound = f"{field} must name stored images"
                 raise NotFound(f"{bound}, and there is no {missing[:100]!r}", field=field)

@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from imagesearch.domain.errors import Unavailable
+from imagesearch.domain.errors import RejectedImage, Unavailable
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.domain.images import ListedImage
 from imagesearch.domain.work import batch_slices
 from imagesearch.ports import Cache, ImageSource, ImageStore
@@ -37,6 +38,7 @@ class Downloads:
             had from a host it is down, and the others would only wait for their time limits: no
             further download from it begins. Other hosts are not to blame.
         stopping: set when no download may begin any more.
+        withdrawn: returns the images that were taken down, which are stored no more.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Downloads:
         *,
         connections: int,
         stopping: threading.Event,
+        withdrawn: Callable[[], Collection[str]],
     ) -> None:
         self._source, self._store, self._cache = source, store, cache
         self._connections = threading.Semaphore(connections)
@@ -54,6 +57,7 @@ class Downloads:
         self._failures: dict[str, int] = {}  # in a row, by host
         self._failures_lock = threading.Lock()
         self._stopping = stopping
+        self._withdrawn = withdrawn
         self._lookups = ThreadPoolExecutor(1, thread_name_prefix="lookup")
         self._threads = ThreadPoolExecutor(2 * connections, thread_name_prefix="download")
         self._stored: dict[str, Future[set[str]]] = {}  # by image_id: the names that are
@@ -100,12 +104,18 @@ class Downloads:
 
     def _settle(self, listed: ListedImage) -> bool:
         """Make sure that the image is stored; True when it had to be downloaded."""
+        self._check(listed)
         if self._is_stored(listed):
             return False
         data = self._download(listed)
+        self._check(listed)  # that may have taken a while
         self._store.put(listed.image.object_name, data)
         self._cache.put(BYTES, listed.image.image_id, data)
         return True
+
+    def _check(self, listed: ListedImage) -> None:
+        if listed.image.image_id in self._withdrawn():
+            raise RejectedImage(TAKEN_DOWN)
 
     def _download(self, listed: ListedImage) -> bytes:
         with self._connections:

@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from imagesearch.domain.errors import ImageSearchError, NotFound, RejectedImage
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import BatchImage, EmbedBatch
 from imagesearch.ports import Cache, Clock, Encoder, ImageEmbedding, ImageStore
 from imagesearch.telemetry import stage
 from imagesearch.usecases.cache_slots import BYTES, STATE
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.withdrawn import Withdrawn
 
 _HELD_BYTES = 64_000_000  # of a batch's originals: photographs of one's own may have 20 MB each
 _READERS = 16  # of originals at a time, for all batches; most bytes come from the cache at once
@@ -43,6 +45,11 @@ class Embed:
     _readers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
     )
+    _withdrawn: Withdrawn = field(init=False)
+
+    def __post_init__(self) -> None:
+        withdrawn = Withdrawn(self.catalog.retention, self.clock)
+        object.__setattr__(self, "_withdrawn", withdrawn)
 
     def __call__(self, batch: EmbedBatch) -> EmbedReport:
         """
@@ -69,8 +76,14 @@ class Embed:
         ids = [image.image_id for image in batch.images]
         known = self.catalog.library.embedded(ids, revision)
         over = known | self._rejected(pool)
-        todo = [image for image in batch.images if image.image_id not in over]
+        withdrawn = self._withdrawn()
+        todo = [each for each in batch.images if each.image_id not in {*over, *withdrawn}]
         embedded, rejections, undone = self._encode(todo)
+        # Again: what was taken down meanwhile must not come back.
+        gone = set(self._withdrawn(at_once=True)).intersection(ids)
+        embedded = {each: image for each, image in embedded.items() if each not in gone}
+        known -= gone
+        rejections |= dict.fromkeys(gone, TAKEN_DOWN)
         with stage("record"):
             recorded = self.catalog.record_batch(
                 batch.pool_id,

@@ -19,6 +19,7 @@ from imagesearch.domain.errors import (
     SourceRefused,
     Unavailable,
 )
+from imagesearch.domain.forgetting import without
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pool_life import EMBEDDED, PENDING, Members
 from imagesearch.domain.pools import Pool
@@ -28,6 +29,7 @@ from imagesearch.telemetry import stage, waiting
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.downloads import DownloadFailed, Downloads
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.withdrawn import Withdrawn
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class Fetch:
     clock: Clock
     connections: int = 16
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _withdrawn: Withdrawn = field(init=False)
+
+    def __post_init__(self) -> None:
+        withdrawn = Withdrawn(self.catalog.retention, self.clock)
+        object.__setattr__(self, "_withdrawn", withdrawn)
 
     def __call__(self, job: FetchJob, *, last_attempt: bool = False) -> FetchReport:
         """
@@ -111,6 +118,7 @@ class Fetch:
         self._stopping.set()
 
     def _fetch(self, job: FetchJob, last_attempt: bool) -> FetchReport:
+        self._withdrawn(at_once=True)
         with closing(self._downloads()) as downloads:
             members, listed_now = self._members(job, downloads)
             batches = _batches(members)
@@ -136,6 +144,7 @@ class Fetch:
             self.cache,
             connections=self.connections,
             stopping=self._stopping,
+            withdrawn=self._withdrawn,
         )
 
     def _hand_over_all(self, job: FetchJob, batches: Iterator[_Batch], has_images: bool) -> None:
@@ -157,12 +166,16 @@ class Fetch:
         if members is not None:
             return members, False
         pages = []
-        for page in self.source.pages(job.keyword, job.options):
+        for offered in self.source.pages(job.keyword, job.options):
+            page = without(offered, self._withdrawn())
             downloads.begin(page.images)
             pages.append(page)
-        listing = Listing.joined(pages)
-        if listing.rejections and not listing.images:
-            raise _none_usable(list(listing.rejections.values()))
+        # Again: what was taken down while the source was asked must not be named by the pool.
+        withdrawn = self._withdrawn(at_once=True)
+        listing = without(Listing.joined(pages), withdrawn)
+        unusable = [why for each, why in listing.rejections.items() if each not in withdrawn]
+        if unusable and not listing.images:
+            raise _none_usable(unusable)
         now = self.clock.now()
         self._note(self.catalog.record_listing(job.pool_id, job.generation, listing, now))
         # As it is recorded: another run may have been first.

@@ -1,4 +1,4 @@
-"""The use case `ingest`: what a collection's folder has now, in the catalog and embedded.
+"""The use case `ingest`: what a collection's folder or list has now, in the catalog and embedded.
 
 Files are told by path, size and time, and images by their bytes: what is renamed, moved or copied
 is read and not embedded again. Nothing is noted before it is so, and an update that was broken off
@@ -24,12 +24,14 @@ from imagesearch.domain.collections import (
     stamp_of,
 )
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.domain.pools import Pool, PoolState
 from imagesearch.ports import Cache, Clock, CollectionFolders, Collections, KnownFile
 from imagesearch.usecases.cache_slots import BYTES
 from imagesearch.usecases.own_images import PAGE, parts, renew
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.stored_pools import StoredPools
+from imagesearch.usecases.withdrawn import Withdrawn
 
 _READERS = 2  # threads that read files
 _READ_AT_ONCE = 25
@@ -70,6 +72,11 @@ class Ingest:
     clock: Clock
     model_revision: Callable[[], str]
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+    _withdrawn: Withdrawn = field(init=False)
+
+    def __post_init__(self) -> None:
+        withdrawn = Withdrawn(self.catalog.retention, self.clock)
+        object.__setattr__(self, "_withdrawn", withdrawn)
 
     def __call__(self, collection: Collection, tell: Callable[[Update], None]) -> Update:
         """
@@ -159,6 +166,8 @@ class Ingest:
         return [self._read(collection, file) for file in files]
 
     def _read(self, collection: Collection, listed: ListedFile) -> CollectedFile:
+        if self.pools.is_stopping:  # what is not begun would keep the process from its end
+            raise Unavailable("the update was broken off; it goes on when it is begun again")
         file, picture = self.folders.read(
             collection.root, listed, keeps_place=collection.keeps_place
         )
@@ -176,13 +185,16 @@ class Ingest:
         """Keep *files*, and yield the pool of those whose images are new."""
         self.collections.put_files(work.collection.name, files)
         ids = {file.image_id for file in files} - {""}
+        withdrawn = ids.intersection(self._withdrawn())
+        self.collections.note_problems(dict.fromkeys(withdrawn, TAKEN_DOWN))
+        ids -= withdrawn
         before = {known[file.path].image_id for file in files if file.path in known}
         new = self._not_embedded(ids, work) - begun
         # What is said of the others may have changed with their files, or with the lack of them.
         renew(
             self.catalog.library, self.collections, [*(ids - new - begun), *(before - ids - {""})]
         )
-        reused = sum(1 for file in files if file.image_id and file.image_id not in new)
+        reused = sum(1 for file in files if file.image_id in ids - new)
         work.count(waiting=len(new) - len(files), reused=reused)
         by_id: dict[str, list[tuple[str, CollectedFile]]] = {each: [] for each in sorted(new)}
         for file in files:
@@ -204,7 +216,7 @@ class Ingest:
         embedded: set[str] = set()
         for some in parts(sorted(image_ids)):
             embedded |= self.catalog.library.embedded(some, work.model_revision)
-        return image_ids - embedded
+        return image_ids - embedded - set(self._withdrawn())
 
     def _settle(self, pool: Pool, work: _Work) -> None:
         """Note what became of a pool that is done, and forget it."""

@@ -12,9 +12,9 @@ PAGE = 200  # files that are read at a time, and images that are a pool
 _Item = TypeVar("_Item")
 
 
-def renew(library: Library, collections: Collections, image_ids: Sequence[str]) -> int:
-    """Have *library* say of images what their files do; return how many had none and went."""
-    gone = 0
+def renew(library: Library, collections: Collections, image_ids: Sequence[str]) -> list[str]:
+    """Have *library* say of images what their files do; return those that had none and went."""
+    gone: list[str] = []
     for some in parts([each for each in dict.fromkeys(image_ids) if each]):
         files = collections.files_of(some)
         for revision in library.model_revisions() if files else ():
@@ -23,12 +23,12 @@ def renew(library: Library, collections: Collections, image_ids: Sequence[str]) 
         without = [each for each in some if each not in files]
         library.forget(without)
         collections.renewed(some)
-        gone += len(without)
+        gone += without
     return gone
 
 
-def forget(library: Library, collections: Collections, collection: Collection) -> int:
-    """Forget *collection*, and the images that no other one has; return how many went."""
+def forget(library: Library, collections: Collections, collection: Collection) -> list[str]:
+    """Forget *collection*, and the images that no other one has; return those that went."""
     files = collections.known_files(collection.name)
     collections.forget(collection.name)
     return renew(library, collections, [file.image_id for file in files.values()])

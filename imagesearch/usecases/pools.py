@@ -11,12 +11,14 @@ from datetime import datetime
 from types import MappingProxyType
 
 from imagesearch.domain import pool_life
+from imagesearch.domain.collections import is_own
 from imagesearch.domain.errors import Bug
+from imagesearch.domain.forgetting import day_of
 from imagesearch.domain.images import Embedding, Listing, PackedPool
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolKey, PoolPolicy, PoolRequest, PoolState
-from imagesearch.ports import Library, Pools
+from imagesearch.ports import Library, Pools, Retention
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Catalog:
     Attributes:
         pools, library: of one database or of two, and each closes its own; what the ports say of
             nearest images is in `library`.
+        retention: of the database of the pools.
     """
 
     pools: Pools
     library: Library
     policy: PoolPolicy
+    retention: Retention
 
     def request_pool(self, key: PoolKey, now: datetime) -> PoolRequest:
         """
@@ -130,6 +134,10 @@ class Catalog:
         if ids:
             vectors = {each: embeddings[each] for each in ids if each in embeddings}
             images = [replace(listed[each].image, pixels=pixels.get(each)) for each in ids]
+            # Before them: what is stored and never noted would never be unused.
+            others = [image.image_id for image in images if not is_own(image.object_name)]
+            if others:
+                self.retention.note_used(others, day_of(now))
             embedded = self.library.put(images, vectors, model_revision)
 
         def record(before: Record) -> Record:

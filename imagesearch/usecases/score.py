@@ -49,6 +49,7 @@ from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
 from imagesearch.usecases.cache_slots import POOL
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.withdrawn import Withdrawn
 
 _POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
 _IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags and pixel facts
@@ -171,6 +172,7 @@ class Score:
         default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
     )
     _aims: Aims = field(init=False)
+    _withdrawn: Withdrawn = field(init=False)
     _shares_covered: TTLCache[None, float] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -178,7 +180,9 @@ class Score:
         library = self.catalog.library
         shares = TTLCache[None, float](1, _COUNTED_SECONDS, timer=self.clock.monotonic)
         object.__setattr__(self, "_shares_covered", shares)
-        aims = Aims(self.encoder, self.cache, library, lambda: self.revision)
+        withdrawn = Withdrawn(self.catalog.retention, self.clock, self.forget)
+        object.__setattr__(self, "_withdrawn", withdrawn)
+        aims = Aims(self.encoder, self.cache, library, lambda: self.revision, withdrawn)
         object.__setattr__(self, "_aims", aims)
 
     @property
@@ -200,10 +204,12 @@ class Score:
         where = where_of(request.filters)
         aim = self._aims.of(request.query)
         encoded = time.perf_counter()
+        # Whatever has a copy of them still: of neither the library nor the cache it is asked.
+        hidden = {*request.query.image_ids, *self._withdrawn()}
         reply = (
-            self._catalog(request, aim, where)
+            self._catalog(request, aim, where, hidden)
             if request.scope == "catalog"
-            else self._pool(request, aim, where)
+            else self._pool(request, aim, where, hidden)
         )
         ended = time.perf_counter()
         return replace(reply, encode_seconds=encoded - started, score_seconds=ended - encoded)
@@ -231,19 +237,21 @@ class Score:
         return pools
 
     def forget(self) -> None:
-        """Forget the pools in this process: their catalog is gone."""
+        """Forget the pools in this process: their catalog is gone, or something of it."""
         with self._lock:
             self._pools.clear()
             self._shares_covered.clear()
 
-    def _pool(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
+    def _pool(
+        self, request: ScoreRequest, aim: Aim, where: Where, hidden: Collection[str]
+    ) -> ScoreReply:
         if request.pool_id is None or request.generation is None:
             raise InvalidRequest("pool_id and generation are needed in scope pool", field="pool_id")
         pool = self._loaded(request.pool_id, request.generation)
         beside = self._loaded(*request.beside) if request.beside else None
         searched = pool.joined(beside) if beside else pool
-        matching = searched.matching(where)
-        candidates = matching.but(request.query.image_ids)
+        matching = searched.but(self._withdrawn()).matching(where)
+        candidates = matching.but(hidden)
         reply = self._ranked(candidates, aim, request, [len(candidates.images)], is_whole=True)
         return replace(
             reply,
@@ -252,7 +260,9 @@ class Score:
             matching=len(matching.images),
         )
 
-    def _catalog(self, request: ScoreRequest, aim: Aim, where: Where) -> ScoreReply:
+    def _catalog(
+        self, request: ScoreRequest, aim: Aim, where: Where, hidden: Collection[str]
+    ) -> ScoreReply:
         revision, named = self.revision, request.query.image_ids
         wanted = request.offset + request.top_k
         # Of whatever page, and of however many hits: the first ones are the same.
@@ -267,7 +277,7 @@ class Score:
         while True:
             with stage("nearest"):
                 nearest = self.catalog.library.nearest(aim.vector, depths[-1], revision, where)
-            reply = self._among(nearest, tagged, aim, request, depths)
+            reply = self._among(nearest, tagged, aim, request, depths, hidden)
             is_all = len(nearest.hits) < depths[-1] or depths[-1] == MAX_NEAREST
             if is_all or reply.more or not request.fold:
                 break
@@ -300,16 +310,16 @@ class Score:
         aim: Aim,
         request: ScoreRequest,
         depths: Sequence[int],
+        hidden: Collection[str],
     ) -> ScoreReply:
         """
         Return the page of hits among the nearest images, and the *tagged* ones.
 
         Those stand among the first of *depths*, see `_depths`, on whichever page.
         """
-        named = request.query.image_ids
         images = [image for image, _ in nearest.hits]
         near = self._candidates(images, nearest.embeddings, aim)
-        candidates = near.those(list(range(min(depths[0], len(images))))).but(named)
+        candidates = near.those(list(range(min(depths[0], len(images))))).but(hidden)
         by_tags = _ByTags(
             len(candidates.images),
             {image.image_id: said for image, said in tagged.hits},
@@ -317,11 +327,11 @@ class Score:
         )
         if tagged.hits:
             others = self._candidates([image for image, _ in tagged.hits], tagged.embeddings, aim)
-            candidates = candidates.joined(others.but(named))
+            candidates = candidates.joined(others.but(hidden))
         ends = [len(candidates.images)]
         for begin, end in pairwise(depths):
             deeper = near.those(list(range(begin, min(end, len(images)))))
-            candidates = candidates.joined(deeper.but(named))
+            candidates = candidates.joined(deeper.but(hidden))
             ends.append(len(candidates.images))
         return self._ranked(candidates, aim, request, ends, by_tags, is_whole=False)
 

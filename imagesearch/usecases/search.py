@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -45,6 +45,7 @@ from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.withdrawn import Uses
 
 _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state
 # How often it looks at the truth: of two notes at once the older may be the one that stays.
@@ -134,6 +135,11 @@ class Search:
     )
     _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
     _asides: _Asides = field(default_factory=lambda: _Asides())
+    _uses: Uses = field(init=False)
+
+    def __post_init__(self) -> None:
+        uses = Uses(self.catalog.retention, self.clock)
+        object.__setattr__(self, "_uses", uses)
 
     def __call__(self, request: SearchRequest, *, client: str | None = None) -> SearchAnswer:
         """
@@ -151,11 +157,24 @@ class Search:
         started = time.perf_counter()
         call = _Call(request, client, started, self.clock.monotonic() + request.wait_seconds)
         if request.scope == "catalog":
-            return self._answer(call, (), None, self._score(request, None))
+            answer = self._answer(call, (), None, self._score(request, None))
+            # Those of a keyword's pool are noted as it is fetched, which it is each day.
+            shown = [hit.image.image_id for hit in answer.hits or ()]
+        else:
+            answer, shown = self._found_in_pools(call), []
+        if used := [*shown, *request.query.image_ids]:
+            self._note_used(used)
+        return answer
+
+    @stage("note")
+    def _note_used(self, image_ids: Collection[str]) -> None:
+        self._uses.note(image_ids)
+
+    def _found_in_pools(self, call: _Call) -> SearchAnswer:
         try:
             return self._from_pools(call)
         except NotFound:
-            if not self._drop_lost(request):
+            if not self._drop_lost(call.request):
                 raise
             return self._from_pools(call)
 

@@ -11,14 +11,26 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.domain.work import MAX_BATCH_IMAGES, EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import (
+    MAX_BATCH_IMAGES,
+    MAX_FORGOTTEN_IMAGES,
+    EmbedBatch,
+    FetchJob,
+    ForgetJob,
+    Message,
+    PoolMessage,
+)
 from imagesearch.wire.validation import well_formed
 
-TOPIC_OF: Mapping[type[Message], str] = {FetchJob: "fetch-jobs", EmbedBatch: "embed-batches"}
+TOPIC_OF: Mapping[type[Message], str] = {
+    FetchJob: "fetch-jobs",
+    EmbedBatch: "embed-batches",
+    ForgetJob: "forget-jobs",
+}
 
 _SCHEMA_VERSION: Literal[1] = 1
 _MAX_GENERATION = 2**31 - 1  # what any catalog can count to
@@ -29,8 +41,8 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
 @dataclass(frozen=True)
-class DeadLetter(Message):
-    """A message of any topic that was nacked too often: its pool is marked failed."""
+class DeadLetter(PoolMessage):
+    """A message on a pool that was nacked too often: the pool is marked failed."""
 
 
 class _Bounds(BaseModel):
@@ -39,11 +51,14 @@ class _Bounds(BaseModel):
     # Built when one is first read: no process reads every kind.
     model_config = ConfigDict(defer_build=True)
     schema_version: Literal[1] = _SCHEMA_VERSION
+
+
+class _PoolBounds(_Bounds):
     pool_id: _Id
     generation: int = Field(ge=1, le=_MAX_GENERATION)
 
 
-class _FetchJobBounds(_Bounds):
+class _FetchJobBounds(_PoolBounds):
     keyword: str = Field(min_length=1)
     options: dict[str, Any]
 
@@ -54,14 +69,29 @@ class _BatchImageBounds(BaseModel):
     object_name: _Id
 
 
-class _EmbedBatchBounds(_Bounds):
+class _EmbedBatchBounds(_PoolBounds):
     batch_index: int = Field(ge=0)
     images: tuple[_BatchImageBounds, ...] = Field(min_length=1, max_length=MAX_BATCH_IMAGES)
+
+
+class _ForgetJobBounds(_Bounds):
+    image_ids: tuple[_Id, ...] = Field((), max_length=MAX_FORGOTTEN_IMAGES)
+    reason: str = Field("", max_length=1000)
+    keyword: str = Field("", max_length=1000)
+    unused_days: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> _ForgetJobBounds:
+        given = [bool(each) for each in (self.image_ids, self.keyword, self.unused_days)]
+        if sum(given) != 1:
+            raise ValueError("one of image_ids, keyword and unused_days must be given")
+        return self
 
 
 _BOUNDS_OF: Mapping[type[Message], type[_Bounds]] = {
     FetchJob: _FetchJobBounds,
     EmbedBatch: _EmbedBatchBounds,
+    ForgetJob: _ForgetJobBounds,
 }
 
 
@@ -85,7 +115,7 @@ def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
             on its way where services are replaced one after the other.
     """
     with well_formed(kind.__name__):
-        bounds = _BOUNDS_OF.get(kind, _Bounds).model_validate_json(data)
+        bounds = _BOUNDS_OF.get(kind, _PoolBounds).model_validate_json(data)
         reader: TypeAdapter[AnyMessage] = _reader(kind)  # type: ignore[arg-type]  # it is hashable
         message = reader.validate_json(data)
     if isinstance(bounds, _FetchJobBounds):
@@ -109,9 +139,10 @@ def _reader(kind: type[Message]) -> TypeAdapter[Any]:
 
 def attributes_of(message: Message, trace: str) -> dict[str, str]:
     """Return what travels beside *message*, to be read or filtered on without decoding it."""
+    pool = {"pool_id": message.pool_id} if isinstance(message, PoolMessage) else {}
     return {
         "schema_version": str(_SCHEMA_VERSION),
         "kind": type(message).__name__,
-        "pool_id": message.pool_id,
+        **pool,
         "trace": trace,
     }

@@ -20,6 +20,7 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
   variables {
     protect_data        = false
     images_max_age_days = 90
+    retention_days      = 0
     firestore_database  = "imagesearch"
     embedding_dimension = 768
 
@@ -35,6 +36,10 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
       && google_storage_bucket.images.force_destroy
     )
     error_message = "terraform destroy then leaves nothing behind."
+  }
+  assert {
+    condition     = length(google_cloud_scheduler_job.forgets_unused) == 0 && length(google_pubsub_topic_iam_member.scheduler_publishes_forget_jobs) == 0 && !contains(local.apis, "cloudscheduler")
+    error_message = "Nothing is forgotten by itself where nothing is to be."
   }
   assert {
     condition     = one(google_storage_bucket.images.lifecycle_rule[0].condition).age == 90

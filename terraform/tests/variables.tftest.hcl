@@ -27,6 +27,7 @@ run "refuses_values_of_the_wrong_form" {
     rate_limit_per_minute      = 0
     allowed_origins            = ["https://example.com/"]
     domain                     = "https://example.com"
+    retention_days             = 0.5
     images_max_age_days        = 0
     alert_email                = "ops"
     budget                     = { billing_account = "mine", monthly_amount = 10 }
@@ -48,6 +49,7 @@ run "refuses_values_of_the_wrong_form" {
     var.rate_limit_per_minute,
     var.allowed_origins,
     var.domain,
+    var.retention_days,
     var.images_max_age_days,
     var.alert_email,
     var.budget,
@@ -69,6 +71,7 @@ run "refuses_values_just_out_of_bounds" {
     pools                      = { size = 2 }
     rate_limit_per_minute      = 10001
     allowed_origins            = ["*", "https://example.com"]
+    retention_days             = 3661
     images_max_age_days        = 31
     budget                     = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 0 }
   }
@@ -84,6 +87,7 @@ run "refuses_values_just_out_of_bounds" {
     var.pools,
     var.rate_limit_per_minute,
     var.allowed_origins,
+    var.retention_days,
     var.images_max_age_days,
     var.budget,
   ]
@@ -157,6 +161,7 @@ run "takes_the_upper_bounds" {
     region                = "us-central1"
     embedding_dimension   = 2048
     rate_limit_per_minute = 10000
+    retention_days        = 3660
     images_max_age_days   = 32
     pools                 = { size = 500, orientation = "vertical", language = "zh" }
     allowed_origins       = ["*"]

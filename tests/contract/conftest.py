@@ -28,6 +28,7 @@ from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.libraries.postgres import PostgresLibrary
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.postgres import Postgres
+from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
@@ -155,7 +156,9 @@ def open_postgres(postgres_url: str, tmp_path: Path, policy: PoolPolicy) -> Iter
     def opening() -> Catalog:
         file = SqliteFile(tmp_path / "catalog.sqlite")
         library = PostgresLibrary(Postgres(postgres_url))
-        return opened.enter_context(closing(Catalog(SqlitePools(file), library, policy)))
+        return opened.enter_context(
+            closing(Catalog(SqlitePools(file), library, policy, SqliteRetention(file)))
+        )
 
     with ExitStack() as opened:
         yield opening

@@ -16,6 +16,7 @@ import pytest
 
 from imagesearch.domain.errors import Bug, InvalidRequest
 from imagesearch.domain.filters import where_of
+from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pixels import PixelFacts, colour_bit
 from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
@@ -1309,3 +1310,132 @@ def test_what_is_kept_of_pixels_is_replaced_with_the_embedding(catalog: Catalog)
     assert [each for each, _ in catalog.library.nearest(embedding(1), 5, MODEL, blue).hits] == [
         renewed
     ]
+
+
+def test_a_forgotten_image_is_found_no_more_by_any_client_or_model(
+    open_catalog: OpenCatalog,
+) -> None:
+    catalog, other = open_catalog(), open_catalog()
+    begin(catalog, range(3))
+    for revision in (MODEL, OTHER_MODEL):
+        record(catalog, range(3), model_revision=revision)
+        images = [replace(stored(n), tags=("horse",)) for n in range(3)]
+        catalog.library.put(images, embeddings(range(3)), revision)
+    assert len(other.library.nearest(embedding(1), 5, MODEL).hits) == 3
+    catalog.library.forget(["pixabay-1", "pixabay-99"])
+    catalog.library.forget([])
+    for library, revision in product((catalog.library, other.library), (MODEL, OTHER_MODEL)):
+        left = {"pixabay-0", "pixabay-2"}
+        assert library.embedded(["pixabay-0", "pixabay-1", "pixabay-2"], revision) == left
+        hits = library.nearest(embedding(1), 5, revision).hits
+        assert {each.image_id for each, _ in hits} == left
+        where = where_of({"tag": "horse"})
+        hits = library.nearest(embedding(1), 5, revision, where).hits
+        assert {each.image_id for each, _ in hits} == left
+        assert "pixabay-1" not in library.vectors(["pixabay-1"], revision)[0]
+        tagged = library.tagged(words_to_look_for("horse"), 5, revision).hits
+        assert {each.image_id for each, _ in tagged} == left
+        assert library.coverage(revision) == Coverage(2, 2)
+        assert "pixabay-1" not in {each.image_id for each in library.waiting("none")}
+
+
+def test_a_forgotten_image_that_is_stored_again_is_found_again(catalog: Catalog) -> None:
+    make_ready(catalog, [0, 1])
+    catalog.library.forget(["pixabay-1"])
+    catalog.library.put([stored(1)], embeddings([1]), MODEL)
+    hits = catalog.library.nearest(embedding(1), 1, MODEL).hits
+    assert [each.image_id for each, _ in hits] == ["pixabay-1"]
+
+
+def test_a_forgotten_pool_is_gone_and_none_of_its_numbers_comes_again(
+    open_catalog: OpenCatalog,
+) -> None:
+    catalog, other = open_catalog(), open_catalog()
+    begin(catalog, [1, 2])
+    catalog.fail(POOL, 1, "why", NOW)
+    again = later(60)
+    assert catalog.request_pool(KEY, again).pool.current.number == 2
+    catalog.record_listing(POOL, 2, listing([1]), again)
+    catalog.pools.forget(POOL)
+    catalog.pools.forget("none")
+    assert list(other.pools.pool_ids()) == []
+    assert (other.pool(POOL), other.members(POOL, 1), other.members(POOL, 2)) == (None,) * 3
+    assert catalog.begin_fetch(POOL, 2, again) is None
+    assert record(catalog, [1], generation=2, now=again) is None
+    assert other.request_pool(KEY, again).pool.current.number > 2
+
+
+def test_a_pool_is_named_by_what_any_of_its_listings_has(catalog: Catalog) -> None:
+    other = PoolKey.of("cow", SourceOptions())
+    begin(catalog, [1, 2])
+    begin(catalog, [2, 3], other)
+    catalog.request_pool(PoolKey.of("new", SourceOptions()), NOW)
+    naming = catalog.pools.naming
+    assert list(naming(["pixabay-1"])) == [POOL]
+    assert set(naming(["pixabay-2", "pixabay-9"])) == {POOL, other.pool_id}
+    assert list(naming(["pixabay-9", "pixabay", "1"])) == list(naming([])) == []
+
+
+def test_what_was_taken_down_is_kept_with_when_and_why_until_it_is_allowed(
+    open_catalog: OpenCatalog,
+) -> None:
+    retention, other = open_catalog().retention, open_catalog().retention
+    assert (retention.withdrawn(), other.version()) == ({}, "")
+    first = [Withdrawal(f"pixabay-{n}", NOW.replace(microsecond=0), f"why {n} ü") for n in (1, 2)]
+    versions = [other.version()]
+    retention.withdraw(first)
+    versions.append(other.version())
+    assert other.withdrawn() == {each.image_id: each for each in first}
+    second = Withdrawal("pixabay-1", later(60).replace(microsecond=0), "")
+    retention.withdraw([second])
+    versions.append(other.version())
+    assert other.withdrawn()["pixabay-1"] == second
+    retention.allow(["pixabay-1", "pixabay-9"])
+    versions.append(other.version())
+    assert set(other.withdrawn()) == {"pixabay-2"}
+    retention.note_forgotten()
+    versions.append(other.version())
+    assert len(set(versions)) == len(versions)
+    assert other.version() == versions[-1]
+
+
+def test_what_was_used_last_before_a_day_is_unused_the_oldest_first(
+    open_catalog: OpenCatalog,
+) -> None:
+    retention, other = open_catalog().retention, open_catalog().retention
+    retention.note_used(["c", "a"], 10)
+    retention.note_used(["b", "d"], 11)
+    retention.note_used(["a"], 20)
+    retention.note_used(["a"], 15)  # of a clock that stepped back
+    retention.note_used([], 9)
+    assert other.unused(10, 9) == []
+    assert other.unused(11, 9) == ["c"]
+    assert other.unused(20, 9) == ["c", "b", "d"]
+    assert other.unused(20, 2) == ["c", "b"]
+    assert other.unused(21, 9)[-1] == "a"
+    retention.drop_uses(["c", "d", "never noted"])
+    assert other.unused(21, 9) == ["b", "a"]
+    retention.drop_uses(["b", "a"])
+    assert other.unused(99, 9) == []
+
+
+def test_a_batch_that_is_embedded_is_used_that_day_and_own_pictures_never_are(
+    catalog: Catalog,
+) -> None:
+    own = replace(image(7), image_id=f"own-{'0' * 32}", object_name=f"own-{'0' * 32}.jpg")
+    catalog.request_pool(KEY, NOW)
+    images = (listed(1), listed(2), ListedImage(own, ""))
+    catalog.record_listing(POOL, 1, Listing(images), NOW)
+    catalog.library.put([stored(2)], embeddings([2]), MODEL)
+    record(catalog, [1], reused=[2])
+    catalog.record_batch(
+        POOL,
+        1,
+        model_revision=MODEL,
+        embeddings={own.image_id: embedding(7)},
+        rejections={},
+        now=NOW,
+    )
+    today = int(NOW.timestamp() // 86_400)
+    assert catalog.retention.unused(today, 9) == []
+    assert catalog.retention.unused(today + 1, 9) == ["pixabay-1", "pixabay-2"]

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from google.cloud.firestore import DELETE_FIELD
 
+from imagesearch.adapters import firestore
 from imagesearch.adapters.firestore import Firestore, connect, embedding_id
 from imagesearch.adapters.records import MAX_LISTING_BYTES
 from imagesearch.compose.cloud import firestore_catalog
@@ -30,6 +31,7 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.filters import where_of
+from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
@@ -349,13 +351,15 @@ def test_each_method_makes_few_calls(patient: Catalog, proxy: Proxy) -> None:
     reads = {"BatchGetDocuments": 1}
     vectors = {f"pixabay-{n}": embedding(n) for n in range(200)}
     offer = Listing(tuple(listed(n) for n in range(200)))
-    assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == step
+    # Of a new pool, the number that no forgotten one had is asked for, too.
+    new = {"BatchGetDocuments": 2, "Commit": 1}
+    assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == new
     assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == reads
     assert calls_of(proxy, lambda: patient.begin_fetch(POOL, 1, NOW)) == step
     assert calls_of(proxy, lambda: patient.record_listing(POOL, 1, offer, NOW)) == step
     assert calls_of(proxy, lambda: patient.members(POOL, 1)) == reads
     assert calls_of(proxy, lambda: patient.members(POOL, 1)) == reads
-    written = {"BatchGetDocuments": 2, "Commit": 2}
+    written = {"BatchGetDocuments": 2, "Commit": 3}  # of them one notes that they are used
     assert calls_of(proxy, lambda: record(patient, vectors)) == written
     assert calls_of(proxy, lambda: patient.library.embedded(vectors, MODEL)) == reads
     packed = calls_of(proxy, lambda: patient.packed_pool(POOL, 1, MODEL))
@@ -747,3 +751,32 @@ def test_a_damaged_listing_is_recorded_anew(
     assert (reopened.current.number, reopened.current.state) == (1, PoolState.REQUESTED)
     make_ready(catalog, 3)
     assert len(catalog.packed_pool(POOL, 1, MODEL).images) == 3
+
+
+def test_pools_that_name_an_image_and_pictures_taken_down_are_found_over_several_pages(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firestore, "_PAGE_DOCUMENTS", 2)
+    keys = [PoolKey.of(f"keyword {n}", SourceOptions()) for n in range(5)]
+    for n, key in enumerate(keys):
+        catalog.request_pool(key, NOW)
+        image = Image(f"pixabay-{n % 2}", "a.jpg", "", 1, 1, Credit("", ""), ())
+        catalog.record_listing(key.pool_id, 1, Listing((ListedImage(image, ""),)), NOW)
+    named = {key.pool_id for n, key in enumerate(keys) if n % 2 == 0}
+    assert set(catalog.pools.naming(["pixabay-0"])) == named
+    catalog.retention.withdraw([Withdrawal(f"pixabay-{n}", NOW, "") for n in range(5)])
+    assert len(catalog.retention.withdrawn()) == 5
+    for n in range(5):
+        catalog.retention.note_used([f"pixabay-{n}"], n)
+    assert catalog.retention.unused(9, 9) == [f"pixabay-{n}" for n in range(5)]
+
+
+def test_uses_that_later_ones_outdate_are_deleted_as_they_are_met(
+    catalog: Catalog, firestore_clients: list[Any]
+) -> None:
+    catalog.retention.note_used(["a", "b"], 1)
+    catalog.retention.note_used(["a"], 5)
+    catalog.retention.note_used(["b"], 6)
+    assert catalog.retention.unused(5, 9) == []
+    uses = firestore_clients[0].collection("uses").get()
+    assert sorted(document.get("day") for document in uses) == [5, 6]

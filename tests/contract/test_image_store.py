@@ -61,6 +61,8 @@ def test_a_hostile_name_is_refused_by_every_method(image_store: ImageStore, name
         image_store.get(name)
     with pytest.raises(InvalidRequest, match="object name must match"):
         image_store.existing([name])
+    with pytest.raises(InvalidRequest, match="object name must match"):
+        image_store.delete([name])
 
 
 def test_the_longest_name_is_stored(image_store: ImageStore) -> None:
@@ -85,3 +87,15 @@ def test_readers_see_one_whole_version_while_writers_replace_it(image_store: Ima
         for one in writes:
             one.result()
     assert seen <= whole
+
+
+def test_what_is_deleted_is_gone_and_what_was_absent_is_no_error(image_store: ImageStore) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        image_store.put(name, JPEG)
+    assert image_store.delete(["a.jpg", "b.jpg", "d.jpg", "a.jpg"]) == 2
+    assert image_store.delete(["a.jpg"]) == image_store.delete([]) == 0
+    assert image_store.existing(["a.jpg", "b.jpg", "c.jpg"]) == {"c.jpg"}
+    with pytest.raises(NotFound):
+        image_store.get("a.jpg")
+    image_store.put("a.jpg", JPEG)
+    assert image_store.get("a.jpg") == JPEG

@@ -20,7 +20,7 @@ import pytest
 
 from imagesearch import telemetry
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import BatchImage, EmbedBatch, FetchJob, Message, PoolMessage
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import TOPIC_OF, attributes_of
 
@@ -54,7 +54,7 @@ class Door:
 
     def __call__(self, body: bytes) -> int:
         envelope = PushEnvelope.parse(body)
-        generation = envelope.decode(Message).generation
+        generation = envelope.decode(PoolMessage).generation
         with self._lock:
             self._attempts[generation] += 1
             status = self._answer(generation, self._attempts[generation])

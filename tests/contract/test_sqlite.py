@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_after
 from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SCHEMA_VERSION, SqliteFile
 from imagesearch.adapters.sqlite_facts import ImageFacts
 from imagesearch.adapters.vector_file import FileBlocks, path_of
@@ -532,7 +533,7 @@ def test_the_copies_of_models_that_are_gone_are_removed(path: Path) -> None:
 
 def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None:
     library = SqliteLibrary(file := SqliteFile(path))
-    catalog = Catalog(SqlitePools(file), library, PoolPolicy())
+    catalog = Catalog(SqlitePools(file), library, PoolPolicy(), SqliteRetention(file))
     with closing(catalog), ThreadPoolExecutor(17) as callers:
         _store(catalog, {"i-0": _directions(1, seed=1)[0]})
         query = _directions(1, seed=2)[0]

@@ -144,7 +144,7 @@ def test_a_folder_is_added_once_whatever_it_is_called(
     taken = imagesearch("add", str(tmp_path / "other"), "--name", "Pictures")
     assert (taken.status, taken.out) == (1, "")
     assert "--name must be one that no other collection has" in taken.err
-    assert "FOLDER must be a folder" in imagesearch("add", str(tmp_path / "nowhere")).err
+    assert "SET must be a folder" in imagesearch("add", str(tmp_path / "nowhere")).err
     pictures.rename(tmp_path / "Moved")
     moved = imagesearch("add", str(tmp_path / "Moved"), "--name", "Pictures")
     assert "which is gone" in moved.out

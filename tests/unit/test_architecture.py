@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
     "doors": {"deployment", "domain", "telemetry", "usecases", "wire"},
     "demo": {"domain", "sources"},
-    "folders": {"domain"},
+    "folders": {"domain", "evaluation", "installation", "ports", "sources"},
     "evaluation": {"domain", "ports"},
     "compose": {
         *("adapters", "clock", "deployment", "devices", "domain", "logs", "ports"),

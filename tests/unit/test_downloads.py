@@ -61,6 +61,9 @@ class WatchedStore:
         self.before_lookup(names)
         return self.folder.existing(names)
 
+    def delete(self, names: Collection[str]) -> int:
+        return self.folder.delete(names)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> WatchedStore:
@@ -73,7 +76,9 @@ def downloads(
 ) -> Iterator[tuple[Downloads, threading.Event]]:
     stopping = threading.Event()
     cache = InProcessCache()
-    begun = Downloads(source, store, cache, connections=connections, stopping=stopping)
+    begun = Downloads(
+        source, store, cache, connections=connections, stopping=stopping, withdrawn=tuple
+    )
     try:
         yield begun, stopping
     finally:

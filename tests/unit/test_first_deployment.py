@@ -146,6 +146,7 @@ def test_an_empty_project_gets_everything_in_order(first: First) -> None:
         "gcloud storage buckets create",
         "gcloud storage buckets update",
         "gcloud beta services identity",
+        "gcloud beta services identity",
         "terraform -chdir terraform apply",
         "gcloud secrets versions add",
         "gcloud builds submit --project",
@@ -187,6 +188,7 @@ def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> Non
     ended = first_deployment(fresh)
     assert ended.returncode == 0, ended.stderr
     assert [call.split()[1:3] for call in made(fresh.calls) if call.startswith("gcloud")] == [
+        ["beta", "services"],
         ["beta", "services"],
         ["builds", "submit"],
         ["storage", "cp"],
@@ -401,7 +403,7 @@ def test_a_dry_run_calls_nothing_and_prints_the_first_deployment(fresh: Machine)
     assert ended.returncode == 0, ended.stderr
     assert fresh.calls == []
     printed = [line for line in ended.stdout.splitlines() if line.startswith("+ ")]
-    assert len(made(printed)) == 10
+    assert len(made(printed)) == 11
     assert "12345-secret" not in ended.stdout
 
 

@@ -31,7 +31,7 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.pools import Pool, PoolKey, PoolState
-from imagesearch.domain.work import EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import EmbedBatch, FetchJob, ForgetJob, Message
 from imagesearch.doors.push import MAX_BODY_BYTES
 from imagesearch.local.embedded.stack import mount
 from imagesearch.settings import Settings, load_settings
@@ -56,6 +56,7 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         fetch=world.fetch,
         give_up=world.give_up,
         collections=tuple,
+        forget=world.forget,
     )
     app = mount(name, process)
     app.extensions["process"] = process  # where a test changes it
@@ -948,3 +949,51 @@ def test_behind_a_load_balancer_the_client_is_the_last_but_one(world: World) -> 
 def test_without_a_proxy_the_header_is_what_anyone_may_write(world: World) -> None:
     client = serve("query", world, load_settings(rate_limit_per_minute=1))
     assert answer_statuses(client, ["203.0.113.1", "203.0.113.2"]) == [202, 429]
+
+
+def test_a_pushed_message_has_pictures_taken_down_and_says_what_it_did(
+    fetch: FlaskClient, query: FlaskClient, world: World, log: Log
+) -> None:
+    world.ready_pool(count=3)
+    job = ForgetJob(("twin-1",), "asked for by Ann")
+    for _ in range(2):  # it may be delivered twice
+        assert fetch.post("/forget", json=envelope(job)).status_code == 204
+    first, second = (entry for entry in log.entries() if entry.get("kind") == "ForgetJob")
+    assert (first["images"], first["originals"], first["pools"]) == (1, 1, 1)
+    assert (second["images"], second["originals"], second["pools"]) == (1, 0, 0)
+    assert "Ann" not in log.stream.getvalue()
+    assert not world.store.existing(["twin-1.jpg"])
+    assert set(world.catalog.retention.withdrawn()) == {"twin-1"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"image_ids": ["a"], "keyword": "b"},
+        {"unused_days": -1},
+        {"image_ids": ["a"] * 1001},
+        {"image_ids": [""]},
+        {"unused_days": 1, "schema_version": 2},
+    ],
+)
+def test_a_message_that_says_not_what_to_forget_is_malformed(
+    fetch: FlaskClient, world: World, log: Log, fields: dict[str, Any]
+) -> None:
+    data = base64.b64encode(json.dumps(fields).encode()).decode()
+    assert fetch.post("/forget", json={"message": {"data": data}}).status_code == 204
+    assert log.only("ForgetJob")["outcome"] == "malformed"
+
+
+def test_what_cannot_be_forgotten_now_is_nacked_and_at_its_end_told(
+    fetch: FlaskClient, world: World, log: Log
+) -> None:
+    world.ready_pool(count=3)
+    world.catalog.close()
+    job = ForgetJob(unused_days=90)
+    assert fetch.post("/forget", json=envelope(job, attempt=9)).status_code == 503
+    assert fetch.post("/forget/dead-letter", json=envelope(job)).status_code == 204
+    failed, told = (entry for entry in log.entries() if entry.get("kind") == "ForgetJob")
+    assert failed["outcome"] == "unavailable"
+    assert "is not, after 15 attempts" in told["error"]
+    assert told["severity"] == "WARNING"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,19 @@ from PIL import Image as Pillow
 
 from imagesearch.adapters.collections.sqlite import SqliteCollections
 from imagesearch.adapters.stores.collections import CollectionStore
+from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.forgetting import TAKEN_DOWN, Forgotten
 from imagesearch.domain.images import Image
 from imagesearch.domain.queries import Query, SearchRequest
+from imagesearch.domain.work import ForgetJob
 from imagesearch.folders.folder import Folders
 from imagesearch.folders.formats import SUFFIXES
+from imagesearch.local.embedded.services import StoredCollections
+from imagesearch.settings import load_settings
 from imagesearch.usecases import own_images
+from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.stored_pools import StoredPools
 from tests.takeout import album_json, sidecar_json, write_takeout
@@ -494,11 +501,11 @@ def test_two_collections_share_the_images_that_both_have(own: Own, tmp_path: Pat
     found = {image.collected.collections for image in own.images().values() if image.collected}
     assert found == {("Pictures", "Sub"), ("Pictures",)}
     library = own.world.catalog.library
-    assert own_images.forget(library, own.collections, own.collection) == 1
+    assert len(own_images.forget(library, own.collections, own.collection)) == 1
     (left,) = own.images().values()
     assert left.collected is not None
     assert left.collected.collections == ("Sub",)
-    assert own_images.forget(library, own.collections, inner) == 1
+    assert len(own_images.forget(library, own.collections, inner)) == 1
     assert own.images() == {}
 
 
@@ -595,3 +602,57 @@ def test_no_image_of_a_source_has_a_fact_of_collections(own: Own, fact: str) -> 
     own.world.ready_pool("horse", 5)
     request = SearchRequest("", Query.of_text("?"), scope="catalog", filters={fact: "x"})
     assert own.world.search(request).hits == ()
+
+
+def test_an_own_picture_that_is_taken_down_stays_away_and_its_file_where_it_is(own: Own) -> None:
+    first = own.write("1.jpg", 1)
+    own.write("2.jpg", 2)
+    own.update()
+    images = own.images()
+    image_id = images["1.jpg"].image_id
+    world = own.world
+    forget = Forget(world.catalog, world.store, world.cache, world.clock)
+    world.store.put(f"{image_id}.jpg", picture(1))  # its preview
+    assert forget(ForgetJob((image_id,))) == Forgotten(images=1, originals=1)
+    assert own.images().keys() == {"2.jpg"}
+    assert own.update().embedded == 0
+    own.write("copy.jpg", 1)
+    os.utime(first)
+    outcome = own.update()
+    assert (outcome.embedded, outcome.problems) == (0, 2)
+    assert own.problems() == {"1.jpg": TAKEN_DOWN, "copy.jpg": TAKEN_DOWN}
+    assert own.images().keys() == {"2.jpg"}
+    forget(ForgetJob((image_id,), allows=True))
+    world.clock.sleep(60)
+    outcome = own.update()
+    assert (outcome.embedded, outcome.problems) == (1, 0)
+    assert own.images().keys() == {"1.jpg", "2.jpg"}
+
+
+def test_own_pictures_are_never_forgotten_because_nobody_used_them(own: Own) -> None:
+    own.write("1.jpg", 1)
+    own.update()
+    world = own.world
+    query = Query.of_text("?")
+    world.search(SearchRequest("", query, top_k=9, wait_seconds=0.0, scope="catalog"))
+    world.clock.sleep(1000 * 86_400)
+    forget = Forget(world.catalog, world.store, world.cache, world.clock)
+    assert forget(ForgetJob(unused_days=1)) == Forgotten()
+    assert own.images().keys() == {"1.jpg"}
+
+
+def test_a_collection_is_forgotten_with_its_previews_and_no_file_of_it(
+    own: Own, tmp_path: Path
+) -> None:
+    file = own.write("1.jpg", 1)
+    own.update()
+    (image,) = own.images().values()
+    settings = load_settings(data_dir=str(tmp_path / "data"))
+    FolderStore(tmp_path / "data" / "images").put(image.object_name, picture(1))
+    version = own.world.catalog.retention.version()
+    with closing(StoredCollections(settings)) as stored:
+        assert stored.forget(own.collection) == 1
+    assert own.images() == {}
+    assert not list((tmp_path / "data" / "images").iterdir())
+    assert file.exists()
+    assert own.world.catalog.retention.version() != version

@@ -9,7 +9,7 @@ import pytest
 
 from imagesearch.domain.errors import MalformedMessage, Unavailable
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, PoolMessage
 from imagesearch.wire.messages import DeadLetter, decode, encode
 
 JOB = FetchJob("p" * 32, 3, 'a "馬"', SourceOptions(safesearch=False))
@@ -26,14 +26,14 @@ IMAGE = {"image_id": "pixabay-1", "object_name": "pixabay-1.jpg"}
 
 
 @pytest.mark.parametrize("message", JSON)
-def test_a_message_is_the_same_bytes_in_every_version(message: Message) -> None:
+def test_a_message_is_the_same_bytes_in_every_version(message: PoolMessage) -> None:
     assert encode(message) == JSON[message].encode()
     assert decode(type(message), JSON[message].encode()) == message
 
 
 @pytest.mark.parametrize("message", JSON)
 def test_a_later_versions_field_is_ignored_and_a_missing_schema_version_is_the_first(
-    message: Message,
+    message: PoolMessage,
 ) -> None:
     fields = json.loads(JSON[message]) | {"later": 1}
     del fields["schema_version"]
@@ -41,7 +41,7 @@ def test_a_later_versions_field_is_ignored_and_a_missing_schema_version_is_the_f
 
 
 @pytest.mark.parametrize("message", JSON)
-def test_a_dead_letter_is_read_of_a_message_of_any_kind(message: Message) -> None:
+def test_a_dead_letter_is_read_of_a_message_of_any_kind(message: PoolMessage) -> None:
     assert decode(DeadLetter, encode(message)) == DeadLetter(message.pool_id, message.generation)
 
 
@@ -66,7 +66,7 @@ def test_a_dead_letter_is_read_of_a_message_of_any_kind(message: Message) -> Non
     ],
 )
 def test_what_is_out_of_bounds_is_malformed_and_names_its_field(
-    message: Message, change: dict[str, Any], field: str
+    message: PoolMessage, change: dict[str, Any], field: str
 ) -> None:
     data = json.dumps(json.loads(JSON[message]) | change).encode()
     with pytest.raises(MalformedMessage, match=rf"^{type(message).__name__}: {field}: ") as error:

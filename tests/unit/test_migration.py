@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -127,8 +128,10 @@ def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path:
         assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, VECTOR)]
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []
         tables = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        names = ["collections", "embeddings", "files", "images", "listings", "records"]
-        names += ["sqlite_sequence", "tag_words", "to_renew"]
+        names = [
+            *("collections", "counters", "embeddings", "files", "images", "listings", "records"),
+            *("sqlite_sequence", "tag_words", "to_renew", "uses", "withdrawn"),
+        ]
         assert [name for (name,) in tables if not name.startswith("tag_words_")] == names
     pool = catalog.record_batch(
         HORSE.pool_id, 2, model_revision="m", embeddings={"i-1": vector}, rejections={}, now=NOW
@@ -154,6 +157,23 @@ def test_a_file_that_cannot_be_taken_over_is_left_as_it_is(path: Path) -> None:
     with pytest.raises(Unavailable, match="no such table: members"):
         catalog_at(path)
     assert path.read_bytes() == before
+
+
+def test_a_file_of_schema_5_takes_its_images_for_used_today(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    vector = np.eye(1, 8, dtype=np.float32)[0]
+    own = replace(image(1), image_id="own-1", object_name="own-1.jpg")
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put([image(0), own], {"i-0": vector, "own-1": vector}, "m")
+    with closing(sqlite3.connect(path)) as file, file:
+        for table in ("withdrawn", "uses", "counters"):
+            file.execute(f"DROP TABLE {table}")
+        file.execute("PRAGMA user_version = 5")
+    today = int(time.time() // 86_400)
+    with closing(catalog_at(path)) as catalog:
+        assert catalog.retention.unused(today, 10) == []
+        assert catalog.retention.unused(today + 2, 10) == ["i-0"]
+        assert len(catalog.library.nearest(vector, 5, "m").hits) == 2
 
 
 def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: Path) -> None:
@@ -194,7 +214,7 @@ def drop_collections(file: sqlite3.Connection) -> None:
         if file.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tag_words'").fetchone():
             file.execute(f"CREATE TRIGGER {name} DELETE ON embeddings BEGIN SELECT 1; END")
     file.execute("ALTER TABLE images DROP COLUMN collected")
-    for table in ("files", "collections", "to_renew"):
+    for table in ("files", "collections", "to_renew", "withdrawn", "uses", "counters"):
         file.execute(f"DROP TABLE {table}")
 
 

@@ -23,9 +23,11 @@ from imagesearch.domain.errors import (
     SourceRefused,
     Unavailable,
 )
+from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import ListedImage
 from imagesearch.folders.folder import Folders
 from imagesearch.local.embedded.originals import OriginalFiles, Originals
+from imagesearch.usecases.withdrawn import Withdrawn
 from tests.world import TwinSource, World, original
 
 
@@ -42,7 +44,8 @@ def originals_of(world: World, source: TwinSource) -> Originals:
     listed = SqliteOriginals(world.file).listed
     collections = SqliteCollections(world.file)
     own = CollectionStore(world.store, collections, Folders())
-    return Originals(listed, world.store, source, own)
+    withdrawn = Withdrawn(world.catalog.retention, world.clock)
+    return Originals(listed, world.store, source, own, withdrawn)
 
 
 @pytest.fixture
@@ -188,3 +191,18 @@ def test_an_original_that_its_source_sends_without_its_end_is_shown_and_asked_fo
     for _ in range(3):
         assert originals.path("twin-3.jpg") == str(stored)
     assert len(asked) == 1
+
+
+def test_a_picture_that_is_taken_down_is_not_served_and_never_downloaded_again(
+    world: World, originals: Originals, tmp_path: Path
+) -> None:
+    assert originals.path("twin-1.jpg")
+    world.catalog.retention.withdraw([Withdrawal("twin-1", world.clock.now(), "")])
+    world.clock.sleep(60)
+    with pytest.raises(NotFound, match=r"twin-1\.jpg"):
+        originals.path("twin-1.jpg")
+    remove(tmp_path / "images" / "twin-1.jpg")
+    with pytest.raises(NotFound, match=r"twin-1\.jpg"):
+        originals.path("twin-1.jpg")
+    assert world.source.downloads == []
+    assert originals.path("twin-2.jpg")

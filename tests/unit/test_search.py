@@ -16,7 +16,7 @@ from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import SearchHit
-from imagesearch.domain.work import EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import EmbedBatch, FetchJob, PoolMessage
 from imagesearch.ports import Scorer, ScoreReply
 from imagesearch.usecases.cache_slots import POOL, STATE
 from tests.world import World, listed
@@ -372,7 +372,7 @@ def test_no_job_is_published_again_while_it_waits_behind_others(world: World) ->
     for keyword in keywords:
         world.offer(keyword, 10)
         world.ask(keyword)
-    published: list[Message] = []
+    published: list[PoolMessage] = []
     while world.outbox.messages:
         published.append(world.take())
         assert len(published) <= 60, "something is published again and again"

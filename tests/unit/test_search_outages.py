@@ -14,7 +14,7 @@ import pytest
 
 from imagesearch.domain.errors import Bug, ImageSearchError, Overloaded, Unavailable
 from imagesearch.domain.pools import Pool
-from imagesearch.domain.work import EmbedBatch, FetchJob, Message
+from imagesearch.domain.work import EmbedBatch, FetchJob, Message, PoolMessage
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.search import SearchAnswer
 from tests.world import World
@@ -28,9 +28,10 @@ class Silent:
 
     asked: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     speaks: threading.Event = field(default_factory=threading.Event)
-    published: queue.Queue[Message] = field(default_factory=queue.Queue)
+    published: queue.Queue[PoolMessage] = field(default_factory=queue.Queue)
 
     def publish(self, message: Message) -> None:
+        assert isinstance(message, PoolMessage)
         self.asked.release()
         self.speaks.wait(60)
         self.published.put(message)

@@ -7,6 +7,7 @@ do what is in `test_terraform_grants.py`.
 from __future__ import annotations
 
 import ast
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from imagesearch.adapters.firestore_facts import INDEXED, LISTS, facts_fields
 from imagesearch.adapters.libraries.firestore import embedding_fields
 from imagesearch.adapters.pools import firestore as pools_firestore
 from imagesearch.adapters.records import marks_fields
+from imagesearch.adapters.retention import firestore as retention_firestore
 from imagesearch.adapters.scorers.cloud_run import PATIENCE_SECONDS
 from imagesearch.cli import client
 from imagesearch.compose import fetch, inference, query
@@ -27,9 +29,11 @@ from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
 from imagesearch.domain.images import Credit, Image
 from imagesearch.domain.pool_life import Marks
+from imagesearch.domain.work import ForgetJob
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
 from imagesearch.settings import AllSettings, Settings, load_settings
 from imagesearch.sources.pixabay import LANGUAGES
+from imagesearch.wire.messages import TOPIC_OF, attributes_of, decode
 from inference_service.app import create_app
 from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
 from tests.world import TwinEncoder
@@ -353,6 +357,7 @@ def documents() -> Iterator[tuple[str, set[str]]]:
     yield "embeddings", {*embedding_fields(image, bytes(4), "model")}
     yield "generations", {"listing", *marks_fields(Marks((), "")), "expire_at"}
     yield "pools", {"expire_at"}
+    yield "uses", {"image_ids", "day"}
 
 
 def test_every_index_and_policy_is_on_a_field_that_the_catalog_writes(full: Applied) -> None:
@@ -373,6 +378,8 @@ def test_there_is_a_vector_index_for_what_the_library_filters_by_and_no_other(
     filtered = {}
     for index in full.of("firestore_index"):
         fields = index.values["fields"]
+        if index.values["collection"] == "uses":
+            continue
         if not fields[-1]["vector_config"]:
             words = ["model_revision", "facts.words"]  # by which tags are searched
             assert [each["field_path"] for each in fields] == words
@@ -386,6 +393,28 @@ def test_there_is_a_vector_index_for_what_the_library_filters_by_and_no_other(
         f"facts.{fact}": (None, "CONTAINS") if fact in LISTS else ("ASCENDING", None)
         for fact in INDEXED
     }
+
+
+def test_whether_an_image_was_used_since_a_day_has_an_index(full: Applied) -> None:
+    (index,) = (one for one in full.of("firestore_index") if one.values["collection"] == "uses")
+    images, day = index.values["fields"]
+    assert (images["field_path"], images["array_config"]) == ("image_ids", "CONTAINS")
+    assert (day["field_path"], day["order"]) == ("day", "ASCENDING")
+    written = Path(retention_firestore.__file__).read_text()
+    assert 'fields = {"day": day, "image_ids": ids}' in written
+
+
+def test_once_a_day_what_nobody_used_is_forgotten(full: Applied) -> None:
+    """As long as the code itself says, by a message that its door reads."""
+    (job,) = full.of("cloud_scheduler_job")
+    (target,) = job.values["pubsub_target"]
+    assert topic_names(full)[target["topic_name"]] == TOPIC_OF[ForgetJob]
+    message = decode(ForgetJob, base64.b64decode(target["data"]))
+    days = AllSettings.model_fields["retention_days"].default
+    assert message == ForgetJob(unused_days=days)
+    sent = attributes_of(message, "")
+    assert target["attributes"] == {name: sent[name] for name in ("schema_version", "kind")}
+    assert job.values["schedule"].split()[2:] == ["*", "*", "*"]
 
 
 def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:

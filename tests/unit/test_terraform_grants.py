@@ -18,6 +18,7 @@ from tests.terraform import (
 )
 
 AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+SCHEDULER = f"service-{PROJECT_NUMBER}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
 CATALOG = f'resource.name == "projects/{PROJECT}/databases/(default)"'
 FUNCTION_SOURCES = (
     f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-{PROJECT_NUMBER}-europe-west4/")'
@@ -37,6 +38,9 @@ GRANTS = {
     (AGENT, "pubsub.publisher", "embed-batches-dead-letter"),
     (AGENT, "pubsub.subscriber", "fetch-jobs"),
     (AGENT, "pubsub.subscriber", "embed-batches"),
+    (AGENT, "pubsub.publisher", "forget-jobs-dead-letter"),
+    (AGENT, "pubsub.subscriber", "forget-jobs"),
+    (SCHEDULER, "pubsub.publisher", "forget-jobs"),
     (AGENT, "iam.serviceAccountTokenCreator", "push"),
     ("query", "pubsub.publisher", "fetch-jobs"),
     ("query", "run.invoker", "imagesearch-inference"),
@@ -83,6 +87,7 @@ GRANTS = {
             "browser",
             "cloudfunctions.viewer",
             "cloudsql.viewer",
+            "cloudscheduler.viewer",
             "compute.viewer",
             "iam.securityReviewer",
             "logging.logWriter",

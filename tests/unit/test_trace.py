@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,7 +49,7 @@ def query(world: World, tmp_path: Path) -> Iterator[FlaskClient]:
         world.assemble()
         services.score, services.fetch, services.embed = world.score, world.fetch, world.embed
         services.give_up = world.give_up
-        services.search = world.search.__class__(**{**vars(world.search), "scorer": scorer})
+        services.search = replace(world.search, scorer=scorer)
         fetch = mounted("fetch", services)
         bus.subscribe(TOPIC_OF[FetchJob], lambda body: fetch.post("/", data=body).status_code)
         bus.subscribe(TOPIC_OF[EmbedBatch], pusher(f"{url}/events/embed"))

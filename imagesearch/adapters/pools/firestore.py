@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -90,16 +90,37 @@ class FirestorePools:
             yield unquote(document.id)
 
     def forget(self, pool_id: str) -> None:
-        """Delete the pool's document, and those of its generations."""
+        """Delete the pool's document, and those of its generations; their numbers are over."""
+        from google.cloud.firestore_v1.transforms import Maximum
+
         with translated("Firestore"):
             pool = self._database.pool(pool_id)
+            generations = pool.collection("generations").select([]).get(**self._database.limits())
             batch = self._database.client.batch()
-            for document in (
-                pool.collection("generations").select([]).get(**self._database.limits())
-            ):
+            numbers = [int(document.id) for document in generations]
+            if numbers:
+                last = Maximum(max(numbers))
+                batch.set(self._database.counter(), {"last": last}, merge=True)
+            for document in generations:
                 batch.delete(document.reference)
             batch.delete(pool)
             batch.commit(**self._database.limits())
+
+    def naming(self, image_ids: Collection[str]) -> Iterator[str]:
+        """
+        Yield the pools any of whose listings has one of *image_ids*.
+
+        No index has them: each listing is read, which is a read for each generation.
+        """
+        wanted, seen = set(image_ids), set[str]()
+        generations = self._database.client.collection_group("generations")
+        fields = ["listing", "states", "reasons"]
+        for document in self._database.pages(generations.select(fields).order_by("__name__")):
+            pool_id = unquote(document.reference.parent.parent.id)
+            members = members_of(pool_id, document.to_dict())
+            if members and pool_id not in seen and not wanted.isdisjoint(members.marks.image_ids):
+                seen.add(pool_id)
+                yield pool_id
 
     def check(self) -> None:
         """Return when Firestore answers, else raise Unavailable; it is asked once, for 2 s."""
@@ -121,8 +142,10 @@ class FirestorePools:
 
     def _last_number(self, document: Any) -> int:
         """Return the largest number of a listed generation of a pool that may be damaged."""
-        if not document.exists:  # new, or expired: so are the cached copies of its generations
-            return 0
+        if not document.exists:
+            # New, expired or forgotten; of expired ones the cached copies are, too.
+            last = self._database.counter().get(**self._database.limits()).to_dict() or {}
+            return int(last.get("last", 0))
         generations = document.reference.collection("generations").select(["states"])
         stored = generations.get(**self._database.limits())
         return max((int(each.id) for each in stored if "states" in each.to_dict()), default=0)

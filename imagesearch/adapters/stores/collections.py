@@ -38,7 +38,10 @@ class CollectionStore:
         """
         if not is_own(name):
             return self._others.get(name)
-        for root, file in self._files(image_id_of(name)):
+        files = self._files(image_id_of(name))
+        if not files:
+            raise NotFound(f"no collection has {name}")
+        for root, file in files:
             try:
                 return self._folders.picture(root, file.path, file.stamp)
             except NotFound:
@@ -51,6 +54,10 @@ class CollectionStore:
         files = self._collections.files_of([image_id_of(name) for name in own])
         there = {name for name in own if image_id_of(name) in files}
         return there | self._others.existing([name for name in names if name not in own])
+
+    def delete(self, names: AnyOf[str]) -> int:
+        """Delete *names* among the others, previews too; a collection's files stay."""
+        return self._others.delete(names)
 
     def path(self, image_id: str) -> Path | None:
         """Return where a file of the image lies that is as it was, or None when there is none."""

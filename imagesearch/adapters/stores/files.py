@@ -62,6 +62,21 @@ class FolderStore:
         """Return those of *names* that are stored, as whole images."""
         return {name for name in names if self.is_sound(name)}
 
+    def delete(self, names: Collection[str]) -> int:
+        """Delete *names*, of which any may be absent, and return how many were there."""
+        gone = 0
+        for path in {self._path(name) for name in names}:
+            with _translated(path):
+                try:
+                    path.unlink()
+                except FileNotFoundError:
+                    continue
+                gone += 1
+        if gone:
+            with _translated(self._folder):
+                _sync_folder(self._folder)
+        return gone
+
     def is_sound(self, name: str) -> bool:
         """
         Return whether *name* is stored, and is an image from its beginning to its end.

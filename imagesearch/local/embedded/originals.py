@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from cachetools import TTLCache
@@ -28,9 +28,10 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.images import ListedImage, Listing
+from imagesearch.domain.object_names import image_id_of
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.doors.errors import NO_SNIFFING
-from imagesearch.folders.formats import preview
+from imagesearch.folders.formats import media_type, preview
 from imagesearch.ports import ImageSource
 
 OWN_CACHE_CONTROL = "private, no-cache"
@@ -39,6 +40,7 @@ PREVIEW_SIDE = 960  # pixels, of an own picture: as large as what is stored of o
 _DOWNLOADS = 8  # at a time: each holds a thread that serves files
 _REST_SECONDS = 60.0  # in which what could not be had is not asked for again
 _LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for
+_ORIGINAL_HEADERS = {"Cache-Control": "private, no-cache", **NO_SNIFFING}
 _logger = logging.getLogger(__name__)
 
 _Links = dict[str, ListedImage]
@@ -53,6 +55,7 @@ class Originals:
     Args:
         listed: says as what, and for which keyword, an original was listed.
         own: has the pictures of collections' images, of which the store keeps previews.
+        withdrawn: returns the images that were taken down, which nobody is given.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class Originals:
         store: FolderStore,
         source: ImageSource,
         own: CollectionStore,
+        withdrawn: Callable[[], Collection[str]],
     ) -> None:
         self._listed, self._store, self._source, self._own = listed, store, source, own
+        self.withdrawn = withdrawn
         self._places = threading.Semaphore(_DOWNLOADS)
         self._given_up: TTLCache[str, bool] = TTLCache(10_000, _REST_SECONDS)
         self._links: TTLCache[tuple[str, SourceOptions], _Links] = TTLCache(100, _LINK_SECONDS)
@@ -78,6 +83,8 @@ class Originals:
             NotFound: it is not stored, and cannot be had again now.
             Unavailable: the folder cannot be read, or many lost ones are asked for at once.
         """
+        if image_id_of(name) in self.withdrawn():
+            raise NotFound(f"no image is stored as {name}")
         if is_own(name) and not self._own.existing([name]):
             raise NotFound(f"no collection has {name} any more")
         if self._store.is_sound(name):
@@ -165,17 +172,30 @@ class OriginalFiles(StaticFiles):
             return "", None
 
 
-def own_original(pictures: CollectionStore) -> Callable[[Request], Response]:
+def own_original(
+    pictures: CollectionStore, withdrawn: Callable[[], Collection[str]]
+) -> Callable[[Request], Response]:
     """Return the door to the files of collections, each by the id of its image and no other way."""
 
     def answer(request: Request) -> Response:
         image_id = request.path_params["image_id"]
-        path = pictures.path(image_id)
+        path = None if image_id in withdrawn() else pictures.path(image_id)
         if path is None:
-            raise NotFound(f"there is no original of {image_id[:100]!r}")
-        headers = {"Cache-Control": OWN_CACHE_CONTROL, **NO_SNIFFING}
+            return _without_a_file(pictures, image_id)
         return FileResponse(
-            path, filename=path.name, content_disposition_type="inline", headers=headers
+            path, filename=path.name, content_disposition_type="inline", headers=_ORIGINAL_HEADERS
         )
 
     return answer
+
+
+def _without_a_file(pictures: CollectionStore, image_id: str) -> Response:
+    """Return what lies in a shard, or was downloaded."""
+    name = f"{image_id}.jpg"
+    try:
+        picture = pictures.get(name) if is_own(name) else b""
+    except (NotFound, RejectedImage):
+        picture = b""
+    if not picture:
+        raise NotFound(f"there is no original of {image_id[:100]!r}")
+    return Response(picture, media_type=media_type(picture), headers=_ORIGINAL_HEADERS)

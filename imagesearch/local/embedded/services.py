@@ -12,6 +12,7 @@ from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimi
 from imagesearch.adapters.collections.sqlite import SqliteCollections
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary
 from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.adapters.stores.collections import CollectionStore
@@ -25,22 +26,31 @@ from imagesearch.compose.start import require
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import ImageSearchError, NotFound, Overloaded, Unavailable
 from imagesearch.domain.pools import PoolPolicy
-from imagesearch.domain.work import MAX_BATCH_IMAGES
-from imagesearch.folders.folder import Folders
+from imagesearch.domain.work import MAX_BATCH_IMAGES, ForgetJob
+from imagesearch.evaluation.captions import CaptionedSet
+from imagesearch.evaluation.collection import captioned_collection
+from imagesearch.folders.roots import CollectionRoots
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import Originals
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings
+from imagesearch.sources.contact import user_agent
 from imagesearch.usecases import own_images
+from imagesearch.usecases.forget import Forget, Plan
 from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.reembed import Reembed, Reembedding
 from imagesearch.usecases.stored_pools import STORED_SOURCES, StoredPools
+from imagesearch.usecases.withdrawn import Withdrawn
 
 _POOLS_AT_ONCE = 2  # that are embedded anew: new keywords wait for these alone
 _PAGES_AT_ONCE = 4  # of a collection, so that the embedder never waits for the next one
 _PAGE_POLL_SECONDS = 0.5  # a page takes the demo's model a second
 _ASKED_SECONDS = 1.0  # how often it is looked whether an update is asked for
+_FOLLOW_SECONDS = 5.0  # how often it is looked whether something was forgotten
+_SEARCH_SECONDS = 30.0  # of the longest search
+_FIRST_SWEEP_SECONDS = 60.0  # after a start, which has other things to do
+_DAY_SECONDS = 86_400.0
 _REST_SECONDS = 600.0  # before what could not be embedded anew is tried again
 logger = logging.getLogger(__name__)
 
@@ -87,16 +97,23 @@ class EmbeddedServices:
         self._on_new_folder = on_new_folder
         file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=self._forget_copies)
         library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
-        self.catalog = Catalog(SqlitePools(file), library, settings.policy)
+        self.catalog = Catalog(SqlitePools(file), library, settings.policy, SqliteRetention(file))
         self._has_all_in_file = isinstance(library, SqliteLibrary)
         self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
         self.collections = SqliteCollections(file)
-        self.pictures = CollectionStore(self.store, self.collections, Folders())
+        folders = CollectionRoots(self.store, self.clock, user_agent(settings.contact))
+        self.pictures = CollectionStore(self.store, self.collections, folders)
         self._sqlite_originals = SqliteOriginals(file)
+        self._withdrawn = Withdrawn(self.catalog.retention, self.clock, self._let_go)
         self.originals = Originals(
-            self._sqlite_originals.listed, self.store, self.source, self.pictures
+            self._sqlite_originals.listed,
+            self.store,
+            self.source,
+            self.pictures,
+            self._withdrawn,
         )
+        self.forget = Forget(self.catalog, self.store, self.cache, self.clock)
         self.inference = inference_process(
             settings,
             clock=self.clock,
@@ -118,12 +135,13 @@ class EmbeddedServices:
         self._ingest = Ingest(
             self.catalog,
             self.collections,
-            Folders(),
+            folders,
             self.cache,
             self._in_turn[1],
             self.clock,
             lambda: encoder.model_revision,
         )
+        self._let_go_again: float | None = None
         self._ended = threading.Event()
         self.fetch = fetch_process(
             settings,
@@ -268,6 +286,44 @@ class EmbeddedServices:
         except ImageSearchError as error:
             logger.warning("collection %r is not up to date: %s", name, error)
 
+    def begin_forgetting(self) -> None:
+        """Have this process follow what others forget, and sweep once a day, beside all else."""
+        threading.Thread(target=self._follow_and_sweep, name="forgetting", daemon=True).start()
+
+    def _follow_and_sweep(self) -> None:
+        sweep_at = self.clock.monotonic() + _FIRST_SWEEP_SECONDS
+        while not self._ended.wait(_FOLLOW_SECONDS):
+            self.follow_forgotten()
+            if self.clock.monotonic() >= sweep_at:
+                self.sweep_unused()
+                sweep_at = self.clock.monotonic() + _DAY_SECONDS
+
+    def follow_forgotten(self) -> None:
+        """Let go of copies of what was forgotten since the last look, and once more later."""
+        self._withdrawn(at_once=True)
+        if self._let_go_again is not None and self.clock.monotonic() >= self._let_go_again:
+            self._let_go()
+            self._let_go_again = None
+
+    def sweep_unused(self) -> None:
+        """Forget what nobody used for as long as the settings say, and what was taken down."""
+        try:
+            if days := self.settings.retention_days:
+                swept = self.forget(ForgetJob(unused_days=days))
+                counts = (swept.images, swept.pools, days)
+                logger.info("%d images and %d pools were not used for %d days", *counts)
+            else:
+                self.forget.again()
+        except ImageSearchError as error:
+            logger.warning("what was not used for long is forgotten later: %s", error)
+
+    def _let_go(self) -> None:
+        """Let go of copies: something was forgotten, here or by another process."""
+        self.cache.clear()
+        self.inference.score.forget()
+        # A search that is under way has read before and may write still.
+        self._let_go_again = self.clock.monotonic() + _SEARCH_SECONDS
+
     def stop(self, timeout_seconds: float) -> None:
         """Begin nothing more; wait *timeout_seconds* at most for the deliveries in hand."""
         self._ended.set()
@@ -290,12 +346,15 @@ class EmbeddedServices:
 
 def sqlite_catalog(file: SqliteFile, policy: PoolPolicy) -> Catalog:
     """Return the catalog in *file*, which it closes."""
-    return Catalog(SqlitePools(file), SqliteLibrary(file), policy)
+    return Catalog(SqlitePools(file), SqliteLibrary(file), policy, SqliteRetention(file))
 
 
 class StoredCollections:
     """
     The collections in the data folder, for whoever needs no model: any process, at any time.
+
+    Attributes:
+        forgetting: forgets what is in the data folder; an `imagesearch serve` follows.
 
     Raises:
         Unavailable: the catalog's file cannot be opened.
@@ -304,13 +363,35 @@ class StoredCollections:
     def __init__(self, settings: Settings) -> None:
         self._file = file = SqliteFile(settings.data_dir / "catalog.sqlite")
         self.collections = SqliteCollections(file)
-        self._library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
+        library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
+        self.catalog = Catalog(SqlitePools(file), library, settings.policy, SqliteRetention(file))
+        self._settings = settings
+        store = FolderStore(settings.data_dir / "images")
+        # Of a process that is over at once: whoever else has copies follows by the catalog.
+        self.forgetting = Forget(self.catalog, store, InProcessCache(), SystemClock())
+
+    def captioned(self, collection: Collection) -> CaptionedSet:
+        """
+        Return the captioned set that *collection* is: its images, and what is said of them.
+
+        What is embedded already is not embedded again.
+
+        Raises:
+            InvalidRequest: no picture of it has a caption.
+        """
+        clock, contact = SystemClock(), user_agent(self._settings.contact)
+        store = FolderStore(self._settings.data_dir / "images")
+        roots = CollectionRoots(store, clock, contact)
+        pictures = CollectionStore(store, self.collections, roots)
+        library = self.catalog.library
+        return captioned_collection(self.collections, library, pictures, collection.name)
 
     def forget(self, collection: Collection) -> int:
         """Forget *collection*, and the images that no other one has; return how many went."""
-        return own_images.forget(self._library, self.collections, collection)
+        gone = own_images.forget(self.catalog.library, self.collections, collection)
+        self.forgetting.do(Plan(tuple(gone)))  # with their previews
+        return len(gone)
 
     def close(self) -> None:
         """Close what was opened."""
-        self._library.close()
-        self._file.close()
+        self.catalog.close()

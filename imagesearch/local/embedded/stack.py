@@ -249,12 +249,13 @@ def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
     headers = Middleware(PageHeaders)
+    own = own_original(stack.services.pictures, stack.services.originals.withdrawn)
     routes: list[Route | Mount] = [
         Route("/search", searches),
         Mount("/images", images, middleware=[headers, *any_origin]),
         Route(
             "/originals/{image_id}",
-            own_original(stack.services.pictures),
+            own,
             middleware=[headers],
         ),
         *([Mount(GALLERY_PATH, gallery, middleware=[headers])] if gallery else []),

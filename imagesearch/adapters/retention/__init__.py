@@ -1,0 +1,1 @@
+"""The port `Retention`, a file a vendor."""

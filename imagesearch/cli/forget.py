@@ -1,0 +1,175 @@
+"""`imagesearch forget`: pictures that are taken down, keywords, collections, what nobody used."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagesearch.cli.collections import named, opened
+from imagesearch.cli.options import DataDir, settings_with
+from imagesearch.cli.terminal import out, shown
+from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.forgetting import Forgotten, checked_image_id, checked_reason
+from imagesearch.domain.work import MAX_FORGOTTEN_IMAGES, ForgetJob
+from imagesearch.settings import Settings
+
+if TYPE_CHECKING:
+    from imagesearch.local.embedded.services import StoredCollections
+    from imagesearch.usecases.forget import Forget
+
+EXAMPLES = (
+    "Examples:\n\n\b\n"
+    '  imagesearch forget pixabay-736885 --reason "asked for by mail on 3 May"\n'
+    "  imagesearch forget --allow-again pixabay-736885\n"
+    "  imagesearch forget --keyword horse --dry-run\n"
+    "  imagesearch forget --collection Pictures\n"
+    "  imagesearch forget --unused-for 90\n"
+    "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch forget pixabay-736885\n"
+)
+_MOST_DAYS = 3660
+
+
+def forget(
+    image_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="IMAGE_ID", help="Pictures to take down, by the ids of results"),
+    ] = None,
+    keyword: Annotated[
+        str, typer.Option(metavar="TEXT", help="Forget a keyword, and images no other one has")
+    ] = "",
+    collection: Annotated[
+        str, typer.Option(metavar="NAME", help="Forget a collection; its folder stays")
+    ] = "",
+    unused_for: Annotated[
+        int,
+        typer.Option(metavar="DAYS", min=0, max=_MOST_DAYS, help="Forget what was so long unused"),
+    ] = 0,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why pictures are taken down; kept with their ids")
+    ] = "",
+    allow_again: Annotated[
+        bool, typer.Option("--allow-again", help="Let the pictures come back with the next fetch")
+    ] = False,
+    taken_down: Annotated[
+        bool, typer.Option("--list", help="Print what was taken down, when and why")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be forgotten, and change nothing")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """
+    Forget pictures, a keyword, a collection, or what nobody used: with originals and copies.
+
+    A picture that is named is taken down: an `imagesearch serve` that runs shows it to nobody
+    within a minute, and no fetch brings it back.
+    """
+    image_ids = image_ids or []
+    given = {
+        "IMAGE_ID": bool(image_ids),
+        "--keyword": bool(keyword),
+        "--collection": bool(collection),
+        "--unused-for": bool(unused_for),
+        "--list": taken_down,
+    }
+    if sum(given.values()) != 1:
+        named = [name for name, is_given in given.items() if is_given]
+        bound = f"one of {', '.join(given)} must be given"
+        raise InvalidRequest(f"{bound}, got {', '.join(named) or 'none'}", field="IMAGE_ID")
+    if allow_again and not image_ids:
+        raise InvalidRequest("--allow-again needs an IMAGE_ID, got none", field="--allow-again")
+    if len(image_ids) > MAX_FORGOTTEN_IMAGES:
+        bound = f"IMAGE_ID may be given {MAX_FORGOTTEN_IMAGES} times at most"
+        raise InvalidRequest(f"{bound}, got {len(image_ids)}", field="IMAGE_ID")
+    settings = settings_with(data_dir=data_dir)
+    job = ForgetJob(
+        tuple(checked_image_id(each) for each in image_ids),
+        checked_reason(reason),
+        allow_again,
+        keyword,
+        unused_for,
+    )
+    if settings.edition == "cloud" and not collection:
+        _in_the_cloud(settings, job, lists=taken_down, is_dry=dry_run)
+        return
+    with opened(settings) as stored:
+        if collection:
+            _forget_collection(stored, collection, is_dry=dry_run)
+        elif taken_down:
+            _print_taken_down(stored.forgetting)
+        else:
+            _print(job, _done(stored.forgetting, job, is_dry=dry_run), is_dry=dry_run)
+
+
+def _in_the_cloud(settings: Settings, job: ForgetJob, *, lists: bool, is_dry: bool) -> None:
+    """Look for oneself, and have the fetch function do what changes anything."""
+    from imagesearch.adapters.buses.pubsub import PubsubPublisher
+    from imagesearch.adapters.stores import gcs
+    from imagesearch.clock import SystemClock
+    from imagesearch.compose.cloud import cache_of, catalog_of
+    from imagesearch.compose.start import require
+    from imagesearch.usecases.forget import Forget
+
+    project = settings.google_cloud_project
+    require(settings, "google_cloud_project")
+    if not (lists or is_dry):
+        PubsubPublisher(project).publish(job)
+        out.print("It is handed over to the fetch function, whose log says what became of it.")
+        return
+    require(settings, "images_bucket")
+    with closing(catalog_of(settings)) as catalog:
+        store = gcs.connect(project, settings.images_bucket)
+        forget = Forget(catalog, store, cache_of(settings)[0], SystemClock())
+        if lists:
+            _print_taken_down(forget)
+        else:
+            _print(job, _done(forget, job, is_dry=True), is_dry=True)
+
+
+def _done(forget: Forget, job: ForgetJob, *, is_dry: bool) -> Forgotten:
+    if not is_dry:
+        return forget(job)
+    if job.allows:
+        withdrawn = forget.catalog.retention.withdrawn()
+        return Forgotten(allowed=len(withdrawn.keys() & set(job.image_ids)))
+    return forget.preview(forget.plan(job))
+
+
+def _forget_collection(stored: StoredCollections, name: str, *, is_dry: bool) -> None:
+    collection = named(stored.collections, [name])[0]
+    if is_dry:
+        count = next(each for each in stored.collections.counts() if each.name == name)
+        told = f"{name}: up to {count.images:,} images would be forgotten; {collection.root} stays."
+    else:
+        gone = stored.forget(collection)
+        told = f"{name}: {gone:,} images are forgotten; {collection.root} is as it was."
+    out.print(shown(told), soft_wrap=True)
+
+
+def _print(job: ForgetJob, outcome: Forgotten, *, is_dry: bool) -> None:
+    if job.allows:
+        verb = "would be let" if is_dry else "are let"
+        out.print(f"{outcome.allowed:,} pictures {verb} back, once a fetch offers them again.")
+        return
+    verb = "would be " if is_dry else "are "
+    verb += "taken down" if job.image_ids else "forgotten"
+    counts = [
+        (outcome.images, "images"),
+        (outcome.originals, "originals"),
+        (outcome.pools, "pools of keywords"),
+    ]
+    out.print(f"{', '.join(f'{number:,} {what}' for number, what in counts)} {verb}.")
+    if not outcome.is_all:
+        out.print("There are more: run it again.")
+
+
+def _print_taken_down(forget: Forget) -> None:
+    every = sorted(forget.catalog.retention.withdrawn().values(), key=lambda each: each.at)
+    if not every:
+        out.print("No picture was taken down.")
+    for each in every:
+        when = each.at.strftime("%Y-%m-%d %H:%M UTC")
+        told = f"{each.image_id}  {when}  {each.reason or 'for no reason that is noted'}"
+        out.print(shown(told), soft_wrap=True)

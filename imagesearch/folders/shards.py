@@ -1,0 +1,153 @@
+"""The port `CollectionFolders` over tar shards, as webdataset and img2dataset write them.
+
+A picture is told by its shard and its key in it. Of a shard that was changed all is read again,
+and what has the same bytes is the same image.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from imagesearch.domain.collections import (
+    CollectedFile,
+    ListedFile,
+    Stamp,
+    Unreadable,
+)
+from imagesearch.domain.errors import NotFound, RejectedImage
+from imagesearch.domain.picture_facts import PictureFacts
+from imagesearch.evaluation.forms import (
+    picture_of,
+    read_member,
+    sample_captions,
+    sample_json,
+    samples,
+)
+from imagesearch.folders.collected import collected, problem
+from imagesearch.folders.facts import facts_of
+from imagesearch.folders.formats import readable
+from imagesearch.folders.tables import facts_of_row, row_of
+
+_SUFFIX = ".tar"
+_BESIDE = (".json", ".parquet", ".txt", ".md", ".idx", ".csv")  # what is written with shards
+_INDEXES = 32  # shards whose members' places are known at a time: some 2 MB each
+
+
+class TarShards:
+    """The port `CollectionFolders` over a tar file, or a folder of them."""
+
+    def listed(self, root: str) -> Iterator[ListedFile | Unreadable]:
+        """Yield the pictures of all shards, and what cannot be read."""
+        for shard in _shards(Path(root)):
+            try:
+                stamp = _stamp(shard)
+                with tarfile.open(shard, "r:") as archive:
+                    for key, members in samples(archive):
+                        yield from _listed(shard, stamp, key, members)
+            except (OSError, tarfile.TarError) as error:
+                # A folder: what is known of its other pictures stays.
+                yield Unreadable(shard.name, _reason(error), is_folder=True)
+
+    def read(
+        self, root: str, listed: ListedFile, *, keeps_place: bool
+    ) -> tuple[CollectedFile, bytes]:
+        """Return the picture as it is now, and its bytes if they are a JPEG, PNG or WebP."""
+        try:
+            data = _read(Path(root), listed.path, listed.stamp)
+            return collected(listed, data, facts_of(data), keeps_place=keeps_place)
+        except (OSError, NotFound, RejectedImage) as error:
+            return problem(listed, _reason(error))
+
+    def picture(self, root: str, path: str, stamp: Stamp) -> bytes:
+        """Return the picture of a shard that is as *stamp* says, as a JPEG, PNG or WebP."""
+        try:
+            return readable(_read(Path(root), path, stamp))
+        except OSError as error:
+            raise NotFound(f"{path} cannot be read: {_reason(error)}") from error
+
+
+def is_shards(root: Path) -> bool:
+    """
+    Return whether *root* is a tar file, or a folder of such files and of what is with them alone.
+
+    One that has an archive among its pictures or folders is a folder of pictures.
+    """
+    if not root.is_dir():
+        return root.suffix.lower() == _SUFFIX
+    try:
+        entries = [each for each in root.iterdir() if not each.name.startswith(".")]
+    except OSError:
+        return False
+    suffixes = {each.suffix.lower() for each in entries}
+    has_nothing_else = suffixes <= {_SUFFIX, *_BESIDE} and all(map(Path.is_file, entries))
+    return _SUFFIX in suffixes and has_nothing_else
+
+
+def _shards(root: Path) -> list[Path]:
+    """Return the shards; NotFound when there is none."""
+    entries = sorted(root.iterdir()) if root.is_dir() else [root] if root.is_file() else []
+    shards = [each for each in entries if each.suffix.lower() == _SUFFIX]
+    if not shards:
+        raise NotFound(f"there is no tar shard at {root}")
+    return shards
+
+
+def _listed(
+    shard: Path, stamp: Stamp, key: str, members: dict[str, tarfile.TarInfo]
+) -> Iterator[ListedFile | Unreadable]:
+    if picture_of(members) is None:  # a sample without its picture is no picture
+        return
+    path, facts = f"{shard.name}/{key}", PictureFacts(source=_source(shard))
+    try:
+        row = row_of(sample_json(shard, members))
+        facts = replace(facts_of_row(row, sample_captions(shard, members)), source=facts.source)
+    except (ValueError, RecursionError, RejectedImage, OSError) as error:
+        yield Unreadable(path, f"what is said of it cannot be read: {_reason(error)}")
+    yield ListedFile(path, stamp, facts=facts)
+
+
+def _source(shard: Path) -> str:
+    return shard.parent.name or shard.name
+
+
+def _read(root: Path, path: str, stamp: Stamp) -> bytes:
+    name, _, key = path.partition("/")
+    shard = root / name if root.is_dir() else root
+    if _stamp(shard) != stamp:
+        raise NotFound(f"{shard.name} was changed; the next update reads it anew")
+    place = _places(shard, stamp).get(key)
+    if place is None:
+        raise NotFound(f"{shard.name} has no picture {key}")
+    data = read_member(shard, *place)
+    if len(data) != place[1]:
+        raise RejectedImage(f"it has {len(data)} of its {place[1]} bytes")
+    return data
+
+
+@lru_cache(maxsize=_INDEXES)
+def _places(shard: Path, stamp: Stamp) -> dict[str, tuple[int, int]]:  # noqa: ARG001 - a key
+    """Return where the pictures of a shard begin, and how many bytes they have, by key."""
+    places: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for key, members in samples(archive):
+                if picture := picture_of(members):
+                    places[key] = picture.offset_data, picture.size
+    except tarfile.TarError:  # it breaks off, which is said where it is listed
+        pass
+    return places
+
+
+def _stamp(shard: Path) -> Stamp:
+    status = shard.stat()
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, tarfile.TarError):
+        return (error.strerror or type(error).__name__).lower()
+    return str(error)

@@ -1,0 +1,161 @@
+"""`imagesearch forget` beside a running `imagesearch serve`, over HTTP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
+from imagesearch.settings import load_settings
+from tests.e2e.cloud import CLEAN, complete, require_programs
+from tests.e2e.conftest import Serving, serving
+
+PROMISED_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("forget") / "data", POOL_SIZE="30") as running:
+        yield running
+
+
+def forget(server: Serving, *arguments: str) -> str:
+    command = [sys.executable, "-m", "imagesearch", "forget", *arguments]
+    environment = {**os.environ, "DATA_DIR": str(server.data_dir)}
+    environment.pop("PIXABAY_API_KEY", None)
+    run = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def ask(server: Serving, path: str, **params: object) -> requests.Response:
+    query = {name: str(value) for name, value in params.items()}
+    return requests.get(f"{server.url}{path}", params=query, timeout=40)
+
+
+def answer(server: Serving, keyword: str) -> dict[str, Any]:
+    return server.complete(t=keyword, s_query=keyword, k=50, fold="false")
+
+
+def ids(body: dict[str, Any]) -> list[str]:
+    return [result["image_id"] for result in body["results"]]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PROMISED_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, "a minute is over"
+        time.sleep(0.5)
+
+
+def test_a_picture_that_is_taken_down_is_gone_from_every_door_within_a_minute(
+    server: Serving,
+) -> None:
+    before = answer(server, "penguin")
+    assert len(ids(before)) == 30
+    gone = before["results"][0]
+    image_id = gone["image_id"]
+    assert requests.get(gone["url"], timeout=10).status_code == 200
+    assert ask(server, "/search", scope="catalog", like=image_id).status_code == 200
+    assert "1 images, 1 originals, 1 pools" in forget(server, image_id, "--dry-run")
+    assert image_id in ids(answer(server, "penguin"))
+    told = forget(server, image_id, "--reason", "asked for by mail")
+    assert told.startswith("1 images, 1 originals, 1 pools of keywords are taken down")
+    wait_until(lambda: image_id not in ids(answer(server, "penguin")))
+    # It was fetched anew for it, and the source offers it as before.
+    after = answer(server, "penguin")
+    assert set(ids(after)) == set(ids(before)) - {image_id}
+    assert after["complete"]
+    pool = ask(server, f"/pools/{after['pool']['pool_id']}").json()
+    assert "taken down" in str(pool["rejections"])
+    everything = ask(server, "/search", scope="catalog", s_query="penguin", k=50).json()
+    assert image_id not in str(everything)
+    for part in ("like", "unlike"):
+        named = {"s_query": "penguin", "scope": "catalog", part: image_id}
+        assert ask(server, "/search", **named).status_code == 404
+    assert requests.get(gone["url"], timeout=10).status_code == 404
+    assert ask(server, f"/originals/{image_id}").status_code == 404
+    assert "asked for by mail" in forget(server, "--list")
+    server.kill()
+    server.start()
+    assert image_id not in ids(answer(server, "penguin"))
+    assert forget(server, "--allow-again", image_id).startswith("1 pictures are let back")
+
+
+def test_a_keyword_that_is_forgotten_is_a_new_one_within_a_minute(server: Serving) -> None:
+    answer(server, "rocket")
+    pool_id = answer(server, "rocket")["pool"]["pool_id"]
+    assert "1 pools of keywords are forgotten" in forget(server, "--keyword", "Rocket")
+    wait_until(lambda: answer(server, "rocket")["pool"]["generation"] > 1)
+    assert answer(server, "rocket")["pool"]["pool_id"] == pool_id
+    assert len(ids(answer(server, "rocket"))) == 30
+
+
+def test_nothing_is_unused_on_the_day_that_it_was_fetched(server: Serving) -> None:
+    answer(server, "cake")
+    assert forget(server, "--unused-for", "1").startswith("0 images, 0 originals, 0 pools")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "one of IMAGE_ID, --keyword, --collection, --unused-for, --list must be given"),
+        (("a", "--keyword", "b"), "got IMAGE_ID, --keyword"),
+        (("--allow-again",), "got none"),
+        (("a/b",), "IMAGE_ID must be"),
+        (("--collection", "none"), "there is no collection yet"),
+        (("a", "--reason", "x" * 301), "--reason must have 300 characters at most, got 301"),
+    ],
+)
+def test_what_cannot_be_forgotten_is_said_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    command = [sys.executable, "-m", "imagesearch", "forget", *arguments]
+    command += ["--data-dir", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode != 0
+    assert said in " ".join(run.stderr.split())
+    assert "Traceback" not in run.stderr
+
+
+def test_in_the_cloud_a_picture_is_taken_down_by_a_message_within_a_minute() -> None:
+    require_programs()
+    environment = {**CLEAN, "POOL_SIZE": "6"}
+    with cloud_stack(load_settings(port=0, pixabay_api_key=None), environment) as stack:
+        stack.start()
+        url = stack.query_url
+        before = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
+        gone = before["results"][0]
+        assert requests.get(gone["url"], timeout=10).status_code == 200
+        cloud = {
+            **CLEAN,
+            **stack.emulator_environment,
+            "EDITION": "cloud",
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+        }
+        command = [sys.executable, "-m", "imagesearch", "forget", gone["image_id"]]
+        run = subprocess.run(
+            command, capture_output=True, text=True, env=cloud, timeout=60, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        assert "handed over to the fetch function" in run.stdout
+
+        def is_gone() -> bool:
+            answer = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
+            return gone["image_id"] not in ids(answer)
+
+        wait_until(is_gone)
+        assert requests.get(gone["url"], timeout=10).status_code == 404
+        after = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
+        assert set(ids(after)) == set(ids(before)) - {gone["image_id"]}
+        assert after["pool"]["generation"] > before["pool"]["generation"]

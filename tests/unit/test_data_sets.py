@@ -1,0 +1,584 @@
+"""Data sets as collections: lists of URLs, captions beside pictures, tar shards; hostile ones."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from imagesearch.adapters.collections.sqlite import SqliteCollections
+from imagesearch.adapters.sqlite_originals import SqliteOriginals
+from imagesearch.adapters.stores.collections import CollectionStore
+from imagesearch.adapters.stores.files import FolderStore
+from imagesearch.domain.collections import (
+    Collection,
+    ListedFile,
+    Unreadable,
+    Update,
+    path_of,
+    stamp_of,
+    url_of_path,
+)
+from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.images import Image
+from imagesearch.domain.picture_facts import Caption, PictureFacts
+from imagesearch.evaluation.captions import NO_CAPTION
+from imagesearch.evaluation.collection import captioned_collection
+from imagesearch.evaluation.embedding import embed_set
+from imagesearch.folders.roots import CollectionRoots, check_root
+from imagesearch.folders.shards import is_shards
+from imagesearch.folders.tables import over_https
+from imagesearch.sources import polite
+from imagesearch.sources.download import Downloader
+from imagesearch.sources.polite import MAX_FAILURES
+from imagesearch.usecases.ingest import Ingest
+from imagesearch.usecases.stored_pools import StoredPools
+from tests.pictures import jpeg
+from tests.stub_http import Request, StubServer, reply
+from tests.world import SetClock, World
+
+REVISION = "twin-1"
+
+
+class Added:
+    """A world in which *root* is a collection, and what brings it up to date."""
+
+    def __init__(self, data: Path, root: Path) -> None:
+        self.world = World(data)
+        self.collections = SqliteCollections(self.world.file)
+        self.collection = Collection("set", str(root))
+        self.collections.keep(self.collection)
+        self.store = FolderStore(data / "pictures")
+        self.start()
+
+    def start(self) -> None:
+        """Begin as a process does that starts."""
+        world = self.world
+        self.roots = CollectionRoots(self.store, SetClock(), "imagesearch/1 (me@example.com)")
+        self.pictures = CollectionStore(self.store, self.collections, self.roots)
+        world.store = self.pictures  # type: ignore[assignment]
+        world.restart()
+        self.pools = StoredPools(world.catalog, world.outbox, world.clock, 3, 0.2)
+        self.ingest = Ingest(
+            world.catalog,
+            self.collections,
+            self.roots,
+            world.cache,
+            self.pools,
+            world.clock,
+            lambda: world.encoder.model_revision,
+        )
+
+    def update(self) -> Update:
+        def step() -> None:
+            if self.world.outbox.messages:
+                self.world.deliver()
+
+        self.world.clock.during_sleep = [step] * 1_000
+        try:
+            return self.ingest(self.collection, lambda _: None)
+        finally:
+            self.world.clock.during_sleep = []
+
+    def images(self) -> dict[str, Image]:
+        library = self.world.catalog.library
+        nearest = library.nearest(self.world.encoder._direction(b"?"), 1000, REVISION)
+        return {image.collected.file: image for image, _ in nearest.hits if image.collected}
+
+    def problems(self) -> dict[str, str]:
+        return dict(self.collections.problems("set", 100)[0])
+
+
+def listed(roots: CollectionRoots, root: Path) -> dict[str, ListedFile | Unreadable]:
+    return {each.path: each for each in roots.listed(str(root))}
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> CollectionRoots:
+    return CollectionRoots(FolderStore(tmp_path / "store"), SetClock(), "imagesearch/1")
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[StubServer], str]:
+    """Let the pictures of a stub be downloaded, and of no other private address."""
+
+    def allow(server: StubServer) -> str:
+        allowed = partial(Downloader, allowed_origin=server.origin)
+        monkeypatch.setattr(polite, "Downloader", allowed)
+        return server.origin
+
+    return allow
+
+
+def numbered(request: Request) -> bytes:
+    return reply(200, jpeg(int(request.target.strip("/").partition(".")[0])))
+
+
+def facts_of(entry: ListedFile | Unreadable) -> PictureFacts:
+    assert isinstance(entry, ListedFile), entry
+    return entry.facts
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+def test_a_list_tells_captions_credit_licence_tags_and_date_by_the_usual_names(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    file = tmp_path / "birds.csv"
+    file.write_text(
+        "Image URL,Caption,Alt-Text,LANGUAGE,author,license,license_url,page url,tags,date,"
+        "latitude,longitude,caption_de\n"
+        'https://a.example/1.jpg,"a bird, red",bird,en,Ada,CC BY 4.0,https://cc.example/by,'
+        'https://a.example/1,"bird, red",2019-05-04,52.5,13.4,ein Vogel\n'
+        "http://a.example/2.jpg,another,,,,,,javascript:alert(1),,,,,\n"
+    )
+    found = listed(roots, file)
+    assert found.keys() == {"a.example/1.jpg", "a.example/2.jpg"}
+    facts = facts_of(found["a.example/1.jpg"])
+    assert facts == PictureFacts(
+        year=2019,
+        month=5,
+        title="a bird, red",
+        tags=("bird", "red"),
+        user="Ada",
+        licence="CC BY 4.0",
+        place=(52.5, 13.4),
+        licence_url="https://cc.example/by",
+        source="birds.csv",
+        page_url="https://a.example/1",
+        captions=(Caption("a bird, red", "en"), Caption("bird", "en"), Caption("ein Vogel", "de")),
+    )
+    assert facts_of(found["a.example/2.jpg"]).page_url == "https://a.example/2.jpg"
+
+
+def test_an_unsplash_folder_is_read_with_its_keywords_and_asked_for_small_pictures(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    (tmp_path / "photos.tsv000").write_text(
+        "photo_id\tphoto_url\tphoto_image_url\tphoto_submitted_at\tphoto_description"
+        "\tphotographer_username\tphotographer_first_name\tphotographer_last_name"
+        "\texif_camera_make\texif_camera_model\tai_description\n"
+        "x1\thttps://unsplash.com/photos/x1\thttps://images.unsplash.com/photo-1"
+        "\t2019-02-03 10:00:00.1\t\tada\tAda\tL.\tACME\tOne\ta hill of my own\n"
+    )
+    (tmp_path / "keywords.tsv000").write_text(
+        "photo_id\tkeyword\tai_service_1_confidence\tai_service_2_confidence\tsuggested_by_user\n"
+        "x1\thill\t\t\tt\nx1\tgrass\t71.5\t\tf\nx1\tmoon\t12\t3\tf\n"
+    )
+    ((path, entry),) = listed(roots, tmp_path).items()
+    assert path == "images.unsplash.com/photo-1?w=960&q=80&fm=jpg"
+    facts = facts_of(entry)
+    assert (facts.user, facts.source, facts.camera) == ("Ada L.", "Unsplash", "ACME One")
+    assert (facts.title, facts.tags) == ("a hill of my own", ("hill", "grass"))
+    assert (facts.page_url, facts.year) == ("https://unsplash.com/photos/x1", 2019)
+
+
+def test_a_parquet_list_is_read_as_a_csv_is(tmp_path: Path, roots: CollectionRoots) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    urls = [f"https://a.example/{n}.jpg" for n in range(3)]
+    columns = {"URL": urls, "TEXT": ["one", None, "three"], "keywords": [["a", "b"], [], None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "list.parquet")
+    found = listed(roots, tmp_path / "list.parquet")
+    assert [facts_of(each).title for each in found.values()] == ["one", "", "three"]
+    assert facts_of(found["a.example/0.jpg"]).tags == ("a", "b")
+    (tmp_path / "list.parquet").write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(InvalidRequest, match=r"list\.parquet cannot be read: "):
+        listed(roots, tmp_path / "list.parquet")
+
+
+def test_parquet_without_its_reader_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    file = tmp_path / "list.parquet"
+    file.write_bytes(b"PAR1")
+    with pytest.raises(InvalidRequest, match=r'needs: .*pip install "imagesearch\[parquet\]"'):
+        check_root(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (b"picture,words\na,b\n", "no column of URLs, .* it has: picture, words"),
+        (b"", "no column of URLs, .* it has: none"),
+        (b"url,caption\n", "no row with a URL"),
+        (b"url,caption\nhttps://a.example/\xff.jpg,x\n", "it is no UTF-8"),
+        (gzip.compress(b"url\n"), "it is no UTF-8"),
+        (b'url,caption\nhttps://a.example/1.jpg,"' + b"x" * 1_100_000, "field larger than"),
+    ],
+    ids=["columns", "empty", "rows", "latin-1", "gzip", "cell"],
+)
+def test_a_list_that_cannot_be_read_is_one_sentence(
+    tmp_path: Path, roots: CollectionRoots, text: bytes, wanted: str
+) -> None:
+    file = tmp_path / "list.csv"
+    file.write_bytes(text)
+    with pytest.raises(InvalidRequest, match=wanted):
+        listed(roots, file)
+
+
+def test_rows_without_a_url_or_with_more_cells_are_told_and_the_others_kept(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    file = tmp_path / "list.csv"
+    many = f"https://a.example/{'x' * 2_000}"
+    file.write_text(
+        f"url,caption\n,none\nhttps://a.example/1.jpg,a,b,c\n{many},x\nhttps://a.example/ 1,x\n"
+        "https://a.example/2.jpg\n\n"
+    )
+    found = listed(roots, file)
+    problems = {path: each.problem for path, each in found.items() if isinstance(each, Unreadable)}
+    assert problems == {
+        "list.csv, line 2": "it has no URL",
+        "list.csv, line 3": "it has more cells than there are columns",
+        "list.csv, line 4": "its URL has 2018 characters, of at most 2000",
+        "list.csv, line 5": "its URL has a character that is not to be in one",
+    }
+    assert found.keys() - problems.keys() == {"a.example/2.jpg"}
+
+
+def test_rows_of_one_url_are_one_picture_with_the_captions_of_all(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    file = tmp_path / "list.tsv"
+    file.write_text(
+        "url\ttext\n" + "".join(f"https://a.example/1\tsay {n % 3}\n" for n in range(5))
+    )
+    ((_, entry),) = listed(roots, file).items()
+    assert [each.text for each in facts_of(entry).captions] == ["say 0", "say 1", "say 2"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a.example/1.jpg",
+        "http://127.0.0.1:8/1.jpg",
+        "file:///etc/passwd",
+        "https://a.example/get?u=http://b.example/",
+        "https://a.example:443/1.jpg",
+    ],
+)
+def test_a_path_stands_for_its_url(url: str) -> None:
+    assert url_of_path(path_of(url)) == url
+
+
+def test_http_is_asked_over_https_unless_it_names_a_port() -> None:
+    assert over_https("http://a.example/1.jpg") == "https://a.example/1.jpg"
+    assert over_https("http://a.example:8080/1.jpg") == "http://a.example:8080/1.jpg"
+    assert over_https("ftp://a.example/1.jpg") == "ftp://a.example/1.jpg"
+
+
+def test_what_a_list_must_not_ask_for_is_refused_by_row(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    def script(request: Request) -> bytes:
+        if request.target == "/private.jpg":
+            return reply(302, Location="https://10.0.0.1/secret.jpg")
+        if request.target == "/elsewhere.jpg":
+            return reply(302, Location="https://other.example/1.jpg")
+        if request.target == "/noai.jpg":
+            return reply(200, jpeg(1), X_Robots_Tag="googlebot: nofollow, noai")
+        if request.target == "/text.jpg":
+            return reply(200, "<html>")
+        return numbered(request)
+
+    with StubServer(script) as server:
+        origin = serve(server)
+        urls = [
+            *("file:///etc/passwd", "https://127.0.0.1/1.jpg", "https://192.168.1.1/1.jpg"),
+            *("ftp://a.example/1.jpg", "https://user:pass@a.example/1.jpg", "http://[::1]:1/1.jpg"),
+            *(f"{origin}/{name}.jpg" for name in ("private", "elsewhere", "noai", "text", "3")),
+        ]
+        file = tmp_path / "list.csv"
+        file.write_text("\n".join(["url", *urls]))
+        added = Added(tmp_path / "data", file)
+        outcome = added.update()
+    assert (outcome.found, outcome.embedded, outcome.problems) == (len(urls), 1, len(urls) - 1)
+    problems = added.problems()
+    assert "must be https, got 'file'" in problems["file:///etc/passwd"]
+    for host in ("127.0.0.1", "192.168.1.1"):
+        assert "is not a public address" in problems[f"{host}/1.jpg"]
+    assert "no user and no port" in problems["user:pass@a.example/1.jpg"]
+    assert "its host must be one of" in problems[f"{origin}/private.jpg"]
+    assert "its host must be one of" in problems[f"{origin}/elsewhere.jpg"]
+    assert "X-Robots-Tag: noai" in problems[f"{origin}/noai.jpg"]
+    assert "not a JPEG, PNG or WebP" in problems[f"{origin}/text.jpg"]
+    assert len([*(tmp_path / "data" / "pictures").iterdir()]) == 1
+
+
+def test_an_update_that_was_killed_downloads_nothing_twice_and_later_ones_what_failed(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    failing = {"/2.jpg"}
+
+    def script(request: Request) -> bytes:
+        return reply(500) if request.target in failing else numbered(request)
+
+    with StubServer(script) as server:
+        file = tmp_path / "list.csv"
+        origin = serve(server)
+        file.write_text("\n".join(["url,text", *(f"{origin}/{n}.jpg,say {n}" for n in range(4))]))
+        added = Added(tmp_path / "data", file)
+        put_files = added.collections.put_files
+
+        def killed(*_: object) -> None:
+            raise Unavailable("killed")
+
+        added.collections.put_files = killed  # type: ignore[method-assign,assignment]
+        with pytest.raises(Unavailable, match="killed"):
+            added.update()
+        added.collections.put_files = put_files  # type: ignore[method-assign]
+        added.start()
+        asked = len(server.requests)
+        assert added.update().embedded == 3
+        assert {each.target for each in server.requests[asked:]} == failing
+        assert "the image host answered 500" in added.problems()[f"{origin}/2.jpg"]
+        assert server.busiest <= polite.AT_ONCE
+        assert server.requests[0].headers["user-agent"] == "imagesearch/1 (me@example.com)"
+
+        failing.clear()
+        asked = len(server.requests)
+        file.write_text(file.read_text().replace("say 1", "say one"))
+        outcome = added.update()
+        assert (outcome.embedded, outcome.reused, outcome.problems) == (1, 1, 0)
+        assert [each.target for each in server.requests[asked:]] == ["/2.jpg"]
+        image = added.images()[f"{origin}/1.jpg"]
+        assert image.collected is not None
+        assert (image.collected.title, image.credit.source) == ("say one", "list.csv")
+        assert added.pictures.get(image.object_name) == jpeg(1)
+
+
+def test_a_host_that_asks_for_a_rest_has_it_and_one_that_is_down_is_left(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    busy = iter([reply(429, Retry_After="7"), reply(503, Retry_After="9")])
+
+    def script(request: Request) -> bytes:
+        return next(busy, None) or numbered(request)
+
+    clock = SetClock()
+    with StubServer(script) as server:
+        origin = serve(server)
+        downloads = polite.PoliteDownloads({"127.0.0.1"}, clock, "imagesearch")
+        assert downloads.get(f"{origin}/1.jpg") == jpeg(1)
+    assert clock.elapsed_seconds == 16
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(Unavailable, match="no connection"):
+            downloads.get(f"{origin}/1.jpg")
+    with pytest.raises(Unavailable, match="it was not asked for: 5 others of its host failed"):
+        downloads.get(f"{origin}/1.jpg")
+    downloads.close()
+
+
+def test_what_was_downloaded_is_needed_while_a_list_has_it(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    with StubServer(numbered) as server:
+        origin = serve(server)
+        file = tmp_path / "list.csv"
+        file.write_text(f"url\n{origin}/1.jpg\n{origin}/2.jpg\n")
+        added = Added(tmp_path / "data", file)
+        added.update()
+        file.write_text(f"url\n{origin}/1.jpg\n")
+        added.update()
+    originals = SqliteOriginals(added.world.file)
+    added.collections.ask("set")
+    assert added.store.sweep(originals.unused()) == 0, "an update that goes on may need it"
+    added.collections.answer("set", 1)
+    assert added.store.sweep(originals.unused()) == 1
+    (image,) = added.images().values()
+    assert added.pictures.get(image.object_name) == jpeg(1)
+    added.collections.forget("set")
+    assert added.store.sweep(originals.unused()) == 1
+
+
+def test_a_list_that_is_away_changes_nothing(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    with StubServer(numbered) as server:
+        file = tmp_path / "list.csv"
+        file.write_text(f"url\n{serve(server)}/1.jpg\n")
+        added = Added(tmp_path / "data", file)
+        added.update()
+        file.unlink()
+        with pytest.raises(NotFound, match="there is no list"):
+            added.update()
+    assert len(added.images()) == 1
+
+
+# --- captions beside pictures --------------------------------------------------------------------
+
+
+def test_captions_of_a_folder_are_titles_and_those_without_a_picture_are_counted(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "coco"
+    (root / "val2017").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    for number in (1, 2):
+        (root / "val2017" / f"{number}.jpg").write_bytes(jpeg(number))
+    images = [{"id": n, "file_name": f"{n}.jpg"} for n in (1, 2, 3)]
+    annotations = [{"id": n, "image_id": 1 + n % 3, "caption": f"say {n}"} for n in range(9)]
+    (root / "annotations" / "captions_val2017.json").write_text(
+        json.dumps({"images": images, "annotations": annotations})
+    )
+    added = Added(tmp_path / "data", root)
+    outcome = added.update()
+    assert (outcome.embedded, outcome.problems) == (2, 1)
+    assert [each.path for each in outcome.unreadable] == ["annotations/captions_val2017.json"]
+    assert "captions whose picture is missing: 3" in outcome.unreadable[0].problem
+    image = added.images()["val2017/1.jpg"]
+    assert image.collected is not None
+    assert (image.collected.title, image.credit.source) == ("say 0", "coco")
+    assert added.update().unchanged == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("captions.txt", "image,caption\n1.jpg,a hill, green\n1.jpg,a meadow\n"),
+        ("Flickr8k.token.txt", "1.jpg#0\ta hill, green\n1.jpg#1\ta meadow\n"),
+        ("dataset_flickr8k.json", None),
+        ("1.txt", "a hill, green\na meadow\n"),
+    ],
+)
+def test_each_form_of_captions_gives_all_of_a_picture(
+    tmp_path: Path, roots: CollectionRoots, name: str, text: str | None
+) -> None:
+    sentences = [{"raw": "a hill, green"}, {"raw": "a meadow"}]
+    karpathy = {"images": [{"filename": "1.jpg", "split": "val", "sentences": sentences}]}
+    root = tmp_path / "flickr"
+    root.mkdir()
+    (root / name).write_text(text or json.dumps(karpathy))
+    (root / "1.jpg").write_bytes(jpeg(1))
+    (root / "2.jpg").write_bytes(jpeg(2))
+    found = listed(roots, root)
+    assert found.keys() == {"1.jpg", "2.jpg"}
+    assert [each.text for each in facts_of(found["1.jpg"]).captions] == [
+        "a hill, green",
+        "a meadow",
+    ]
+    before = stamp_of(ListedFile("1.jpg", found["1.jpg"].stamp))  # type: ignore[union-attr]
+    assert stamp_of(found["1.jpg"]) != before  # type: ignore[arg-type]
+
+
+def test_captions_that_cannot_be_read_cost_no_picture(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    root = tmp_path / "own"
+    root.mkdir()
+    (root / "captions.json").write_text('{"images": [')
+    (root / "captions.txt").write_text("notes of mine")
+    (root / "1.jpg").write_bytes(jpeg(1))
+    found = listed(roots, root)
+    assert isinstance(found["1.jpg"], ListedFile)
+    broken = found["captions.json"]
+    assert isinstance(broken, Unreadable)
+    assert "cannot be read" in broken.problem
+    assert found.keys() == {"1.jpg", "captions.json"}
+
+
+# --- shards --------------------------------------------------------------------------------------
+
+
+def shard(path: Path, members: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def test_shards_are_searched_and_a_broken_one_costs_what_comes_after_its_break(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "shards"
+    said = {"url": "https://a.example/1.jpg", "caption": "from json", "license": "CC0"}
+    shard(
+        root / "00000.tar",
+        {
+            "000.jpg": jpeg(1),
+            "000.json": json.dumps(said).encode(),
+            "001.jpg": jpeg(2),
+            "001.txt": b"one\ntwo\n",
+            "001.de.txt": b"eins",
+            "002.jpg": b"no picture",
+            "003.jpg": jpeg(3),
+            "003.json": b"{",
+            "004.txt": b"without a picture",
+        },
+    )
+    shard(root / "00001.tar", {f"{n}.jpg": jpeg(n) for n in (10, 11, 12)})
+    (root / "00000.parquet").write_bytes(b"")
+    added = Added(tmp_path / "data", root)
+    outcome = added.update()
+    assert (outcome.embedded, outcome.problems) == (6, 2)
+    assert [each.path for each in outcome.unreadable] == ["00000.tar/003"]
+    assert [*added.problems()] == ["00000.tar/002"]
+    images = added.images()
+    first = images["00000.tar/000"]
+    assert first.collected is not None
+    assert (first.collected.title, first.credit.licence) == ("from json", "CC0")
+    assert (first.page_url, first.credit.source) == ("https://a.example/1.jpg", "shards")
+    assert added.pictures.get(first.object_name) == jpeg(1)
+
+    data = (root / "00001.tar").read_bytes()
+    (root / "00001.tar").write_bytes(data[: data.index(jpeg(11)) + 70])
+    outcome = added.update()
+    assert [each.path for each in outcome.unreadable][-1] == "00001.tar"
+    assert outcome.gone == 0
+    assert added.images().keys() >= {"00001.tar/10", "00001.tar/12"}
+
+
+def test_a_folder_with_an_archive_among_its_pictures_is_no_set_of_shards(tmp_path: Path) -> None:
+    shard(tmp_path / "backup.tar", {"1.jpg": jpeg(1)})
+    assert is_shards(tmp_path)
+    assert is_shards(tmp_path / "backup.tar")
+    (tmp_path / "2019").mkdir()
+    assert not is_shards(tmp_path)
+
+
+# --- measured ------------------------------------------------------------------------------------
+
+
+def test_a_collection_is_measured_by_its_captions_without_embedding_it_again(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "own"
+    root.mkdir()
+    for number in range(4):
+        (root / f"{number}.jpg").write_bytes(jpeg(number))
+    (root / "copy.jpg").write_bytes(jpeg(0))
+    (root / "captions.csv").write_text(
+        "image,caption,language\n0.jpg,a hill,en\n0.jpg,ein Hügel,de\ncopy.jpg,the same hill,en\n"
+        "1.jpg,a lake,en\n2.jpg," + "x" * 3_000 + ",en\n"
+    )
+    added = Added(tmp_path / "data", root)
+    added.update()
+    library, encoder = added.world.catalog.library, added.world.encoder
+    captioned = captioned_collection(added.collections, library, added.pictures, "set")
+    captions = {
+        each.name: [(c.text, c.language) for c in each.captions] for each in captioned.pictures
+    }
+    assert captions == {
+        "0.jpg": [("a hill", "en"), ("ein Hügel", "de"), ("the same hill", "en")],
+        "1.jpg": [("a lake", "en")],
+    }
+    assert {misfit.what: misfit.count for misfit in captioned.misfits} == {NO_CAPTION: 2}
+    embedded_before = encoder.images
+    of_set = embed_set(encoder, captioned, lambda *_: None)
+    assert encoder.images == embedded_before
+    assert len(of_set.pictures) == 2
+    with pytest.raises(InvalidRequest, match="no picture of 'none' has a caption"):
+        captioned_collection(added.collections, library, added.pictures, "none")
