@@ -36,8 +36,8 @@ class ContactSettings(BaseModel):
 
     source_contact: Annotated[str, AfterValidator(_contact)] = Field(
         "",
-        description="Your e-mail address or site, sent to Wikimedia Commons or Openverse with each "
-        "request; `SOURCE=commons` needs it.",
+        description="Your e-mail address or site, sent with each request to Wikimedia Commons, "
+        "Openverse and the hosts of lists of URLs; `SOURCE=commons` needs it.",
     )
 
 
