@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numkong import cdist
@@ -66,6 +66,18 @@ class Head:
 
 
 NOTHING = Head(0, 0, 0.0, np.empty(0, np.float32))
+
+
+class Candidates(NamedTuple):
+    """
+    Rows that may be among the nearest, the most promising first.
+
+    Attributes:
+        at_most: what the cosine of each does not exceed; these descend.
+    """
+
+    row_ids: list[int]
+    at_most: list[float]
 
 
 class Blocks(Protocol):
@@ -194,23 +206,29 @@ class VectorIndex:
 
     def candidates(
         self, query: Embedding, k: int, among: NDArray[np.bool_] | None = None
-    ) -> list[int]:
+    ) -> Candidates:
         """
-        Return the ids of rows among which the *k* nearest to *query* are for certain.
+        Return rows among which the *k* nearest to *query* are for certain.
 
         Args:
             among: for each row id, from 0 to the last, whether it may be one; None for all.
         """
         parts = [self._blocks.part(number) for number in range(len(self._blocks))]
-        if parts and query.shape != self._head.centre.shape:
+        if not parts:
+            return Candidates([], [])
+        if query.shape != self._head.centre.shape:
             raise Bug(f"a query must have shape {self._head.centre.shape}, got {query.shape}")
         asked = _Query.of(query, self._head.longest)
         rows = _reaching(self._each(parts, lambda part: _bounds(part, asked, among)), k)
         # Of these few, the query's own rounding is taken out: fewer still must be read.
         few = [part.part(some) for part, some in zip(parts, rows, strict=True)]
-        nearest = _reaching([_finer(some, asked) for some in few], k)
-        ids = [some.row_ids[last] for some, last in zip(few, nearest, strict=True)]
-        return [int(row_id) for block in ids for row_id in block]
+        bounds = [_finer(some, asked) for some in few]
+        nearest = _reaching(bounds, k)
+        ids = np.concatenate([some.row_ids[last] for some, last in zip(few, nearest, strict=True)])
+        above = np.concatenate([one.upper[last] for one, last in zip(bounds, nearest, strict=True)])
+        at_most = above + np.vecdot(self._head.centre, query)  # which all products are without
+        order = np.argsort(-at_most)
+        return Candidates(ids[order].tolist(), at_most[order].tolist())
 
     def _add(self, columns: Columns) -> None:
         """Fill the last block, then a new one."""

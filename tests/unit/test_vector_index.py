@@ -61,7 +61,20 @@ def test_the_candidates_hold_all_that_no_other_row_beats(
     for query in [*unit(normal(5, seed=1)), rows[17]]:
         cosines = rows.astype(np.float64) @ query.astype(np.float64)
         kth = np.sort(cosines)[-k]
-        assert set(np.flatnonzero(cosines >= kth).tolist()) <= set(index.candidates(query, k))
+        assert set(np.flatnonzero(cosines >= kth).tolist()) <= set(
+            index.candidates(query, k).row_ids
+        )
+
+
+def test_no_cosine_is_more_than_what_a_candidate_is_said_to_have_at_most() -> None:
+    rows = unit(normal(20_000) + 0.5)  # a centre that is not zero
+    index = index_of(rows)
+    for query in unit(normal(5, seed=1)):
+        row_ids, at_most = index.candidates(query, 50)
+        cosines = rows[row_ids].astype(np.float64) @ query.astype(np.float64)
+        assert (cosines <= at_most).all()
+        assert (cosines >= np.array(at_most) - 0.05).all()
+        assert at_most == sorted(at_most, reverse=True)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
@@ -71,7 +84,7 @@ def test_the_candidates_hold_the_nearest_of_those_that_may_be_and_no_other(share
     among = np.random.default_rng(2).random(70_000) < share
     for query in unit(normal(3, seed=1)):
         for k in (1, 10, 200):
-            candidates = set(index.candidates(query, k, among))
+            candidates = set(index.candidates(query, k, among).row_ids)
             cosines = np.where(among, rows.astype(np.float64) @ query.astype(np.float64), -np.inf)
             best = set(np.argsort(-cosines)[: min(k, int(among.sum()))].tolist())
             assert best <= candidates <= set(np.flatnonzero(among).tolist())
@@ -82,7 +95,7 @@ def test_few_candidates_are_left_to_be_read() -> None:
     for rows in (unit(normal(20_000)), in_a_cone(20_000)):
         index = index_of(rows)
         for query in unit(normal(5, seed=1)):
-            assert 10 <= len(index.candidates(query, 10)) < 400
+            assert 10 <= len(index.candidates(query, 10).row_ids) < 400
 
 
 def test_rows_past_a_block_are_found_and_dropped_like_any_other() -> None:
@@ -90,29 +103,29 @@ def test_rows_past_a_block_are_found_and_dropped_like_any_other() -> None:
     index = index_of(rows, at_once=9000)
     assert len(index) == 70_000
     for number in (0, 32_767, 32_768, 69_999):
-        assert number in index.candidates(rows[number], 1)
+        assert number in index.candidates(rows[number], 1).row_ids
     index.drop([32_768, 69_999, 0])
     assert len(index) == 69_997
     for number in (0, 32_768, 69_999):
-        assert number not in index.candidates(rows[number], 5)
-    assert 32_767 in index.candidates(rows[32_767], 1)
+        assert number not in index.candidates(rows[number], 5).row_ids
+    assert 32_767 in index.candidates(rows[32_767], 1).row_ids
     index.extend([70_000], rows[:1])
-    assert 70_000 in index.candidates(rows[0], 1)
+    assert 70_000 in index.candidates(rows[0], 1).row_ids
 
 
 def test_one_batch_may_fill_several_blocks() -> None:
     rows = unit(normal(70_000))
     index = index_of(rows, at_once=70_000)
-    assert 69_999 in index.candidates(rows[69_999], 1)
-    assert len(set(index.candidates(rows[0], 70_000))) == 70_000
+    assert 69_999 in index.candidates(rows[69_999], 1).row_ids
+    assert len(set(index.candidates(rows[0], 70_000).row_ids)) == 70_000
 
 
 def test_an_index_that_lost_all_rows_finds_nothing_and_takes_new_ones() -> None:
     index = index_of(unit(normal(3)))
     index.drop([0, 1, 2])
-    assert index.candidates(unit(normal(1))[0], 3) == []
+    assert index.candidates(unit(normal(1))[0], 3).row_ids == []
     index.extend([9], unit(normal(1)))
-    assert index.candidates(unit(normal(1))[0], 3) == [9]
+    assert index.candidates(unit(normal(1))[0], 3).row_ids == [9]
 
 
 def test_a_block_that_lost_all_rows_does_not_disturb_the_others() -> None:
@@ -120,7 +133,7 @@ def test_a_block_that_lost_all_rows_does_not_disturb_the_others() -> None:
     index = index_of(rows)
     index.drop(range(32_768))
     assert len(index) == 40_000 - 32_768
-    assert 39_999 in index.candidates(rows[39_999], 1)
+    assert 39_999 in index.candidates(rows[39_999], 1).row_ids
 
 
 def test_an_index_that_began_with_few_rows_is_outgrown_until_it_begins_anew() -> None:
@@ -142,5 +155,5 @@ def test_a_query_of_another_dimension_is_a_bug() -> None:
 
 
 def test_no_row_or_no_k_gives_no_candidate() -> None:
-    assert VectorIndex().candidates(np.ones(3, np.float32), 5) == []
-    assert index_of(unit(normal(3))).candidates(unit(normal(1))[0], 0) == []
+    assert VectorIndex().candidates(np.ones(3, np.float32), 5).row_ids == []
+    assert index_of(unit(normal(3))).candidates(unit(normal(1))[0], 0).row_ids == []

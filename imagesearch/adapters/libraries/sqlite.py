@@ -22,7 +22,7 @@ from imagesearch.adapters.sqlite_rows import (
     pixels_of,
 )
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
-from imagesearch.adapters.vector_index import VectorIndex
+from imagesearch.adapters.vector_index import Candidates, VectorIndex
 from imagesearch.adapters.vectors import best_tagged, sound_matrix, vector_bytes
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters.declaration import FACTS, Where, holds
@@ -31,6 +31,7 @@ from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.tag_words import rarest, rarity
 from imagesearch.ports import Coverage, Nearest, Tagged
 
+_READ_BESIDE = 50  # candidates that are read at first beside as many as are wanted
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 MAX_TAGGED = 500  # images that tags are compared of: of each, FTS5 takes some 5 µs
 _IMAGES_AT_ONCE = 500  # that are read, or lose an embedding, before others have the connection
@@ -270,12 +271,11 @@ class SqliteLibrary:
                 continue
             # After the index: no row of it lacks its facts.
             among = self._matching(model_revision, where) if where else None
-            row_ids = index.candidates(query, k, among)
+            candidates = index.candidates(query, k, among)
             with self._reading() as connection:
-                candidates = _candidates(connection, row_ids, query)
-                best = sorted(candidates, key=lambda row: (-row.cosine, row.image_id))[:k]
+                best, gone = _best(connection, candidates, query, k)
                 images = _images(connection, [row.image_id for row in best])
-            if len(candidates) == len(row_ids):
+            if not gone:
                 hits = [row for row in best if row.image_id in images]
                 return Nearest(
                     [(images[row.image_id], row.cosine) for row in hits],
@@ -283,7 +283,7 @@ class SqliteLibrary:
                 )
             # Some have been replaced since the index took them over; others may be nearer.
             try:
-                index.drop(set(row_ids) - {row.row_id for row in candidates})
+                index.drop(gone)
             except OSError as error:
                 index = self._index_in_memory(index, model_revision, error)
 
@@ -494,6 +494,27 @@ class _Candidate(NamedTuple):
     image_id: str
     embedding: Embedding
     cosine: float
+
+
+def _best(
+    connection: Connection, candidates: Candidates, query: Embedding, k: int
+) -> tuple[list[_Candidate], set[int]]:
+    """
+    Return the *k* nearest of *candidates*, best first, and those that are there no more.
+
+    Only so many are read that no other one can be nearer.
+    """
+    row_ids, at_most = candidates
+    best: list[_Candidate] = []
+    gone: set[int] = set()
+    begin, size = 0, k + _READ_BESIDE
+    while begin < len(row_ids) and (len(best) < k or at_most[begin] >= best[-1].cosine):
+        some = row_ids[begin : begin + size]
+        read = _candidates(connection, some, query)
+        gone.update(set(some) - {row.row_id for row in read})
+        best = sorted([*best, *read], key=lambda row: (-row.cosine, row.image_id))[:k]
+        begin, size = begin + size, 2 * size
+    return best, gone
 
 
 def _candidates(
