@@ -98,8 +98,8 @@ DEMO_NOTE = (
 
 
 DEMO_MODEL_NOTE = (
-    "The model is the demo's, which knows drawn scenes alone. For photographs, once 600 MB are\n"
-    "downloaded: --model small; all searches of this data folder are by it from then on."
+    "The model is the demo's, which knows drawn scenes alone. For photographs:\n"
+    "--model small, which downloads 600 MB once and keeps to this data folder."
 )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imagesearch.domain.errors import RejectedImage
@@ -42,6 +43,8 @@ _COLUMNS = ("image", "caption")
 _PIPED_COLUMNS = ["image_name", "comment_number", "comment"]
 _TOKEN_LINE = re.compile(r"(?P<name>[^\t]+)#\d+\t(?P<text>.*)")
 _NAMED_LANGUAGE = re.compile(r"(?P<stem>.+)\.(?P<language>[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*)")
+# As Tux Paint's stamps have it: a line a language.
+_LINE_OF_LANGUAGE = re.compile(r"(?P<language>[a-z]{2,3}([_@][A-Za-z]+)*)\.utf8=(?P<text>.*)")
 _FLICKR8K_SPLITS = {"train": "train", "val": "dev", "test": "test"}
 
 
@@ -303,23 +306,16 @@ def read_member(shard: Path, offset: int, size: int) -> bytes:
 
 
 def _read_text_files(source: Source, gathered: Gathered) -> None:
-    names = sorted(path.name for path in source.path.iterdir())
-    by_stem = {Path(name).stem: name for name in names if is_picture(name)}
-    for words in (name for name in names if name.endswith(".txt")):
-        stem, language = words.removesuffix(".txt"), ""
-        if stem not in by_stem and (match := _NAMED_LANGUAGE.fullmatch(stem)):
-            stem, language = match["stem"], match["language"]
-        if stem not in by_stem:
-            gathered.misfits.add(NO_PICTURE, words)
-            continue
-        try:
-            text = (source.path / words).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeError):
-            gathered.misfits.add(UNREADABLE, words)
-            continue
-        for line in _lines(text):
-            gathered.caption(by_stem[stem], Caption(line, language))
-    _count_uncaptioned(source.path, gathered)
+    pictures: list[str] = []
+    for folder, names in _folders_within(source.path):
+        by_stem = {Path(name).stem: folder + name for name in names if is_picture(name)}
+        pictures += by_stem.values()
+        for words in (name for name in names if name.endswith(".txt")):
+            _read_text_file(source.path, folder + words, by_stem, gathered)
+    captioned = {picture.name for picture in gathered.captioned()}
+    for name in pictures:
+        if name not in captioned:
+            gathered.misfits.add(NO_CAPTION, name)
 
 
 def _count_uncaptioned(folder: Path, gathered: Gathered) -> None:
@@ -327,6 +323,35 @@ def _count_uncaptioned(folder: Path, gathered: Gathered) -> None:
     for path in sorted(folder.iterdir()):
         if is_picture(path.name) and path.name not in captioned:
             gathered.misfits.add(NO_CAPTION, path.name)
+
+
+def _read_text_file(root: Path, words: str, by_stem: Mapping[str, str], gathered: Gathered) -> None:
+    """Hand in the captions of the file *words*, of the picture of its stem."""
+    stem, language = PurePosixPath(words).name.removesuffix(".txt"), ""
+    if stem not in by_stem and (match := _NAMED_LANGUAGE.fullmatch(stem)):
+        stem, language = match["stem"], match["language"]
+    if stem not in by_stem:
+        gathered.misfits.add(NO_PICTURE, words)
+        return
+    try:
+        text = (root / words).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError):
+        gathered.misfits.add(UNREADABLE, words)
+        return
+    for line in _lines(text):
+        match = _LINE_OF_LANGUAGE.fullmatch(line.strip())
+        if match is None:
+            gathered.caption(by_stem[stem], Caption(line, language))
+        elif match["text"]:  # not every stamp is translated
+            gathered.caption(by_stem[stem], Caption(match["text"], match["language"]))
+
+
+def _folders_within(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield *root* and each folder within it: what paths of its files begin with, their names."""
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        within = Path(folder).relative_to(root).as_posix()
+        yield "" if within == "." else f"{within}/", sorted(names)
 
 
 def _hand_in(
@@ -398,7 +423,7 @@ def captions_files(folder: Path) -> list[Path]:
     """
     Return all captions files of a folder of pictures; they may lie in `annotations`, as COCO's do.
 
-    The folder itself is one where its pictures have a .txt beside them.
+    The folder itself is one where pictures in it, at any depth, have a .txt beside them.
     """
     files = [
         file
@@ -406,9 +431,14 @@ def captions_files(folder: Path) -> list[Path]:
         for pattern in _CAPTIONS_FILES
         for file in sorted(place.glob(pattern))
     ]
-    texts = {path.name.partition(".")[0] for path in folder.glob("*.txt")}
-    pictures = {path.name.partition(".")[0] for path in folder.iterdir() if is_picture(path.name)}
-    return [*dict.fromkeys(files), *([folder] if texts & pictures else [])]
+    has_texts = any(_are_captioned(names) for _, names in _folders_within(folder))
+    return [*dict.fromkeys(files), *([folder] if has_texts else [])]
+
+
+def _are_captioned(names: Sequence[str]) -> bool:
+    """Return whether any of the files *names* is a picture that a .txt of its name lies beside."""
+    texts = {name.partition(".")[0] for name in names if name.endswith(".txt")}
+    return any(is_picture(name) and name.partition(".")[0] in texts for name in names)
 
 
 def gathered_from(file: Path, pictures: Pictures) -> Gathered:

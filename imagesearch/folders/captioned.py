@@ -13,7 +13,7 @@ from imagesearch.domain.collections import ListedFile, Unreadable
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.foreign_text import one_line
 from imagesearch.domain.picture_facts import MAX_TITLE_CHARACTERS, PictureFacts, joined
-from imagesearch.evaluation.captions import NO_CAPTION, Pictures
+from imagesearch.evaluation.captions import NO_CAPTION, NO_PICTURE, Pictures
 from imagesearch.evaluation.forms import captions_files, gathered_from
 from imagesearch.folders.folder import Folders
 
@@ -55,8 +55,10 @@ def _gathered(root: Path, facts: dict[str, PictureFacts]) -> Iterator[Unreadable
         except InvalidRequest as error:
             yield Unreadable(name, str(error))
             continue
+        # A picture needs no caption, and a .txt beside none is something else.
+        usual = {NO_CAPTION, NO_PICTURE} if file == root else {NO_CAPTION}
         for misfit in gathered.misfits:
-            if misfit.what != NO_CAPTION:  # a picture needs none
+            if misfit.what not in usual:
                 yield Unreadable(name, str(misfit))
         for picture in gathered.captioned():
             if picture.file is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 from imagesearch.domain.foreign_text import one_line
 from imagesearch.domain.keywords import is_visible
@@ -37,6 +38,14 @@ _NO_TITLE = re.compile(
     r"|(img|dsc[nf]?|pxl|p|image|photo)?[-_ ]?[0-9_]+",
     re.IGNORECASE | re.DOTALL,
 )
+# Words of names that programs give, and of copies.
+_NO_WORDS = frozenset(
+    "img dsc dscn dscf pxl mvimg vid gopr dji image images photo picture scan screenshot whats app"
+    " signal telegram facebook fbimg file copy kopie copie copia edited untitled unnamed burst"
+    " portrait night cover jpg jpeg png webp small large medium thumb final new".split()
+)
+_SEPARATED = re.compile(r"[\s_.,;+&()\[\]{}~#'’–—-]+")
+_LONGEST_WORD = 30  # what is longer is a digest, or no name of anything
 
 
 def facts_of(data: bytes) -> PictureFacts:
@@ -48,6 +57,22 @@ def facts_of(data: bytes) -> PictureFacts:
     """
     blocks = blocks_of(data)
     return PictureFacts() if blocks == _NOTHING else _facts(blocks)
+
+
+def title_of_name(path: str) -> str:
+    """
+    Return what the name of the file at *path* says of its picture, in words; "" where nothing.
+
+    Of `2019/horses_in_snow-03.jpg` that is "horses in snow", and of `IMG_2031.jpg` nothing: numbers
+    and words that cameras and programs write are no words of a person.
+    """
+    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", PurePosixPath(path).stem)
+    words = [word for word in _SEPARATED.split(stem) if word.isalpha()]
+    said = [word for word in words if word.lower() not in _NO_WORDS and len(word) <= _LONGEST_WORD]
+    # Two Latin letters alone are a code as often as a word; other scripts say more in fewer.
+    if not any(len(word) > 2 or not word.isascii() for word in said):
+        return ""
+    return one_line(" ".join(said), MAX_TITLE_CHARACTERS)
 
 
 def _facts(blocks: Blocks) -> PictureFacts:

@@ -14,9 +14,9 @@ from imagesearch.domain.collections import (
     Unreadable,
 )
 from imagesearch.domain.errors import NotFound, RejectedImage
-from imagesearch.domain.picture_facts import joined
+from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of
+from imagesearch.folders.facts import facts_of, title_of_name
 from imagesearch.folders.formats import SUFFIXES, readable
 from imagesearch.folders.takeout import Sidecar, album_title, is_album_file, read_sidecar, sidecars
 
@@ -95,6 +95,7 @@ class Folders:
                 if sidecar.is_trashed:  # its owner threw it away: it is no image, and no problem
                     return problem(listed, "")
                 facts = joined(facts, sidecar.facts)
+            facts = joined(facts, PictureFacts(title=title_of_name(listed.path)))
             return collected(listed, data, facts, keeps_place=keeps_place)
         except (OSError, RejectedImage) as error:
             return problem(listed, _reason(error))

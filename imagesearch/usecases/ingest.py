@@ -41,13 +41,14 @@ _CACHED_BYTES = 100_000  # of a picture that is not read twice: those of some pa
 
 @dataclass
 class _Work:
-    """An update under way."""
+    """An update under way; *rejections* are why there is no image, by its image_id."""
 
     collection: Collection
     model_revision: str
     began: float
     told_at: float
     update: Update = field(default_factory=Update)
+    rejections: dict[str, str] = field(default_factory=dict)
 
     def count(self, **more: int) -> None:
         """Add to what is counted."""
@@ -113,6 +114,7 @@ class Ingest:
                 raise
             if self.pools.is_stopping:
                 raise Unavailable("the update was broken off; it goes on when it is begun again")
+            self._note_rejected_copies(work)
             self._drop_gone(work, listed, unreadable, known)
             _, problems = self.collections.problems(collection.name, 0)
             work.count(problems=problems + len(unreadable))
@@ -194,7 +196,8 @@ class Ingest:
         renew(
             self.catalog.library, self.collections, [*(ids - new - begun), *(before - ids - {""})]
         )
-        reused = sum(1 for file in files if file.image_id in ids - new)
+        # Copies of the new ones among them: each image is embedded once.
+        reused = sum(1 for file in files if file.image_id in ids) - len(new)
         work.count(waiting=len(new) - len(files), reused=reused)
         by_id: dict[str, list[tuple[str, CollectedFile]]] = {each: [] for each in sorted(new)}
         for file in files:
@@ -224,6 +227,7 @@ class Ingest:
         members = self.catalog.members(pool.pool_id, current.number)
         rejections = members.rejections if members else {}
         self.collections.note_problems(rejections)
+        work.rejections |= rejections
         if current.state is PoolState.FAILED:
             raise Unavailable(f"pictures could not be embedded: {current.reason}")
         work.count(embedded=current.embedded, waiting=-current.images)
@@ -233,6 +237,13 @@ class Ingest:
         renew(self.catalog.library, self.collections, sorted(several))
         self.collections.renewed([*(embedded - several), *rejections])
         self.catalog.pools.forget(pool.pool_id)
+
+    def _note_rejected_copies(self, work: _Work) -> None:
+        """Note why there is no image of the copies, too, that were read after it was rejected."""
+        self.collections.note_problems(work.rejections)
+        files = self.collections.files_of(work.rejections)
+        own = [name for its in files.values() for name, _ in its if name == work.collection.name]
+        work.count(reused=len(files) - len(own))  # as which they were counted
 
     def _drop_gone(
         self,

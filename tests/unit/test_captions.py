@@ -13,7 +13,7 @@ import pytest
 
 from imagesearch.domain.errors import InvalidRequest, RejectedImage
 from imagesearch.evaluation.captions import MAX_PICTURE_BYTES, CaptionedSet
-from imagesearch.evaluation.forms import FORMS, read_captioned
+from imagesearch.evaluation.forms import FORMS, captions_files, read_captioned
 
 
 def pictures(folder: Path, *names: str) -> None:
@@ -121,6 +121,30 @@ def test_captions_are_in_text_files_beside_the_pictures(tmp_path: Path) -> None:
     assert misfits(captioned) == [
         "captions whose picture is missing: 1 (notes.txt)",
         "pictures without a caption: 1 (alone.webp)",
+    ]
+
+
+def test_text_files_in_folders_within_are_of_the_pictures_beside_them(tmp_path: Path) -> None:
+    for folder in ("birds", "boats/old", ".hidden"):
+        (tmp_path / folder).mkdir(parents=True)
+        pictures(tmp_path / folder, "1.png")
+        (tmp_path / folder / "1.txt").write_text(f"{folder}\n")
+    captioned = read_captioned(tmp_path)
+    said = {each.name: [caption.text for caption in each.captions] for each in captioned.pictures}
+    assert said == {"birds/1.png": ["birds"], "boats/old/1.png": ["boats/old"]}
+    assert captions_files(tmp_path) == [tmp_path]
+
+
+def test_a_line_may_name_its_language(tmp_path: Path) -> None:
+    pictures(tmp_path, "duck.png")
+    text = "A duck.\nde.utf8=Eine Ente.\nfr.utf8=\nsr@latin.utf8=Patka.\nutf8=no line of a language"
+    (tmp_path / "duck.txt").write_text(text)
+    [duck] = read_captioned(tmp_path).pictures
+    assert [(caption.text, caption.language) for caption in duck.captions] == [
+        ("A duck.", ""),
+        ("Eine Ente.", "de"),
+        ("Patka.", "sr@latin"),
+        ("utf8=no line of a language", ""),
     ]
 
 

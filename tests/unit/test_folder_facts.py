@@ -24,7 +24,7 @@ from imagesearch.domain.picture_facts import (
     tags_of,
 )
 from imagesearch.folders.blocks import EXIF_HEAD, format_of
-from imagesearch.folders.facts import facts_of
+from imagesearch.folders.facts import facts_of, title_of_name
 from tests.pictures import encoded, picture, segment
 
 EXIF_IFD, GPS_IFD = 34665, 34853
@@ -516,3 +516,26 @@ def test_what_the_first_knows_stays_and_tags_are_united() -> None:
     assert joined(PictureFacts(), second) == PictureFacts(
         year=2013, month=4, camera="C", rating=5, title="Two", tags=("Dog", "cat"), place=(1.0, 2.0)
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("2019/horses_in_snow-03.jpg", "horses in snow"),
+        ("BlueMoon (2).png", "Blue Moon"),
+        ("Anna's birthday.heic", "Anna s birthday"),
+        ("猫.jpg", "猫"),
+        ("Größe_ü.jpg", "Größe ü"),
+        ("IMG_2031.jpg", ""),
+        ("IMG_2031-beach.jpg", "beach"),
+        ("DSC_0101(1).JPG", ""),
+        ("PXL_20231118_035751175.MP.jpg", ""),
+        ("Screenshot 2024-01-01 at 10.11.12.png", ""),
+        ("WhatsApp Image 2021-05-04.jpeg", ""),
+        ("3f2a9bce-77aa-4b1c-9d2e-0123456789ab.jpg", ""),
+        ("g" * 42 + ".jpg", ""),
+        ("a.b.jpg", ""),
+    ],
+)
+def test_the_name_of_a_file_is_a_title_as_far_as_a_person_wrote_it(path: str, title: str) -> None:
+    assert title_of_name(path) == title

@@ -235,14 +235,38 @@ def test_what_cannot_be_read_is_a_problem_each_and_the_others_are_found(own: Own
     assert own.images().keys() == {"1.jpg"}
 
 
+def png() -> bytes:
+    """Return a picture that the twin of the encoder takes for none."""
+    file = io.BytesIO()
+    Pillow.new("RGB", (16, 12)).save(file, "PNG")
+    return file.getvalue()
+
+
 def test_a_picture_that_cannot_be_decoded_is_a_problem_of_each_file_that_has_it(own: Own) -> None:
-    png = io.BytesIO()
-    Pillow.new("RGB", (16, 12)).save(png, "PNG")  # which the twin of the encoder takes for none
     for name in ("1.png", "2.png"):
-        (own.folder / name).write_bytes(png.getvalue())
+        (own.folder / name).write_bytes(png())
     assert own.update().problems == 2
     assert own.problems() == dict.fromkeys(("1.png", "2.png"), "not an image")
     assert own.images() == {}
+
+
+def test_a_copy_that_is_read_after_its_picture_was_rejected_is_a_problem_too(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_images, "PAGE", 1)
+    for name in ("1.png", "2.png", "3.png"):
+        (own.folder / name).write_bytes(png())
+    own.write("4.jpg", 4)
+    outcome = own.update()
+    assert (outcome.embedded, outcome.reused, outcome.problems) == (1, 0, 3)
+    assert own.problems() == dict.fromkeys(("1.png", "2.png", "3.png"), "not an image")
+
+
+def test_copies_that_are_new_together_are_embedded_once_and_counted_each(own: Own) -> None:
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        own.write(name, 1)
+    outcome = own.update()
+    assert (outcome.found, outcome.embedded, outcome.reused, outcome.waiting) == (3, 1, 2, 0)
 
 
 def test_what_was_a_problem_is_read_again(own: Own) -> None:
