@@ -28,7 +28,7 @@ from imagesearch.domain.errors import InvalidRequest, Unavailable
 Connection: TypeAlias = sqlite3.Connection
 FileId: TypeAlias = tuple[int, int] | None  # device and inode, None when there is none
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 _BUSY_SECONDS = 10.0  # how long a transaction waits for another process's
 _DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _KEPT_LOG_BYTES = 64_000_000  # of the write-ahead log, once what it holds is in the file
@@ -119,11 +119,19 @@ CREATE TABLE counters (
     count INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-# What an image's tags and title say, of a row of `images`; damaged ones say nothing.
-_SAID = (
-    "(SELECT group_concat(value, ' ')"
-    " FROM json_each(iif(typeof(tags) = 'text' AND json_valid(tags), tags, '[]')))"
-    " || ' ' || iif(json_valid(collected), coalesce(json_extract(collected, '$.title'), ''), '')"
+# What an image's tags, title and folders say, of a row of `images`; damaged ones say nothing.
+# Of no row group_concat makes NULL.
+_LIST = "coalesce((SELECT group_concat(value, ' ') FROM json_each({})), '')"
+_COLLECTED = "iif(json_valid(collected), collected, '{}')"
+_SAID = " || ' ' || ".join(
+    (
+        _LIST.format("iif(typeof(tags) = 'text' AND json_valid(tags), tags, '[]')"),
+        f"coalesce(json_extract({_COLLECTED}, '$.title'), '')",
+        _LIST.format(
+            f"iif(json_type({_COLLECTED}, '$.folders') = 'array',"
+            " json_extract(collected, '$.folders'), '[]')"
+        ),
+    )
 )
 # The words of each embedding's image, under the embedding's id: what changes an image's tags gives
 # its embeddings new ids, see `SqliteLibrary.put`.
@@ -297,14 +305,22 @@ def _bring_up_to_date(connection: Connection, version: int) -> None:
         _index_tags(connection)
         if has_tag_words(connection):
             connection.execute(_WORDS_OF_ALL)
-    elif has_tag_words(connection):  # of images without a title they stay the same
+    elif has_tag_words(connection):  # of images of no collection they stay the same
         for name in ("words_of_new", "words_of_old"):
             connection.execute(f"DROP TRIGGER {name}")
         _create_triggers(connection)
+        own = "SELECT image_id FROM images WHERE collected <> ''"
+        connection.execute(
+            "DELETE FROM tag_words WHERE rowid IN"
+            f" (SELECT id FROM embeddings WHERE image_id IN ({own}))"
+        )
+        connection.execute(f"{_WORDS_OF_ALL} WHERE image_id IN ({own})")
     if version < 5:
         _create(connection, _COLLECTIONS)
-    _create(connection, _RETENTION)
-    note_all_used(connection)
+    if version < 6:
+        _create(connection, _RETENTION)
+        note_all_used(connection)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _largest_number(connection: Connection) -> int:

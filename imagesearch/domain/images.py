@@ -108,9 +108,10 @@ class Image:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that is searched by words: its tags, and what an own picture is called."""
-        title = self.collected.title if self.collected else ""
-        return (*self.tags, title) if title else self.tags
+        """All that is searched by words: its tags, and an own picture's title and folders."""
+        if self.collected is None:
+            return self.tags
+        return (*self.tags, *filter(None, (self.collected.title, *self.collected.folders)))
 
     @property
     def colours(self) -> int:

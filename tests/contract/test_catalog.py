@@ -17,7 +17,7 @@ import pytest
 from imagesearch.domain.errors import Bug, InvalidRequest
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.forgetting import Withdrawal
-from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.images import Collected, Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pixels import PixelFacts, colour_bit
 from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
 from imagesearch.domain.pools import (
@@ -1143,6 +1143,24 @@ def test_images_are_found_by_the_words_of_their_tags_the_rarer_first(catalog: Ca
     assert len(tagged(catalog, "horse field common", k=23)) == 23
     assert len(tagged(catalog, "horse field common", k=50)) == 23
     assert tagged(catalog, "the of a") == tagged(catalog, "zebra") == tagged(catalog, "wil") == []
+
+
+def test_an_own_picture_is_found_by_the_words_of_its_title_and_folders_tags_or_none(
+    catalog: Catalog,
+) -> None:
+    collected = Collected(
+        ("P",), ("2019", "2019/Sea_side"), file="2019/Sea_side/1.jpg", title="Gulls"
+    )
+    images = [
+        replace(image(1), tags=(), collected=collected),
+        replace(image(2), tags=("storm",), collected=collected),
+        replace(image(3), tags=("gull",), collected=replace(collected, title="", folders=())),
+        replace(image(4), tags=()),
+    ]
+    catalog.library.put(images, embeddings([1, 2, 3, 4]), MODEL)
+    assert sorted(tagged(catalog, "a gull")) == ["1", "2", "3"]
+    assert sorted(tagged(catalog, "sea")) == sorted(tagged(catalog, "2019")) == ["1", "2"]
+    assert tagged(catalog, "a storm") == ["2"]
 
 
 def test_tags_are_searched_of_one_model_under_filters_and_as_they_are_now(

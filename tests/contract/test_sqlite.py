@@ -141,12 +141,12 @@ def test_unfinished_names_the_pools_in_progress_requested_first_first(path: Path
 def test_a_file_of_another_schema_version_says_so_and_is_left_alone(path: Path) -> None:
     catalog_at(path).close()
     with closing(sqlite3.connect(path)) as raw:
-        raw.execute("PRAGMA user_version = 7")
-    said = rf"catalog\.sqlite has catalog schema 7, .* needs {SCHEMA_VERSION}"
+        raw.execute("PRAGMA user_version = 8")
+    said = rf"catalog\.sqlite has catalog schema 8, .* needs {SCHEMA_VERSION}"
     with pytest.raises(Unavailable, match=said):
         catalog_at(path)
     with closing(sqlite3.connect(path)) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (7,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (8,)
 
 
 def test_a_database_of_another_program_is_left_alone(path: Path) -> None:

@@ -218,6 +218,25 @@ def drop_collections(file: sqlite3.Connection) -> None:
         file.execute(f"DROP TABLE {table}")
 
 
+def test_in_a_file_of_schema_6_own_pictures_without_tags_are_found_by_their_titles(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "catalog.sqlite"
+    vectors = np.eye(2, 8, dtype=np.float32)
+    collected = Collected(collections=("Pictures",), file="1.jpg", title="A lighthouse")
+    own = replace(image(0), tags=(), collected=collected)
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put([own, image(1)], {"i-0": vectors[0], "i-1": vectors[1]}, "m")
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE tag_words SET words = NULL WHERE rowid = 1")
+        file.execute("PRAGMA user_version = 6")
+    with closing(catalog_at(path)) as catalog:
+        assert [one for one, _ in catalog.library.tagged(["lighthouse"], 5, "m").hits] == [own]
+        assert [one for one, _ in catalog.library.tagged(["a"], 5, "m").hits] == [own, image(1)]
+    with closing(catalog_at(path)) as catalog:  # it is of today's schema now
+        assert len(catalog.library.nearest(vectors[0], 5, "m").hits) == 2
+
+
 def test_a_file_of_schema_4_keeps_its_images_and_takes_collections(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     vector = np.eye(1, 8, dtype=np.float32)[0]

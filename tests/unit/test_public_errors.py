@@ -46,7 +46,7 @@ def replaced(services: EmbeddedServices) -> None:
 
 def of_another_version(services: EmbeddedServices) -> None:
     with closing(sqlite3.connect(removed(services))) as raw:
-        raw.execute("PRAGMA user_version = 7")
+        raw.execute("PRAGMA user_version = 8")
 
 
 def removed(services: EmbeddedServices) -> Path:
