@@ -58,10 +58,10 @@ def ways(library: SqliteLibrary) -> dict[str, Callable[[Embedding, int], object]
         for name, where in wheres.items()
     }
 
-    def tags(_: Embedding, n: int) -> object:
+    def tags(query: Embedding, n: int) -> object:
         # As a sentence is: words that many images have, and some that few have.
         sentence = f"the word1 in a word{3 + n} with word{100 + 7 * n} and word{900 + n}"
-        return library.tagged(words_to_look_for(sentence), K, MODEL)
+        return library.tagged(words_to_look_for(sentence), query, K, MODEL)
 
     return {**searches, TAGS: tags}
 

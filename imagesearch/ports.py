@@ -238,14 +238,19 @@ class Library(Protocol):
         """
 
     def tagged(
-        self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
+        self,
+        words: Sequence[str],
+        query: Embedding,
+        k: int,
+        model_revision: str,
+        where: Where = (),
     ) -> Tagged:
         """
         Return up to *k* images that *where* leaves, and whose tags have any of *words*.
 
-        Of those whose tags say the same all are there or none: nothing tells which to take.
-        Images without an embedding of *model_revision* are left out. A word that very many images
-        have is not looked for: an adapter says how many.
+        Of those whose tags say the same the nearest to *query* come first. Images without an
+        embedding of *model_revision* are left out. A word that very many images have is not looked
+        for: an adapter says how many.
 
         Args:
             words: as `words_to_look_for` of `domain/tag_words.py` gives them.

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from imagesearch.domain.errors import Bug
 from imagesearch.domain.images import Embedding, Embeddings, Image
-from imagesearch.domain.tag_words import whole_groups
 from imagesearch.ports import Tagged
 
 _FLOAT_BYTES = 4
@@ -66,8 +65,15 @@ def sound_matrix(
     return sound, matrix[is_unit], [row for row in rows if id(row) not in kept]
 
 
-def best_tagged(hits: Sequence[tuple[Image, float]], rows: Sequence[Embedding], k: int) -> Tagged:
-    """Return up to *k* of *hits*, best first, with their *rows*: see `Library.tagged`."""
-    order = sorted(range(len(hits)), key=lambda n: (-hits[n][1], hits[n][0].image_id))
-    order = order[: whole_groups([hits[n][1] for n in order], k)]
-    return Tagged([hits[n] for n in order], matrix_of([rows[n].tobytes() for n in order]))
+def best_tagged(
+    hits: Sequence[tuple[Image, float]], rows: Embeddings, query: Embedding, k: int
+) -> Tagged:
+    """Return up to *k* of *hits*, best first, with their *rows*, (n, d): see `Library.tagged`."""
+    import numpy as np
+
+    if not hits:
+        return Tagged([], matrix_of([]))
+    ids = np.array([image.image_id for image, _ in hits])
+    said = np.array([said for _, said in hits])
+    order = np.lexsort((ids, -np.vecdot(rows, query), -said))[:k].tolist()
+    return Tagged([hits[n] for n in order], rows[order])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -78,17 +78,3 @@ def rarest(counts: Mapping[str, int], most: int) -> list[str]:
 def rarity(count: int) -> float:
     """Return what a word says that *count* images have: the rarer the more."""
     return math.log1p(_LIKE_A_MILLION / max(count, 1))
-
-
-def whole_groups(said: Sequence[float], most: int) -> int:
-    """
-    Return how many of the first images are *most* at most, and no tie is cut.
-
-    Args:
-        said: what the tags of each say, falling: of those that say the same none is chosen.
-    """
-    count = min(most, len(said))
-    if count < len(said):
-        while count and said[count - 1] == said[count]:
-            count -= 1
-    return count

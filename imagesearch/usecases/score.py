@@ -273,7 +273,7 @@ class Score:
             covered = self._covered()
         with stage("tags"):
             words = words_to_look_for(request.query.text)
-            tagged = self.catalog.library.tagged(words, _TAGGED, revision, where)
+            tagged = self.catalog.library.tagged(words, aim.vector, _TAGGED, revision, where)
         while True:
             with stage("nearest"):
                 nearest = self.catalog.library.nearest(aim.vector, depths[-1], revision, where)

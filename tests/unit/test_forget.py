@@ -69,7 +69,7 @@ def assert_nothing_names(world: World, image_id: str) -> None:
     hits = library.nearest(query, 1000, MODEL).hits
     assert image_id not in {each.image_id for each, _ in hits}
     number = image_id.removeprefix("twin-")
-    tagged = library.tagged([number, "tag"], 1000, MODEL).hits
+    tagged = library.tagged([number, "tag"], query, 1000, MODEL).hits
     assert image_id not in {each.image_id for each, _ in tagged}
     assert image_id not in {each.image_id for each in library.waiting("another")}
     assert list(pools.naming([image_id])) == []

@@ -18,7 +18,7 @@ from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.collections import Collection
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.filters import where_of
-from imagesearch.domain.images import Collected, Credit, Image, ListedImage
+from imagesearch.domain.images import Collected, Credit, Embedding, Image, ListedImage
 from imagesearch.domain.pixels import PixelFacts, colour_bit
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
@@ -27,7 +27,7 @@ from tests.world import catalog_at, unfinished
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 HORSE, COW, STAR = (PoolKey.of(word, SourceOptions()) for word in ("horse", "cow", "star"))
-VECTOR = np.eye(1, 8, dtype="<f4").tobytes()
+vector = np.eye(1, 8, dtype="<f4").tobytes()
 SCHEMA_1 = """
 CREATE TABLE pools (pool_id TEXT PRIMARY KEY, keyword TEXT NOT NULL, options TEXT NOT NULL,
     current INTEGER NOT NULL, ready INTEGER) WITHOUT ROWID;
@@ -82,7 +82,7 @@ def path(tmp_path: Path) -> Path:
         for position in (0, 1):
             row = (f"i-{position}", f"i-{position}.jpg", "p", 640, 427, "who", "where", '["a"]')
             file.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        file.execute("INSERT INTO embeddings VALUES (7, 'i-0', 'm', ?)", (VECTOR,))
+        file.execute("INSERT INTO embeddings VALUES (7, 'i-0', 'm', ?)", (vector,))
     return path
 
 
@@ -125,7 +125,7 @@ def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path:
     assert catalog.packed_pool(HORSE.pool_id, 1, "m").images == (image(0),)
     assert [found for found, _ in catalog.library.nearest(vector, 5, "m").hits] == [image(0)]
     with closing(sqlite3.connect(path)) as file:
-        assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, VECTOR)]
+        assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, vector)]
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []
         tables = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         names = [
@@ -195,7 +195,7 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
         hits = catalog.library.nearest(vector, 5, "m").hits
         assert [found for found, _ in hits] == [image(0), image(1)]
         assert list(catalog.library.vectors(["i-0"], "m")[0].items()) == [("i-0", None)]
-        tagged = catalog.library.tagged(["a"], 5, "m").hits
+        tagged = catalog.library.tagged(["a"], vector, 5, "m").hits
         assert [found for found, _ in tagged] == [image(0), image(1)]
         dated = replace(image(0), pixels=red, year=2015)
         catalog.library.put([dated], {"i-0": vector}, "m")
@@ -205,6 +205,10 @@ def test_a_file_of_the_version_before_keeps_all_and_knows_no_new_fact(tmp_path: 
         assert [
             found.pixels for found, _ in catalog.library.nearest(vector, 5, "m", where).hits
         ] == [red]
+
+
+def by_word(catalog: Catalog, words: list[str], query: Embedding) -> list[Image]:
+    return [found for found, _ in catalog.library.tagged(words, query, 5, "m").hits]
 
 
 def drop_collections(file: sqlite3.Connection) -> None:
@@ -222,19 +226,22 @@ def test_in_a_file_of_schema_6_own_pictures_without_tags_are_found_by_their_titl
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "catalog.sqlite"
-    vectors = np.eye(2, 8, dtype=np.float32)
+    vector, other = np.eye(2, 8, dtype=np.float32)
     collected = Collected(collections=("Pictures",), file="1.jpg", title="A lighthouse")
     own = replace(image(0), tags=(), collected=collected)
     with closing(catalog_at(path)) as catalog:
-        catalog.library.put([own, image(1)], {"i-0": vectors[0], "i-1": vectors[1]}, "m")
+        catalog.library.put([own, image(1)], {"i-0": vector, "i-1": other}, "m")
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE tag_words SET words = NULL WHERE rowid = 1")
         file.execute("PRAGMA user_version = 6")
     with closing(catalog_at(path)) as catalog:
-        assert [one for one, _ in catalog.library.tagged(["lighthouse"], 5, "m").hits] == [own]
-        assert [one for one, _ in catalog.library.tagged(["a"], 5, "m").hits] == [own, image(1)]
+        assert by_word(catalog, ["lighthouse"], vector) == [own]
+        assert by_word(catalog, ["a"], vector) == [
+            own,
+            image(1),
+        ]
     with closing(catalog_at(path)) as catalog:  # it is of today's schema now
-        assert len(catalog.library.nearest(vectors[0], 5, "m").hits) == 2
+        assert len(catalog.library.nearest(vector, 5, "m").hits) == 2
 
 
 def test_a_file_of_schema_4_keeps_its_images_and_takes_collections(tmp_path: Path) -> None:
@@ -255,7 +262,7 @@ def test_a_file_of_schema_4_keeps_its_images_and_takes_collections(tmp_path: Pat
         catalog.library.put([own], {"i-0": vector}, "m")
         where = where_of({"collection": "pictures"})
         assert [one for one, _ in catalog.library.nearest(vector, 5, "m", where).hits] == [own]
-        assert [one for one, _ in catalog.library.tagged(["lighthouse"], 5, "m").hits] == [own]
+        assert by_word(catalog, ["lighthouse"], vector) == [own]
 
 
 def test_a_file_of_schema_3_keeps_its_images_and_takes_licences(tmp_path: Path) -> None:

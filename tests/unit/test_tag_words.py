@@ -16,7 +16,6 @@ from imagesearch.domain.tag_words import (
     MAX_WORDS,
     rarest,
     rarity,
-    whole_groups,
     words_of_tags,
     words_that_say_all,
     words_to_look_for,
@@ -78,12 +77,6 @@ def test_nothing_is_before_the_nearest_for_its_tags_alone() -> None:
     words = np.array([none, none, none, 1, 5, 2], np.float32)
     scores = fused(near, words, np.array([False, False, True, True, False, False]))
     assert scores == pytest.approx([1 / 61, 1 / 62, 1 / 80 + 0.25 / 61, 1 / 61, 1 / 65, 1 / 62])
-
-
-def test_of_images_whose_tags_say_the_same_none_is_chosen() -> None:
-    said = [3.0, 2.0, 2.0, 1.0]
-    assert [whole_groups(said, most) for most in range(6)] == [0, 1, 1, 3, 4, 4]
-    assert whole_groups([1.0, 1.0], 1) == whole_groups([], 1) == 0
 
 
 SENTENCE = "a lighthouse"

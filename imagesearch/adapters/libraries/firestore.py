@@ -167,7 +167,12 @@ class FirestoreLibrary:
         return [image for image, _ in sound], rows
 
     def tagged(
-        self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
+        self,
+        words: Sequence[str],
+        query: Embedding,
+        k: int,
+        model_revision: str,
+        where: Where = (),
     ) -> Tagged:
         """
         Return up to *k* images whose tags have any of *words*: see the port.
@@ -181,8 +186,8 @@ class FirestoreLibrary:
         if not rare or k <= 0:
             return Tagged([], matrix_of([]))
         with translated("Firestore"):
-            query = self._of_model(model_revision, ("facts.words", "array_contains_any", rare))
-            answers = query.select(["image", "row"]).get(**self._database.limits())
+            having = self._of_model(model_revision, ("facts.words", "array_contains_any", rare))
+            answers = having.select(["image", "row"]).get(**self._database.limits())
             documents = [document.to_dict() for document in answers]
         images, rows = self._sound(_that_match(documents, where), model_revision)
         said = {word: rarity(counts[word]) for word in rare}
@@ -191,7 +196,7 @@ class FirestoreLibrary:
             (image, sum(said[word] for word in rare if word in words_of_tags(image.texts)))
             for image in images
         ]
-        return best_tagged(hits, list(rows), k)
+        return best_tagged(hits, rows, query, k)
 
     def _counts(self, words: Sequence[str], model_revision: str) -> dict[str, int]:
         """Return how many embeddings have each of *words*, up to one more than *MAX_TAGGED*."""

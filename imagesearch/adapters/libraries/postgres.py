@@ -197,7 +197,12 @@ class PostgresLibrary:
         return count
 
     def tagged(
-        self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
+        self,
+        words: Sequence[str],
+        query: Embedding,
+        k: int,
+        model_revision: str,
+        where: Where = (),
     ) -> Tagged:
         """
         Return up to *k* images whose tags have any of *words*: see the port.
@@ -221,13 +226,13 @@ class PostgresLibrary:
         sound, matrix, _ = sound_matrix(stored)
         said = {word: rarity(counts[word]) for word in rare}
         hits, rows = [], []
-        for (text, _), row in zip(sound, matrix, strict=True):
+        for number, (text, _) in enumerate(sound):
             if image := _image(text):
                 its_words = words_of_tags(image.texts)
                 # Always in one order: the sums of equal words are to be equal.
                 hits.append((image, sum(said[word] for word in rare if word in its_words)))
-                rows.append(row)
-        return best_tagged(hits, rows, k)
+                rows.append(number)
+        return best_tagged(hits, matrix[rows], query, k)
 
     def model_revisions(self) -> list[str]:
         """Return the models that stored embeddings are of, in order."""

@@ -140,29 +140,38 @@ class SqliteLibrary:
             self._searches.release()
 
     def tagged(
-        self, words: Sequence[str], k: int, model_revision: str, where: Where = ()
+        self,
+        words: Sequence[str],
+        query: Embedding,
+        k: int,
+        model_revision: str,
+        where: Where = (),
     ) -> Tagged:
         """
         Return up to *k* images whose tags have any of *words*: see the port.
 
         Words that more than *MAX_TAGGED* images have together with rarer ones are not looked for.
         """
-        hits: list[tuple[Image, float]] = []
-        rows: list[Embedding] = []
         with self._file.reading() as connection:
-            likely = _with_words(connection, words)
+            said = _said_of(connection, words)
+            stored = _embeddings_with_ids(connection, said, model_revision)
+            sound, matrix, _ = sound_matrix(stored, len(query))
+            cosines = np.vecdot(matrix, query) if sound else np.empty(0, np.float32)
+            by_words = np.array([said[row_id] for _, row_id, _ in sound])
+            likely = np.lexsort((-cosines, -by_words))
+            hits: list[tuple[Image, float]] = []
+            rows: list[int] = []
             for start in range(0, len(likely), 2 * k):
-                some = dict(likely[start : start + 2 * k])
-                stored = _embeddings_with_ids(connection, list(some), model_revision)
-                sound, matrix, _ = sound_matrix(stored)
-                images = _images(connection, [image_id for image_id, *_ in sound])
-                for (image_id, row_id, _), row in zip(sound, matrix, strict=True):
-                    if image_id in images and holds(where, images[image_id]):
-                        hits.append((images[image_id], some[row_id]))
+                some = likely[start : start + 2 * k].tolist()
+                images = _images(connection, [sound[row][0] for row in some])
+                for row in some:
+                    image = images.get(sound[row][0])
+                    if image is not None and holds(where, image):
+                        hits.append((image, said[sound[row][1]]))
                         rows.append(row)
-                if len(hits) > k:
+                if len(hits) >= k:
                     break
-        return best_tagged(hits, rows, k)
+        return best_tagged(hits, matrix[rows], query, k)
 
     def model_revisions(self) -> list[str]:
         """Return the models that stored embeddings are of, in order."""
@@ -377,20 +386,18 @@ class SqliteLibrary:
         logger.warning("%d damaged embeddings are deleted: %s", len(rows), named)
 
 
-def _with_words(connection: Connection, words: Sequence[str]) -> list[tuple[int, float]]:
-    """Return the rows of any model whose tags have any of the rarer *words*, best first."""
+def _said_of(connection: Connection, words: Sequence[str]) -> dict[int, float]:
+    """Return the rows of any model whose tags have any of the rarer *words*, and what those say."""
     if not words or not has_tag_words(connection):
-        return []
+        return {}
     counts = {word: _count_up_to(connection, word, MAX_TAGGED + 1) for word in words}
     rare = rarest(counts, MAX_TAGGED)
-    if not rare:
-        return []
     said: dict[int, float] = {}
     for word in rare:
         match = "SELECT rowid FROM tag_words WHERE tag_words MATCH ?"
         for (row_id,) in connection.execute(match, (_quoted(word),)):
             said[row_id] = said.get(row_id, 0.0) + rarity(counts[word])
-    return sorted(said.items(), key=lambda item: (-item[1], item[0]))
+    return said
 
 
 def _count_up_to(connection: Connection, word: str, most: int) -> int:
