@@ -123,9 +123,18 @@ class _ByTags:
     words: frozenset[str]
 
     def ranks(
-        self, images: Sequence[Image], scores: NDArray[np.float32], end: int
+        self,
+        images: Sequence[Image],
+        scores: NDArray[np.float32],
+        end: int,
+        is_match: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return what *images* are ranked by, (n,): from *end* on by *scores*, else by both."""
+        """
+        Return what *images* are ranked by, (n,): from *end* on by *scores*, else by both.
+
+        Args:
+            is_match: (n,), which of them are fair matches at least: these come before the others.
+        """
         near = np.full(end, np.inf, np.float32)
         near[best(images[: self.near], scores[: self.near], self.near)] = 1 + np.arange(self.near)
         said = [self.said.get(image.image_id, 0.0) for image in images[:end]]
@@ -134,9 +143,8 @@ class _ByTags:
         says_all = np.array([self._says_all(image) for image in images[:end]], np.bool_)
         both = fused(near, np.array(places, np.float32), says_all)
         # Among equals the nearer comes first, whatever its id.
-        order = np.lexsort(
-            (np.array([image.image_id for image in images[:end]]), -scores[:end], -both)
-        )
+        ids = np.array([image.image_id for image in images[:end]])
+        order = np.lexsort((ids, -scores[:end], -both, ~is_match[:end]))
         ranks = scores.copy()
         ranks[order] = -np.arange(end, dtype=np.float32)
         return ranks
@@ -375,12 +383,18 @@ class Score:
         wanted = request.offset + request.top_k
         by_tags = by_tags or _ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])
+        strengths = self._strengths(scores, aim)
+        is_said = _said_by_tags(request.query)
         if by_tags.words:
-            ranks = by_tags.ranks(candidates.images, ranks, depths[0])
+            is_match = np.zeros(len(scores), np.bool_)
+            # What is not wanted may match as well, and is to stay behind.
+            if strengths is not None and not aim.minus and not aim.unlike:
+                is_match = self._is_fair(strengths) | list(map(is_said, candidates.images))
+            ranks = by_tags.ranks(candidates.images, ranks, depths[0], is_match)
         groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
         on_page = groups[request.offset : wanted]
         leaders = [group[0] for group in on_page]
-        matches, matched = self._matches(candidates, scores, leaders, aim, request)
+        matches, matched = self._matches(candidates, strengths, leaders, is_said)
         shares = self._shares(cosines, leaders, is_whole=is_whole)
         scale, bias = self.encoder.logit_scale, self.encoder.logit_bias
         hits = tuple(
@@ -402,29 +416,39 @@ class Score:
     def _matches(
         self,
         candidates: _Candidates,
-        scores: NDArray[np.float32],
+        strengths: NDArray[np.float32] | None,
         rows: Sequence[int],
-        aim: Aim,
-        request: ScoreRequest,
+        is_said: Callable[[Image], bool],
     ) -> tuple[list[Match], bool | None]:
         """
         Return which match each of *rows* is, and whether any candidate is one, on whichever page.
 
         They are of what is asked for, whatever is not wanted beside it.
         """
-        thresholds = self.encoder.thresholds if aim.is_text else None
-        if thresholds is None:
+        thresholds = self.encoder.thresholds
+        if thresholds is None or strengths is None:
             return ["uncalibrated"] * len(rows), None
-        strengths = self.encoder.references.strengths(
-            aim.vector, scores, per_spread=thresholds.per_spread
-        )
-        is_said = _said_by_tags(request.query)
         matches = [
             match_of(float(strengths[row]), thresholds, is_said=is_said(candidates.images[row]))
             for row in rows
         ]
-        is_any = bool(strengths.max() >= thresholds.fair) or any(map(is_said, candidates.images))
-        return matches, is_any
+        is_any = self._is_fair(strengths).any() or any(map(is_said, candidates.images))
+        return matches, bool(is_any)
+
+    def _strengths(self, scores: NDArray[np.float32], aim: Aim) -> NDArray[np.float32] | None:
+        """Return how well each of *scores*, (n,), matches; None where nothing tells."""
+        thresholds = self.encoder.thresholds if aim.is_text else None
+        if thresholds is None:
+            return None
+        return self.encoder.references.strengths(
+            aim.vector, scores, per_spread=thresholds.per_spread
+        )
+
+    def _is_fair(self, strengths: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which are those of a fair match at least: (n,)."""
+        thresholds = self.encoder.thresholds
+        fair = thresholds.fair if thresholds else np.inf
+        return strengths >= fair
 
     def _reply(self, hits: tuple[SearchHit, ...], aim: Aim, matched: bool | None) -> ScoreReply:
         revision = self.revision

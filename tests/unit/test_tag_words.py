@@ -144,6 +144,20 @@ def test_what_has_all_the_words_is_before_what_is_a_little_nearer(world: World) 
     assert hits.index(last.image_id) > 1, "and not before what is a lot nearer"
 
 
+@pytest.mark.parametrize(("fair", "is_first"), [(8.0, True), (-8.0, False)])
+def test_where_the_nearest_are_no_match_what_has_all_the_words_is_before_them(
+    world: World, fair: float, *, is_first: bool
+) -> None:
+    furthest = ranked(world)[-1].image.image_id
+    world.encoder.thresholds = Thresholds(9, fair, -9)
+    hits = over_everything(world, top_k=20)
+    assert (hits[0].image.image_id == furthest) is is_first
+    unwanted = Query((TextPart(SENTENCE),), minus=(TextPart("lighthouse"),))
+    answer = world.search(SearchRequest("", unwanted, scope="catalog", wait_seconds=0.0))
+    assert answer.hits
+    assert answer.hits[0].image.image_id != furthest
+
+
 def test_the_first_hits_are_the_same_however_many_are_asked_for(world: World) -> None:
     for image in (hit.image for hit in ranked(world)[20:60]):
         put_tag(world, image)
