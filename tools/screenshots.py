@@ -2,7 +2,10 @@
 
 Usage: DATA_DIR=$(mktemp -d) imagesearch serve &  python -m tools.screenshots http://127.0.0.1:8080
 
-A new data folder has the film show how pictures are fetched.
+A new data folder has the film show how pictures are fetched. With `--own` after the address it
+takes those of own pictures instead, of a server that has two collections: `Takeout`, what
+`tools.drawn_takeout` writes, and `openclipart`, the folder of Debian's openclipart-png, which is in
+the public domain.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ FILM = (960, 720)
 SEARCH = "/?s_query=two+horses+amidst+flowers"
 ELSEWHERE = "/?t=cow&s_query=a+birthday+cake"
 SHARED = "/?s_query=three+cows"
+OWN = "/?s_query=a+cow+in+the+desert&collection=Takeout"
+OWN_ALBUM = "/?s_query=a+pizza+and+an+egg+at+night&collection=Takeout&album=Summer"
+OWN_GERMAN = "/?s_query=Haie+zwischen+Sonnenblumen&collection=Takeout"
+OWN_WORDS = "/?s_query=guitar&collection=openclipart"
 QUALITY = 80  # of WebP, 0..100
 FILM_QUALITY = 70
 FRAME_SECONDS = 0.1
@@ -89,6 +96,23 @@ def picture_query(page: Page) -> None:
     wait_for_pictures(page)
 
 
+def own_lightbox(page: Page) -> None:
+    """Show an own picture, large."""
+    results(page, OWN)
+    page.locator(".open").first.click()
+    expect(page.get_by_role("dialog").locator("img.loaded")).to_be_visible()
+    page.evaluate(DECODED)
+
+
+def own_like(page: Page) -> None:
+    """Show what of a collection is like one of its pictures."""
+    results(page, OWN)
+    page.locator(".card").first.hover()
+    page.locator(".like").first.click()
+    expect(page.locator("#results-heading")).to_contain_text("Like")
+    wait_for_pictures(page)
+
+
 Show = Callable[[Page], None]
 SHOTS: dict[str, tuple[Show, tuple[int, int], str]] = {
     "idle": (idle, DESKTOP, "light"),
@@ -99,6 +123,17 @@ SHOTS: dict[str, tuple[Show, tuple[int, int], str]] = {
     "lightbox": (lightbox, DESKTOP, "light"),
     "no-match": (no_match, DESKTOP, "light"),
     "picture": (picture_query, DESKTOP, "light"),
+}
+
+
+OWN_SHOTS: dict[str, tuple[Show, tuple[int, int], str]] = {
+    "own-idle": (idle, DESKTOP, "light"),
+    "own-sentence": (lambda page: results(page, OWN), DESKTOP, "light"),
+    "own-album": (lambda page: results(page, OWN_ALBUM), DESKTOP, "light"),
+    "own-german": (lambda page: results(page, OWN_GERMAN), PHONE, "dark"),
+    "own-words": (lambda page: results(page, OWN_WORDS), DESKTOP, "light"),
+    "own-like": (own_like, DESKTOP, "light"),
+    "own-lightbox": (own_lightbox, DESKTOP, "light"),
 }
 
 
@@ -218,16 +253,16 @@ def _at_rate(frames: list[Frame]) -> tuple[list[Image.Image], list[int]]:
     return [by_tick[tick] for tick in ticks], durations
 
 
-def main(url: str) -> None:
-    """Write all pictures."""
-    FOLDER.mkdir(exist_ok=True)
+def main(url: str, *, own: bool = False) -> None:
+    """Write all pictures, or those of own pictures."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        film_first_minute(browser, url)  # first: its pictures are still to be fetched
-        film_shared_link(browser, url)
-        for name, (show, size, scheme) in SHOTS.items():
+        if not own:
+            film_first_minute(browser, url)  # first: its pictures are still to be fetched
+            film_shared_link(browser, url)
+        for name, (show, size, scheme) in (OWN_SHOTS if own else SHOTS).items():
             page = opened(browser, url, size, scheme)
             show(page)
             image = Image.open(io.BytesIO(page.screenshot()))
@@ -237,4 +272,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], own="--own" in sys.argv[2:])
