@@ -27,7 +27,7 @@ from tests.world import catalog_at, unfinished
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 HORSE, COW, STAR = (PoolKey.of(word, SourceOptions()) for word in ("horse", "cow", "star"))
-vector = np.eye(1, 8, dtype="<f4").tobytes()
+VECTOR = np.eye(1, 8, dtype="<f4").tobytes()
 SCHEMA_1 = """
 CREATE TABLE pools (pool_id TEXT PRIMARY KEY, keyword TEXT NOT NULL, options TEXT NOT NULL,
     current INTEGER NOT NULL, ready INTEGER) WITHOUT ROWID;
@@ -82,7 +82,7 @@ def path(tmp_path: Path) -> Path:
         for position in (0, 1):
             row = (f"i-{position}", f"i-{position}.jpg", "p", 640, 427, "who", "where", '["a"]')
             file.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        file.execute("INSERT INTO embeddings VALUES (7, 'i-0', 'm', ?)", (vector,))
+        file.execute("INSERT INTO embeddings VALUES (7, 'i-0', 'm', ?)", (VECTOR,))
     return path
 
 
@@ -125,7 +125,7 @@ def test_images_and_embeddings_stay_and_the_work_goes_on(catalog: Catalog, path:
     assert catalog.packed_pool(HORSE.pool_id, 1, "m").images == (image(0),)
     assert [found for found, _ in catalog.library.nearest(vector, 5, "m").hits] == [image(0)]
     with closing(sqlite3.connect(path)) as file:
-        assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, vector)]
+        assert file.execute("SELECT id, vector FROM embeddings").fetchall() == [(7, VECTOR)]
         assert file.execute("PRAGMA foreign_key_check").fetchall() == []
         tables = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         names = [
