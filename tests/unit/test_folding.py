@@ -59,7 +59,7 @@ def test_a_mirrored_picture_is_the_same_one() -> None:
 
 
 def test_a_chain_of_likenesses_brings_nothing_together() -> None:
-    assert fold(turned(0, 20, 40), hashes(HASH, HASH, HASH), 9) == [[0, 1], [2]]
+    assert fold(turned(0, 25, 50), hashes(HASH, HASH, HASH), 9) == [[0, 1], [2]]
 
 
 def test_what_has_no_known_hash_is_like_none() -> None:
