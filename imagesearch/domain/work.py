@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from imagesearch.domain.pools import SourceOptions
 
@@ -75,6 +76,50 @@ class ForgetJob(Message):
     allows: bool = False
     keyword: str = ""
     unused_days: int = 0
+
+
+@dataclass(frozen=True)
+class CollectJob(Message):
+    """
+    Bring a page of a collection up to date with its bucket; key: (collection, request, after).
+
+    Attributes:
+        root: `gs://BUCKET` or `gs://BUCKET/PREFIX`.
+        keeps_place: whether it is kept where pictures were taken.
+        request: what `Collections.ask` gave; 0 asks anew, and makes the collection where it lacks.
+        after: the name of the object before the first one of the page; "" of the first page.
+    """
+
+    collection: str
+    root: str
+    keeps_place: bool = False
+    request: int = 0
+    after: str = ""
+
+
+class BucketChange(Enum):
+    """What befell an object; the values are Cloud Storage's event types."""
+
+    FINALIZED = "OBJECT_FINALIZE"
+    DELETED = "OBJECT_DELETE"
+    ARCHIVED = "OBJECT_ARCHIVE"  # in a bucket that keeps versions, what deletes does this
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True)
+class BucketEvent(Message):
+    """
+    A generation of an object came or went; key: (bucket, name, generation), in any order.
+
+    Attributes:
+        is_overwritten: it went as another generation took its name, which has an event of its own.
+    """
+
+    change: BucketChange
+    bucket: str
+    name: str
+    generation: int
+    is_overwritten: bool = False
 
 
 def batch_slices(
