@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from imagesearch.domain.buckets import BucketRoot
 from imagesearch.domain.collections import (
     CollectedFile,
     Collection,
@@ -120,8 +121,8 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
-    def pool_ids(self) -> Iterator[str]:
-        """Yield the ids of all pools, in order, a few read at a time."""
+    def pool_ids(self, source: str = "") -> Iterator[str]:
+        """Yield the ids of all pools, or those of *source*, in order, a few read at a time."""
 
     def forget(self, pool_id: str) -> None:
         """
@@ -347,8 +348,10 @@ class Collections(Protocol):
     def forget(self, name: str) -> None:
         """Delete the collection and what is kept of its files; none is no error."""
 
-    def known_files(self, name: str) -> dict[str, KnownFile]:
-        """Return all files of the collection by path."""
+    def known_files(
+        self, name: str, *, after: str = "", most: int | None = None
+    ) -> dict[str, KnownFile]:
+        """Return the files of the collection by path, in order: *most* after the path *after*."""
 
     def put_files(self, name: str, files: Sequence[CollectedFile]) -> None:
         """
@@ -386,7 +389,11 @@ class Collections(Protocol):
         """Return up to *most* paths with why there is no image of each, and how many there are."""
 
     def counts(self) -> list[CollectionCount]:
-        """Return what is there of each collection, in the order of their names."""
+        """
+        Return what is there of each collection, in the order of their names.
+
+        Where nobody can count the different images, copies are among them: an adapter says so.
+        """
 
     def ask(self, name: str) -> int:
         """Ask whoever has the data folder for an update; return the number of the request."""
@@ -405,6 +412,89 @@ class Collections(Protocol):
 
     def last_update(self, name: str) -> Update:
         """Return what was noted last."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """
+    How far a bucket is listed for a request.
+
+    Attributes:
+        before: after which name the page before began; None of the first page.
+        after: after which name the next page begins.
+        is_listed: there is no next one.
+    """
+
+    request: int = 0
+    before: str | None = None
+    after: str = ""
+    is_listed: bool = False
+
+
+class BucketCollections(Collections, Protocol):
+    """
+    Collections that are buckets, which messages change in any order, several at once.
+
+    Of each stamp the generation of the object stands for the time; what `put_files` finds of a
+    later one stays. A file whose image is not renewed is unsound: whoever took it in may have died.
+    """
+
+    def bury(self, name: str, generations: Mapping[str, int], now: datetime) -> None:
+        """
+        Forget the files of these paths that are of this generation, or an earlier one.
+
+        That they went is kept for some days: what an event tells late of an earlier generation
+        brings none back.
+        """
+
+    def is_known(self, name: str, path: str, generation: int) -> bool:
+        """Return whether this generation of a file needs no reading: it is sound, or over."""
+
+    def position(self, name: str) -> Position:
+        """Return how far the bucket is listed; NotFound where the collection is none."""
+
+    def advance(self, name: str, before: Position, after: Position, update: Update) -> bool:
+        """Note *after* and *update* where *before* is noted; return whether it was."""
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """
+    An object as a bucket lists it.
+
+    Attributes:
+        size: in bytes.
+        generation: of its content; a later upload has a higher one.
+    """
+
+    name: str
+    size: int
+    generation: int
+
+
+class Buckets(Protocol):
+    """The objects of the buckets that are collections; nothing in them is ever written.
+
+    Each method raises NotFound where the bucket is none or the object, and Unavailable where the
+    bucket does not answer or may not be read.
+    """
+
+    def listed(self, root: BucketRoot, *, after: str, most: int) -> list[ListedObject]:
+        """Return the first *most* objects whose names come after *after*, in UTF-8 byte order."""
+
+    def get(self, bucket: str, name: str, generation: int | None, most: int) -> bytes:
+        """Return the first *most* bytes of the object, of the generation."""
+
+
+class PictureReader(Protocol):
+    """What a picture's bytes say, and what is shown of them."""
+
+    def read(self, listed: ListedFile, data: bytes) -> tuple[CollectedFile, bytes]:
+        """
+        Return the file of a picture's bytes, and its preview: a JPEG of pixels alone.
+
+        What cannot be read is its problem; its preview is empty then.
+        """
 
 
 class CollectionFolders(Protocol):

@@ -61,14 +61,16 @@ class SqliteCollections:
             connection.execute("DELETE FROM files WHERE collection = ?", (name,))
             connection.execute("DELETE FROM collections WHERE name = ?", (name,))
 
-    def known_files(self, name: str) -> dict[str, KnownFile]:
-        """Return all files of the collection by path."""
+    def known_files(
+        self, name: str, *, after: str = "", most: int | None = None
+    ) -> dict[str, KnownFile]:
+        """Return the files of the collection by path, in order: *most* after the path *after*."""
         with self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT path, size, modified_ns, image_id, problem = '' AND json_valid(file)"
                 " FROM files"
-                " WHERE collection = ?",
-                (name,),
+                " WHERE collection = ? AND path > ? ORDER BY path LIMIT ?",
+                (name, after, -1 if most is None else most),
             ).fetchall()
         return {
             path: KnownFile(Stamp(*stamp), image_id, bool(is_sound))
