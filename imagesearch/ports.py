@@ -447,8 +447,11 @@ class BucketCollections(Collections, Protocol):
         brings none back.
         """
 
-    def is_known(self, name: str, path: str, generation: int) -> bool:
-        """Return whether this generation of a file needs no reading: it is sound, or over."""
+    def known(self, name: str, path: str) -> KnownFile | None:
+        """Return what is remembered of a file; of one that went, a sound one without an image."""
+
+    def unrenewed(self, name: str, paths: abc.Collection[str]) -> set[str]:
+        """Return the images that are to be renewed as these files changed: see `to_renew`."""
 
     def position(self, name: str) -> Position:
         """Return how far the bucket is listed; NotFound where the collection is none."""
@@ -475,21 +478,31 @@ class ListedObject:
 class Buckets(Protocol):
     """The objects of the buckets that are collections; nothing in them is ever written.
 
-    Each method raises NotFound where the bucket is none or the object, and Unavailable where the
-    bucket does not answer or may not be read.
+    Each method raises NotFound where the bucket or the object is none, Unavailable where they do
+    not answer, and Overloaded where a quota is used up.
     """
 
     def listed(self, root: BucketRoot, *, after: str, most: int) -> list[ListedObject]:
         """Return the first *most* objects whose names come after *after*, in UTF-8 byte order."""
 
-    def get(self, bucket: str, name: str, generation: int | None, most: int) -> bytes:
-        """Return the first *most* bytes of the object, of the generation."""
+    def get(self, bucket: str, name: str, generation: int, most: int) -> bytes:
+        """
+        Return the first *most* bytes of the object, as this generation has them.
+
+        Raises:
+            RejectedImage: it cannot be read without more than a right: its owner has the key, say.
+        """
 
 
 class PictureReader(Protocol):
-    """What a picture's bytes say, and what is shown of them."""
+    """What the bytes of pictures say, and what is shown of them."""
 
-    def read(self, listed: ListedFile, data: bytes) -> tuple[CollectedFile, bytes]:
+    def is_picture(self, path: str) -> bool:
+        """Return whether a file of this path may be one; hidden ones and thumbnails are none."""
+
+    def read(
+        self, listed: ListedFile, data: bytes, *, keeps_place: bool
+    ) -> tuple[CollectedFile, bytes]:
         """
         Return the file of a picture's bytes, and its preview: a JPEG of pixels alone.
 

@@ -14,6 +14,7 @@ from imagesearch.domain.collections import (
     CollectedFile,
     Collection,
     CollectionCount,
+    Stamp,
     Update,
 )
 from imagesearch.domain.errors import NotFound
@@ -102,13 +103,17 @@ class MemoryCollections:
             renew = {*before.renew, before.image_id} - {""}
             self._files[name, path] = _File(generation, None, of, renew)
 
-    def is_known(self, name: str, path: str, generation: int) -> bool:
-        self._existing(name)
-        file = self._files.get((name, path))
-        if file is None:
-            return False
-        is_it = file.generation == generation and self._is_sound(file)
-        return is_it or self._is_over(file, generation)
+    def known(self, name: str, path: str) -> KnownFile | None:
+        record, file = self._existing(name), self._files.get((name, path))
+        if file is None or file.of.root != record.collection.root:
+            return None
+        if file.file is None:
+            return KnownFile(Stamp(0, file.generation), "", True)
+        return KnownFile(file.file.known_by, file.image_id, self._is_sound(file))
+
+    def unrenewed(self, name: str, paths: AnyOf[str]) -> set[str]:
+        files = [self._files[name, path] for path in paths if (name, path) in self._files]
+        return {each for file in files for each in file.renew}
 
     def files_of(self, image_ids: AnyOf[str]) -> dict[str, list[tuple[str, CollectedFile]]]:
         files: dict[str, list[tuple[str, CollectedFile]]] = {}

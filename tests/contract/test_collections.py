@@ -27,7 +27,7 @@ from imagesearch.domain.collections import (
 )
 from imagesearch.domain.errors import NotFound
 from imagesearch.domain.picture_facts import Caption, PictureFacts
-from imagesearch.ports import BucketCollections, Collections, Position
+from imagesearch.ports import BucketCollections, Collections, KnownFile, Position
 from tests.bucket_collections import MemoryCollections
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -238,8 +238,8 @@ def test_an_earlier_generation_takes_nothings_place(buckets: BucketCollections) 
     assert buckets.files_of(["own-2"]).keys() == {"own-2"}
     buckets.bury("Pictures", {"a.jpg": 1}, NOW)
     assert buckets.known_files("Pictures").keys() == {"a.jpg"}
-    assert buckets.is_known("Pictures", "a.jpg", 1)
-    assert not buckets.is_known("Pictures", "a.jpg", 3)
+    assert buckets.known("Pictures", "a.jpg") == KnownFile(Stamp(10, 2), "own-2", False)
+    assert buckets.known("Pictures", "b.jpg") is None
 
 
 def test_what_went_does_not_come_back_by_what_is_told_late(buckets: BucketCollections) -> None:
@@ -249,9 +249,10 @@ def test_what_went_does_not_come_back_by_what_is_told_late(buckets: BucketCollec
         "Pictures", [collected("a.jpg", "1", generation=2), collected("b.jpg", "1", generation=3)]
     )
     assert buckets.known_files("Pictures").keys() == {"b.jpg"}
-    assert buckets.is_known("Pictures", "a.jpg", 2)
+    assert buckets.known("Pictures", "a.jpg") == KnownFile(Stamp(0, 2), "", True)
     buckets.bury("Pictures", {"b.jpg": 3}, NOW)
     assert buckets.known_files("Pictures") == {}
+    assert buckets.unrenewed("Pictures", ["a.jpg", "b.jpg", "never.jpg"]) == {"own-1"}
     assert buckets.to_renew() == ["own-1"]
     with pytest.raises(NotFound):
         buckets.bury("gone", {"a.jpg": 1}, NOW)
@@ -261,11 +262,12 @@ def test_a_file_is_unsound_until_its_image_is_renewed(buckets: BucketCollections
     buckets.keep(OWN)
     buckets.put_files("Pictures", [collected("a.jpg", "1")])
     assert not buckets.known_files("Pictures")["a.jpg"].is_sound
-    assert not buckets.is_known("Pictures", "a.jpg", 1)
+    assert buckets.unrenewed("Pictures", ["a.jpg"]) == {"own-1"}
     buckets.put_files("Pictures", [collected("a.jpg", "1")])  # by a message that comes again
     buckets.renewed(["own-1"])
     assert buckets.known_files("Pictures")["a.jpg"].is_sound
-    assert buckets.is_known("Pictures", "a.jpg", 1)
+    assert buckets.known("Pictures", "a.jpg") == KnownFile(Stamp(10, 1), "own-1", True)
+    assert buckets.unrenewed("Pictures", ["a.jpg"]) == set()
 
 
 def test_what_was_read_of_another_bucket_is_read_again_whatever_its_generation(
@@ -276,6 +278,7 @@ def test_what_was_read_of_another_bucket_is_read_again_whatever_its_generation(
     buckets.renewed(["own-1"])
     buckets.keep(replace(OWN, root="gs://bob"))
     assert not buckets.known_files("Pictures")["a.jpg"].is_sound
+    assert buckets.known("Pictures", "a.jpg") is None
     buckets.put_files("Pictures", [collected("a.jpg", "2", generation=3)])
     assert buckets.known_files("Pictures")["a.jpg"].image_id == "own-2"
 
@@ -310,6 +313,6 @@ def test_changes_of_several_processes_at_once_are_all_kept(buckets: BucketCollec
     else:
         with ThreadPoolExecutor(8) as threads:
             answers = list(threads.map(lambda one: one[0](one[1]), todo))
-    assert sorted(answers[4:]) == [1, 2, 3, 4]
+    assert {*answers[4:]} == {1, 2, 3, 4}
     assert buckets.known_files("Pictures")["a.jpg"].image_id == "own-4"
     assert "own-4" in buckets.to_renew()

@@ -137,14 +137,20 @@ class FirestoreCollections:
 
         self._change_files(name, generations, buried)
 
-    def is_known(self, name: str, path: str, generation: int) -> bool:
-        """Return whether this generation of a file needs no reading: it is sound, or over."""
+    def known(self, name: str, path: str) -> KnownFile | None:
+        """Return what is remembered of a file: see the port; None of another root's."""
         record = self._existing(name)
         fields = self._read([self._file(name, path)])[0].to_dict()
-        if fields is None:
-            return False
-        is_it = fields["generation"] == generation and _is_sound(fields, record)
-        return is_it or _is_over(fields, record, generation)
+        if fields is None or fields["root"] != record["root"]:
+            return None
+        stamp = Stamp(fields["size"], fields["generation"])
+        is_sound = bool(fields["is_gone"]) or _is_sound(fields, record)
+        return KnownFile(stamp, fields["image_id"], is_sound)
+
+    def unrenewed(self, name: str, paths: AnyOf[str]) -> set[str]:
+        """Return the images that are to be renewed as these files changed."""
+        documents = self._read([self._file(name, path) for path in paths]) if paths else []
+        return {each for document in documents if document.exists for each in document.get("renew")}
 
     def files_of(self, image_ids: AnyOf[str]) -> dict[str, list[tuple[str, CollectedFile]]]:
         """Return by image_id its files, each with its collection's name, in order of both."""
@@ -427,6 +433,7 @@ def _buried(fields: Fields, generation: int, expire_at: datetime | None = None) 
         "root": fields["root"],
         "is_gone": True,
         "generation": generation,
+        "size": 0,
         "image_id": "",
         **_problem_fields("", ""),
         "file": b"",
