@@ -437,6 +437,7 @@ class BucketCollections(Collections, Protocol):
 
     Of each stamp the generation of the object stands for the time; what `put_files` finds of a
     later one stays. A file whose image is not renewed is unsound: whoever took it in may have died.
+    What was read of another root is unsound, too, and of the generation -1.
     """
 
     def bury(self, name: str, generations: Mapping[str, int], now: datetime) -> None:

@@ -68,8 +68,16 @@ class MemoryCollections:
     def known_files(
         self, name: str, *, after: str = "", most: int | None = None
     ) -> dict[str, KnownFile]:
+        record = self._records.get(name)
+        root = record.collection.root if record else ""
+
+        def stamp(file: _File) -> Stamp:
+            assert file.file is not None
+            stamp = file.file.known_by
+            return stamp if file.of.root == root else replace(stamp, modified_ns=-1)
+
         known = {
-            path: KnownFile(file.file.known_by, file.image_id, self._is_sound(file))
+            path: KnownFile(stamp(file), file.image_id, self._is_sound(file))
             for (of, path), file in sorted(self._files.items())
             if of == name and path > after and file.file is not None
         }

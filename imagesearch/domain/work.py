@@ -62,13 +62,14 @@ class EmbedBatch(PoolMessage):
 @dataclass(frozen=True)
 class ForgetJob(Message):
     """
-    Forget one of three: images, a keyword, or what was not used; done twice it is done once.
+    Forget one of these: images, a keyword, what was not used, a bucket; twice it is done once.
 
     Attributes:
         image_ids: up to *MAX_FORGOTTEN_IMAGES* that are taken down, for *reason*.
         allows: they are let back instead.
         keyword: as anybody typed it.
         unused_days: from 1 on, of what is forgotten since nobody used it for so long.
+        collection: the name of one that is a bucket.
     """
 
     image_ids: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class ForgetJob(Message):
     allows: bool = False
     keyword: str = ""
     unused_days: int = 0
+    collection: str = ""
 
 
 @dataclass(frozen=True)

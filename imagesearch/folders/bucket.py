@@ -37,9 +37,10 @@ class BucketPictures:
     ) -> tuple[CollectedFile, bytes]:
         """Return the file of a picture's bytes, and its preview: see the port."""
         try:
-            if len(data) > self.max_bytes or listed.stamp.size > self.max_bytes:
-                size = max(len(data), listed.stamp.size)
-                raise RejectedImage(f"it has {size} bytes, of at most {self.max_bytes}")
+            if listed.stamp.size > self.max_bytes:
+                more = " or more" if listed.stamp.size == len(data) else ""  # read no further
+                bound = f"of at most {self.max_bytes}"
+                raise RejectedImage(f"it has {listed.stamp.size} bytes{more}, {bound}")
             if not data:
                 raise RejectedImage("it has 0 bytes")
             with self._decoding:

@@ -83,12 +83,14 @@ class _ForgetJobBounds(_Bounds):
     reason: str = Field("", max_length=1000)
     keyword: str = Field("", max_length=1000)
     unused_days: int = Field(0, ge=0)
+    collection: str = Field("", max_length=MAX_NAME_CHARACTERS)
 
     @model_validator(mode="after")
     def _is_one(self) -> _ForgetJobBounds:
-        given = [bool(each) for each in (self.image_ids, self.keyword, self.unused_days)]
-        if sum(given) != 1:
-            raise ValueError("one of image_ids, keyword and unused_days must be given")
+        every = (self.image_ids, self.keyword, self.unused_days, self.collection)
+        if sum(map(bool, every)) != 1:
+            bound = "one of image_ids, keyword, unused_days and collection must be given"
+            raise ValueError(bound)
         return self
 
 

@@ -189,6 +189,8 @@ def test_problems_are_noted_counted_and_told_in_order(collections: Collections) 
     collections.put_files("Pictures", some)
     collections.renewed(["own-1", "own-2"])
     collections.note_problems({"own-1": "too many pixels", "own-9": "never"})
+    (noted,) = collections.files_of(["own-1"])["own-1"]
+    assert noted == ("Pictures", replace(some[0], problem="too many pixels"))
     both = [("a.jpg", "no picture"), ("b.jpg", "too many pixels")]
     assert collections.problems("Pictures", 9) == (both, 2)
     assert collections.problems("Pictures", 1) == (both[:1], 2)
@@ -277,7 +279,7 @@ def test_what_was_read_of_another_bucket_is_read_again_whatever_its_generation(
     buckets.put_files("Pictures", [collected("a.jpg", "1", generation=9)])
     buckets.renewed(["own-1"])
     buckets.keep(replace(OWN, root="gs://bob"))
-    assert not buckets.known_files("Pictures")["a.jpg"].is_sound
+    assert buckets.known_files("Pictures")["a.jpg"] == KnownFile(Stamp(10, -1), "own-1", False)
     assert buckets.known("Pictures", "a.jpg") is None
     buckets.put_files("Pictures", [collected("a.jpg", "2", generation=3)])
     assert buckets.known_files("Pictures")["a.jpg"].image_id == "own-2"

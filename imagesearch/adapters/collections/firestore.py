@@ -17,6 +17,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as AnyOf
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import MappingProxyType
@@ -94,8 +95,9 @@ class FirestoreCollections:
         for document in self._files(name, after=after):
             fields = document.to_dict()
             if not fields["is_gone"]:
-                stamp = Stamp(fields["size"], fields["generation"])
-                is_sound = bool(record) and _is_sound(fields, record)
+                is_of_root = bool(record) and fields["root"] == record["root"]
+                stamp = Stamp(fields["size"], fields["generation"] if is_of_root else _NEVER)
+                is_sound = is_of_root and _is_sound(fields, record)
                 known[fields["path"]] = KnownFile(stamp, fields["image_id"], is_sound)
             if most is not None and len(known) == most:
                 break
@@ -161,6 +163,7 @@ class FirestoreCollections:
                 file = _FILE.validate_json(fields["file"])
             except DAMAGE:  # the next update reads it again: see `_is_sound`
                 continue
+            file = replace(file, problem=fields["problem"])  # as it was noted since
             files.setdefault(fields["image_id"], []).append((fields["collection"], file))
         return files
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as AnyOf
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter
 
@@ -125,14 +126,15 @@ class SqliteCollections:
         """Return by image_id its files, each with its collection's name, in order of both."""
         with self._file.reading() as connection:
             rows = connection.execute(
-                "SELECT image_id, collection, file FROM files"
+                "SELECT image_id, collection, file, problem FROM files"
                 " WHERE image_id IN (SELECT value FROM json_each(?)) ORDER BY collection, path",
                 (id_list(image_ids),),
             ).fetchall()
         files: dict[str, list[tuple[str, CollectedFile]]] = {}
-        for image_id, name, text in rows:
+        for image_id, name, text, problem in rows:
             try:
-                files.setdefault(image_id, []).append((name, _FILE.validate_json(text)))
+                file = replace(_FILE.validate_json(text), problem=problem)  # as noted since
+                files.setdefault(image_id, []).append((name, file))
             except DAMAGE:  # the next update reads it again, where it is no JSON: see `known_files`
                 continue
         return files
