@@ -129,7 +129,7 @@ class Costs:
     def collection(self, profile: str) -> dict[str, float]:
         """Return what each part costs for a bucket of PICTURES, none of which is known."""
         seconds = self.collection_seconds(profile)
-        batches = self._pages() * (self.counted_pages("new")["messages"] - 1)
+        batches = self._pages() * self.counted_pages("new")["batches"]
         awake = seconds + self.value("service_start_seconds") + self.value("linger_seconds")
         embedding = (
             batches * self.request("cpu", self._embedding_seconds("cpu") / batches)
@@ -172,7 +172,7 @@ class Costs:
         """Return what all pages of a kind cost besides the services that do them."""
         done, pages = self.counted_pages(kind), self._pages()
         written = done["previews_stored"] + 1  # and a listing
-        read = sum(done[name] for name in ("objects_read", "previews_looked_up", "previews_read"))
+        read = done["objects_read"] + done["previews_read"]
         return {
             "Firestore": pages * self._billed_documents(done),
             "Cloud Storage": pages
