@@ -97,7 +97,7 @@ class BucketWorld:
         self.buckets = TwinBuckets()
         self.collections = MemoryCollections()
         self.messages: list[Message] = []
-        self.failures: list[Exception] = []  # of what is published next
+        self.embeds_at_once = False  # before whoever publishes goes on
         world = self.world
         images = BucketImages(
             catalog=world.catalog,
@@ -115,9 +115,11 @@ class BucketWorld:
         self.remove = Remove(images)
 
     def publish(self, message: Message) -> None:
-        if self.failures:
-            raise self.failures.pop(0)
-        self.messages.append(decode(type(message), encode(message)))
+        message = decode(type(message), encode(message))  # as on any wire
+        if self.embeds_at_once and isinstance(message, EmbedBatch):
+            self.world.embed(message)
+        else:
+            self.messages.append(message)
 
     def deliver(self, message: Message) -> CollectReport | None:
         """Deliver *message* once; what met overload waits to come again."""

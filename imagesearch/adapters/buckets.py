@@ -62,8 +62,8 @@ class GcsBuckets:
                 found = self._found(root, after, most)
             except (api.Forbidden, api.NotFound) as error:
                 raise NotFound(
-                    f"the bucket {root.bucket} is not there, or the fetch function's service"
-                    " account lacks roles/storage.objectViewer on it"
+                    f"the bucket {root.bucket} is not there, or may not be listed by the fetch"
+                    " function's service account: Terraform's `collections` has that granted"
                 ) from error
         # The emulator knows neither of offsets nor of an order.
         later = sorted((each for each in found if each.name > after), key=lambda each: each.name)

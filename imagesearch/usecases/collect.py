@@ -256,6 +256,8 @@ class Collect:
             self.collections.note(job.collection, told)
 
     def _end(self, job: CollectJob, reason: str) -> None:
+        if self.collections.asked().get(job.collection) != job.request:
+            return  # a later one is asked for
         stand = self.collections.last_update(job.collection)
         self.collections.note(job.collection, replace(stand, is_over=True, error=reason))
         self.collections.answer(job.collection, job.request)

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
-
 import pytest
 
 from imagesearch.domain.buckets import BucketRoot, bucket_root, object_url
 from imagesearch.domain.errors import InvalidRequest, MalformedMessage
 from imagesearch.domain.work import BucketChange, BucketEvent
 from imagesearch.wire.envelope import PushEnvelope
-
-
-def notified(event_type: str, **more: str) -> bytes:
-    """Return a push of a notification, as cloud.google.com/storage/docs/pubsub-notifications."""
-    resource = {"kind": "storage#object", "name": "pictures/1.jpg", "bucket": "ann", "size": "9"}
-    attributes = {
-        "notificationConfig": "projects/_/buckets/ann/notificationConfigs/3",
-        "eventType": event_type,
-        "payloadFormat": "JSON_API_V1",
-        "bucketId": "ann",
-        "objectId": "pictures/1.jpg",
-        "objectGeneration": "1795500000000001",
-        "eventTime": "2026-11-28T18:00:00.000000Z",
-    }
-    message = {
-        "data": base64.b64encode(json.dumps(resource).encode()).decode(),
-        "attributes": attributes | more,
-        "messageId": "1",
-        "publishTime": "2026-11-28T18:00:00.1Z",
-    }
-    return json.dumps({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()
+from tests.notifications import notified
 
 
 @pytest.mark.parametrize(
