@@ -21,7 +21,7 @@ from imagesearch.domain.work import BucketChange, BucketEvent, CollectJob, Embed
 from imagesearch.folders.bucket import BucketPictures
 from imagesearch.ports import ListedObject
 from imagesearch.usecases.bucket_images import BucketImages
-from imagesearch.usecases.collect import Collect, CollectReport, Follow, Remove
+from imagesearch.usecases.collect import Collect, CollectReport, Follow, Remove, ask
 from imagesearch.usecases.stored_pools import StoredPools
 from imagesearch.wire.messages import decode, encode
 from tests.bucket_collections import MemoryCollections
@@ -121,6 +121,10 @@ class BucketWorld:
         else:
             self.messages.append(message)
 
+    def ask(self, collection: Collection = COLLECTION) -> int:
+        """Ask for an update of the collection, as the command does."""
+        return ask(self.collections, self, collection)
+
     def deliver(self, message: Message) -> CollectReport | None:
         """Deliver *message* once; what met overload waits to come again."""
         try:
@@ -145,7 +149,7 @@ class BucketWorld:
 
     def add(self, collection: Collection = COLLECTION) -> Update:
         """Add the collection, or bring it up to date, and return what came of it."""
-        self.collect.ask(collection)
+        self.ask(collection)
         self.deliver_all()
         assert collection.name not in self.collections.asked()
         return self.collections.last_update(collection.name)

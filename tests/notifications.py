@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 
 
 def attributes_of(
@@ -42,12 +43,16 @@ def notified(
     bucket: str = "ann",
     name: str = "pictures/1.jpg",
     generation: int = 1795500000000001,
+    *,
+    changes: Mapping[str, str] | None = None,
     **more: str,
 ) -> bytes:
-    """Return the body of a push of a notification; *more* are attributes besides."""
+    """Return the body of a push of a notification; *more* are attributes, *changes* wrong ones."""
     message = {
         "data": base64.b64encode(payload_of(bucket, name, generation)).decode(),
-        "attributes": attributes_of(event_type, bucket, name, generation) | more,
+        "attributes": attributes_of(event_type, bucket, name, generation)
+        | more
+        | {**(changes or {})},
         "messageId": "1",
         "message_id": "1",
         "publishTime": "2026-11-28T18:00:00.1Z",

@@ -74,6 +74,22 @@ class _Page:
         )
 
 
+def ask(collections: BucketCollections, publisher: Publisher, collection: Collection) -> int:
+    """
+    Keep *collection*, have it brought up to date, and return the number of the request.
+
+    Raises:
+        InvalidRequest: its root is no bucket, or its name none.
+    """
+    root = bucket_root(collection.root)
+    collection = replace(collection, name=checked_name(collection.name), root=root.url)
+    if collection not in collections.all():
+        collections.keep(collection)
+    request = collections.ask(collection.name)
+    publisher.publish(CollectJob(collection.name, root.url, collection.keeps_place, request))
+    return request
+
+
 @dataclass(frozen=True)
 class Collect:
     """Brings a collection up to date with its bucket, a page a message."""
@@ -100,7 +116,9 @@ class Collect:
             Unavailable: deliver it again later.
         """
         if not job.request:
-            return self.ask(Collection(job.collection, job.root, job.keeps_place))
+            collection = Collection(job.collection, job.root, job.keeps_place)
+            ask(self.collections, self.publisher, collection)
+            return CollectReport("asked for")
         try:
             return self._collect(job)
         except NotFound as error:
@@ -108,18 +126,6 @@ class Collect:
             # What was put while the collection was removed.
             self.images.renew(self.collections.to_renew())
             raise
-
-    def ask(self, collection: Collection) -> CollectReport:
-        """Keep *collection*, and have it brought up to date."""
-        root = bucket_root(collection.root)
-        collection = replace(collection, name=checked_name(collection.name), root=root.url)
-        if collection not in self.collections.all():
-            self.collections.keep(collection)
-        request = self.collections.ask(collection.name)
-        self.publisher.publish(
-            CollectJob(collection.name, root.url, collection.keeps_place, request)
-        )
-        return CollectReport("asked for")
 
     def give_up(self, job: CollectJob, reason: str) -> None:
         """Note that the update of *job* ended early; the next one goes on."""

@@ -107,7 +107,7 @@ def test_a_bucket_that_does_not_answer_is_a_nack(
     monkeypatch.setattr(own.buckets, "listed", fail)
     body = notified("OBJECT_FINALIZE", "ann", "p/1.jpg", 7)
     assert status(fetch, "/bucket-events", body) == 503
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     assert status(fetch, "/collect", pushed(own.messages.pop())) == 503
 
 
@@ -121,7 +121,7 @@ def test_what_is_no_message_is_malformed_and_acked(fetch: FlaskClient, log: Log,
 def test_dead_letters_are_told_and_the_update_ends(
     own: BucketWorld, fetch: FlaskClient, log: Log
 ) -> None:
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     job = own.messages.pop()
     assert status(fetch, "/collect/dead-letter", pushed(job)) == 204
     assert own.collections.asked() == {}

@@ -76,7 +76,7 @@ def test_a_notification_is_read_as_cloud_storage_sends_it() -> None:
 )
 def test_a_notification_out_of_bounds_is_malformed(change: dict[str, str], field: str) -> None:
     with pytest.raises(MalformedMessage, match=f"^BucketEvent: {field}: "):
-        PushEnvelope.parse(notified("OBJECT_DELETE", **change)).decode(BucketEvent)
+        PushEnvelope.parse(notified("OBJECT_DELETE", changes=change)).decode(BucketEvent)
 
 
 def test_a_message_that_is_no_notification_is_malformed() -> None:

@@ -59,7 +59,7 @@ def test_a_bucket_of_several_pages_is_listed_a_message_a_page(own: BucketWorld) 
     names = [f"p/{number:02}.jpg" for number in range(10)]
     for name in names:
         own.buckets.write(name, name)
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     pages: list[str] = []
     while own.messages:
         message = own.messages.pop(0)
@@ -159,7 +159,7 @@ def test_a_page_ends_early_where_reading_takes_long(own: BucketWorld) -> None:
         return get(bucket, name, generation, most)
 
     own.buckets.get = slow  # type: ignore[method-assign]
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     first = own.messages.pop(0)
     report = own.deliver(first)
     assert report is not None
@@ -174,7 +174,7 @@ def test_no_more_pools_are_begun_than_a_new_keyword_may_wait_for(own: BucketWorl
     own.collect = replace(own.collect, page=1)
     for number in range(6):
         own.buckets.write(f"p/{number}.jpg", str(number))
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     for _ in range(20):  # nothing is embedded meanwhile
         jobs = [each for each in own.messages if isinstance(each, CollectJob)]
         own.messages = [each for each in own.messages if not isinstance(each, CollectJob)]
@@ -212,7 +212,7 @@ def test_another_bucket_takes_the_place_of_the_first(own: BucketWorld) -> None:
 
 
 def test_a_bucket_that_is_not_there_ends_the_update_and_says_so(own: BucketWorld) -> None:
-    own.collect.ask(replace(COLLECTION, root="gs://none"))
+    own.ask(replace(COLLECTION, root="gs://none"))
     with pytest.raises(NotFound, match="the bucket none is not there"):
         own.deliver(own.messages.pop())
     assert own.collections.last_update("Pictures").error == "the bucket none is not there"
@@ -221,7 +221,7 @@ def test_a_bucket_that_is_not_there_ends_the_update_and_says_so(own: BucketWorld
 
 def test_an_update_that_is_given_up_says_so_and_the_next_one_goes_on(own: BucketWorld) -> None:
     own.buckets.write("p/1.jpg", "one")
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     job = own.messages.pop()
     assert isinstance(job, CollectJob)
     own.collect.give_up(job, "gave up after 15 attempts")
@@ -316,7 +316,7 @@ def _check(own: BucketWorld, died: str) -> None:
 def _ask_again(own: BucketWorld) -> None:
     for _ in range(2):
         try:
-            own.collect.ask(COLLECTION)
+            own.ask(COLLECTION)
         except Unavailable:
             continue
         return
@@ -351,7 +351,7 @@ def test_events_that_die_at_any_step_come_again(own: BucketWorld) -> None:
 def test_a_page_that_comes_twice_changes_nothing(own: BucketWorld) -> None:
     for number in range(9):
         own.buckets.write(f"p/{number}.jpg", str(number))
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     jobs: list[CollectJob] = []
     while own.messages:
         message = own.messages.pop(0)
@@ -369,9 +369,9 @@ def test_a_page_that_comes_twice_changes_nothing(own: BucketWorld) -> None:
 def test_an_earlier_request_is_nothing_to_do_once_a_later_one_began(own: BucketWorld) -> None:
     for number in range(9):
         own.buckets.write(f"p/{number}.jpg", str(number))
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     first = own.messages.pop()
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     own.deliver(own.messages.pop(0))
     report = own.deliver(first)
     assert report is not None
@@ -532,7 +532,7 @@ def test_events_in_any_order_and_several_times_leave_what_the_bucket_has(
         lists_at = data.draw(st.integers(0, 20))
         for step in range(1000):
             if step == lists_at:
-                own.collect.ask(COLLECTION)
+                own.ask(COLLECTION)
             if not own.messages:
                 break
             own.deliver(own.messages.pop(data.draw(st.integers(0, min(3, len(own.messages) - 1)))))
@@ -563,7 +563,7 @@ def test_a_removed_collection_leaves_nothing_and_the_bucket_as_it_was(own: Bucke
 
 def test_what_is_being_embedded_of_a_removed_collection_is_waited_for(own: BucketWorld) -> None:
     own.buckets.write("p/1.jpg", "one")
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     own.deliver(own.messages.pop())
     with pytest.raises(Overloaded):
         own.remove("Pictures")
@@ -577,7 +577,7 @@ def test_what_is_being_embedded_of_a_removed_collection_is_waited_for(own: Bucke
 
 def test_a_collection_that_is_removed_while_it_is_listed_leaves_nothing(own: BucketWorld) -> None:
     own.buckets.write("p/1.jpg", "one")
-    own.collect.ask(COLLECTION)
+    own.ask(COLLECTION)
     listed = own.buckets.listed
 
     def removing(*args: object, **more: object) -> object:
