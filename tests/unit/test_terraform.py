@@ -375,7 +375,7 @@ def documents() -> Iterator[tuple[str, set[str]]]:
 def test_every_index_and_policy_is_on_a_field_that_the_catalog_writes(full: Applied) -> None:
     written = dict(documents())
     adapter = "".join(
-        Path(each.__file__).read_text() for each in (firestore, collections_firestore)
+        Path(str(each.__file__)).read_text() for each in (firestore, collections_firestore)
     )
     for one in full.of("firestore_field"):
         assert one.values["field"] in written[one.values["collection"]]
