@@ -112,7 +112,7 @@ class BucketWorld:
         self.images = images
         self.collect = Collect(images, self, world.clock, page=page)
         self.follow = Follow(images, world.clock)
-        self.remove = Remove(images)
+        self.remove = Remove(images, world.clock)
 
     def publish(self, message: Message) -> None:
         message = decode(type(message), encode(message))  # as on any wire

@@ -84,7 +84,7 @@ def with_buckets(
         *(process.fetch, process.give_up, process.forget),
         Collect(images, publisher, clock),
         Follow(images, clock),
-        Remove(images),
+        Remove(images, clock),
     )
 
 

@@ -26,6 +26,7 @@ from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import BucketChange, BucketEvent, CollectJob
 from imagesearch.ports import BucketCollections, Clock, KnownFile, Position, Publisher
 from imagesearch.usecases.bucket_images import POLL_SECONDS, BucketImages, Settled
+from imagesearch.usecases.own_images import parts
 
 PAGE = 200  # objects of a message
 PAGE_SECONDS = 100.0  # after which the rest of a page is the next one's: a push has 180 s for work
@@ -349,20 +350,27 @@ class Remove:
     """Forgets a collection: its files, and images that no other one has, with their previews."""
 
     images: BucketImages
+    clock: Clock
+    seconds: float = PAGE_SECONDS
 
     def __call__(self, name: str) -> Forgotten:
         """
         Forget the collection *name*; the bucket stays as it is.
 
         Raises:
-            Overloaded: some of its images are being embedded: deliver it again.
+            Overloaded: some is left, or being embedded: deliver it again.
             Unavailable: deliver it again later.
         """
-        self.images.collections.forget(name)
-        image_ids = self.images.collections.to_renew()
-        self.images.renew(image_ids)
+        ends_at = self.clock.monotonic() + self.seconds
+        collections = self.images.collections
+        collections.forget(name)
+        image_ids = collections.to_renew()
+        for some in parts(image_ids):
+            if self.clock.monotonic() > ends_at:
+                raise Overloaded("some images are left", retry_after_seconds=POLL_SECONDS)
+            self.images.renew(some)
         self.images.settle_gone()
-        gone = len(set(image_ids) - self.images.collections.files_of(image_ids).keys())
+        gone = len(set(image_ids) - collections.files_of(image_ids).keys())
         return Forgotten(images=gone, originals=gone)
 
 

@@ -561,6 +561,27 @@ def test_a_removed_collection_leaves_nothing_and_the_bucket_as_it_was(own: Bucke
     assert own.add().embedded == 2
 
 
+def test_a_large_collection_is_removed_by_several_deliveries(own: BucketWorld) -> None:
+    own.collect = replace(own.collect, page=300)
+    for number in range(201):
+        own.buckets.write(f"p/{number}.jpg", str(number))
+    own.add()
+    own.remove = replace(own.remove, seconds=0.0)
+    delete = own.world.store.delete
+
+    def slow(names: list[str]) -> int:
+        own.world.clock.elapsed_seconds += 1.0
+        return delete(names)
+
+    own.world.store.delete = slow  # type: ignore[method-assign, assignment]
+    with pytest.raises(Overloaded, match="some images are left"):
+        own.remove("Pictures")
+    assert len(own.stored()) == 1
+    assert own.remove("Pictures").images == 1
+    assert own.stored() == set()
+    assert own.images_found() == {}
+
+
 def test_what_is_being_embedded_of_a_removed_collection_is_waited_for(own: BucketWorld) -> None:
     own.buckets.write("p/1.jpg", "one")
     own.ask(COLLECTION)
