@@ -22,7 +22,7 @@ from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.domain.work import EmbedBatch, Message
-from imagesearch.usecases.collect import PAGE
+from imagesearch.usecases.collect import PAGE, ask
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.stored_pools import StoredPools
 from tests.bucket_world import COLLECTION, BucketWorld
@@ -211,7 +211,7 @@ class MeteredBucket(BucketWorld):
 
     def update_once(self) -> dict[str, int]:
         """Bring it up to date, and embed all of it; return what that made the services do."""
-        self.collect.ask(COLLECTION)
+        ask(self.collections, self, COLLECTION)
         self.buckets.reads.clear()
         self.metered.counted.asked.clear()
         self.metered.meter.documents.clear()
