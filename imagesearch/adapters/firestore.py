@@ -1,6 +1,6 @@
 """Firestore in Native mode, as the cloud edition's catalog uses it: its client, limits and paths.
 
-The ports are over it in the files `firestore.py` of pools/, libraries/, retention/ and collections/.
+The ports are over it in the `firestore.py` of pools/, libraries/, retention/ and collections/.
 
     pools/{pool_id}                            the record: small, read often
     pools/{pool_id}/generations/{number}       listing (packed) and marks

@@ -29,6 +29,7 @@ from imagesearch.usecases.bucket_images import POLL_SECONDS, BucketImages, Settl
 from imagesearch.usecases.own_images import parts
 
 PAGE = 200  # objects of a message
+FIRST_PAGE = 24  # few: they are searchable while the others are read
 PAGE_SECONDS = 100.0  # after which the rest of a page is the next one's: a push has 180 s for work
 _POOLS_AT_ONCE = 3  # of a page each: what a new keyword may have to wait for
 _EVENTS_AT_ONCE = 40  # pools of an image each
@@ -165,7 +166,7 @@ class Collect:
             raise NotFound(f"the collection {job.collection!r} was removed meanwhile")
         root = bucket_root(collection.root)
         page = self._listed(collection, root, job.after)
-        page, files, previews = self._read(collection, root, page)
+        page, files, previews = self._read(job, collection, root, page)
         if page.gone:
             self.collections.bury(collection.name, page.gone, self.clock.now())
         paths = [*(each.path for each in page.changed), *page.gone]
@@ -194,13 +195,14 @@ class Collect:
 
     def _listed(self, collection: Collection, root: BucketRoot, after: str) -> _Page:
         """Return the page after the object *after*."""
+        most = self.page if after else min(FIRST_PAGE, self.page)
         # What is known first: what comes meanwhile is not known, and not taken for gone.
         known = self.collections.known_files(
-            collection.name, after=after.removeprefix(root.prefix), most=self.page
+            collection.name, after=after.removeprefix(root.prefix), most=most
         )
-        objects = self.images.buckets.listed(root, after=after, most=self.page)
-        ends = [objects[-1].name] if len(objects) == self.page else []
-        ends += [root.prefix + max(known)] if len(known) == self.page else []
+        objects = self.images.buckets.listed(root, after=after, most=most)
+        ends = [objects[-1].name] if len(objects) == most else []
+        ends += [root.prefix + max(known)] if len(known) == most else []
         files = [
             ListedFile(each.name.removeprefix(root.prefix), Stamp(each.size, each.generation))
             for each in objects
@@ -220,7 +222,7 @@ class Collect:
         return page.until(min(ends).removeprefix(root.prefix), min(ends)) if ends else page
 
     def _read(
-        self, collection: Collection, root: BucketRoot, page: _Page
+        self, job: CollectJob, collection: Collection, root: BucketRoot, page: _Page
     ) -> tuple[_Page, list[CollectedFile], dict[str, bytes]]:
         """Read what changed, as much as there is time for; return that page, and what was read."""
         ends_at = self.clock.monotonic() + self.page_seconds
@@ -237,6 +239,7 @@ class Collect:
                 self.collections.put_files(collection.name, [file for file, _ in some])
                 files += [file for file, _ in some]
                 previews |= {file.image_id: preview for file, preview in some if preview}
+                self._tell(job, self.images.settle())  # of the pages before
                 last = few[-1].path
                 if self.clock.monotonic() > ends_at and last != page.changed[-1].path:
                     return page.until(last, root.prefix + last), files, previews

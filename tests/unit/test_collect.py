@@ -566,7 +566,7 @@ def test_a_large_collection_is_removed_by_several_deliveries(own: BucketWorld) -
     for number in range(201):
         own.buckets.write(f"p/{number}.jpg", str(number))
     own.add()
-    own.remove = replace(own.remove, seconds=0.0)
+    own.remove = replace(own.remove, seconds=0.0)  # of 201 images, some at a time
     delete = own.world.store.delete
 
     def slow(names: list[str]) -> int:
