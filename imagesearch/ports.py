@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from imagesearch.domain.buckets import BucketRoot
 from imagesearch.domain.collections import (
     CollectedFile,
     Collection,
@@ -120,8 +121,8 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
-    def pool_ids(self) -> Iterator[str]:
-        """Yield the ids of all pools, in order, a few read at a time."""
+    def pool_ids(self, source: str = "") -> Iterator[str]:
+        """Yield the ids of all pools, or those of *source*, in order, a few read at a time."""
 
     def forget(self, pool_id: str) -> None:
         """
@@ -352,8 +353,10 @@ class Collections(Protocol):
     def forget(self, name: str) -> None:
         """Delete the collection and what is kept of its files; none is no error."""
 
-    def known_files(self, name: str) -> dict[str, KnownFile]:
-        """Return all files of the collection by path."""
+    def known_files(
+        self, name: str, *, after: str = "", most: int | None = None
+    ) -> dict[str, KnownFile]:
+        """Return the files of the collection by path, in order: *most* after the path *after*."""
 
     def put_files(self, name: str, files: Sequence[CollectedFile]) -> None:
         """
@@ -391,7 +394,11 @@ class Collections(Protocol):
         """Return up to *most* paths with why there is no image of each, and how many there are."""
 
     def counts(self) -> list[CollectionCount]:
-        """Return what is there of each collection, in the order of their names."""
+        """
+        Return what is there of each collection, in the order of their names.
+
+        Where nobody can count the different images, copies are among them: an adapter says so.
+        """
 
     def ask(self, name: str) -> int:
         """Ask whoever has the data folder for an update; return the number of the request."""
@@ -410,6 +417,103 @@ class Collections(Protocol):
 
     def last_update(self, name: str) -> Update:
         """Return what was noted last."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """
+    How far a bucket is listed for a request.
+
+    Attributes:
+        before: after which name the page before began; None of the first page.
+        after: after which name the next page begins.
+        is_listed: there is no next one.
+    """
+
+    request: int = 0
+    before: str | None = None
+    after: str = ""
+    is_listed: bool = False
+
+
+class BucketCollections(Collections, Protocol):
+    """
+    Collections that are buckets, which messages change in any order, several at once.
+
+    Of each stamp the generation of the object stands for the time; what `put_files` finds of a
+    later one stays. A file whose image is not renewed is unsound: whoever took it in may have died.
+    What was read of another root is unsound, too, and of the generation -1.
+    """
+
+    def bury(self, name: str, generations: Mapping[str, int], now: datetime) -> None:
+        """
+        Forget the files of these paths that are of this generation, or an earlier one.
+
+        That they went is kept for some days: what an event tells late of an earlier generation
+        brings none back.
+        """
+
+    def known(self, name: str, path: str) -> KnownFile | None:
+        """Return what is remembered of a file; of one that went, a sound one without an image."""
+
+    def unrenewed(self, name: str, paths: abc.Collection[str]) -> set[str]:
+        """Return the images that are to be renewed as these files changed: see `to_renew`."""
+
+    def position(self, name: str) -> Position:
+        """Return how far the bucket is listed; NotFound where the collection is none."""
+
+    def advance(self, name: str, before: Position, after: Position, update: Update) -> bool:
+        """Note *after* and *update* where *before* is noted; return whether it was."""
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """
+    An object as a bucket lists it.
+
+    Attributes:
+        size: in bytes.
+        generation: of its content; a later upload has a higher one.
+    """
+
+    name: str
+    size: int
+    generation: int
+
+
+class Buckets(Protocol):
+    """The objects of the buckets that are collections; nothing in them is ever written.
+
+    Each method raises NotFound where the bucket or the object is none, Unavailable where they do
+    not answer, and Overloaded where a quota is used up.
+    """
+
+    def listed(self, root: BucketRoot, *, after: str, most: int) -> list[ListedObject]:
+        """Return the first *most* objects whose names come after *after*, in UTF-8 byte order."""
+
+    def get(self, bucket: str, name: str, generation: int, most: int) -> bytes:
+        """
+        Return the first *most* bytes of the object, as this generation has them.
+
+        Raises:
+            RejectedImage: it cannot be read without more than a right: its owner has the key, say.
+        """
+
+
+class PictureReader(Protocol):
+    """What the bytes of pictures say, and what is shown of them."""
+
+    def is_picture(self, path: str) -> bool:
+        """Return whether a file of this path may be one; hidden ones and thumbnails are none."""
+
+    def read(
+        self, listed: ListedFile, data: bytes, *, keeps_place: bool
+    ) -> tuple[CollectedFile, bytes]:
+        """
+        Return the file of a picture's bytes, and its preview: a JPEG of pixels alone.
+
+        What cannot be read is its problem; its preview is empty then.
+        """
 
 
 class CollectionFolders(Protocol):

@@ -1,7 +1,8 @@
-"""The push function: fetch jobs at `/`, forgetting at `/forget`, dead letters of both below them.
+"""The push function: fetch jobs, forgetting, and buckets that are collections.
 
-The HTTP status is the ack (`imagesearch/doors/push.py`); the work is in
-`imagesearch/usecases/fetch.py` and `forget.py`.
+The doors are below, dead letters have their own. The HTTP status is the ack
+(`imagesearch/doors/push.py`); the work is in `imagesearch/usecases/`: `fetch.py`, `forget.py` and
+`collect.py`.
 """
 
 from __future__ import annotations
@@ -16,18 +17,24 @@ from imagesearch.compose.start import process_of
 from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS
 from imagesearch.domain.errors import NotFound, Overloaded
 from imagesearch.domain.forgetting import Forgotten
-from imagesearch.domain.work import FetchJob, ForgetJob
+from imagesearch.domain.work import BucketEvent, CollectJob, FetchJob, ForgetJob
 from imagesearch.doors import push, wsgi
+from imagesearch.usecases.collect import CollectReport
 from imagesearch.usecases.fetch import FetchReport
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import DeadLetter
 
 JOBS_AT_ONCE = 4  # the other requests of an instance wait for their turn
+EVENTS_AT_ONCE = 4  # of a picture each
+# What waits for a picture holds a thread: nacked it waits in the subscription, and slows down that.
+EVENT_PATIENCE_SECONDS = 30.0
 WAITING = 8  # threads that wait for a body, of the 16 of `imagesearch/deployment/services.py`
 
 _process = process_of(compose)
 _turns = threading.BoundedSemaphore(JOBS_AT_ONCE)
 _forgetting = threading.Lock()
+_collecting = threading.Lock()  # a page at a time: its previews take the memory of an instance
+_events = threading.BoundedSemaphore(EVENTS_AT_ONCE)
 wsgi.guard(most_bytes=push.MAX_BODY_BYTES, waiting=WAITING)
 
 
@@ -70,7 +77,7 @@ def _forget(body: bytes) -> int:
         if not _forgetting.acquire(timeout=patience.left_seconds):
             raise Overloaded("something is being forgotten already")
         try:
-            return _process.forget(job)
+            return _process.remove(job.collection) if job.collection else _process.forget(job)
         finally:
             _forgetting.release()
 
@@ -87,8 +94,59 @@ def _note_not_forgotten(body: bytes) -> int:
     return push.handle(body, ForgetJob, do)
 
 
+def _collect(body: bytes) -> int:
+    patience = push.Patience()
+
+    def do(job: CollectJob, _: PushEnvelope) -> CollectReport:
+        if not _collecting.acquire(timeout=patience.left_seconds):
+            raise Overloaded("another page of a bucket is read")
+        try:
+            return _process.collect(job)
+        finally:
+            _collecting.release()
+
+    return push.handle(body, CollectJob, do, patience=patience)
+
+
+def _end_update(body: bytes) -> int:
+    def do(job: CollectJob, _: PushEnvelope) -> None:
+        reason = f"gave up after {MAX_DELIVERY_ATTEMPTS} attempts"
+        _process.collect.give_up(job, reason)
+        raise NotFound(f"the collection {job.collection!r} is not up to date: {reason}")
+
+    return push.handle(body, CollectJob, do)
+
+
+def _follow(body: bytes) -> int:
+    patience = push.Patience(EVENT_PATIENCE_SECONDS)
+
+    def do(event: BucketEvent, _: PushEnvelope) -> CollectReport:
+        if not _events.acquire(timeout=patience.left_seconds):
+            raise Overloaded(f"{EVENTS_AT_ONCE} events of buckets are followed")
+        try:
+            return _process.follow(event)
+        finally:
+            _events.release()
+
+    return push.handle(body, BucketEvent, do, patience=patience)
+
+
+def _note_not_followed(body: bytes) -> int:
+    """Have a line say so: the next update of the collection sees what the event told."""
+
+    def do(event: BucketEvent, _: PushEnvelope) -> None:
+        what = f"generation {event.generation} of an object of gs://{event.bucket}"
+        raise NotFound(f"{what} is not followed, after {MAX_DELIVERY_ATTEMPTS} attempts")
+
+    return push.handle(body, BucketEvent, do)
+
+
 _DOORS = {
     "/dead-letter": _give_up,
     "/forget": _forget,
     "/forget/dead-letter": _note_not_forgotten,
+    "/collect": _collect,
+    "/collect/dead-letter": _end_update,
+    "/bucket-events": _follow,
+    "/bucket-events/dead-letter": _note_not_followed,
 }

@@ -47,7 +47,7 @@ _keywords = KEYWORDS if _process.settings.is_demo else ()
 _config = page_config(
     _keywords,
     [(one.credit, one.site, one.note) for one in _sources],
-    has_collections=_process.settings.edition == "embedded",
+    has_collections=True,
 )
 _page = PageFiles(ROOT / "web", {"config.json": _config})
 wsgi.guard(

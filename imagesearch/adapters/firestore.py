@@ -1,12 +1,14 @@
 """Firestore in Native mode, as the cloud edition's catalog uses it: its client, limits and paths.
 
-The ports `Pools` and `Library` are over it in `pools/firestore.py` and `libraries/firestore.py`.
+The ports are over it in the `firestore.py` of pools/, libraries/, retention/ and collections/.
 
     pools/{pool_id}                            the record: small, read often
     pools/{pool_id}/generations/{number}       listing (packed) and marks
     embeddings/{model_revision}|{image_id}     vector, the same as float32 bytes, and its image
     withdrawn/{image_id}                       a picture that was taken down, when and why
     uses/{any}                                 a day, and some images that were used on it
+    collections/{name}                         a bucket that is a collection
+    collected/{digest}                         a file of one, or that it went
     retention/{version|number}                 what changes whenever something is forgotten, and
                                                the largest number of a forgotten generation
 

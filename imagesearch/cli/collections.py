@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from imagesearch.cli import buckets
 from imagesearch.cli.local_stack import opened_stack
 from imagesearch.cli.options import DEMO_MODEL_NOTE, DataDir, ModelName, settings_with
 from imagesearch.cli.terminal import err, out, shown
+from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progress, stand_of
+from imagesearch.domain.buckets import is_bucket
 from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.folders.folder import SKIPPED_FOLDERS
@@ -40,7 +42,6 @@ ADD_EXAMPLES = (
     '  imagesearch search "a dog in the snow" --collection Pictures\n'
 )
 _LOOKED_FOR = 100  # files of a collection, by which its folder is known again
-_SHOWN = 20  # problems that are named after an update
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 5.0  # after which it is seen whether the other process is there still
 
@@ -50,11 +51,12 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection")]
 
 def add(
     root: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="SET",
             help="Folder of pictures, with or without captions (COCO's, Flickr's, Karpathy's, a"
-            " .txt beside each) or of tar shards, or a .csv, .tsv or .parquet of URLs",
+            " .txt beside each) or of tar shards, or a .csv, .tsv or .parquet of URLs; in the"
+            " cloud gs://BUCKET/PREFIX",
         ),
     ],
     name: Annotated[
@@ -76,16 +78,25 @@ def add(
     a host, and not what its host asks robots to leave.
     """
     settings = settings_with(data_dir=data_dir, clip_model=model)
+    if settings.edition == "cloud":
+        buckets.add(settings, root, name, keep_place)
+        return
+    if is_bucket(root):
+        bound = "a bucket is a collection of EDITION cloud, and SET must be a folder or a list here"
+        raise InvalidRequest(f"{bound}, got {root[:64]!r}", field="SET")
     with opened(settings) as stored:
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
-        collection = _added(stored.collections, root, name, keep_place)
+        collection = _added(stored.collections, Path(root), name, keep_place)
         _bring_up_to_date(settings, stored.collections, [collection])
 
 
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
-    """Bring collections up to date with their folders."""
+    """Bring collections up to date with their folders, or buckets."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
+    if settings.edition == "cloud":
+        buckets.update(settings, names)
+        return
     with opened(settings) as stored:
         _bring_up_to_date(settings, stored.collections, named(stored.collections, names))
 
@@ -100,6 +111,8 @@ def watch(
 ) -> None:
     """Bring collections up to date again and again, until Ctrl-C."""
     settings = settings_with(data_dir=data_dir, clip_model=model)
+    if settings.edition == "cloud":
+        raise InvalidRequest("in the cloud a bucket's notifications do that: nothing is to watch")
     with opened(settings) as stored, _updater(settings, stored.collections) as updated:
         collections = named(stored.collections, names)
         err.print(Text(f"Watching {len(collections)} collections; Ctrl-C ends it."))
@@ -115,13 +128,16 @@ def watch(
                     err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
                     continue
                 if outcome.embedded or outcome.reused or outcome.gone:
-                    out.print(shown(_changes(collection, outcome)), soft_wrap=True)
+                    out.print(shown(changes(collection, outcome)), soft_wrap=True)
             time.sleep(every)
 
 
 def remove(name: Name, data_dir: DataDir = None) -> None:
-    """Forget the collection NAME; the folder and its pictures stay as they are."""
+    """Forget the collection NAME; the folder, or bucket, and its pictures stay as they are."""
     settings = settings_with(data_dir=data_dir)
+    if settings.edition == "cloud":
+        buckets.remove(settings, name)
+        return
     with opened(settings) as stored:
         collection = named(stored.collections, [name])[0]
         gone = stored.forget(collection)
@@ -130,36 +146,53 @@ def remove(name: Name, data_dir: DataDir = None) -> None:
 
 def collections(data_dir: DataDir = None) -> None:
     """Print the collections."""
-    with opened(settings_with(data_dir=data_dir)) as stored:
-        counts = stored.collections.counts()
+    settings = settings_with(data_dir=data_dir)
+    with _kept(settings) as kept:
+        counts = kept.counts()
         if not counts:
             out.print("There is no collection yet: imagesearch add SET makes one.")
             return
+        # In the cloud nobody counts the different ones.
+        numbers = ("pictures", "images", "problems")
+        columns = [each for each in numbers if each != "images" or settings.edition == "embedded"]
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for title in ("name", "pictures", "images", "problems", "set"):
-            table.add_column(title, justify="left" if title in ("name", "set") else "right")
-        roots = {each.name: each.root for each in stored.collections.all()}
+        for title in ("name", *columns, "set"):
+            table.add_column(title, justify="right" if title in numbers else "left")
+        roots = {each.name: each.root for each in kept.all()}
         for each in counts:
-            numbers = (f"{one:,}" for one in (each.pictures, each.images, each.problems))
-            table.add_row(shown(each.name), *numbers, shown(roots[each.name]))
+            counted = (f"{getattr(each, column):,}" for column in columns)
+            table.add_row(shown(each.name), *counted, shown(roots.get(each.name, "")))
         out.print(table)
 
 
 def info(name: Name, data_dir: DataDir = None) -> None:
     """Print what is known of the collection NAME, and what of it could not be read."""
-    with opened(settings_with(data_dir=data_dir)) as stored:
-        collection = named(stored.collections, [name])[0]
-        count = next(each for each in stored.collections.counts() if each.name == name)
-        last = stored.collections.last_update(name)
+    settings = settings_with(data_dir=data_dir)
+    with _kept(settings) as kept:
+        collection = named(kept, [name])[0]
+        count = next(each for each in kept.counts() if each.name == name)
+        last = kept.last_update(name)
+        different = f", {count.images:,} different ones" if settings.edition == "embedded" else ""
         lines = [
-            f"{name}: {count.pictures:,} pictures, {count.images:,} different ones",
+            f"{name}: {count.pictures:,} pictures{different}",
             f"It is {collection.root}",
             f"Places are {'kept' if collection.keeps_place else 'not kept'}.",
-            _stand(last),
+            stand_of(last),
         ]
         for line in filter(None, lines):
             out.print(shown(line), soft_wrap=True)
-        _print_problems(stored.collections, collection, last, most=10_000)
+        print_problems(kept, collection, last, most=10_000)
+
+
+@contextmanager
+def _kept(settings: Settings) -> Iterator[Collections]:
+    """Yield the collections of the edition."""
+    if settings.edition == "cloud":
+        with buckets.opened(settings) as kept:
+            yield kept
+    else:
+        with opened(settings) as stored:
+            yield stored.collections
 
 
 @contextmanager
@@ -231,18 +264,6 @@ def _was_moved(collections: Collections, before: Collection, root: Path) -> bool
         return False
     some = list(collections.known_files(before.name))[:_LOOKED_FOR]
     return any((root / path).is_file() for path in some)
-
-
-def named(collections: Collections, names: list[str] | None) -> list[Collection]:
-    """Return the collections of *names*, or all; InvalidRequest where one is none."""
-    every = {each.name: each for each in collections.all()}
-    if not every:
-        raise InvalidRequest("there is no collection yet: imagesearch add SET makes one")
-    for name in names or ():
-        if name not in every:
-            bound = f"NAME must be one of {', '.join(every)}"
-            raise InvalidRequest(f"{bound}, got {name!r}", field="NAME")
-    return [every[name] for name in names] if names else list(every.values())
 
 
 _Updated = Callable[[Collection, Callable[[Update], None]], Update]
@@ -325,7 +346,7 @@ def _bring_up_to_date(
     with _updater(settings, collections) as updated:
         for collection in named:
             try:
-                with _progress(collection) as tell:
+                with progress(collection) as tell:
                     outcome = updated(collection, tell)
             except (InvalidRequest, NotFound, _EndedEarlyError) as error:
                 if len(named) == 1:
@@ -333,74 +354,8 @@ def _bring_up_to_date(
                 err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
                 problems += 1  # the others have disks of their own
                 continue
-            out.print(shown(_changes(collection, outcome)), soft_wrap=True)
-            _print_problems(collections, collection, outcome, most=_SHOWN)
+            out.print(shown(changes(collection, outcome)), soft_wrap=True)
+            print_problems(collections, collection, outcome, most=SHOWN)
             problems += outcome.problems
     if problems:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress(collection: Collection) -> Iterator[Callable[[Update], None]]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[count]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(str(shown(collection.name)), total=None, count="")
-
-        def tell(stand: Update) -> None:
-            done = stand.embedded + stand.reused
-            total = done + stand.waiting
-            rate = stand.embedded / stand.seconds if stand.seconds else 0.0
-            count = f"{done:,} of {total:,}, {rate:,.0f} a second"
-            progress.update(task, completed=done, total=total or None, count=count)
-
-        yield tell
-
-
-def _changes(collection: Collection, outcome: Update) -> str:
-    counts = [
-        (outcome.embedded, "embedded"),
-        (outcome.reused, "known already"),
-        (outcome.unchanged, "as they were"),
-        (outcome.gone, "gone"),
-    ]
-    told = ", ".join(f"{number:,} {what}" for number, what in counts if number) or "no change"
-    return (
-        f"{collection.name}: {outcome.found:,} pictures, {told}, in {_duration(outcome.seconds)}."
-    )
-
-
-def _stand(last: Update) -> str:
-    if last == Update():
-        return "It was not brought up to date yet."
-    if last.error:
-        return f"The last update ended early: {last.error}"
-    if not last.is_over:
-        return f"An update is under way, or was broken off: {last.waiting:,} are to be embedded."
-    return (
-        f"The last update: {last.found:,} pictures, {last.embedded:,} embedded, {last.gone:,} gone."
-    )
-
-
-def _print_problems(
-    collections: Collections, collection: Collection, last: Update, *, most: int
-) -> None:
-    problems, total = collections.problems(collection.name, most)
-    lines = [(each.path or ".", each.problem) for each in last.unreadable] + problems
-    total += len(last.unreadable)
-    if not total:
-        return
-    out.print(f"{total:,} could not be read:")
-    for path, problem in lines[:most]:
-        out.print(shown(f"  {path}: {problem}"), soft_wrap=True)
-    if total > most:
-        out.print(shown(f"  and {total - most:,} more: imagesearch info {collection.name!r}"))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

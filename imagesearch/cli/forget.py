@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagesearch.cli.collections import named, opened
+from imagesearch.cli import buckets
+from imagesearch.cli.collections import opened
 from imagesearch.cli.options import DataDir, settings_with
 from imagesearch.cli.terminal import out, shown
+from imagesearch.cli.updates import named
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.forgetting import Forgotten, checked_image_id, checked_reason
 from imagesearch.domain.work import MAX_FORGOTTEN_IMAGES, ForgetJob
@@ -91,7 +93,10 @@ def forget(
         keyword,
         unused_for,
     )
-    if settings.edition == "cloud" and not collection:
+    if settings.edition == "cloud" and collection:
+        buckets.remove(settings, collection, is_dry=dry_run)
+        return
+    if settings.edition == "cloud":
         _in_the_cloud(settings, job, lists=taken_down, is_dry=dry_run)
         return
     with opened(settings) as stored:

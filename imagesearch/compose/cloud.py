@@ -20,15 +20,23 @@ from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
 
 
-def catalog_of(settings: Settings) -> Catalog:
+def database_of(settings: Settings) -> Firestore:
+    """Return the Firestore that the settings name."""
+    name = settings.firestore_database
+    return firestore.connect(settings.google_cloud_project, database=name)
+
+
+def catalog_of(settings: Settings, database: Firestore | None = None) -> Catalog:
     """
     Return the catalog in Firestore, or its pools there and its library in PostgreSQL.
+
+    Args:
+        database: what is Firestore's connection, where others share it; the catalog closes it.
 
     Raises:
         InvalidRequest: the library is none of this edition, or lacks a setting.
     """
-    project, name = settings.google_cloud_project, settings.firestore_database
-    database = firestore.connect(project, database=name)
+    database = database or database_of(settings)
     library = library_of(settings, "firestore", lambda: FirestoreLibrary(database))
     pools, retention = FirestorePools(database, settings.policy), FirestoreRetention(database)
     return Catalog(pools, library, settings.policy, retention)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imagesearch.adapters import buckets
 from imagesearch.adapters.buses.pubsub import PubsubPublisher
+from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.adapters.stores import gcs
 from imagesearch.clock import SystemClock
-from imagesearch.compose.cloud import cache_of, catalog_of
+from imagesearch.compose.cloud import cache_of, catalog_of, database_of
 from imagesearch.compose.start import require
+from imagesearch.folders.bucket import BucketPictures
 from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher, RateLimiter
 from imagesearch.settings import Settings
 from imagesearch.sources.declaration import Declaration, Quota, Tools
 from imagesearch.sources.download import Downloader
 from imagesearch.sources.exchange import Limits
 from imagesearch.sources.http_client import USER_AGENT
+from imagesearch.usecases.bucket_images import BucketImages
+from imagesearch.usecases.collect import Collect, Follow, Remove
 from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.stored_pools import StoredPools
 
 
 @dataclass(frozen=True)
@@ -29,19 +35,56 @@ class FetchProcess:
     forget: Forget
 
 
-def compose(settings: Settings) -> FetchProcess:
+@dataclass(frozen=True)
+class CloudFetchProcess(FetchProcess):
+    """What it asks besides, of buckets that are collections."""
+
+    collect: Collect
+    follow: Follow
+    remove: Remove
+
+
+def compose(settings: Settings) -> CloudFetchProcess:
     """Return the fetch function on Google Cloud; InvalidRequest for a setting that it lacks."""
     require(settings, "google_cloud_project", "images_bucket", *settings.image_source.needs)
+    project = settings.google_cloud_project
     clock = SystemClock()
     cache, limiter = cache_of(settings)
-    return fetch_process(
+    database = database_of(settings)
+    catalog = catalog_of(settings, database)
+    store = gcs.connect(project, settings.images_bucket)
+    publisher = PubsubPublisher(project)
+    process = fetch_process(
         settings,
         clock=clock,
-        catalog=catalog_of(settings),
+        catalog=catalog,
         cache=cache,
-        store=gcs.connect(settings.google_cloud_project, settings.images_bucket),
+        store=store,
         source=source_of(settings, limiter, clock),
-        publisher=PubsubPublisher(settings.google_cloud_project),
+        publisher=publisher,
+    )
+    images = BucketImages(
+        catalog=catalog,
+        collections=FirestoreCollections(database),
+        buckets=buckets.connect(project),
+        pictures=BucketPictures(settings.max_image_bytes),
+        store=store,
+        pools=StoredPools(catalog, publisher, clock, at_once=1),
+        clock=clock,
+        max_bytes=settings.max_image_bytes,
+    )
+    return with_buckets(process, images, publisher, clock)
+
+
+def with_buckets(
+    process: FetchProcess, images: BucketImages, publisher: Publisher, clock: Clock
+) -> CloudFetchProcess:
+    """Return *process* with the use cases of buckets."""
+    return CloudFetchProcess(
+        *(process.fetch, process.give_up, process.forget),
+        Collect(images, publisher, clock),
+        Follow(images, clock),
+        Remove(images, clock),
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagesearch.adapters.buses.pubsub import PubsubPublisher
+from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.clock import SystemClock
-from imagesearch.compose.cloud import cache_of, catalog_of
+from imagesearch.compose.cloud import cache_of, catalog_of, database_of
 from imagesearch.compose.start import require
 from imagesearch.domain.collections import CollectionCount
 from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.search import Search
+
+_COUNTED_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ def compose(settings: Settings) -> QueryProcess:
     if not settings.image_base_url:  # the bucket's URL stands for it
         require(settings, "images_bucket")
     clock = SystemClock()
-    catalog = catalog_of(settings)
+    database = database_of(settings)
+    catalog = catalog_of(settings, database)
     cache, limiter = cache_of(settings)
     scoring = embedding = inference_service(settings.scorer_url, clock)
     if settings.embedder_url:
@@ -56,7 +61,24 @@ def compose(settings: Settings) -> QueryProcess:
         scorer=CloudRunScorer(scoring, clock=clock),
         wake=embedding.wake,
     )
-    return QueryProcess(settings, clock, limiter, search, catalog.check)
+    counts = remembered(FirestoreCollections(database).counts, clock)
+    return QueryProcess(settings, clock, limiter, search, catalog.check, counts)
+
+
+def remembered(
+    counts: Callable[[], Sequence[CollectionCount]], clock: Clock
+) -> Callable[[], Sequence[CollectionCount]]:
+    """Return *counts* asked twice a minute at most: each page asks, and it costs some reads."""
+    lock = threading.Lock()
+    told: list[tuple[float, Sequence[CollectionCount]]] = []
+
+    def remembering() -> Sequence[CollectionCount]:
+        with lock:
+            if not told or clock.monotonic() > told[0][0] + _COUNTED_SECONDS:
+                told[:] = [(clock.monotonic(), counts())]
+            return told[0][1]
+
+    return remembering
 
 
 def inference_service(url: str, clock: Clock) -> InferenceService:

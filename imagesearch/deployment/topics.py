@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from imagesearch.domain.work import EmbedBatch, FetchJob, ForgetJob
+from imagesearch.domain.work import CollectJob, EmbedBatch, FetchJob, ForgetJob
 from imagesearch.wire.messages import TOPIC_OF
+
+# Cloud Storage's own notifications: their form is in `wire/bucket_events.py`.
+BUCKET_EVENTS = "bucket-events"
 
 FETCH_SERVICE = "fetch"  # functions/fetch
 INFERENCE_SERVICE = "inference"  # inference_service
@@ -105,19 +108,28 @@ def _dead_letter_store(topic: str) -> PullSubscription:
     return PullSubscription(f"{name}-kept", name, retention_seconds=7 * 24 * 3600)
 
 
-_WORK_TOPICS = tuple(TOPIC_OF.values())
-
-PUSH_SUBSCRIPTIONS: tuple[PushSubscription, ...] = (
+_WORKERS: tuple[PushSubscription, ...] = (
     _worker(TOPIC_OF[FetchJob], FETCH_SERVICE, "/"),
     _worker(TOPIC_OF[EmbedBatch], INFERENCE_SERVICE, "/events/embed"),
     _worker(TOPIC_OF[ForgetJob], FETCH_SERVICE, "/forget"),
+    _worker(TOPIC_OF[CollectJob], FETCH_SERVICE, "/collect"),
+    _worker(BUCKET_EVENTS, FETCH_SERVICE, "/bucket-events"),
+)
+_DEAD_LETTER_DOORS = {  # of the others the pool is marked failed
+    TOPIC_OF[ForgetJob]: "/forget/dead-letter",
+    TOPIC_OF[CollectJob]: "/collect/dead-letter",
+    BUCKET_EVENTS: "/bucket-events/dead-letter",
+}
+
+PUSH_SUBSCRIPTIONS: tuple[PushSubscription, ...] = (
+    *_WORKERS,
     *(
-        _dead_letter_door(topic, "/forget/dead-letter" if kind is ForgetJob else "/dead-letter")
-        for kind, topic in TOPIC_OF.items()
+        _dead_letter_door(one.topic, _DEAD_LETTER_DOORS.get(one.topic, "/dead-letter"))
+        for one in _WORKERS
     ),
 )
 PULL_SUBSCRIPTIONS: tuple[PullSubscription, ...] = tuple(
-    _dead_letter_store(topic) for topic in _WORK_TOPICS
+    _dead_letter_store(one.topic) for one in _WORKERS
 )
 
 

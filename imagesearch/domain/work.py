@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from imagesearch.domain.pools import SourceOptions
 
@@ -61,13 +62,14 @@ class EmbedBatch(PoolMessage):
 @dataclass(frozen=True)
 class ForgetJob(Message):
     """
-    Forget one of three: images, a keyword, or what was not used; done twice it is done once.
+    Forget one of these: images, a keyword, what was not used, a bucket; twice it is done once.
 
     Attributes:
         image_ids: up to *MAX_FORGOTTEN_IMAGES* that are taken down, for *reason*.
         allows: they are let back instead.
         keyword: as anybody typed it.
         unused_days: from 1 on, of what is forgotten since nobody used it for so long.
+        collection: the name of one that is a bucket.
     """
 
     image_ids: tuple[str, ...] = ()
@@ -75,6 +77,51 @@ class ForgetJob(Message):
     allows: bool = False
     keyword: str = ""
     unused_days: int = 0
+    collection: str = ""
+
+
+@dataclass(frozen=True)
+class CollectJob(Message):
+    """
+    Bring a page of a collection up to date with its bucket; key: (collection, request, after).
+
+    Attributes:
+        root: `gs://BUCKET` or `gs://BUCKET/PREFIX`.
+        keeps_place: whether it is kept where pictures were taken.
+        request: what `Collections.ask` gave; 0 asks anew, and makes the collection where it lacks.
+        after: the name of the object before the first one of the page; "" of the first page.
+    """
+
+    collection: str
+    root: str
+    keeps_place: bool = False
+    request: int = 0
+    after: str = ""
+
+
+class BucketChange(Enum):
+    """What befell an object; the values are Cloud Storage's event types."""
+
+    FINALIZED = "OBJECT_FINALIZE"
+    DELETED = "OBJECT_DELETE"
+    ARCHIVED = "OBJECT_ARCHIVE"  # in a bucket that keeps versions, what deletes does this
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True)
+class BucketEvent(Message):
+    """
+    A generation of an object came or went; key: (bucket, name, generation), in any order.
+
+    Attributes:
+        is_overwritten: it went as another generation took its name, which has an event of its own.
+    """
+
+    change: BucketChange
+    bucket: str
+    name: str
+    generation: int
+    is_overwritten: bool = False
 
 
 def batch_slices(

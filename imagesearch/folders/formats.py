@@ -31,6 +31,7 @@ MAX_PIXELS = 50_000_000  # of what is decoded, as the encoder has it; a telephon
 MAX_WHOLE_PIXELS = 500_000_000  # of a JPEG, which is decoded at a fraction of its size
 MAX_PROGRESSIVE_PIXELS = 125_000_000  # of one in several scans: all of it is kept until the last
 MAX_SCANS = 100  # of a JPEG with what is within it; of harmless ones none had 12
+PREVIEW_SIDE = 960  # pixels, of an own picture: as large as what is stored of others
 PREVIEW_QUALITY = 85
 
 _READ_AS_THEY_ARE = ("JPEG", "PNG", "WEBP")  # by inference_service

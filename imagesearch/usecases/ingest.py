@@ -273,9 +273,9 @@ class Ingest:
         Its pools are forgotten, and what they have not embedded is asked for anew; what changed of
         files is said of their images.
         """
-        for pool_id in self.catalog.pools.pool_ids():
+        for pool_id in self.catalog.pools.pool_ids(OWN):
             pool = self.catalog.pool(pool_id)
-            if pool is not None and pool.options.source == OWN:
+            if pool is not None:
                 members = self.catalog.members(pool_id, pool.current.number)
                 self.catalog.pools.forget(pool_id)
                 renew(

@@ -98,7 +98,7 @@ class StoredPools:
             in_work |= {pool.pool_id: pool for pool in islice(pools, self.at_once - len(in_work))}
             if not in_work:
                 return
-            in_work = {pool_id: self._looked_at(pool) for pool_id, pool in in_work.items()}
+            in_work = {pool_id: self.looked_at(pool) for pool_id, pool in in_work.items()}
             done = [pool for pool in in_work.values() if not pool.current.state.in_progress]
             for pool in done:
                 del in_work[pool.pool_id]
@@ -127,7 +127,7 @@ class StoredPools:
             )
             yield EmbedBatch(pool.pool_id, pool.current.number, index, images)
 
-    def _looked_at(self, pool: Pool) -> Pool:
+    def looked_at(self, pool: Pool) -> Pool:
         """Return the pool as it stands; have what was lost of its work done again."""
         stands = self.catalog.pool(pool.pool_id)
         if stands is None:  # forgotten meanwhile

@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagesearch.domain.errors import MalformedMessage
+from imagesearch.domain.work import BucketEvent
 from imagesearch.wire import messages
+from imagesearch.wire.bucket_events import bucket_event_of
 from imagesearch.wire.messages import AnyMessage
 from imagesearch.wire.validation import well_formed
 
@@ -22,7 +24,7 @@ class PubsubMessage(BaseModel):
     """The message inside a push envelope; *data* is base64."""
 
     model_config = ConfigDict(defer_build=True)
-    data: str
+    data: str = ""  # a notification without a payload has none
     messageId: str = ""  # noqa: N815 - Pub/Sub's own spelling
     publishTime: str = ""  # noqa: N815 - Pub/Sub's own spelling
     attributes: Annotated[dict[str, str], BeforeValidator(_or_none)] = Field(default_factory=dict)
@@ -48,6 +50,9 @@ class PushEnvelope(BaseModel):
 
     def decode(self, kind: type[AnyMessage]) -> AnyMessage:
         """Return the message inside as a *kind*; MalformedMessage, Unavailable: see `messages`."""
+        if issubclass(kind, BucketEvent):
+            # Nothing derives from it.
+            return bucket_event_of(self.message.attributes)  # type: ignore[return-value]
         try:
             data = base64.b64decode(self.message.data, validate=True)
         except ValueError as error:  # binascii.Error is one, and what is not ASCII gets another

@@ -13,11 +13,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from imagesearch.domain.buckets import MAX_OBJECT_NAME_BYTES, MAX_ROOT_CHARACTERS
+from imagesearch.domain.collections import MAX_NAME_CHARACTERS
 from imagesearch.domain.errors import Unavailable
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.domain.work import (
     MAX_BATCH_IMAGES,
     MAX_FORGOTTEN_IMAGES,
+    CollectJob,
     EmbedBatch,
     FetchJob,
     ForgetJob,
@@ -30,6 +33,7 @@ TOPIC_OF: Mapping[type[Message], str] = {
     FetchJob: "fetch-jobs",
     EmbedBatch: "embed-batches",
     ForgetJob: "forget-jobs",
+    CollectJob: "collect-jobs",
 }
 
 _SCHEMA_VERSION: Literal[1] = 1
@@ -79,19 +83,30 @@ class _ForgetJobBounds(_Bounds):
     reason: str = Field("", max_length=1000)
     keyword: str = Field("", max_length=1000)
     unused_days: int = Field(0, ge=0)
+    collection: str = Field("", max_length=MAX_NAME_CHARACTERS)
 
     @model_validator(mode="after")
     def _is_one(self) -> _ForgetJobBounds:
-        given = [bool(each) for each in (self.image_ids, self.keyword, self.unused_days)]
-        if sum(given) != 1:
-            raise ValueError("one of image_ids, keyword and unused_days must be given")
+        every = (self.image_ids, self.keyword, self.unused_days, self.collection)
+        if sum(map(bool, every)) != 1:
+            bound = "one of image_ids, keyword, unused_days and collection must be given"
+            raise ValueError(bound)
         return self
+
+
+class _CollectJobBounds(_Bounds):
+    collection: str = Field(min_length=1, max_length=MAX_NAME_CHARACTERS)
+    root: str = Field(min_length=1, max_length=MAX_ROOT_CHARACTERS)
+    keeps_place: bool = False
+    request: int = Field(0, ge=0, le=_MAX_GENERATION)
+    after: str = Field("", max_length=MAX_OBJECT_NAME_BYTES)
 
 
 _BOUNDS_OF: Mapping[type[Message], type[_Bounds]] = {
     FetchJob: _FetchJobBounds,
     EmbedBatch: _EmbedBatchBounds,
     ForgetJob: _ForgetJobBounds,
+    CollectJob: _CollectJobBounds,
 }
 
 

@@ -370,7 +370,11 @@ def test_pools_are_listed_in_order(catalog: Catalog) -> None:
     keys = [PoolKey.of(f"word {n}", SourceOptions()) for n in range(105)]
     for key in keys:
         catalog.request_pool(key, NOW)
-    assert list(catalog.pools.pool_ids()) == sorted(key.pool_id for key in keys)
+    own = PoolKey("own 1", SourceOptions("own"))
+    catalog.request_pool(own, NOW)
+    assert list(catalog.pools.pool_ids()) == sorted(key.pool_id for key in [*keys, own])
+    assert list(catalog.pools.pool_ids("own")) == [own.pool_id]
+    assert list(catalog.pools.pool_ids("openverse")) == []
 
 
 # The clock steps

@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "folders": {"domain", "evaluation", "installation", "ports", "sources"},
     "evaluation": {"domain", "ports"},
     "compose": {
-        *("adapters", "clock", "deployment", "devices", "domain", "logs", "ports"),
+        *("adapters", "clock", "deployment", "devices", "domain", "folders", "logs", "ports"),
         *("settings", "sources", "usecases"),
     },
 }

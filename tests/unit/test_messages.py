@@ -9,7 +9,14 @@ import pytest
 
 from imagesearch.domain.errors import MalformedMessage, Unavailable
 from imagesearch.domain.pools import SourceOptions
-from imagesearch.domain.work import MAX_BATCH_IMAGES, BatchImage, EmbedBatch, FetchJob, PoolMessage
+from imagesearch.domain.work import (
+    MAX_BATCH_IMAGES,
+    BatchImage,
+    CollectJob,
+    EmbedBatch,
+    FetchJob,
+    PoolMessage,
+)
 from imagesearch.wire.messages import DeadLetter, decode, encode
 
 JOB = FetchJob("p" * 32, 3, 'a "馬"', SourceOptions(safesearch=False))
@@ -22,6 +29,11 @@ JSON = {
     BATCH: '{"schema_version":1,"pool_id":"pppppppppppppppppppppppppppppppp","generation":3,'
     '"batch_index":0,"images":[{"image_id":"pixabay-1","object_name":"pixabay-1.jpg"}]}',
 }
+COLLECT = CollectJob("Pictures", "gs://ann/pictures", True, 7, "pictures/2019/1.jpg")
+COLLECT_JSON = (
+    '{"schema_version":1,"collection":"Pictures","root":"gs://ann/pictures","keeps_place":true,'
+    '"request":7,"after":"pictures/2019/1.jpg"}'
+)
 IMAGE = {"image_id": "pixabay-1", "object_name": "pixabay-1.jpg"}
 
 
@@ -88,3 +100,31 @@ def test_an_option_that_an_earlier_version_did_not_know_has_its_default() -> Non
     earlier = json.loads(JSON[JOB])
     del earlier["options"]["safesearch"]
     assert decode(FetchJob, json.dumps(earlier).encode()).options == SourceOptions()
+
+
+def test_a_collect_job_is_the_same_bytes_in_every_version() -> None:
+    assert encode(COLLECT) == COLLECT_JSON.encode()
+    assert decode(CollectJob, COLLECT_JSON.encode()) == COLLECT
+    # As the scheduler asks.
+    asked = b'{"schema_version":1,"collection":"Pictures","root":"gs://ann"}'
+    assert decode(CollectJob, asked) == CollectJob("Pictures", "gs://ann")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"collection": ""}, "collection"),
+        ({"collection": "n" * 101}, "collection"),
+        ({"root": ""}, "root"),
+        ({"root": "gs://" + "b" * 1400}, "root"),
+        ({"request": -1}, "request"),
+        ({"request": 2**31}, "request"),
+        ({"after": "n" * 1025}, "after"),
+        ({"keeps_place": "perhaps"}, "keeps_place"),
+    ],
+)
+def test_a_collect_job_out_of_bounds_is_malformed(change: dict[str, Any], field: str) -> None:
+    data = json.dumps(json.loads(COLLECT_JSON) | change).encode()
+    with pytest.raises(MalformedMessage, match=f"^CollectJob: {field}: ") as error:
+        decode(CollectJob, data)
+    assert error.value.field == field

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from imagesearch.deployment.topics import (
+    BUCKET_EVENTS,
     PATIENCE_SECONDS,
     PULL_SUBSCRIPTIONS,
     PUSH_SUBSCRIPTIONS,
@@ -17,7 +18,7 @@ from imagesearch.deployment.topics import (
     dead_letter_topic,
     topics_of,
 )
-from imagesearch.domain.work import EmbedBatch, FetchJob, ForgetJob
+from imagesearch.domain.work import CollectJob, EmbedBatch, FetchJob, ForgetJob
 from imagesearch.doors.push import FINAL_ATTEMPT
 from imagesearch.sources.pixabay import QUOTA
 from imagesearch.wire.messages import TOPIC_OF
@@ -32,7 +33,8 @@ HOUR_SECONDS = 3600.0
 
 
 def test_every_kind_of_message_has_its_topic_a_worker_and_a_dead_letter_topic() -> None:
-    kinds = {TOPIC_OF[kind] for kind in (FetchJob, EmbedBatch, ForgetJob)}
+    kinds = {TOPIC_OF[kind] for kind in (FetchJob, EmbedBatch, ForgetJob, CollectJob)}
+    kinds |= {BUCKET_EVENTS}
     assert set(TOPICS) == kinds | {dead_letter_topic(topic) for topic in kinds}
     assert {one.topic for one in WORK} == kinds
     assert all(one.dead_letter_topic == dead_letter_topic(one.topic) for one in WORK)
@@ -47,7 +49,13 @@ def test_each_dead_letter_topic_has_a_door_and_a_place_where_people_look() -> No
 
 def test_a_dead_letter_is_not_given_up_again() -> None:
     doors = [one for one in PUSH_SUBSCRIPTIONS if one not in WORK]
-    assert {one.path for one in doors} == {"/dead-letter", "/forget/dead-letter"}
+    assert {one.topic: one.path for one in doors} == {
+        "fetch-jobs-dead-letter": "/dead-letter",
+        "embed-batches-dead-letter": "/dead-letter",
+        "forget-jobs-dead-letter": "/forget/dead-letter",
+        "collect-jobs-dead-letter": "/collect/dead-letter",
+        "bucket-events-dead-letter": "/bucket-events/dead-letter",
+    }
     assert all(one.dead_letter_topic is None for one in doors)
 
 

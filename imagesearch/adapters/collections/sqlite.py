@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as AnyOf
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter
 
@@ -61,14 +62,16 @@ class SqliteCollections:
             connection.execute("DELETE FROM files WHERE collection = ?", (name,))
             connection.execute("DELETE FROM collections WHERE name = ?", (name,))
 
-    def known_files(self, name: str) -> dict[str, KnownFile]:
-        """Return all files of the collection by path."""
+    def known_files(
+        self, name: str, *, after: str = "", most: int | None = None
+    ) -> dict[str, KnownFile]:
+        """Return the files of the collection by path, in order: *most* after the path *after*."""
         with self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT path, size, modified_ns, image_id, problem = '' AND json_valid(file)"
                 " FROM files"
-                " WHERE collection = ?",
-                (name,),
+                " WHERE collection = ? AND path > ? ORDER BY path LIMIT ?",
+                (name, after, -1 if most is None else most),
             ).fetchall()
         return {
             path: KnownFile(Stamp(*stamp), image_id, bool(is_sound))
@@ -123,14 +126,15 @@ class SqliteCollections:
         """Return by image_id its files, each with its collection's name, in order of both."""
         with self._file.reading() as connection:
             rows = connection.execute(
-                "SELECT image_id, collection, file FROM files"
+                "SELECT image_id, collection, file, problem FROM files"
                 " WHERE image_id IN (SELECT value FROM json_each(?)) ORDER BY collection, path",
                 (id_list(image_ids),),
             ).fetchall()
         files: dict[str, list[tuple[str, CollectedFile]]] = {}
-        for image_id, name, text in rows:
+        for image_id, name, text, problem in rows:
             try:
-                files.setdefault(image_id, []).append((name, _FILE.validate_json(text)))
+                file = replace(_FILE.validate_json(text), problem=problem)  # as noted since
+                files.setdefault(image_id, []).append((name, file))
             except DAMAGE:  # the next update reads it again, where it is no JSON: see `known_files`
                 continue
         return files

@@ -83,9 +83,13 @@ class FirestorePools:
             reference = self._database.generation(pool_id, generation)
             return members_of(pool_id, reference.get(**self._database.limits()).to_dict())
 
-    def pool_ids(self) -> Iterator[str]:
-        """Yield the ids of all pools, in order."""
+    def pool_ids(self, source: str = "") -> Iterator[str]:
+        """Yield the ids of all pools, or those of *source*, in order."""
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
         query = self._database.client.collection("pools").select([]).order_by("__name__")
+        if source:
+            query = query.where(filter=FieldFilter("options.source", "==", source))
         for document in self._database.pages(query):
             yield unquote(document.id)
 

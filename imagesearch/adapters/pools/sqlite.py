@@ -76,18 +76,22 @@ class SqlitePools:
         in_progress = [pool for pool in pools if pool.current.state.in_progress]
         return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
 
-    def pool_ids(self) -> Iterator[str]:
-        """Yield the ids of all pools, in order."""
+    def pool_ids(self, source: str = "") -> Iterator[str]:
+        """Yield the ids of all pools, or those of *source*, in order."""
         after = ""
         while True:
             with self._file.reading() as connection:
                 rows = connection.execute(
-                    "SELECT pool_id FROM records WHERE pool_id > ? ORDER BY pool_id LIMIT 100",
+                    "SELECT pool_id, record FROM records WHERE pool_id > ?"
+                    " ORDER BY pool_id LIMIT 100",
                     (after,),
                 ).fetchall()
             if not rows:
                 return
-            yield from (pool_id for (pool_id,) in rows)
+            for pool_id, text in rows:
+                record = record_of(pool_id, text) if source else None
+                if not source or (record and record.pool.options.source == source):
+                    yield pool_id
             after = rows[-1][0]
 
     def forget(self, pool_id: str) -> None:

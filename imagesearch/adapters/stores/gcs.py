@@ -75,11 +75,8 @@ class GcsStore:
     def _bucket(self) -> Any:
         with self._opening, translated("Cloud Storage"):
             if self._opened is None:
-                # The SDK would ask for the bucket's metadata, for traces, in a thread that nobody
-                # waits for and with a right that this program does not have.
-                os.environ.setdefault(_NO_BUCKET_METADATA, "true")
                 bucket = self._open_bucket()
-                _keep_connections(bucket.client._http)  # the SDK has no public way to its session
+                prepare(bucket.client)
                 self._opened = bucket
             return self._opened
 
@@ -156,11 +153,18 @@ class GcsStore:
         return self._bucket.blob(checked_object_name(name))
 
     def _limits(self) -> dict[str, Any]:
-        from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+        return limits(self._total_seconds)
 
-        retry = DEFAULT_RETRY.with_delay(initial=0.1, maximum=1.0, multiplier=2.0)
-        limit = self._total_seconds
-        return {"retry": retry.with_timeout(limit), "timeout": min(limit, _TRY_SECONDS)}
+
+def limits(total_seconds: float) -> dict[str, Any]:
+    """Return the arguments of a call that have it try again what may pass, soon, in time."""
+    from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+
+    retry = DEFAULT_RETRY.with_delay(initial=0.1, maximum=1.0, multiplier=2.0)
+    return {
+        "retry": retry.with_timeout(total_seconds),
+        "timeout": min(total_seconds, _TRY_SECONDS),
+    }
 
 
 @contextmanager
@@ -176,10 +180,14 @@ def _translated(name: str) -> Iterator[None]:
             raise Unavailable(f"Cloud Storage: {name} came damaged") from error
 
 
-def _keep_connections(session: Any) -> None:
-    """Have *session* keep a connection for each download thread, also after a refusal."""
+def prepare(client: Any) -> None:
+    """Have *client* keep a connection for each download thread, also after a refusal."""
     from requests.adapters import HTTPAdapter
 
+    # The SDK would ask for the bucket's metadata, for traces, in a thread that nobody waits for
+    # and with a right that this program does not have.
+    os.environ.setdefault(_NO_BUCKET_METADATA, "true")
+    session = client._http  # the SDK has no public way to its session
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=_KEPT_CONNECTIONS))
     session.hooks["response"] = [_read_refusal]

@@ -31,12 +31,11 @@ from imagesearch.domain.images import ListedImage, Listing
 from imagesearch.domain.object_names import image_id_of
 from imagesearch.domain.pools import SourceOptions
 from imagesearch.doors.errors import NO_SNIFFING
-from imagesearch.folders.formats import media_type, preview
+from imagesearch.folders.formats import PREVIEW_SIDE, media_type, preview
 from imagesearch.ports import ImageSource
 
 OWN_CACHE_CONTROL = "private, no-cache"
 IMAGE_CACHE_CONTROL = "public, max-age=86400"  # as of the cloud's bucket
-PREVIEW_SIDE = 960  # pixels, of an own picture: as large as what is stored of others
 _DOWNLOADS = 8  # at a time: each holds a thread that serves files
 _REST_SECONDS = 60.0  # in which what could not be had is not asked for again
 _LINK_SECONDS = 3600.0  # of the 24 hours that a source's links are good for

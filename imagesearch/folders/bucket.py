@@ -1,0 +1,50 @@
+"""The port `PictureReader`: pictures of a bucket, whose bytes somebody else reads."""
+
+from __future__ import annotations
+
+import threading
+
+from imagesearch.domain.collections import CollectedFile, ListedFile
+from imagesearch.domain.errors import RejectedImage
+from imagesearch.folders.collected import collected, problem
+from imagesearch.folders.facts import facts_of
+from imagesearch.folders.folder import SKIPPED_FOLDERS
+from imagesearch.folders.formats import PREVIEW_SIDE, SUFFIXES, preview
+
+
+class BucketPictures:
+    """
+    The port `PictureReader`; one picture is decoded at a time.
+
+    Args:
+        max_bytes: of an object that is read as a picture.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._decoding = threading.Lock()  # of as many pixels as the memory of an instance holds
+
+    def is_picture(self, path: str) -> bool:
+        """Return whether an object of this path may be one, as in a folder: see the port."""
+        *folders, name = path.split("/")
+        _, dot, suffix = name.rpartition(".")
+        if f"{dot}{suffix.lower()}" not in SUFFIXES or name.startswith("."):
+            return False
+        return not any(each.startswith(".") or each in SKIPPED_FOLDERS for each in folders)
+
+    def read(
+        self, listed: ListedFile, data: bytes, *, keeps_place: bool
+    ) -> tuple[CollectedFile, bytes]:
+        """Return the file of a picture's bytes, and its preview: see the port."""
+        try:
+            if listed.stamp.size > self.max_bytes:
+                more = " or more" if listed.stamp.size == len(data) else ""  # read no further
+                bound = f"of at most {self.max_bytes}"
+                raise RejectedImage(f"it has {listed.stamp.size} bytes{more}, {bound}")
+            if not data:
+                raise RejectedImage("it has 0 bytes")
+            with self._decoding:
+                file, _ = collected(listed, data, facts_of(data), keeps_place=keeps_place)
+                return file, preview(data, PREVIEW_SIDE)
+        except RejectedImage as error:
+            return problem(listed, str(error))
