@@ -12,10 +12,13 @@ locals {
     "generations/reasons" = { collection = "generations", field = "reasons" }
   }
 
+  unindexed_of_files = toset(["path", "root", "keeps_place", "is_gone", "generation", "size", "problem", "file"])
+
   # A vector index has one length: while a model changes to one of another, there are those of both.
   embedding_dimensions = toset([for each in concat([var.embedding_dimension], var.other_embedding_dimensions) : tostring(each)])
+  lists                = ["tag", "collection"] # of which an image has several
   filtered_indexes = {
-    for pair in setproduct(local.embedding_dimensions, ["user", "tag", "year"]) :
+    for pair in setproduct(local.embedding_dimensions, ["user", "tag", "collection", "year"]) :
     "${pair[0]}-${pair[1]}" => { dimension = tonumber(pair[0]), fact = pair[1] }
   }
 }
@@ -57,7 +60,7 @@ resource "google_firestore_index" "nearest" {
 }
 
 # What `nearest` filters by before it chooses: INDEXED of imagesearch/adapters/firestore_facts.py. Each
-# keeps all embeddings once more, so that they are few.
+# keeps all embeddings once more, so that they are few; that of collections has those of their pictures alone.
 resource "google_firestore_index" "filtered" {
   for_each = local.filtered_indexes
 
@@ -70,8 +73,8 @@ resource "google_firestore_index" "filtered" {
   }
   fields {
     field_path   = "facts.${each.value.fact}"
-    order        = each.value.fact == "tag" ? null : "ASCENDING"
-    array_config = each.value.fact == "tag" ? "CONTAINS" : null # an image has several
+    order        = contains(local.lists, each.value.fact) ? null : "ASCENDING"
+    array_config = contains(local.lists, each.value.fact) ? "CONTAINS" : null
   }
   fields {
     field_path = "__name__"
@@ -137,9 +140,27 @@ resource "google_firestore_index" "used_since" {
   }
 }
 
-# A pool that nobody asks for any more goes, and its generations with it.
+# Files of collections in the order of their names, and those of which there is no picture:
+# imagesearch/adapters/collections/firestore.py.
+resource "google_firestore_index" "files" {
+  for_each = { all = ["collection", "path"], problems = ["collection", "has_problem", "path"] }
+
+  database   = google_firestore_database.catalog.name
+  collection = "collected"
+
+  dynamic "fields" {
+    for_each = each.value
+    content {
+      field_path = fields.value
+      order      = "ASCENDING"
+    }
+  }
+}
+
+# A pool that nobody asks for any more goes, and its generations with it; so does what is remembered of an
+# object that went, once no message of it can come any more.
 resource "google_firestore_field" "expiry" {
-  for_each = toset(["pools", "generations"])
+  for_each = toset(["pools", "generations", "collected"])
 
   database   = google_firestore_database.catalog.name
   collection = each.key
@@ -151,7 +172,9 @@ resource "google_firestore_field" "expiry" {
 }
 
 resource "google_firestore_field" "unindexed" {
-  for_each = local.unindexed_fields
+  for_each = merge(local.unindexed_fields, {
+    for field in local.unindexed_of_files : "collected/${field}" => { collection = "collected", field = field }
+  })
 
   database   = google_firestore_database.catalog.name
   collection = each.value.collection

@@ -32,11 +32,11 @@ resource "google_cloud_scheduler_job" "forgets_unused" {
   depends_on = [google_pubsub_topic_iam_member.scheduler_publishes_forget_jobs]
 }
 
-# Scheduler's own agent publishes, which tools/first_deployment.sh has made, see topics.tf.
+# Scheduler's own agent publishes, see topics.tf.
 resource "google_pubsub_topic_iam_member" "scheduler_publishes_forget_jobs" {
   count = local.forgets_unused ? 1 : 0
 
   topic  = google_pubsub_topic.work["forget-jobs"].id
   role   = "roles/pubsub.publisher"
-  member = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
+  member = local.scheduler_agent
 }

@@ -192,10 +192,13 @@ resource "google_cloudfunctions2_function" "fetch" {
     google_artifact_registry_repository_iam_member.build_writes,
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
+    google_pubsub_topic_iam_member.fetch_publishes_collect_jobs,
     google_pubsub_topic_iam_member.fetch_publishes_embed_batches,
     google_secret_manager_secret_iam_member.fetch_reads_pixabay_key,
     google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
+    google_storage_bucket_iam_member.fetch_lists_collections,
+    google_storage_bucket_iam_member.fetch_reads_collections,
     google_storage_bucket_iam_member.fetch_writes_images,
   ]
 }

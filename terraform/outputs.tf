@@ -35,6 +35,16 @@ output "images_bucket" {
   value       = google_storage_bucket.images.name
 }
 
+output "fetch_service_account" {
+  description = "Account that reads the buckets of collections."
+  value       = google_service_account.fetch.email
+}
+
+output "collection_jobs" {
+  description = "Job of Cloud Scheduler that brings a collection up to date with its bucket, by the collection's name."
+  value       = { for name, one in google_cloud_scheduler_job.updates_collection : name => one.name }
+}
+
 output "image_repository" {
   description = "Where the inference service's image is pushed to, without the image's own name."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"

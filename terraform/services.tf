@@ -14,7 +14,7 @@ locals {
     ],
     var.memorystore_enabled ? ["redis"] : [],
     local.has_postgres ? ["sqladmin"] : [],
-    local.forgets_unused ? ["cloudscheduler"] : [],
+    local.forgets_unused || local.has_collections ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))

@@ -20,6 +20,18 @@ locals {
       dead_letter_path     = "/forget/dead-letter"
       ack_deadline_seconds = 600
     }
+    collect-jobs = {
+      service              = "fetch"
+      path                 = "/collect"
+      dead_letter_path     = "/collect/dead-letter"
+      ack_deadline_seconds = 600
+    }
+    bucket-events = {
+      service              = "fetch"
+      path                 = "/bucket-events"
+      dead_letter_path     = "/bucket-events/dead-letter"
+      ack_deadline_seconds = 600
+    }
   }
 
   # The URL of a service is also what the tokens of its pushes are for, which Cloud Run checks.
@@ -28,12 +40,15 @@ locals {
     inference = google_cloud_run_v2_service.inference["inference"].uri
   }
 
-  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  # Agents of Google's, which tools/first_deployment.sh has made: one must be there to be granted anything.
+  pubsub_agent    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  scheduler_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
 }
 
-# Messages carry schema_version, kind and, on a pool, pool_id as attributes, and are checked when read.
+# Messages carry schema_version, kind and, on a pool, pool_id as attributes, and are checked when read;
+# those of bucket-events are Cloud Storage's own.
 resource "google_pubsub_topic" "work" {
-  # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds a keyword and image ids
+  # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds a keyword, ids, or an object's name
   for_each = local.workers
 
   name = each.key
@@ -90,7 +105,8 @@ resource "google_pubsub_subscription" "work" {
   ]
 }
 
-# A second door of the fetch function marks the pool failed, or says what was not forgotten. It has no dead-letter topic: it always acks.
+# A second door of the fetch function marks the pool failed, or says what was not done. It has no dead-letter
+# topic: it always acks.
 resource "google_pubsub_subscription" "dead_letter" {
   for_each = local.workers
 
@@ -137,8 +153,7 @@ resource "google_pubsub_subscription" "dead_letter_kept" {
   }
 }
 
-# A dead letter is published to its topic and acked on its subscription by Pub/Sub's own agent, which
-# tools/first_deployment.sh has made: it must be there to be granted anything.
+# A dead letter is published to its topic and acked on its subscription by Pub/Sub's own agent.
 resource "google_pubsub_topic_iam_member" "agent_publishes_dead_letters" {
   for_each = google_pubsub_topic.dead_letter
 

@@ -218,6 +218,73 @@ variable "pools" {
   }
 }
 
+variable "collections" {
+  description = "Buckets of pictures that are searched, by the name of the collection: the bucket, a folder of it, whether it is kept where pictures were taken, and the number of the bucket's project if that is another."
+  type = map(object({
+    bucket         = string
+    prefix         = optional(string, "")
+    keep_place     = optional(bool, false)
+    project_number = optional(string)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.collections) : can(regex("^\\P{C}{1,100}$", name)) && trimspace(name) == name])
+    error_message = "collections: a name must have 1 to 100 characters that can be seen, and no space around it; got ${jsonencode(keys(var.collections))}."
+  }
+
+  validation {
+    condition     = length(distinct([for name in keys(var.collections) : lower(join(" ", regexall("\\S+", name)))])) == length(var.collections)
+    error_message = "collections: two names must differ in more than case and spaces, as that is how they are searched by; got ${jsonencode(keys(var.collections))}."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.collections) : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", one.bucket))])
+    error_message = "collections: bucket must be the name of a bucket, without gs:// and without a folder, which is the prefix; got ${jsonencode([for one in values(var.collections) : one.bucket])}."
+  }
+
+  # Each preview would be a new picture, of which a preview is made.
+  validation {
+    condition     = alltrue([for one in values(var.collections) : !endswith(one.bucket, "-${local.name}-images")])
+    error_message = "collections: bucket must be none in which imagesearch keeps previews; got ${join(", ", [for one in values(var.collections) : one.bucket if endswith(one.bucket, "-${local.name}-images")])}."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.collections) : !startswith(one.prefix, "/") && !endswith(one.prefix, "//") && length(base64encode("${trimsuffix(one.prefix, "/")}/")) <= 1364])
+    error_message = "collections: prefix must be a folder such as photos/2026, without a / before it, of at most 1023 bytes with the / after it; got ${jsonencode([for one in values(var.collections) : substr(one.prefix, 0, 64)])}."
+  }
+
+  # Each event of the inner one would come twice.
+  validation {
+    condition = alltrue(flatten([for name, one in var.collections : [for other, two in var.collections :
+      name == other || one.bucket != two.bucket || !startswith("${trimsuffix(one.prefix, "/")}/", two.prefix == "" ? "" : "${trimsuffix(two.prefix, "/")}/")
+    ]]))
+    error_message = "collections: none may lie in another, whose pictures it would be a second time; got ${jsonencode([for one in values(var.collections) : "gs://${one.bucket}/${substr(one.prefix, 0, 64)}"])}."
+  }
+
+  # cloud.google.com/storage/docs/pubsub-notifications, read 2026-11.
+  validation {
+    condition     = alltrue([for one in values(var.collections) : length([for two in values(var.collections) : two if two.bucket == one.bucket]) <= 10])
+    error_message = "collections: at most 10 may be of one bucket, as Cloud Storage tells at most 10 of an event; got ${jsonencode([for one in values(var.collections) : one.bucket])}."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.collections) : one.project_number == null ? true : can(regex("^[1-9][0-9]{0,18}$", one.project_number))])
+    error_message = "collections: project_number must be a number, such as gcloud projects describe ID --format='value(projectNumber)' prints, or be left out for a bucket of this project; got ${jsonencode([for one in values(var.collections) : one.project_number])}."
+  }
+}
+
+variable "collections_schedule" {
+  description = "When each collection is compared with its bucket, in five fields of cron and UTC: what no message told is made up for."
+  type        = string
+  default     = "23 4 * * 0"
+
+  validation {
+    condition     = can(regex("^([0-9*,/-]+ ){3}[0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$", var.collections_schedule))
+    error_message = "collections_schedule must be five fields of cron, such as 23 4 * * 0 for Sundays at 4:23; got \"${var.collections_schedule}\"."
+  }
+}
+
 variable "rate_limit_per_minute" {
   description = "Requests that a client may make in a minute, at the function and at the load balancer."
   type        = number
@@ -270,6 +337,11 @@ variable "images_max_age_days" {
   validation {
     condition     = var.images_max_age_days == null ? true : var.images_max_age_days >= 32 && floor(var.images_max_age_days) == var.images_max_age_days
     error_message = "images_max_age_days must be a whole number of at least 32, because pools are kept for 31 days, or null; got ${coalesce(var.images_max_age_days, 0)}."
+  }
+
+  validation {
+    condition     = var.images_max_age_days == null || length(var.collections) == 0
+    error_message = "images_max_age_days must be null where there are collections, whose previews it would delete while their pictures are there; got ${coalesce(var.images_max_age_days, 0)}."
   }
 }
 

@@ -28,6 +28,7 @@ OFFLINE_PROVIDERS = ROOT.parent / "shared" / "terraform-check" / "check"
 
 PROJECT = "example-project"
 PROJECT_NUMBER = "123456789012"
+OTHER_PROJECT_NUMBER = "210987654321"  # that a bucket is of
 IMAGE = f"registry.example.com/inference@sha256:{'0' * 64}"
 RUNS: Mapping[str, Mapping[str, object]] = {
     "default": {},
@@ -41,11 +42,26 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "alert_email": "ops@example.com",
         "state_bucket": f"{PROJECT}-imagesearch-state",
         "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
+        "collections": {
+            "My photos": {"bucket": "example-photos"},
+            "Work": {
+                "bucket": "example-work",
+                "prefix": "pictures/2026",
+                "keep_place": True,
+                "project_number": OTHER_PROJECT_NUMBER,
+            },
+        },
     },
     "refused": {
         "region": "us-west1",
         "inference_image": "registry.example.com/inference:latest",
         "function_archives": {"query": "../build/absent.zip", "fetch": "empty.zip"},
+        "collections": {
+            "Photos": {"bucket": f"gs://{PROJECT}-photos", "prefix": "/2026"},
+            "photos": {"bucket": f"{PROJECT}-imagesearch-images"},
+            "all of it": {"bucket": "example-photos", "prefix": ""},
+            "a part": {"bucket": "example-photos", "prefix": "2026", "project_number": "mine"},
+        },
     },
 }
 
@@ -56,6 +72,11 @@ mock_provider "google" {{
   }}
   mock_resource "google_compute_address" {{
     defaults = {{ address = "10.8.0.9" }}
+  }}
+  mock_data "google_storage_project_service_account" {{
+    defaults = {{
+      member = "serviceAccount:service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
+    }}
   }}
 }}
 override_data {{

@@ -16,8 +16,10 @@ TABLES = Path(__file__).with_name("costs.toml")
 
 PROFILES = ("split", "gpu", "cpu")  # the default first
 SEARCHES = 1000
+PICTURES = 100_000  # of a collection
 HOUR_SECONDS = 3600.0
 MONTH_HOURS = 730.0
+WEEKS_A_MONTH = MONTH_HOURS / (7 * 24)
 _BILLED_SECONDS = 0.1  # Cloud Run rounds a request up to it
 _PUBSUB_BYTES = 1000  # the least that is billed for a message
 _GIB = 2.0**30
@@ -124,6 +126,68 @@ class Costs:
         embedded = self.value("embedding_bytes") * self.price("firestore_storage")
         return images * (stored + embedded) / _GIB
 
+    def collection(self, profile: str) -> dict[str, float]:
+        """Return what each part costs for a bucket of PICTURES, none of which is known."""
+        seconds = self.collection_seconds(profile)
+        batches = self._pages() * self.counted_pages("new")["batches"]
+        awake = seconds + self.value("service_start_seconds") + self.value("linger_seconds")
+        embedding = (
+            batches * self.request("cpu", self._embedding_seconds("cpu") / batches)
+            if profile == "cpu"
+            else awake / HOUR_SECONDS * self.hour_of_gpu()
+        )
+        pages = self._pages() * self.request("fetch", seconds / self._pages())
+        return {"fetch function": pages, "inference service": embedding, **self._of_pages("new")}
+
+    def collection_week(self) -> dict[str, float]:
+        """Return what each part costs for a look at that bucket of which nothing is new."""
+        pages = self._pages() * self.request("fetch", self.value("page_seconds"))
+        return {"fetch function": pages, **self._of_pages("unchanged")}
+
+    def collection_kept(self) -> float:
+        """Return what a month of that collection costs: previews, embeddings and files."""
+        stored = self.value("preview_bytes") * self.price("storage")
+        documents = self.value("embedding_bytes") + self.value("file_bytes")
+        return PICTURES * (stored + documents * self.price("firestore_storage")) / _GIB
+
+    def collection_seconds(self, profile: str) -> float:
+        """Return how long these pictures take, a page after the other, embedded meanwhile."""
+        fetching = PICTURES * self.value("picture_seconds")
+        return max(fetching, self._embedding_seconds(profile))
+
+    def counted_pages(self, kind: str) -> Mapping[str, int]:
+        """Return what a page of a bucket makes the services do."""
+        counts: Mapping[str, int] = self.tables["pages"][kind]
+        return counts
+
+    def _pages(self) -> float:
+        return PICTURES / self.value("page_pictures")
+
+    def _embedding_seconds(self, profile: str) -> float:
+        cpus, _ = self.size("cpu")
+        on_cpus = self.value("cpu_images_per_second") * cpus
+        return PICTURES / (on_cpus if profile == "cpu" else self.value("gpu_images_per_second"))
+
+    def _of_pages(self, kind: str) -> dict[str, float]:
+        """Return what all pages of a kind cost besides the services that do them."""
+        done, pages = self.counted_pages(kind), self._pages()
+        written = done["previews_stored"] + 1  # and a listing
+        read = done["objects_read"] + done["previews_read"]
+        return {
+            "Firestore": pages * self._billed_documents(done),
+            "Cloud Storage": pages
+            * (written * self.price("class_a") + read * self.price("class_b")),
+            "Pub/Sub": 2 * pages * done["messages"] * self._message(),
+            "log": pages * done["messages"] * self.value("log_bytes") / _GIB * self.price("log"),
+        }
+
+    def _billed_documents(self, done: Mapping[str, float]) -> float:
+        return (
+            done["firestore_reads"] * self.price("firestore_read")
+            + done["firestore_writes"] * self.price("firestore_write")
+            + done["firestore_deletes"] * self.price("firestore_delete")
+        )
+
     def request(self, service: str, seconds: float) -> float:
         """Return what a request costs that a service billed by the request takes *seconds* for."""
         billed = math.ceil(round(seconds / _BILLED_SECONDS, 6)) * _BILLED_SECONDS
@@ -206,11 +270,7 @@ class Costs:
         if case.kind == "warm" and not case.memorystore:
             loads = SEARCHES if case.apart else self.value("warm_keywords")
             reads += loads / SEARCHES * self.value("reads_to_load_a_pool")
-        return (
-            reads * self.price("firestore_read")
-            + done["firestore_writes"] * self.price("firestore_write")
-            + done["firestore_deletes"] * self.price("firestore_delete")
-        )
+        return self._billed_documents({**done, "firestore_reads": reads})
 
     def _objects(self, case: Case) -> float:
         """Return what the operations on stored images cost for a search."""

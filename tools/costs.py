@@ -10,11 +10,20 @@ Usage: python -m tools.costs [--write | --profiles]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tools.cost_model import PROFILES, SEARCHES, Case, Costs, load
+from tools.cost_model import (
+    HOUR_SECONDS,
+    PICTURES,
+    PROFILES,
+    SEARCHES,
+    WEEKS_A_MONTH,
+    Case,
+    Costs,
+    load,
+)
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "costs.md"
 BEGIN = "<!-- printed by python -m tools.costs -->"
@@ -47,6 +56,12 @@ FORMULAS = (
         "Memorystore each stored image is read once more",
     ),
     ("Pub/Sub", "*messages*, published and delivered, × `message_bytes` × `pubsub`"),
+    (
+        "a collection's pages",
+        "pictures / `page_pictures`, each after the one before; the fetch function takes "
+        "`picture_seconds` for each new picture, or waits until it is embedded; every operation as "
+        "below is counted, and a listing besides",
+    ),
     (
         "to the callers",
         "(`answer_bytes` + `images_shown` × `image_bytes`) × `data_out`; with a domain the images "
@@ -182,13 +197,31 @@ def _assumptions(costs: Costs) -> str:
     return table(["assumption", "value", "of", "from"], rows)
 
 
-def _counts(costs: Costs) -> str:
-    counts = costs.tables["counts"]
+def _collection(costs: Costs) -> str:
+    by_profile = [costs.collection(profile) for profile in PROFILES]
+    week = costs.collection_week()
+    rows = [
+        [name, *(_usd(one[name]) for one in by_profile), _usd(week.get(name, 0))]
+        for name in by_profile[0]
+    ]
+    totals = [*(sum(one.values()) for one in by_profile), sum(week.values())]
+    rows.append(["**together**", *(f"**{_usd(total)}**" for total in totals)])
+    head = ["part", *(f"added, {profile}" for profile in PROFILES), "a weekly look"]
+    hours = max(costs.collection_seconds(profile) for profile in PROFILES) / HOUR_SECONDS
+    kept, looks = _usd(costs.collection_kept()), _usd(WEEKS_A_MONTH * totals[-1])
+    return (
+        f"{table(head, rows)}\n\nIts pages come one after the other: it takes {hours:.1f} hours, "
+        f"in which a GPU is awake. A month of it costs {kept} for previews, embeddings and files, "
+        f"and {looks} for a look each week. Reading a bucket of another region is billed besides."
+    )
+
+
+def _counts(counts: Mapping[str, Mapping[str, int]], head: str) -> str:
     rows = [
         [name.replace("_", " "), *(str(counts[kind][name]) for kind in counts)]
-        for name in counts["warm"]
+        for name in next(iter(counts.values()))
     ]
-    return table(["one search makes", *counts], rows)
+    return table([head, *counts], rows)
 
 
 def page(costs: Costs) -> str:
@@ -209,6 +242,8 @@ def page(costs: Costs) -> str:
             "## By how they are spread",
             _by_distance(costs),
             f"An hour of a GPU that is awake costs {costs.hour_of_gpu():.3f}.",
+            f"## A collection of {PICTURES:,} pictures in a bucket",
+            _collection(costs),
             "## Other ways to run it",
             _differences(costs),
             f"A roll-out by Cloud Build costs {build:.2f}.",
@@ -219,7 +254,11 @@ def page(costs: Costs) -> str:
             "## Free quotas",
             _free(costs),
             "## What a search makes the services do",
-            _counts(costs),
+            _counts(costs.tables["counts"], "one search makes"),
+            _counts(
+                costs.tables["pages"],
+                f"a page of {costs.value('page_pictures'):.0f} pictures makes",
+            ),
             "## Assumptions",
             _assumptions(costs),
         ]

@@ -231,12 +231,15 @@ prepare() { # what the image and the key are put into, the rights to do so, regi
     -target=google_project_iam_member.build
     -target=google_project_iam_member.workload_uses_catalog
     -target=google_pubsub_topic_iam_member.agent_publishes_dead_letters
+    -target=google_pubsub_topic_iam_member.fetch_publishes_collect_jobs
     -target=google_pubsub_topic_iam_member.fetch_publishes_embed_batches
     -target=google_pubsub_topic_iam_member.query_publishes_fetch_jobs
     -target=google_secret_manager_secret_iam_member.fetch_reads_pixabay_key
     -target=google_secret_manager_secret_iam_member.workload_reads_database_url
     -target=google_secret_manager_secret_iam_member.workload_reads_redis_auth
     -target=google_service_account_iam_member.agent_mints_push_tokens
+    -target=google_storage_bucket_iam_member.fetch_lists_collections
+    -target=google_storage_bucket_iam_member.fetch_reads_collections
     -target=google_storage_bucket_iam_member.fetch_writes_images
     -target=google_storage_bucket_iam_member.inference_reads_images
   )

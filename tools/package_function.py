@@ -50,7 +50,8 @@ class Reached:
 
     Attributes:
         files: of `imagesearch/`, by their paths in the zip.
-        imports: names of other packages' modules, and of what is imported from them.
+        imports: names of other packages' modules, and of what is imported from them, but for what
+            the code does without where it is not installed.
     """
 
     files: Mapping[str, Path]
@@ -164,12 +165,28 @@ class _Imports(ast.NodeVisitor):
         # `from package import module` and `from module import thing` look the same.
         self.names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
 
+    def visit_Try(self, node: ast.Try) -> None:
+        """Leave out what may be absent: a zip has no package that is an extra."""
+        if not any(_catches_import_error(handler) for handler in node.handlers):
+            self.generic_visit(node)
+            return
+        tried = _Imports(self._path)
+        for statement in node.body:
+            tried.visit(statement)
+        self.names |= {name for name in tried.names if name.partition(".")[0] == PACKAGE}
+        for other in (*node.handlers, *node.orelse, *node.finalbody):
+            self.visit(other)
+
     def visit_If(self, node: ast.If) -> None:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for other in node.orelse:  # what only a type checker imports does not run
                 self.visit(other)
         else:
             self.generic_visit(node)
+
+
+def _catches_import_error(handler: ast.ExceptHandler) -> bool:
+    return isinstance(handler.type, ast.Name) and handler.type.id == "ImportError"
 
 
 # The packages

@@ -7,6 +7,7 @@ them covers is asked of the images that are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,11 +25,16 @@ from imagesearch.domain.images import Image
 from imagesearch.domain.tag_words import words_of_tags
 
 FACTS_VERSION: Final = 1  # of what `facts_fields` writes; embeddings without are not searched by it
-INDEXED: Final[tuple[Fact | TextFact, ...]] = ("user", "tag", "year")
+INDEXED: Final[tuple[Fact | TextFact, ...]] = ("user", "tag", "collection", "year")
 """The facts with an index beside `model_revision`, that which leaves least of a catalog first."""
 
-LISTS: Final = frozenset({"tag"})
-"""Those of them of which an image has several: an array in Firestore."""
+NEVER_LACKED: Final[tuple[Fact | TextFact, ...]] = ("collection",)
+"""Those that no embedding lacks, whatever wrote it: what had none of them was in no collection. For
+the same reason `collection` came without another FACTS_VERSION, which every embedding would have to
+be written for before anything is filtered by."""
+
+LISTS: Final = frozenset({"tag", "collection"})
+"""Those of them of which an image has several: an array in Firestore, of no entry where empty."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +51,27 @@ def facts_fields(image: Image) -> Fields:
     """Return the fields that are filtered by, in the form of `alike`; unknown ones are left out."""
     facts: dict[str, Any] = {
         "user": alike(image.credit.user),
-        "tag": sorted(set(map(alike, texts_of(image, "tag")))),
+        "tag": _texts(image, "tag"),
+        # Empty, and not left out: a write leaves what it does not name as it is.
+        "collection": _texts(image, "collection"),
         "year": image.year,
         "words": words_of_tags(image.texts),
     }
     return {"facts": facts, "facts_version": FACTS_VERSION}
 
 
-def pre_filter_of(where: Where) -> PreFilter | None:
-    """Return what of *where* an index covers, the condition that leaves least; None if nothing."""
-    covered = [(INDEXED.index(each.fact), each) for each in where if _is_covered(each)]
+def _texts(image: Image, fact: TextFact) -> list[str]:
+    return sorted(set(map(alike, texts_of(image, fact))))
+
+
+def pre_filter_of(where: Where, facts: Sequence[Fact | TextFact] = INDEXED) -> PreFilter | None:
+    """
+    Return what of *where* an index covers, the condition that leaves least; None if nothing.
+
+    Args:
+        facts: those of INDEXED that may be filtered by.
+    """
+    covered = [(INDEXED.index(each.fact), each) for each in where if _is_covered(each, facts)]
     if not covered:
         return None
     _, condition = min(covered, key=lambda pair: pair[0])
@@ -64,8 +81,8 @@ def pre_filter_of(where: Where) -> PreFilter | None:
     return PreFilter(f"facts.{condition.fact}", op, value, rest)
 
 
-def _is_covered(condition: Condition) -> bool:
-    if condition.fact not in INDEXED:
+def _is_covered(condition: Condition, facts: Sequence[Fact | TextFact]) -> bool:
+    if condition.fact not in facts:
         return False
     return not isinstance(condition, Comparison) or (
         condition.comparator == "=" and isinstance(condition.other, int)

@@ -151,7 +151,8 @@ class BucketImages:
             if each not in taken_down and not all(file.problem for _, file in its)
         }
         self._forget([each for each in some if each not in sound])
-        new = {each: its for each, its in sound.items() if each not in self._told(sound)}
+        told = self._told(sound)
+        new = {each: its for each, its in sound.items() if each not in told}
         kept = self._with_previews(new, previews)
         if kept:
             images = [image_of(each, new[each]) for each in sorted(kept)]

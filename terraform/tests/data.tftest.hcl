@@ -54,7 +54,7 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
     error_message = "Filtered by model, and the vector comes last."
   }
   assert {
-    condition = join(",", keys(google_firestore_index.filtered)) == "384-tag,384-user,384-year,768-tag,768-user,768-year" && alltrue([for key, index in google_firestore_index.filtered :
+    condition = join(",", keys(google_firestore_index.filtered)) == "384-collection,384-tag,384-user,384-year,768-collection,768-tag,768-user,768-year" && alltrue([for key, index in google_firestore_index.filtered :
       join(",", index.fields[*].field_path) == "model_revision,facts.${split("-", key)[1]},__name__,vector" && tostring(index.fields[3].vector_config[0].dimension) == split("-", key)[0]
     ])
     error_message = "Filtered by model and fact, and as long as the embeddings of either model."

@@ -32,6 +32,7 @@ run "refuses_values_of_the_wrong_form" {
     alert_email                = "ops"
     budget                     = { billing_account = "mine", monthly_amount = 10 }
     state_bucket               = "gs://state"
+    collections_schedule       = "weekly"
   }
 
   expect_failures = [
@@ -54,6 +55,7 @@ run "refuses_values_of_the_wrong_form" {
     var.alert_email,
     var.budget,
     var.state_bucket,
+    var.collections_schedule,
   ]
 }
 

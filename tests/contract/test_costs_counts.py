@@ -1,4 +1,4 @@
-"""What one search makes Firestore and the image store do: the counts of `tools/costs.toml`.
+"""What a search or a page of a bucket makes the services do: the counts of `tools/costs.toml`.
 
 The use cases run over Google's own emulator, behind a gRPC server that counts what is billed: each
 document that is read, found or not, and each that is written.
@@ -17,11 +17,15 @@ from typing import Any
 import pytest
 
 from imagesearch.adapters.caches.in_process import InProcessCache
+from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.compose.cloud import firestore_catalog
-from imagesearch.domain.work import Message
+from imagesearch.domain.work import EmbedBatch, Message
+from imagesearch.usecases.collect import PAGE, ask
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.stored_pools import StoredPools
+from tests.bucket_world import COLLECTION, BucketWorld
 from tests.contract.test_firestore import client_of
 from tests.grpc_proxy import GrpcProxy
 from tests.world import World
@@ -48,10 +52,21 @@ class Meter(GrpcProxy):
 
 def billed(method: str, request: bytes, answers: Sequence[bytes]) -> dict[str, int]:
     """Return what a call costs, in documents."""
-    from google.cloud.firestore_v1.types import BatchGetDocumentsResponse, CommitRequest
+    from google.cloud.firestore_v1.types import (
+        BatchGetDocumentsResponse,
+        CommitRequest,
+        RunQueryResponse,
+    )
 
     if method == "Commit":
-        return {"writes": len(CommitRequest.deserialize(request).writes)}
+        writes = CommitRequest.deserialize(request).writes
+        deletes = sum("delete" in each for each in writes)
+        return {"writes": len(writes) - deletes, "deletes": deletes}
+    if method == "RunQuery":
+        found = sum("document" in RunQueryResponse.deserialize(one) for one in answers)
+        return {"reads": max(1, found)}
+    if method == "RunAggregationQuery":
+        return {"reads": 1}  # of each 1000 that are counted, of which no test has as many
     assert method == "BatchGetDocuments", f"{method} is billed in a way that is not counted here"
     parts = [BatchGetDocumentsResponse.deserialize(one) for one in answers]
     return {"reads": sum("found" in part or "missing" in part for part in parts)}
@@ -85,8 +100,8 @@ class Metered(World):
         self.catalog.close()
         self.meter = meter
         client = client_of(f"127.0.0.1:{meter.port}")
-        database = Firestore(lambda: client, total_seconds=60.0)
-        self.catalog = firestore_catalog(database, self.policy)
+        self.database = Firestore(lambda: client, total_seconds=60.0)
+        self.catalog = firestore_catalog(self.database, self.policy)
         self.store = self.counted = CountingStore(folder / "counted")
         self.sent: list[Message] = []
         self.assemble()
@@ -170,3 +185,60 @@ def test_what_is_counted_is_a_catalog_like_any_other(world: Metered) -> None:
     catalog: Catalog = world.catalog
     assert catalog.pool("none") is None
     assert world.meter.documents == {"reads": 1}  # what is not there is billed, too
+
+
+# Pages of a bucket
+
+
+class MeteredBucket(BucketWorld):
+    """A bucket that is a collection, over a Firestore whose documents are counted."""
+
+    def __init__(self, folder: Path, metered: Metered) -> None:
+        super().__init__(folder, page=PAGE)
+        self.metered, self.world = metered, metered
+        database = metered.database
+        self.collections = FirestoreCollections(database)  # type: ignore[assignment]
+        images = replace(
+            self.images,
+            catalog=metered.catalog,
+            collections=self.collections,
+            store=metered.counted,
+            pools=StoredPools(metered.catalog, self, metered.clock, 1),
+            clock=metered.clock,
+        )
+        self.collect = replace(self.collect, images=images, clock=metered.clock)
+        self.images = images
+
+    def update_once(self) -> dict[str, int]:
+        """Bring it up to date, and embed all of it; return what that made the services do."""
+        ask(self.collections, self, COLLECTION)
+        self.buckets.reads.clear()
+        self.metered.counted.asked.clear()
+        self.metered.meter.documents.clear()
+        sent = batches = 0
+        while self.messages:
+            # Batches first: no look meets one in work.
+            self.messages.sort(key=lambda each: not isinstance(each, EmbedBatch))
+            batches += isinstance(self.messages[0], EmbedBatch)
+            sent += 1
+            self.deliver(self.messages.pop(0))
+        documents, asked = self.metered.meter.documents, self.metered.counted.asked
+        return {
+            "firestore_reads": documents["reads"],
+            "firestore_writes": documents["writes"],
+            "firestore_deletes": documents["deletes"],
+            "objects_read": len(self.buckets.reads),
+            "previews_stored": asked["stored"],
+            "previews_read": asked["read"],
+            "batches": batches,
+            "messages": sent,
+        }
+
+
+def test_a_page_of_a_bucket_makes_what_the_table_says(world: Metered, tmp_path: Path) -> None:
+    assert COSTS.value("page_pictures") == PAGE
+    bucket = MeteredBucket(tmp_path / "bucket", world)
+    for number in range(PAGE):
+        bucket.buckets.write(f"p/{number:03}.jpg", str(number))
+    assert bucket.update_once() == COSTS.counted_pages("new")
+    assert bucket.update_once() == COSTS.counted_pages("unchanged")

@@ -32,7 +32,14 @@ from imagesearch.domain.errors import (
 )
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.forgetting import Withdrawal
-from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.images import (
+    Collected,
+    Credit,
+    Embedding,
+    Image,
+    ListedImage,
+    Listing,
+)
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.pool_life import MAX_REJECTION_CHARACTERS
 from imagesearch.domain.pools import Generation, Pool, PoolKey, PoolPolicy, PoolState, SourceOptions
@@ -526,6 +533,7 @@ def _in_line(size: int, **changes: Any) -> tuple[list[Image], list[Embedding]]:
         ({"user": "ANNA"}, {"credit": Credit("Anna", "Pixabay")}, True),
         ({"tag": "wild flower"}, {"tags": ("field", "Wild Flower")}, True),
         ({"year": "2015"}, {"year": 2015}, True),
+        ({"collection": "my photos"}, {"collected": Collected(("All", "My  Photos"))}, True),
         ({"tag": "field,rare"}, {"tags": ("field", "rare")}, True),
         ({"year": "2015", "month": "7"}, {"year": 2015, "month": 7}, True),
         ({"source": "elsewhere"}, {"credit": Credit("Anna", "Elsewhere")}, False),
@@ -568,6 +576,43 @@ def test_what_an_earlier_version_wrote_is_not_lost_to_an_index(
         hits = proxied.library.nearest(vectors[3], 1, MODEL, where).hits
         assert [image for image, _ in hits] == [images[3]]
     assert proxy.calls["RunAggregationQuery"] == counted + 2, "what all have, all will have"
+
+
+def test_what_an_earlier_version_wrote_keeps_no_collection_from_being_filtered_by(
+    catalog: Catalog, firestore_clients: list[Any], proxied: Catalog, proxy: Proxy
+) -> None:
+    """It was in none: neither what has no facts nor what has all others costs a count."""
+    images, vectors = _in_line(1001)
+    images[1000] = replace(images[1000], year=2015, collected=Collected(("Photos",)))
+    embeddings = {image.image_id: row for image, row in zip(images, vectors, strict=True)}
+    catalog.library.put(images, embeddings, MODEL)
+    for place, lost in ((3, ["facts", "facts_version"]), (5, ["facts.collection"])):
+        name = embedding_id(images[place].image_id, MODEL)
+        spoil(firestore_clients[0], f"embeddings/{name}", dict.fromkeys(lost, DELETE_FIELD))
+    where = where_of({"collection": "Photos"})
+    nearest = proxied.library.nearest(vectors[0], 1, MODEL, where)
+    assert [image for image, _ in nearest.hits] == [images[1000]]
+    assert nearest.exhaustive
+    assert proxy.calls["RunAggregationQuery"] == 0
+    where = where_of({"collection": "Photos", "user": images[1000].credit.user, "year": "2015"})
+    nearest = proxied.library.nearest(vectors[0], 2, MODEL, where)
+    assert [image for image, _ in nearest.hits] == [images[1000]]
+    assert nearest.exhaustive, "while an index of users would lose images, that of collections not"
+
+
+def test_an_image_that_left_a_collection_is_no_longer_filtered_by_it(catalog: Catalog) -> None:
+    """The one that it is still in, or none."""
+    kept = Collected(("Photos", "Work"), place=(52.5, 13.4))
+    (image,), (vector,) = _in_line(1, collected=kept)
+    catalog.library.put([image], {image.image_id: vector}, MODEL)
+    for left in (Collected(("Work",)), None):
+        changed = replace(image, collected=left)
+        catalog.library.put([changed], {}, MODEL)
+        for name, is_in in (("Photos", False), ("Work", left is not None)):
+            hits = catalog.library.nearest(vector, 1, MODEL, where_of({"collection": name})).hits
+            assert [found for found, _ in hits] == ([changed] if is_in else []), name
+        ((found, _),) = catalog.library.nearest(vector, 1, MODEL).hits
+        assert found == changed, "nor is it kept where it was taken"
 
 
 def test_under_a_filter_a_damaged_match_is_none(

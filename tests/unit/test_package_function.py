@@ -199,14 +199,20 @@ def owners() -> dict[str, str]:
     return found
 
 
+# What few buckets need, and a zip is made without: imagesearch/folders/formats.py.
+LARGE = set(
+    "torch transformers openvino rich typer httpx a2wsgi pandas pyarrow pillow-heif".split()
+)
+
+
 @each_function
 def test_the_pins_hold_no_large_package_and_name_no_place(function: str) -> None:
+    """The one that decodes pictures has Pillow, which `test_cold_start.py` keeps out of a start."""
     text = (ROOT / "functions" / function / "requirements.txt").read_text()
     pinned = set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
     assert "functions-framework" in pinned
-    assert not pinned & set(
-        "torch transformers pillow openvino rich typer httpx a2wsgi pandas".split()
-    )
+    assert not pinned & LARGE
+    assert ("pillow" in pinned) is (function == "fetch")
     assert not re.search(r"https?:|file:|/(tmp|home|opt|usr|work)/|--(extra-)?index|--find", text)
 
 
@@ -273,6 +279,19 @@ def test_what_would_not_work_as_deployed_is_refused(
     (project / file).write_text(text)
     with pytest.raises(CannotPackage, match=message):
         package("query", project)
+
+
+def test_what_the_code_does_without_is_no_requirement_and_what_it_imports_then_is(
+    project: Path,
+) -> None:
+    (project / "imagesearch/a.py").write_text(
+        "try:\n    import an_extra\n    from imagesearch import typed\n"
+        "except ImportError:\n    import redis\n"
+        "try:\n    import needed\nexcept OSError:\n    pass\n"
+    )
+    found = reached("query", project)
+    assert found.imports == {"redis", "needed"}
+    assert "imagesearch/typed.py" in found.files
 
 
 def test_a_function_without_pins_is_told_how_to_get_them(project: Path) -> None:

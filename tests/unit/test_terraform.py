@@ -17,6 +17,7 @@ import pytest
 from starlette.routing import Route
 
 from imagesearch.adapters import firestore
+from imagesearch.adapters.collections import firestore as collections_firestore
 from imagesearch.adapters.firestore_facts import INDEXED, LISTS, facts_fields
 from imagesearch.adapters.libraries.firestore import embedding_fields
 from imagesearch.adapters.pools import firestore as pools_firestore
@@ -26,16 +27,23 @@ from imagesearch.adapters.scorers.cloud_run import PATIENCE_SECONDS
 from imagesearch.cli import client
 from imagesearch.compose import fetch, inference, query
 from imagesearch.deployment.services import SERVICES
-from imagesearch.deployment.topics import PULL_SUBSCRIPTIONS, PUSH_SUBSCRIPTIONS, TOPICS
+from imagesearch.deployment.topics import (
+    BUCKET_EVENTS,
+    PULL_SUBSCRIPTIONS,
+    PUSH_SUBSCRIPTIONS,
+    TOPICS,
+)
+from imagesearch.domain.buckets import bucket_root
+from imagesearch.domain.collections import CollectedFile, Stamp
 from imagesearch.domain.images import Credit, Image
 from imagesearch.domain.pool_life import Marks
-from imagesearch.domain.work import ForgetJob
+from imagesearch.domain.work import BucketChange, CollectJob, ForgetJob
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
 from imagesearch.settings import AllSettings, Settings, load_settings
 from imagesearch.sources.pixabay import LANGUAGES
 from imagesearch.wire.messages import TOPIC_OF, attributes_of, decode
 from inference_service.app import create_app
-from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals
+from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals, waits_for
 from tests.world import TwinEncoder
 from tools.cost_model import load as load_costs
 
@@ -358,10 +366,17 @@ def documents() -> Iterator[tuple[str, set[str]]]:
     yield "generations", {"listing", *marks_fields(Marks((), "")), "expire_at"}
     yield "pools", {"expire_at"}
     yield "uses", {"image_ids", "day"}
+    record = {"root": "gs://example-photos", "keeps_place": False}
+    file = CollectedFile("1.jpg", Stamp(1, 1), Stamp(1, 1))
+    absent = collections_firestore._absent("Photos", "1.jpg")
+    yield "collected", {*absent, *collections_firestore._file_fields(file, record, absent)}
 
 
 def test_every_index_and_policy_is_on_a_field_that_the_catalog_writes(full: Applied) -> None:
-    written, adapter = dict(documents()), Path(firestore.__file__).read_text()
+    written = dict(documents())
+    adapter = "".join(
+        Path(str(each.__file__)).read_text() for each in (firestore, collections_firestore)
+    )
     for one in full.of("firestore_field"):
         assert one.values["field"] in written[one.values["collection"]]
         assert f'"{one.values["collection"]}"' in adapter
@@ -378,7 +393,7 @@ def test_there_is_a_vector_index_for_what_the_library_filters_by_and_no_other(
     filtered = {}
     for index in full.of("firestore_index"):
         fields = index.values["fields"]
-        if index.values["collection"] == "uses":
+        if index.values["collection"] != "embeddings":
             continue
         if not fields[-1]["vector_config"]:
             words = ["model_revision", "facts.words"]  # by which tags are searched
@@ -404,17 +419,28 @@ def test_whether_an_image_was_used_since_a_day_has_an_index(full: Applied) -> No
     assert 'fields = {"day": day, "image_ids": ids}' in written
 
 
+def test_files_are_listed_in_order_by_the_indexes_that_the_adapter_names(full: Applied) -> None:
+    """It says them in words, as no emulator asks for any."""
+    (said,) = re.findall(r"needed are `(.*?)` and `(.*?)`;", str(collections_firestore.__doc__))
+    made = {
+        tuple(field["field_path"] for field in one.values["fields"])
+        for one in full.of("firestore_index")
+        if one.values["collection"] == "collected"
+    }
+    assert made == {tuple(names.split(", ")) for names in said}
+
+
 def test_once_a_day_what_nobody_used_is_forgotten(full: Applied) -> None:
     """As long as the code itself says, by a message that its door reads."""
-    (job,) = full.of("cloud_scheduler_job")
-    (target,) = job.values["pubsub_target"]
+    job = full["google_cloud_scheduler_job.forgets_unused[0]"]
+    (target,) = job["pubsub_target"]
     assert topic_names(full)[target["topic_name"]] == TOPIC_OF[ForgetJob]
     message = decode(ForgetJob, base64.b64decode(target["data"]))
     days = AllSettings.model_fields["retention_days"].default
     assert message == ForgetJob(unused_days=days)
     sent = attributes_of(message, "")
     assert target["attributes"] == {name: sent[name] for name in ("schema_version", "kind")}
-    assert job.values["schedule"].split()[2:] == ["*", "*", "*"]
+    assert job["schedule"].split()[2:] == ["*", "*", "*"]
 
 
 def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
@@ -423,7 +449,7 @@ def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
         for one in full.of("firestore_field")
         if one.values["ttl_config"]
     }
-    assert expiring == {("pools", "expire_at"), ("generations", "expire_at")}
+    assert expiring == {(each, "expire_at") for each in ("pools", "generations", "collected")}
     written = Path(pools_firestore.__file__).read_text()
     assert 'kept = {"expire_at": pool.current.requested_at + self._kept}' in written
 
@@ -437,6 +463,61 @@ def test_what_nothing_is_searched_by_has_no_index_of_its_own(full: Applied) -> N
     }
     assert exempt >= {("embeddings", name) for name in ("vector", "image", "row", "facts")}
     assert exempt >= {("generations", name) for name in ("listing", "states", "reasons")}
+    fields = dict(documents())["collected"]
+    searched = set(re.findall(r'_is\("(\w+)"', Path(collections_firestore.__file__).read_text()))
+    in_order = {"path"}  # with the collection, which a composite index has
+    assert {name for of, name in exempt if of == "collected"} == fields - searched | in_order
+
+
+# Collections
+
+
+def test_a_collection_is_compared_with_its_bucket_each_week_by_a_job_that_its_door_reads(
+    full: Applied,
+) -> None:
+    expected = {
+        "My photos": CollectJob("My photos", "gs://example-photos"),
+        "Work": CollectJob("Work", "gs://example-work/pictures/2026", keeps_place=True),
+    }
+    for name, message in expected.items():
+        job = full[f'google_cloud_scheduler_job.updates_collection["{name}"]']
+        (target,) = job["pubsub_target"]
+        assert topic_names(full)[target["topic_name"]] == TOPIC_OF[CollectJob]
+        assert decode(CollectJob, base64.b64decode(target["data"])) == message
+        assert bucket_root(message.root).url == message.root, "as the command line writes it"
+        sent = attributes_of(message, "")
+        assert target["attributes"] == {name: sent[name] for name in ("schema_version", "kind")}
+        assert job["schedule"].split()[2:] == ["*", "*", "0"]
+    assert full.outputs["collection_jobs"].keys() == expected.keys()
+    jobs = {one.values["name"] for one in full.of("cloud_scheduler_job")}
+    assert set(full.outputs["collection_jobs"].values()) < jobs
+
+
+def test_a_bucket_tells_of_what_comes_and_goes_in_its_folder(full: Applied) -> None:
+    """In the form that the code reads, and of no event that the code does nothing for."""
+    told = {}
+    for one in full.of("storage_notification"):
+        assert topic_names(full)[one.values["topic"]] == BUCKET_EVENTS
+        assert one.values["payload_format"] == "JSON_API_V1"
+        meant = {each.value for each in BucketChange} - {BucketChange.OTHER.value}
+        assert set(one.values["event_types"]) == meant
+        told[one.values["bucket"]] = one.values["object_name_prefix"]
+    roots = {root.bucket: root.prefix for root in map(bucket_root, ROOTS)}
+    assert told == {bucket: prefix or None for bucket, prefix in roots.items()}
+
+
+ROOTS = ("gs://example-photos", "gs://example-work/pictures/2026")
+
+
+def test_no_event_and_no_update_comes_before_what_does_it(full: Applied) -> None:
+    notification = waits_for("google_storage_notification.collection")
+    assert "google_pubsub_subscription.work" in notification, "a topic without one drops them"
+    assert "google_pubsub_topic_iam_member.bucket_agent_publishes_events" in notification
+    for address in (
+        "google_storage_notification.collection",
+        "google_cloud_scheduler_job.updates_collection",
+    ):
+        assert "google_cloud_run_v2_service.inference" in waits_for(address)
 
 
 # What a person reads
@@ -449,6 +530,15 @@ def test_a_refusal_says_what_to_do_instead() -> None:
     assert "gcloud artifacts docker images describe" in said
     assert "There is no ../build/absent.zip:" in said
     assert "python -m tools.package_function query" in said
+    assert "collections: bucket must be the name of a bucket, without gs://" in said
+    assert (
+        "none in which imagesearch keeps previews; got example-project-imagesearch-images" in said
+    )
+    assert "collections: prefix must be a folder such as photos/2026" in said
+    assert 'got ["/2026","2026","",""]' in said
+    assert "collections: two names must differ in more than case" in said
+    assert "collections: none may lie in another" in said
+    assert "--format='value(projectNumber)' prints" in said
 
 
 def variables() -> Mapping[str, tuple[str, str]]:

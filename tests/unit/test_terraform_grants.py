@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.terraform import (
+    OTHER_PROJECT_NUMBER,
     PROJECT,
     PROJECT_NUMBER,
     ROOT,
@@ -19,7 +20,12 @@ from tests.terraform import (
 
 AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
 SCHEDULER = f"service-{PROJECT_NUMBER}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
+STORAGE, OTHER_STORAGE = (
+    f"service-{number}@gs-project-accounts.iam.gserviceaccount.com"
+    for number in (PROJECT_NUMBER, OTHER_PROJECT_NUMBER)
+)
 CATALOG = f'resource.name == "projects/{PROJECT}/databases/(default)"'
+FOLDER = 'resource.name.startsWith("projects/_/buckets/example-work/objects/pictures/2026/")'
 FUNCTION_SOURCES = (
     f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-{PROJECT_NUMBER}-europe-west4/")'
 )
@@ -41,6 +47,13 @@ GRANTS = {
     (AGENT, "pubsub.publisher", "forget-jobs-dead-letter"),
     (AGENT, "pubsub.subscriber", "forget-jobs"),
     (SCHEDULER, "pubsub.publisher", "forget-jobs"),
+    (AGENT, "pubsub.publisher", "collect-jobs-dead-letter"),
+    (AGENT, "pubsub.subscriber", "collect-jobs"),
+    (SCHEDULER, "pubsub.publisher", "collect-jobs"),
+    (AGENT, "pubsub.publisher", "bucket-events-dead-letter"),
+    (AGENT, "pubsub.subscriber", "bucket-events"),
+    (STORAGE, "pubsub.publisher", "bucket-events"),
+    (OTHER_STORAGE, "pubsub.publisher", "bucket-events"),
     (AGENT, "iam.serviceAccountTokenCreator", "push"),
     ("query", "pubsub.publisher", "fetch-jobs"),
     ("query", "run.invoker", "imagesearch-inference"),
@@ -49,6 +62,11 @@ GRANTS = {
     ("query", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
     ("query", "secretmanager.secretAccessor", "imagesearch-database-url"),
     ("fetch", "pubsub.publisher", "embed-batches"),
+    ("fetch", "pubsub.publisher", "collect-jobs"),
+    ("fetch", "storage.legacyBucketReader", "example-photos"),
+    ("fetch", "storage.legacyBucketReader", "example-work"),
+    ("fetch", "storage.legacyObjectReader", "example-photos"),
+    ("fetch", "storage.legacyObjectReader", FOLDER),
     ("fetch", "storage.objectUser", "example-project-imagesearch-images"),
     ("fetch", "datastore.user", CATALOG),
     ("fetch", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
@@ -169,6 +187,26 @@ def test_the_public_may_search_and_see_images_and_nothing_else(full: Applied) ->
     public = {grant for grant in grants(full) if grant[0] in ("allUsers", "allAuthenticatedUsers")}
     assert public == {grant for grant in GRANTS if grant[0] == "allUsers"}
     assert len(public) == 2
+
+
+def test_what_is_somebodys_bucket_is_only_read_and_of_a_folder_no_other_object(
+    full: Applied,
+) -> None:
+    of_others = [
+        one
+        for one in full.of("storage_bucket_iam_member")
+        if one.values["bucket"] in ("example-photos", "example-work")
+    ]
+    assert {one.values["role"] for one in of_others} == {
+        "roles/storage.legacyBucketReader",  # names
+        "roles/storage.legacyObjectReader",
+    }
+    conditions = {
+        one.values["bucket"]: [held["expression"] for held in one.values["condition"]]
+        for one in of_others
+        if one.values["role"] == "roles/storage.legacyObjectReader"
+    }
+    assert conditions == {"example-photos": [], "example-work": [FOLDER]}
 
 
 def test_every_account_is_a_workloads_own(full: Applied) -> None:

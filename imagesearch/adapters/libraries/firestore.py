@@ -11,6 +11,7 @@ from typing import Any
 from imagesearch.adapters.firestore import MAX_WRITES, Firestore, chunks
 from imagesearch.adapters.firestore_facts import (
     FACTS_VERSION,
+    NEVER_LACKED,
     PreFilter,
     facts_fields,
     pre_filter_of,
@@ -51,7 +52,7 @@ class FirestoreLibrary:
         others = [each for each in by_id if each not in rows]
         stored = dict(self._documents(others, model_revision, ["image", "facts_version"]))
         changed = {
-            each: {"image": image_fields(by_id[each]), **facts_fields(by_id[each])}
+            each: {"image": _written(by_id[each]), **facts_fields(by_id[each])}
             for each, fields in stored.items()
             if fields.get("facts_version") != FACTS_VERSION
             or _without_pixels(image_of(fields.get("image"))) != _without_pixels(by_id[each])
@@ -97,8 +98,8 @@ class FirestoreLibrary:
 
     def _pre_filter(self, where: Where, model_revision: str) -> PreFilter | None:
         """Return what Firestore can apply of *where*; None where it would lose images."""
-        before = pre_filter_of(where)
-        return before if before and self._has_facts(model_revision) else None
+        before, sure = pre_filter_of(where), pre_filter_of(where, NEVER_LACKED)
+        return before if before == sure or self._has_facts(model_revision) else sure
 
     def _has_facts(self, model_revision: str) -> bool:
         """
@@ -346,5 +347,20 @@ def embedding_fields(image: Image, row: bytes, model_revision: str) -> Fields:
     from google.cloud.firestore_v1.vector import Vector
 
     vector = Vector(matrix_of([row])[0].tolist())
-    fields = {"model_revision": model_revision, "image": image_fields(image), "row": row}
+    fields = {"model_revision": model_revision, "image": _written(image), "row": row}
     return {**fields, **facts_fields(image), "vector": vector}
+
+
+def _written(image: Image) -> Fields:
+    """
+    Return an image's fields for a write that leaves what it does not name as it is.
+
+    That keeps the pixels of an image that only is listed, and would keep where a picture was taken
+    of one that is to say so no more.
+    """
+    from google.cloud.firestore_v1.transforms import DELETE_FIELD
+
+    fields = image_fields(image)
+    collected = fields.get("collected")
+    kept = {"place": DELETE_FIELD, **collected} if collected else DELETE_FIELD
+    return {**fields, "collected": kept}
