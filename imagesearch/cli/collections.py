@@ -1,5 +1,7 @@
 """`imagesearch add`, `update`, `watch`, `remove`, `collections`, `info`: folders and data sets.
 
+Those of the cloud edition are in `buckets.py`.
+
 A collection is asked for in the catalog; whoever has the data folder brings it up to date: this
 process, or an `imagesearch serve` that runs already.
 """
@@ -40,6 +42,7 @@ ADD_EXAMPLES = (
     "  imagesearch add ~/unsplash-lite --name Unsplash\n"
     "  imagesearch add pictures.csv\n"
     '  imagesearch search "a dog in the snow" --collection Pictures\n'
+    "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch add gs://my-photos/2019\n"
 )
 _LOOKED_FOR = 100  # files of a collection, by which its folder is known again
 _POLL_SECONDS = 0.5

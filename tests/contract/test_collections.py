@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +297,43 @@ def test_a_position_is_advanced_once(buckets: BucketCollections) -> None:
     assert buckets.advance("Pictures", first, second, Update(found=2))
     assert buckets.position("Pictures") == second
     assert not buckets.advance("gone", Position(), second, Update())
+
+
+@pytest.mark.slow
+def test_what_went_expires_after_its_notifications_and_what_is_there_does_not(
+    in_firestore: FirestoreCollections,
+) -> None:
+    in_firestore.keep(OWN)
+    in_firestore.put_files("Pictures", [collected("a.jpg", "1"), collected("b.jpg", "1")])
+    in_firestore.bury("Pictures", {"a.jpg": 1, "never.jpg": 1}, NOW)
+
+    def expiry() -> dict[str, Any]:
+        documents = in_firestore._collected().get()
+        return {each.get("path"): each.get("expire_at") for each in documents}
+
+    expire_at = NOW + timedelta(days=8)
+    assert expiry() == {"a.jpg": expire_at, "b.jpg": None, "never.jpg": expire_at}
+    in_firestore.put_files("Pictures", [collected("a.jpg", "1", generation=2)])
+    assert expiry()["a.jpg"] is None
+
+
+@pytest.mark.slow
+def test_what_is_put_while_the_collection_is_removed_is_dropped(
+    in_firestore: FirestoreCollections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_firestore.keep(OWN)
+    commit = in_firestore._commit
+
+    def removing(*arguments: Any) -> None:
+        monkeypatch.undo()
+        in_firestore.forget("Pictures")
+        commit(*arguments)
+
+    monkeypatch.setattr(in_firestore, "_commit", removing)
+    with pytest.raises(NotFound, match="was removed"):
+        in_firestore.put_files("Pictures", [collected("a.jpg", "1")])
+    assert in_firestore.files_of(["own-1"]) == {}
+    assert in_firestore.to_renew() == ["own-1"]
 
 
 def test_changes_of_several_processes_at_once_are_all_kept(buckets: BucketCollections) -> None:

@@ -18,6 +18,7 @@ from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded, Unav
 from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.domain.images import Image
 from imagesearch.domain.work import BucketChange, BucketEvent, CollectJob, EmbedBatch, ForgetJob
+from imagesearch.usecases import collect
 from tests.bucket_world import COLLECTION, BucketWorld
 
 
@@ -454,6 +455,21 @@ def test_an_event_waits_until_its_picture_is_embedded(own: BucketWorld) -> None:
     assert own.buckets.reads == ["p/1.jpg"]
     own.deliver(own.messages.pop())
     assert own.follow(event).outcome == "known already"
+    own.check()
+
+
+def test_no_more_pools_of_events_are_begun_than_a_new_keyword_may_wait_for(
+    own: BucketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "_EVENTS_AT_ONCE", 2)
+    own.add()
+    for number in range(3):
+        own.buckets.write(f"p/{number}.jpg", str(number))
+    for event in own.buckets.events:
+        with pytest.raises(Overloaded):
+            own.follow(event)
+    assert own.buckets.reads == ["p/0.jpg", "p/1.jpg"]
+    own.tell()
     own.check()
 
 
