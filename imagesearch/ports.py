@@ -427,13 +427,13 @@ class Position:
     Attributes:
         before: after which name the page before began; None of the first page.
         after: after which name the next page begins.
-        is_listed: there is no next one.
+        listed_at: when there was no next one.
     """
 
     request: int = 0
     before: str | None = None
     after: str = ""
-    is_listed: bool = False
+    listed_at: datetime | None = None
 
 
 class BucketCollections(Collections, Protocol):

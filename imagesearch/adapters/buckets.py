@@ -85,6 +85,8 @@ class GcsBuckets:
                 raise NotFound(f"gs://{bucket}/{name} of {generation} is gone") from error
             except api.RequestRangeNotSatisfiable:  # it is empty
                 return b""
+            except api.Forbidden as error:  # of this one; that of a bucket is told by its listing
+                raise RejectedImage("the fetch function may not read it") from error
             except api.BadRequest as error:
                 raise RejectedImage(f"Cloud Storage does not give it: {error.message}") from error
         return data

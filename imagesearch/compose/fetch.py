@@ -72,6 +72,7 @@ def compose(settings: Settings) -> CloudFetchProcess:
         pools=StoredPools(catalog, publisher, clock, at_once=1),
         clock=clock,
         max_bytes=settings.max_image_bytes,
+        own_bucket=settings.images_bucket,
     )
     return with_buckets(process, images, publisher, clock)
 

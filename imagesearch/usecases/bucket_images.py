@@ -46,6 +46,7 @@ class BucketImages:
 
     Attributes:
         max_bytes: of an object that is read.
+        own_bucket: where previews are stored, each of which would be a picture to make one of.
     """
 
     catalog: Catalog
@@ -56,6 +57,7 @@ class BucketImages:
     pools: StoredPools
     clock: Clock
     max_bytes: int
+    own_bucket: str = ""
     _withdrawn: Withdrawn = field(init=False)
 
     def __post_init__(self) -> None:

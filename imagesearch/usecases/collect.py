@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from imagesearch.domain.buckets import BucketRoot, bucket_root, is_bucket, object_url
 from imagesearch.domain.collections import (
@@ -20,7 +21,7 @@ from imagesearch.domain.collections import (
     Update,
     checked_name,
 )
-from imagesearch.domain.errors import NotFound, Overloaded
+from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded
 from imagesearch.domain.forgetting import Forgotten
 from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import BucketChange, BucketEvent, CollectJob
@@ -33,7 +34,7 @@ FIRST_PAGE = 24  # few: they are searchable while the others are read
 PAGE_SECONDS = 100.0  # after which the rest of a page is the next one's: a push has 180 s for work
 _POOLS_AT_ONCE = 3  # of a page each: what a new keyword may have to wait for
 _EVENTS_AT_ONCE = 40  # pools of an image each
-_READERS = 8
+_READERS = 4  # each holds a file
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class _Page:
         changed: those of them that are to be read.
         gone: what went, with the generation that was known.
         images: of the files that are as they were.
+        before: those of the others, as they were known.
         last: the name of its last object; "" where the bucket ends with it.
     """
 
@@ -63,6 +65,7 @@ class _Page:
     changed: Sequence[ListedFile]
     gone: dict[str, int]
     images: set[str]
+    before: set[str]
     last: str
 
     def until(self, path: str, name: str) -> _Page:
@@ -72,6 +75,7 @@ class _Page:
             [each for each in self.changed if each.path <= path],
             {each: generation for each, generation in self.gone.items() if each <= path},
             self.images,
+            self.before,
             name,
         )
 
@@ -118,8 +122,7 @@ class Collect:
             Unavailable: deliver it again later.
         """
         if not job.request:
-            collection = Collection(job.collection, job.root, job.keeps_place)
-            ask(self.collections, self.publisher, collection)
+            ask(self.collections, self.publisher, self._scheduled(job))
             return CollectReport("asked for")
         try:
             return self._collect(job)
@@ -142,11 +145,27 @@ class Collect:
             return CollectReport("nothing to do")
         settled = self.images.settle()
         self._tell(job, settled)
-        if position.is_listed:
-            return self._finished(job, settled.in_work)
-        if len(settled.in_work) >= _POOLS_AT_ONCE:
+        if position.listed_at is not None:
+            return self._finished(job, settled.in_work, position.listed_at)
+        # Those of events have an image each, and are no page's.
+        if sum(pool.current.images > 1 for pool in settled.in_work) >= _POOLS_AT_ONCE:
             raise Overloaded("pictures are being embedded", retry_after_seconds=POLL_SECONDS)
         return self._page(job, position)
+
+    def _scheduled(self, job: CollectJob) -> Collection:
+        """
+        Return the collection of a job of Scheduler's, as Terraform has it.
+
+        Raises:
+            InvalidRequest: its root is no bucket, or what another collection has.
+        """
+        root = bucket_root(job.root)
+        for each in self.collections.all():
+            is_same = is_bucket(each.root) and bucket_root(each.root) == root
+            if is_same and each.name != job.collection:
+                bound = f"{root.url} must be one collection, and is {each.name!r}"
+                raise InvalidRequest(f"{bound}, got {job.collection!r}", field="collection")
+        return Collection(job.collection, job.root, job.keeps_place)
 
     def _position(self, job: CollectJob) -> Position:
         """Return how far the collection is, of the request of *job* if that is new."""
@@ -165,12 +184,17 @@ class Collect:
         if collection is None:
             raise NotFound(f"the collection {job.collection!r} was removed meanwhile")
         root = bucket_root(collection.root)
+        if root.bucket == self.images.own_bucket:
+            bound = "a collection must be another bucket than that of imagesearch's own images"
+            raise NotFound(f"{bound}, got {root.url}")
         page = self._listed(collection, root, job.after)
         page, files, previews = self._read(job, collection, root, page)
         if page.gone:
             self.collections.bury(collection.name, page.gone, self.clock.now())
         paths = [*(each.path for each in page.changed), *page.gone]
-        ids = self.collections.unrenewed(collection.name, paths)
+        # Those of before, too: what was noted of them another process may have done by half.
+        ids = self.collections.unrenewed(collection.name, paths) | page.before
+        ids |= {file.image_id for file in files}
         ids |= page.images - self.images.embedded(page.images)  # of what is as it was, in no pool
         new = self.images.renew(ids, previews)
         stand = self.collections.last_update(collection.name)
@@ -185,7 +209,7 @@ class Collect:
         )
         next_one = Position(job.request, job.after, page.last)
         if not page.last:
-            next_one = replace(position, is_listed=True)
+            next_one = replace(position, listed_at=self.clock.now())
         if not self.collections.advance(collection.name, position, next_one, update):
             return CollectReport("nothing to do")
         if page.last:
@@ -217,6 +241,7 @@ class Collect:
             changed,
             {path: file.stamp.modified_ns for path, file in known.items() if path not in there},
             {known[path].image_id for path in same} - {""},
+            {file.image_id for path, file in known.items() if path not in same} - {""},
             "",
         )
         return page.until(min(ends).removeprefix(root.prefix), min(ends)) if ends else page
@@ -245,9 +270,12 @@ class Collect:
                     return page.until(last, root.prefix + last), files, previews
         return page, files, previews
 
-    def _finished(self, job: CollectJob, in_work: Sequence[Pool]) -> CollectReport:
-        """Note that the update is over, once all is embedded."""
-        if in_work or self.images.renew(self.collections.to_renew()):
+    def _finished(
+        self, job: CollectJob, in_work: Sequence[Pool], listed_at: datetime
+    ) -> CollectReport:
+        """Note that the update is over, once all is embedded; events begin more all the time."""
+        self.images.renew(self.collections.to_renew())
+        if any(pool.current.requested_at <= listed_at for pool in in_work):
             raise Overloaded("pictures are being embedded", retry_after_seconds=POLL_SECONDS)
         _, problems = self.collections.problems(job.collection, 1)
         stand = self.collections.last_update(job.collection)
@@ -313,7 +341,9 @@ class Follow:
         listed = ListedFile(path, Stamp(0, event.generation))
         report = CollectReport("known already")
         previews: dict[str, bytes] = {}
-        if _is_changed(listed, collections.known(name, path)):
+        ids: set[str] = set()
+        known = collections.known(name, path)
+        if _is_changed(listed, known):
             if len(self.images.settle().in_work) >= _EVENTS_AT_ONCE:
                 raise Overloaded("pictures are being embedded", retry_after_seconds=POLL_SECONDS)
             read = _read(self.images, collection, root, listed)
@@ -322,15 +352,18 @@ class Follow:
             file, preview = read
             collections.put_files(name, [file])
             previews = {file.image_id: preview} if preview else {}
+            ids = {file.image_id, known.image_id if known else ""}
             report = CollectReport("read", read=1)
-        self.images.renew(collections.unrenewed(name, [path]), previews)
+        self.images.renew(ids | collections.unrenewed(name, [path]), previews)
         self._embedded(name, path)
         return report
 
     def _went(self, collection: Collection, path: str, event: BucketEvent) -> CollectReport:
         collections, name = self.images.collections, collection.name
+        known = collections.known(name, path)
         collections.bury(name, {path: event.generation}, self.clock.now())
-        if self.images.renew(collections.unrenewed(name, [path])):  # a copy came as it went
+        ids = {known.image_id if known else ""} | collections.unrenewed(name, [path])
+        if self.images.renew(ids):  # a copy came as it went
             raise Overloaded("the picture is being embedded", retry_after_seconds=POLL_SECONDS)
         self.images.settle_gone()
         return CollectReport("gone", gone=1)
@@ -378,11 +411,18 @@ class Remove:
 
 
 def _is_changed(listed: ListedFile, known: KnownFile | None) -> bool:
-    """Return whether it is to be read; of what could not be read this generation, too."""
+    """
+    Return whether it is to be read.
+
+    Bytes of which there was no image are not read again, as they are the same: a bucket of films
+    that are called pictures would be downloaded with each update.
+    """
     if known is None:
         return True
     stands, generation = known.stamp.modified_ns, listed.stamp.modified_ns
-    return stands < generation or (stands == generation and not known.is_sound)
+    return stands < generation or (
+        stands == generation and bool(known.image_id) and not known.is_sound
+    )
 
 
 def _read(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from imagesearch.domain.collections import OWN
 from imagesearch.domain.forgetting import (
     Forgotten,
     Withdrawal,
@@ -85,8 +86,11 @@ class Forget:
             InvalidRequest: an id is none.
         """
         ids = _checked(image_ids)
-        pool_ids = tuple(self.catalog.pools.naming(ids))
-        return Plan(ids, pool_ids, _generations(self._pools(pool_ids)))
+        # Pools of collections are searched by nobody; who embeds them leaves out what is withdrawn,
+        # and their other images would be embedded by no one.
+        naming = self._pools(self.catalog.pools.naming(ids))
+        pools = [pool for pool in naming if pool.options.source != OWN]
+        return Plan(ids, _ids(pools), _generations(pools))
 
     def plan_keyword(self, keyword: str) -> Plan:
         """Return how *keyword* is forgotten, and its images that no other keyword's pool has."""
