@@ -17,6 +17,7 @@ from imagesearch.domain.buckets import bucket_root
 from imagesearch.domain.collections import OWN, CollectedFile, ListedFile, Stamp, image_of
 from imagesearch.domain.errors import NotFound, Overloaded, RejectedImage
 from imagesearch.domain.forgetting import TAKEN_DOWN
+from imagesearch.domain.pool_life import Members
 from imagesearch.domain.pools import Pool, PoolState
 from imagesearch.ports import BucketCollections, Buckets, Clock, ImageStore, PictureReader
 from imagesearch.usecases.own_images import parts
@@ -98,14 +99,18 @@ class BucketImages:
             if not begun:
                 return Settled(in_work, rejected)
 
-    def settle_gone(self) -> None:
-        """Return when no pool brings back what no file has any more, else raise Overloaded."""
+    def settle_stale(self, image_id: str = "") -> None:
+        """
+        Return when no pool writes what its files no longer say, nor has *image_id*.
+
+        Raises:
+            Overloaded: one does, and is being embedded.
+        """
         for pool in self.settle().in_work:
             members = self.catalog.members(pool.pool_id, pool.current.number)
-            ids = set(members.images) if members else set()
-            if ids - self.collections.files_of(ids).keys():
+            if members and (image_id in members.images or self._stale(members)):
                 raise Overloaded(
-                    "an image that went is being embedded", retry_after_seconds=POLL_SECONDS
+                    "what changed since is being embedded", retry_after_seconds=POLL_SECONDS
                 )
 
     def embedded(self, image_ids: AnyOf[str]) -> set[str]:
@@ -243,10 +248,18 @@ class BucketImages:
                     if each not in embedded and _preview_name(each) in there
                 }
             )
-            done = set(members.images) - set(rejections)
-            begun = self.renew([*self.collections.not_of_one_file(done), *rejections])
+            begun = self.renew(self._stale(members) | set(rejections))
         self.catalog.pools.forget(pool.pool_id)
         return begun
+
+    def _stale(self, members: Members) -> set[str]:
+        """Return the images of a pool of which files say something else by now, or are none."""
+        files = self.collections.files_of(members.images.keys())
+        return {
+            each
+            for each, listed in members.images.items()
+            if each not in files or image_of(each, files[each]) != listed.image
+        }
 
     def _is_empty(self, pool: Pool) -> bool:
         """Return whether whoever began it died before it had images: they are begun anew."""

@@ -365,20 +365,20 @@ class Follow:
         ids = {known.image_id if known else ""} | collections.unrenewed(name, [path])
         if self.images.renew(ids):  # a copy came as it went
             raise Overloaded("the picture is being embedded", retry_after_seconds=POLL_SECONDS)
-        self.images.settle_gone()
+        self.images.settle_stale()
         return CollectReport("gone", gone=1)
 
     def _embedded(self, name: str, path: str) -> None:
         """Return when what became of the file's image is noted, else raise Overloaded."""
         known = self.images.collections.known(name, path)
         if known is None or not (known.image_id and known.is_sound):
-            self.images.settle_gone()
+            self.images.settle_stale()
             return
         if known.image_id not in self.images.embedded([known.image_id]):
             if not self.images.settle().in_work:  # nothing else has it begun
                 self.images.renew([known.image_id])
             raise Overloaded("the picture is being embedded", retry_after_seconds=POLL_SECONDS)
-        self.images.settle()
+        self.images.settle_stale(known.image_id)
 
 
 @dataclass(frozen=True)
@@ -405,7 +405,7 @@ class Remove:
             if self.clock.monotonic() > ends_at:
                 raise Overloaded("some images are left", retry_after_seconds=POLL_SECONDS)
             self.images.renew(some)
-        self.images.settle_gone()
+        self.images.settle_stale()
         gone = len(set(image_ids) - collections.files_of(image_ids).keys())
         return Forgotten(images=gone, originals=gone)
 
