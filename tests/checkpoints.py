@@ -103,7 +103,12 @@ def save(
 ) -> None:
     """Save a CLIP of seeded random weights the way `transformers` saves one now."""
     torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
+    with torch.device("meta"):  # else torch fills it first, which the library does anew
+        model = CLIPModel(config)
+    model.to_empty(device="cpu")
+    model.init_weights()
+    model.logit_scale.data.fill_(config.logit_scale_init_value)
+    model.save_pretrained(folder)
     processor: Any = CLIPProcessor
     processor(image_processor, tokenizer).save_pretrained(folder)
 

@@ -6,6 +6,7 @@ What is tested with them is in `tests/unit/test_siglip.py` and `benchmarks/sigli
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,11 @@ def reference_tokenizer(folder: Path) -> Any:
 
 
 def _save(folder: Path, config: SiglipConfig, resample: int) -> None:
-    torch.manual_seed(0)
-    model = SiglipModel(config)
-    _spread(model)
+    torch.manual_seed(1)
+    with torch.device("meta"):  # what the library fills a model of base size with takes 10 s
+        model = SiglipModel(config)
+    model.to_empty(device="cpu")
+    _fill(model)
     model.save_pretrained(folder)
     vision: Any = config.vision_config
     side = vision.image_size
@@ -87,7 +90,7 @@ def _save(folder: Path, config: SiglipConfig, resample: int) -> None:
 
 
 @torch.no_grad()
-def _spread(model: SiglipModel) -> None:
+def _fill(model: SiglipModel) -> None:
     """
     Have every parameter matter, and inputs give embeddings that differ.
 
@@ -99,13 +102,17 @@ def _spread(model: SiglipModel) -> None:
             parameter.normal_(0, 0.1)
         elif "norm" in name:
             parameter.normal_(1, 0.1)
-        elif any(part in name for part in ("q_proj", "k_proj", "in_proj")):
-            parameter.mul_(3)
-        elif "v_proj" in name or "out_proj" in name:
-            parameter.mul_(2)
-    model.vision_model.embeddings.patch_embedding.weight.mul_(3)
+        elif parameter.ndim > 1:
+            parameter.normal_(0, _stretch(name) * math.prod(parameter.shape[1:]) ** -0.5)
     model.logit_scale.fill_(LOG_SCALE)
     model.logit_bias.fill_(LOGIT_BIAS)
+
+
+def _stretch(name: str) -> float:
+    """Return how many times as large as in the library the values of a weight are."""
+    if any(part in name for part in ("q_proj", "k_proj", "in_proj", "patch_embedding")):
+        return 3
+    return 2 if "v_proj" in name or "out_proj" in name else 1
 
 
 def _save_tokenizer_2(folder: Path) -> None:

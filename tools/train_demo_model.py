@@ -19,7 +19,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -897,6 +897,8 @@ def evaluate(folder: Path) -> Figures:
     count, seed = 300, 7
     searcher, shown, rng = Searcher(folder), unseen_scenes(1000, seed), random.Random(seed)
     images = searcher.images(shown)
+    things = [frozenset(scene.things) for scene in shown]
+    right = {thing: torch.tensor([thing in those for those in things]) for thing in THINGS}
     described = shown[:count]
     first: dict[str, float] = {}
     free: dict[str, float] = {}
@@ -910,7 +912,7 @@ def evaluate(folder: Path) -> Figures:
         ]
         first[code] = first_share(searcher, images[:count], usual)
         free[code] = first_share(searcher, images[:count], freely)
-        precision[code] = word_precision(searcher, images, shown, spoken)
+        precision[code] = word_precision(searcher, images, right, spoken)
     return Figures(count, first, free, precision)
 
 
@@ -921,15 +923,22 @@ def first_share(searcher: Searcher, images: torch.Tensor, queries: Sequence[str]
 
 
 def word_precision(
-    searcher: Searcher, images: torch.Tensor, shown: Sequence[Scene], spoken: wording.Language
+    searcher: Searcher,
+    images: torch.Tensor,
+    right: Mapping[str, torch.Tensor],
+    spoken: wording.Language,
 ) -> float:
-    """Return the mean precision@5 of the things' usual names that have five right answers."""
+    """
+    Return the mean precision@5 of the things' usual names that have five right answers.
+
+    `right` has for each thing bool (B,): which images show it.
+    """
     scores = searcher.texts([names[0][0] for names in spoken.names.values()]) @ images.T
-    precisions = []
-    for thing, row in zip(spoken.names, scores, strict=True):
-        right = torch.tensor([thing in scene.things for scene in shown])
-        if right.sum() >= 5:
-            precisions.append(right[row.topk(5).indices].float().mean().item())
+    precisions = [
+        right[thing][row.topk(5).indices].float().mean().item()
+        for thing, row in zip(spoken.names, scores, strict=True)
+        if right[thing].sum() >= 5
+    ]
     return sum(precisions) / len(precisions)
 
 

@@ -209,24 +209,27 @@ def compose(scene_id: int, subject: str) -> Scene:
     return Scene(scene_id, groups, arrangement, draw.choice(PLACES), draw.choice(TIMES))
 
 
+_group: Final = cache(Group)  # the index of all scenes has each some hundred times
+
+
 def _composition(subject: str, draw: _Draw) -> tuple[tuple[Group, ...], str]:
     kind = draw.choice(_KINDS)
     sky = THINGS[subject].sky
     if kind == "single":
-        return (Group(subject),), draw.choice(POSITIONS if sky else POSITIONS[:3])
+        return (_group(subject),), draw.choice(POSITIONS if sky else POSITIONS[:3])
     if kind == "spread":
-        return (Group(subject, draw.choice(COUNTS[1:])),), "spread"
+        return (_group(subject, draw.choice(COUNTS[1:])),), "spread"
     some = 1 + draw.below(3)
     if sky:
-        return (Group(draw.choice(_GROUND), some), Group(subject)), "under"
+        return (_group(draw.choice(_GROUND), some), _group(subject)), "under"
     if kind == "beside":
-        return (Group(subject, some), Group(_other(_GROUND, subject, draw))), "beside"
+        return (_group(subject, some), _group(_other(_GROUND, subject, draw))), "beside"
     if kind == "under":
-        return (Group(subject, some), Group(draw.choice(_SKY))), "under"
+        return (_group(subject, some), _group(draw.choice(_SKY))), "under"
     if kind == "amidst":
-        return (Group(subject, some), Group(_other(_FIELDS, subject, draw), FIELD)), "amidst"
+        return (_group(subject, some), _group(_other(_FIELDS, subject, draw), FIELD)), "amidst"
     beside = _other(_GROUND, subject, draw)
-    return (Group(subject), Group(beside), Group(draw.choice(_SKY))), "trio"
+    return (_group(subject), _group(beside), _group(draw.choice(_SKY))), "trio"
 
 
 def _other(options: tuple[str, ...], subject: str, draw: _Draw) -> str:

@@ -45,7 +45,8 @@ class Installation:
     def environment(self) -> dict[str, str]:
         unwanted = ("PIXABAY_API_KEY", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH", "XDG_DATA_HOME")
         clean = {name: value for name, value in os.environ.items() if name not in unwanted}
-        return {**clean, "HOME": str(self.home), "DATA_DIR": "", "COLUMNS": "200"}
+        own = {"HOME": str(self.home), "DATA_DIR": "", "COLUMNS": "200"}
+        return {**clean, **own, "POOL_SIZE": "20"}  # 200 would be embedded for each search
 
     def run(self, program: str, *arguments: str) -> str:
         """Return what *program* prints."""

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from string import Formatter
 from typing import Any
 
@@ -20,8 +21,12 @@ from imagesearch.demo.scenes import THINGS, Group, Scene, scene
 from imagesearch.sources.demo import KEYWORDS
 from imagesearch.sources.pixabay import CATEGORIES, COLORS
 
-ALL = [scene(scene_id) for scene_id in range(scenes.SCENE_COUNT)]
 ENGLISH = wording.language("en")
+
+
+@cache  # and not at once: every worker reads this file
+def every_scene() -> list[Scene]:
+    return [scene(scene_id) for scene_id in range(scenes.SCENE_COUNT)]
 
 
 def test_the_same_id_is_the_same_scene_and_the_same_bytes() -> None:
@@ -30,7 +35,7 @@ def test_the_same_id_is_the_same_scene_and_the_same_bytes() -> None:
 
 
 def test_hardly_two_scenes_show_the_same() -> None:
-    assert len({shown.shown for shown in ALL}) >= 0.7 * scenes.SCENE_COUNT
+    assert len({shown.shown for shown in every_scene()}) >= 0.7 * scenes.SCENE_COUNT
 
 
 @pytest.mark.parametrize("scene_id", [-1, scenes.SCENE_COUNT])
@@ -41,7 +46,7 @@ def test_an_id_that_no_scene_has_is_refused_by_value(scene_id: int) -> None:
 
 
 def test_every_thing_is_in_two_hundred_scenes_and_every_landscape_in_thousands() -> None:
-    supply = Counter(concept for shown in ALL for concept in keywords.concepts(shown))
+    supply = Counter(concept for shown in every_scene() for concept in keywords.concepts(shown))
     assert {thing: supply[thing] for thing in THINGS if supply[thing] < 200} == {}
     assert min(supply[name] for name in (*scenes.PLACES, *scenes.TIMES)) > 5000
 
@@ -100,13 +105,13 @@ def test_each_round_shows_every_thing_as_its_subject() -> None:
     start = len(scenes.FEATURED)
     ends = [
         {shown.groups[0].thing, shown.groups[-1].thing}
-        for shown in ALL[start : start + scenes.ROUND]
+        for shown in every_scene()[start : start + scenes.ROUND]
     ]
     assert set.union(*ends) == set(THINGS)
 
 
 def test_a_scene_is_arranged_as_its_arrangement_says() -> None:
-    for shown in ALL[:4000]:
+    for shown in every_scene()[:4000]:
         counts = tuple(group.count for group in shown.groups)
         last = THINGS[shown.groups[-1].thing]
         assert len({group.thing for group in shown.groups}) == len(shown.groups), shown
@@ -125,20 +130,22 @@ def test_everything_shown_lies_in_the_central_square() -> None:
     """CLIP's centre crop keeps nothing else; the margin is the jitter of the place."""
     reaches = [
         max(abs(x), abs(y)) + radius + 0.03
-        for shown in ALL[:3000]
+        for shown in every_scene()[:3000]
         for _, (x, y, radius) in drawing.spots(shown)
     ]
     assert max(reaches) <= 1.06, "an emoji leaves its corners free"
 
 
 def test_as_many_are_drawn_as_are_counted() -> None:
-    for shown in ALL[:3000]:
+    for shown in every_scene()[:3000]:
         drawn = Counter(thing for thing, _ in drawing.spots(shown))
         assert drawn == {group.thing: group.count for group in shown.groups}
 
 
 def test_what_stands_left_of_another_is_drawn_left_of_it() -> None:
-    for shown in (shown for shown in ALL[:3000] if shown.arrangement in ("beside", "trio")):
+    for shown in (
+        shown for shown in every_scene()[:3000] if shown.arrangement in ("beside", "trio")
+    ):
         at = {thing: x for thing, (x, _, _) in drawing.spots(shown)}
         assert at[shown.groups[0].thing] < 0 < at[shown.groups[1].thing]
 
@@ -202,7 +209,7 @@ def test_a_description_says_all_that_is_shown(row: int, description: str) -> Non
 
 
 def test_scenes_that_show_different_things_are_described_differently() -> None:
-    shown = {each.shown for each in ALL}
+    shown = {each.shown for each in every_scene()}
     said = {wording.describe(Scene(0, *each)) for each in shown}
     assert len(said) >= 0.999 * len(shown)
 
@@ -358,14 +365,14 @@ class TestLanguage:
     def test_it_says_any_scene_and_reads_what_it_says(self, code: str) -> None:
         """But for some counters and articles that are names, too: 개, 本, dé, bij."""
         right = 0
-        for shown in random.Random(code).sample(ALL, 200):
+        for shown in random.Random(code).sample(every_scene(), 200):
             said = wording.describe(shown, code)
             assert "{" not in said
             right += set(keywords.read(said, code)) == set(keywords.concepts(shown))
         assert right >= 194
 
     def test_its_tags_are_read_as_what_is_shown(self, code: str) -> None:
-        for shown in random.Random(code).sample(ALL, 40):
+        for shown in random.Random(code).sample(every_scene(), 40):
             tags = keywords.tags(shown, code)
             assert [keywords.read(tag, code) for tag in tags] == [
                 (concept,) for concept in keywords.concepts(shown)

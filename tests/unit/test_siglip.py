@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,7 @@ def test_a_large_photo_is_decoded_at_a_fraction_and_embeds_as_from_all_its_pixel
     base: Loaded,
 ) -> None:
     """In one tower: what the runtimes do with the same pixels is tested above."""
-    photos = [striped(*size) for size in ((3072, 2048), (2048, 3072))]
+    photos = large_photos()
     framing, tower = base.parts.framing, calm_vision(base.reference)
 
     def embedded(pixels: torch.Tensor) -> Embeddings:
@@ -198,6 +198,11 @@ def test_a_large_photo_is_decoded_at_a_fraction_and_embeds_as_from_all_its_pixel
     whole = embedded(base.pixels(photos))
     assert cosines(drafted(framing.draft_side), whole).min() >= 0.9999
     assert cosines(drafted(framing.draft_side // 2), whole).max() < 0.9999, "half would not do"
+
+
+@cache
+def large_photos() -> list[bytes]:
+    return [striped(*size) for size in ((3072, 2048), (2048, 3072))]
 
 
 def striped(width: int, height: int) -> bytes:
