@@ -445,6 +445,16 @@ class BucketCollections(Collections, Protocol):
     What was read of another root is unsound, too, and of the generation -1.
     """
 
+    def retire(self, name: str) -> None:
+        """
+        Have the collection be none any more, but to `known_files` and `drop_files`.
+
+        What is kept of it is there until `forget`; until then `keep` refuses its name.
+        """
+
+    def is_there(self, name: str) -> bool:
+        """Return whether anything is kept of the collection, be it that it is being removed."""
+
     def bury(self, name: str, generations: Mapping[str, int], now: datetime) -> None:
         """
         Forget the files of these paths that are of this generation, or an earlier one.

@@ -143,7 +143,7 @@ resource "google_firestore_index" "used_since" {
 # Files of collections in the order of their names, and those of which there is no picture:
 # imagesearch/adapters/collections/firestore.py.
 resource "google_firestore_index" "files" {
-  for_each = { all = ["collection", "path"], problems = ["collection", "has_problem", "path"] }
+  for_each = { all = ["collection", "is_gone", "path"], problems = ["collection", "has_problem", "path"] }
 
   database   = google_firestore_database.catalog.name
   collection = "collected"

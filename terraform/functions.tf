@@ -18,7 +18,8 @@ locals {
   # concurrency as in imagesearch/deployment/services.py, with a thread for each request at a time.
   functions = {
     query = { concurrency = 80, memory = "512M", timeout_seconds = 180 } # a wait, and a scorer that starts
-    fetch = { concurrency = 16, memory = "1G", timeout_seconds = 600 }   # a wait, and the work
+    # A wait, and the work; a picture of a bucket takes up to 1 GB to decode, of which one is at a time.
+    fetch = { concurrency = 16, memory = local.has_collections ? "2G" : "1G", timeout_seconds = 600 }
   }
 
   function_settings = {

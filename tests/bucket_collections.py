@@ -17,7 +17,7 @@ from imagesearch.domain.collections import (
     Stamp,
     Update,
 )
-from imagesearch.domain.errors import NotFound
+from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.ports import KnownFile, Position
 
 
@@ -49,17 +49,28 @@ class MemoryCollections:
 
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}
+        self._retired: dict[str, _Record] = {}
         self._files: dict[tuple[str, str], _File] = {}
 
     def all(self) -> list[Collection]:
         return [self._records[name].collection for name in sorted(self._records)]
 
+    def retire(self, name: str) -> None:
+        if name in self._records:
+            self._retired[name] = self._records.pop(name)
+
+    def is_there(self, name: str) -> bool:
+        return name in self._records or name in self._retired
+
     def keep(self, collection: Collection) -> None:
+        if collection.name in self._retired:
+            raise InvalidRequest(f"{collection.name!r} is being removed")
         record = self._records.setdefault(collection.name, _Record(collection))
         record.collection = collection
 
     def forget(self, name: str) -> None:
         self._records.pop(name, None)
+        self._retired.pop(name, None)
         for (of, _), file in self._files.items():
             if of == name:
                 file.renew |= {file.image_id} - {""}

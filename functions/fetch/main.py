@@ -8,6 +8,8 @@ The doors are below, dead letters have their own. The HTTP status is the ack
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import functions_framework
 from flask import Request, Response
@@ -35,6 +37,8 @@ _turns = threading.BoundedSemaphore(JOBS_AT_ONCE)
 _forgetting = threading.Lock()
 _collecting = threading.Lock()  # a page at a time: its previews take the memory of an instance
 _events = threading.BoundedSemaphore(EVENTS_AT_ONCE)
+# Each holds a thread of the 16 while it waits: a keyword must find one.
+_pages_here, _events_here = threading.BoundedSemaphore(2), threading.BoundedSemaphore(6)
 wsgi.guard(most_bytes=push.MAX_BODY_BYTES, waiting=WAITING)
 
 
@@ -94,6 +98,16 @@ def _note_not_forgotten(body: bytes) -> int:
     return push.handle(body, ForgetJob, do)
 
 
+def _unless_full(here: threading.BoundedSemaphore, do: Callable[[bytes], int], body: bytes) -> int:
+    """Do it, or nack at once where enough wait already: it comes again after a rest."""
+    if not here.acquire(blocking=False):
+        return Overloaded.status
+    try:
+        return do(body)
+    finally:
+        here.release()
+
+
 def _collect(body: bytes) -> int:
     patience = push.Patience()
 
@@ -145,8 +159,8 @@ _DOORS = {
     "/dead-letter": _give_up,
     "/forget": _forget,
     "/forget/dead-letter": _note_not_forgotten,
-    "/collect": _collect,
+    "/collect": partial(_unless_full, _pages_here, _collect),
     "/collect/dead-letter": _end_update,
-    "/bucket-events": _follow,
+    "/bucket-events": partial(_unless_full, _events_here, _follow),
     "/bucket-events/dead-letter": _note_not_followed,
 }

@@ -62,17 +62,26 @@ def update(settings: Settings, names: list[str] | None) -> None:
 def remove(settings: Settings, name: str, *, is_dry: bool = False) -> None:
     """Have the collection *name* forgotten, or say what would be."""
     with opened(settings) as collections, _publisher(settings) as publisher:
+        if collections.is_there(name) and all(each.name != name for each in collections.all()):
+            _removed(collections, publisher, name)  # it was asked for, and is not done
+            out.print(shown(f"{name} is forgotten."))
+            return
         collection = named(collections, [name])[0]
         count = next(each for each in collections.counts() if each.name == name)
         if is_dry:
             told = f"up to {count.images:,} images would be forgotten; {collection.root} stays."
             out.print(shown(f"{name}: {told}"), soft_wrap=True)
             return
-        publisher.publish(ForgetJob(collection=name))
-        with err.status(shown(f"Waiting for the fetch function to forget {name}")):
-            _wait(lambda: all(each.name != name for each in collections.all()))
+        _removed(collections, publisher, name)
     told = f"{count.pictures:,} pictures are forgotten; {collection.root} is as it was."
     out.print(shown(f"{name}: {told}"), soft_wrap=True)
+
+
+def _removed(collections: BucketCollections, publisher: Publisher, name: str) -> None:
+    """Have the collection forgotten, and return when all of it is."""
+    publisher.publish(ForgetJob(collection=name))
+    with err.status(shown(f"Waiting for the fetch function to forget {name}")):
+        _wait(lambda: not collections.is_there(name))
 
 
 def added(

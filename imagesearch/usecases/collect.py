@@ -27,7 +27,6 @@ from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import BucketChange, BucketEvent, CollectJob
 from imagesearch.ports import BucketCollections, Clock, KnownFile, Position, Publisher
 from imagesearch.usecases.bucket_images import POLL_SECONDS, BucketImages, Settled
-from imagesearch.usecases.own_images import parts
 
 PAGE = 200  # objects of a message
 FIRST_PAGE = 24  # few: they are searchable while the others are read
@@ -391,7 +390,7 @@ class Remove:
 
     def __call__(self, name: str) -> Forgotten:
         """
-        Forget the collection *name*; the bucket stays as it is.
+        Forget the collection *name*, its record last; the bucket stays as it is.
 
         Raises:
             Overloaded: some is left, or being embedded: deliver it again.
@@ -399,14 +398,18 @@ class Remove:
         """
         ends_at = self.clock.monotonic() + self.seconds
         collections = self.images.collections
-        collections.forget(name)
-        image_ids = collections.to_renew()
-        for some in parts(image_ids):
+        collections.retire(name)
+        gone = 0
+        while known := collections.known_files(name, most=PAGE):
+            collections.drop_files(name, known)
+            image_ids = {file.image_id for file in known.values()} - {""}
+            self.images.renew(image_ids)
+            gone += len(image_ids - collections.files_of(image_ids).keys())
             if self.clock.monotonic() > ends_at:
                 raise Overloaded("some images are left", retry_after_seconds=POLL_SECONDS)
-            self.images.renew(some)
+        self.images.renew(collections.to_renew())  # of a delivery that died
         self.images.settle_stale()
-        gone = len(set(image_ids) - collections.files_of(image_ids).keys())
+        collections.forget(name)
         return Forgotten(images=gone, originals=gone)
 
 

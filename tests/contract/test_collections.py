@@ -25,7 +25,7 @@ from imagesearch.domain.collections import (
     Stamp,
     Update,
 )
-from imagesearch.domain.errors import NotFound
+from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.picture_facts import Caption, PictureFacts
 from imagesearch.ports import BucketCollections, Collections, KnownFile, Position
 from tests.bucket_collections import MemoryCollections
@@ -285,12 +285,34 @@ def test_what_was_read_of_another_bucket_is_read_again_whatever_its_generation(
     assert buckets.known_files("Pictures")["a.jpg"].image_id == "own-2"
 
 
+def test_a_collection_that_is_being_removed_is_none_but_to_who_removes_it(
+    buckets: BucketCollections,
+) -> None:
+    buckets.keep(OWN)
+    buckets.put_files("Pictures", [collected("a.jpg", "1", generation=1)])
+    buckets.retire("Pictures")
+    assert (buckets.all(), buckets.counts()) == ([], [])
+    assert buckets.is_there("Pictures")
+    with pytest.raises(NotFound):
+        buckets.put_files("Pictures", [collected("b.jpg", "2", generation=2)])
+    with pytest.raises(InvalidRequest):
+        buckets.keep(OWN)
+    assert buckets.known_files("Pictures").keys() == {"a.jpg"}
+    buckets.drop_files("Pictures", ["a.jpg"])
+    assert buckets.known_files("Pictures") == {}
+    assert buckets.to_renew() == ["own-1"]
+    buckets.forget("Pictures")
+    assert not buckets.is_there("Pictures")
+    buckets.keep(OWN)
+    assert buckets.all() == [OWN]
+
+
 def test_a_position_is_advanced_once(buckets: BucketCollections) -> None:
     with pytest.raises(NotFound):
         buckets.position("Pictures")
     buckets.keep(OWN)
     assert buckets.position("Pictures") == Position()
-    first, second = Position(1), Position(1, "", "b.jpg", True)
+    first, second = Position(1), Position(1, "", "b.jpg", datetime(2026, 11, 1, 12, 0, 0, 5, UTC))
     assert buckets.advance("Pictures", Position(), first, Update(found=1))
     assert not buckets.advance("Pictures", Position(), second, Update(found=2))
     assert buckets.last_update("Pictures").found == 1

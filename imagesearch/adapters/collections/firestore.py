@@ -6,8 +6,8 @@ Collections in Firestore: a document a collection, and one a file.
 
 Messages change files in any order, several at once. So a change is a commit that holds only if no
 document that it read was written since, and is decided anew otherwise; see `pools/firestore.py`.
-The composite indexes that are needed are `collection, path` and `collection, has_problem, path`;
-those and the TTL policy are Terraform's.
+The composite indexes that are needed are `collection, is_gone, path` and `collection, has_problem,
+path`; those and the TTL policy are Terraform's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from imagesearch.domain.collections import (
     Stamp,
     Update,
 )
-from imagesearch.domain.errors import NotFound, Unavailable
+from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.ports import KnownFile, Position
 
 # Of `in` and `array_contains_any`; firebase.google.com/docs/firestore/query-data/queries.
@@ -58,7 +58,7 @@ class FirestoreCollections:
         self._database = database
 
     def all(self) -> list[Collection]:
-        """Return them in the order of their names."""
+        """Return them in the order of their names, but for those that are being removed."""
         return [_collection(fields) for fields in self._records()]
 
     def keep(self, collection: Collection) -> None:
@@ -66,7 +66,13 @@ class FirestoreCollections:
         Add *collection*, or give the one of its name another root: see the port.
 
         What was read of another root, or with other places, is told by each file: see `_is_sound`.
+
+        Raises:
+            InvalidRequest: one of its name is being removed.
         """
+        if (self._document(collection.name) or {}).get("is_removing"):
+            bound = "a collection must not be added again before it is removed"
+            raise InvalidRequest(f"{bound}, got {collection.name!r}", field="--name")
         fields = {
             "name": collection.name,
             "root": collection.root,
@@ -74,6 +80,14 @@ class FirestoreCollections:
         }
         with translated("Firestore"):
             self._record(collection.name).set(fields, merge=True, **self._database.limits())
+
+    def retire(self, name: str) -> None:
+        """Have the collection be none but to `known_files` and `drop_files`: see the port."""
+        self._change_record(name, lambda _: {"is_removing": True})
+
+    def is_there(self, name: str) -> bool:
+        """Return whether anything is kept of the collection, be it that it is being removed."""
+        return self._document(name) is not None
 
     def forget(self, name: str) -> None:
         """
@@ -89,16 +103,14 @@ class FirestoreCollections:
         self, name: str, *, after: str = "", most: int | None = None
     ) -> dict[str, KnownFile]:
         """Return the files of the collection by path, in order: *most* after the path *after*."""
-        with translated("Firestore"):
-            record = self._record(name).get(**self._database.limits()).to_dict()
+        record = self._document(name)
         known: dict[str, KnownFile] = {}
         for document in self._files(name, after=after):
             fields = document.to_dict()
-            if not fields["is_gone"]:
-                is_of_root = bool(record) and fields["root"] == record["root"]
-                stamp = Stamp(fields["size"], fields["generation"] if is_of_root else _NEVER)
-                is_sound = is_of_root and _is_sound(fields, record)
-                known[fields["path"]] = KnownFile(stamp, fields["image_id"], is_sound)
+            is_of_root = record is not None and fields["root"] == record["root"]
+            stamp = Stamp(fields["size"], fields["generation"] if is_of_root else _NEVER)
+            is_sound = record is not None and is_of_root and _is_sound(fields, record)
+            known[fields["path"]] = KnownFile(stamp, fields["image_id"], is_sound)
             if most is not None and len(known) == most:
                 break
         return known
@@ -274,12 +286,17 @@ class FirestoreCollections:
 
     def _records(self) -> list[Fields]:
         query = self._database.client.collection("collections").order_by("name")
-        return [document.to_dict() for document in self._database.pages(query)]
+        every = [document.to_dict() for document in self._database.pages(query)]
+        return [fields for fields in every if not fields.get("is_removing")]
 
     def _record(self, name: str) -> Any:
         return self._database.client.collection("collections").document(document_id(name))
 
     def _record_or_none(self, name: str) -> Fields | None:
+        record = self._document(name)
+        return None if record is None or record.get("is_removing") else record
+
+    def _document(self, name: str) -> Fields | None:
         with translated("Firestore"):
             fields: Fields | None = self._record(name).get(**self._database.limits()).to_dict()
         return fields
@@ -298,8 +315,9 @@ class FirestoreCollections:
         return self._collected().document(digest.hexdigest()[:40])
 
     def _files(self, name: str, *, after: str = "") -> Iterator[Any]:
-        """Yield the documents of the collection's files, in order of their paths."""
+        """Yield the documents of the files that it has, in order of their paths."""
         query = self._collected().where(filter=_is("collection", name))
+        query = query.where(filter=_is("is_gone", False))
         if after:
             query = query.where(filter=_is("path", after, ">"))
         return self._database.pages(query.order_by("path"))
