@@ -155,7 +155,7 @@ def _note_not_followed(body: bytes) -> int:
     return push.handle(body, BucketEvent, do)
 
 
-_DOORS = {
+_DOORS: dict[str, Callable[[bytes], int]] = {
     "/dead-letter": _give_up,
     "/forget": _forget,
     "/forget/dead-letter": _note_not_forgotten,
