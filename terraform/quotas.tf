@@ -6,7 +6,7 @@ locals {
   # in googlecodelabs #1856 and #2311, read 2026-08. A project may have more, or less.
   usual_quota = { cpus = 20, memory_gib = 40 }
 
-  function_memory_gib = { "512M" = 0.5, "1G" = 1 }
+  function_memory_gib = { "512M" = 0.5, "1G" = 1, "2G" = 2 }
 
   asked_for = merge(
     { for name, one in local.functions : name => {

@@ -6,8 +6,9 @@ Collections in Firestore: a document a collection, and one a file.
 
 Messages change files in any order, several at once. So a change is a commit that holds only if no
 document that it read was written since, and is decided anew otherwise; see `pools/firestore.py`.
-The composite indexes that are needed are `collection, is_gone, path` and `collection, has_problem,
-path`; those and the TTL policy are Terraform's.
+The composite indexes that are
+needed are `collection, is_gone, path` and `collection, has_problem, path`; those and the TTL policy
+are Terraform's.
 """
 
 from __future__ import annotations
