@@ -57,6 +57,7 @@ class _Page:
         gone: what went, with the generation that was known.
         images: of the files that are as they were.
         before: those of the others, as they were known.
+        unread: paths of files whose bytes are no image, and not read again.
         last: the name of its last object; "" where the bucket ends with it.
     """
 
@@ -65,6 +66,7 @@ class _Page:
     gone: dict[str, int]
     images: set[str]
     before: set[str]
+    unread: set[str]
     last: str
 
     def until(self, path: str, name: str) -> _Page:
@@ -75,6 +77,7 @@ class _Page:
             {each: generation for each, generation in self.gone.items() if each <= path},
             self.images,
             self.before,
+            self.unread,
             name,
         )
 
@@ -201,7 +204,9 @@ class Collect:
         update = replace(
             stand,
             found=stand.found + len(page.files),
-            unchanged=stand.unchanged + len(page.files) - len(page.changed),
+            unchanged=stand.unchanged
+            + sum(1 for each in page.files if each.path not in page.unread)
+            - len(page.changed),
             reused=stand.reused + sum(1 for file in files if file.image_id in images - new),
             waiting=stand.waiting + len(new),
             gone=stand.gone + len(page.gone),
@@ -241,6 +246,7 @@ class Collect:
             {path: file.stamp.modified_ns for path, file in known.items() if path not in there},
             {known[path].image_id for path in same} - {""},
             {file.image_id for path, file in known.items() if path not in same} - {""},
+            {path for path in same if not known[path].image_id},
             "",
         )
         return page.until(min(ends).removeprefix(root.prefix), min(ends)) if ends else page

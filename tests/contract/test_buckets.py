@@ -99,7 +99,7 @@ def test_an_empty_object_has_no_bytes(buckets_at: Callable[[str], GcsBuckets]) -
     ("status", "error", "said"),
     [
         (400, RejectedImage, "Cloud Storage does not give it: "),
-        (403, Unavailable, "configuration must be mended"),
+        (403, RejectedImage, "the fetch function may not read it"),
         (404, NotFound, r"gs://ann/1\.jpg of 7 is gone"),
         (429, Overloaded, "Cloud Storage"),
         (503, Unavailable, "Cloud Storage"),
