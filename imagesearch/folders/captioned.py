@@ -19,7 +19,7 @@ from imagesearch.folders.folder import Folders
 
 
 class CaptionedFolders(Folders):
-    """A folder whose pictures have what its captions files say, the first caption as title."""
+    """A folder whose pictures have what its captions files, if any, say; the first is the title."""
 
     def listed(self, root: str) -> Iterator[ListedFile | Unreadable]:
         """
@@ -34,14 +34,6 @@ class CaptionedFolders(Folders):
                 entry = replace(entry, facts=facts[entry.path])
             yield entry
         yield from problems
-
-
-def is_captioned(root: Path) -> bool:
-    """Return whether *root* is a folder with captions."""
-    try:
-        return root.is_dir() and bool(captions_files(root))
-    except OSError:
-        return False
 
 
 def _gathered(root: Path, facts: dict[str, PictureFacts]) -> Iterator[Unreadable]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from imagesearch.domain.collections import CollectedFile, ListedFile, Stamp, Unreadable
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.folders.captioned import CaptionedFolders, is_captioned
-from imagesearch.folders.folder import Folders
+from imagesearch.folders.captioned import CaptionedFolders
 from imagesearch.folders.shards import TarShards, is_shards
 from imagesearch.folders.url_lists import UrlLists, check_list, is_list
 from imagesearch.ports import Clock, CollectionFolders, ImageStore
@@ -28,8 +27,9 @@ class CollectionRoots:
         self._kinds: tuple[tuple[Callable[[Path], bool], CollectionFolders], ...] = (
             (is_list, UrlLists(store, clock, user_agent)),
             (is_shards, TarShards()),
-            (is_captioned, CaptionedFolders()),
-            (lambda _: True, Folders()),
+            # With captions or without: that takes a look at all of it, and is seen when it is
+            # listed, and not when a picture is asked for.
+            (lambda _: True, CaptionedFolders()),
         )
         self._known: dict[str, CollectionFolders] = {}
 

@@ -118,7 +118,7 @@ class Collect:
         Do *job*, and publish the next one.
 
         Raises:
-            InvalidRequest: its root is no bucket.
+            InvalidRequest: its root is no bucket, or imagesearch's own.
             NotFound: the collection was removed, or its bucket is not there.
             Overloaded: images are being embedded: deliver it again.
             Unavailable: deliver it again later.
@@ -128,15 +128,19 @@ class Collect:
             return CollectReport("asked for")
         try:
             return self._collect(job)
-        except NotFound as error:
-            self._end(job, str(error))
+        except (InvalidRequest, NotFound) as error:
+            self.give_up(job, str(error))
             # What was put while the collection was removed.
             self.images.renew(self.collections.to_renew())
             raise
 
     def give_up(self, job: CollectJob, reason: str) -> None:
         """Note that the update of *job* ended early; the next one goes on."""
-        self._end(job, reason)
+        if self.collections.asked().get(job.collection) != job.request:
+            return  # a later one is asked for
+        stand = self.collections.last_update(job.collection)
+        self.collections.note(job.collection, replace(stand, is_over=True, error=reason))
+        self.collections.answer(job.collection, job.request)
 
     def _collect(self, job: CollectJob) -> CollectReport:
         position = self._position(job)
@@ -188,7 +192,7 @@ class Collect:
         root = bucket_root(collection.root)
         if root.bucket == self.images.own_bucket:
             bound = "a collection must be another bucket than that of imagesearch's own images"
-            raise NotFound(f"{bound}, got {root.url}")
+            raise InvalidRequest(f"{bound}, got {root.url}", field="root")
         page = self._listed(collection, root, job.after)
         page, files, previews = self._read(job, collection, root, page)
         if page.gone:
@@ -207,7 +211,8 @@ class Collect:
             unchanged=stand.unchanged
             + sum(1 for each in page.files if each.path not in page.unread)
             - len(page.changed),
-            reused=stand.reused + sum(1 for file in files if file.image_id in images - new),
+            # Copies of the new ones among them, as in `ingest.py`.
+            reused=stand.reused + sum(bool(file.image_id) for file in files) - len(new & images),
             waiting=stand.waiting + len(new),
             gone=stand.gone + len(page.gone),
         )
@@ -297,13 +302,6 @@ class Collect:
         told = replace(stand, embedded=max(total - left, 0), waiting=max(min(left, total), 0))
         if told != stand:
             self.collections.note(job.collection, told)
-
-    def _end(self, job: CollectJob, reason: str) -> None:
-        if self.collections.asked().get(job.collection) != job.request:
-            return  # a later one is asked for
-        stand = self.collections.last_update(job.collection)
-        self.collections.note(job.collection, replace(stand, is_over=True, error=reason))
-        self.collections.answer(job.collection, job.request)
 
 
 @dataclass(frozen=True)

@@ -216,6 +216,48 @@ def test_another_bucket_takes_the_place_of_the_first(own: BucketWorld) -> None:
     assert len(own.stored()) == 1
 
 
+def test_imagesearch_s_own_bucket_is_no_collection(own: BucketWorld) -> None:
+    own.images = replace(own.images, own_bucket="ann")
+    own.collect = replace(own.collect, images=own.images)
+    own.buckets.write("p/1.jpg", "one")
+    own.ask(COLLECTION)
+    with pytest.raises(InvalidRequest, match="another bucket than that of imagesearch's own"):
+        own.deliver(own.messages.pop())
+    assert "got gs://ann/p" in own.collections.last_update("Pictures").error
+    assert own.collections.asked() == {}
+    assert own.buckets.reads == []
+
+
+def test_the_scheduler_makes_no_second_collection_of_a_bucket(own: BucketWorld) -> None:
+    own.add()
+    with pytest.raises(InvalidRequest, match="is 'Pictures', got 'Others'"):
+        own.deliver(CollectJob("Others", "gs://ann/p/"))
+    assert own.collections.all() == [COLLECTION]
+
+
+def test_copies_that_are_new_together_are_counted_each(own: BucketWorld) -> None:
+    for name in ("1", "2", "3"):
+        own.buckets.write(f"p/{name}.jpg", "one")
+    outcome = own.add()
+    assert (outcome.found, outcome.embedded, outcome.reused) == (3, 1, 2)
+
+
+def test_an_update_ends_while_what_events_begin_is_not_embedded(own: BucketWorld) -> None:
+    own.buckets.write("p/1.jpg", "one")
+    own.ask(COLLECTION)
+    job = own.messages.pop()
+    own.deliver(job)
+    (batch,) = [each for each in own.messages if isinstance(each, EmbedBatch)]
+    own.world.clock.sleep(60)
+    own.buckets.write("p/2.jpg", "two")
+    with pytest.raises(Overloaded):  # its image is in work, and stays so
+        own.follow(own.buckets.events[-1])
+    assert own.collections.asked() == {"Pictures": 1}
+    own.deliver(batch)
+    own.deliver(job)
+    assert own.collections.asked() == {}
+
+
 def test_a_bucket_that_is_not_there_ends_the_update_and_says_so(own: BucketWorld) -> None:
     own.ask(replace(COLLECTION, root="gs://none"))
     with pytest.raises(NotFound, match="the bucket none is not there"):
