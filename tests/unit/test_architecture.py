@@ -161,3 +161,13 @@ def test_importing_every_module_of_the_package_but_the_local_edition_stays_light
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [name for name in run.stdout.split() if name.startswith(HEAVY)] == []
+
+
+def test_no_test_sets_the_time_of_servers_that_run_in_threads_beside_it() -> None:
+    """Asyncio's loop in such a thread would wait for hours: a module's own `time` is replaced."""
+    for path in modules("tests"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+                assert ast.unparse(node.args[0]).strip("'").partition(".")[0] != "time", (
+                    f"{path.relative_to(ROOT)}:{node.lineno} sets {ast.unparse(node.args[0])}"
+                )

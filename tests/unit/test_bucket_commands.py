@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +19,15 @@ from imagesearch.domain.work import ForgetJob
 from tests.bucket_collections import MemoryCollections
 from tests.bucket_world import COLLECTION, BucketWorld
 from tests.cloud_environment import CLOUD
+
+
+def set_time(
+    monkeypatch: pytest.MonkeyPatch,
+    sleep: Callable[[float], None],
+    monotonic: Callable[[], float],
+) -> None:
+    """Set the time of the commands alone: servers of other tests run in threads beside them."""
+    monkeypatch.setattr(buckets, "time", SimpleNamespace(sleep=sleep, monotonic=monotonic))
 
 
 @pytest.fixture
@@ -47,7 +56,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BucketWorld:
 
     monkeypatch.setattr(buckets, "opened", opened)
     monkeypatch.setattr(buckets, "_publisher", publisher)
-    monkeypatch.setattr(time, "sleep", sleep)
+    set_time(monkeypatch, sleep, lambda: 0.0)
     for name, value in {**CLOUD, "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, value)
     return own
@@ -173,8 +182,7 @@ def test_it_is_said_where_nothing_comes_of_it(
         if len(waits) == 300:
             own.deliver_all()
 
-    monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(time, "monotonic", lambda: float(len(waits)))
+    set_time(monkeypatch, sleep, lambda: float(len(waits)))
     buckets.followed(own.collections, COLLECTION, request, lambda _: None)
     assert capsys.readouterr().err.count("Nothing has come of it yet") == 1
 

@@ -152,26 +152,20 @@ class SqliteLibrary:
 
         Words that more than *MAX_TAGGED* images have together with rarer ones are not looked for.
         """
+        hits: list[tuple[Image, float]] = []
+        rows: list[Embedding] = []
         with self._file.reading() as connection:
             said = _said_of(connection, words)
-            stored = _embeddings_with_ids(connection, said, model_revision)
-            sound, matrix, _ = sound_matrix(stored, len(query))
-            cosines = np.vecdot(matrix, query) if sound else np.empty(0, np.float32)
-            by_words = np.array([said[row_id] for _, row_id, _ in sound])
-            likely = np.lexsort((-cosines, -by_words))
-            hits: list[tuple[Image, float]] = []
-            rows: list[int] = []
-            for start in range(0, len(likely), 2 * k):
-                some = likely[start : start + 2 * k].tolist()
-                images = _images(connection, [sound[row][0] for row in some])
-                for row in some:
-                    image = images.get(sound[row][0])
+            for weight, some in _in_order(connection, said, query, 2 * k, model_revision):
+                images = _images(connection, some)
+                for image_id, row in some.items():
+                    image = images.get(image_id)
                     if image is not None and holds(where, image):
-                        hits.append((image, said[sound[row][1]]))
+                        hits.append((image, weight))
                         rows.append(row)
                 if len(hits) >= k:
                     break
-        return best_tagged(hits, matrix[rows], query, k)
+        return best_tagged(hits, np.array(rows, np.float32), query, k)
 
     def model_revisions(self) -> list[str]:
         """Return the models that stored embeddings are of, in order."""
@@ -398,6 +392,23 @@ def _said_of(connection: Connection, words: Sequence[str]) -> dict[int, float]:
         for (row_id,) in connection.execute(match, (_quoted(word),)):
             said[row_id] = said.get(row_id, 0.0) + rarity(counts[word])
     return said
+
+
+def _in_order(
+    connection: Connection,
+    said: Mapping[int, float],
+    query: Embedding,
+    at_once: int,
+    model_revision: str,
+) -> Iterator[tuple[float, dict[str, Embedding]]]:
+    """Yield the images of what is *said*, those that say most first, then the nearest."""
+    for weight in sorted(set(said.values()), reverse=True):
+        equals = [row_id for row_id, own in said.items() if own == weight]
+        stored = _embeddings_with_ids(connection, equals, model_revision)
+        sound, matrix, _ = sound_matrix(stored, len(query))
+        order = np.argsort(-np.vecdot(matrix, query)).tolist() if sound else []
+        for start in range(0, len(order), at_once):
+            yield weight, {sound[row][0]: matrix[row] for row in order[start : start + at_once]}
 
 
 def _count_up_to(connection: Connection, word: str, most: int) -> int:
