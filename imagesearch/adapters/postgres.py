@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # the driver is an extra, and takes 0.1 s to import
     from psycopg import Connection
     from psycopg_pool import ConnectionPool
 
-SCHEMA_VERSION: Final = 1
 # 0.8.2 mends a graph's parallel build (a CVE), 0.8.3 and 0.8.4 what vacuum damages in graphs;
 # github.com/pgvector/pgvector/blob/master/CHANGELOG.md.
 LEAST_PGVECTOR: Final = (0, 8, 4)
@@ -60,6 +59,8 @@ CREATE INDEX embeddings_by_image ON imagesearch.embeddings (image_id);
 CREATE INDEX embeddings_by_terms ON imagesearch.embeddings USING gin (terms)
     WITH (fastupdate = off);
 """
+# What makes of each version of the tables the next; the first, of none. A step that is out stays.
+_STEPS = (_TABLES,)
 _logger = logging.getLogger(__name__)
 
 
@@ -178,20 +179,32 @@ class Postgres:
 
 
 def _prepare(connection: Connection[Any]) -> None:
-    """Make the tables where there are none; Unavailable where they cannot be used."""
+    """Make the tables, or bring older ones up to date; Unavailable if they cannot be used."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     _require_pgvector(connection)
+    version = _version(connection)
+    if version < len(_STEPS):
+        connection.execute("SET LOCAL statement_timeout = 0")  # a step may go through all rows
+        for step in _STEPS[version:]:
+            connection.execute(step)
+        _logger.info("the database is brought from library schema %d to %d", version, len(_STEPS))
+        connection.execute("DELETE FROM schema_version")
+        connection.execute("INSERT INTO schema_version VALUES (%s)", (len(_STEPS),))
+
+
+def _version(connection: Connection[Any]) -> int:
+    """Return the version of the tables, 0 where there are none; Unavailable if it is not known."""
     table = connection.execute("SELECT to_regclass('imagesearch.schema_version')").fetchone()
     if table == (None,):
-        connection.execute(_TABLES)
-        connection.execute("INSERT INTO schema_version VALUES (%s)", (SCHEMA_VERSION,))
+        return 0
     versions = [version for (version,) in connection.execute("SELECT version FROM schema_version")]
-    if versions != [SCHEMA_VERSION]:
-        found = ", ".join(map(str, versions)) or "none"
-        raise Unavailable(
-            f"the database has library schema {found}, this program needs {SCHEMA_VERSION}:"
-            " take the program that made it, or another database"
-        )
+    if len(versions) == 1 and 1 <= versions[0] <= len(_STEPS):
+        return int(versions[0])
+    found = ", ".join(map(str, versions)) or "none"
+    raise Unavailable(
+        f"the database has library schema {found}, this program knows 1 to {len(_STEPS)}:"
+        " take the program that made it, or another database"
+    )
 
 
 def _require_pgvector(connection: Connection[Any]) -> None:

@@ -215,9 +215,48 @@ def test_tables_of_another_version_are_refused(
     later = PostgresLibrary(Postgres(postgres_url))
     with (
         closing(later),
-        pytest.raises(Unavailable, match=f"has library schema {found}, this program needs 1"),
+        pytest.raises(Unavailable, match=f"has library schema {found}, this program knows 1 to 1"),
     ):
         later.model_revisions()
+
+
+def test_tables_of_an_older_version_are_brought_up_to_date_once_and_keep_their_rows(
+    postgres_server: PostgresServer,
+    library: PostgresLibrary,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(library, [image(1)])
+    steps = (
+        "ALTER TABLE imagesearch.embeddings ADD COLUMN place text NOT NULL DEFAULT 'sea'",
+        "ALTER TABLE imagesearch.embeddings RENAME COLUMN place TO scene",
+    )
+    monkeypatch.setattr(postgres, "_STEPS", (*postgres._STEPS, *steps))
+    for _ in range(2):
+        with closing(PostgresLibrary(Postgres(postgres_url))) as later:
+            assert later.coverage(MODEL).embedded == 1
+    query = "SELECT image_id, scene FROM imagesearch.embeddings"
+    assert postgres_server.execute(query) == [("i-0001", "sea")]
+    assert postgres_server.execute("SELECT version FROM imagesearch.schema_version") == [(3,)]
+
+
+def test_a_step_that_fails_leaves_the_tables_of_before(
+    postgres_server: PostgresServer,
+    library: PostgresLibrary,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(library, [image(1)])
+    steps = ("ALTER TABLE imagesearch.embeddings ADD COLUMN place text", "SELECT no_such_column")
+    with monkeypatch.context() as later:
+        later.setattr(postgres, "_STEPS", (*postgres._STEPS, *steps))
+        opened = PostgresLibrary(Postgres(postgres_url))
+        with closing(opened), pytest.raises(Unavailable, match="UndefinedColumn"):
+            opened.model_revisions()
+    assert postgres_server.execute("SELECT version FROM imagesearch.schema_version") == [(1,)]
+    assert library.coverage(MODEL).embedded == 1
+    columns = "SELECT 1 FROM information_schema.columns WHERE column_name = 'place'"
+    assert postgres_server.execute(columns) == []
 
 
 def test_a_pgvector_that_damages_its_indexes_is_refused(
