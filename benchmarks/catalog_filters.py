@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from imagesearch.domain.tag_words import words_to_look_for
 
 K, MODEL, QUERIES, ROWS_AT_ONCE = 40, "m", 20, 20_000  # 40: four for each of ten hits
 NOTHING = "no filter"
+AGAIN = "no filter, in a new process"
 TAGS = "search of tags"
 FILTERS = {
     "tag, 50 %": {"tag": "half"},
@@ -74,15 +78,48 @@ def measure(folder: Path, tiny: bool) -> Figures:
 
     Fair, because all search the same file for the same queries and take turns within one run, a
     pause between them. The facts are in memory by then: *first, s* is what the first search of a
-    kind took. Medians.
+    kind took; the first of all makes the copy on disk that a new process finds. Medians. Of that
+    process *MB* is its own memory, with the pages of the copy that it has looked at.
     """
     size = 3000 if tiny else 1_000_000
-    with (
-        tempfile.TemporaryDirectory(dir=folder) as own,
-        closing(SqliteLibrary(SqliteFile(Path(own) / "catalog.sqlite"))) as library,
-    ):
-        fill(library, clip_like_images(size, 3))
-        return Figures(_rows(library, clip_like_queries(3 if tiny else QUERIES, 7), size))
+    queries = clip_like_queries(3 if tiny else QUERIES, 7)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        path = Path(own) / "catalog.sqlite"
+        with closing(SqliteLibrary(SqliteFile(path))) as library:
+            fill(library, clip_like_images(size, 3))
+            rows = _rows(library, queries, size)
+        # Spawned: a forked one would have the memory of this one.
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as process:
+            rows.append(process.submit(opened_again, path, queries, size).result())
+    return Figures(rows)
+
+
+def opened_again(path: Path, queries: Embeddings, size: int) -> Row:
+    """Return what searches of a process take that begins with the copy on disk, and its memory."""
+    before = _resident_bytes()
+    with closing(SqliteLibrary(SqliteFile(path))) as library:
+        seconds = []
+        for query in queries:
+            time.sleep(TURN_PAUSE_SECONDS / 6)
+            started = time.perf_counter()
+            library.nearest(query, K, MODEL)
+            seconds.append(time.perf_counter() - started)
+        resident = _resident_bytes() - before
+    return {
+        "size": size,
+        "dimension": DIM,
+        "way": AGAIN,
+        "seconds": statistics.median(seconds[1:]),
+        "first_seconds": seconds[0],
+        "megabytes": resident / 1e6,
+    }
+
+
+def _resident_bytes() -> int:
+    """Return the memory of this process, mapped files included: proc(5), statm."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def _rows(library: SqliteLibrary, queries: Embeddings, size: int) -> list[Row]:
@@ -121,6 +158,16 @@ def _with_tags(rows: list[Row]) -> float | None:
     return 1 + ratios[0] if ratios else None
 
 
+def _again(key: str) -> Callable[[list[Row]], float | None]:
+    def reached(rows: list[Row]) -> float | None:
+        figures: list[float] = [
+            row[key] for row in rows if row["way"] == AGAIN and row["size"] == 10**6
+        ]
+        return figures[0] if figures else None
+
+    return reached
+
+
 MILLISECONDS = Column("seconds", "ms a search", 1e3, 2)
 BENCHMARK = Benchmark(
     name="catalog_filters",
@@ -132,8 +179,30 @@ BENCHMARK = Benchmark(
         MILLISECONDS,
         Column("of_usual", "of the time without", digits=2),
         Column("first_seconds", "first, s", digits=2),
+        Column("megabytes", "MB", digits=0),
     ),
     goals=(
+        Goal(
+            "whole catalog, 1M × 512, the first search of a new process",
+            "≤ 2 s",
+            _again("first_seconds"),
+            lambda seconds: seconds <= 2,
+            "{:.2f} s",
+        ),
+        Goal(
+            "whole catalog, 1M × 512, one search",
+            "≤ 60 ms",
+            _again("seconds"),
+            lambda seconds: seconds <= 0.06,
+            "{:.3f} s",
+        ),
+        Goal(
+            "whole catalog, 1M × 512, memory of a process that searches it",
+            "≤ 650 MB",
+            _again("megabytes"),
+            lambda size: size <= 650,
+            "{:.0f} MB",
+        ),
         Goal(
             "whole catalog, 1M × 512, exact, under a filter, against none",
             "≤ 1.05 × its time",  # medians of one run differ by some percent
