@@ -1,4 +1,4 @@
-"""The command line `imagesearch`, put together of its commands, each a file beside this one.
+"""The command line `imagesearch`, put together of its commands, each in a file beside this one.
 
 Asking again until an answer is complete is `client.py`; what a terminal is shown goes through
 `terminal.py`.
@@ -7,42 +7,38 @@ Asking again until an answer is complete is `client.py`; what a terminal is show
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 import typer
 
-from imagesearch.cli import (
-    calibrate,
-    collections,
-    compare,
-    emulators,
-    evaluate,
-    forget,
-    reembed,
-    search,
-    serve,
-    terminal,
-)
+from imagesearch.cli import terminal
 
-cli = typer.Typer(
-    help="Search images by a keyword and a sentence, on this machine.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-cli.command(epilog=serve.EXAMPLES)(serve.serve)
-cli.command(epilog=search.EXAMPLES)(search.search)
-cli.command(epilog=collections.ADD_EXAMPLES)(collections.add)
-cli.command()(collections.update)
-cli.command()(collections.watch)
-cli.command()(collections.remove)
-cli.command()(collections.collections)
-cli.command()(collections.info)
-cli.command(epilog=forget.EXAMPLES)(forget.forget)
-cli.command(epilog=reembed.EXAMPLES)(reembed.reembed)
-cli.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-cli.command(epilog=compare.EXAMPLES)(compare.compare)
-cli.command(epilog=calibrate.EXAMPLES)(calibrate.calibrate)
-cli.command(epilog=emulators.EXAMPLES)(emulators.emulators)
+# Each command by its name, in the order of the help: its function, and the examples in its help.
+# A file is imported when its command is asked for: all of them take half a second more.
+COMMANDS = {
+    "serve": ("serve.serve", "EXAMPLES"),
+    "search": ("search.search", "EXAMPLES"),
+    "add": ("collections.add", "ADD_EXAMPLES"),
+    "update": ("collections.update", ""),
+    "watch": ("collections.watch", ""),
+    "remove": ("collections.remove", ""),
+    "collections": ("collections.collections", ""),
+    "info": ("collections.info", ""),
+    "forget": ("forget.forget", "EXAMPLES"),
+    "reembed": ("reembed.reembed", "EXAMPLES"),
+    "eval": ("evaluate.evaluate", "EXAMPLES"),
+    "compare": ("compare.compare", "EXAMPLES"),
+    "calibrate": ("calibrate.calibrate", "EXAMPLES"),
+    "emulators": ("emulators.emulators", "EXAMPLES"),
+}
+
+
+def cli(args: Sequence[str]) -> int | None:
+    """Run the command that *args* begin with, or say which there are; return its exit status."""
+    wanted = args[:1] if args and args[0] in COMMANDS else COMMANDS
+    status: int | None = program(wanted)(args=list(args), standalone_mode=False)
+    return status
 
 
 def main() -> None:
@@ -50,10 +46,28 @@ def main() -> None:
     terminal.prepare()
     status: int | None = 1
     try:
-        status = cli(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = cli(sys.argv[1:] or ["--help"])
     except Exception as error:  # noqa: BLE001 - the door: it is told, and at DEBUG with its place
         terminal.tell(error)
         status = getattr(error, "exit_code", 1)  # 2 for what typer cannot read
     finally:
         terminal.leave_stdout()
     sys.exit(status)
+
+
+def program(names: Iterable[str]) -> typer.Typer:
+    """Return a program that has the commands of these *names*."""
+    program = typer.Typer(
+        help="Search images by a keyword and a sentence, on this machine.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    program.callback()(lambda: None)  # else the only command would go without its name
+    for name in names:
+        place, examples = COMMANDS[name]
+        file, _, function = place.partition(".")
+        module = import_module(f"imagesearch.cli.{file}")
+        epilog = getattr(module, examples) if examples else None
+        program.command(name, epilog=epilog)(getattr(module, function))
+    return program

@@ -76,7 +76,7 @@ def command(faulty: FaultyCloud, capsys: pytest.CaptureFixture[str]) -> Any:
         with environment_of(told):
             capsys.readouterr()
             try:
-                status = cli(args=list(arguments), standalone_mode=False) or 0
+                status = cli(arguments) or 0
             except ImageSearchError as error:
                 return f"error: {error}"
         printed = capsys.readouterr()

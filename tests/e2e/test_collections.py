@@ -52,7 +52,7 @@ class Terminal:
             self._capsys.readouterr()
             status, error = 0, ""
             try:
-                status = cli(args=list(arguments), standalone_mode=False) or 0
+                status = cli(arguments) or 0
             except ImageSearchError as failed:
                 status, error = 1, str(failed)
         printed = self._capsys.readouterr()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imagesearch.cli.main import COMMANDS
 from inference_service.families import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,12 +131,19 @@ def test_what_is_installed_or_deployed_never_imports_transformers() -> None:
         assert "transformers" not in {name.split(".")[0] for name in imports(path)}, path
 
 
-@pytest.mark.parametrize(
-    "module", ["imagesearch.compose.query", "imagesearch.compose.fetch", "imagesearch.cli.main"]
+COMMAND_FILES = ", ".join(
+    {f"imagesearch.cli.{place.split('.')[0]}" for place, _ in COMMANDS.values()}
 )
-def test_importing_loads_neither_torch_nor_a_cloud_sdk(module: str) -> None:
+
+
+@pytest.mark.parametrize(
+    "modules",
+    ["imagesearch.compose.query", "imagesearch.compose.fetch", COMMAND_FILES],
+    ids=["query", "fetch", "commands"],
+)
+def test_importing_loads_neither_torch_nor_a_cloud_sdk(modules: str) -> None:
     """Proved in a clean process."""
-    code = f"import sys, {module}; print(*sys.modules)"
+    code = f"import sys, {modules}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = run.stdout.split()
     assert "imagesearch.domain.pools" in loaded

@@ -63,7 +63,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BucketWorld:
 
 
 def run(*arguments: str) -> int:
-    return cli(args=list(arguments), standalone_mode=False) or 0
+    return cli(arguments) or 0
 
 
 def test_a_prefix_is_added_told_of_and_removed(

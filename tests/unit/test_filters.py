@@ -9,7 +9,7 @@ from collections import Counter, UserDict
 import numpy as np
 import pytest
 
-from imagesearch.cli.main import cli
+from imagesearch.cli.main import program
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import FILTERS, chosen, where_of
 from imagesearch.domain.filters.declaration import FACTS, Comparison, by_name, choice, holds
@@ -155,7 +155,7 @@ def test_texts_and_dates_are_compared_whole_and_without_case(
 def test_every_filter_is_an_option_of_the_command_line() -> None:
     import typer.main
 
-    search = typer.main.get_command(cli).commands["search"]  # type: ignore[attr-defined]
+    search = typer.main.get_command(program(["search"])).commands["search"]  # type: ignore[attr-defined]
     options = {name: option for option in search.params for name in option.opts}
     for each in FILTERS.values():
         option = options[f"--{each.name.replace('_', '-')}"]
