@@ -432,6 +432,11 @@ def _flip(copy: Path, at: int) -> None:
     copy.write_bytes(data)
 
 
+def _zero(copy: Path, at: int, size: int = 24) -> None:
+    data = copy.read_bytes()
+    copy.write_bytes(data[:at] + bytes(size) + data[at + size :])
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a flipped byte of the head": lambda copy: _flip(copy, 20),
     "a flipped byte of the centre": lambda copy: _flip(copy, 70),
@@ -439,7 +444,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a flipped byte of an id": lambda copy: _flip(copy, 2 * 65_536 + 3),
     "a flipped byte of a code": lambda copy: _flip(copy, 2 * 65_536 + 16 * 32_768 + 99),
     "cut off": lambda copy: os.truncate(copy, 70_000),
-    "cut to its head": lambda copy: os.truncate(copy, 10),
+    "cut to a part of its head": lambda copy: os.truncate(copy, 10),
+    "cut to its head": lambda copy: os.truncate(copy, 65_536),
+    "the head of its block zeroed": lambda copy: _zero(copy, 65_536),
     "something else": lambda copy: copy.write_bytes(b"not a copy" * 9000),
 }
 
@@ -458,6 +465,55 @@ def test_a_damaged_copy_is_made_anew_and_told_of_once(
     assert "made anew" in caplog.text
     assert _nearest(path, query) == _ranked(vectors, query)
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("lost", ["the first", "the last"])
+def test_a_copy_that_lost_a_block_of_many_is_made_anew(
+    path: Path, lost: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileBlocks, "rows", 128)
+    vectors, query = _directions(300, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    assert _nearest(path, query, 300) == _ranked(vectors, query, 300)
+    (copy,) = _copies(path)
+    head, block = 65_536, (copy.stat().st_size - 65_536) // 3
+    if lost == "the first":
+        _zero(copy, head)
+    else:
+        os.truncate(copy, head + 2 * block)
+    assert _nearest(path, query, 300) == _ranked(vectors, query, 300)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "rows of 300" in caplog.text
+
+
+def test_a_block_whose_rows_are_all_gone_from_the_catalog_is_no_damage(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileBlocks, "rows", 128)
+    vectors, query = _directions(300, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    _nearest(path, query)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("DELETE FROM embeddings WHERE id <= 128")
+    for _ in range(2):
+        assert len(_nearest(path, query, 300)) == 172
+    assert caplog.records == []
+
+
+def test_a_copy_without_rows_is_kept_where_the_catalog_has_none_either(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors, query = _directions(50, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE embeddings SET model_revision = 'n'")
+    for _ in range(2):
+        assert _nearest(path, query) == []
+    assert caplog.records == []
+    path.unlink()
+    _stored(path, vectors)
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert "its rows are not those of the catalog" in caplog.text
 
 
 def test_the_copy_of_another_catalog_is_made_anew(

@@ -343,11 +343,11 @@ class SqliteLibrary:
         with self._reading() as connection:
             if index.last_id > last_embedding_ever(connection):
                 return False
+            if not ids:
+                return not _has_embedding(connection, model_revision, index.last_id)
             rows = _embeddings_with_ids(connection, ids, model_revision)
         sound, matrix, _ = sound_matrix(rows)
-        if not sound:
-            return not ids
-        return index.stands_for([row_id for _, row_id, _ in sound], matrix)
+        return bool(sound) and index.stands_for([row_id for _, row_id, _ in sound], matrix)
 
     def _index_in_memory(
         self, index: VectorIndex, model_revision: str, error: OSError
@@ -422,6 +422,14 @@ def _embeddings_with_ids(
         " AND +model_revision = ? AND typeof(image_id) = 'text'",
         (id_list(row_ids), model_revision),
     ).fetchall()
+
+
+def _has_embedding(connection: Connection, model_revision: str, up_to_id: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM embeddings WHERE model_revision = ? AND id <= ? LIMIT 1",
+        (model_revision, up_to_id),
+    ).fetchone()
+    return row is not None
 
 
 def embeddings_after(
