@@ -35,14 +35,14 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"domain", "installation", "named_models", "setting_types", "sources"},
     "usecases": {"domain", "ports", "telemetry"},
     "sources": {"domain", "ports", "setting_types"},
-    "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
+    "adapters": {"clock", "deployment", "domain", "installation", "ports", "telemetry", "wire"},
     "doors": {"deployment", "domain", "telemetry", "usecases", "wire"},
     "demo": {"domain", "sources"},
     "folders": {"domain", "evaluation", "installation", "ports", "sources"},
     "evaluation": {"domain", "ports"},
     "compose": {
-        *("adapters", "clock", "deployment", "devices", "domain", "folders", "logs", "ports"),
-        *("settings", "sources", "usecases"),
+        *("adapters", "clock", "deployment", "devices", "domain", "folders", "installation"),
+        *("logs", "ports", "settings", "sources", "usecases"),
     },
 }
 
