@@ -24,7 +24,7 @@ from imagesearch.compose.inference import inference_process
 from imagesearch.compose.query import QueryProcess, search_of
 from imagesearch.compose.start import require
 from imagesearch.domain.collections import Collection, Update
-from imagesearch.domain.errors import ImageSearchError, NotFound, Overloaded, Unavailable
+from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.domain.work import MAX_BATCH_IMAGES, ForgetJob
 from imagesearch.evaluation.captions import CaptionedSet
@@ -97,9 +97,9 @@ class EmbeddedServices:
         self._on_new_folder = on_new_folder
         file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=self._forget_copies)
         library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
-        self.catalog = Catalog(SqlitePools(file), library, settings.policy, SqliteRetention(file))
+        self._pools = SqlitePools(file)
+        self.catalog = Catalog(self._pools, library, settings.policy, SqliteRetention(file))
         self._has_all_in_file = isinstance(library, SqliteLibrary)
-        self._unfinished = SqlitePools(file).unfinished
         self.source = source_of(settings, limiter, self.clock)
         self.collections = SqliteCollections(file)
         folders = CollectionRoots(self.store, self.clock, user_agent(settings.contact))
@@ -197,14 +197,18 @@ class EmbeddedServices:
             logger.warning("own pictures may be found that are gone: %s", error)
 
     def resume(self) -> None:
-        """Publish what an ended process left unfinished; its messages went with it."""
-        for pool in self._unfinished():
+        """
+        Publish what an ended process left unfinished; its messages went with it.
+
+        Pub/Sub's would not have: the port `Pools` has no `unfinished`.
+        """
+        for pool in self._pools.unfinished():
             if pool.options.source in STORED_SOURCES:  # `reembed` and `ingest` go on with them
                 continue
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
             try:
-                self.query.search.publish_job(pool)
-            except Overloaded as error:  # their next searches take the others up
+                self._in_turn[0].publish(pool)
+            except ImageSearchError as error:  # their next searches take the others up
                 logger.warning("resuming no more pools: %s", error)
                 return
 
