@@ -14,7 +14,6 @@ from imagesearch.adapters.pools.firestore import FirestorePools
 from imagesearch.adapters.retention.firestore import FirestoreRetention
 from imagesearch.compose.start import require
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.pools import PoolPolicy
 from imagesearch.installation import is_installed, pip_install
 from imagesearch.ports import Cache, Library, RateLimiter
 from imagesearch.settings import Settings
@@ -75,12 +74,6 @@ def library_of(settings: Settings, own: str, make_own: Callable[[], Library]) ->
 
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     return PostgresLibrary(Postgres(url))
-
-
-def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
-    """Return the catalog in *database*, which it closes."""
-    pools, library = FirestorePools(database, policy), FirestoreLibrary(database)
-    return Catalog(pools, library, policy, FirestoreRetention(database))
 
 
 def cache_of(settings: Settings) -> tuple[Cache, RateLimiter]:

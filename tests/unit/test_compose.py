@@ -18,6 +18,7 @@ from imagesearch.compose import cloud, fetch, inference, query
 from imagesearch.compose.start import hosted_by, process_of, start
 from imagesearch.domain.collections import OWN
 from imagesearch.domain.errors import InvalidRequest, Overloaded
+from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.domain.work import FetchJob, Message
 from imagesearch.local.embedded.services import EmbeddedServices
@@ -25,7 +26,7 @@ from imagesearch.ports import Encoder
 from imagesearch.settings import Settings, load_settings
 from imagesearch.sources.pixabay import QUOTA
 from imagesearch.usecases.pools import Catalog
-from tests.world import START, TwinEncoder
+from tests.world import START, TwinEncoder, listed
 
 CLOUD = {
     "edition": "cloud",
@@ -171,6 +172,7 @@ def test_a_start_publishes_what_an_ended_process_left_and_no_search_does_so_agai
                 ("own 1", OWN, START),
             )
         ]
+        ended.catalog.record_listing(left[2].pool_id, 1, Listing((listed(1),)), START)
     with closing(EmbeddedServices(settings, TwinEncoder())) as services:
         published: list[FetchJob] = []
         monkeypatch.setattr(services.bus, "publish", published.append)
