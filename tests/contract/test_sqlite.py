@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -17,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +28,11 @@ from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_afte
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SCHEMA_VERSION, SqliteFile
-from imagesearch.adapters.sqlite_facts import ImageFacts
+from imagesearch.adapters.sqlite_facts import ImageFacts, _Texts
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters import where_of
+from imagesearch.domain.filters.declaration import Where
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
@@ -277,6 +280,35 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
             facts.matching(TALL, failing)
         matching = facts.matching(TALL, failing)
     assert matching.sum() == len(best), "no row is taken for one without facts"
+
+
+@pytest.mark.parametrize("asked", [(), TALL], ids=["without a filter", "with another one"])
+def test_no_search_waits_for_facts_that_it_does_not_ask_for(
+    path: Path, asked: Where, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first search with a filter of texts reads those of all images: of a million 18 s."""
+    begun, go_on = threading.Event(), threading.Event()
+    take_over = _Texts._take_over
+
+    def held(self: _Texts, *rows: Any) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        take_over(self, *rows)
+
+    monkeypatch.setattr(_Texts, "_take_over", held)
+    vectors, query = _directions(2, seed=1), _directions(1, seed=2)[0]
+    images = [_of_height(n, 5) for n in range(2)]
+    with closing(catalog_at(path)) as catalog, ThreadPoolExecutor(2) as callers:
+        catalog.library.put(images, {"i-0": vectors[0], "i-1": vectors[1]}, "m")
+        slow = callers.submit(catalog.library.nearest, query, 9, "m", TAGGED)
+        try:
+            assert begun.wait(30)
+            quick = callers.submit(catalog.library.nearest, query, 9, "m", asked)
+            assert len(quick.result(timeout=10).hits) == 2
+            assert not slow.done()
+        finally:
+            go_on.set()
+        assert [image.image_id for image, _ in slow.result().hits] == ["i-1"]
 
 
 @pytest.mark.parametrize("value", ["'wide'", "x'00'", "5.5", "1e300", "-9"])

@@ -134,6 +134,8 @@ class SqliteLibrary:
                 f"{_MAX_SEARCHES} searches of the catalog are under way", retry_after_seconds=1.0
             )
         try:
+            if where:  # before the lock: else all searches wait for the first reading of the facts
+                self._read_facts(model_revision, where)
             with self._indexes_lock:
                 return self._nearest_indexed(query, k, model_revision, where)
         finally:
@@ -298,8 +300,15 @@ class SqliteLibrary:
 
     def _matching(self, model_revision: str, where: Where) -> NDArray[np.bool_]:
         """Return for each row id whether its image is one that *where* leaves."""
-        facts = self._facts.setdefault(model_revision, ImageFacts(model_revision))
-        return facts.matching(where, self._reading)
+        return self._facts_of(model_revision).matching(where, self._reading)
+
+    def _read_facts(self, model_revision: str, where: Where) -> None:
+        """Have in memory what *where* asks for, but for what is stored from now on."""
+        with suppress(_OtherFileError):  # it is met again, with the lock
+            self._facts_of(model_revision).bring_up_to_date(where, self._reading)
+
+    def _facts_of(self, model_revision: str) -> ImageFacts:
+        return self._facts.setdefault(model_revision, ImageFacts(model_revision))
 
     def _bring_up_to_date(
         self, index: VectorIndex, model_revision: str, embedding_dim: int
