@@ -59,7 +59,8 @@ class ImageFacts:
             with kind.lock:
                 each.append(kind.matching(condition))
         known = min(map(len, each))
-        return np.logical_and.reduce([matches[:known] for matches in each])
+        matches: NDArray[np.bool_] = np.logical_and.reduce([one[:known] for one in each])
+        return matches
 
     def bring_up_to_date(self, where: Where, reading: Reading) -> None:
         """Read what *where* asks for and is new: the first time all, which takes seconds."""
