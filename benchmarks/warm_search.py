@@ -108,10 +108,7 @@ class Ours:
                 BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)
                 for one in pending[start : start + USUAL_BATCH_IMAGES]
             )
-            index = start // USUAL_BATCH_IMAGES
-            self._embed(
-                EmbedBatch(pool_id=pool.pool_id, generation=1, batch_index=index, images=images)
-            )
+            self._embed(EmbedBatch(pool_id=pool.pool_id, generation=1, images=images))
 
     def search(self, pool: Pool, query: str, top_k: int = TOP_K) -> ScoreReply:
         """Score *pool* against *query*."""

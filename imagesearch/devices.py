@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from imagesearch.installation import INSTALL_TORCH
+from imagesearch.installation import pip_install
 from imagesearch.named_models import checkpoint_of
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ def fastest_device() -> str:
     try:
         import torch
     except ModuleNotFoundError:
-        logger.info("the CPU computes; a GPU for CUDA needs torch: %s", INSTALL_TORCH)
+        command = pip_install("imagesearch[torch]")
+        logger.info("the CPU computes; a GPU for CUDA needs torch: %s", command)
         return "cpu"
     return "cuda" if torch.cuda.is_available() else "cpu"
 

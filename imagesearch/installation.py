@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -13,11 +14,21 @@ IS_CHECKOUT = not _SHARE.is_dir()
 ROOT = _PACKAGE.parent if IS_CHECKOUT else _SHARE
 """The folder of `web/`, `functions/` and `models/`."""
 
-# With this Python, in which imagesearch is installed, from a checkout or a wheel: the `pip` on the
-# PATH may install for another one, as beside a checkout's .venv or pipx.
-_PYTHON = f'"{sys.executable}"' if " " in sys.executable else sys.executable
-INSTALL_PARQUET = f'{_PYTHON} -m pip install "imagesearch[parquet]"'
-INSTALL_TORCH = f'{_PYTHON} -m pip install "imagesearch[torch]"'
+
+def pip_install(requirement: str) -> str:
+    """Return the command that installs *requirement*, such as an extra, beside this program."""
+    # With this Python, in which imagesearch is installed, from a checkout or a wheel: the `pip` on
+    # the PATH may install for another one, as beside a checkout's .venv or pipx.
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return f'{python} -m pip install "{requirement}"'
+
+
+def is_installed(module: str) -> bool:
+    """Return whether *module* can be imported, which it is not here."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a parent
+        return False
 
 
 def default_data_dir() -> str:

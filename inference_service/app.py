@@ -55,6 +55,7 @@ SCORE_PATH = "/score"
 IN_HAND_BYTES = 300_000_000  # of questions with pictures
 _REPLY = TypeAdapter(ScoreReply)
 _Answer = Callable[[Request, Exception], Response]
+_Endpoint = Callable[[Request], Awaitable[Response]]
 logger = logging.getLogger(__name__)
 
 
@@ -84,24 +85,26 @@ def _compose(settings: Settings) -> InferenceProcess:
     return inference.compose(settings, ModelEncoder.load)
 
 
-def create_app(
-    process: InferenceProcess, *, patience_seconds: float = PATIENCE_SECONDS
-) -> Starlette:
-    """
-    Return the ASGI app over *process*.
+def create_app(process: InferenceProcess) -> Starlette:
+    """Return the ASGI app over *process*, of which a door asks only what it needs."""
+    return Starlette(
+        routes=[
+            Route(SCORE_PATH, _scores(process), methods=["POST"]),
+            Route(EMBED_PATH, _pushes(process), methods=["POST"]),
+            *_probes(process),
+        ],
+        middleware=_middleware(),
+        exception_handlers={kind: _on_the_loop(answer) for kind, answer in _ANSWERS.items()},
+    )
 
-    Args:
-        patience_seconds: how long a push may wait for its turn before it is nacked. A test alone
-            sets it: it is seven minutes.
-    """
-    scores, pushes = _Places("scores", MAX_SCORES), _Places("batches", MAX_PUSHES)
-    # The work is blocking: scores run in the thread pool, before which no more wait than have a
-    # place, and pushes on threads of their own, lest a score wait for one that pushes hold.
-    at_work = ThreadPoolExecutor(PUSHES_AT_WORK, thread_name_prefix="push")
+
+def _scores(process: InferenceProcess) -> _Endpoint:
+    """Return the door of scores, which run in the thread pool: no more wait than have a place."""
+    places = _Places("scores", MAX_SCORES)
 
     async def score(request: Request) -> Response:
         body = await request.body()
-        with scores.one():
+        with places.one():
             reply = await run_in_threadpool(scored, body)
         return Response(reply, media_type="application/json")
 
@@ -112,15 +115,23 @@ def create_app(
         telemetry.note(hits=len(reply.hits))
         return _REPLY.dump_json(reply)
 
+    return score
+
+
+def _pushes(process: InferenceProcess) -> _Endpoint:
+    """Return the door of batches, on threads of their own, lest a score wait for theirs."""
+    places = _Places("batches", MAX_PUSHES)
+    at_work = ThreadPoolExecutor(PUSHES_AT_WORK, thread_name_prefix="push")
+
     async def embed(request: Request) -> Response:
         body = await request.body()
-        patience = push.Patience(patience_seconds)
+        patience = push.Patience(PATIENCE_SECONDS)
 
         def handle() -> int:
             return push.handle(body, EmbedBatch, do, give_up=process.give_up, patience=patience)
 
         try:
-            with pushes.one():
+            with places.one():
                 status = await _in_turn(at_work, handle, patience)
         except Overloaded as error:
             status = await run_in_threadpool(push.handle, body, EmbedBatch, _refusing(error))
@@ -131,6 +142,10 @@ def create_app(
             raise Unavailable("this service embeds nothing: it has no IMAGES_BUCKET")
         return process.embed(batch)
 
+    return embed
+
+
+def _probes(process: InferenceProcess) -> list[Route]:
     async def alive(_: Request) -> Response:  # on no thread, lest it wait for one
         return JSONResponse({"status": "alive"})
 
@@ -144,29 +159,20 @@ def create_app(
         process.catalog.check()
         return JSONResponse({"status": "ready"})
 
-    return Starlette(
-        routes=[
-            Route(SCORE_PATH, score, methods=["POST"]),
-            Route(EMBED_PATH, embed, methods=["POST"]),
-            Route("/alive", alive),
-            Route("/started", started),
-            Route("/ready", ready),
-        ],
-        middleware=[
-            Middleware(AlwaysAnswered),
-            Middleware(
-                BoundedBodies,
-                most_bytes=MAX_TEXT_BYTES,
-                larger={
-                    ("POST", EMBED_PATH): Bound(push.MAX_BODY_BYTES),
-                    ("POST", SCORE_PATH): Bound(scoring.MAX_BYTES, in_hand=InHand(IN_HAND_BYTES)),
-                },
-            ),
-            Middleware(_Watch),
-            Middleware(_Door),
-        ],
-        exception_handlers={kind: _on_the_loop(answer) for kind, answer in _ANSWERS.items()},
-    )
+    return [Route("/alive", alive), Route("/started", started), Route("/ready", ready)]
+
+
+def _middleware() -> list[Middleware]:
+    larger = {
+        ("POST", EMBED_PATH): Bound(push.MAX_BODY_BYTES),
+        ("POST", SCORE_PATH): Bound(scoring.MAX_BYTES, in_hand=InHand(IN_HAND_BYTES)),
+    }
+    return [
+        Middleware(AlwaysAnswered),
+        Middleware(BoundedBodies, most_bytes=MAX_TEXT_BYTES, larger=larger),
+        Middleware(_Watch),
+        Middleware(_Door),
+    ]
 
 
 async def _in_turn(threads: Executor, handle: Callable[[], int], patience: push.Patience) -> int:

@@ -170,9 +170,7 @@ class ModelEncoder:
         """What `imagesearch calibrate` left beside the model, if it did."""
         return self._thresholds
 
-    def encode_images(
-        self, images: Sequence[bytes], time_limit_seconds: float = IMAGE_LIMIT_SECONDS
-    ) -> list[ImageEmbedding | ImageSearchError]:
+    def encode_images(self, images: Sequence[bytes]) -> list[ImageEmbedding | ImageSearchError]:
         """
         Embed encoded images (JPEG, PNG or WebP bytes), each one on its own merits.
 
@@ -186,10 +184,10 @@ class ModelEncoder:
 
         Raises:
             Overloaded: the queue is full.
-            DeadlineExceeded: the time limit passed.
+            DeadlineExceeded: it took longer than *IMAGE_LIMIT_SECONDS*.
             Unavailable: the model failed, or the encoder is closed.
         """
-        ends = time.monotonic() + time_limit_seconds
+        ends = time.monotonic() + IMAGE_LIMIT_SECONDS
         self._images.check_room(len(images))
         outcomes: dict[int, ImageEmbedding | ImageSearchError] = {}
         small, large = dict[int, Decoding](), dict[int, Decoding]()
@@ -205,17 +203,15 @@ class ModelEncoder:
         outcomes |= zip(large, self._one_by_one([*large.values()], ends), strict=True)
         return [outcomes[number] for number in range(len(images))]
 
-    def encode_picture(
-        self, data: bytes, time_limit_seconds: float = PICTURE_LIMIT_SECONDS
-    ) -> Embedding:
+    def encode_picture(self, data: bytes) -> Embedding:
         """
         Embed the picture of a query, before all images; a large one waits for large ones alone.
 
         Raises:
             RejectedImage: as for images, and of an animation, which shows more than one thing.
-            Overloaded, DeadlineExceeded, Unavailable: as in `encode_images`.
+            Overloaded, DeadlineExceeded, Unavailable: as in `encode_images`, sooner.
         """
-        ends = time.monotonic() + time_limit_seconds
+        ends = time.monotonic() + PICTURE_LIMIT_SECONDS
         decoding = self._model.plan(data)
         if decoding.file.is_animated:
             raise RejectedImage(f"an animated {decoding.file.format}; only still pictures are read")
@@ -225,23 +221,18 @@ class ModelEncoder:
             raise outcome
         return outcome.vector
 
-    def encode_text(
-        self, text: str, time_limit_seconds: float = TEXT_LIMIT_SECONDS
-    ) -> TextEmbedding:
+    def encode_text(self, text: str) -> TextEmbedding:
         """
         Embed one query; tokens past the model's last position are cut, the end token is kept.
 
         Raises:
-            Overloaded, DeadlineExceeded, Unavailable: as in `encode_images`.
+            Overloaded, DeadlineExceeded, Unavailable: as in `encode_images`, sooner.
 
         Source: Radford et al. 2021, figure 3.
         """
-        embedding = self._texts.ask([text], time_limit_seconds)[0]
-        if not _is_unit(embedding.vector):
-            raise Unavailable(_NO_UNIT)
-        return embedding
+        return self._text(text, TEXT_LIMIT_SECONDS)
 
-    def check(self, time_limit_seconds: float = CHECK_LIMIT_SECONDS) -> None:
+    def check(self) -> None:
         """
         Return when the model works; what has not worked for a minute is tried.
 
@@ -249,14 +240,14 @@ class ModelEncoder:
         tower for them.
 
         Raises:
-            Unavailable: it fails, or takes more than *time_limit_seconds*.
+            Unavailable: it fails, or takes more than *CHECK_LIMIT_SECONDS*.
         """
         try:
             if self._texts.idle_seconds > CHECK_AFTER_SECONDS:
-                self.encode_text("a", time_limit_seconds)
+                self._text("a", CHECK_LIMIT_SECONDS)
             for embedder in (self._images, self._pictures):
                 if embedder.was_asked and embedder.idle_seconds > CHECK_AFTER_SECONDS:
-                    self._encode_probe(embedder, time_limit_seconds)
+                    self._encode_probe(embedder, CHECK_LIMIT_SECONDS)
         except (Overloaded, DeadlineExceeded) as error:
             raise Unavailable(f"the model is stuck: {error}") from error
 
@@ -266,7 +257,7 @@ class ModelEncoder:
         Raises:
             Unavailable: one of them fails.
         """
-        self.encode_text("a", IMAGE_LIMIT_SECONDS)
+        self._text("a", IMAGE_LIMIT_SECONDS)
         self._encode_probe(self._images, IMAGE_LIMIT_SECONDS)
 
     def close(self) -> None:
@@ -277,10 +268,16 @@ class ModelEncoder:
 
     def _try_text_or_close(self) -> None:
         try:
-            self.encode_text("a", IMAGE_LIMIT_SECONDS)
+            self._text("a", IMAGE_LIMIT_SECONDS)
         except Unavailable:
             self.close()
             raise
+
+    def _text(self, text: str, time_limit_seconds: float) -> TextEmbedding:
+        embedding = self._texts.ask([text], time_limit_seconds)[0]
+        if not _is_unit(embedding.vector):
+            raise Unavailable(_NO_UNIT)
+        return embedding
 
     def _encode_probe(
         self, embedder: Batcher[Pixels, Embedding | RejectedImage], time_limit_seconds: float

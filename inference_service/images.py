@@ -84,12 +84,12 @@ class Decoding:
         width, height = self.file.size
         return -(-width // self.scale) * -(-height // self.scale)
 
-    def check(self, max_pixels: int) -> None:
+    def check(self) -> None:
         """Raise RejectedImage when it would take too much, or gives too thin a picture."""
         width, height = self.file.size
         size = f"{width} x {height}"
         for pixels, limit in (
-            (self._decoded_pixels, max_pixels),
+            (self._decoded_pixels, MAX_PIXELS),
             (width * height, MAX_WHOLE_PIXELS),
         ):
             if pixels > limit:
@@ -191,7 +191,7 @@ _TURNS: dict[int, tuple[Image.Transpose | None, tuple[int, int, int, int]]] = {
 }  # of EXIF's orientations: how to turn it, and which edges come to be left, top, right and bottom
 
 
-def plan(data: bytes, max_pixels: int = MAX_PIXELS, draft_side: int | None = None) -> Decoding:
+def plan(data: bytes, draft_side: int | None = None) -> Decoding:
     """
     Return how *data* can be decoded, having decoded none of it; arguments as in `decode`.
 
@@ -201,7 +201,7 @@ def plan(data: bytes, max_pixels: int = MAX_PIXELS, draft_side: int | None = Non
     file = read(data)
     scale = _draft_scale(file.size, draft_side) if draft_side and file.format == "JPEG" else 1
     decoding = Decoding(file, draft_side, scale)
-    decoding.check(max_pixels)
+    decoding.check()
     return decoding
 
 
@@ -209,7 +209,7 @@ def _draft_scale(size: tuple[int, int], side: int) -> int:
     return next((scale for scale in (8, 4, 2) if min(size) // side >= scale), 1)
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS, draft_side: int | None = None) -> Image.Image:
+def decode(data: bytes, draft_side: int | None = None) -> Image.Image:
     """
     Return the picture in *data* in mode RGB, turned upright as its EXIF tag says.
 
@@ -220,15 +220,14 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, draft_side: int | None = N
 
     Args:
         data: the bytes of a JPEG, PNG or WebP file.
-        max_pixels: width x height, of what is decoded, above which nothing is.
         draft_side: a JPEG comes at 1/2, 1/4 or 1/8 of its size if its shorter side, in pixels,
             is no less than this then; it is decoded several times faster.
 
     Raises:
-        RejectedImage: anything else, cut short, above *max_pixels* or another limit of this file
+        RejectedImage: anything else, cut short, above *MAX_PIXELS* or another limit of this file
             and of `picture_files.py`; a JPEG may lack its end marker.
     """
-    return plan(data, max_pixels, draft_side).picture().image
+    return plan(data, draft_side).picture().image
 
 
 def _rgb(image: Image.Image, depth: int) -> Image.Image:

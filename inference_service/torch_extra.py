@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from imagesearch.installation import INSTALL_TORCH
+from imagesearch.installation import pip_install
 
 
 @contextmanager
@@ -24,4 +24,5 @@ def torch_needed(reason: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ModuleNotFoundError(f"{reason}: {INSTALL_TORCH}", name=error.name) from error
+        command = pip_install("imagesearch[torch]")
+        raise ModuleNotFoundError(f"{reason}: {command}", name=error.name) from error

@@ -18,7 +18,11 @@ import numpy as np
 
 from imagesearch import telemetry
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
+from imagesearch.adapters.firestore import Firestore
+from imagesearch.adapters.libraries.firestore import FirestoreLibrary
+from imagesearch.adapters.pools.firestore import FirestorePools
 from imagesearch.adapters.pools.sqlite import SqlitePools
+from imagesearch.adapters.retention.firestore import FirestoreRetention
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
@@ -192,6 +196,12 @@ class Outbox:
 def catalog_at(path: Path, *, on_new_file: Callable[[], None] = lambda: None) -> Catalog:
     """Return the catalog in the file *path*."""
     return sqlite_catalog(SqliteFile(path, on_new_file=on_new_file), PoolPolicy())
+
+
+def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
+    """Return the catalog in *database*, which it closes."""
+    pools, library = FirestorePools(database, policy), FirestoreLibrary(database)
+    return Catalog(pools, library, policy, FirestoreRetention(database))
 
 
 def unfinished(path: Path) -> list[Pool]:

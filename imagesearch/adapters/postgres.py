@@ -11,7 +11,6 @@ Each model has a graph of its own, an index of its rows alone: models differ in 
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import threading
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from imagesearch.domain.errors import (
     Overloaded,
     Unavailable,
 )
+from imagesearch.installation import is_installed, pip_install
 
 if TYPE_CHECKING:  # the driver is an extra, and takes 0.1 s to import
     from psycopg import Connection
@@ -89,11 +89,9 @@ class Postgres:
         connect_seconds: int = 5,
         statement_seconds: float = 30.0,
     ) -> None:
-        if importlib.util.find_spec("psycopg_pool") is None:
-            raise InvalidRequest(
-                "LIBRARY=postgres needs the extra `postgres`: pip install 'imagesearch[postgres]'",
-                field="LIBRARY",
-            )
+        if not is_installed("psycopg_pool"):
+            command = pip_install("imagesearch[postgres]")
+            raise InvalidRequest(f"LIBRARY=postgres needs: {command}", field="LIBRARY")
         self._url = url
         self._connections = connections
         self._connect_seconds = connect_seconds

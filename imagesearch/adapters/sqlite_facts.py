@@ -5,6 +5,7 @@ Of a million rows of `images` SQLite makes a matter of seconds, these columns on
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
@@ -37,7 +38,8 @@ class ImageFacts:
     """
     The facts of all images that one model embedded, each kind read when it is first asked for.
 
-    A row keeps its facts: an image whose facts change gets new rows, see `SqliteLibrary.put`.
+    Any number of threads may ask; who asks of a kind that is being read waits for it alone. A row
+    keeps its facts: an image whose facts change gets new rows, see `SqliteLibrary.put`.
     """
 
     def __init__(self, model_revision: str) -> None:
@@ -50,20 +52,33 @@ class ImageFacts:
 
         What was stored before the call is among them.
         """
-        kinds = dict.fromkeys(map(self._kind_of, where))
-        for kind in kinds:
-            kind.bring_up_to_date(reading)
-        matches = np.ones(min(kind.last_id for kind in kinds) + 1, np.bool_)
+        self.bring_up_to_date(where, reading)
+        each = []
         for condition in where:
-            matches &= self._kind_of(condition).matching(condition)[: len(matches)]
+            kind = self._kind_of(condition)
+            with kind.lock:
+                each.append(kind.matching(condition))
+        known = min(map(len, each))
+        matches: NDArray[np.bool_] = np.logical_and.reduce([one[:known] for one in each])
         return matches
+
+    def bring_up_to_date(self, where: Where, reading: Reading) -> None:
+        """Read what *where* asks for and is new: the first time all, which takes seconds."""
+        for kind in dict.fromkeys(map(self._kind_of, where)):
+            with kind.lock:
+                kind.bring_up_to_date(reading)
 
     def _kind_of(self, condition: Condition) -> _Rows:
         return self._numbers if isinstance(condition, Comparison) else self._texts
 
 
 class _Rows(ABC):
-    """Some columns of the images of all rows up to *last_id*."""
+    """
+    Some columns of the images of all rows up to *last_id*.
+
+    Attributes:
+        lock: is held by whoever calls a method.
+    """
 
     columns: str
 
@@ -74,6 +89,7 @@ class _Rows(ABC):
             " FROM embeddings CROSS JOIN images USING (image_id)"
         )
         self.last_id = 0
+        self.lock = threading.Lock()
 
     @abstractmethod
     def matching(self, condition: Any) -> NDArray[np.bool_]:

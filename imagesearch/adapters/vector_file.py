@@ -2,9 +2,11 @@
 
 A file is a head and blocks of equal size, each a head and columns. What the columns mean is in
 `vector_index.py`. Rows are written first, then the head of their block, then the head of all: a
-process that is killed amid an append leaves what was there before. Checksums tell of the rest.
+process that is killed amid an append leaves what was there before. Of the rest tell checksums, and
+the number of all rows.
 
-    head    magic, embedding_dim, rows a block, last_id, sample, longest, centre, checksum
+    head    magic, embedding_dim, rows a block, rows of all, last_id, sample, longest, centre,
+            checksum
     block   rows that are there and a checksum of each column of them; ids, scales, errors, codes
 """
 
@@ -25,8 +27,8 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.vector_index import BLOCK_ROWS, NOTHING, Columns, Head
 
-_MAGIC = b"isint8 1"  # the digit counts the layouts
-_HEAD = struct.Struct("<8sIIqqd")
+_MAGIC = b"isint8 2"  # the digit counts the layouts
+_HEAD = struct.Struct("<8sIIqqqd")
 _BLOCK_HEAD = struct.Struct("<q4I")
 _CRC = struct.Struct("<I")
 _PAGE_BYTES = 65_536  # what a mapping begins at a multiple of, on every machine
@@ -61,6 +63,7 @@ class FileBlocks:
     The port `Blocks` over the file *path*, which this process alone has open.
 
     Attributes:
+        rows: of a block, at most.
         head: of the rows that are there.
 
     Raises:
@@ -69,8 +72,9 @@ class FileBlocks:
         OSError: it can be neither read nor made.
     """
 
-    def __init__(self, path: Path, rows: int = BLOCK_ROWS) -> None:
-        self.rows = rows
+    rows = BLOCK_ROWS
+
+    def __init__(self, path: Path) -> None:
         self.head = NOTHING
         self._dim = 0
         self._maps: list[mmap.mmap] = []
@@ -111,8 +115,9 @@ class FileBlocks:
         self._put(number, 0, columns)
 
     def keep_head(self, head: Head) -> None:
-        """Note that all rows up to `head.last_id` are there."""
-        fields = (self._dim, self.rows, head.last_id, head.sample, head.longest)
+        """Note that all rows up to `head.last_id` are there, and no other."""
+        number = sum(self._sizes)
+        fields = (self._dim, self.rows, number, head.last_id, head.sample, head.longest)
         packed = _HEAD.pack(_MAGIC, *fields) + head.centre.astype("<f4").tobytes()
         self._write(packed + _CRC.pack(zlib.crc32(packed)), 0)
         self.head = head
@@ -135,14 +140,16 @@ class FileBlocks:
         fixed = os.pread(self._file, _HEAD.size, 0)
         if len(fixed) < _HEAD.size or not fixed.startswith(_MAGIC):
             raise DamagedFile("it is no copy of embeddings, or one of another version")
-        _, self._dim, rows, last_id, sample, longest = _HEAD.unpack(fixed)
+        _, self._dim, rows, number_of_rows, last_id, sample, longest = _HEAD.unpack(fixed)
         packed = os.pread(self._file, _HEAD.size + 4 * self._dim + _CRC.size, 0)
         if zlib.crc32(packed[: -_CRC.size]) != _CRC.unpack(packed[-_CRC.size :])[0]:
             raise DamagedFile("its head is not what was written")
         if rows != self.rows:
             raise DamagedFile(f"it has blocks of {rows} rows")
         centre = np.frombuffer(packed[_HEAD.size : -_CRC.size], "<f4").astype(np.float32)
-        blocks, rest = divmod(os.fstat(self._file).st_size - self._start(0), self._block_bytes)
+        # A copy without rows ends with its head, before the first block would begin.
+        behind = max(0, os.fstat(self._file).st_size - self._start(0))
+        blocks, rest = divmod(behind, self._block_bytes)
         if rest:
             raise DamagedFile("its size is not that of whole blocks")
         for number in range(blocks):
@@ -153,6 +160,8 @@ class FileBlocks:
         self._sums = [sums for _, sums in checked]
         self.head = Head(last_id, sample, longest, centre)
         self._cut(last_id)
+        if sum(self._sizes) != number_of_rows:
+            raise DamagedFile(f"it has {sum(self._sizes)} rows of {number_of_rows}")
 
     def _checked(self, number: int) -> tuple[int, list[int]]:
         """Return how many rows a block has, and its checksums, or raise DamagedFile."""

@@ -102,7 +102,7 @@ class Blocks(Protocol):
         """Put *columns*, no more rows than it has, in the place of a block's."""
 
     def keep_head(self, head: Head) -> None:
-        """Note that all rows up to `head.last_id` are there."""
+        """Note that all rows up to `head.last_id` are there, and no other."""
 
     def clear(self) -> None:
         """Forget all blocks, and the head."""
@@ -203,6 +203,7 @@ class VectorIndex:
             is_kept = np.isin(columns.row_ids, gone, invert=True)
             if not is_kept.all():
                 self._blocks.replace(number, columns.part(np.flatnonzero(is_kept)))
+        self._blocks.keep_head(self._head)  # which counts them
 
     def candidates(
         self, query: Embedding, k: int, among: NDArray[np.bool_] | None = None
@@ -322,8 +323,9 @@ class _Bounds:
 class MemoryBlocks:
     """The port `Blocks` in this process; memory is used as rows come."""
 
-    def __init__(self, rows: int = BLOCK_ROWS) -> None:
-        self.rows = rows
+    rows = BLOCK_ROWS
+
+    def __init__(self) -> None:
         self._blocks: list[Columns] = []
         self._sizes: list[int] = []
 

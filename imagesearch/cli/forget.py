@@ -113,12 +113,13 @@ def _in_the_cloud(settings: Settings, job: ForgetJob, *, lists: bool, is_dry: bo
     from imagesearch.adapters.buses.pubsub import PubsubPublisher
     from imagesearch.adapters.stores import gcs
     from imagesearch.clock import SystemClock
-    from imagesearch.compose.cloud import cache_of, catalog_of
+    from imagesearch.compose.cloud import cache_of, catalog_of, check_sdk
     from imagesearch.compose.start import require
     from imagesearch.usecases.forget import Forget
 
     project = settings.google_cloud_project
     require(settings, "google_cloud_project")
+    check_sdk()
     if not (lists or is_dry):
         PubsubPublisher(project).publish(job)
         out.print("It is handed over to the fetch function, whose log says what became of it.")

@@ -14,14 +14,27 @@ from imagesearch.adapters.pools.firestore import FirestorePools
 from imagesearch.adapters.retention.firestore import FirestoreRetention
 from imagesearch.compose.start import require
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.pools import PoolPolicy
+from imagesearch.installation import is_installed, pip_install
 from imagesearch.ports import Cache, Library, RateLimiter
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
 
 
+def check_sdk() -> None:
+    """Raise InvalidRequest with the command where Google's packages are not installed."""
+    if not is_installed("google.cloud.firestore"):
+        command = pip_install("imagesearch[cloud]")
+        raise InvalidRequest(f"EDITION=cloud needs: {command}", field="EDITION")
+
+
 def database_of(settings: Settings) -> Firestore:
-    """Return the Firestore that the settings name."""
+    """
+    Return the Firestore that the settings name.
+
+    Raises:
+        InvalidRequest: its package is not installed.
+    """
+    check_sdk()
     name = settings.firestore_database
     return firestore.connect(settings.google_cloud_project, database=name)
 
@@ -34,7 +47,7 @@ def catalog_of(settings: Settings, database: Firestore | None = None) -> Catalog
         database: what is Firestore's connection, where others share it; the catalog closes it.
 
     Raises:
-        InvalidRequest: the library is none of this edition, or lacks a setting.
+        InvalidRequest: the library is none of this edition, or lacks a setting or a package.
     """
     database = database or database_of(settings)
     library = library_of(settings, "firestore", lambda: FirestoreLibrary(database))
@@ -47,7 +60,7 @@ def library_of(settings: Settings, own: str, make_own: Callable[[], Library]) ->
     Return the library that the settings name, or the edition's *own*.
 
     Raises:
-        InvalidRequest: it is the other edition's, or lacks a setting.
+        InvalidRequest: it is the other edition's, or lacks a setting or its package.
     """
     if settings.library in ("", own):
         return make_own()
@@ -61,12 +74,6 @@ def library_of(settings: Settings, own: str, make_own: Callable[[], Library]) ->
 
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     return PostgresLibrary(Postgres(url))
-
-
-def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
-    """Return the catalog in *database*, which it closes."""
-    pools, library = FirestorePools(database, policy), FirestoreLibrary(database)
-    return Catalog(pools, library, policy, FirestoreRetention(database))
 
 
 def cache_of(settings: Settings) -> tuple[Cache, RateLimiter]:

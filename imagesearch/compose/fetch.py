@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imagesearch.adapters import buckets
+from imagesearch.adapters.buckets import gcs as buckets
 from imagesearch.adapters.buses.pubsub import PubsubPublisher
 from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.adapters.stores import gcs

@@ -49,13 +49,12 @@ class BatchImage:
 @dataclass(frozen=True)
 class EmbedBatch(PoolMessage):
     """
-    Embed these stored images of a pool; key: (pool_id, generation, batch_index).
+    Embed these stored images of a pool; key: (pool_id, generation, images).
 
     Attributes:
         images: 1 to *MAX_BATCH_IMAGES*.
     """
 
-    batch_index: int
     images: tuple[BatchImage, ...]
 
 

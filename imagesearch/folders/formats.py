@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from imagesearch.domain.errors import RejectedImage
 from imagesearch.folders.blocks import EXIF_HEAD, Format, blocks_of, format_of, jpeg_size
 from imagesearch.folders.exif import ORIENTATION, Exif
+from imagesearch.installation import pip_install
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -270,7 +271,8 @@ def _heic_plugin() -> type[ImageFile]:
     try:
         import pillow_heif
     except ImportError as error:
-        extra = "pip install 'imagesearch[heic]' (its wheel is under the GPL)"
-        raise RejectedImage(f"the image is HEIC: {extra}") from error
+        command = pip_install("imagesearch[heic]")
+        needs = f"the image is HEIC, which needs: {command} (its wheel is under the GPL)"
+        raise RejectedImage(needs) from error
     plugin: type[ImageFile] = pillow_heif.HeifImageFile
     return plugin

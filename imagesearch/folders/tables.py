@@ -25,7 +25,7 @@ from imagesearch.domain.picture_facts import (
     place_within_bounds,
     tags_of,
 )
-from imagesearch.installation import INSTALL_PARQUET
+from imagesearch.installation import pip_install
 
 # Of each kind the first that a table has; a picture's captions are in all of theirs.
 URLS = ("url", "image_url", "photo_image_url", "coco_url", "img_url", "picture_url")
@@ -132,7 +132,8 @@ def _parquet(path: Path) -> Table:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise InvalidRequest(f"{path} is Parquet, which needs: {INSTALL_PARQUET}") from error
+        command = pip_install("imagesearch[parquet]")
+        raise InvalidRequest(f"{path} is Parquet, which needs: {command}") from error
 
     try:
         file = ParquetFile(path)

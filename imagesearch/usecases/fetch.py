@@ -47,7 +47,6 @@ class FetchReport:
 class _Batch:
     """A slice of the listing; handed over when each image of *todo* is settled."""
 
-    index: int
     todo: list[ListedImage]
     downloaded: list[ListedImage] = field(default_factory=list)
     reused: list[ListedImage] = field(default_factory=list)
@@ -236,7 +235,6 @@ class Fetch:
                 EmbedBatch(
                     pool_id=job.pool_id,
                     generation=job.generation,
-                    batch_index=batch.index,
                     images=images,
                 )
             )
@@ -275,9 +273,9 @@ def _batches(members: Members) -> list[_Batch]:
     """Cut the listing by position, and leave out what is done."""
     images, pending = members.listing.images, set(members.marks.in_state(PENDING))
     batches = []
-    for index, part in enumerate(batch_slices(len(images))):
+    for part in batch_slices(len(images)):
         todo = [listed for listed in images[part] if listed.image.image_id in pending]
-        batches.append(_Batch(index, todo))
+        batches.append(_Batch(todo))
     return [batch for batch in batches if batch.todo]
 
 

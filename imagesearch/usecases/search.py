@@ -337,14 +337,9 @@ class Search:
         """Have a pool that can answer worked on; None when that fails or takes its time."""
         return self._asides.run(pool.pool_id, begin, self.patience_seconds)
 
-    def publish_job(self, pool: Pool) -> None:
-        """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
-        # First: the fetcher's own notes must not be undone.
-        self.cache.put(STATE, pool.pool_id, pool)
-        self._publish(pool)
-
     @stage("publish")
     def _publish(self, pool: Pool) -> None:
+        """Publish the FetchJob that starts, or goes on with, the pool's current generation."""
         self.publisher.publish(
             FetchJob(
                 pool_id=pool.pool_id,
@@ -377,7 +372,9 @@ class Search:
         )
         if reopened is None:  # another search was first, or the next generation is on its way
             return self.catalog.pool(pool.pool_id) or pool
-        self.publish_job(reopened)
+        # First: the fetcher's own notes must not be undone.
+        self.cache.put(STATE, reopened.pool_id, reopened)
+        self._publish(reopened)
         return reopened
 
     @stage("wait")

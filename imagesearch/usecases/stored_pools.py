@@ -121,11 +121,11 @@ class StoredPools:
         members = self.catalog.members(pool.pool_id, pool.current.number)
         pending = members.pending if members else ()
         parts = batch_slices(len(pending), self.first_batch, self.most_batch)
-        for index, part in enumerate(parts):
+        for part in parts:
             images = tuple(
                 BatchImage(each.image.image_id, each.image.object_name) for each in pending[part]
             )
-            yield EmbedBatch(pool.pool_id, pool.current.number, index, images)
+            yield EmbedBatch(pool.pool_id, pool.current.number, images)
 
     def looked_at(self, pool: Pool) -> Pool:
         """Return the pool as it stands; have what was lost of its work done again."""

@@ -37,6 +37,10 @@ TOPIC_OF: Mapping[type[Message], str] = {
 }
 
 _SCHEMA_VERSION: Literal[1] = 1
+# What the version before takes a message for malformed without, though it does nothing with it.
+_FOR_THE_VERSION_BEFORE: Mapping[type[Message], Mapping[str, object]] = {
+    EmbedBatch: {"batch_index": 0}
+}
 _MAX_GENERATION = 2**31 - 1  # what any catalog can count to
 # As many characters as a stored image's name may have.
 _Id = Annotated[str, Field(min_length=1, max_length=200)]
@@ -74,7 +78,6 @@ class _BatchImageBounds(BaseModel):
 
 
 class _EmbedBatchBounds(_PoolBounds):
-    batch_index: int = Field(ge=0)
     images: tuple[_BatchImageBounds, ...] = Field(min_length=1, max_length=MAX_BATCH_IMAGES)
 
 
@@ -112,7 +115,8 @@ _BOUNDS_OF: Mapping[type[Message], type[_Bounds]] = {
 
 def encode(message: Message) -> bytes:
     """Return *message* as JSON, for `decode` of this version or of the one before or after."""
-    body = {"schema_version": _SCHEMA_VERSION, **asdict(message)}
+    older = _FOR_THE_VERSION_BEFORE.get(type(message), {})
+    body = {"schema_version": _SCHEMA_VERSION, **asdict(message), **older}
     # The standard library's: it spares who only publishes the building of pydantic's models.
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 

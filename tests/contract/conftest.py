@@ -32,7 +32,6 @@ from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
-from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, ImageStore, RateLimiter
@@ -40,6 +39,7 @@ from imagesearch.usecases.pools import Catalog
 from tests import postgres_servers
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
 from tests.postgres_servers import PostgresServer
+from tests.world import firestore_catalog
 
 BUCKET = "images"
 Server = TypeVar("Server")

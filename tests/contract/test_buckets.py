@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagesearch.adapters.buckets import GcsBuckets
+from imagesearch.adapters.buckets.gcs import GcsBuckets
 from imagesearch.domain.buckets import bucket_root
 from imagesearch.domain.errors import NotFound, Overloaded, RejectedImage, Unavailable
 from imagesearch.ports import ListedObject

@@ -20,7 +20,6 @@ from imagesearch.adapters.caches.in_process import InProcessCache
 from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.adapters.firestore import Firestore
 from imagesearch.adapters.stores.files import FolderStore
-from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.domain.work import EmbedBatch, Message
 from imagesearch.usecases.collect import PAGE, ask
 from imagesearch.usecases.pools import Catalog
@@ -28,7 +27,7 @@ from imagesearch.usecases.stored_pools import StoredPools
 from tests.bucket_world import COLLECTION, BucketWorld
 from tests.contract.test_firestore import client_of
 from tests.grpc_proxy import GrpcProxy
-from tests.world import World
+from tests.world import World, firestore_catalog
 from tools.cost_model import load
 
 COSTS = load()

@@ -22,7 +22,6 @@ from google.cloud.firestore import DELETE_FIELD
 from imagesearch.adapters import firestore
 from imagesearch.adapters.firestore import Firestore, connect, embedding_id
 from imagesearch.adapters.records import MAX_LISTING_BYTES
-from imagesearch.compose.cloud import firestore_catalog
 from imagesearch.domain.errors import (
     Bug,
     ImageSearchError,
@@ -47,6 +46,7 @@ from imagesearch.ports import Coverage
 from imagesearch.usecases.pools import Catalog
 from tests.contract.test_catalog import listing_of, pending, rejections
 from tests.grpc_proxy import GrpcProxy
+from tests.world import firestore_catalog
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())

@@ -33,7 +33,6 @@ JOB = FetchJob(pool_id="id", generation=1, keyword="horse", options=SourceOption
 BATCH = EmbedBatch(
     pool_id="id",
     generation=1,
-    batch_index=0,
     images=(BatchImage(image_id="p-1", object_name="p-1.jpg"),),
 )
 ACKS = [102, 200, 201, 202, 204]

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -17,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +28,11 @@ from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_afte
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SCHEMA_VERSION, SqliteFile
-from imagesearch.adapters.sqlite_facts import ImageFacts
+from imagesearch.adapters.sqlite_facts import ImageFacts, _Texts
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters import where_of
+from imagesearch.domain.filters.declaration import Where
 from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
@@ -279,6 +282,35 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
     assert matching.sum() == len(best), "no row is taken for one without facts"
 
 
+@pytest.mark.parametrize("asked", [(), TALL], ids=["without a filter", "with another one"])
+def test_no_search_waits_for_facts_that_it_does_not_ask_for(
+    path: Path, asked: Where, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first search with a filter of texts reads those of all images: of a million 18 s."""
+    begun, go_on = threading.Event(), threading.Event()
+    take_over = _Texts._take_over
+
+    def held(self: _Texts, *rows: Any) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        take_over(self, *rows)
+
+    monkeypatch.setattr(_Texts, "_take_over", held)
+    vectors, query = _directions(2, seed=1), _directions(1, seed=2)[0]
+    images = [_of_height(n, 5) for n in range(2)]
+    with closing(catalog_at(path)) as catalog, ThreadPoolExecutor(2) as callers:
+        catalog.library.put(images, {"i-0": vectors[0], "i-1": vectors[1]}, "m")
+        slow = callers.submit(catalog.library.nearest, query, 9, "m", TAGGED)
+        try:
+            assert begun.wait(30)
+            quick = callers.submit(catalog.library.nearest, query, 9, "m", asked)
+            assert len(quick.result(timeout=10).hits) == 2
+            assert not slow.done()
+        finally:
+            go_on.set()
+        assert [image.image_id for image, _ in slow.result().hits] == ["i-1"]
+
+
 @pytest.mark.parametrize("value", ["'wide'", "x'00'", "5.5", "1e300", "-9"])
 def test_damaged_sides_are_not_known(path: Path, value: str) -> None:
     """SQLite keeps whatever it is given, and takes text to be larger than every number."""
@@ -432,6 +464,11 @@ def _flip(copy: Path, at: int) -> None:
     copy.write_bytes(data)
 
 
+def _zero(copy: Path, at: int, size: int = 24) -> None:
+    data = copy.read_bytes()
+    copy.write_bytes(data[:at] + bytes(size) + data[at + size :])
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a flipped byte of the head": lambda copy: _flip(copy, 20),
     "a flipped byte of the centre": lambda copy: _flip(copy, 70),
@@ -439,7 +476,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a flipped byte of an id": lambda copy: _flip(copy, 2 * 65_536 + 3),
     "a flipped byte of a code": lambda copy: _flip(copy, 2 * 65_536 + 16 * 32_768 + 99),
     "cut off": lambda copy: os.truncate(copy, 70_000),
-    "cut to its head": lambda copy: os.truncate(copy, 10),
+    "cut to a part of its head": lambda copy: os.truncate(copy, 10),
+    "cut to its head": lambda copy: os.truncate(copy, 65_536),
+    "the head of its block zeroed": lambda copy: _zero(copy, 65_536),
     "something else": lambda copy: copy.write_bytes(b"not a copy" * 9000),
 }
 
@@ -458,6 +497,55 @@ def test_a_damaged_copy_is_made_anew_and_told_of_once(
     assert "made anew" in caplog.text
     assert _nearest(path, query) == _ranked(vectors, query)
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("lost", ["the first", "the last"])
+def test_a_copy_that_lost_a_block_of_many_is_made_anew(
+    path: Path, lost: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileBlocks, "rows", 128)
+    vectors, query = _directions(300, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    assert _nearest(path, query, 300) == _ranked(vectors, query, 300)
+    (copy,) = _copies(path)
+    head, block = 65_536, (copy.stat().st_size - 65_536) // 3
+    if lost == "the first":
+        _zero(copy, head)
+    else:
+        os.truncate(copy, head + 2 * block)
+    assert _nearest(path, query, 300) == _ranked(vectors, query, 300)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "rows of 300" in caplog.text
+
+
+def test_a_block_whose_rows_are_all_gone_from_the_catalog_is_no_damage(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileBlocks, "rows", 128)
+    vectors, query = _directions(300, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    _nearest(path, query)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("DELETE FROM embeddings WHERE id <= 128")
+    for _ in range(2):
+        assert len(_nearest(path, query, 300)) == 172
+    assert caplog.records == []
+
+
+def test_a_copy_without_rows_is_kept_where_the_catalog_has_none_either(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors, query = _directions(50, seed=1), _directions(1, seed=2)[0]
+    _stored(path, vectors)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE embeddings SET model_revision = 'n'")
+    for _ in range(2):
+        assert _nearest(path, query) == []
+    assert caplog.records == []
+    path.unlink()
+    _stored(path, vectors)
+    assert _nearest(path, query) == _ranked(vectors, query)
+    assert "its rows are not those of the catalog" in caplog.text
 
 
 def test_the_copy_of_another_catalog_is_made_anew(

@@ -41,13 +41,12 @@ def batches_of(
         EmbedBatch(
             pool_id=key.pool_id,
             generation=generation,
-            batch_index=index,
             images=tuple(
                 BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)
                 for one in chunk
             ),
         )
-        for index, chunk in enumerate(chunks)
+        for chunk in chunks
     ]
 
 

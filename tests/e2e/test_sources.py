@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from imagesearch.adapters.buses.local_bus import LocalBus
 from imagesearch.cli.client import stack_client
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.embedded.stack import Stack
@@ -46,7 +48,10 @@ def stack_over(origin: str, folder: Path, encoder: ModelEncoder, **changes: Any)
     """Yield a stack whose Pixabay is at *origin*, with attempts that follow at once."""
     settings: Settings = load_settings(data_dir=folder, gallery_url=origin)
     settings = settings.model_copy(update=changes)  # to less than an operator may set
-    services = EmbeddedServices(settings, encoder, backoff_seconds=(0.01, 0.05))
+    at_once = partial(LocalBus, min_backoff_seconds=0.01, max_backoff_seconds=0.05)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("imagesearch.local.embedded.services.LocalBus", at_once)
+        services = EmbeddedServices(settings, encoder)
     stack = Stack(services, None)
     services.bus.start()
     try:

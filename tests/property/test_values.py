@@ -37,7 +37,6 @@ BATCHES = st.builds(
     EmbedBatch,
     pool_id=NAMES,
     generation=st.integers(1, 10**9),
-    batch_index=st.integers(0, 20),
     images=st.lists(
         st.builds(BatchImage, image_id=NAMES, object_name=NAMES), min_size=1, max_size=32
     ).map(tuple),

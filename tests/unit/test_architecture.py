@@ -36,14 +36,27 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"domain", "installation", "named_models", "setting_types", "sources"},
     "usecases": {"domain", "ports", "telemetry"},
     "sources": {"domain", "ports", "setting_types"},
-    "adapters": {"clock", "deployment", "domain", "ports", "telemetry", "wire"},
+    "adapters": {"clock", "deployment", "domain", "installation", "ports", "telemetry", "wire"},
     "doors": {"deployment", "domain", "telemetry", "usecases", "wire"},
     "demo": {"domain", "sources"},
     "folders": {"domain", "evaluation", "installation", "ports", "sources"},
     "evaluation": {"domain", "ports"},
     "compose": {
-        *("adapters", "clock", "deployment", "devices", "domain", "folders", "logs", "ports"),
-        *("settings", "sources", "usecases"),
+        *("adapters", "clock", "deployment", "devices", "domain", "folders", "installation"),
+        *("logs", "ports", "settings", "sources", "usecases"),
+    },
+}
+
+# What lies beside the folders of ports: the client and the codecs of a vendor, for all its files.
+PORT_FOLDERS = {path.parent.name for path in (ROOT / "imagesearch/adapters").glob("*/__init__.py")}
+SHARED: dict[str, set[str]] = {
+    "firestore": {"firestore", "firestore_facts", "google_errors", "records", "vectors"},
+    "gcs": {"cloud_storage", "google_errors"},
+    "postgres": {"postgres", "records", "vectors"},
+    "pubsub": {"google_errors"},
+    "sqlite": {
+        *("records", "sqlite", "sqlite_facts", "sqlite_rows", "vector_file", "vector_index"),
+        "vectors",
     },
 }
 
@@ -78,6 +91,20 @@ def test_a_module_imports_only_rooms_further_in(path: Path) -> None:
         return
     ours = {room(name) for name in imports(path) if name.startswith("imagesearch.")}
     assert ours <= {here, *ALLOWED[here]}
+
+
+@pytest.mark.parametrize(
+    "path", modules("imagesearch/adapters"), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_an_adapter_imports_of_others_only_what_its_vendors_share(path: Path) -> None:
+    """Each port has a folder; two ports that need each other are put together in compose/."""
+    own = ".".join(path.parent.relative_to(ROOT).parts)
+    names = {name for name in imports(path) if name.startswith("imagesearch.adapters.")}
+    if own == "imagesearch.adapters":  # what is shared is of no port
+        assert not {name.split(".")[2] for name in names} & PORT_FOLDERS
+        return
+    others = {name.split(".")[2] for name in names if not name.startswith(f"{own}.")}
+    assert others <= SHARED.get(path.stem, set())
 
 
 def test_nothing_imports_an_entry_point_but_the_local_stack() -> None:

@@ -600,14 +600,20 @@ def test_a_failing_model_fails_the_call_and_the_next_one_works(tiny_folder: Path
         assert len(stacked(encoder.encode_images([jpeg()]))) == 1
 
 
-def test_a_call_past_its_time_limit_ends(tiny_folder: Path) -> None:
+def test_a_call_past_its_time_limit_ends(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("TEXT_LIMIT_SECONDS", "IMAGE_LIMIT_SECONDS", "PICTURE_LIMIT_SECONDS"):
+        monkeypatch.setattr(f"inference_service.encoder.{limit}", 0.01)
     with moody_encoder(tiny_folder) as (moody, encoder):
         moody.text_gate.clear()
         moody.image_gate.clear()
         with pytest.raises(DeadlineExceeded):
-            encoder.encode_text("horse", time_limit_seconds=0.01)
+            encoder.encode_text("horse")
         with pytest.raises(DeadlineExceeded):
-            encoder.encode_images([jpeg()], time_limit_seconds=0.01)
+            encoder.encode_images([jpeg()])
+        with pytest.raises(DeadlineExceeded):
+            encoder.encode_picture(jpeg())
 
 
 def test_a_model_that_never_ran_or_fails_is_tried_and_told(tiny_folder: Path) -> None:
@@ -623,14 +629,19 @@ def test_a_model_that_never_ran_or_fails_is_tried_and_told(tiny_folder: Path) ->
 
 
 @pytest.mark.parametrize("gate", ["text_gate", "image_gate"])
-def test_a_stuck_model_is_not_ready(tiny_folder: Path, gate: str) -> None:
+def test_a_stuck_model_is_not_ready(
+    tiny_folder: Path, gate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference_service.encoder.CHECK_LIMIT_SECONDS", 0.5)
     with moody_encoder(tiny_folder) as (moody, encoder):
         getattr(moody, gate).clear()
         if gate == "image_gate":
+            # The picture is decoded by then.
+            monkeypatch.setattr("inference_service.encoder.IMAGE_LIMIT_SECONDS", 0.5)
             with pytest.raises(DeadlineExceeded):
-                encoder.encode_images([jpeg()], time_limit_seconds=0.5)  # it is decoded by then
+                encoder.encode_images([jpeg()])
         with pytest.raises(Unavailable, match=f"stuck: the {gate[:-5]} encoder took more than"):
-            encoder.check(time_limit_seconds=0.5)
+            encoder.check()
         getattr(moody, gate).set()
         encoder.check()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,17 @@ from imagesearch.adapters.caches.memorystore import Memorystore
 from imagesearch.clock import SystemClock
 from imagesearch.compose import cloud, fetch, inference, query
 from imagesearch.compose.start import hosted_by, process_of, start
+from imagesearch.domain.collections import OWN
 from imagesearch.domain.errors import InvalidRequest, Overloaded
+from imagesearch.domain.images import Listing
+from imagesearch.domain.pools import PoolKey, SourceOptions
+from imagesearch.domain.work import FetchJob, Message
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.ports import Encoder
 from imagesearch.settings import Settings, load_settings
 from imagesearch.sources.pixabay import QUOTA
 from imagesearch.usecases.pools import Catalog
-from tests.world import TwinEncoder
+from tests.world import START, TwinEncoder, listed
 
 CLOUD = {
     "edition": "cloud",
@@ -152,6 +158,48 @@ def test_the_embedded_edition_shares_its_adapters(tmp_path: Path) -> None:
     assert search.publisher is fetching.publisher is services.bus
     assert search.scorer is services.inference.score
     services.close()
+
+
+def test_a_start_publishes_what_an_ended_process_left_and_no_search_does_so_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(data_dir=tmp_path, gallery_url="http://127.0.0.1:9")
+    with closing(EmbeddedServices(settings, TwinEncoder())) as ended:
+        left = [
+            ended.catalog.request_pool(PoolKey(keyword, SourceOptions(source)), now).pool
+            for keyword, source, now in (
+                *(("horse", "demo", START), ("cow", "demo", START + timedelta(seconds=1))),
+                ("own 1", OWN, START),
+            )
+        ]
+        ended.catalog.record_listing(left[2].pool_id, 1, Listing((listed(1),)), START)
+    with closing(EmbeddedServices(settings, TwinEncoder())) as services:
+        published: list[FetchJob] = []
+        monkeypatch.setattr(services.bus, "publish", published.append)
+        services.resume()
+        assert [(job.pool_id, job.keyword) for job in published] == [
+            (pool.pool_id, pool.keyword) for pool in left[:2]
+        ]
+        for pool in left[:2]:
+            resumed = services.catalog.pool(pool.pool_id)
+            assert resumed is not None
+            assert resumed.due_generation(services.clock.now(), services.catalog.policy) is None
+
+
+def test_a_start_goes_on_where_what_was_left_cannot_be_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load_settings(data_dir=tmp_path, gallery_url="http://127.0.0.1:9")
+    with closing(EmbeddedServices(settings, TwinEncoder())) as services:
+        for keyword in ("horse", "cow"):
+            services.catalog.request_pool(PoolKey(keyword, SourceOptions("demo")), START)
+
+        def publish(_: Message) -> None:
+            raise Overloaded("the bus is full")
+
+        monkeypatch.setattr(services.bus, "publish", publish)
+        services.resume()
+    assert caplog.messages[-1:] == ["resuming no more pools: the bus is full"]
 
 
 def kinds(catalog: Catalog) -> tuple[str, str]:

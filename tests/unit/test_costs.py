@@ -146,9 +146,7 @@ def test_what_the_code_does_is_what_is_assumed() -> None:
 def test_no_message_is_larger_than_is_billed() -> None:
     pool_id, trace = "0" * 32, "0" * 32
     image = BatchImage(image_id="pixabay-12345678", object_name="pixabay-12345678-preview.jpg")
-    batch = EmbedBatch(
-        pool_id=pool_id, generation=999, batch_index=99, images=(image,) * USUAL_BATCH_IMAGES
-    )
+    batch = EmbedBatch(pool_id=pool_id, generation=999, images=(image,) * USUAL_BATCH_IMAGES)
     job = FetchJob(pool_id=pool_id, generation=999, keyword="ü" * 100, options=SourceOptions())
     for message in (batch, job):
         attributes = attributes_of(message, trace).items()

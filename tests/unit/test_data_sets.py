@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import sys
 import tarfile
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +31,7 @@ from imagesearch.domain.picture_facts import Caption, PictureFacts
 from imagesearch.evaluation.captions import NO_CAPTION
 from imagesearch.evaluation.collection import captioned_collection
 from imagesearch.evaluation.embedding import embed_set
-from imagesearch.folders.roots import CollectionRoots, check_root
+from imagesearch.folders.roots import CollectionRoots
 from imagesearch.folders.shards import is_shards
 from imagesearch.folders.tables import over_https
 from imagesearch.sources import polite
@@ -194,16 +193,6 @@ def test_a_parquet_list_is_read_as_a_csv_is(tmp_path: Path, roots: CollectionRoo
     (tmp_path / "list.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(InvalidRequest, match=r"list\.parquet cannot be read: "):
         listed(roots, tmp_path / "list.parquet")
-
-
-def test_parquet_without_its_reader_names_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    file = tmp_path / "list.parquet"
-    file.write_bytes(b"PAR1")
-    with pytest.raises(InvalidRequest, match=r'needs: .*pip install "imagesearch\[parquet\]"'):
-        check_root(file)
 
 
 @pytest.mark.parametrize(

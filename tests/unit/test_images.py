@@ -151,11 +151,13 @@ def test_the_thinnest_image_that_is_not_rejected_decodes() -> None:
     assert decode(encoded(Image.new("RGB", (longest, MIN_SIDE)))).size == (longest, MIN_SIDE)
 
 
-def test_the_pixel_limit_is_the_callers() -> None:
+def test_an_image_of_as_many_pixels_as_may_be_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(plain("RGB", RED, 20))
-    assert decode(data, max_pixels=400).size == (20, 20)
+    monkeypatch.setattr("inference_service.images.MAX_PIXELS", 400)
+    assert decode(data).size == (20, 20)
+    monkeypatch.setattr("inference_service.images.MAX_PIXELS", 399)
     with pytest.raises(RejectedImage, match="more than 399 pixels: 20 x 20"):
-        decode(data, max_pixels=399)
+        decode(data)
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP"])

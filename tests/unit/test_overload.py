@@ -105,9 +105,9 @@ def services_of(world: World, encoder: QueuedEncoder) -> Any:
 
 
 @contextmanager
-def served(world: World, encoder: QueuedEncoder, **options: float) -> Iterator[str]:
+def served(world: World, encoder: QueuedEncoder) -> Iterator[str]:
     """Yield the URL of a running service over the use cases of *world*."""
-    app = create_app(services_of(world, encoder), **options)
+    app = create_app(services_of(world, encoder))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     with socket.create_server(("127.0.0.1", 0), backlog=2 * MAX_SCORES) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -276,11 +276,12 @@ def test_a_push_beyond_what_an_instance_is_sent_is_refused_at_once(
 
 
 def test_a_push_whose_patience_is_over_is_nacked_before_it_has_begun(
-    world: World, encoder: QueuedEncoder
+    world: World, encoder: QueuedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("inference_service.app.PATIENCE_SECONDS", 0.1)
     body = push_body(batch_of(world, 3))
     with (
-        served(world, encoder, patience_seconds=0.1) as url,
+        served(world, encoder) as url,
         held_images(encoder),
         pushing(url, body, PUSHES_AT_WORK + 5) as asked,
     ):

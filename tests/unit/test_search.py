@@ -383,7 +383,7 @@ def test_no_job_is_published_again_while_it_waits_behind_others(world: World) ->
     jobs = [one.pool_id for one in published if isinstance(one, FetchJob)]
     batches = [one for one in published if isinstance(one, EmbedBatch)]
     assert len(jobs) == len(set(jobs)) == 20
-    assert len(batches) == len({(one.pool_id, one.batch_index) for one in batches}) == 40
+    assert len(batches) == len({(one.pool_id, one.images) for one in batches}) == 40
     assert all(world.ask(keyword).complete for keyword in keywords)
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from imagesearch.installation import pip_install
 from tests.checkpoints import age, save_tiny
 from tests.pictures import jpeg
 
-COMMAND = f'{sys.executable} -m pip install "imagesearch[torch]"'
+COMMAND = pip_install("imagesearch[torch]")
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
 HIDDEN = """
 import sys

@@ -134,6 +134,8 @@ class SqliteLibrary:
                 f"{_MAX_SEARCHES} searches of the catalog are under way", retry_after_seconds=1.0
             )
         try:
+            if where:  # before the lock: else all searches wait for the first reading of the facts
+                self._read_facts(model_revision, where)
             with self._indexes_lock:
                 return self._nearest_indexed(query, k, model_revision, where)
         finally:
@@ -292,8 +294,15 @@ class SqliteLibrary:
 
     def _matching(self, model_revision: str, where: Where) -> NDArray[np.bool_]:
         """Return for each row id whether its image is one that *where* leaves."""
-        facts = self._facts.setdefault(model_revision, ImageFacts(model_revision))
-        return facts.matching(where, self._reading)
+        return self._facts_of(model_revision).matching(where, self._reading)
+
+    def _read_facts(self, model_revision: str, where: Where) -> None:
+        """Have in memory what *where* asks for, but for what is stored from now on."""
+        with suppress(_OtherFileError):  # it is met again, with the lock
+            self._facts_of(model_revision).bring_up_to_date(where, self._reading)
+
+    def _facts_of(self, model_revision: str) -> ImageFacts:
+        return self._facts.setdefault(model_revision, ImageFacts(model_revision))
 
     def _bring_up_to_date(
         self, index: VectorIndex, model_revision: str, embedding_dim: int
@@ -337,11 +346,11 @@ class SqliteLibrary:
         with self._reading() as connection:
             if index.last_id > last_embedding_ever(connection):
                 return False
+            if not ids:
+                return not _has_embedding(connection, model_revision, index.last_id)
             rows = _embeddings_with_ids(connection, ids, model_revision)
         sound, matrix, _ = sound_matrix(rows)
-        if not sound:
-            return not ids
-        return index.stands_for([row_id for _, row_id, _ in sound], matrix)
+        return bool(sound) and index.stands_for([row_id for _, row_id, _ in sound], matrix)
 
     def _index_in_memory(
         self, index: VectorIndex, model_revision: str, error: OSError
@@ -433,6 +442,14 @@ def _embeddings_with_ids(
         " AND +model_revision = ? AND typeof(image_id) = 'text'",
         (id_list(row_ids), model_revision),
     ).fetchall()
+
+
+def _has_embedding(connection: Connection, model_revision: str, up_to_id: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM embeddings WHERE model_revision = ? AND id <= ? LIMIT 1",
+        (model_revision, up_to_id),
+    ).fetchone()
+    return row is not None
 
 
 def embeddings_after(

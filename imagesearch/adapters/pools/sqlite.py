@@ -66,7 +66,11 @@ class SqlitePools:
         return members_of(pool_id, fields)
 
     def unfinished(self) -> list[Pool]:
-        """Return the pools whose current generation is in progress, requested first first."""
+        """
+        Return the pools whose current generation is in progress, requested first first.
+
+        It is not the port's: where messages outlive processes, nobody asks.
+        """
         with self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT pool_id, record FROM records WHERE state NOT IN (?, ?)",

@@ -6,7 +6,6 @@ The folder of files, the same port on one machine, has a file of its own beside 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
+from imagesearch.adapters.cloud_storage import limits, prepare
 from imagesearch.adapters.google_errors import translated
 from imagesearch.domain.errors import NotFound, Unavailable
 from imagesearch.domain.object_names import checked_object_name
@@ -25,10 +25,7 @@ _CONTENT_TYPES = {
     ".webp": "image/webp",
 }
 _CACHE_CONTROL = "public, max-age=86400"  # an image keeps its name for life; see Pixabay's 24 h
-_TRY_SECONDS = 5.0
 _CONNECTIONS = 8  # at a time, to look names up
-_KEPT_CONNECTIONS = 64  # as many as there may be download threads, see `Settings`
-_NO_BUCKET_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 
 _logger = logging.getLogger(__name__)
 
@@ -156,17 +153,6 @@ class GcsStore:
         return limits(self._total_seconds)
 
 
-def limits(total_seconds: float) -> dict[str, Any]:
-    """Return the arguments of a call that have it try again what may pass, soon, in time."""
-    from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
-
-    retry = DEFAULT_RETRY.with_delay(initial=0.1, maximum=1.0, multiplier=2.0)
-    return {
-        "retry": retry.with_timeout(total_seconds),
-        "timeout": min(total_seconds, _TRY_SECONDS),
-    }
-
-
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
     """Translate what the SDK raises about the object *name*, its failed checksum too."""
@@ -178,27 +164,3 @@ def _translated(name: str) -> Iterator[None]:
         except DataCorruption as error:
             _logger.warning("%s came damaged: %s", name, error)
             raise Unavailable(f"Cloud Storage: {name} came damaged") from error
-
-
-def prepare(client: Any) -> None:
-    """Have *client* keep a connection for each download thread, also after a refusal."""
-    from requests.adapters import HTTPAdapter
-
-    # The SDK would ask for the bucket's metadata, for traces, in a thread that nobody waits for
-    # and with a right that this program does not have.
-    os.environ.setdefault(_NO_BUCKET_METADATA, "true")
-    session = client._http  # the SDK has no public way to its session
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_KEPT_CONNECTIONS))
-    session.hooks["response"] = [_read_refusal]
-
-
-def _read_refusal(response: Any, **_: Any) -> None:
-    """
-    Read an answer that is no success to its end.
-
-    The SDK leaves those of a download that it tries again unread, and their connections open
-    until the garbage collector comes; read, the connection serves the next try.
-    """
-    if not response.ok:
-        _ = response.content

@@ -19,12 +19,12 @@ from imagesearch.adapters.stores.collections import CollectionStore
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import library_of
-from imagesearch.compose.fetch import fetch_process, source_of
-from imagesearch.compose.inference import inference_process
+from imagesearch.compose.fetch import FetchProcess, fetch_process, source_of
+from imagesearch.compose.inference import InferenceProcess, inference_process
 from imagesearch.compose.query import QueryProcess, search_of
 from imagesearch.compose.start import require
 from imagesearch.domain.collections import Collection, Update
-from imagesearch.domain.errors import ImageSearchError, NotFound, Overloaded, Unavailable
+from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.domain.work import MAX_BATCH_IMAGES, ForgetJob
 from imagesearch.evaluation.captions import CaptionedSet
@@ -32,7 +32,7 @@ from imagesearch.evaluation.collection import captioned_collection
 from imagesearch.folders.roots import CollectionRoots
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import Originals
-from imagesearch.ports import Encoder
+from imagesearch.ports import Clock, Encoder, RateLimiter
 from imagesearch.settings import Settings
 from imagesearch.sources.contact import user_agent
 from imagesearch.usecases import own_images
@@ -55,14 +55,41 @@ _REST_SECONDS = 600.0  # before what could not be embedded anew is tried again
 logger = logging.getLogger(__name__)
 
 
+class DataFolder:
+    """
+    What is kept in the data folder: images, and a file of what is known of them.
+
+    Args:
+        on_new_file: called when the file was removed, and is begun anew.
+
+    Attributes:
+        folders: where the pictures of collections lie.
+        pictures: these, and the images that are stored.
+
+    Raises:
+        InvalidRequest: the library is none of this edition, or lacks a setting or its package.
+        Unavailable: the file cannot be opened.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, on_new_file: Callable[[], None] = lambda: None
+    ) -> None:
+        self.file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=on_new_file)
+        self.pools = SqlitePools(self.file)
+        library = library_of(settings, "sqlite", lambda: SqliteLibrary(self.file))
+        self.catalog = Catalog(self.pools, library, settings.policy, SqliteRetention(self.file))
+        self.collections = SqliteCollections(self.file)
+        self.store = FolderStore(settings.data_dir / "images")
+        self.folders = CollectionRoots(self.store, clock, user_agent(settings.contact))
+        self.pictures = CollectionStore(self.store, self.collections, self.folders)
+
+
 class EmbeddedServices:
     """
     The three processes of the cloud edition in one, over adapters of one machine.
 
     Args:
         before: of the models that score until *encoder* has embedded what they did.
-        backoff_seconds: the rest of a nacked message, at first and at most. Tests alone set it:
-            a pool that fails takes minutes of rests.
         on_new_folder: called before a data folder that was removed is used again; what it raises
             keeps it from being used.
 
@@ -81,41 +108,48 @@ class EmbeddedServices:
         encoder: Encoder,
         *,
         before: Sequence[Encoder] = (),
-        backoff_seconds: tuple[float, float] = (1.0, 120.0),
         on_new_folder: Callable[[], None] = lambda: None,
     ) -> None:
         require(settings, *settings.image_source.needs)
         self.settings = settings
         self.clock = SystemClock()
         self.cache, limiter = InProcessCache(), InProcessLimiter()
-        self.store = FolderStore(settings.data_dir / "images")
-        self.bus = LocalBus(
-            settings.data_dir / "dead_letters.jsonl",
-            min_backoff_seconds=backoff_seconds[0],
-            max_backoff_seconds=backoff_seconds[1],
-        )
-        self._on_new_folder = on_new_folder
-        file = SqliteFile(settings.data_dir / "catalog.sqlite", on_new_file=self._forget_copies)
-        library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
-        self.catalog = Catalog(SqlitePools(file), library, settings.policy, SqliteRetention(file))
-        self._has_all_in_file = isinstance(library, SqliteLibrary)
-        self._unfinished = SqlitePools(file).unfinished
+        self.bus = LocalBus(settings.data_dir / "dead_letters.jsonl")
         self.source = source_of(settings, limiter, self.clock)
-        self.collections = SqliteCollections(file)
-        folders = CollectionRoots(self.store, self.clock, user_agent(settings.contact))
-        self.pictures = CollectionStore(self.store, self.collections, folders)
-        self._sqlite_originals = SqliteOriginals(file)
+        self._on_new_folder = on_new_folder
+        self._let_go_again: float | None = None
+        self._ended = threading.Event()
+
+        self._folder = folder = DataFolder(settings, self.clock, self._forget_copies)
+        self.catalog, self.collections = folder.catalog, folder.collections
+        self.store, self.pictures = folder.store, folder.pictures
+        self._sqlite_originals = SqliteOriginals(folder.file)
         self._withdrawn = Withdrawn(self.catalog.retention, self.clock, self._let_go)
         self.originals = Originals(
-            self._sqlite_originals.listed,
-            self.store,
-            self.source,
-            self.pictures,
+            *(self._sqlite_originals.listed, self.store, self.source, self.pictures),
             self._withdrawn,
         )
         self.forget = Forget(self.catalog, self.store, self.cache, self.clock)
-        self.inference = inference_process(
-            settings,
+
+        self.inference = self._inference(encoder, before)
+        self.fetch = self._fetch()
+        self.query = self._query(limiter)
+        has_before = self.inference.score.has_before
+        self._again = StoredPools(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE)
+        self._reembed = Reembed(self.catalog, self._again, self.clock, has_before)
+        self._pages = StoredPools(
+            *(self.catalog, self.bus, self.clock, _PAGES_AT_ONCE, _PAGE_POLL_SECONDS),
+            *(MAX_BATCH_IMAGES, MAX_BATCH_IMAGES),
+        )
+        self._ingest = Ingest(
+            *(self.catalog, self.collections, folder.folders, self.cache, self._pages),
+            self.clock,
+            lambda: encoder.model_revision,
+        )
+
+    def _inference(self, encoder: Encoder, before: Sequence[Encoder]) -> InferenceProcess:
+        return inference_process(
+            self.settings,
             clock=self.clock,
             catalog=self.catalog,
             cache=self.cache,
@@ -123,28 +157,10 @@ class EmbeddedServices:
             encoder=encoder,
             before=before,
         )
-        has_before = self.inference.score.has_before
-        self._in_turn = [
-            StoredPools(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE),
-            StoredPools(
-                *(self.catalog, self.bus, self.clock, _PAGES_AT_ONCE, _PAGE_POLL_SECONDS),
-                *(MAX_BATCH_IMAGES, MAX_BATCH_IMAGES),
-            ),
-        ]
-        self._reembed = Reembed(self.catalog, self._in_turn[0], self.clock, has_before)
-        self._ingest = Ingest(
-            self.catalog,
-            self.collections,
-            folders,
-            self.cache,
-            self._in_turn[1],
-            self.clock,
-            lambda: encoder.model_revision,
-        )
-        self._let_go_again: float | None = None
-        self._ended = threading.Event()
-        self.fetch = fetch_process(
-            settings,
+
+    def _fetch(self) -> FetchProcess:
+        return fetch_process(
+            self.settings,
             clock=self.clock,
             catalog=self.catalog,
             cache=self.cache,
@@ -152,8 +168,10 @@ class EmbeddedServices:
             source=self.source,
             publisher=self.bus,
         )
+
+    def _query(self, limiter: RateLimiter) -> QueryProcess:
         search = search_of(
-            settings,
+            self.settings,
             clock=self.clock,
             catalog=self.catalog,
             cache=self.cache,
@@ -162,9 +180,8 @@ class EmbeddedServices:
             scorer=self.inference.score,
             wake=lambda: None,  # what embeds is this process
         )
-        self.query = QueryProcess(
-            settings, self.clock, limiter, search, self.check, self.collections.counts
-        )
+        counts = self.collections.counts
+        return QueryProcess(self.settings, self.clock, limiter, search, self.check, counts)
 
     def check(self) -> None:
         """Return when a new keyword could be stored and searched, else raise Unavailable."""
@@ -178,7 +195,7 @@ class EmbeddedServices:
 
         Nothing is deleted while another library has the images: the file knows not who needs them.
         """
-        if not self._has_all_in_file:
+        if not isinstance(self.catalog.library, SqliteLibrary):
             return
         try:
             gone = self.store.sweep(self._sqlite_originals.unused())
@@ -197,14 +214,18 @@ class EmbeddedServices:
             logger.warning("own pictures may be found that are gone: %s", error)
 
     def resume(self) -> None:
-        """Publish what an ended process left unfinished; its messages went with it."""
-        for pool in self._unfinished():
+        """
+        Publish what an ended process left unfinished; its messages went with it.
+
+        Pub/Sub's would not have: the port `Pools` has no `unfinished`.
+        """
+        for pool in self._folder.pools.unfinished():
             if pool.options.source in STORED_SOURCES:  # `reembed` and `ingest` go on with them
                 continue
             logger.info("resuming pool_id=%s state=%s", pool.pool_id, pool.current.state)
             try:
-                self.query.search.publish_job(pool)
-            except Overloaded as error:  # their next searches take the others up
+                self._again.publish(pool)
+            except ImageSearchError as error:  # their next searches take the others up
                 logger.warning("resuming no more pools: %s", error)
                 return
 
@@ -327,8 +348,8 @@ class EmbeddedServices:
     def stop(self, timeout_seconds: float) -> None:
         """Begin nothing more; wait *timeout_seconds* at most for the deliveries in hand."""
         self._ended.set()
-        for pools in self._in_turn:
-            pools.stop()
+        self._again.stop()
+        self._pages.stop()
         self.fetch.fetch.stop()
         self.bus.stop(timeout_seconds)
 
@@ -361,14 +382,11 @@ class StoredCollections:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._file = file = SqliteFile(settings.data_dir / "catalog.sqlite")
-        self.collections = SqliteCollections(file)
-        library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
-        self.catalog = Catalog(SqlitePools(file), library, settings.policy, SqliteRetention(file))
-        self._settings = settings
-        store = FolderStore(settings.data_dir / "images")
+        clock = SystemClock()
+        self._folder = DataFolder(settings, clock)
+        self.catalog, self.collections = self._folder.catalog, self._folder.collections
         # Of a process that is over at once: whoever else has copies follows by the catalog.
-        self.forgetting = Forget(self.catalog, store, InProcessCache(), SystemClock())
+        self.forgetting = Forget(self.catalog, self._folder.store, InProcessCache(), clock)
 
     def captioned(self, collection: Collection) -> CaptionedSet:
         """
@@ -379,11 +397,7 @@ class StoredCollections:
         Raises:
             InvalidRequest: no picture of it has a caption.
         """
-        clock, contact = SystemClock(), user_agent(self._settings.contact)
-        store = FolderStore(self._settings.data_dir / "images")
-        roots = CollectionRoots(store, clock, contact)
-        pictures = CollectionStore(store, self.collections, roots)
-        library = self.catalog.library
+        library, pictures = self.catalog.library, self._folder.pictures
         return captioned_collection(self.collections, library, pictures, collection.name)
 
     def forget(self, collection: Collection) -> int:

@@ -27,7 +27,7 @@ from imagesearch.deployment.topics import (
     PUSH_SUBSCRIPTIONS,
 )
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.installation import ROOT
+from imagesearch.installation import ROOT, pip_install
 from imagesearch.local import in_thread
 from imagesearch.local.emulated import emulators
 from imagesearch.local.emulated.environment import environment_of, passed_on, reached_here
@@ -326,7 +326,7 @@ def _script(name: str) -> str:
     """Return the program *name* of this Python environment."""
     path = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if path is None:
-        raise emulators.MissingProgram(f"{name} is missing: {sys.executable} -m pip install {name}")
+        raise emulators.MissingProgram(f"{name} is missing: {pip_install(name)}")
     return path
 
 

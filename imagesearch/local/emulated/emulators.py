@@ -6,7 +6,6 @@ together in `cloud_stack.py`.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imagesearch.domain.errors import Unavailable
+from imagesearch.installation import is_installed, pip_install
 from imagesearch.local.emulated.processes import HOST, Child, free_port
 
 # Where the Google Cloud SDK is when neither CLOUDSDK_ROOT_DIR nor `gcloud` on the path tells.
@@ -176,12 +176,6 @@ def _client_libraries() -> None:
 
 
 def _python_package(module: str, distribution: str) -> None:
-    try:
-        found = importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of a parent
-        found = False
-    if not found:
-        raise MissingProgram(
-            f"the Python package {distribution} is missing: "
-            f"{sys.executable} -m pip install '{distribution}'"
-        )
+    if not is_installed(module):
+        command = pip_install(distribution)
+        raise MissingProgram(f"the Python package {distribution} is missing: {command}")

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from imagesearch.adapters.cloud_storage import limits, prepare
 from imagesearch.adapters.google_errors import translated
-from imagesearch.adapters.stores.gcs import limits, prepare
 from imagesearch.domain.buckets import BucketRoot
 from imagesearch.domain.errors import NotFound, RejectedImage
 from imagesearch.ports import ListedObject

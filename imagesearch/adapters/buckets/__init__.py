@@ -1,0 +1,1 @@
+"""The port `Buckets`, a file a vendor."""
