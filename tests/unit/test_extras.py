@@ -97,7 +97,7 @@ def test_each_command_of_the_cloud_edition_names_the_extra(
     for module in ("google.cloud.firestore", "google.pubsub_v1", "google.api_core"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InvalidRequest) as raised:
-        cli(args=arguments.split(), standalone_mode=False)
+        cli(arguments.split())
     assert str(raised.value) == f"EDITION=cloud needs: {pip_install('imagesearch[cloud]')}"
 
 
