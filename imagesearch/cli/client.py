@@ -236,7 +236,8 @@ def _check_parts(body: dict[str, Any], params: Mapping[str, Any]) -> None:
     if body.get("filters", {}) != chosen(params):
         raise SearchFailed("its answer is not filtered: it is of another version")
     for name in ("minus", "like", "unlike"):
-        if body.get(name, []) != list(dict.fromkeys(params.get(name, ()))):
+        said = dict.fromkeys(text.strip() for text in params.get(name, ()) if text.strip())
+        if body.get(name, []) != list(said):
             raise SearchFailed(f"its answer knows nothing of {name}: it is of another version")
 
 

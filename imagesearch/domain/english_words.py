@@ -60,10 +60,14 @@ NEGATIONS: Final = LEAVING_OUT | _words(
 AFTER_A_NEGATION: Final = _words("but just only instead")
 """Here begins what is wanted all the same."""
 
-MEDIA: Final = _words(
-    "photo photograph photography picture pic image img snapshot footage wallpaper view scene "
-    "close-up closeup hd 4k aerial panorama background foreground macro"
-) | {"close up"}
+PICTURES: Final = _words("photo photograph photography picture pic image img snapshot footage")
+"""What any picture is."""
+
+MEDIA: Final = (
+    PICTURES
+    | _words("wallpaper view scene close-up closeup hd 4k aerial panorama background foreground")
+    | {"macro", "close up"}
+)
 """What a picture is, in place of what it shows."""
 
 BACKDROPS: Final = _words("background wallpaper")

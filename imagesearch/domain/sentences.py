@@ -8,7 +8,6 @@ whatever is nothing else is one. Only English is read so; any other sentence is 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -26,7 +25,12 @@ from imagesearch.domain.english import (
     verb_of,
     words_of,
 )
-from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS, is_visible, normalise_keyword
+from imagesearch.domain.keywords import (
+    MAX_KEYWORD_CHARACTERS,
+    is_punctuation,
+    is_visible,
+    normalise_keyword,
+)
 
 _MAX_THINGS = 3  # a source looks for images that have all words: of more it has next to none
 _NUMBER = re.compile(r"\d+(?:s|st|nd|rd|th)?")
@@ -44,7 +48,7 @@ def keywords_of(sentence: str) -> tuple[str, ...]:
     Args:
         sentence: with something to be seen.
     """
-    if all(unicodedata.category(one)[0] in "PMZC" for one in sentence):  # an emoji is a symbol, S
+    if is_punctuation(sentence):
         return ()
     if not is_english(sentence):
         return (_whole(sentence),)

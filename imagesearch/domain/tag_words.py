@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from imagesearch.domain.english import singular
-from imagesearch.domain.english_words import FUNCTION_WORDS, NEGATIONS
+from imagesearch.domain.english_words import FUNCTION_WORDS, IMPERATIVES, NEGATIONS, PICTURES
 from imagesearch.domain.keywords import normalise_keyword
 
 MAX_WORDS: Final = 8  # of a sentence that tags are searched by, the first
@@ -21,6 +21,7 @@ _NUMBERS = frozenset(
     "two three four five six seven eight nine ten eleven twelve twenty hundred hundreds thousand"
     " thousands dozen dozens million".split()
 )
+_ASKING = PICTURES | IMPERATIVES
 _LIKE_A_MILLION = 1_000_000  # images, of which a word's number in a catalog is a share
 
 
@@ -51,12 +52,14 @@ def words_that_say_all(sentence: str) -> frozenset[str]:
     """
     Return the words of *sentence* that together say what is on an image whose tags have them all.
 
-    There are none where something is negated, or where no word says anything.
+    There are none where something is negated, or where no word says anything. "Show me a photo of a
+    horse" asks for a horse: what asks, and what any image is, is left out beside what is shown.
     """
     words = set(_WITH_APOSTROPHE.findall(normalise_keyword(sentence).replace("’", "'")))
     if words & NEGATIONS:
         return frozenset()
-    return frozenset(words_of_tags(words - (FUNCTION_WORDS - _NUMBERS)))
+    said = frozenset(words_of_tags(words - (FUNCTION_WORDS - _NUMBERS)))
+    return said - _ASKING or said
 
 
 def rarest(counts: Mapping[str, int], most: int) -> list[str]:

@@ -81,8 +81,8 @@ def parse_search(
         pictures: the files that came with them, by their names, see `PICTURES`.
     """
     filters = chosen(args)
-    scope = _scope(args, filters)
     query = _query(args, repeated or {}, pictures or {})
+    scope = _scope(args, filters, query)
     keyword, *broader = _keywords(args, scope)
     request = SearchRequest(
         keyword=keyword,
@@ -212,13 +212,25 @@ def parse_pool_id(text: str) -> str:
     return text
 
 
-def _scope(args: Mapping[str, str], filters: Mapping[str, str]) -> Scope:
-    # Own pictures are of no keyword.
-    scope = args.get("scope", "pool" if OF_OWN.isdisjoint(filters) else "catalog")
-    for known in get_args(Scope):
-        if scope == known:
-            return known  # type: ignore[no-any-return]  # get_args is untyped
-    raise InvalidRequest(f"scope must be pool or catalog, got {scope[:64]!r}", field="scope")
+def _scope(args: Mapping[str, str], filters: Mapping[str, str], query: Query) -> Scope:
+    own = next((name for name in filters if name in OF_OWN), "")
+    keyword = args.get("t", "").strip()
+    # Own pictures are of no keyword, and a picture alone tells none.
+    usual: Scope = "pool" if not own and (keyword or query.text) else "catalog"
+    given = args.get("scope", usual)
+    if given not in get_args(Scope):
+        raise InvalidRequest(f"scope must be pool or catalog, got {given[:64]!r}", field="scope")
+    scope: Scope = "catalog" if given == "catalog" else "pool"
+    if own and (keyword or scope == "pool"):
+        _refuse_own(own, filters[own], keyword)
+    return scope
+
+
+def _refuse_own(own: str, value: str, keyword: str) -> None:
+    """Refuse the filter *own* in the pool of a keyword, which has no own picture to pass it."""
+    bound = f"{own} must come without t and in scope catalog, as own pictures are of no keyword"
+    beside = f"t {keyword[:64]!r}" if keyword else "scope 'pool'"
+    raise InvalidRequest(f"{bound}, got {own} {value[:64]!r} with {beside}", field=own)
 
 
 def _keywords(args: Mapping[str, str], scope: Scope) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence, Set
 from io import BytesIO
 from typing import IO, Any
+from urllib.parse import unquote_to_bytes
 
 from flask import Request
 from werkzeug.datastructures import FileStorage, MultiDict
@@ -60,11 +61,25 @@ def asked_of(request: Request) -> SearchRequest:
 
 
 def _of_url(request: Request) -> dict[str, list[str]]:
+    _check_is_text(request.query_string)
     values = request.args.to_dict(flat=False)
     asked = {name: values[name] for name in values if not name.startswith(_MARK_OF_A_LINK)}
     for name in asked:
         _check_name(name)
     return asked
+
+
+def _check_is_text(query_string: bytes) -> None:
+    """Refuse bytes that are no UTF-8, for which werkzeug puts in a sign of replacement."""
+    for pair in query_string.split(b"&"):
+        name = unquote_to_bytes(pair.partition(b"=")[0]).decode(errors="backslashreplace")[:64]
+        try:
+            unquote_to_bytes(pair).decode()
+        except UnicodeDecodeError:
+            if not name.startswith(_MARK_OF_A_LINK):
+                got = pair.partition(b"=")[2][:64].decode("latin-1")
+                message = f"{name} must be Unicode, in UTF-8, got {got!a}"
+                raise InvalidRequest(message, field=name) from None
 
 
 def _given_once(name: str, texts: Sequence[str]) -> str:
@@ -121,14 +136,15 @@ def _pictures(files: MultiDict[str, FileStorage]) -> dict[str, bytes]:
     pictures = {}
     for name, several in files.lists():
         # A form whose file was not chosen sends an empty one without a name.
-        chosen = [file for file in several if file.filename]
+        named = [(file.filename, file.read()) for file in several]
+        chosen = [data for filename, data in named if filename or data]
         if chosen and name not in PICTURES:
             bound = f"a file must be called {' or '.join(PICTURES)}"
             raise InvalidRequest(f"{bound}, got {name[:64]!r}", field="picture")
         if len(chosen) > 1:
             raise InvalidRequest(f"{name} must be one file, got {len(chosen)}", field=name)
         if chosen:
-            pictures[name] = chosen[0].read()
+            pictures[name] = chosen[0]
     return pictures
 
 

@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from imagesearch.domain.errors import InvalidRequest, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding
+from imagesearch.domain.keywords import is_punctuation
 from imagesearch.domain.queries import ImagePart, Part, PicturePart, Query, TextPart
 from imagesearch.domain.ranking import Weighted, direction
 from imagesearch.ports import Cache, Encoder, Library, TextEmbedding
@@ -33,6 +34,7 @@ class Aim:
         minus: the embeddings of words for what is not wanted, with their weights.
         unlike: those of images and pictures that are not wanted.
         is_text: all parts are words: thresholds, and the correction by hubness, are of captions.
+        is_judged: that, and they say something: "-" is near to pictures that it does not tell of.
         truncated: a text had more tokens than the model reads.
     """
 
@@ -40,6 +42,7 @@ class Aim:
     minus: Sequence[Weighted] = ()
     unlike: Sequence[Weighted] = ()
     is_text: bool = True
+    is_judged: bool = True
     truncated: bool = False
 
 
@@ -81,13 +84,15 @@ class Aims:
         def weighted(parts: Iterable[Part], file: str = "picture") -> list[Weighted]:
             return [(self._vector(part, texts, images, file), part.weight) for part in parts]
 
+        is_text = all(isinstance(part, TextPart) for part in query.parts)
         return Aim(
             direction(weighted(query.parts)),
             weighted(part for part in query.minus if isinstance(part, TextPart)),
             weighted(
                 (part for part in query.minus if not isinstance(part, TextPart)), "unlike_picture"
             ),
-            is_text=all(isinstance(part, TextPart) for part in query.parts),
+            is_text=is_text,
+            is_judged=is_text and not is_punctuation(query.text),
             truncated=any(text.truncated for text in texts.values()),
         )
 

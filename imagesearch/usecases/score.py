@@ -437,7 +437,7 @@ class Score:
 
     def _strengths(self, scores: NDArray[np.float32], aim: Aim) -> NDArray[np.float32] | None:
         """Return how well each of *scores*, (n,), matches; None where nothing tells."""
-        thresholds = self.encoder.thresholds if aim.is_text else None
+        thresholds = self.encoder.thresholds if aim.is_judged else None
         if thresholds is None:
             return None
         return self.encoder.references.strengths(

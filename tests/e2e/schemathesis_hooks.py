@@ -95,10 +95,12 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
         return False
     is_asked = named[1].strip() or any(text.strip() for text in values.get("like", ()))
     has_keyword = named[0].strip() or (named[1].strip() and keywords_of(named[1]))
-    usual = "catalog" if any(text.strip() for text in own) else "pool"
-    return bool(is_asked or "picture" in values) and bool(
-        has_keyword or values.get("scope", usual) == "catalog"
-    )
+    is_own = any(text.strip() for text in own)
+    usual = "pool" if not is_own and (named[0].strip() or named[1].strip()) else "catalog"
+    scope = values.get("scope", usual)
+    if is_own and (named[0].strip() or scope == "pool"):
+        return False
+    return bool(is_asked or "picture" in values) and bool(has_keyword or scope == "catalog")
 
 
 def _mend_images(values: dict[str, Any]) -> None:

@@ -129,6 +129,12 @@ def test_a_retry_after_is_seconds_or_a_date_within_the_bounds_of_sense(
     assert retry_after_seconds(header, NOW) == seconds
 
 
+def test_a_part_without_text_is_none_to_look_for_in_the_answer() -> None:
+    asked = {**PARAMS, "minus": ["", " people ", "people"]}
+    patience = Patience(ever(200, {**FOUND, "minus": ["people"]}, None))
+    assert patience.client().search(asked, print)["minus"] == ["people"]
+
+
 FILTERED = {**PARAMS, "orientation": "vertical"}
 
 

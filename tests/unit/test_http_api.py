@@ -110,11 +110,11 @@ def test_a_sentence_without_a_keyword_needs_one(sentence: str) -> None:
 
 
 @pytest.mark.parametrize("blank", [{}, {"t": " "}, {"s_query": ""}, {"t": "", "s_query": " "}])
-def test_without_keyword_and_sentence_both_are_named(blank: dict[str, str]) -> None:
+def test_in_scope_pool_without_keyword_and_sentence_both_are_named(blank: dict[str, str]) -> None:
     with pytest.raises(
         InvalidRequest, match=r"t or s_query must be given .* got neither"
     ) as caught:
-        http_api.parse_search(blank, {"like": ["a"]})
+        http_api.parse_search({"scope": "pool", **blank}, {"like": ["a"]})
     assert caught.value.field == "t"
 
 
@@ -127,6 +127,14 @@ def test_a_search_for_nothing_says_what_can_be_searched_for(args: dict[str, str]
     for unwanted in ({"minus": ["people"]}, {"unlike": ["a"]}):
         with pytest.raises(InvalidRequest, match=f"{bound} only what is not wanted"):
             http_api.parse_search(args, unwanted)
+
+
+def test_a_likeness_alone_searches_everything_unless_a_keyword_or_a_scope_is_given() -> None:
+    like = {"like": ["twin-1"]}
+    assert http_api.parse_search({}, like).scope == "catalog"
+    assert http_api.parse_search({}, {}, {"picture": b"x"}).scope == "catalog"
+    assert http_api.parse_search({"t": "horse"}, like).scope == "pool"
+    assert http_api.parse_search({"s_query": "a horse"}, like).scope == "pool"
 
 
 def test_the_keyword_may_be_left_out_in_scope_catalog() -> None:

@@ -23,7 +23,7 @@ from werkzeug.test import EnvironBuilder, TestResponse
 from imagesearch.domain import errors
 from imagesearch.domain.collections import MAX_NAME_CHARACTERS, CollectionCount
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest
-from imagesearch.domain.filters import FILTERS
+from imagesearch.domain.filters import FILTERS, OF_OWN
 from imagesearch.domain.images import LAST_YEAR, Collected, Credit, Image
 from imagesearch.domain.keywords import MAX_KEYWORD_CHARACTERS
 from imagesearch.domain.pools import PoolState
@@ -247,7 +247,8 @@ def test_the_door_takes_what_the_document_admits_and_nothing_beyond(
 ) -> None:
     weighed = len(value) if name == "like_weight" else 0
     likes = [f"x {number}" for number in range(min(weighed, MAX_LIKE))]
-    request = request_of({**VALID, "like": likes, name: value})
+    valid = {"s_query": "a horse"} if name in OF_OWN else VALID  # those go with no keyword
+    request = request_of({**valid, "like": likes, name: value})
     if is_valid:
         asked_of(request)
         return

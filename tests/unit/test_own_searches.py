@@ -28,9 +28,22 @@ def test_a_search_of_own_pictures_needs_no_keyword(name: str) -> None:
     assert (blank.scope, blank.keyword, blank.filters) == ("pool", "dog", {})
 
 
-def test_a_scope_that_is_given_is_the_one_that_is_meant() -> None:
-    request = http_api.parse_search({"s_query": "a dog", "scope": "pool", "collection": "Italy"})
-    assert (request.scope, request.keyword) == ("pool", "dog")
+@pytest.mark.parametrize("name", sorted(OF_OWN))
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ({"scope": "pool"}, "with scope 'pool'"),
+        ({"t": "horse"}, "with t 'horse'"),
+        ({"t": "horse", "scope": "catalog"}, "with t 'horse'"),
+    ],
+)
+def test_a_filter_of_own_pictures_is_refused_where_a_keyword_s_are_searched(
+    name: str, beside: dict[str, str], told: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        http_api.parse_search({"s_query": "a dog", name: "Italy", **beside})
+    assert refused.value.field == name
+    assert str(refused.value).endswith(f"got {name} 'Italy' {told}")
 
 
 def test_a_search_with_a_filter_that_anybodys_pictures_pass_is_of_a_keyword() -> None:

@@ -67,7 +67,11 @@ def world(tmp_path: Path) -> World:
 
 
 def reply_of(
-    world: World, degrees: Sequence[float], thresholds: Thresholds | None = None, k: int = 10
+    world: World,
+    degrees: Sequence[float],
+    thresholds: Thresholds | None = None,
+    k: int = 10,
+    text: str = "anything",
 ) -> ScoreReply:
     """Return what a search of everything finds of images that point to *degrees*."""
     images = [listed(number).image for number in range(len(degrees))]
@@ -80,7 +84,7 @@ def reply_of(
         clock=world.clock,
         policy=world.policy,
     )
-    return score.score(ScoreRequest(Query.of_text("anything"), k, scope="catalog"))
+    return score.score(ScoreRequest(Query.of_text(text), k, scope="catalog"))
 
 
 def ids(reply: ScoreReply) -> list[str]:
@@ -121,6 +125,17 @@ def test_a_logit_is_a_scaled_cosine_and_the_models_bias(world: World) -> None:
     [hit] = score.score(ScoreRequest(Query.of_text("anything"), 1, scope="catalog")).hits
     assert hit.logit == pytest.approx(110.0 * np.cos(np.radians(4)) - 16.5, abs=1e-4)
     assert hit.relevance == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_judged"), [("-", False), (" ?! ", False), ("5", True), ("🐎", True)]
+)
+def test_a_sentence_of_punctuation_alone_claims_nothing(
+    world: World, text: str, is_judged: bool
+) -> None:
+    reply = reply_of(world, [20], Thresholds(0.3, 0.2, 0.1, per_spread=False), text=text)
+    claimed = (True, "strong") if is_judged else (None, "uncalibrated")
+    assert (reply.matched, reply.hits[0].match) == claimed
 
 
 def test_relevance_is_shared_by_the_hits_of_everything(world: World) -> None:

@@ -449,3 +449,22 @@ def test_a_preflight_allows_to_post_and_a_get_has_no_such_body(query: FlaskClien
     assert preflight.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS, POST"
     assert "POST" not in query.options("/ready").headers["Access-Control-Allow-Methods"]
     assert query.get("/search", query_string=SEARCH, data=b"x" * 70_000).status_code == 413
+
+
+@pytest.mark.parametrize("bad", ["%ff%fe", "a%80", "%ed%a0%80"])
+def test_bytes_of_a_link_that_are_no_utf_8_are_refused(query: FlaskClient, bad: str) -> None:
+    message = f"s_query must be Unicode, in UTF-8, got {bad!r}"
+    told = error(query.get(f"/search?t=horse&wait=0&s_query={bad}"))
+    assert told == (400, message, "s_query")
+    assert query.get(f"/search?t=horse&s_query=%C3%A9&wait=0&utm_source={bad}").status_code == 200
+
+
+def test_a_file_without_a_name_counts_where_it_has_bytes(query: FlaskClient) -> None:
+    def asked(data: bytes) -> TestResponse:
+        head = b'--x\r\nContent-Disposition: form-data; name="picture"; filename=""\r\n\r\n'
+        part = head + data + b"\r\n--x--\r\n"
+        kind = "multipart/form-data; boundary=x"
+        return query.post("/search?t=horse&s_query=a&wait=0", data=part, content_type=kind)
+
+    assert body(asked(original("a picture")))["picture"] is True
+    assert body(asked(b""))["picture"] is False

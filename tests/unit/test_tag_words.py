@@ -56,6 +56,10 @@ def test_tags_have_their_words_in_the_same_form() -> None:
         ("a star without red", set()),
         ("it isn’t red", set()),
         ("the of a", set()),
+        ("a photo of a horse", {"horse"}),
+        ("Show me pictures of two horses", {"two", "horse"}),
+        ("a picture", {"picture"}),
+        ("a macro photo of a bee", {"macro", "bee"}),
         (" ".join(f"word{n}" for n in range(20)), {f"word{n}" for n in range(20)}),
     ],
 )
