@@ -14,7 +14,7 @@ from benchmarks.common import ROOT, Benchmark, Column, Figures, Goal, Row
 from benchmarks.no_match import KEYWORDS, POOL, Pool, Wanted, demo_pool, places_and_times, several
 from imagesearch.demo.scenes import Scene
 from imagesearch.domain.images import Embedding
-from imagesearch.domain.ranking import References, corrected, picture_demotion
+from imagesearch.domain.ranking import References, picture_demotion
 
 TOP = 5
 NEITHER, AS_WORDS, COSINE, OURS = (
@@ -98,8 +98,7 @@ def _ways(references: References) -> dict[str, Way]:
 def _cases(pools: dict[str, Pool], text: Callable[[str], Embedding]) -> Iterator[Case]:
     for keyword, pool in pools.items():
         for wanted in (*places_and_times(keyword), *several(keyword)):
-            cosines = np.vecdot(pool.embeddings, text(wanted.words))
-            scores = corrected(cosines, pool.hubnesses)
+            scores = pool.scores(text(wanted.words))
             for row in np.argsort(-scores, kind="stable")[:TOP].tolist():
                 yield Case(pool, scores, wanted, row)
 

@@ -12,7 +12,7 @@ from benchmarks.common import ROOT, Benchmark, Column, Figures, Goal, Row
 from benchmarks.no_match import KEYWORDS, POOL, Pool, Wanted, demo_pool
 from imagesearch.demo import wording
 from imagesearch.domain.images import Embedding
-from imagesearch.domain.ranking import References, Weighted, corrected
+from imagesearch.domain.ranking import References, Weighted
 
 TOP = 5
 OTHERS = 3
@@ -51,7 +51,7 @@ class Case:
     ) -> float:
         """Return which share of the best *TOP* shows what is not wanted."""
         pool = self.pool
-        scores = corrected(np.vecdot(pool.embeddings, query), pool.hubnesses)
+        scores = pool.scores(query)
         scores = scores - references.demotion(pool.embeddings, minus)
         return float(self.violations[np.argsort(-scores, kind="stable")[:TOP]].mean())
 

@@ -6,7 +6,7 @@ import logging
 import tomllib
 from pathlib import Path
 
-from imagesearch.domain.ranking import Thresholds
+from imagesearch.domain.ranking import HUBNESS_SHARE, Thresholds
 
 CALIBRATION_FILE = "calibration.toml"  # no .json, which would be a part of the model's revision
 _LEVELS = ("strong", "fair", "weak")
@@ -25,7 +25,8 @@ def read_thresholds(folder: Path, model_revision: str, references: str) -> Thres
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
         strong, fair, weak = (float(values[level]) for level in _LEVELS)
-        thresholds = Thresholds(strong, fair, weak, values.get("per_spread", True))
+        share = values.get("hubness_share", HUBNESS_SHARE)
+        thresholds = Thresholds(strong, fair, weak, values.get("per_spread", True), share)
         made_for = values["model_revision"], values["references"]
     except FileNotFoundError:
         return None
@@ -53,6 +54,7 @@ def write_thresholds(
         f'model_revision = "{model_revision}"',
         f'references = "{references}"',
         f"per_spread = {str(thresholds.per_spread).lower()}",
+        f"hubness_share = {thresholds.hubness_share:g}",
     ]
     file.write_text("\n".join([*head, *levels, ""]), encoding="utf-8")
     return file

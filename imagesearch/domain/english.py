@@ -13,6 +13,8 @@ from imagesearch.domain import english_words as lists
 _TOKEN = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|[,;:.!?()]")
 _GERUND = re.compile(r".*[aeiouy].*ing")
 _PAST = re.compile(r".{2,}ed")
+_ABBREVIATION = re.compile(r"\b([A-Z][a-z]?)\.(?= [A-Z])")  # "St. Patrick"
+_ARTICLES = frozenset(("a", "an"))
 # Letters that hardly any English word has; "é" and "ï" are in too many that English took over.
 _FOREIGN_LETTER = re.compile(r"[äöüßñãõåøæąęłżźćńśčřžšěůőűğışçìòù\u1e00-\u1eff]")
 _OTHER_SCRIPT = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")
@@ -27,18 +29,24 @@ _EITHER: Final = lists.EITHER | (_ENGLISH & lists.FOREIGN_WORDS)
 
 def words_of(sentence: str) -> list[str]:
     """Return the words of *sentence* as they are written, and its punctuation marks."""
-    return _TOKEN.findall(sentence.replace("’", "'"))
+    return _TOKEN.findall(_ABBREVIATION.sub(r"\1", sentence.replace("’", "'")))
 
 
 def is_english(sentence: str) -> bool:
-    """Return whether more words of *sentence* are known to be English than to be of others."""
+    """
+    Return whether more words of *sentence* are known to be English than to be of others.
+
+    Where none is known to be of either, an article tells.
+    """
     if _OTHER_SCRIPT.search(sentence):
         return False
     words = [word.casefold() for word in words_of(sentence)]
     telling = [word for word in words if word not in _EITHER]
     english = sum(is_known(word) for word in telling)
     foreign = sum(_is_foreign(word) for word in telling)
-    return english > foreign or (english == foreign > 0 and not _is_foreign(words[0]))
+    if not english and not foreign:  # "a sapling in a pot": nouns are in no list
+        return len(words) > 1 and not _ARTICLES.isdisjoint(words)
+    return english > foreign or (english == foreign and not _is_foreign(words[0]))
 
 
 def _is_foreign(word: str) -> bool:

@@ -189,7 +189,7 @@ NO_GERUNDS: Final = _words(
     "building ceiling clothing wedding painting drawing ring earring king viking wing string "
     "spring swing thing morning evening lightning pudding dumpling duckling sibling icing "
     "frosting engraving railing awning sling sting gosling earrings beijing meeting housing "
-    "advertising bring sing"
+    "advertising bring sing seedling sapling hatchling fledgling"
 )
 """Nouns that end as gerunds do."""
 

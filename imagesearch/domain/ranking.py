@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FUSION_CONSTANT: Final = 60  # how little the first ranks of a ranking are above the next ones
 ALL_WORDS_SHARE: Final = 0.25  # of the first rank's score, for tags that have all the words
 HUBNESS_REFERENCES: Final = 16  # of an image's reference cosines, the highest
-HUBNESS_SHARE: Final = 0.5  # of its hubness, taken from an image's cosine
+HUBNESS_SHARE: Final = 0.5  # of its hubness, taken from a cosine where calibration found none
 LEAST_LENGTH: Final = 1e-3  # of the sum of parts, in what they had if all were alike
 LEAST_SPREAD: Final = 0.5  # of a query's reference cosines, in what is usual for a reference
 
@@ -38,16 +38,18 @@ class Thresholds:
 
     Attributes:
         per_spread: whether strengths are scores by their query's spread, or scores as they are.
+        hubness_share: of its hubness, taken from an image's cosine, 0..1.
 
     Raises:
-        TypeError: *per_spread* is no bool.
-        ValueError: they do not fall from strong over fair to weak.
+        TypeError: *per_spread* is no bool, or *hubness_share* no number.
+        ValueError: they do not fall from strong over fair to weak, or the share is no such one.
     """
 
     strong: float
     fair: float
     weak: float
     per_spread: bool = True
+    hubness_share: float = HUBNESS_SHARE
 
     def __post_init__(self) -> None:
         if not math.inf > self.strong >= self.fair >= self.weak > -math.inf:
@@ -55,6 +57,8 @@ class Thresholds:
             raise ValueError(f"thresholds must be numbers that fall from strong on, got {levels}")
         if not isinstance(self.per_spread, bool):
             raise TypeError(f"per_spread must be true or false, got {self.per_spread!r}")
+        if not 0 <= self.hubness_share <= 1:
+            raise ValueError(f"hubness_share must be between 0 and 1, got {self.hubness_share!r}")
 
 
 @dataclass(frozen=True)
@@ -189,15 +193,22 @@ def direction(parts: Sequence[Weighted]) -> Embedding:
     return unit
 
 
-def corrected(cosines: NDArray[np.float32], hubnesses: NDArray[np.float32]) -> NDArray[np.float32]:
+def share_of(thresholds: Thresholds | None) -> float:
+    """Return the share of hubness that a model of these *thresholds* is corrected by, 0..1."""
+    return HUBNESS_SHARE if thresholds is None else thresholds.hubness_share
+
+
+def corrected(
+    cosines: NDArray[np.float32], hubnesses: NDArray[np.float32], share: float = HUBNESS_SHARE
+) -> NDArray[np.float32]:
     """
-    Return what images are ranked by, (n,): their cosines less a share of their hubness.
+    Return what images are ranked by, (n,): their cosines less a *share* of their hubness.
 
     What is near to every query says less about this one (decision 0063).
     """
     import numpy as np
 
-    scores: NDArray[np.float32] = cosines - np.float32(HUBNESS_SHARE) * hubnesses
+    scores: NDArray[np.float32] = cosines - np.float32(share) * hubnesses
     return scores
 
 

@@ -33,7 +33,8 @@ from imagesearch.domain.keywords import (
 )
 
 _MAX_THINGS = 3  # a source looks for images that have all words: of more it has next to none
-_NUMBER = re.compile(r"\d+(?:s|st|nd|rd|th)?")
+_NUMBER_OR_LETTER = re.compile(r"\d+(?:s|st|nd|rd|th)?|[a-z]")
+_ARTICLES = ("a", "an", "the")
 _ADVERB = re.compile(r".{4,}ly")
 _LONGEST_COMPOUND = max(map(len, lists.COMPOUNDS))
 
@@ -188,7 +189,9 @@ def _compound_words(words: Sequence[str]) -> list[str]:
 
 def _names(cased: Sequence[str]) -> dict[int, int]:
     """Return where names begin, and of how many words: capitals that the sentence doesn't need."""
-    capitals = [word[0].isupper() and word.casefold() not in _NO_NAMES for word in cased]
+    capitals = [
+        len(word) > 1 and word[0].isupper() and word.casefold() not in _NO_NAMES for word in cased
+    ]
     if all(word.isupper() for word in cased if len(word) > 1):  # somebody shouts
         return {}
     names, at = {}, 0
@@ -208,20 +211,24 @@ def _wanted(tokens: Iterable[_Token]) -> list[_Token]:
     """Return *tokens* without what the sentence says is not to be seen."""
     wanted: list[_Token] = []
     negated = skipped = False
+    before = ""
     for token in tokens:
         word = token.text
         if word in lists.NEGATIONS:
             negated, skipped = True, False
-        elif negated and _ends_a_negation(token, skipped):
+        elif negated and _ends_a_negation(token, before, skipped=skipped):
             negated = False
         skipped |= negated and word not in lists.FUNCTION_WORDS
         wanted.append(_Token(",") if negated else token)
+        before = word
     return wanted
 
 
-def _ends_a_negation(token: _Token, skipped: bool) -> bool:
+def _ends_a_negation(token: _Token, before: str, *, skipped: bool) -> bool:
     if token.text in lists.AFTER_A_NEGATION or not token.is_word:
         return True
+    if token.text in _ARTICLES:  # "without clouds a blue sky", but "without cars and a bus"
+        return skipped and before not in lists.FUNCTION_WORDS | lists.NEGATIONS
     return skipped and token.text in lists.PREPOSITIONS
 
 
@@ -262,7 +269,7 @@ def _is_asking(tokens: Sequence[_Token], at: int, before: Sequence[_Kind]) -> bo
 
 def _is_silent(tokens: Sequence[_Token], at: int, before: Sequence[_Kind]) -> bool:
     word = tokens[at].text
-    if _NUMBER.fullmatch(word):  # "5 apples", but "route 66"
+    if _NUMBER_OR_LETTER.fullmatch(word):  # "5 apples", "B&W", but "route 66", "vitamin C"
         return not before or before[-1] is not _Kind.NOUN or _noun_follows(tokens, at)
     return bool(_ADVERB.fullmatch(word)) and word not in lists.NO_ADVERBS
 
@@ -310,7 +317,7 @@ def _is_quality(tokens: Sequence[_Token], at: int, before: Sequence[_Kind]) -> b
 
 
 def _after_article(tokens: Sequence[_Token], at: int) -> bool:
-    return at > 0 and tokens[at - 1].text in ("a", "an", "the")
+    return at > 0 and tokens[at - 1].text in _ARTICLES
 
 
 def _next(tokens: Sequence[_Token], at: int) -> str:

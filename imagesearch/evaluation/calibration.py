@@ -18,6 +18,7 @@ from imagesearch.evaluation.embedding import Progress, embed_set
 from imagesearch.evaluation.protocol import auroc, best_strengths
 from imagesearch.ports import Encoder
 
+SHARES = (0.0, 0.25, 0.5)  # of hubness
 LEAST_PICTURES = 100
 KEPT_AS_FAIR = 0.95  # of the searches that are answered
 KEPT_AS_WEAK = 0.99
@@ -36,6 +37,7 @@ class Calibration:
         searches: how many were made, each with the picture that answers it and without.
         auroc: how often the best score with it is above the best score without, 0..1.
         refused: the share of searches without it whose best hit is no fair match.
+        first_right: the share of searches with it whose best hit is right.
     """
 
     thresholds: Thresholds
@@ -43,6 +45,7 @@ class Calibration:
     searches: int
     auroc: float
     refused: float
+    first_right: float
 
 
 def calibrate(
@@ -72,7 +75,9 @@ def thresholds_of(
     """
     Return the thresholds that tell searches that something answers from those that nothing does.
 
-    They are of scores as they are or by their query's spread, whichever tells more (decision 0075).
+    They are of scores less the share of hubness, and as they are or by their query's spread
+    (decision 0075), whichever tells more; but less no share by which fewer searches have a right
+    hit first than without (decision 0063).
 
     Args:
         images: (n, d), of pictures.
@@ -83,9 +88,14 @@ def thresholds_of(
         InvalidRequest: too few pictures to say anything, or scores that are no better than a coin.
     """
     _check_enough(len(images))
+    measured = [
+        _measured(images, texts, truths, references, per_spread=per_spread, share=share)
+        for share in SHARES
+        for per_spread in (True, False)
+    ]
+    least = max(each.first_right for each in measured if not each.thresholds.hubness_share)
     calibration = max(
-        (_measured(images, texts, truths, references, per_spread=each) for each in (True, False)),
-        key=lambda each: each.auroc,
+        (each for each in measured if each.first_right >= least), key=lambda each: each.auroc
     )
     if calibration.auroc < LEAST_AUROC:
         bound = f"the AUROC of the model's scores on them must be at least {LEAST_AUROC}"
@@ -107,8 +117,9 @@ def _measured(
     references: References,
     *,
     per_spread: bool,
+    share: float,
 ) -> Calibration:
-    best = best_strengths(images, texts, truths, references, per_spread=per_spread)
+    best = best_strengths(images, texts, truths, references, per_spread=per_spread, share=share)
     best = best[~np.isnan(best).any(axis=1)]
     if not len(best):
         raise InvalidRequest("every caption is true of every picture", field=FIELD)
@@ -116,9 +127,10 @@ def _measured(
     weak, fair = np.quantile(answered, [1 - KEPT_AS_WEAK, 1 - KEPT_AS_FAIR]).tolist()
     strong = max(fair, float(np.quantile(unanswered, REFUSED_AS_STRONG)))
     return Calibration(
-        Thresholds(strong, fair, weak, per_spread),
+        Thresholds(strong, fair, weak, per_spread, share),
         len(images),
         len(answered),
         auroc(answered, unanswered),
         float((unanswered < fair).mean()),
+        float((answered > unanswered).mean()),  # the best of all is better than the best wrong one
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.domain.picture_facts import Caption
+from imagesearch.domain.ranking import share_of
 from imagesearch.evaluation import protocol
 from imagesearch.evaluation.captions import CaptionedSet
 from imagesearch.evaluation.embedding import EmbeddedSet, Progress, embed_set
@@ -55,9 +56,10 @@ def measure(
         embedded.truncated,
         [*captioned.misfits, *embedded.misfits],
         figures_of(measured),
-        _misses(embedded, measured, hubnesses),
+        _misses(embedded, measured, hubnesses, share_of(encoder.thresholds)),
         measured,
         _is_per_spread(encoder),
+        share_of(encoder.thresholds),
     )
 
 
@@ -71,7 +73,9 @@ def _measured(
     ]
     queries = embedded.texts[[embedded.rows[caption.text] for _, caption in entries]]
     truths = [[row] for row, _ in entries]
-    by_search = protocol.ranks(queries, embedded.images, truths, hubnesses).tolist()
+    by_search = protocol.ranks(
+        queries, embedded.images, truths, hubnesses, share_of(encoder.thresholds)
+    ).tolist()
     by_cosine = protocol.ranks(queries, embedded.images, truths).tolist()
     strengths = protocol.best_strengths(
         embedded.images,
@@ -79,6 +83,7 @@ def _measured(
         embedded.truths,
         encoder.references,
         per_spread=_is_per_spread(encoder),
+        share=share_of(encoder.thresholds),
     )
     measured = [MeasuredPicture(picture.name, [], {}) for picture in embedded.pictures]
     for (row, caption), rank, cosine_rank in zip(entries, by_search, by_cosine, strict=True):
@@ -216,7 +221,10 @@ def _number(value: float) -> float | None:
 
 
 def _misses(
-    embedded: EmbeddedSet, measured: Sequence[MeasuredPicture], hubnesses: NDArray[np.float32]
+    embedded: EmbeddedSet,
+    measured: Sequence[MeasuredPicture],
+    hubnesses: NDArray[np.float32],
+    share: float,
 ) -> list[Miss]:
     """Return the captions whose picture comes last, the worst of each picture, the worst first."""
     worst: list[tuple[int, MeasuredCaption]] = []
@@ -233,7 +241,7 @@ def _misses(
         if caption.rank == 1:
             break
         text = embedded.texts[embedded.rows[caption.text]]
-        first = protocol.leaders(text, embedded.images, hubnesses, _LEADERS)
+        first = protocol.leaders(text, embedded.images, hubnesses, _LEADERS, share)
         names = [embedded.pictures[each].name for each in first]
         misses.append(
             Miss(embedded.pictures[row].name, caption.text, caption.language, caption.rank, names)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.domain.images import Embeddings
-from imagesearch.domain.ranking import References, corrected
+from imagesearch.domain.ranking import HUBNESS_SHARE, References, corrected
 
 RECALL_AT: Final = (1, 5, 10)
 POOL_SIZE: Final = 200  # of a keyword, which is what is searched most
@@ -30,6 +30,7 @@ def ranks(
     candidates: Embeddings,
     truths: Sequence[Collection[int]],
     hubnesses: NDArray[np.float32] | None = None,
+    share: float = HUBNESS_SHARE,
 ) -> NDArray[np.int64]:
     """
     Return for each query, (q,), the rank from 1 on of the best candidate that is right.
@@ -39,10 +40,11 @@ def ranks(
         candidates: (n, d).
         truths: for each query the rows of the candidates that are right, one at least.
         hubnesses: (n,), by which scores are corrected as a search does; None compares cosines.
+        share: of hubness, see `corrected`.
     """
     penalties = np.zeros(len(candidates), np.float32) if hubnesses is None else hubnesses
     found = np.empty(len(queries), np.int64)
-    for scores, rows in _scores(queries, candidates, penalties):
+    for scores, rows in _scores(queries, candidates, penalties, share):
         for row, of_query in zip(rows, scores, strict=True):
             right = of_query[list(truths[row])]
             before = np.count_nonzero(of_query >= right.max())
@@ -51,21 +53,25 @@ def ranks(
 
 
 def _scores(
-    queries: Embeddings, candidates: Embeddings, penalties: NDArray[np.float32]
+    queries: Embeddings, candidates: Embeddings, penalties: NDArray[np.float32], share: float
 ) -> Iterator[tuple[NDArray[np.float32], range]]:
     """Yield the scores of some queries, (some, n), and which ones they are of."""
     for first in range(0, len(queries), _ROWS):
         some = queries[first : first + _ROWS]
         # Each pair by itself, as a search does: equal candidates are to tie.
         cosines = np.vecdot(some[:, None], candidates)
-        yield corrected(cosines, penalties), range(first, first + len(some))
+        yield corrected(cosines, penalties, share), range(first, first + len(some))
 
 
 def leaders(
-    query: NDArray[np.float32], candidates: Embeddings, hubnesses: NDArray[np.float32], k: int
+    query: NDArray[np.float32],
+    candidates: Embeddings,
+    hubnesses: NDArray[np.float32],
+    k: int,
+    share: float,
 ) -> list[int]:
     """Return the rows of the *k* candidates, (n, d), of the highest corrected scores."""
-    scores = corrected(np.vecdot(candidates, query), hubnesses)
+    scores = corrected(np.vecdot(candidates, query), hubnesses, share)
     order: list[int] = np.argsort(-scores, kind="stable")[:k].tolist()
     return order
 
@@ -77,6 +83,7 @@ def best_strengths(
     references: References,
     *,
     per_spread: bool,
+    share: float,
 ) -> NDArray[np.float32]:
     """
     Return the best hit's strength of each search, (q, 2): with what answers it, and without.
@@ -90,12 +97,13 @@ def best_strengths(
         texts: (q, d), of captions.
         truths: for each text the rows of the pictures that it is true of.
         per_spread: as of `References.strengths`.
+        share: of hubness, see `corrected`.
     """
     rng = np.random.default_rng(SEED)
     hubnesses = references.hubness(images)
     best = np.full((len(texts), 2), np.nan, np.float32)
     for row, (text, truth) in enumerate(zip(texts, truths, strict=True)):
-        scores = corrected(np.vecdot(images, text), hubnesses)
+        scores = corrected(np.vecdot(images, text), hubnesses, share)
         strengths = references.strengths(text, scores, per_spread=per_spread)
         pool = rng.choice(len(images), min(POOL_SIZE, len(images)), replace=False)
         is_true = np.isin(np.arange(len(images)), list(truth))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from imagesearch.domain.ranking import HUBNESS_SHARE
 from imagesearch.evaluation.captions import Misfit, unreadable
 
 Found = Literal["picture", "picture by cosine", "caption"]
@@ -100,6 +101,7 @@ class Run:
         misses: the worst, each of another picture.
         measured: every picture, from which all figures can be computed anew.
         per_spread: of the model's `Thresholds`.
+        hubness_share: by which its searches were corrected.
     """
 
     model: str
@@ -114,6 +116,7 @@ class Run:
     misses: list[Miss]
     measured: list[MeasuredPicture]
     per_spread: bool = True
+    hubness_share: float = HUBNESS_SHARE
 
 
 @dataclass(frozen=True)

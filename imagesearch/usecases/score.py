@@ -34,6 +34,7 @@ from imagesearch.domain.ranking import (
     match_of,
     picture_demotion,
     relevances,
+    share_of,
 )
 from imagesearch.domain.tag_words import say_all, words_that_say_all, words_to_look_for
 from imagesearch.ports import (
@@ -379,7 +380,8 @@ class Score:
         # Each row by itself: a matrix product's last bits depend on a row's place, and equal
         # images would not tie.
         cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
-        scores = corrected(cosines, candidates.hubnesses) if aim.is_text else cosines
+        share = share_of(self.encoder.thresholds) if aim.is_text else 0.0
+        scores = corrected(cosines, candidates.hubnesses, share)
         wanted = request.offset + request.top_k
         by_tags = by_tags or _ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])

@@ -86,7 +86,11 @@ def test_a_figure_that_is_altered_is_told(
 def counted_once(monkeypatch: pytest.MonkeyPatch, run: dict[str, Any], folder: Path) -> None:
     names = [picture["name"] for picture in run["measured"]]
     ranks = recount.counted_ranks(
-        run["model"], folder, recount._captions(folder, names), per_spread=run["per_spread"]
+        run["model"],
+        folder,
+        recount._captions(folder, names),
+        per_spread=run["per_spread"],
+        share=run["hubness_share"],
     )
     monkeypatch.setattr(recount, "counted_ranks", lambda *_, **__: ranks)
 

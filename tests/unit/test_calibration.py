@@ -14,7 +14,7 @@ from imagesearch.domain.images import Embeddings
 from imagesearch.domain.ranking import References
 from imagesearch.evaluation.calibration import calibrate, thresholds_of
 from imagesearch.evaluation.forms import read_captioned
-from imagesearch.evaluation.protocol import auroc
+from imagesearch.evaluation.protocol import auroc, best_strengths
 from tests.world import TwinEncoder, original
 
 RNG = np.random.default_rng(5)
@@ -62,6 +62,26 @@ def test_scores_are_held_against_their_querys_spread_where_that_tells_more(
     truths = [{row} for row in range(300)]
     calibration = thresholds_of(images, texts, truths, References(references))
     assert calibration.thresholds.per_spread is per_spread
+
+
+@pytest.mark.parametrize("is_hub", [True, False])
+def test_hubness_counts_only_where_fewer_are_not_found_by_it(is_hub: bool) -> None:
+    """References are near to some pictures: here those are near to all captions, there to none."""
+    count = 300
+    meant = units(RNG.normal(size=(count, 32)))
+    nearness = RNG.uniform(0, 0.8, (count, 1))  # of pictures to the one thing of all references
+    rest = np.sqrt(1 - nearness**2)
+    images = side_by_side(rest * meant, nearness)
+    asked = units(meant + 0.25 * RNG.normal(size=meant.shape))
+    texts = side_by_side(0.8 * asked, np.full((count, 1), 0.6 if is_hub else 0.0))
+    references = side_by_side(np.zeros((50, 32)), np.ones((50, 1)))
+    truths = [{row} for row in range(count)]
+    calibration = thresholds_of(images, texts, truths, References(references))
+    without = best_strengths(
+        images, texts, truths, References(references), per_spread=False, share=0.0
+    )
+    assert (calibration.thresholds.hubness_share > 0) is is_hub
+    assert calibration.first_right >= float((without[:, 0] > without[:, 1]).mean())
 
 
 def test_where_they_tell_nothing_there_are_no_thresholds() -> None:

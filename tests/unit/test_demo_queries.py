@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from imagesearch.demo import keywords, scenes
 from imagesearch.demo.scenes import Scene
-from imagesearch.domain.ranking import HUBNESS_REFERENCES, HUBNESS_SHARE
+from imagesearch.domain.ranking import HUBNESS_REFERENCES
 
 QUERIES: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("demo_queries.json").read_text(encoding="utf-8")
@@ -60,6 +61,7 @@ def test_of_its_right_pictures_and_others_the_model_ranks_a_right_one_among_thre
 
     searcher = Searcher(FOLDER)
     references = searcher.texts((FOLDER / "references.txt").read_text("utf-8").splitlines())
+    share = tomllib.loads((FOLDER / "calibration.toml").read_text("utf-8"))["hubness_share"]
     missed = []
     for each in QUERIES:
         whole = pool_of(each["keyword"])
@@ -67,7 +69,7 @@ def test_of_its_right_pictures_and_others_the_model_ranks_a_right_one_among_thre
         pool = [*right, *(scene for scene in whole if scene not in right)][: len(right) + 50]
         images = searcher.images(pool)
         hubness = (images @ references.T).topk(HUBNESS_REFERENCES).values.mean(1)
-        scores = images @ searcher.texts([each["query"]])[0] - HUBNESS_SHARE * hubness
+        scores = images @ searcher.texts([each["query"]])[0] - share * hubness
         best = [pool[row] for row in scores.topk(TOP).indices.tolist()]
         if not any(is_answered(each["shows"], scene) for scene in best):
             missed.append(each["query"])

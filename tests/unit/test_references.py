@@ -22,6 +22,7 @@ from inference_service.references import CAPTIONS, ReferenceCaptions, cache_fold
 from tests.world import TwinEncoder
 
 LEVELS = Thresholds(3.0, 2.0, 1.0)
+NEWER = ("per_spread", "hubness_share")
 
 
 class Counting:
@@ -170,16 +171,16 @@ def test_captions_lie_beside_the_code() -> None:
 
 @pytest.mark.parametrize("per_spread", [True, False])
 def test_thresholds_come_back_as_they_were_written(tmp_path: Path, per_spread: bool) -> None:
-    levels = replace(LEVELS, per_spread=per_spread)
+    levels = replace(LEVELS, per_spread=per_spread, hubness_share=0.25)
     file = write_thresholds(tmp_path, "m-p1", "abc", levels)
     assert read_thresholds(tmp_path, "m-p1", "abc") == levels
     assert file.parent == tmp_path
 
 
-def test_thresholds_of_before_are_of_scores_by_their_spread(tmp_path: Path) -> None:
+def test_thresholds_of_before_are_by_their_spread_and_less_half_of_hubness(tmp_path: Path) -> None:
     file = write_thresholds(tmp_path, "m-p1", "abc", LEVELS)
     lines = file.read_text().splitlines()
-    file.write_text("\n".join(line for line in lines if not line.startswith("per_spread")))
+    file.write_text("\n".join(line for line in lines if not line.startswith(NEWER)))
     assert read_thresholds(tmp_path, "m-p1", "abc") == LEVELS
 
 
@@ -204,6 +205,15 @@ def test_damaged_thresholds_claim_nothing(
 def test_a_flag_in_quotes_is_none(tmp_path: Path) -> None:
     file = write_thresholds(tmp_path, "m-p1", "abc", LEVELS)
     file.write_text(file.read_text().replace("per_spread = true", 'per_spread = "false"'))
+    assert read_thresholds(tmp_path, "m-p1", "abc") is None
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.1", "nan", '"0.5"'])
+def test_a_share_of_hubness_that_is_none_claims_nothing(tmp_path: Path, share: str) -> None:
+    file = write_thresholds(tmp_path, "m-p1", "abc", LEVELS)
+    text = file.read_text()
+    file.write_text(text.replace("hubness_share = 0.5", f"hubness_share = {share}"))
+    assert file.read_text() != text
     assert read_thresholds(tmp_path, "m-p1", "abc") is None
 
 

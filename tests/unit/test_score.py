@@ -107,6 +107,13 @@ def test_an_image_that_is_near_to_every_caption_falls_behind_one_that_is_not(
     assert reply.hits[0].score < reply.hits[1].score == pytest.approx(np.cos(np.radians(3)))
 
 
+def test_of_hubness_as_much_is_taken_as_calibration_found(world: World) -> None:
+    levels = Thresholds(0.3, 0.2, 0.1, hubness_share=0.0)
+    assert ids(reply_of(world, [17, 24, -60], levels)) == ["twin-0", "twin-1", "twin-2"]
+    half = replace(levels, hubness_share=0.5)
+    assert ids(reply_of(world, [17, 24, -60], half)) == ["twin-1", "twin-0", "twin-2"]
+
+
 def test_over_everything_more_are_looked_at_than_are_wanted(world: World) -> None:
     assert ids(reply_of(world, [17, 24, -60], k=1)) == ["twin-1"]
 

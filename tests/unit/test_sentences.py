@@ -141,3 +141,27 @@ def test_the_demo_has_images_for_whatever_it_may_be_asked_to_show() -> None:
         offers = [offered(keyword) for keyword in asked]
         assert offers[0] > 0, (sentence, asked)
         assert max(offers) >= 20, (sentence, asked)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "keywords"),
+    [
+        ("a saw on a workbench", ("saw workbench", "saw")),
+        ("a sapling in a pot", ("sapling pot", "sapling")),
+        ("hands holding a seedling", ("hand seedling", "hand")),
+        ("B&W photo of a street", ("street",)),
+        ("vitamin C", ("vitamin c",)),
+        ("Mt. Fuji at dawn", ("mt fuji dawn", "mt fuji")),
+        ("without clouds a blue sky", ("blue sky", "sky")),
+        ("no cars an empty road", ("empty road", "road")),
+        ("a road without cars and a bus", ("road",)),
+    ],
+)
+def test_articles_letters_and_points_are_read_as_english_has_them(
+    sentence: str, keywords: tuple[str, ...]
+) -> None:
+    assert keywords_of(sentence) == keywords
+
+
+def test_a_saint_is_no_keyword() -> None:
+    assert "st" not in keywords_of("St. Patrick's Day")

@@ -148,7 +148,13 @@ def recounted(run: dict[str, Any], folder: Path) -> Recount:
     if recount.wrong:
         return recount
     told = told_ranks(run)
-    counted = counted_ranks(run["model"], folder, captions, per_spread=run.get("per_spread", True))
+    counted = counted_ranks(
+        run["model"],
+        folder,
+        captions,
+        per_spread=run.get("per_spread", True),
+        share=run.get("hubness_share", 0.5),
+    )
     draws = _draws(len(names))
     for figures in run["figures"]:
         language = figures["language"]
@@ -219,7 +225,7 @@ def told_ranks(run: dict[str, Any]) -> dict[str, Ranks]:
 
 
 def counted_ranks(
-    model: str, folder: Path, captions: Captions, *, per_spread: bool
+    model: str, folder: Path, captions: Captions, *, per_spread: bool, share: float
 ) -> dict[str, Ranks]:
     """Return by language the searches as they are counted here."""
     reference = Reference(model)
@@ -231,14 +237,14 @@ def counted_ranks(
             owners.setdefault(text, set()).add(number)
     texts = dict(zip(owners, reference.texts(list(owners)), strict=True))
     anything = reference.texts(_reference_captions(model))
-    hubness = np.sort(images @ anything.T, axis=1)[:, -_HIGHEST:].mean(axis=1)
-    strengths = _strengths(images, texts, owners, anything, hubness, per_spread=per_spread)
+    penalty = share * np.sort(images @ anything.T, axis=1)[:, -_HIGHEST:].mean(axis=1)
+    strengths = _strengths(images, texts, owners, anything, penalty, per_spread=per_spread)
     counted: dict[str, Ranks] = {}
     for number, some in enumerate(captions.values()):
         for language, text in some:
             ranks = counted.setdefault(language, Ranks())
             cosines = (images * texts[text]).sum(axis=1)
-            ranks.add("picture", number, _rank(cosines - hubness / 2, {number}))
+            ranks.add("picture", number, _rank(cosines - penalty, {number}))
             ranks.add("picture by cosine", number, _rank(cosines, {number}))
             if text in strengths:
                 ranks.strengths.append((number, *strengths[text]))
@@ -279,7 +285,7 @@ def _strengths(
     texts: dict[str, Array],
     owners: dict[str, set[int]],
     anything: Array,
-    hubness: Array,
+    penalty: Array,
     *,
     per_spread: bool,
 ) -> dict[str, tuple[float, float]]:
@@ -289,7 +295,7 @@ def _strengths(
     best = {}
     for text, vector in texts.items():
         spread = max((anything * vector).sum(axis=1).std(), least)
-        strengths = (images * vector).sum(axis=1) - hubness / 2
+        strengths = (images * vector).sum(axis=1) - penalty
         if per_spread:
             strengths /= spread
         pool = rng.choice(len(images), min(_POOL, len(images)), replace=False).tolist()
