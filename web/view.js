@@ -15,6 +15,7 @@ const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 let shownAddress = null; // of the search whose pictures are on the page
 let shown = null; // {answer, search} that they are of
 let spokenAt = -Infinity;
+let sayOutcome = () => {}; // shows again how the search ended, if it did and there is something to say
 
 const show = (name) => { document.documentElement.dataset.view = name; };
 
@@ -47,6 +48,7 @@ export function showStart(search) {
   for (const id of ["notice", "summary", "cut", "awaiting", "more"]) element(id).hidden = true;
   hideFilters();
   showExamples(false);
+  sayOutcome = () => {};
   fade(addressOf(search) !== shownAddress);
   showProgress({}, search);
   announce(sentence(searching(search)));
@@ -125,15 +127,21 @@ function speak(text) {
 
 export function showEnd(answer, search, { seconds, again }) {
   const count = answer.results.length;
-  const isFailed = answer.pool?.state === "failed" && !(answer.complete && count);
-  if (isFailed) showNotice(...poolFailed(answer), { again });
-  else if (!count) showNothing(answer, search);
-  else if (answer.matched === false) showNotice("Nothing here shows that.", "The nearest are these.", { isCalm: true });
+  sayOutcome = () => showOutcome(answer, search, again);
+  sayOutcome();
   if (!count && (answer.complete || element("cards").inert)) dropResults();
   setText("summary", count ? `${summary(answer, search)} · ${secondsText(seconds)}` : "");
   showFilters(answer, search);
   const words = `${pictures(count && shownHits().length)} found. ${awaiting(answer, search)}`.trim();
   announce(element("notice").hidden ? words : noticeText());
+}
+
+function showOutcome(answer, search, again) {
+  const isFailed = answer.pool?.state === "failed" && !(answer.complete && answer.results.length);
+  element("notice").hidden = true;
+  if (isFailed) showNotice(...poolFailed(answer), { again });
+  else if (!answer.results.length) showNothing(answer, search);
+  else if (answer.matched === false) showNotice("Nothing here shows that.", "The nearest are these.", { isCalm: true });
 }
 
 function summary(answer, search) {
@@ -190,7 +198,8 @@ function nothing(answer, search) {
 export function showStopped(again) {
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
-  showNotice("Stopped", "What had come by then is shown.", { isCalm: true, again, call: "Go on" });
+  sayOutcome = () => showNotice("Stopped", "What had come by then is shown.", { isCalm: true, again, call: "Go on" });
+  sayOutcome();
   announce("Stopped.");
 }
 
@@ -212,7 +221,8 @@ export function showMoreOnItsWay() {
 
 /** Show the longer answer; the focus goes to the first picture that is new. */
 export function showLonger(answer, search) {
-  element("notice").hidden = true;
+  sayOutcome = () => { element("notice").hidden = true; };
+  sayOutcome();
   if (answer.restarted) foldAll();
   const countBefore = answer.restarted ? 0 : shownHits().length;
   const hadFocus = document.activeElement === document.body || document.activeElement === element("more");
@@ -229,6 +239,7 @@ export function showUnfolded(leader, similar) {
   const { answer, search } = shown;
   unfold(leader, similar);
   showCards(answer.results);
+  sayOutcome(); // an attempt before this one may have failed, and said so in its place
   if (!element("summary").hidden) setText("summary", summary(answer, search));
   cardOf(leader.image_id)?.querySelector(".open").focus();
   const missing = leader.similar.length - similar.length;

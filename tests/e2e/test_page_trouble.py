@@ -205,6 +205,40 @@ def test_a_search_goes_on_when_the_connection_comes_back(page: Page, ready_answe
     expect(page.locator("#notice")).to_be_hidden()
 
 
+def test_more_pictures_come_when_the_connection_is_back(page: Page, ready_answer: Answer) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#notice")).to_contain_text("goes on when the connection is back")
+    expect(page.locator(".card")).to_have_count(6)
+    page.context.set_offline(False)
+    expect(page.locator(".card")).to_have_count(12)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_similar_pictures_come_when_the_connection_is_back(
+    page: Page, ready_answer: Answer
+) -> None:
+    """And what was said of the answer, whose place the failure took, is said again."""
+    hits = [{**hit, "similar": []} for hit in ready_answer["results"]]
+    folded = [{**hits[0], "similar": [hits[5]["image_id"]]}, *hits[1:5]]
+    answer = {**ready_answer, "results": folded, "matched": False}
+    answer_with(page, lambda route: route.fulfill(json=answer))
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_contain_text("Nothing here shows that.")
+    page.unroute_all()
+    page.context.set_offline(True)
+    for _ in range(2):  # who does not believe it tries again
+        page.get_by_role("button", name="+1 similar to picture 1").click()
+        expect(page.locator("#notice")).to_contain_text("goes on when the connection is back")
+    answer_with(page, lambda route: route.fulfill(json={**ready_answer, "results": hits}))
+    page.context.set_offline(False)
+    expect(page.locator(".card")).to_have_count(6)
+    expect(page.locator("#notice")).to_contain_text("Nothing here shows that.")
+
+
 def test_pictures_of_another_search_go_when_its_successor_fails(
     page: Page, ready_answer: Answer
 ) -> None:
