@@ -65,9 +65,9 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
     view.showEnd(answer, search, { seconds: (performance.now() - begun) / 1000, again });
     offerMore(search, answer, asked);
   } catch (error) {
-    if (signal.aborted) return isStopped && view.showStopped(again);
+    if (signal.aborted) return isStopped && view.showStopped(search, again);
     isAtWork = false;
-    view.showFailure(error, again);
+    view.showFailure(error, search, again);
     goOnWhenBack(error, again, signal);
   }
 }
@@ -118,7 +118,7 @@ async function more(search, answer, asked) {
     offerMore(search, longer, asked);
   } catch (error) {
     if (signal.aborted && !isStopped) return;
-    if (!isStopped) view.showFailure(error, again);
+    if (!isStopped) view.showFailure(error, search, again);
     goOnWhenBack(error, again, signal);
     offerMore(search, answer, asked);
   } finally {
@@ -134,7 +134,7 @@ export async function showSimilar(search, leader) {
     view.showUnfolded(leader, await similarTo(leader, search, signal));
   } catch (error) {
     if (signal.aborted) return;
-    view.showFailure(error, again);
+    view.showFailure(error, search, again);
     goOnWhenBack(error, again, signal);
   }
 }

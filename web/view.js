@@ -5,12 +5,14 @@ import { cardOf, dropCards, foldAll, showCards, shownHits, unfold } from "./card
 import { collectionNamed } from "./collections.js";
 import { announce, element, setText } from "./dom.js";
 import { showExamples } from "./examples.js";
-import { hideFilters, showFilters } from "./filters.js";
+import { hideFilters, showFilters, takeOff } from "./filters.js";
 import * as form from "./form.js";
-import { addressOf, nameOf, placeOf } from "./search.js";
+import { addressOf, canBeTakenOff, nameOf, placeOf } from "./search.js";
 import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
 
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
+
+const NOTHING = { results: [] }; // an answer
 
 let shownAddress = null; // of the search whose pictures are on the page
 let shown = null; // {answer, search} that they are of
@@ -31,9 +33,10 @@ export function showIdle() {
 }
 
 /** Say that the picture of this search is not in this window; *choose* asks for one. */
-export function showLostPicture(choose) {
+export function showLostPicture(search, choose) {
   show("search");
   dropResults();
+  showFilters(NOTHING, search);
   showHeading("Like a picture");
   element("progress").hidden = element("more").hidden = true;
   showNotice("The picture is not here", "This search is by a picture, which an address cannot hold. Choose it again, drop it here or paste it.", { isCalm: true, again: choose, call: "Choose a picture" });
@@ -195,12 +198,18 @@ function nothing(answer, search) {
   return [`No pictures for ${placeOf(search, keywords)}`, "Try another keyword: a single, general word finds the most. The details belong in the description."];
 }
 
-export function showStopped(again) {
+export function showStopped(search, again) {
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
+  showFiltersOf(search);
   sayOutcome = () => showNotice("Stopped", "What had come by then is shown.", { isCalm: true, again, call: "Go on" });
   sayOutcome();
   announce("Stopped.");
+}
+
+/** Show the filters of a search that is not at its end: what a person does not see stays in the next one. */
+function showFiltersOf(search) {
+  showFilters(shownAddress === addressOf(search) ? shown.answer : NOTHING, search);
 }
 
 // ---------------------------------------------------------------- more
@@ -274,14 +283,21 @@ export function showCountdown(failure, left, stop = null) {
   setText("notice-wait", left ? `Trying again in ${left} s.` : "Trying again …");
 }
 
-export function showFailure(error, again) {
+/** Say that *search* failed; *again* tries it again, where that can help. */
+export function showFailure(error, search, again) {
   const failure = error instanceof Failure ? error : new Failure("Something broke on this page", String(error));
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
+  showFiltersOf(search);
   if (form.showFailure(failure)) return;
-  showNotice(failure.title, failure.text, { again: failure.isForEver ? null : again });
+  showNotice(failure.title, failure.text, wayOn(failure, search, again));
   setText("notice-wait", failure.outlook ?? "");
   announce(noticeText());
+}
+
+function wayOn({ field, isForEver }, search, again) {
+  if (!isForEver) return { again };
+  return canBeTakenOff(field) ? { again: () => takeOff(search, field), call: "Take it off" } : {};
 }
 
 function dropResults() {
