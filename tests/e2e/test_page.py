@@ -565,6 +565,18 @@ def test_similar_pictures_are_looked_for_further_down_and_counted(
     assert "cursor=further" in asked[2]
 
 
+def test_what_a_shared_link_asks_early_can_be_stopped(page: Page, ready_answer: Answer) -> None:
+    asked = answer_with(page, lambda route: None, lambda route: route.continue_())
+    page.goto(address())
+    expect(page.locator("#stop")).to_be_visible()
+    page.wait_for_function("document.getElementById('examples').querySelector('a')")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("heading", name="Stopped")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    wait_for_all_results(page)
+    assert len(asked) == 2
+
+
 def test_similar_pictures_come_after_a_search_was_stopped(
     page: Page, unfolded_answer: Answer
 ) -> None:
