@@ -8,6 +8,7 @@ import * as view from "./view.js";
 const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
 const GIVE_UP_SECONDS = 300;
 const LONGEST_COUNTDOWN_SECONDS = 120;
+const SPOKEN_EVERY_SECONDS = 8; // while one answer is waited for: a scorer that starts takes more than one of these
 const RETRIES = 3;
 const MOST_PAGES = 5; // of MOST: a search of everything looks at no more
 
@@ -145,7 +146,7 @@ async function similarTo({ similar }, search, signal) {
   const hits = new Map();
   let cursor = null;
   for (let page = 0; page < MOST_PAGES && hits.size < similar.length; page++) {
-    const answer = await ask(unfoldedSearch, FIRST_WAIT_SECONDS, signal, cursor);
+    const answer = await askAloud(unfoldedSearch, FIRST_WAIT_SECONDS, signal, cursor);
     for (const hit of answer.results) if (similar.includes(hit.image_id)) hits.set(hit.image_id, hit);
     cursor = answer.next;
     if (!cursor) break;
@@ -156,12 +157,23 @@ async function similarTo({ similar }, search, signal) {
 async function askPatiently(search, waitSeconds, signal, cursor = null) {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await ask(search, waitSeconds, signal, cursor);
+      return await askAloud(search, waitSeconds, signal, cursor);
     } catch (failure) {
       const isShort = failure.retrySeconds !== null && failure.retrySeconds <= LONGEST_COUNTDOWN_SECONDS;
       if (!isShort || attempt === RETRIES || signal.aborted) throw withOutlook(failure, attempt);
       await countDown(failure, signal);
     }
+  }
+}
+
+/** `ask`, and have those who hear the page know that it still waits for the answer. */
+async function askAloud(...question) {
+  let waited = 0;
+  const timer = setInterval(() => view.sayStillAtWork(waited += SPOKEN_EVERY_SECONDS), SPOKEN_EVERY_SECONDS * 1000);
+  try {
+    return await ask(...question);
+  } finally {
+    clearInterval(timer);
   }
 }
 

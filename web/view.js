@@ -126,6 +126,9 @@ function speak(text) {
   announce(text);
 }
 
+/** The number makes it another text each time: the same one would not be spoken again. */
+export const sayStillAtWork = (waited) => announce(`Still searching, ${number(waited)} seconds without an answer.`);
+
 // ---------------------------------------------------------------- the end
 
 export function showEnd(answer, search, { seconds, again }) {

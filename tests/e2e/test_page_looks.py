@@ -122,6 +122,38 @@ def test_links_and_buttons_have_names_of_their_own(page: Page, ready_answer: Ans
         assert len(set(names)) == 6
 
 
+LISTEN = """() => {
+    window.spoken = [];
+    const node = document.getElementById("status");
+    const note = () => spoken.push(node.textContent);
+    new MutationObserver(note).observe(node, { childList: true });
+}"""
+
+
+def test_a_long_wait_for_one_answer_is_spoken_until_it_comes(
+    page: Page, ready_answer: Answer
+) -> None:
+    """A scorer that starts takes longer than a person waits in silence."""
+    held: list[Route] = []
+    answer_with(page, held.append)
+    page.clock.install()
+    page.goto("/")
+    expect(page.locator("#example-list a").first).to_be_visible()
+    page.evaluate(LISTEN)
+    page.locator("#example-list a").first.click()
+    expect(page.locator("#progress")).to_be_visible()
+    for _ in range(26):
+        page.clock.run_for(1_000)
+    held[0].fulfill(json=ready_answer)
+    wait_for_all_results(page)
+    for _ in range(20):
+        page.clock.run_for(1_000)
+    spoken = [text for text in page.evaluate("window.spoken") if text.startswith("Still")]
+    assert spoken == [
+        f"Still searching, {seconds} seconds without an answer." for seconds in (8, 16, 24)
+    ]
+
+
 def test_progress_is_spoken_now_and_then(page: Page) -> None:
     """Each poll would be a stammer, and none at all a long silence."""
     counts = iter(range(1, 100))
@@ -133,14 +165,7 @@ def test_progress_is_spoken_now_and_then(page: Page) -> None:
     )
     page.clock.install()
     page.goto("/")
-    page.evaluate(
-        """() => {
-            window.spoken = [];
-            const node = document.getElementById("status");
-            const note = () => spoken.push(node.textContent);
-            new MutationObserver(note).observe(node, { childList: true });
-        }"""
-    )
+    page.evaluate(LISTEN)
     page.locator("#example-list a").first.click()
     expect(page.locator("#progress-label")).to_contain_text("1 of 200 ready")
     for count in range(2, 13):
@@ -243,6 +268,32 @@ def test_paper_gets_the_pictures_and_whose_they_are(page: Page, ready_answer: An
         "node => getComputedStyle(node, '::after').content"
     )
     assert "attr(href)" in content or "/demo/" in content
+
+
+def test_paper_says_that_nothing_matches_and_offers_nothing_to_press(
+    page: Page, ready_answer: Answer
+) -> None:
+    notices = {
+        "Nothing here shows that.": {"matched": False},
+        "The pictures could not all be fetched": {
+            "complete": False,
+            "pool": {**pool("failed"), "reason": "gone"},
+        },
+    }
+    for text, change in notices.items():
+        answer_with(
+            page, lambda route, change=change: route.fulfill(json={**ready_answer, **change})
+        )
+        page.emulate_media(media="screen")
+        page.goto(address())
+        expect(page.locator("#notice")).to_contain_text(text)
+        page.emulate_media(media="print")
+        expect(page.locator("#notice")).to_be_visible()
+        expect(page.locator("#notice button")).to_be_hidden()
+        page.unroute_all()
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 # -- before the first paint
