@@ -14,7 +14,7 @@ const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and s
 let config = { api: "", demo: false, demo_keywords: [] };
 let configLoaded = null;
 let hasAsked = false; // the page asks by itself, and nothing is early any more
-const early = new Map(); // URL -> promise of what it was asked for before its time, for one taker
+const early = new Map(); // URL -> {reached, cancel} of what it was asked for before its time, for one taker
 
 /**
  * What went wrong, in words for the person; `retrySeconds` is set when waiting may help, and
@@ -62,7 +62,7 @@ export async function ask(search, waitSeconds, signal, cursor = null) {
   params.set("wait", waitSeconds);
   if (cursor) params.set("cursor", cursor);
   const [url, options] = request(params, search.picture);
-  const { response, body } = await (takeEarly(url) ?? reach(url, options, signal));
+  const { response, body } = await (takeEarly(url, signal) ?? reach(url, options, signal));
   if (signal.aborted) throw unreached();
   return checked(response, parse(body));
 }
@@ -73,15 +73,19 @@ export async function askEarly(search) {
   const params = questionOf(search);
   params.set("wait", FIRST_WAIT_SECONDS);
   const [url, options] = request(params);
-  const reached = reach(url, options, new AbortController().signal);
-  early.set(url.href, reached);
+  const request = new AbortController();
+  const reached = reach(url, options, request.signal);
+  early.set(url.href, { reached, cancel: () => request.abort() });
   return reached.then(({ body }) => parse(body)?.results ?? [], () => []); // who asks again says what failed
 }
 
-function takeEarly({ href }) {
-  const reached = early.get(href);
+/** What was asked early of the URL, or undefined; *signal* ends that, too. */
+function takeEarly({ href }, signal) {
+  const begun = early.get(href);
   early.delete(href);
-  return reached && afterThisTask().then(() => reached); // the page answers to the person in between
+  if (!begun) return undefined;
+  signal.addEventListener("abort", begun.cancel);
+  return afterThisTask().then(() => begun.reached); // the page answers to the person in between
 }
 
 const afterThisTask = () => new Promise((resolve) => setTimeout(resolve));

@@ -28,7 +28,7 @@ function readAddress({ moveFocus = false } = {}) {
   const search = addressSearch();
   readSearch = addressOf(search);
   if (!canBeAsked(search)) return showLanding(search);
-  if (search.picture && !pictureNamed(search.picture)) return askForPicture();
+  if (search.picture && !pictureNamed(search.picture)) return askForPicture(search);
   const { y = 0, count = 0 } = history.state ?? {};
   run(search, { moveFocus, count, onShown: () => { scrollTo(0, y); followAddress(); } });
 }
@@ -41,9 +41,9 @@ function showLanding(search) {
 }
 
 /** An address cannot hold a picture: who comes by it must bring the picture. */
-function askForPicture() {
+function askForPicture(search) {
   drop();
-  showLostPicture(choosePicture);
+  showLostPicture(search, choosePicture);
 }
 
 /** Go to *address* of this page, as a link does. */

@@ -56,10 +56,11 @@ function showSimilar(button, { similar }) {
   button.replaceChildren(`+${number(similar.length)} similar`, unseen(" to picture "), build("span", { className: "visually-hidden rank" }));
 }
 
-/** Have the hits *similar* shown after *leader*, under which they were folded, from now on. */
+/** Have the hits *similar* shown after *leader*, under which they were folded, from now on. Twice is as once. */
 export function unfold(leader, similar) {
   const { ids, hits: before } = unfoldedOf(leader);
-  unfolded.set(leader.image_id, { ids: [...ids, ...leader.similar], hits: [...before, ...similar] });
+  const anew = similar.filter((hit) => !ids.includes(hit.image_id));
+  unfolded.set(leader.image_id, { ids: [...ids, ...leader.similar], hits: [...before, ...anew] });
 }
 
 const unfoldedOf = ({ image_id: imageId }) => unfolded.get(imageId) ?? { ids: [], hits: [] };

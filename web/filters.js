@@ -3,7 +3,7 @@
 import { collectionNames } from "./collections.js";
 import { build, element, icon, unseen } from "./dom.js";
 import { chooseKeyword } from "./form.js";
-import { FILTERS, OF_OWN, addressOf, withFilter } from "./search.js";
+import { FILTERS, OF_OWN, addressOf, withFilter, without } from "./search.js";
 import { monthName } from "./words.js";
 
 const MOST_VALUES = 12; // of a filter
@@ -60,6 +60,9 @@ export function showFilters(answer, search) {
   element("chips").hidden = !items.length;
   if (items.includes(focused)) focused.focus();
 }
+
+/** Search without what *search* says by the name of a field. */
+export const takeOff = (search, name) => go(without(search, name));
 
 /** Count what the hits have. A filter leaves one value: the others, seen before it, stay on offer. */
 function remember(hits, search) {

@@ -133,12 +133,19 @@ export const choosePicture = () => element("picture-file").click();
 async function takePicture(file) {
   const picture = await keepPicture(file);
   if (!picture) return sayOf("s_query", "This picture cannot be read. JPEG, PNG and WebP always can.");
+  const joins = isUnanswered();
   kept = { ...kept, picture };
-  send(isTypedAnew() ? formSearch() : searchIn(chosenPlace().collection, { picture }));
+  send(joins ? formSearch() : searchIn(chosenPlace().collection, { picture }));
 }
 
-/** True when the form has words that no search was sent with yet: a picture joins those alone. */
-const isTypedAnew = () => Boolean(typed("s_query")) && typed("s_query") !== addressSearch().s_query;
+/** True when the form says what no search found: a picture joins it. Of what was found it takes the place. */
+function isUnanswered() {
+  const sent = addressSearch();
+  const lacksItsPicture = Boolean(sent.picture) && !pictureNamed(sent.picture);
+  const said = { s_query: typed("s_query") ?? "", t: typed("t") ?? "", minus: listed(typed("minus")).join() };
+  const asked = { s_query: sent.s_query ?? "", t: sent.t ?? "", minus: sent.minus.join() };
+  return !canBeAsked(sent) || lacksItsPicture || Object.keys(said).some((name) => said[name] !== asked[name]);
+}
 
 // ---------------------------------------------------------------- what is wrong
 

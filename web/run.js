@@ -8,26 +8,34 @@ import * as view from "./view.js";
 const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
 const GIVE_UP_SECONDS = 300;
 const LONGEST_COUNTDOWN_SECONDS = 120;
+const SPOKEN_EVERY_SECONDS = 8; // while one answer is waited for: a scorer that starts takes more than one of these
 const RETRIES = 3;
 const MOST_PAGES = 5; // of MOST: a search of everything looks at no more
 
-let running = new AbortController();
+let shown = new AbortController(); // ends when another search takes the place of this one
+let running = new AbortController(); // ends with it, and when a person stops what is fetched
 let isAtWork = false;
 let isStopped = false;
 
-/** End what is running, without a word. */
+/** End the search that is shown, and all that is fetched for it, without a word. */
 export function drop() {
+  shown.abort();
+  shown = new AbortController();
+  rest();
+}
+
+/** End what is running, without a word. */
+function rest() {
   running.abort();
   running = new AbortController();
   isStopped = isAtWork = false;
-  return running.signal;
 }
 
 /** End what is running and begin anew; returns the signal that ends what begins. */
 function begin() {
-  const signal = drop();
+  rest();
   isAtWork = true;
-  return signal;
+  return running.signal;
 }
 
 /** End what is running because a person says so: what is there stays. Returns false when nothing is. */
@@ -46,6 +54,7 @@ export function stop() {
  * onShown: called when the first pictures are there.
  */
 export async function run(search, { moveFocus = false, count = 0, onShown = () => {} } = {}) {
+  drop();
   const signal = begin();
   const begun = performance.now(); // a clock that nobody sets
   view.showStart(search);
@@ -57,11 +66,16 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
     view.showEnd(answer, search, { seconds: (performance.now() - begun) / 1000, again });
     offerMore(search, answer, asked);
   } catch (error) {
-    if (signal.aborted) return isStopped && view.showStopped(again);
+    if (signal.aborted) return isStopped && view.showStopped(search, again);
     isAtWork = false;
-    view.showFailure(error, again);
-    if (error.isUnreached) addEventListener("online", again, { once: true, signal });
+    view.showFailure(error, search, again);
+    goOnWhenBack(error, again, signal);
   }
+}
+
+/** Have *again* called when the connection is back, whose lack *error* may tell of, unless *signal* ends that. */
+function goOnWhenBack(error, again, signal) {
+  if (error.isUnreached) addEventListener("online", again, { once: true, signal });
 }
 
 /** Ask until the answer is whole, as *asked* for *search*; each one is shown. Returns the last. */
@@ -95,6 +109,7 @@ const offerMore = (search, answer, asked) => view.showMore(answer.next ? () => m
 /** Show what comes after *answer*; when the pool was fetched anew meanwhile, that from its beginning. */
 async function more(search, answer, asked) {
   const signal = begin();
+  const again = () => more(search, answer, asked);
   view.showMoreOnItsWay();
   try {
     const page = await askPatiently(asked, FIRST_WAIT_SECONDS, signal, answer.next);
@@ -104,7 +119,8 @@ async function more(search, answer, asked) {
     offerMore(search, longer, asked);
   } catch (error) {
     if (signal.aborted && !isStopped) return;
-    if (!isStopped) view.showFailure(error, () => more(search, answer, asked));
+    if (!isStopped) view.showFailure(error, search, again);
+    goOnWhenBack(error, again, signal);
     offerMore(search, answer, asked);
   } finally {
     if (!signal.aborted) isAtWork = false;
@@ -113,11 +129,14 @@ async function more(search, answer, asked) {
 
 /** Show the pictures that are folded under *leader*, a hit of *search*. */
 export async function showSimilar(search, leader) {
-  const { signal } = running;
+  const { signal } = shown; // not of what is running: that may be stopped, or be followed by more
+  const again = () => showSimilar(search, leader);
   try {
     view.showUnfolded(leader, await similarTo(leader, search, signal));
   } catch (error) {
-    if (!signal.aborted) view.showFailure(error, () => showSimilar(search, leader));
+    if (signal.aborted) return;
+    view.showFailure(error, search, again);
+    goOnWhenBack(error, again, signal);
   }
 }
 
@@ -127,7 +146,7 @@ async function similarTo({ similar }, search, signal) {
   const hits = new Map();
   let cursor = null;
   for (let page = 0; page < MOST_PAGES && hits.size < similar.length; page++) {
-    const answer = await ask(unfoldedSearch, FIRST_WAIT_SECONDS, signal, cursor);
+    const answer = await askAloud(unfoldedSearch, FIRST_WAIT_SECONDS, signal, cursor);
     for (const hit of answer.results) if (similar.includes(hit.image_id)) hits.set(hit.image_id, hit);
     cursor = answer.next;
     if (!cursor) break;
@@ -138,12 +157,23 @@ async function similarTo({ similar }, search, signal) {
 async function askPatiently(search, waitSeconds, signal, cursor = null) {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await ask(search, waitSeconds, signal, cursor);
+      return await askAloud(search, waitSeconds, signal, cursor);
     } catch (failure) {
       const isShort = failure.retrySeconds !== null && failure.retrySeconds <= LONGEST_COUNTDOWN_SECONDS;
       if (!isShort || attempt === RETRIES || signal.aborted) throw withOutlook(failure, attempt);
       await countDown(failure, signal);
     }
+  }
+}
+
+/** `ask`, and have those who hear the page know that it still waits for the answer. */
+async function askAloud(...question) {
+  let waited = 0;
+  const timer = setInterval(() => view.sayStillAtWork(waited += SPOKEN_EVERY_SECONDS), SPOKEN_EVERY_SECONDS * 1000);
+  try {
+    return await ask(...question);
+  } finally {
+    clearInterval(timer);
   }
 }
 

@@ -43,6 +43,12 @@ export function withFilter(filters, name, value) {
   return value ? { ...others, [name]: value } : others;
 }
 
+/** *search* without what its address says beside the form: a filter, how many pictures or whether they are folded. */
+export const without = (search, name) => ({ ...search, [name]: undefined, filters: withFilter(search.filters, name) });
+
+/** True of what `without` can take off. */
+export const canBeTakenOff = (name) => [...FILTERS, "k", "fold"].includes(name);
+
 /** *filters* without those that only own pictures pass. */
 export const ofAnybody = (filters) => Object.fromEntries(Object.entries(filters).filter(([name]) => !OF_OWN.includes(name)));
 

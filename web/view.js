@@ -5,16 +5,19 @@ import { cardOf, dropCards, foldAll, showCards, shownHits, unfold } from "./card
 import { collectionNamed } from "./collections.js";
 import { announce, element, setText } from "./dom.js";
 import { showExamples } from "./examples.js";
-import { hideFilters, showFilters } from "./filters.js";
+import { hideFilters, showFilters, takeOff } from "./filters.js";
 import * as form from "./form.js";
-import { addressOf, nameOf, placeOf } from "./search.js";
+import { addressOf, canBeTakenOff, nameOf, placeOf } from "./search.js";
 import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
 
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 
+const NOTHING = { results: [] }; // an answer
+
 let shownAddress = null; // of the search whose pictures are on the page
 let shown = null; // {answer, search} that they are of
 let spokenAt = -Infinity;
+let sayOutcome = () => {}; // shows again how the search ended, if it did and there is something to say
 
 const show = (name) => { document.documentElement.dataset.view = name; };
 
@@ -30,9 +33,10 @@ export function showIdle() {
 }
 
 /** Say that the picture of this search is not in this window; *choose* asks for one. */
-export function showLostPicture(choose) {
+export function showLostPicture(search, choose) {
   show("search");
   dropResults();
+  showFilters(NOTHING, search);
   showHeading("Like a picture");
   element("progress").hidden = element("more").hidden = true;
   showNotice("The picture is not here", "This search is by a picture, which an address cannot hold. Choose it again, drop it here or paste it.", { isCalm: true, again: choose, call: "Choose a picture" });
@@ -47,6 +51,7 @@ export function showStart(search) {
   for (const id of ["notice", "summary", "cut", "awaiting", "more"]) element(id).hidden = true;
   hideFilters();
   showExamples(false);
+  sayOutcome = () => {};
   fade(addressOf(search) !== shownAddress);
   showProgress({}, search);
   announce(sentence(searching(search)));
@@ -121,19 +126,28 @@ function speak(text) {
   announce(text);
 }
 
+/** The number makes it another text each time: the same one would not be spoken again. */
+export const sayStillAtWork = (waited) => announce(`Still searching, ${number(waited)} seconds without an answer.`);
+
 // ---------------------------------------------------------------- the end
 
 export function showEnd(answer, search, { seconds, again }) {
   const count = answer.results.length;
-  const isFailed = answer.pool?.state === "failed" && !(answer.complete && count);
-  if (isFailed) showNotice(...poolFailed(answer), { again });
-  else if (!count) showNothing(answer, search);
-  else if (answer.matched === false) showNotice("Nothing here shows that.", "The nearest are these.", { isCalm: true });
+  sayOutcome = () => showOutcome(answer, search, again);
+  sayOutcome();
   if (!count && (answer.complete || element("cards").inert)) dropResults();
   setText("summary", count ? `${summary(answer, search)} · ${secondsText(seconds)}` : "");
   showFilters(answer, search);
   const words = `${pictures(count && shownHits().length)} found. ${awaiting(answer, search)}`.trim();
   announce(element("notice").hidden ? words : noticeText());
+}
+
+function showOutcome(answer, search, again) {
+  const isFailed = answer.pool?.state === "failed" && !(answer.complete && answer.results.length);
+  element("notice").hidden = true;
+  if (isFailed) showNotice(...poolFailed(answer), { again });
+  else if (!answer.results.length) showNothing(answer, search);
+  else if (answer.matched === false) showNotice("Nothing here shows that.", "The nearest are these.", { isCalm: true });
 }
 
 function summary(answer, search) {
@@ -187,11 +201,18 @@ function nothing(answer, search) {
   return [`No pictures for ${placeOf(search, keywords)}`, "Try another keyword: a single, general word finds the most. The details belong in the description."];
 }
 
-export function showStopped(again) {
+export function showStopped(search, again) {
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
-  showNotice("Stopped", "What had come by then is shown.", { isCalm: true, again, call: "Go on" });
+  showFiltersOf(search);
+  sayOutcome = () => showNotice("Stopped", "What had come by then is shown.", { isCalm: true, again, call: "Go on" });
+  sayOutcome();
   announce("Stopped.");
+}
+
+/** Show the filters of a search that is not at its end: what a person does not see stays in the next one. */
+function showFiltersOf(search) {
+  showFilters(shownAddress === addressOf(search) ? shown.answer : NOTHING, search);
 }
 
 // ---------------------------------------------------------------- more
@@ -212,7 +233,8 @@ export function showMoreOnItsWay() {
 
 /** Show the longer answer; the focus goes to the first picture that is new. */
 export function showLonger(answer, search) {
-  element("notice").hidden = true;
+  sayOutcome = () => { element("notice").hidden = true; };
+  sayOutcome();
   if (answer.restarted) foldAll();
   const countBefore = answer.restarted ? 0 : shownHits().length;
   const hadFocus = document.activeElement === document.body || document.activeElement === element("more");
@@ -229,6 +251,7 @@ export function showUnfolded(leader, similar) {
   const { answer, search } = shown;
   unfold(leader, similar);
   showCards(answer.results);
+  sayOutcome(); // an attempt before this one may have failed, and said so in its place
   if (!element("summary").hidden) setText("summary", summary(answer, search));
   cardOf(leader.image_id)?.querySelector(".open").focus();
   const missing = leader.similar.length - similar.length;
@@ -263,14 +286,21 @@ export function showCountdown(failure, left, stop = null) {
   setText("notice-wait", left ? `Trying again in ${left} s.` : "Trying again …");
 }
 
-export function showFailure(error, again) {
+/** Say that *search* failed; *again* tries it again, where that can help. */
+export function showFailure(error, search, again) {
   const failure = error instanceof Failure ? error : new Failure("Something broke on this page", String(error));
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
+  showFiltersOf(search);
   if (form.showFailure(failure)) return;
-  showNotice(failure.title, failure.text, { again: failure.isForEver ? null : again });
+  showNotice(failure.title, failure.text, wayOn(failure, search, again));
   setText("notice-wait", failure.outlook ?? "");
   announce(noticeText());
+}
+
+function wayOn({ field, isForEver }, search, again) {
+  if (!isForEver) return { again };
+  return canBeTakenOff(field) ? { again: () => takeOff(search, field), call: "Take it off" } : {};
 }
 
 function dropResults() {

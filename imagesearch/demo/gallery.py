@@ -279,6 +279,7 @@ _PAGE: Final = """<!doctype html>
 <link rel="stylesheet" href="../../style.css">
 </head>
 <body>
+<main>
 <figure>
 <img src="{address}" width="{width}" height="{height}" alt="{title}">
 <figcaption>
@@ -288,6 +289,7 @@ _PAGE: Final = """<!doctype html>
 emoji by Microsoft (MIT).</p>
 </figcaption>
 </figure>
+</main>
 </body>
 </html>
 """

@@ -565,6 +565,58 @@ def test_similar_pictures_are_looked_for_further_down_and_counted(
     assert "cursor=further" in asked[2]
 
 
+def test_what_a_shared_link_asks_early_can_be_stopped(page: Page, ready_answer: Answer) -> None:
+    asked = answer_with(page, lambda route: None, lambda route: route.continue_())
+    page.goto(address())
+    expect(page.locator("#stop")).to_be_visible()
+    page.wait_for_function("document.getElementById('examples').querySelector('a')")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("heading", name="Stopped")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    wait_for_all_results(page)
+    assert len(asked) == 2
+
+
+def test_similar_pictures_come_after_a_search_was_stopped(
+    page: Page, unfolded_answer: Answer
+) -> None:
+    filling = {**folded(unfolded_answer, 0, 2, [4]), "complete": False, "pool": pool("embedding")}
+    answer_with(
+        page,
+        lambda route: route.fulfill(json=filling, headers={"Retry-After": "60"}),
+        lambda route: route.fulfill(json={**unfolded_answer, "next": None}),
+        lambda route: route.continue_(),
+    )
+    page.goto(address())
+    expect(page.locator(".card")).to_have_count(2)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="+1 similar to picture 1").click()
+    expect(page.locator(".card")).to_have_count(3)
+    expect(page.locator("#status")).to_have_text("1 of 1 similar pictures are shown.")
+    page.get_by_role("button", name="Go on").click()
+    wait_for_all_results(page)
+
+
+def test_more_pictures_do_not_end_the_look_for_similar_ones(
+    page: Page, unfolded_answer: Answer
+) -> None:
+    first = {**folded(unfolded_answer, 0, 2, [4]), "next": "on"}
+    held: list[Route] = []
+    answer_with(
+        page,
+        lambda route: route.fulfill(json=first),
+        held.append,
+        lambda route: route.fulfill(json=folded(unfolded_answer, 2, 4, [])),
+    )
+    page.goto(address())
+    wait_for_all_results(page)
+    page.get_by_role("button", name="+1 similar to picture 1").click()
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(4)
+    held[0].fulfill(json={**unfolded_answer, "next": None})
+    expect(page.locator(".card")).to_have_count(5)
+
+
 # -- address, history, keyboard
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect
+from PIL import Image
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests.e2e.pages import (
     EMPTY_KEYWORD,
@@ -122,6 +124,38 @@ def test_links_and_buttons_have_names_of_their_own(page: Page, ready_answer: Ans
         assert len(set(names)) == 6
 
 
+LISTEN = """() => {
+    window.spoken = [];
+    const node = document.getElementById("status");
+    const note = () => spoken.push(node.textContent);
+    new MutationObserver(note).observe(node, { childList: true });
+}"""
+
+
+def test_a_long_wait_for_one_answer_is_spoken_until_it_comes(
+    page: Page, ready_answer: Answer
+) -> None:
+    """A scorer that starts takes longer than a person waits in silence."""
+    held: list[Route] = []
+    answer_with(page, held.append)
+    page.clock.install()
+    page.goto("/")
+    expect(page.locator("#example-list a").first).to_be_visible()
+    page.evaluate(LISTEN)
+    page.locator("#example-list a").first.click()
+    expect(page.locator("#progress")).to_be_visible()
+    for _ in range(26):
+        page.clock.run_for(1_000)
+    held[0].fulfill(json=ready_answer)
+    wait_for_all_results(page)
+    for _ in range(20):
+        page.clock.run_for(1_000)
+    spoken = [text for text in page.evaluate("window.spoken") if text.startswith("Still")]
+    assert spoken == [
+        f"Still searching, {seconds} seconds without an answer." for seconds in (8, 16, 24)
+    ]
+
+
 def test_progress_is_spoken_now_and_then(page: Page) -> None:
     """Each poll would be a stammer, and none at all a long silence."""
     counts = iter(range(1, 100))
@@ -133,14 +167,7 @@ def test_progress_is_spoken_now_and_then(page: Page) -> None:
     )
     page.clock.install()
     page.goto("/")
-    page.evaluate(
-        """() => {
-            window.spoken = [];
-            const node = document.getElementById("status");
-            const note = () => spoken.push(node.textContent);
-            new MutationObserver(note).observe(node, { childList: true });
-        }"""
-    )
+    page.evaluate(LISTEN)
     page.locator("#example-list a").first.click()
     expect(page.locator("#progress-label")).to_contain_text("1 of 200 ready")
     for count in range(2, 13):
@@ -243,6 +270,32 @@ def test_paper_gets_the_pictures_and_whose_they_are(page: Page, ready_answer: An
         "node => getComputedStyle(node, '::after').content"
     )
     assert "attr(href)" in content or "/demo/" in content
+
+
+def test_paper_says_that_nothing_matches_and_offers_nothing_to_press(
+    page: Page, ready_answer: Answer
+) -> None:
+    notices = {
+        "Nothing here shows that.": {"matched": False},
+        "The pictures could not all be fetched": {
+            "complete": False,
+            "pool": {**pool("failed"), "reason": "gone"},
+        },
+    }
+    for text, change in notices.items():
+        answer_with(
+            page, lambda route, change=change: route.fulfill(json={**ready_answer, **change})
+        )
+        page.emulate_media(media="screen")
+        page.goto(address())
+        expect(page.locator("#notice")).to_contain_text(text)
+        page.emulate_media(media="print")
+        expect(page.locator("#notice")).to_be_visible()
+        expect(page.locator("#notice button")).to_be_hidden()
+        page.unroute_all()
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 # -- before the first paint
@@ -385,6 +438,70 @@ def with_errors(page: Page) -> None:
     expect(page.locator("#query-error")).to_be_visible()
 
 
+def stopped(page: Page) -> None:
+    part = accepted(pool("embedding", images=200, embedded=64), **{"Retry-After": "60"})
+    answer_with(page, part)
+    page.goto(f"{address()}&colour=green")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_label("Any colour")).to_be_visible()
+
+
+def counting_down(page: Page) -> None:
+    answer_with(page, html(503, **{"Retry-After": "60"}))
+    page.goto(address())
+    expect(page.locator("#notice-wait")).to_contain_text("Trying again in")
+
+
+def offline(page: Page) -> None:
+    answer_with(page, Route.abort)
+    page.goto(address())
+    expect(page.get_by_role("heading", name="No connection to the server")).to_be_visible()
+
+
+def refused_filter(page: Page) -> None:
+    page.goto(f"{address()}&colour=purple")
+    expect(page.get_by_role("button", name="Take it off")).to_be_visible()
+    expect(page.get_by_label("Any colour")).to_be_visible()
+
+
+def filtered_out(page: Page) -> None:
+    page.goto(f"{address()}&user=nobody")
+    expect(page.get_by_role("heading", name="No picture is left")).to_be_visible()
+
+
+def unknown_like(page: Page) -> None:
+    page.goto("/?like=nope")
+    expect(page.locator("#query-error")).to_be_visible()
+
+
+def lost_picture(page: Page) -> None:
+    page.goto("/?picture=gone")
+    expect(page.get_by_role("heading", name="The picture is not here")).to_be_visible()
+
+
+def own_picture(page: Page) -> None:
+    page.goto("/")
+    data = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(data, "PNG")
+    file: FilePayload = {"name": "a", "mimeType": "image/png", "buffer": data.getvalue()}
+    page.locator("#picture-file").set_input_files(file)
+    wait_for_all_results(page)
+    expect(page.locator("#parts img")).to_be_visible()
+
+
+def with_similar_missing(page: Page) -> None:
+    page.route("**/search?*", with_extras)
+    page.goto(address())
+    page.locator(".similar").first.click()
+    expect(page.locator("#notice")).to_contain_text("similar pictures are shown.")
+
+
+def picture_of_the_demo(page: Page) -> None:
+    page.goto("/demo/illustrations/2000000000/")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
 def with_all_parts(page: Page) -> None:
     """Everything that an answer can bring at once, after a search by a picture and words."""
     page.goto(f"/?{urlencode({'t': READY_KEYWORD, 's_query': QUERY, 'minus': 'snow'})}")
@@ -420,6 +537,16 @@ STATES = (
     failed,
     nothing_there,
     with_errors,
+    stopped,
+    counting_down,
+    offline,
+    refused_filter,
+    filtered_out,
+    unknown_like,
+    lost_picture,
+    own_picture,
+    with_similar_missing,
     with_all_parts,
+    picture_of_the_demo,
     reference,
 )

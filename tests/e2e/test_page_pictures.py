@@ -200,6 +200,43 @@ def test_words_and_a_picture_go_together(page: Page, ready_answer: Answer) -> No
     expect(page.locator("#summary")).to_contain_text(f"of 200 pictures from “{READY_KEYWORD}”")
 
 
+def chosen_picture(page: Page) -> dict[str, list[str]]:
+    """Choose a picture; return what is in the address of its search beside it."""
+    page.locator("#picture-file").set_input_files(upload(jpeg()))
+    expect(page.locator("#results-heading")).to_contain_text("ike your picture")
+    wait_for_all_results(page)
+    search = parse_qs(urlsplit(page.url).query)
+    assert search.pop("picture")
+    return search
+
+
+@pytest.mark.parametrize("sent", ["/", address(k=None)], ids=["at first", "after an answer"])
+def test_a_picture_joins_a_keyword_and_what_is_not_wanted(
+    page: Page, ready_answer: Answer, sent: str
+) -> None:
+    page.goto(sent)
+    page.get_by_label("Keyword", exact=True).fill(READY_KEYWORD)
+    page.get_by_label("Without").fill("night, snow")
+    search = chosen_picture(page)
+    assert (search["t"], search["minus"]) == ([READY_KEYWORD], ["night", "snow"])
+    expect(page.locator("#minus")).to_have_value("night, snow")
+    expect(page.locator("#results-heading")).to_contain_text("without “night” or “snow”")
+
+
+def test_a_picture_joins_half_a_search(page: Page, ready_answer: Answer) -> None:
+    page.goto(f"/?t={READY_KEYWORD}")
+    assert chosen_picture(page) == {"t": [READY_KEYWORD]}
+
+
+def test_a_picture_that_is_chosen_again_joins_the_words_it_was_sent_with(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto(f"{address(k=None)}&minus=snow&colour=green&picture=gone")
+    expect(page.get_by_role("heading", name="The picture is not here")).to_be_visible()
+    words = {"t": [READY_KEYWORD], "s_query": [QUERY], "minus": ["snow"], "colour": ["green"]}
+    assert chosen_picture(page) == words
+
+
 def test_a_picture_takes_the_place_of_words_that_were_answered(
     page: Page, ready_answer: Answer
 ) -> None:

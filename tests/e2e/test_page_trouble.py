@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -114,6 +115,88 @@ def test_the_server_s_words_are_said_in_those_of_the_page(
     expect(page.locator(where)).to_contain_text(words)
 
 
+@pytest.mark.parametrize(
+    "bad", ["colour=purple", "month=13", "orientation=round", "year=1", "k=0", "k=201", "fold=x"]
+)
+def test_what_the_form_does_not_show_and_the_server_refuses_can_be_taken_off(
+    page: Page, ready_answer: Answer, bad: str
+) -> None:
+    page.goto(f"{address(k=None)}&{bad}&minus=snow")
+    expect(page.locator("#notice")).to_contain_text("must be")
+    page.get_by_role("button", name="Take it off").click()
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_be_hidden()
+    assert parse_qs(urlsplit(page.url).query) == {
+        "t": [READY_KEYWORD],
+        "s_query": [QUERY],
+        "minus": ["snow"],
+    }
+
+
+def test_filters_stay_in_sight_whatever_becomes_of_a_search(
+    page: Page, ready_answer: Answer
+) -> None:
+    """Else they would narrow down the next one unseen."""
+    chip = page.get_by_label("Any colour")
+    failures = (html(500), error(400, "s_query must be short", "s_query"), Route.abort)
+    for failure in failures:
+        answer_with(page, failure)
+        page.goto(f"{address()}&colour=green")
+        expect(page.locator("#notice, .field-error").filter(visible=True)).to_have_count(1)
+        expect(chip).to_have_value("green")
+        page.unroute_all()
+    answer_with(page, accepted(pool("embedding", images=200), **{"Retry-After": "60"}))
+    page.goto(f"{address()}&colour=green")
+    page.get_by_role("button", name="Stop").click()
+    expect(chip).to_have_value("green")
+    page.unroute_all()
+    page.goto("/?picture=gone&scope=catalog&colour=green")
+    expect(page.get_by_role("heading", name="The picture is not here")).to_be_visible()
+    expect(chip).to_have_value("green")
+    page.goto(f"{address()}&colour=purple")
+    chip.select_option("")
+    wait_for_all_results(page)
+    assert "colour" not in page.url
+
+
+def test_what_stays_of_an_answer_keeps_its_filters_when_more_fails(
+    page: Page, ready_answer: Answer
+) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    chips = page.locator("#chips .chip").all_text_contents()
+    assert chips
+    answer_with(page, html(500))
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#notice")).to_be_visible()
+    assert page.locator("#chips .chip").all_text_contents() == chips
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        "scope=pool&collection=Foo&s_query=a",
+        "t=horse&collection=Foo&s_query=a",
+        "t=horse&scope=catalog&s_query=a",
+        "t=horse&scope=pool&camera=X100&like=a",
+        "t=horse&folder=2019&s_query=a",
+        "scope=pool&like=a",
+        "scope=elsewhere&s_query=a",
+    ],
+)
+def test_a_search_that_contradicts_itself_is_never_asked(page: Page, params: str) -> None:
+    """A keyword is of a pool, and filters of own pictures and pictures alone are of none."""
+    asked = answer_with(page, html(500))
+    page.goto(f"/?{params}")
+    expect(page.locator("#notice")).to_be_visible()
+    sent = parse_qs(urlsplit(asked[0]).query)
+    own = {"collection", "folder", "album", "camera"} & sent.keys()
+    if own or "s_query" not in sent:
+        assert sent["scope"] == ["catalog"]
+    assert not {"t", "scope"} <= sent.keys()
+    assert sent.get("scope", ["catalog"]) == ["catalog"]
+
+
 def test_what_cancels_out_is_said_without_the_names_of_fields(page: Page) -> None:
     answer_with(page, error(400, "s_query, like and picture cancel out: got 0.000001", "like"))
     page.goto(address())
@@ -203,6 +286,40 @@ def test_a_search_goes_on_when_the_connection_comes_back(page: Page, ready_answe
     page.context.set_offline(False)
     wait_for_all_results(page)
     expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_more_pictures_come_when_the_connection_is_back(page: Page, ready_answer: Answer) -> None:
+    page.goto(address())
+    wait_for_all_results(page)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#notice")).to_contain_text("goes on when the connection is back")
+    expect(page.locator(".card")).to_have_count(6)
+    page.context.set_offline(False)
+    expect(page.locator(".card")).to_have_count(12)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_similar_pictures_come_when_the_connection_is_back(
+    page: Page, ready_answer: Answer
+) -> None:
+    """And what was said of the answer, whose place the failure took, is said again."""
+    hits = [{**hit, "similar": []} for hit in ready_answer["results"]]
+    folded = [{**hits[0], "similar": [hits[5]["image_id"]]}, *hits[1:5]]
+    answer = {**ready_answer, "results": folded, "matched": False}
+    answer_with(page, lambda route: route.fulfill(json=answer))
+    page.goto(address())
+    wait_for_all_results(page)
+    expect(page.locator("#notice")).to_contain_text("Nothing here shows that.")
+    page.unroute_all()
+    page.context.set_offline(True)
+    for _ in range(2):  # who does not believe it tries again
+        page.get_by_role("button", name="+1 similar to picture 1").click()
+        expect(page.locator("#notice")).to_contain_text("goes on when the connection is back")
+    answer_with(page, lambda route: route.fulfill(json={**ready_answer, "results": hits}))
+    page.context.set_offline(False)
+    expect(page.locator(".card")).to_have_count(6)
+    expect(page.locator("#notice")).to_contain_text("Nothing here shows that.")
 
 
 def test_pictures_of_another_search_go_when_its_successor_fails(
