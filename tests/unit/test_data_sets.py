@@ -8,6 +8,7 @@ import json
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -29,15 +30,19 @@ from imagesearch.domain.collections import (
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.images import Image
 from imagesearch.domain.picture_facts import Caption, PictureFacts
+from imagesearch.domain.work import ForgetJob
 from imagesearch.evaluation.captions import NO_CAPTION
 from imagesearch.evaluation.collection import captioned_collection
 from imagesearch.evaluation.embedding import embed_set
 from imagesearch.folders.roots import CollectionRoots, check_root
 from imagesearch.folders.shards import is_shards
 from imagesearch.folders.tables import over_https
+from imagesearch.local.embedded.services import StoredCollections
+from imagesearch.settings import load_settings
 from imagesearch.sources import polite
 from imagesearch.sources.download import Downloader
 from imagesearch.sources.polite import MAX_FAILURES
+from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.stored_pools import StoredPools
 from tests.pictures import jpeg
@@ -582,3 +587,21 @@ def test_a_collection_is_measured_by_its_captions_without_embedding_it_again(
     assert len(of_set.pictures) == 2
     with pytest.raises(InvalidRequest, match="no picture of 'none' has a caption"):
         captioned_collection(added.collections, library, added.pictures, "none")
+
+
+def test_a_picture_that_is_taken_down_is_not_measured(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    root.mkdir()
+    for number in range(2):
+        (root / f"{number}.jpg").write_bytes(jpeg(number))
+    (root / "captions.csv").write_text("image,caption\n0.jpg,a hill\n1.jpg,a lake\n")
+    added = Added(tmp_path / "data", root)
+    added.update()
+    world, image_id = added.world, added.images()["0.jpg"].image_id
+    settings = load_settings(data_dir=str(tmp_path / "data"))
+    for collections in (None, added.collections):  # as of an earlier version, and as of this one
+        forget = Forget(world.catalog, world.store, world.cache, world.clock, collections)
+        forget(ForgetJob((image_id,)))
+        with closing(StoredCollections(settings)) as stored:
+            captioned = stored.captioned(added.collection)
+        assert [each.name for each in captioned.pictures] == ["1.jpg"]

@@ -113,7 +113,7 @@ class EmbeddedServices:
             self.pictures,
             self._withdrawn,
         )
-        self.forget = Forget(self.catalog, self.store, self.cache, self.clock)
+        self.forget = Forget(self.catalog, self.store, self.cache, self.clock, self.collections)
         self.inference = inference_process(
             settings,
             clock=self.clock,
@@ -151,6 +151,7 @@ class EmbeddedServices:
             store=self.store,
             source=self.source,
             publisher=self.bus,
+            collections=self.collections,
         )
         search = search_of(
             settings,
@@ -368,7 +369,9 @@ class StoredCollections:
         self._settings = settings
         store = FolderStore(settings.data_dir / "images")
         # Of a process that is over at once: whoever else has copies follows by the catalog.
-        self.forgetting = Forget(self.catalog, store, InProcessCache(), SystemClock())
+        self.forgetting = Forget(
+            self.catalog, store, InProcessCache(), SystemClock(), self.collections
+        )
 
     def captioned(self, collection: Collection) -> CaptionedSet:
         """
@@ -384,7 +387,8 @@ class StoredCollections:
         roots = CollectionRoots(store, clock, contact)
         pictures = CollectionStore(store, self.collections, roots)
         library = self.catalog.library
-        return captioned_collection(self.collections, library, pictures, collection.name)
+        withdrawn = self.catalog.retention.withdrawn().keys()
+        return captioned_collection(self.collections, library, pictures, collection.name, withdrawn)
 
     def forget(self, collection: Collection) -> int:
         """Forget *collection*, and the images that no other one has; return how many went."""
