@@ -355,6 +355,7 @@ class StoredCollections:
     The collections in the data folder, for whoever needs no model: any process, at any time.
 
     Attributes:
+        folders: what the collections' pictures are read from.
         forgetting: forgets what is in the data folder; an `imagesearch serve` follows.
 
     Raises:
@@ -366,8 +367,8 @@ class StoredCollections:
         self.collections = SqliteCollections(file)
         library = library_of(settings, "sqlite", lambda: SqliteLibrary(file))
         self.catalog = Catalog(SqlitePools(file), library, settings.policy, SqliteRetention(file))
-        self._settings = settings
-        store = FolderStore(settings.data_dir / "images")
+        self._store = store = FolderStore(settings.data_dir / "images")
+        self.folders = CollectionRoots(store, SystemClock(), user_agent(settings.contact))
         # Of a process that is over at once: whoever else has copies follows by the catalog.
         self.forgetting = Forget(
             self.catalog, store, InProcessCache(), SystemClock(), self.collections
@@ -382,10 +383,7 @@ class StoredCollections:
         Raises:
             InvalidRequest: no picture of it has a caption.
         """
-        clock, contact = SystemClock(), user_agent(self._settings.contact)
-        store = FolderStore(self._settings.data_dir / "images")
-        roots = CollectionRoots(store, clock, contact)
-        pictures = CollectionStore(store, self.collections, roots)
+        pictures = CollectionStore(self._store, self.collections, self.folders)
         library = self.catalog.library
         withdrawn = self.catalog.retention.withdrawn().keys()
         return captioned_collection(self.collections, library, pictures, collection.name, withdrawn)
