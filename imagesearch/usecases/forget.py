@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from imagesearch.domain.collections import OWN, is_own_id
+from imagesearch.domain.collections import OWN, downloaded_name, is_own_id, url_of_path
 from imagesearch.domain.forgetting import (
     TAKEN_DOWN,
     Forgotten,
@@ -130,8 +130,7 @@ class Forget:
 
     def preview(self, plan: Plan) -> Forgotten:
         """Return what `do` would forget; nothing is changed."""
-        names = [name for each in plan.image_ids for name in object_names_of(each)]
-        originals = len(self.store.existing(names))
+        originals = len(self.store.existing(self._names(plan.image_ids)))
         return Forgotten(len(plan.image_ids), originals, len(plan.pool_ids), is_all=plan.is_all)
 
     def do(self, plan: Plan) -> Forgotten:
@@ -156,7 +155,10 @@ class Forget:
 
         What was on its way while they were taken down may have been stored a moment after.
         """
-        image_ids = sorted(self.catalog.retention.withdrawn())
+        return self.keep_down(sorted(self.catalog.retention.withdrawn()))
+
+    def keep_down(self, image_ids: Sequence[str]) -> int:
+        """Forget images that are withdrawn and came again; return how many originals they had."""
         self._note_taken_down(image_ids)
         return sum(
             self._forget_images(image_ids[start : start + _AT_ONCE])
@@ -186,12 +188,20 @@ class Forget:
     def _forget_images(self, image_ids: Sequence[str]) -> int:
         """Forget some images; return how many originals they had."""
         self.catalog.library.forget(image_ids)
-        names = [name for each in image_ids for name in object_names_of(each)]
-        gone = self.store.delete(names)
+        gone = self.store.delete(self._names(image_ids))
         self.cache.drop(BYTES, image_ids)
         # Last: what was broken off before is unused still, and found again.
         self.catalog.retention.drop_uses(image_ids)
         return gone
+
+    def _names(self, image_ids: Sequence[str]) -> list[str]:
+        """Return the names of all that may be stored of images, downloads of lists among it."""
+        names = [name for each in image_ids for name in object_names_of(each)]
+        own = [each for each in image_ids if is_own_id(each)]
+        if own and self.collections is not None:
+            files = self.collections.files_of(own).values()
+            names += [downloaded_name(url_of_path(file.path)) for its in files for _, file in its]
+        return names
 
     def _pools(self, pool_ids: Iterable[str]) -> Iterator[Pool]:
         return filter(None, map(self.catalog.pool, pool_ids))

@@ -64,6 +64,8 @@ class Ingest:
 
     Attributes:
         model_revision: of the model that embeds.
+        keep_down: forgets what is stored of images that were taken down, and notes it at their
+            files.
     """
 
     catalog: Catalog
@@ -73,6 +75,7 @@ class Ingest:
     pools: StoredPools
     clock: Clock
     model_revision: Callable[[], str]
+    keep_down: Callable[[Sequence[str]], object]
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     _withdrawn: Withdrawn = field(init=False)
 
@@ -214,7 +217,8 @@ class Ingest:
         self.collections.put_files(work.collection.name, files)
         ids = {file.image_id for file in files} - {""}
         withdrawn = ids.intersection(self._withdrawn())
-        self.collections.note_problems(dict.fromkeys(withdrawn, TAKEN_DOWN))
+        if withdrawn:  # whose pictures a list may have brought again
+            self.keep_down(sorted(withdrawn))
         ids -= withdrawn
         work.count(taken_down=sum(1 for file in files if file.image_id in withdrawn))
         before = {known[file.path].image_id for file in files if file.path in known}
@@ -255,6 +259,9 @@ class Ingest:
         rejections = members.rejections if members else {}
         self.collections.note_problems(rejections)
         work.rejections |= rejections
+        if down := sorted(each for each, why in rejections.items() if why == TAKEN_DOWN):
+            self.keep_down(down)
+            work.count(taken_down=len(down))
         if current.state is PoolState.FAILED:
             raise Unavailable(f"pictures could not be embedded: {current.reason}")
         work.count(embedded=current.embedded, waiting=-current.images)

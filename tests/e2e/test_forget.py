@@ -203,6 +203,8 @@ def test_an_own_picture_that_is_taken_down_is_gone_from_every_door_within_a_minu
             for door in (f"/originals/{each}", f"/images/{each}.jpg", f"{like}{each}")
         ]
         wait_until(lambda: {status(door) for door in doors} == {404})
+        left = [each.name for each in (imagesearch.data / "images").glob("url-*")]
+        assert len(left) == 1
         # By the name that its bytes have in the store it is not to be had, nor is any other.
         assert [status(f"/images/{name}") for name in downloaded] == [404, 404]
         kept = next(iter(every.keys() - {*down.values()}))

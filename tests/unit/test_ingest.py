@@ -63,6 +63,7 @@ class Own:
         world.store = CollectionStore(world.store, self.collections, Folders())  # type: ignore[assignment]
         world.restart()
         self.pools = StoredPools(world.catalog, world.outbox, world.clock, 3, 0.2)
+        self.forget = Forget(world.catalog, world.store, world.cache, world.clock, self.collections)
         self.ingest = Ingest(
             world.catalog,
             self.collections,
@@ -71,6 +72,7 @@ class Own:
             self.pools,
             world.clock,
             lambda: world.encoder.model_revision,
+            self.forget.keep_down,
         )
 
     def write(self, path: str, seed: int) -> Path:

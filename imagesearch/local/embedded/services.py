@@ -140,6 +140,7 @@ class EmbeddedServices:
             self._in_turn[1],
             self.clock,
             lambda: encoder.model_revision,
+            self.forget.keep_down,
         )
         self._let_go_again: float | None = None
         self._ended = threading.Event()
@@ -177,12 +178,12 @@ class EmbeddedServices:
         """
         Delete what earlier processes left in the store and nobody needs: see `FolderStore`.
 
-        Nothing is deleted while another library has the images: the file knows not who needs them.
+        While another library has the images, the file knows who needs those of collections alone.
         """
-        if not self._has_all_in_file:
-            return
+        stored = self._sqlite_originals
         try:
-            gone = self.store.sweep(self._sqlite_originals.unused())
+            unused = stored.unused if self._has_all_in_file else stored.unused_of_collections
+            gone = self.store.sweep(unused())
         except Unavailable as error:  # they do no harm, and `check` tells of what does
             logger.warning("files that nobody needs may be left: %s", error)
         else:
@@ -390,8 +391,10 @@ class StoredCollections:
 
     def forget(self, collection: Collection) -> int:
         """Forget *collection*, and the images that no other one has; return how many went."""
+        known = self.collections.known_files(collection.name)
         gone = own_images.forget(self.catalog.library, self.collections, collection)
         self.forgetting.do(Plan(tuple(gone)))  # with their previews
+        self._store.delete(own_images.unlisted_downloads(self.collections, known))
         return len(gone)
 
     def close(self) -> None:
