@@ -64,9 +64,9 @@ class SqliteOriginals:
         which the catalog knows no image is not among them: it may belong to a catalog that was
         moved away.
         """
+        of_collections = self.unused_of_collections()
         with self._file.reading() as connection:
             rejected = _rejected(connection)
-            downloaded = _downloaded(connection)
 
         def of(names: Collection[str]) -> set[str]:
             with self._file.reading() as connection:
@@ -78,9 +78,23 @@ class SqliteOriginals:
                 current = dict(rows.fetchall())
             replaced = [name for name in names if current.get(image_id_of(name), name) != name]
             unlisted = {name for name in replaced if self.listed(name) is None}
-            unlisted |= self._of_no_collection(names)
+            of_rejected = {name for name in names if image_id_of(name) in rejected}
+            return unlisted | of_rejected | of_collections(names)
+
+        return of
+
+    def unused_of_collections(self) -> Callable[[Collection[str]], set[str]]:
+        """
+        Return what says as much of previews of own pictures, and of what was downloaded for lists.
+
+        Which there are the file says, whatever library has the images.
+        """
+        with self._file.reading() as connection:
+            downloaded = _downloaded(connection)
+
+        def of(names: Collection[str]) -> set[str]:
             of_lists = set() if downloaded is None else {*filter(is_downloaded, names)} - downloaded
-            return unlisted | of_lists | {name for name in names if image_id_of(name) in rejected}
+            return of_lists | self._of_no_collection(names)
 
         return of
 

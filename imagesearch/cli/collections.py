@@ -30,6 +30,7 @@ from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.folders.folder import SKIPPED_FOLDERS
 from imagesearch.ports import Collections
 from imagesearch.settings import DEMO_MODEL, Settings
+from imagesearch.usecases.moved import moved_to
 
 if TYPE_CHECKING:
     from imagesearch.local.embedded.services import StoredCollections
@@ -44,7 +45,6 @@ ADD_EXAMPLES = (
     '  imagesearch search "a dog in the snow" --collection Pictures\n'
     "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch add gs://my-photos/2019\n"
 )
-_LOOKED_FOR = 100  # files of a collection, by which its folder is known again
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 5.0  # after which it is seen whether the other process is there still
 
@@ -90,7 +90,7 @@ def add(
     with opened(settings) as stored:
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
-        collection = _added(stored.collections, Path(root), name, keep_place)
+        collection = _added(stored, Path(root), name, keep_place)
         _bring_up_to_date(settings, stored.collections, [collection])
 
 
@@ -211,11 +211,12 @@ def opened(settings: Settings) -> Iterator[StoredCollections]:
 
 
 def _added(
-    collections: Collections, given: Path, name: str, keeps_place: bool | None
+    stored: StoredCollections, given: Path, name: str, keeps_place: bool | None
 ) -> Collection:
     """Return the collection of *given*, kept, or the one that has it in it."""
     from imagesearch.folders.roots import check_root  # here: it imports what downloads
 
+    collections = stored.collections
     root = given.expanduser().resolve()
     check_root(root)
     every = {each.name: each for each in collections.all()}
@@ -250,7 +251,7 @@ def _added(
         )
     name = checked_name(name or (root.name if root.is_dir() else root.stem) or "pictures")
     before = every.get(name)
-    if before is not None and not _was_moved(collections, before, root):
+    if before is not None and not _was_moved(stored, before, root):
         bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
         raise InvalidRequest(bound, field="--name")
     if before is not None:
@@ -261,12 +262,11 @@ def _added(
     return collection
 
 
-def _was_moved(collections: Collections, before: Collection, root: Path) -> bool:
-    """Return whether *root* is the folder of *before*, which was moved; its disk may be away."""
+def _was_moved(stored: StoredCollections, before: Collection, root: Path) -> bool:
+    """Return whether *root* is what *before* was, which was moved; its disk may be away."""
     if Path(before.root).exists():
         return False
-    some = list(collections.known_files(before.name))[:_LOOKED_FOR]
-    return any((root / path).is_file() for path in some)
+    return moved_to(str(root), [before], stored.collections, stored.folders) is not None
 
 
 _Updated = Callable[[Collection, Callable[[Update], None]], Update]
@@ -359,6 +359,6 @@ def _bring_up_to_date(
                 continue
             out.print(shown(changes(collection, outcome)), soft_wrap=True)
             print_problems(collections, collection, outcome, most=SHOWN)
-            problems += outcome.problems
+            problems += outcome.problems - outcome.taken_down  # which is as it is to be
     if problems:
         raise typer.Exit(1)

@@ -56,6 +56,7 @@ def changes(collection: Collection, outcome: Update) -> str:
         (outcome.reused, "known already"),
         (outcome.unchanged, "as they were"),
         (outcome.gone, "gone"),
+        (outcome.taken_down, "taken down"),
     ]
     told = ", ".join(f"{number:,} {what}" for number, what in counts if number) or "no change"
     return (

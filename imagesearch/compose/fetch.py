@@ -12,7 +12,15 @@ from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of, database_of
 from imagesearch.compose.start import require
 from imagesearch.folders.bucket import BucketPictures
-from imagesearch.ports import Cache, Clock, ImageSource, ImageStore, Publisher, RateLimiter
+from imagesearch.ports import (
+    Cache,
+    Clock,
+    Collections,
+    ImageSource,
+    ImageStore,
+    Publisher,
+    RateLimiter,
+)
 from imagesearch.settings import Settings
 from imagesearch.sources.declaration import Declaration, Quota, Tools
 from imagesearch.sources.download import Downloader
@@ -54,6 +62,7 @@ def compose(settings: Settings) -> CloudFetchProcess:
     catalog = catalog_of(settings, database)
     store = gcs.connect(project, settings.images_bucket)
     publisher = PubsubPublisher(project)
+    collections = FirestoreCollections(database)
     process = fetch_process(
         settings,
         clock=clock,
@@ -62,10 +71,11 @@ def compose(settings: Settings) -> CloudFetchProcess:
         store=store,
         source=source_of(settings, limiter, clock),
         publisher=publisher,
+        collections=collections,
     )
     images = BucketImages(
         catalog=catalog,
-        collections=FirestoreCollections(database),
+        collections=collections,
         buckets=buckets.connect(project),
         pictures=BucketPictures(settings.max_image_bytes),
         store=store,
@@ -98,6 +108,7 @@ def fetch_process(
     store: ImageStore,
     source: ImageSource,
     publisher: Publisher,
+    collections: Collections,
 ) -> FetchProcess:
     """Return the use cases as *settings* have them."""
     fetch = Fetch(
@@ -110,7 +121,7 @@ def fetch_process(
         connections=settings.download_connections,
     )
     give_up = GiveUp(catalog=catalog, cache=cache, clock=clock)
-    return FetchProcess(fetch, give_up, Forget(catalog, store, cache, clock))
+    return FetchProcess(fetch, give_up, Forget(catalog, store, cache, clock, collections))
 
 
 def source_of(settings: Settings, limiter: RateLimiter, clock: Clock) -> ImageSource:

@@ -149,6 +149,7 @@ class Update:
         waiting: images that are still to be embedded.
         gone: files that are there no more.
         problems: files of which there is no image.
+        taken_down: those of them whose image was taken down, and which are left as they are.
         unreadable: some of what could not be listed, which is among the problems.
         seconds: since it began.
         is_over: it ended, and was not broken off.
@@ -162,6 +163,7 @@ class Update:
     waiting: int = 0
     gone: int = 0
     problems: int = 0
+    taken_down: int = 0
     unreadable: tuple[Unreadable, ...] = ()
     seconds: float = 0.0
     is_over: bool = False
@@ -205,6 +207,11 @@ def url_of_path(path: str) -> str:
 def is_downloaded(object_name: str) -> bool:
     """Return whether *object_name* is that of what was downloaded for a list."""
     return object_name.startswith(f"{DOWNLOADED}-")
+
+
+def is_own_id(image_id: str) -> bool:
+    """Return whether *image_id* is that of an image of a collection."""
+    return image_id.startswith(f"{OWN}-")
 
 
 def is_own(object_name: str) -> bool:

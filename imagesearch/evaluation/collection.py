@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as AnyOf
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,11 @@ _AT_ONCE = 200
 
 
 def captioned_collection(
-    collections: Collections, library: Library, pictures: ImageStore, name: str
+    collections: Collections,
+    library: Library,
+    pictures: ImageStore,
+    name: str,
+    withdrawn: AnyOf[str] = (),
 ) -> CaptionedSet:
     """
     Return the images of the collection *name* with the captions of all its files that are it.
@@ -32,6 +37,7 @@ def captioned_collection(
 
     Args:
         pictures: gives those that have no embedding of the model.
+        withdrawn: the images that were taken down, which nobody measures or is shown.
 
     Raises:
         InvalidRequest: none has a caption.
@@ -39,7 +45,7 @@ def captioned_collection(
     gathered = Gathered(Pictures(Path()))
     names: dict[str, str] = {}  # of images, by image_id
     known = {file.image_id for file in collections.known_files(name).values() if file.is_sound}
-    ids = sorted(known - {""})
+    ids = sorted(known - {"", *withdrawn})
     for first in range(0, len(ids), _AT_ONCE):
         for image_id, files in collections.files_of(ids[first : first + _AT_ONCE]).items():
             own = [file for of, file in files if of == name]

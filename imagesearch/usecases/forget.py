@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from imagesearch.domain.collections import OWN
+from imagesearch.domain.collections import OWN, downloaded_name, is_own_id, url_of_path
 from imagesearch.domain.forgetting import (
+    TAKEN_DOWN,
     Forgotten,
     Withdrawal,
     checked_image_id,
@@ -22,7 +23,7 @@ from imagesearch.domain.forgetting import (
 from imagesearch.domain.keywords import normalise_keyword
 from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import ForgetJob
-from imagesearch.ports import Cache, Clock, ImageStore
+from imagesearch.ports import Cache, Clock, Collections, ImageStore
 from imagesearch.usecases.cache_slots import BYTES, POOL, STATE
 from imagesearch.usecases.pools import Catalog
 
@@ -48,12 +49,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Forget:
-    """Forgets, and twice as once. Each method raises Unavailable: begin again later."""
+    """
+    Forgets, and twice as once. Each method raises Unavailable: begin again later.
+
+    Attributes:
+        collections: those whose pictures may be taken down; None where there are none.
+    """
 
     catalog: Catalog
     store: ImageStore
     cache: Cache
     clock: Clock
+    collections: Collections | None = None
 
     def __call__(self, job: ForgetJob) -> Forgotten:
         """
@@ -123,8 +130,7 @@ class Forget:
 
     def preview(self, plan: Plan) -> Forgotten:
         """Return what `do` would forget; nothing is changed."""
-        names = [name for each in plan.image_ids for name in object_names_of(each)]
-        originals = len(self.store.existing(names))
+        originals = len(self.store.existing(self._names(plan.image_ids)))
         return Forgotten(len(plan.image_ids), originals, len(plan.pool_ids), is_all=plan.is_all)
 
     def do(self, plan: Plan) -> Forgotten:
@@ -149,7 +155,11 @@ class Forget:
 
         What was on its way while they were taken down may have been stored a moment after.
         """
-        image_ids = sorted(self.catalog.retention.withdrawn())
+        return self.keep_down(sorted(self.catalog.retention.withdrawn()))
+
+    def keep_down(self, image_ids: Sequence[str]) -> int:
+        """Forget images that are withdrawn and came again; return how many originals they had."""
+        self._note_taken_down(image_ids)
         return sum(
             self._forget_images(image_ids[start : start + _AT_ONCE])
             for start in range(0, len(image_ids), _AT_ONCE)
@@ -167,16 +177,31 @@ class Forget:
         now = self.clock.now()
         withdrawals = [Withdrawal(each, now, reason) for each in _checked(image_ids)]
         self.catalog.retention.withdraw(withdrawals)
+        self._note_taken_down(image_ids)
+
+    def _note_taken_down(self, image_ids: Sequence[str]) -> None:
+        """Have the files of own pictures count as none, and say why."""
+        own = [each for each in image_ids if is_own_id(each)]
+        if own and self.collections is not None:
+            self.collections.note_problems(dict.fromkeys(own, TAKEN_DOWN))
 
     def _forget_images(self, image_ids: Sequence[str]) -> int:
         """Forget some images; return how many originals they had."""
         self.catalog.library.forget(image_ids)
-        names = [name for each in image_ids for name in object_names_of(each)]
-        gone = self.store.delete(names)
+        gone = self.store.delete(self._names(image_ids))
         self.cache.drop(BYTES, image_ids)
         # Last: what was broken off before is unused still, and found again.
         self.catalog.retention.drop_uses(image_ids)
         return gone
+
+    def _names(self, image_ids: Sequence[str]) -> list[str]:
+        """Return the names of all that may be stored of images, downloads of lists among it."""
+        names = [name for each in image_ids for name in object_names_of(each)]
+        own = [each for each in image_ids if is_own_id(each)]
+        if own and self.collections is not None:
+            files = self.collections.files_of(own).values()
+            names += [downloaded_name(url_of_path(file.path)) for its in files for _, file in its]
+        return names
 
     def _pools(self, pool_ids: Iterable[str]) -> Iterator[Pool]:
         return filter(None, map(self.catalog.pool, pool_ids))

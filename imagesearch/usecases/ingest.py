@@ -21,6 +21,7 @@ from imagesearch.domain.collections import (
     Unreadable,
     Update,
     image_of,
+    is_own_id,
     stamp_of,
 )
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
@@ -63,6 +64,8 @@ class Ingest:
 
     Attributes:
         model_revision: of the model that embeds.
+        keep_down: forgets what is stored of images that were taken down, and notes it at their
+            files.
     """
 
     catalog: Catalog
@@ -72,6 +75,7 @@ class Ingest:
     pools: StoredPools
     clock: Clock
     model_revision: Callable[[], str]
+    keep_down: Callable[[Sequence[str]], object]
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     _withdrawn: Withdrawn = field(init=False)
 
@@ -145,8 +149,12 @@ class Ingest:
         self, work: _Work, listed: dict[str, ListedFile], known: dict[str, KnownFile]
     ) -> Iterator[Pool]:
         """Yield pools of the images that are to be embedded, as they are read."""
-        changed = [file for file in listed.values() if not _is_known(file, known)]
-        same = listed.keys() - {file.path for file in changed}
+        left = self._left(work.collection, listed)
+        work.count(taken_down=len(left))
+        changed = [
+            file for file in listed.values() if file.path not in left and not _is_known(file, known)
+        ]
+        same = listed.keys() - {file.path for file in changed} - left
         work.update = replace(work.update, found=len(listed), unchanged=len(same))
         ids = {known[path].image_id for path in same} - {""}
         # Of an update that was broken off.
@@ -163,6 +171,27 @@ class Ingest:
                 yield from self._taken_in(
                     [file for part in read for file in part], work, known, begun
                 )
+
+    def _left(self, collection: Collection, listed: Mapping[str, ListedFile]) -> set[str]:
+        """
+        Return the files whose image was taken down, and which are as they were.
+
+        They are not read, as a list's would be downloaded again.
+        """
+        own = sorted(filter(is_own_id, self._withdrawn(at_once=True)))
+        left = set()
+        for some in parts(own):
+            files = self.collections.files_of(some)
+            self.collections.note_problems(dict.fromkeys(files, TAKEN_DOWN))
+            left |= {
+                file.path
+                for its in files.values()
+                for name, file in its
+                if name == collection.name
+                and file.path in listed
+                and listed[file.path].stamp == file.stamp
+            }
+        return left
 
     def _read_all(self, collection: Collection, files: Sequence[ListedFile]) -> list[CollectedFile]:
         return [self._read(collection, file) for file in files]
@@ -188,8 +217,10 @@ class Ingest:
         self.collections.put_files(work.collection.name, files)
         ids = {file.image_id for file in files} - {""}
         withdrawn = ids.intersection(self._withdrawn())
-        self.collections.note_problems(dict.fromkeys(withdrawn, TAKEN_DOWN))
+        if withdrawn:  # whose pictures a list may have brought again
+            self.keep_down(sorted(withdrawn))
         ids -= withdrawn
+        work.count(taken_down=sum(1 for file in files if file.image_id in withdrawn))
         before = {known[file.path].image_id for file in files if file.path in known}
         new = self._not_embedded(ids, work) - begun
         # What is said of the others may have changed with their files, or with the lack of them.
@@ -228,6 +259,9 @@ class Ingest:
         rejections = members.rejections if members else {}
         self.collections.note_problems(rejections)
         work.rejections |= rejections
+        if down := sorted(each for each, why in rejections.items() if why == TAKEN_DOWN):
+            self.keep_down(down)
+            work.count(taken_down=len(down))
         if current.state is PoolState.FAILED:
             raise Unavailable(f"pictures could not be embedded: {current.reason}")
         work.count(embedded=current.embedded, waiting=-current.images)

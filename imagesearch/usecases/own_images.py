@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from imagesearch.domain.collections import Collection, image_of
-from imagesearch.ports import Collections, Library
+from imagesearch.domain.collections import Collection, downloaded_name, image_of, url_of_path
+from imagesearch.ports import Collections, KnownFile, Library
 
 PAGE = 200  # files that are read at a time, and images that are a pool
 _Item = TypeVar("_Item")
@@ -32,6 +32,15 @@ def forget(library: Library, collections: Collections, collection: Collection) -
     files = collections.known_files(collection.name)
     collections.forget(collection.name)
     return renew(library, collections, [file.image_id for file in files.values()])
+
+
+def unlisted_downloads(collections: Collections, known: Mapping[str, KnownFile]) -> list[str]:
+    """Return the names of what was downloaded for those of *known* that no list has any more."""
+    listed: set[str] = set()
+    for some in parts(sorted({file.image_id for file in known.values()} - {""})):
+        files = collections.files_of(some).values()
+        listed |= {file.path for its in files for _, file in its}
+    return [downloaded_name(url_of_path(path)) for path in known if path not in listed]
 
 
 def parts(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

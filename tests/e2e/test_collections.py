@@ -152,6 +152,43 @@ def test_a_folder_is_added_once_whatever_it_is_called(
     assert rows(imagesearch.data, "SELECT name FROM collections") == [("Pictures",)]
 
 
+@pytest.mark.parametrize("same", [0, 1, 2])
+def test_a_collection_whose_disk_is_away_is_no_folder_that_has_a_few_of_its_names(
+    tmp_path: Path, imagesearch: Terminal, same: int
+) -> None:
+    disk, other = tmp_path / "usb" / "Photos", tmp_path / "other" / "Photos"
+    write(disk, 4)
+    assert imagesearch("add", str(disk)).status == 0
+    before = rows(imagesearch.data, "SELECT * FROM files ORDER BY path")
+    write(other, 4)
+    for number in range(same, 4):  # another picture of that name, be it of the same size
+        file = other / f"{number:04}.jpg"
+        file.write_bytes(jpeg(number + 50).ljust(file.stat().st_size, b"\0"))
+    (tmp_path / "usb").rename(tmp_path / "away")
+    added = imagesearch("add", str(other))
+    assert (added.status, added.out) == (1, "")
+    assert "--name must be one that no other collection has, and 'Photos' is" in added.err
+    assert rows(imagesearch.data, "SELECT * FROM files ORDER BY path") == before
+    assert imagesearch("add", str(other), "--name", "Other").status == 0
+    assert rows(imagesearch.data, "SELECT count(*) FROM collections") == [(2,)]
+
+
+def test_a_folder_that_was_copied_without_its_times_elsewhere_is_the_same_collection(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    disk, other = tmp_path / "usb" / "Photos", tmp_path / "other" / "Photos"
+    write(disk, 4)
+    assert imagesearch("add", str(disk)).status == 0
+    write(other, 4)
+    for number in range(4):
+        os.utime(other / f"{number:04}.jpg", (number, number))
+    write(other, 1, first=9)
+    (tmp_path / "usb").rename(tmp_path / "away")
+    added = imagesearch("add", str(other))
+    assert f"'Photos' was {disk}, which is gone: it is {other} now." in added.out
+    assert "5 pictures, 1 embedded, 4 known already" in added.out
+
+
 def test_killed_again_and_again_it_loses_nothing_and_embeds_nothing_twice(
     tmp_path: Path, imagesearch: Terminal
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,14 @@ import requests
 
 from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
 from imagesearch.settings import load_settings
+from imagesearch.sources import polite
+from imagesearch.sources.download import Downloader
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.conftest import Serving, serving
+from tests.e2e.test_collections import Terminal, write
+from tests.e2e.test_collections import serving as serving_own
+from tests.pictures import jpeg
+from tests.stub_http import StubServer, reply
 
 PROMISED_SECONDS = 60.0
 
@@ -126,6 +136,79 @@ def test_what_cannot_be_forgotten_is_said_in_one_line(
     assert run.returncode != 0
     assert said in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr
+
+
+@contextmanager
+def own_pictures(
+    tmp_path: Path, imagesearch: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Add a folder, a shard and a list of two pictures each, which are no others'."""
+    write(tmp_path / "Pictures", 2)
+    with tarfile.open(tmp_path / "shard.tar", "w") as shard:
+        for number in (2, 3):
+            member = tarfile.TarInfo(f"{number}.jpg")
+            member.size = len(jpeg(number))
+            shard.addfile(member, io.BytesIO(jpeg(number)))
+
+    def script(request: object) -> bytes:
+        target = getattr(request, "target")  # noqa: B009
+        return reply(404) if target == "/robots.txt" else reply(200, jpeg(int(target[1:-4])))
+
+    with StubServer(script) as host:
+        monkeypatch.setattr(polite, "Downloader", partial(Downloader, allowed_origin=host.origin))
+        urls = [f"{host.origin}/{number}.jpg" for number in (4, 5)]
+        (tmp_path / "list.csv").write_text("\n".join(["url", *urls]))
+        for name in ("Pictures", "shard.tar", "list.csv"):
+            added = imagesearch("add", str(tmp_path / name))
+            assert (added.status, "2 embedded" in added.out) == (0, True), added
+        yield
+
+
+def test_an_own_picture_that_is_taken_down_is_gone_from_every_door_within_a_minute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imagesearch = Terminal(tmp_path / "data", capsys)
+    with own_pictures(tmp_path, imagesearch, monkeypatch), serving_own(imagesearch.data) as url:
+        wanted = {"scope": "catalog", "s_query": "grey", "k": "9", "fold": "false"}
+
+        def found() -> dict[str, str]:
+            body = requests.get(f"{url}/search", params=wanted, timeout=40).json()
+            return {each["image_id"]: each["own"]["collections"][0] for each in body["results"]}
+
+        every = found()
+        assert sorted(every.values()) == ["Pictures", "Pictures", "list", "list", "shard", "shard"]
+        down = {name: image_id for image_id, name in every.items()}
+        for image_id in every:
+            assert requests.get(f"{url}/originals/{image_id}", timeout=10).status_code == 200
+            assert requests.get(f"{url}/images/{image_id}.jpg", timeout=10).status_code == 200
+        downloaded = [each.name for each in (imagesearch.data / "images").glob("url-*")]
+        assert len(downloaded) == 2
+        told = imagesearch("forget", *down.values())
+        assert told.out.startswith("3 images")
+        listed = [line.split()[:4] for line in imagesearch("collections").out.splitlines()[1:]]
+        assert listed == [[name, "1", "1", "1"] for name in ("Pictures", "list", "shard")]
+        counted = requests.get(f"{url}/collections", timeout=10).json()["collections"]
+        assert [each["pictures"] for each in counted] == [1, 1, 1]
+        updated = imagesearch("update", "Pictures")
+        assert (updated.status, "1 as they were, 1 taken down" in updated.out) == (0, True), updated
+        wait_until(lambda: found().keys() == every.keys() - {*down.values()})
+
+        def status(path: str) -> int:
+            return requests.get(f"{url}{path}", timeout=10).status_code
+
+        like = "/search?s_query=grey&scope=catalog&like="
+        doors = [
+            door
+            for each in down.values()
+            for door in (f"/originals/{each}", f"/images/{each}.jpg", f"{like}{each}")
+        ]
+        wait_until(lambda: {status(door) for door in doors} == {404})
+        left = [each.name for each in (imagesearch.data / "images").glob("url-*")]
+        assert len(left) == 1
+        # By the name that its bytes have in the store it is not to be had, nor is any other.
+        assert [status(f"/images/{name}") for name in downloaded] == [404, 404]
+        kept = next(iter(every.keys() - {*down.values()}))
+        assert status(f"/originals/{kept}") == status(f"/images/{kept}.jpg") == 200
 
 
 def test_in_the_cloud_a_picture_is_taken_down_by_a_message_within_a_minute() -> None:

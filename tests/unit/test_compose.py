@@ -16,7 +16,15 @@ from imagesearch.adapters.caches.memorystore import Memorystore
 from imagesearch.clock import SystemClock
 from imagesearch.compose import cloud, fetch, inference, query
 from imagesearch.compose.start import hosted_by, process_of, start
-from imagesearch.domain.collections import OWN
+from imagesearch.domain.collections import (
+    OWN,
+    CollectedFile,
+    Collection,
+    Stamp,
+    downloaded_name,
+    own_image_id,
+    path_of,
+)
 from imagesearch.domain.errors import InvalidRequest, Overloaded
 from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, SourceOptions
@@ -26,7 +34,7 @@ from imagesearch.ports import Encoder
 from imagesearch.settings import Settings, load_settings
 from imagesearch.sources.pixabay import QUOTA
 from imagesearch.usecases.pools import Catalog
-from tests.world import START, TwinEncoder, listed
+from tests.world import START, TwinEncoder, listed, original
 
 CLOUD = {
     "edition": "cloud",
@@ -236,9 +244,7 @@ def test_a_library_that_cannot_be_is_refused(given: dict[str, str], sentence: st
         cloud.catalog_of(load_settings(**CLOUD, **given))
 
 
-def test_files_are_not_swept_by_a_file_that_does_not_know_the_images(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_another_librarys_files_those_of_collections_alone_are_swept(tmp_path: Path) -> None:
     settings = load_settings(
         data_dir=tmp_path,
         gallery_url="http://127.0.0.1:9",
@@ -246,8 +252,15 @@ def test_files_are_not_swept_by_a_file_that_does_not_know_the_images(
         database_url="postgresql://u:p@127.0.0.1:1/x",
     )
     services = EmbeddedServices(settings, TwinEncoder())
-    monkeypatch.setattr(services.store, "sweep", lambda unused: pytest.fail("swept"))
+    urls = ["https://a.example/1.jpg", "https://a.example/2.jpg"]
+    listed = CollectedFile(path_of(urls[0]), Stamp(0, 0), Stamp(0, 0), own_image_id("1" * 64))
+    services.collections.keep(Collection("list", "list.csv"))
+    services.collections.put_files("list", [listed])
+    kept = {"twin-1.jpg", f"{listed.image_id}.jpg", downloaded_name(urls[0])}
+    for name in (*kept, f"{own_image_id('2' * 64)}.jpg", downloaded_name(urls[1])):
+        services.store.put(name, original("1"))
     services.sweep()
+    assert {each.name for each in (tmp_path / "images").iterdir()} == kept
     services.close()
 
 

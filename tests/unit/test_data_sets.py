@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from imagesearch.domain.collections import (
     ListedFile,
     Unreadable,
     Update,
+    downloaded_name,
     path_of,
     stamp_of,
     url_of_path,
@@ -28,15 +30,20 @@ from imagesearch.domain.collections import (
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.images import Image
 from imagesearch.domain.picture_facts import Caption, PictureFacts
+from imagesearch.domain.work import ForgetJob
 from imagesearch.evaluation.captions import NO_CAPTION
 from imagesearch.evaluation.collection import captioned_collection
 from imagesearch.evaluation.embedding import embed_set
 from imagesearch.folders.roots import CollectionRoots
 from imagesearch.folders.shards import is_shards
 from imagesearch.folders.tables import over_https
+from imagesearch.local.embedded.services import StoredCollections
+from imagesearch.settings import load_settings
 from imagesearch.sources import polite
 from imagesearch.sources.download import Downloader
 from imagesearch.sources.polite import MAX_FAILURES
+from imagesearch.usecases.cache_slots import BYTES
+from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.stored_pools import StoredPools
 from tests.pictures import jpeg
@@ -50,7 +57,7 @@ class Added:
     """A world in which *root* is a collection, and what brings it up to date."""
 
     def __init__(self, data: Path, root: Path) -> None:
-        self.world = World(data)
+        self.world, self.data = World(data), data
         self.collections = SqliteCollections(self.world.file)
         self.collection = Collection("set", str(root))
         self.collections.keep(self.collection)
@@ -65,6 +72,7 @@ class Added:
         world.store = self.pictures  # type: ignore[assignment]
         world.restart()
         self.pools = StoredPools(world.catalog, world.outbox, world.clock, 3, 0.2)
+        self.forget = Forget(world.catalog, self.store, world.cache, world.clock, self.collections)
         self.ingest = Ingest(
             world.catalog,
             self.collections,
@@ -73,6 +81,7 @@ class Added:
             self.pools,
             world.clock,
             lambda: world.encoder.model_revision,
+            self.forget.keep_down,
         )
 
     def update(self) -> Update:
@@ -391,6 +400,70 @@ def test_what_was_downloaded_is_needed_while_a_list_has_it(
     assert added.store.sweep(originals.unused()) == 1
 
 
+def stored(added: Added) -> set[str]:
+    return {each.name for each in (added.data / "pictures").iterdir()}
+
+
+def test_a_picture_that_is_taken_down_goes_with_what_was_downloaded_and_is_not_asked_for_again(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    with StubServer(numbered) as server:
+        urls = [f"{serve(server)}/{number}.jpg" for number in (1, 2)]
+        file = tmp_path / "list.csv"
+        file.write_text("\n".join(["url,text", *(f"{url},say {url}" for url in urls)]))
+        added = Added(tmp_path / "data", file)
+        added.update()
+        image_id = added.images()[path_of(urls[0])].image_id
+        assert stored(added) == {downloaded_name(url) for url in urls}
+        job = ForgetJob((image_id,))
+        assert added.forget.preview(added.forget.plan(job)).originals == 1
+        assert added.forget(job).originals == 1
+        assert stored(added) == {downloaded_name(urls[1])}
+        asked = len(server.requests)
+        file.write_text(file.read_text().replace("say", "tell"))
+        assert (added.update().taken_down, added.update().taken_down) == (1, 1)
+        assert len(server.requests) == asked
+        # Another list does not know that it is that picture before it has it.
+        other = Collection("other", str(tmp_path / "other.csv"))
+        (tmp_path / "other.csv").write_bytes(file.read_bytes())
+        added.collections.keep(other)
+        set_of_all, added.collection = added.collection, other
+        outcome = added.update()
+        assert (outcome.embedded, outcome.reused, outcome.taken_down) == (0, 1, 1)
+        assert stored(added) == {downloaded_name(urls[1])}
+        assert added.world.cache.get(BYTES, image_id) is None
+        added.forget(ForgetJob((image_id,), allows=True))
+        added.collection = set_of_all
+        added.world.clock.sleep(60)
+        assert added.update().embedded == 1
+        assert stored(added) == {downloaded_name(url) for url in urls}
+
+
+def test_what_was_downloaded_goes_with_the_last_list_that_has_it(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    settings = load_settings(data_dir=str(tmp_path / "data"))
+    images = tmp_path / "data" / "images"
+    with StubServer(numbered) as server, closing(StoredCollections(settings)) as stores:
+        urls = [f"{serve(server)}/{number}.jpg" for number in (1, 2)]
+        file, other = tmp_path / "list.csv", tmp_path / "other.csv"
+        file.write_text("\n".join(["url", *urls]))
+        other.write_text(f"url\n{urls[0]}")
+        added = Added(tmp_path / "data", file)
+        added.store = FolderStore(images)
+        added.start()
+        added.update()
+        second = Collection("other", str(other))
+        added.collections.keep(second)
+        first, added.collection = added.collection, second
+        added.update()
+        assert len(list(images.iterdir())) == 2
+        assert stores.forget(first) == 1
+        assert [each.name for each in images.iterdir()] == [downloaded_name(urls[0])]
+        assert stores.forget(second) == 1
+        assert list(images.iterdir()) == []
+
+
 def test_a_list_that_is_away_changes_nothing(
     tmp_path: Path, serve: Callable[[StubServer], str]
 ) -> None:
@@ -571,3 +644,21 @@ def test_a_collection_is_measured_by_its_captions_without_embedding_it_again(
     assert len(of_set.pictures) == 2
     with pytest.raises(InvalidRequest, match="no picture of 'none' has a caption"):
         captioned_collection(added.collections, library, added.pictures, "none")
+
+
+def test_a_picture_that_is_taken_down_is_not_measured(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    root.mkdir()
+    for number in range(2):
+        (root / f"{number}.jpg").write_bytes(jpeg(number))
+    (root / "captions.csv").write_text("image,caption\n0.jpg,a hill\n1.jpg,a lake\n")
+    added = Added(tmp_path / "data", root)
+    added.update()
+    world, image_id = added.world, added.images()["0.jpg"].image_id
+    settings = load_settings(data_dir=str(tmp_path / "data"))
+    for collections in (None, added.collections):  # as of an earlier version, and as of this one
+        forget = Forget(world.catalog, world.store, world.cache, world.clock, collections)
+        forget(ForgetJob((image_id,)))
+        with closing(StoredCollections(settings)) as stored:
+            captioned = stored.captioned(added.collection)
+        assert [each.name for each in captioned.pictures] == ["1.jpg"]

@@ -63,6 +63,7 @@ class Own:
         world.store = CollectionStore(world.store, self.collections, Folders())  # type: ignore[assignment]
         world.restart()
         self.pools = StoredPools(world.catalog, world.outbox, world.clock, 3, 0.2)
+        self.forget = Forget(world.catalog, world.store, world.cache, world.clock, self.collections)
         self.ingest = Ingest(
             world.catalog,
             self.collections,
@@ -71,6 +72,7 @@ class Own:
             self.pools,
             world.clock,
             lambda: world.encoder.model_revision,
+            self.forget.keep_down,
         )
 
     def write(self, path: str, seed: int) -> Path:
@@ -651,6 +653,45 @@ def test_an_own_picture_that_is_taken_down_stays_away_and_its_file_where_it_is(o
     outcome = own.update()
     assert (outcome.embedded, outcome.problems) == (1, 0)
     assert own.images().keys() == {"1.jpg", "2.jpg"}
+
+
+def test_a_picture_that_is_taken_down_counts_no_more_at_once_and_is_not_read_again(
+    own: Own,
+) -> None:
+    for number in range(4):
+        own.write(f"{number}.jpg", number)
+    own.write("copy.jpg", 0)
+    own.update()
+    world, image_id = own.world, own.images()["0.jpg"].image_id
+    forget = Forget(world.catalog, world.store, world.cache, world.clock, own.collections)
+    forget(ForgetJob((image_id,)))
+    (count,) = own.collections.counts()
+    assert (count.pictures, count.images, count.problems) == (3, 3, 2)
+    assert own.problems() == {"0.jpg": TAKEN_DOWN, "copy.jpg": TAKEN_DOWN}
+    for name in ("0.jpg", "copy.jpg"):  # which nobody could read now
+        status = (own.folder / name).stat()
+        (own.folder / name).write_bytes(bytes(status.st_size))
+        os.utime(own.folder / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    outcome = own.update()
+    assert (outcome.found, outcome.unchanged, outcome.taken_down, outcome.problems) == (5, 3, 2, 2)
+    assert own.problems() == {"0.jpg": TAKEN_DOWN, "copy.jpg": TAKEN_DOWN}
+
+
+def test_what_an_earlier_version_took_down_is_noted_by_an_update_and_by_the_sweep(
+    own: Own,
+) -> None:
+    own.write("0.jpg", 0)
+    own.write("1.jpg", 1)
+    own.update()
+    world, image_id = own.world, own.images()["0.jpg"].image_id
+    Forget(world.catalog, world.store, world.cache, world.clock)(ForgetJob((image_id,)))
+    assert own.problems() == {}
+    outcome = own.update()
+    assert (outcome.unchanged, outcome.taken_down) == (1, 1)
+    assert own.problems() == {"0.jpg": TAKEN_DOWN}
+    own.collections.note_problems({image_id: ""})
+    Forget(world.catalog, world.store, world.cache, world.clock, own.collections).again()
+    assert own.problems() == {"0.jpg": TAKEN_DOWN}
 
 
 def test_own_pictures_are_never_forgotten_because_nobody_used_them(own: Own) -> None:

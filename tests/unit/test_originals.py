@@ -11,11 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
 from starlette.routing import Mount
 
 from imagesearch.adapters.collections.sqlite import SqliteCollections
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
 from imagesearch.adapters.stores.collections import CollectionStore
+from imagesearch.domain.collections import Collection, ListedFile, downloaded_name
 from imagesearch.domain.errors import (
     InvalidRequest,
     NotFound,
@@ -26,8 +29,9 @@ from imagesearch.domain.errors import (
 from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import ListedImage
 from imagesearch.folders.folder import Folders
-from imagesearch.local.embedded.originals import OriginalFiles, Originals
+from imagesearch.local.embedded.originals import OriginalFiles, Originals, own_original
 from imagesearch.usecases.withdrawn import Withdrawn
+from tests.pictures import jpeg
 from tests.world import TwinSource, World, original
 
 
@@ -206,3 +210,42 @@ def test_a_picture_that_is_taken_down_is_not_served_and_never_downloaded_again(
         originals.path("twin-1.jpg")
     assert world.source.downloads == []
     assert originals.path("twin-2.jpg")
+
+
+def test_no_own_picture_that_is_taken_down_is_served_though_its_file_is_there(
+    world: World, tmp_path: Path
+) -> None:
+    folder, collections = tmp_path / "Pictures", SqliteCollections(world.file)
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"{number}.jpg").write_bytes(jpeg(number))
+    collections.keep(Collection("Pictures", str(folder)))
+    files = [
+        Folders().read(str(folder), each, keeps_place=False)[0]
+        for each in Folders().listed(str(folder))
+        if isinstance(each, ListedFile)
+    ]
+    collections.put_files("Pictures", files)
+    down, kept = (file.image_id for file in files)
+    originals = originals_of(world, world.source)
+    pictures = CollectionStore(world.store, collections, Folders())
+    world.catalog.retention.withdraw([Withdrawal(down, world.clock.now(), "")])
+
+    def ask(image_id: str) -> Response:
+        scope = {"type": "http", "path_params": {"image_id": image_id}}
+        return own_original(pictures, originals.withdrawn)(HttpRequest(scope))
+
+    assert ask(kept).status_code == 200
+    with pytest.raises(NotFound, match=down):
+        ask(down)
+    with pytest.raises(NotFound, match=down):
+        originals.path(f"{down}.jpg")
+
+
+def test_what_was_downloaded_for_a_list_is_served_by_no_name(
+    world: World, originals: Originals
+) -> None:
+    name = downloaded_name("https://example.com/1.jpg")
+    world.store.put(name, jpeg(1))
+    with pytest.raises(NotFound, match=name):
+        originals.path(name)

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from imagesearch.adapters.stores.collections import CollectionStore
 from imagesearch.adapters.stores.files import FolderStore
-from imagesearch.domain.collections import is_own
+from imagesearch.domain.collections import is_downloaded, is_own
 from imagesearch.domain.errors import (
     ImageSearchError,
     InvalidRequest,
@@ -82,7 +82,8 @@ class Originals:
             NotFound: it is not stored, and cannot be had again now.
             Unavailable: the folder cannot be read, or many lost ones are asked for at once.
         """
-        if image_id_of(name) in self.withdrawn():
+        # What was downloaded for a list is shown as any own picture is: by the id of its image.
+        if image_id_of(name) in self.withdrawn() or is_downloaded(name):
             raise NotFound(f"no image is stored as {name}")
         if is_own(name) and not self._own.existing([name]):
             raise NotFound(f"no collection has {name} any more")
@@ -178,7 +179,9 @@ def own_original(
 
     def answer(request: Request) -> Response:
         image_id = request.path_params["image_id"]
-        path = None if image_id in withdrawn() else pictures.path(image_id)
+        if image_id in withdrawn():  # first: it lies in its folder, list or shard as before
+            raise NotFound(f"there is no original of {image_id[:100]!r}")
+        path = pictures.path(image_id)
         if path is None:
             return _without_a_file(pictures, image_id)
         return FileResponse(

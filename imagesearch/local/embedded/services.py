@@ -129,7 +129,7 @@ class EmbeddedServices:
             *(self._sqlite_originals.listed, self.store, self.source, self.pictures),
             self._withdrawn,
         )
-        self.forget = Forget(self.catalog, self.store, self.cache, self.clock)
+        self.forget = Forget(self.catalog, self.store, self.cache, self.clock, self.collections)
 
         self.inference = self._inference(encoder, before)
         self.fetch = self._fetch()
@@ -145,6 +145,7 @@ class EmbeddedServices:
             *(self.catalog, self.collections, folder.folders, self.cache, self._pages),
             self.clock,
             lambda: encoder.model_revision,
+            self.forget.keep_down,
         )
 
     def _inference(self, encoder: Encoder, before: Sequence[Encoder]) -> InferenceProcess:
@@ -167,6 +168,7 @@ class EmbeddedServices:
             store=self.store,
             source=self.source,
             publisher=self.bus,
+            collections=self.collections,
         )
 
     def _query(self, limiter: RateLimiter) -> QueryProcess:
@@ -193,12 +195,13 @@ class EmbeddedServices:
         """
         Delete what earlier processes left in the store and nobody needs: see `FolderStore`.
 
-        Nothing is deleted while another library has the images: the file knows not who needs them.
+        While another library has the images, the file knows who needs those of collections alone.
         """
-        if not isinstance(self.catalog.library, SqliteLibrary):
-            return
+        stored = self._sqlite_originals
+        has_all_in_file = isinstance(self.catalog.library, SqliteLibrary)
         try:
-            gone = self.store.sweep(self._sqlite_originals.unused())
+            unused = stored.unused if has_all_in_file else stored.unused_of_collections
+            gone = self.store.sweep(unused())
         except Unavailable as error:  # they do no harm, and `check` tells of what does
             logger.warning("files that nobody needs may be left: %s", error)
         else:
@@ -375,6 +378,7 @@ class StoredCollections:
     The collections in the data folder, for whoever needs no model: any process, at any time.
 
     Attributes:
+        folders: what the collections' pictures are read from.
         forgetting: forgets what is in the data folder; an `imagesearch serve` follows.
 
     Raises:
@@ -385,8 +389,11 @@ class StoredCollections:
         clock = SystemClock()
         self._folder = DataFolder(settings, clock)
         self.catalog, self.collections = self._folder.catalog, self._folder.collections
+        self.folders = self._folder.folders
         # Of a process that is over at once: whoever else has copies follows by the catalog.
-        self.forgetting = Forget(self.catalog, self._folder.store, InProcessCache(), clock)
+        self.forgetting = Forget(
+            *(self.catalog, self._folder.store, InProcessCache(), clock), self.collections
+        )
 
     def captioned(self, collection: Collection) -> CaptionedSet:
         """
@@ -398,12 +405,15 @@ class StoredCollections:
             InvalidRequest: no picture of it has a caption.
         """
         library, pictures = self.catalog.library, self._folder.pictures
-        return captioned_collection(self.collections, library, pictures, collection.name)
+        withdrawn = self.catalog.retention.withdrawn().keys()
+        return captioned_collection(self.collections, library, pictures, collection.name, withdrawn)
 
     def forget(self, collection: Collection) -> int:
         """Forget *collection*, and the images that no other one has; return how many went."""
+        known = self.collections.known_files(collection.name)
         gone = own_images.forget(self.catalog.library, self.collections, collection)
         self.forgetting.do(Plan(tuple(gone)))  # with their previews
+        self._folder.store.delete(own_images.unlisted_downloads(self.collections, known))
         return len(gone)
 
     def close(self) -> None:
