@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -275,7 +277,7 @@ def test_paper_gets_the_pictures_and_whose_they_are(page: Page, ready_answer: An
 def test_paper_says_that_nothing_matches_and_offers_nothing_to_press(
     page: Page, ready_answer: Answer
 ) -> None:
-    notices = {
+    notices: dict[str, dict[str, Any]] = {
         "Nothing here shows that.": {"matched": False},
         "The pictures could not all be fetched": {
             "complete": False,
@@ -283,9 +285,7 @@ def test_paper_says_that_nothing_matches_and_offers_nothing_to_press(
         },
     }
     for text, change in notices.items():
-        answer_with(
-            page, lambda route, change=change: route.fulfill(json={**ready_answer, **change})
-        )
+        answer_with(page, partial(Route.fulfill, json={**ready_answer, **change}))
         page.emulate_media(media="screen")
         page.goto(address())
         expect(page.locator("#notice")).to_contain_text(text)
