@@ -2,7 +2,8 @@
 Which of the demo's scenes a keyword finds, in any language of `wording`.
 
 Words that name a thing, a place or a time of day ask for it; the little words between them, such as
-"in the", ask for nothing; where there is any other word, nothing is found.
+"in the", ask for nothing. Where there is any other word, what is known of the words is asked for,
+and where no scene shows all of it, the scenes that show the most.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -27,6 +29,13 @@ _LETTERS = str.maketrans(
     {"œ": "oe", "æ": "ae", "ł": "l", "ø": "o", "ı": "i", "’": "'", "-": " ", "‐": " ", "\u0640": ""}
 )
 _ACCENTS = re.compile(r"[\u0300-\u036f\u064b-\u0655]")
+_PIECE = re.compile(
+    r"[\u3400-\u9fff]+|[\u3040-\u309f]+|[\u30a0-\u30ff]+|[\uac00-\ud7af]+"
+    r"|[^\s\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
+# Of the letters of a text, the share that a language knows if what it knows is to be asked for:
+# "quatro gatos", but not "at work", whose "at" is a Turkish horse.
+_KNOWN_SHARE = 0.35
 _ARTICLE = re.compile(r"(?<!\w)[وبكل]?ال(?=\w\w)")  # Arabic's, which is written with its word
 _AND = "و"  # and so is its "and"
 
@@ -58,14 +67,73 @@ def find_scenes(text: str, code: str = "en") -> frozenset[int]:
     """
     Return the ids of the scenes that show all that *text* names; none where it names nothing.
 
+    Where it has unknown words, it is what the others name. Where no scene shows all of it, it is
+    those that show the most: of its things first, then of its places and times of day.
+
     Args:
         text: any number of names, in any of the languages.
         code: the language in which it is read first.
     """
-    asked = read(text, code)
+    asked = read(text, code) or _read_known(text, code)
     if not asked:
         return frozenset()
-    return frozenset.intersection(*(index()[concept] for concept in asked))
+    sets = [index()[concept] for concept in asked]
+    return frozenset.intersection(*sets) or _most_shown(asked)
+
+
+def _most_shown(asked: Iterable[str]) -> frozenset[int]:
+    shown: Counter[int] = Counter()
+    for concept in asked:
+        weight = len(PLACES) + len(TIMES) + 1 if concept in THINGS else 1
+        shown.update(dict.fromkeys(index()[concept], weight))
+    most = max(shown.values())
+    return frozenset(scene_id for scene_id, weight in shown.items() if weight == most)
+
+
+def _read_known(text: str, code: str) -> tuple[str, ...]:
+    """Return what the known words of *text* name, in the language that knows most of it."""
+    folded = fold(text)
+    codes = dict.fromkeys((code, "en", *wording.LANGUAGES))
+    known = [_known_by(folded, _vocabulary(each)) for each in codes]
+    letters, asked = max(known, key=lambda each: each[0])
+    return asked if letters >= _KNOWN_SHARE * sum(map(_is_letter, folded)) else ()
+
+
+def _known_by(text: str, vocabulary: _Vocabulary) -> tuple[int, tuple[str, ...]]:
+    """Return how many letters of *text* are known, and what they name; 0 where that is nothing."""
+    spans = _piece_spans(text, vocabulary)
+    asked: list[str] = []
+    letters, first = 0, 0
+    while first < len(spans):
+        start, length = spans[first][0], 1
+        for last in range(len(spans), first, -1):
+            span = text[start : spans[last - 1][1]]
+            named = _read_by(span, vocabulary)
+            if named or span in vocabulary.little:
+                asked += named
+                letters += sum(map(_is_letter, span))
+                length = last - first
+                break
+        first += length
+    return (letters, tuple(dict.fromkeys(asked))) if asked else (0, ())
+
+
+def _piece_spans(text: str, vocabulary: _Vocabulary) -> list[tuple[int, int]]:
+    """
+    Return where the words of *text* begin and end.
+
+    Without spaces, that is where the script changes and at little words of one Han character: no
+    name is taken out of a longer word that is not known, such as 木 (tree) out of 木琴 (xylophone).
+    """
+    spans: list[tuple[int, int]] = []
+    for piece in _PIECE.finditer(text):
+        at = piece.start()
+        for end in range(piece.start(), piece.end()):
+            if _HAN.match(text[end]) and text[end] in vocabulary.little:
+                spans += [span for span in ((at, end), (end, end + 1)) if span[0] < span[1]]
+                at = end + 1
+        spans += [(at, piece.end())] if at < piece.end() else []
+    return spans
 
 
 def read(text: str, code: str = "en") -> tuple[str, ...]:

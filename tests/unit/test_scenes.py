@@ -100,6 +100,51 @@ def test_a_keyword_is_read_as_people_write_it(keyword: str, code: str, asked: st
     assert keywords.read(keyword, code) == both.get(asked, tuple(asked.split()))
 
 
+@pytest.mark.parametrize(
+    ("text", "things"),
+    [
+        *(("un chat sous la lune", {"cat", "moon"}), ("月亮下面的猫", {"cat", "moon"})),
+        *(("drei Hunde am Strand", {"dog"}), ("quatro gatos", {"cat"})),
+        *(("kot pod parasolem", {"cat"}), ("медведь с гитарой ночью", {"bear"})),
+        *(("kitten playing the piano", {"piano"}), ("zwei Katzen im Garten", {"cat"})),
+        ("Katze unter dem Mond", {"cat", "moon"}),
+        *(("厨房里的猫", {"cat"}), ("台所の猫", {"cat"})),
+    ],
+)
+def test_a_sentence_with_unknown_words_finds_what_is_known_of_it(
+    text: str, things: set[str]
+) -> None:
+    found = keywords.find_scenes(text)
+    assert found
+    assert all(things & {*scene(scene_id).things} for scene_id in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "xylophone",
+        "red xylophone",
+        "木琴",
+        "馬車",
+        "花火",
+        "カニバサミ",
+        "개미핥기",
+        "in the",
+        "at work",
+    ],
+)
+def test_no_name_is_taken_out_of_a_word_that_is_not_known(text: str) -> None:
+    assert keywords.find_scenes(text) == frozenset()
+
+
+def test_where_no_scene_shows_all_those_are_found_that_show_most() -> None:
+    shown = [scene(scene_id) for scene_id in keywords.find_scenes("cat dog horse guitar night")]
+    counts = [len({"cat", "dog", "horse", "guitar"} & {*each.things}) for each in shown]
+    assert counts
+    assert min(counts) == max(counts) == 2
+    assert {each.time for each in shown} == {"night"}
+
+
 def test_each_round_shows_every_thing_as_its_subject() -> None:
     """The first group, or the last where the subject is above another."""
     start = len(scenes.FEATURED)
