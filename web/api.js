@@ -73,9 +73,9 @@ export async function askEarly(search) {
   const params = questionOf(search);
   params.set("wait", FIRST_WAIT_SECONDS);
   const [url, options] = request(params);
-  const request = new AbortController();
-  const reached = reach(url, options, request.signal);
-  early.set(url.href, { reached, cancel: () => request.abort() });
+  const controller = new AbortController();
+  const reached = reach(url, options, controller.signal);
+  early.set(url.href, { reached, cancel: () => controller.abort() });
   return reached.then(({ body }) => parse(body)?.results ?? [], () => []); // who asks again says what failed
 }
 
@@ -113,7 +113,7 @@ function checked(response, answer) {
 /** Fetch *url* with *options*; *signal* ends it, and so does the time limit. */
 async function reach(url, options, signal) {
   // One controller for both: `AbortSignal.any` is younger than browsers that are still in use.
-  const request = new AbortController();
+  const controller = new AbortController();
   const cancel = () => request.abort();
   let isLate = false;
   const timer = setTimeout(() => { isLate = true; cancel(); }, REQUEST_TIMEOUT_SECONDS * 1000);
