@@ -114,13 +114,13 @@ function checked(response, answer) {
 async function reach(url, options, signal) {
   // One controller for both: `AbortSignal.any` is younger than browsers that are still in use.
   const controller = new AbortController();
-  const cancel = () => request.abort();
+  const cancel = () => controller.abort();
   let isLate = false;
   const timer = setTimeout(() => { isLate = true; cancel(); }, REQUEST_TIMEOUT_SECONDS * 1000);
   signal.addEventListener("abort", cancel);
   if (signal.aborted) cancel();
   try {
-    const response = await fetch(url, { ...options, signal: request.signal });
+    const response = await fetch(url, { ...options, signal: controller.signal });
     return { response, body: await response.text() };
   } catch {
     throw isLate ? tooLate() : unreached();
