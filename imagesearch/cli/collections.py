@@ -8,8 +8,9 @@ process, or an `imagesearch serve` that runs already.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +242,16 @@ def _added(
                 soft_wrap=True,
             )
             return each
+    moved = _moved(stored, every.values(), root)
+    if moved is not None:
+        told = f"{moved.name!r} was {moved.root}, which is gone: it is {root} now."
+        out.print(shown(told), soft_wrap=True)
+        if moved.name != (name or _name_of(root)):
+            out.print(shown(f"It keeps its name, {moved.name!r}."), soft_wrap=True)
+        kept = moved.keeps_place if keeps_place is None else keeps_place
+        collection = replace(moved, root=str(root), keeps_place=kept)
+        collections.keep(collection)
+        return collection
     inner = [each.name for each in every.values() if Path(each.root).is_relative_to(root)]
     if inner:
         out.print(
@@ -249,24 +260,24 @@ def _added(
             ),
             soft_wrap=True,
         )
-    name = checked_name(name or (root.name if root.is_dir() else root.stem) or "pictures")
+    name = checked_name(name or _name_of(root))
     before = every.get(name)
-    if before is not None and not _was_moved(stored, before, root):
+    if before is not None:
         bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
         raise InvalidRequest(bound, field="--name")
-    if before is not None:
-        out.print(shown(f"{name!r} was {before.root}, which is gone: it is {root} now."))
-    kept = before.keeps_place if before and keeps_place is None else bool(keeps_place)
-    collection = Collection(name, str(root), kept)
+    collection = Collection(name, str(root), bool(keeps_place))
     collections.keep(collection)
     return collection
 
 
-def _was_moved(stored: StoredCollections, before: Collection, root: Path) -> bool:
-    """Return whether *root* is what *before* was, which was moved; its disk may be away."""
-    if Path(before.root).exists():
-        return False
-    return moved_to(str(root), [before], stored.collections, stored.folders) is not None
+def _moved(stored: StoredCollections, every: Iterable[Collection], root: Path) -> Collection | None:
+    """Return the collection that was moved, or renamed, to *root*; None where it is none."""
+    gone = [each for each in every if not os.path.exists(each.root)]
+    return moved_to(str(root), gone, stored.collections, stored.folders)
+
+
+def _name_of(root: Path) -> str:
+    return (root.name if root.is_dir() else root.stem) or "pictures"
 
 
 _Updated = Callable[[Collection, Callable[[Update], None]], Update]

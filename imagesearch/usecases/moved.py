@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 from imagesearch.domain.collections import CollectedFile, Collection, ListedFile
 from imagesearch.ports import CollectionFolders, Collections
@@ -27,11 +28,15 @@ def moved_to(
     """
     listed: dict[str, ListedFile] | None = None
     for candidate in candidates:
+        files = _some_files(collections, candidate.name)
+        if not files:
+            continue
         if listed is None:
             found = folders.listed(root)
             listed = {each.path: each for each in found if isinstance(each, ListedFile)}
-        files = _some_files(collections, candidate.name)
-        there = sum(_is_there(folders, root, listed, file) for file in files)
+        here = (_here(file.path, candidate.root, root) for file in files)
+        pairs = zip(map(listed.get, here), files, strict=True)
+        there = sum(_is_as_it_was(folders, root, found, file) for found, file in pairs)
         if there > len(files) / 2:
             return candidate
     return None
@@ -45,10 +50,17 @@ def _some_files(collections: Collections, name: str) -> list[CollectedFile]:
     return [file for its in files for of, file in its if of == name]
 
 
-def _is_there(
-    folders: CollectionFolders, root: str, listed: Mapping[str, ListedFile], file: CollectedFile
+def _here(path: str, before: str, root: str) -> str:
+    """Return *path* as it is within *root*: what is in a shard has the name of that before it."""
+    shard, _, key = path.partition("/")
+    if shard != PurePosixPath(before).name or not shard.lower().endswith(".tar"):
+        return path
+    return f"{PurePosixPath(root).name}/{key}"
+
+
+def _is_as_it_was(
+    folders: CollectionFolders, root: str, found: ListedFile | None, file: CollectedFile
 ) -> bool:
-    found = listed.get(file.path)
     if found is None or found.stamp.size != file.stamp.size:
         return False
     if found.stamp == file.stamp:

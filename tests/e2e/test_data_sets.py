@@ -10,7 +10,8 @@ import pytest
 
 from imagesearch.sources import polite
 from imagesearch.sources.download import Downloader
-from tests.e2e.test_collections import Terminal
+from tests.e2e.test_collections import Terminal, rows
+from tests.e2e.test_forget import own_pictures
 from tests.pictures import jpeg
 from tests.stub_http import StubServer, reply
 
@@ -66,3 +67,31 @@ def test_a_list_of_urls_is_added_searched_measured_and_updated(
         (figures,) = measured["runs"][0]["figures"]
         assert (figures["pictures"], figures["captions"]) == (8, 9)
         assert len(server.requests) == asked
+
+
+def test_a_folder_a_list_and_a_shard_that_were_renamed_are_the_collections_that_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imagesearch = Terminal(tmp_path / "data", capsys)
+    with own_pictures(tmp_path, imagesearch, monkeypatch) as host:
+        asked = len(host.requests)
+        renamed = {"Pictures": "Photos", "shard.tar": "moved/part.tar", "list.csv": "moved.csv"}
+        (tmp_path / "moved").mkdir()
+        for before, after in renamed.items():
+            (tmp_path / before).rename(tmp_path / after)
+            added = imagesearch("add", str(tmp_path / after))
+            name = before.partition(".")[0]
+            assert f"'{name}' was {tmp_path / before}, which is gone" in added.out
+            assert f"It keeps its name, '{name}'." in added.out
+            assert f"{name}: 2 pictures, 2 " in added.out
+            assert "embedded" not in added.out
+        assert len(host.requests) == asked
+        kept = rows(imagesearch.data, "SELECT name, root FROM collections ORDER BY name")
+        assert kept == [
+            ("Pictures", str(tmp_path / "Photos")),
+            ("list", str(tmp_path / "moved.csv")),
+            ("shard", str(tmp_path / "moved" / "part.tar")),
+        ]
+        assert rows(imagesearch.data, "SELECT count(*) FROM files") == [(6,)]
+        again = imagesearch("update")
+        assert (again.status, again.out.count("2 as they were")) == (0, 3), again

@@ -141,8 +141,8 @@ def test_what_cannot_be_forgotten_is_said_in_one_line(
 @contextmanager
 def own_pictures(
     tmp_path: Path, imagesearch: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Add a folder, a shard and a list of two pictures each, which are no others'."""
+) -> Iterator[StubServer]:
+    """Add a folder, a shard and a list of two pictures each; yield the host of the list."""
     write(tmp_path / "Pictures", 2)
     with tarfile.open(tmp_path / "shard.tar", "w") as shard:
         for number in (2, 3):
@@ -161,7 +161,7 @@ def own_pictures(
         for name in ("Pictures", "shard.tar", "list.csv"):
             added = imagesearch("add", str(tmp_path / name))
             assert (added.status, "2 embedded" in added.out) == (0, True), added
-        yield
+        yield host
 
 
 def test_an_own_picture_that_is_taken_down_is_gone_from_every_door_within_a_minute(
