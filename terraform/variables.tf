@@ -297,7 +297,7 @@ variable "rate_limit_per_minute" {
 }
 
 variable "allowed_origins" {
-  description = "Origins of the pages that may call the API and draw its images, or \"*\" alone."
+  description = "Origins of other pages that may call the API, or \"*\" alone."
   type        = list(string)
   default     = []
 

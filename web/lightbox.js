@@ -113,7 +113,8 @@ function button(text, onclick) {
 /** Save the file at *url* as *name*. A link's `download` works within one origin only, so it is fetched. */
 async function download(url, name) {
   try {
-    const response = await fetch(url);
+    // Not as it is kept from the <img>: for that a bucket sends no word that this page may read it.
+    const response = await fetch(url, { cache: "reload" });
     if (!response.ok) throw new Failure("", "");
     const local = URL.createObjectURL(await response.blob());
     build("a", { href: local, download: name }).click();

@@ -25,8 +25,12 @@ run "everything_is_as_it_is_unless_told" {
     error_message = "Neither the catalog nor the images go by mistake."
   }
   assert {
-    condition     = length(google_storage_bucket.images.lifecycle_rule) == 0 && length(google_storage_bucket.images.cors) == 0
-    error_message = "Images stay, and no page draws them, unless told."
+    condition     = length(google_storage_bucket.images.lifecycle_rule) == 0
+    error_message = "Images stay unless told."
+  }
+  assert {
+    condition     = one(google_storage_bucket.images.cors).origin == tolist(["*"]) && one(google_storage_bucket.images.cors).method == tolist(["GET", "HEAD"])
+    error_message = "The page saves public images from the bucket, which is another origin, and no page writes."
   }
   assert {
     condition     = length(google_monitoring_notification_channel.email) == 0 && length(google_billing_budget.month) == 0 && length(google_monitoring_alert_policy.query["errors"].notification_channels) == 0

@@ -67,8 +67,8 @@ run "with_a_domain_the_function_refuses_direct_calls" {
     error_message = "The function says where they are."
   }
   assert {
-    condition     = google_storage_bucket.images.cors[0].origin[0] == "https://app.example.com" && google_cloudfunctions2_function.query.service_config[0].environment_variables["ALLOWED_ORIGINS"] == "https://app.example.com"
-    error_message = "The front end may call the API and draw the images."
+    condition     = one(google_storage_bucket.images.cors).origin == tolist(["*"]) && google_cloudfunctions2_function.query.service_config[0].environment_variables["ALLOWED_ORIGINS"] == "https://app.example.com"
+    error_message = "The front end may call the API, and every page fetch the images."
   }
   assert {
     condition     = google_monitoring_uptime_check_config.ready.monitored_resource[0].labels["host"] == "search.example.com"

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.e2e.pages import (
     QUERY,
@@ -21,6 +21,8 @@ from tests.e2e.pages import (
     shown_images,
     wait_for_all_results,
 )
+from tests.stub_http import Request as StubRequest
+from tests.stub_http import StubServer, reply
 
 
 def test_a_picture_opens_large_with_what_is_known_of_it(page: Page, ready_answer: Answer) -> None:
@@ -134,6 +136,44 @@ def test_a_picture_is_downloaded(page: Page, ready_answer: Answer) -> None:
     name = urlsplit(ready_answer["results"][0]["url"]).path.rpartition("/")[2]
     assert download.value.suggested_filename == name
     assert download.value.path().read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_a_picture_of_another_origin_is_downloaded(
+    browser: Browser, stack_url: str, ready_answer: Answer
+) -> None:
+    """As a bucket is: it says only to a page that asks as such that it may read, and is kept."""
+    picture = jpeg()
+
+    def bucket(request: StubRequest) -> bytes:
+        headers = {"Content-Type": "image/jpeg", "Cache-Control": "public, max-age=3600"}
+        if "origin" in request.headers:
+            headers["Access-Control-Allow-Origin"] = "*"
+        return reply(200, picture, **headers)
+
+    with StubServer(bucket) as server:
+        context = browser.new_context(base_url=stack_url, bypass_csp=True)
+        page = context.new_page()
+        page.add_init_script(IMAGES_ELSEWHERE % server.origin)  # a route would do without the cache
+        page.goto(address())
+        wait_for_all_results(page)
+        expect(page.locator(".card img.loaded").first).to_be_visible()
+        page.locator(".open").first.click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        assert download.value.path().read_bytes() == picture
+        context.close()
+
+
+IMAGES_ELSEWHERE = """
+    const fetchHere = window.fetch;
+    window.fetch = async (...asked) => {
+        const response = await fetchHere(...asked);
+        if (!new URL(asked[0], location).pathname.endsWith("/search")) return response;
+        const answer = await response.json();
+        for (const hit of answer.results) hit.url = "%s" + new URL(hit.url).pathname;
+        return Response.json(answer);
+    };
+"""
 
 
 # -- searching by a picture

@@ -39,6 +39,7 @@ from imagesearch.domain.images import Credit, Image
 from imagesearch.domain.pool_life import Marks
 from imagesearch.domain.work import BucketChange, CollectJob, ForgetJob
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
+from imagesearch.local.emulated import images_site
 from imagesearch.settings import AllSettings, Settings, load_settings
 from imagesearch.sources.pixabay import LANGUAGES
 from imagesearch.wire.messages import TOPIC_OF, attributes_of, decode
@@ -491,6 +492,18 @@ def test_a_collection_is_compared_with_its_bucket_each_week_by_a_job_that_its_do
     assert full.outputs["collection_jobs"].keys() == expected.keys()
     jobs = {one.values["name"] for one in full.of("cloud_scheduler_job")}
     assert set(full.outputs["collection_jobs"].values()) < jobs
+
+
+def test_the_emulated_bucket_lets_pages_do_what_the_bucket_lets_them(full: Applied) -> None:
+    """Else a page that works with emulators alone would pass for one that works."""
+    for deployment in (full, applied("default")):
+        (cors,) = deployment["google_storage_bucket.images"]["cors"]
+        assert {
+            "allow_origins": cors["origin"],
+            "allow_methods": cors["method"],
+            "allow_headers": cors["response_header"],
+            "max_age": cors["max_age_seconds"],
+        } == images_site.CORS
 
 
 def test_a_bucket_tells_of_what_comes_and_goes_in_its_folder(full: Applied) -> None:

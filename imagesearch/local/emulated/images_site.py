@@ -8,6 +8,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from http.client import HTTPException
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,6 +24,13 @@ from imagesearch.doors.asgi import JsonErrors
 from imagesearch.local.page_headers import PageHeaders
 
 IMAGES_PATH = "/images"
+# As terraform/images_bucket.tf has it for the bucket, to which a test holds it.
+CORS: Final[dict[str, Any]] = {
+    "allow_origins": ["*"],
+    "allow_methods": ["GET", "HEAD"],
+    "allow_headers": ["Content-Type"],
+    "max_age": 3600,  # seconds
+}
 _IMAGE_SECONDS = 10.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
 
@@ -44,8 +52,8 @@ def create_images_site(bucket_url: str) -> ASGIApp:
             return _not_found()
         return _image(f"{bucket_url}/{name}")
 
-    any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
-    images = Mount(IMAGES_PATH, routes=[Route("/{name}", image)], middleware=any_origin)
+    cors = [Middleware(CORSMiddleware, **CORS)]
+    images = Mount(IMAGES_PATH, routes=[Route("/{name}", image)], middleware=cors)
     return JsonErrors(Starlette(routes=[images], middleware=[Middleware(PageHeaders)]))
 
 
