@@ -205,7 +205,8 @@ export function showStopped(search, again) {
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
   showFiltersOf(search);
-  sayOutcome = () => showNotice("Stopped", "What had come by then is shown.", { isCalm: true, again, call: "Go on" });
+  const text = shownHits().length ? "What had come by then is shown." : "Nothing had come by then.";
+  sayOutcome = () => showNotice("Stopped", text, { isCalm: true, again, call: "Go on" });
   sayOutcome();
   announce("Stopped.");
 }
