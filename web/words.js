@@ -45,12 +45,20 @@ const FIELDS = {
 /** What the API says in the names of its fields, and what a person makes of it. */
 const PLAIN_WORDS = [
   [/must name stored images/, "A picture that this search goes by is not stored here. Take it out, or choose another."],
+  [/like must be given at most/, "These are more pictures than one search can go by. Take some of them out."],
+  [/cannot be decoded/, "The picture is damaged and cannot be read. Choose another."],
+  [/once normalised/, "The keyword is too long: some of its letters stand for several. Shorten it."],
+  [/a character that can be seen/, "There is nothing in it that can be seen. Write it in letters."],
+  [/must be given(, got| in scope)/, "Describe what should be in the picture, or choose one."],
+  [/as no keyword is given/, "No word in it says what is to be seen. Say what that is, or give a keyword."],
+  [/^cursor /, "The results are no longer the same ones. Search again for them."],
+  [/^(the body|a body|a form) /, "Shorten the text, or take a smaller picture."],
   [/cancel out/, "What this search goes by points in opposite directions and cancels out. Change or take out some of it."],
 ];
 
 const FAILURES = {
   400: ["This search was not accepted", "Change it and send it again."],
-  404: ["The search was not found", "Nothing answers at the address that config.json gives."],
+  404: ["The search was not found", "There is no search where this page asks for it."],
   405: ["This server cannot do that yet", "It is older than this page. Search with words alone."],
   413: ["That is too much at once", "Shorten the text, or take a smaller picture."],
   422: ["The server could not read this search", "Change it and send it again."],
@@ -76,5 +84,5 @@ function serversWords({ message, field }) {
   const plain = PLAIN_WORDS.find(([pattern]) => pattern.test(message));
   if (plain) return plain[1];
   const name = FIELDS[field];
-  return sentence(name && message.startsWith(field) ? name + message.slice(field.length) : message);
+  return sentence(name && new RegExp(`^${field}\\b(?! or|,)`).test(message) ? name + message.slice(field.length) : message);
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -195,6 +195,55 @@ def test_a_search_that_contradicts_itself_is_never_asked(page: Page, params: str
         assert sent["scope"] == ["catalog"]
     assert not {"t", "scope"} <= sent.keys()
     assert sent.get("scope", ["catalog"]) == ["catalog"]
+
+
+JARGON = re.compile(
+    r"normalised|s_query|\bt\b|\bor k\b|scope|cursor|decoded|truncated|Unicode|\\\\|JSON|\bbody\b"
+)
+
+
+@pytest.mark.parametrize(
+    ("params", "where"),
+    [
+        ({"t": "ﷺ" * 10, "s_query": "a"}, "#keyword-error"),
+        ({"t": "\u200b\u200c", "s_query": "a"}, "#keyword-error"),
+        ({"s_query": "\u200b\u200c"}, "#query-error"),
+        ({"s_query": "without"}, "#query-error"),
+        ({"s_query": "a", "t": "horse", "minus": "\u200b\u200c"}, "#minus-error"),
+        ({"like": [str(i) for i in range(20)]}, "#query-error"),
+        ({"s_query": "a", "t": "horse", "tag": "\u200b"}, "#notice"),
+        ({"s_query": "a", "t": "horse", "tag": "a,b,c,d,e,f,g,h,i,j,k,l"}, "#notice"),
+        ({"s_query": "a", "t": "horse", "user": "a" * 500}, "#notice"),
+        ({"s_query": "a", "t": "horse", "year": "MMXX"}, "#notice"),
+        ({"s_query": "a", "t": "horse", "k": "many"}, "#notice"),
+    ],
+)
+def test_nothing_that_the_server_refuses_is_said_in_its_jargon(
+    page: Page, params: dict[str, str], where: str
+) -> None:
+    page.goto(f"/?{urlencode(params, doseq=True)}")
+    expect(page.locator(where)).to_be_visible()
+    expect(page.locator(where)).not_to_contain_text(JARGON)
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "words"),
+    [
+        ("t or s_query must be given in scope pool, which is ...", "t", "Describe what should be"),
+        ("s_query, like or picture must be given, got none of them", "s_query", "Describe what"),
+        ("cursor must be of the same search, with the same k", "cursor", "Search again"),
+        ("picture cannot be searched by: the image cannot be decoded: x", "picture", "is damaged"),
+        ("the body must have at most 10065536 bytes", "picture", "take a smaller picture"),
+    ],
+)
+def test_what_the_server_hardly_says_to_this_page_is_in_plain_words_too(
+    page: Page, message: str, field: str, words: str
+) -> None:
+    answer_with(page, error(400, message, field))
+    page.goto(address())
+    said = page.locator("#notice, .field-error").filter(visible=True)
+    expect(said).to_contain_text(words)
+    expect(said).not_to_contain_text(JARGON)
 
 
 def test_what_cancels_out_is_said_without_the_names_of_fields(page: Page) -> None:
