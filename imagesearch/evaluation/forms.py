@@ -8,6 +8,7 @@ img2dataset.
 from __future__ import annotations
 
 import csv
+import fnmatch
 import json
 import os
 import re
@@ -39,6 +40,9 @@ _CAPTIONS_FILES = (
     *("captions.csv", "captions.txt", "*.token.txt", "*.token"),
     *("dataset*.json", "captions*.json"),
 )
+# Within a folder of pictures others may have the name of Flickr30k's: theirs are of no form.
+_ANY_CAPTIONS_FILES = (*_CAPTIONS_FILES, "results*.csv")
+_DEEPEST_CAPTIONS = 2  # folders down
 _COLUMNS = ("image", "caption")
 _PIPED_COLUMNS = ["image_name", "comment_number", "comment"]
 _TOKEN_LINE = re.compile(r"(?P<name>[^\t]+)#\d+\t(?P<text>.*)")
@@ -421,18 +425,19 @@ def read_captioned(path: Path, pictures: Path | None = None, split: str = ALL) -
 
 def captions_files(folder: Path) -> list[Path]:
     """
-    Return all captions files of a folder of pictures; they may lie in `annotations`, as COCO's do.
+    Return all captions files of a folder of pictures, as far down as sets have them.
 
+    COCO's lie in `annotations`, and Flickr8k's authors give them in a folder beside the pictures'.
     The folder itself is one where pictures in it, at any depth, have a .txt beside them.
     """
-    files = [
-        file
-        for place in (folder, folder / "annotations")
-        for pattern in _CAPTIONS_FILES
-        for file in sorted(place.glob(pattern))
-    ]
-    has_texts = any(_are_captioned(names) for _, names in _folders_within(folder))
-    return [*dict.fromkeys(files), *([folder] if has_texts else [])]
+    files = dict[Path, None]()
+    has_texts = False
+    for within, names in _folders_within(folder):
+        has_texts = has_texts or _are_captioned(names)
+        if within.count("/") <= _DEEPEST_CAPTIONS:
+            for pattern in _ANY_CAPTIONS_FILES:
+                files |= {folder / within / name: None for name in fnmatch.filter(names, pattern)}
+    return [*files, *([folder] if has_texts else [])]
 
 
 def _are_captioned(names: Sequence[str]) -> bool:

@@ -42,8 +42,10 @@ _NO_TITLE = re.compile(
 _NO_WORDS = frozenset(
     "img dsc dscn dscf pxl mvimg vid gopr dji image images photo picture scan screenshot whats app"
     " signal telegram facebook fbimg file copy kopie copie copia edited untitled unnamed burst"
-    " portrait night cover jpg jpeg png webp small large medium thumb final new".split()
+    " jpg jpeg png webp thumb final new".split()
 )
+# As cameras and telephones write them; in other letters they are a person's.
+_MARKS = frozenset("PORTRAIT NIGHT COVER SMALL LARGE MEDIUM".split())
 _SEPARATED = re.compile(r"[\s_.,;+&()\[\]{}~#'’–—-]+")
 _LONGEST_WORD = 30  # what is longer is a digest, or no name of anything
 
@@ -68,7 +70,11 @@ def title_of_name(path: str) -> str:
     """
     stem = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", PurePosixPath(path).stem)
     words = [word for word in _SEPARATED.split(stem) if word.isalpha()]
-    said = [word for word in words if word.lower() not in _NO_WORDS and len(word) <= _LONGEST_WORD]
+    said = [
+        word
+        for word in words
+        if word.lower() not in _NO_WORDS and word not in _MARKS and len(word) <= _LONGEST_WORD
+    ]
     # Two Latin letters alone are a code as often as a word; other scripts say more in fewer.
     if not any(len(word) > 2 or not word.isascii() for word in said):
         return ""

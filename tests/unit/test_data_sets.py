@@ -510,6 +510,14 @@ def test_captions_of_a_folder_are_titles_and_those_without_a_picture_are_counted
     [
         ("captions.txt", "image,caption\n1.jpg,a hill, green\n1.jpg,a meadow\n"),
         ("Flickr8k.token.txt", "1.jpg#0\ta hill, green\n1.jpg#1\ta meadow\n"),
+        (
+            "Flickr8k_text/Flickr8k.token.txt",
+            "1.jpg#0\ta hill, green\n1.jpg#1\ta meadow\n",
+        ),
+        (
+            "results_20130124.csv",
+            "image_name| comment_number| comment\n1.jpg| 0| a hill, green\n1.jpg| 1| a meadow\n",
+        ),
         ("dataset_flickr8k.json", None),
         ("1.txt", "a hill, green\na meadow\n"),
     ],
@@ -521,6 +529,7 @@ def test_each_form_of_captions_gives_all_of_a_picture(
     karpathy = {"images": [{"filename": "1.jpg", "split": "val", "sentences": sentences}]}
     root = tmp_path / "flickr"
     root.mkdir()
+    (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_text(text or json.dumps(karpathy))
     (root / "1.jpg").write_bytes(jpeg(1))
     (root / "2.jpg").write_bytes(jpeg(2))
@@ -532,6 +541,16 @@ def test_each_form_of_captions_gives_all_of_a_picture(
     ]
     before = stamp_of(ListedFile("1.jpg", found["1.jpg"].stamp))  # type: ignore[union-attr]
     assert stamp_of(found["1.jpg"]) != before  # type: ignore[arg-type]
+
+
+def test_results_that_are_no_captions_are_passed_over(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    root = tmp_path / "own"
+    root.mkdir()
+    (root / "results.csv").write_text("runner,seconds\nAnn,31\n")
+    (root / "1.jpg").write_bytes(jpeg(1))
+    assert listed(roots, root).keys() == {"1.jpg"}
 
 
 def test_captions_that_cannot_be_read_cost_no_picture(
