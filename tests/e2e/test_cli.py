@@ -134,8 +134,8 @@ def test_nothing_found_is_said_with_what_the_demo_knows(data_dir: Path) -> None:
 
 
 def test_both_keywords_are_said_of_which_nothing_was_found(server: Serving) -> None:
-    dragon = imagesearch("search", "a dragon in a castle", "--url", server.url)
-    assert "Nothing found for 'dragon castle', nor for 'dragon'." in dragon.stdout, dragon.stderr
+    dragon = imagesearch("search", "a dragon beside a griffin", "--url", server.url)
+    assert "Nothing found for 'dragon griffin', nor for 'dragon'." in dragon.stdout, dragon.stderr
     horses = ("search", "two horses amidst flowers", "--user", "nobody", "--url", server.url)
     none = imagesearch(*horses)
     assert "None of the images for 'horse flower' and 'horse' has user nobody." in none.stdout
