@@ -45,7 +45,7 @@ fast-tests: .venv/dev
 	$(PYTEST) --numprocesses=4 -m "not slow"
 
 all-tests: .venv/dev
-	$(PYTEST) --numprocesses=4 --durations=10
+	$(PYTEST) --numprocesses=3 --durations=10
 
 # Not in `test`: tracing every line takes half as long again.
 coverage: .venv/dev ## Test, and tell which lines no test reached
