@@ -28,6 +28,7 @@ from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progr
 from imagesearch.domain.buckets import is_bucket
 from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.printable import printable
 from imagesearch.folders.folder import SKIPPED_FOLDERS
 from imagesearch.ports import Collections
 from imagesearch.settings import DEMO_MODEL, Settings
@@ -224,7 +225,7 @@ def _added(
     for each in every.values():
         if Path(each.root) == root:
             if name and name != each.name:
-                out.print(shown(f"{root} is the collection {each.name!r} already."))
+                _say(f"{root} is the collection {each.name!r} already.")
             if keeps_place is not None:
                 each = replace(each, keeps_place=keeps_place)
                 collections.keep(each)
@@ -234,32 +235,23 @@ def _added(
             if any(part.startswith(".") or part in SKIPPED_FOLDERS for part in Path(within).parts):
                 bound = f"FOLDER must be none that {each.name!r} skips, which it is in"
                 raise InvalidRequest(f"{bound}, got {within!r}", field="FOLDER")
-            out.print(
-                shown(
-                    f"{root} is in the collection {each.name!r} already, and is searched by"
-                    f" --collection {each.name!r} --folder {within!r}."
-                ),
-                soft_wrap=True,
+            _say(
+                f"{root} is in the collection {each.name!r} already, and is searched by"
+                f" --collection {each.name!r} --folder {within!r}."
             )
             return each
     moved = _moved(stored, every.values(), root)
     if moved is not None:
-        told = f"{moved.name!r} was {moved.root}, which is gone: it is {root} now."
-        out.print(shown(told), soft_wrap=True)
+        _say(f"{moved.name!r} was {moved.root}, which is gone: it is {root} now.")
         if moved.name != (name or _name_of(root)):
-            out.print(shown(f"It keeps its name, {moved.name!r}."), soft_wrap=True)
+            _say(f"It keeps its name, {moved.name!r}.")
         kept = moved.keeps_place if keeps_place is None else keeps_place
         collection = replace(moved, root=str(root), keeps_place=kept)
         collections.keep(collection)
         return collection
     inner = [each.name for each in every.values() if Path(each.root).is_relative_to(root)]
     if inner:
-        out.print(
-            shown(
-                f"It has the collections {', '.join(inner)} in it; no picture is embedded twice."
-            ),
-            soft_wrap=True,
-        )
+        _say(f"It has the collections {', '.join(inner)} in it; no picture is embedded twice.")
     name = checked_name(name or _name_of(root))
     before = every.get(name)
     if before is not None:
@@ -268,6 +260,11 @@ def _added(
     collection = Collection(name, str(root), bool(keeps_place))
     collections.keep(collection)
     return collection
+
+
+def _say(line: str) -> None:
+    """Print a line that is whole however long its paths are."""
+    out.print(Text(printable(line)), soft_wrap=True)
 
 
 def _moved(stored: StoredCollections, every: Iterable[Collection], root: Path) -> Collection | None:

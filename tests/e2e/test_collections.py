@@ -176,7 +176,7 @@ def test_a_collection_whose_disk_is_away_is_no_folder_that_has_a_few_of_its_name
 def test_a_folder_that_was_copied_without_its_times_elsewhere_is_the_same_collection(
     tmp_path: Path, imagesearch: Terminal
 ) -> None:
-    disk, other = tmp_path / "usb" / "Photos", tmp_path / "other" / "Photos"
+    disk, other = tmp_path / "usb" / "Photos", tmp_path / ("other " * 20) / "Photos"
     write(disk, 4)
     assert imagesearch("add", str(disk)).status == 0
     write(other, 4)
