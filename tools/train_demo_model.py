@@ -972,7 +972,7 @@ that the whole search runs with no network and no API key. It is of no use for p
 
 ## Made by
 
-`python -m tools.train_demo_model`, which repeats this training from its seed.
+`python -m tools.train_demo_model`, which trains from a seed.
 
 | | |
 |---|---|
