@@ -57,17 +57,17 @@ def main() -> None:
 
 def program(names: Iterable[str]) -> typer.Typer:
     """Return a program that has the commands of these *names*."""
-    program = typer.Typer(
+    app = typer.Typer(
         help="Search images by a keyword and a sentence, on this machine.",
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    program.callback()(lambda: None)  # else the only command would go without its name
+    app.callback()(lambda: None)  # else the only command would go without its name
     for name in names:
         place, examples = COMMANDS[name]
         file, _, function = place.partition(".")
         module = import_module(f"imagesearch.cli.{file}")
         epilog = getattr(module, examples) if examples else None
-        program.command(name, epilog=epilog)(getattr(module, function))
-    return program
+        app.command(name, epilog=epilog)(getattr(module, function))
+    return app
