@@ -17,7 +17,7 @@ from pathlib import Path
 
 from imagesearch.demo import drawing, scenes, wording
 from imagesearch.demo.scenes import Scene
-from tools.train_demo_model import is_held_out
+from tools.train_demo_model import Caption, facts, group_facts, is_held_out
 
 REFERENCES = 400
 PICTURES = 1000
@@ -36,34 +36,35 @@ def references() -> list[str]:
     ]
 
 
-def captions(scene: Scene) -> Iterator[str]:
-    """
-    Yield what a person may ask for, and *scene* shows: from all of it to little.
-
-    In one language: a caption has to stand beside every picture that it is true of.
-    """
+def captions(scene: Scene) -> Iterator[Caption]:
+    """Yield what a person may ask for, in English, and *scene* shows: from all of it to little."""
     english = wording.language("en")
     said = wording.parts(scene, english)
-    yield wording.describe(scene)
-    yield f"{said['subject']} {said['place']}"
-    yield said["subject"]
+    true = facts(scene)
+    times = {fact for fact in true if fact.startswith("time ")}
+    places = {fact for fact in true if fact.startswith("place ")}
+    yield Caption(wording.describe(scene), true)
+    yield Caption(f"{said['subject']} {said['place']}", true - times)
+    yield Caption(said["subject"], true - times - places)
     for group in scene.groups:
-        yield wording.counted(group, english)
-        yield english.names[group.thing][0][0]
+        yield Caption(wording.counted(group, english), frozenset(group_facts(group)))
+        yield Caption(english.names[group.thing][0][0], frozenset({f"thing {group.thing}"}))
 
 
 def write_captioned(folder: Path, pictures: int = PICTURES) -> None:
-    """Draw held-out scenes into *folder*, with the captions that are true of each."""
+    """Draw held-out scenes into *folder*, with all captions that are true of each."""
     folder.mkdir(parents=True, exist_ok=True)
     held_out = list(filter(is_held_out, range(scenes.SCENE_COUNT)))
     ids = random.Random(_SEED).sample(held_out, pictures)
+    shown = [scenes.scene(scene_id) for scene_id in sorted(ids)]
+    wanted = {caption.text: caption.wanted for scene in shown for caption in captions(scene)}
     with (folder / "captions.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("image", "caption"))
-        for scene in map(scenes.scene, sorted(ids)):
-            name = f"{scene.id}.jpg"
+        for scene in shown:
+            name, true = f"{scene.id}.jpg", facts(scene)
             (folder / name).write_bytes(drawing.jpeg(scene))
-            rows.writerows((name, caption) for caption in captions(scene))
+            rows.writerows((name, text) for text, those in wanted.items() if those <= true)
 
 
 def main() -> None:

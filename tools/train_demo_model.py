@@ -15,10 +15,10 @@ import json
 import math
 import multiprocessing
 import random
-import re
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,6 +36,9 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from imagesearch.demo import drawing, scenes, wording
 from imagesearch.demo.scenes import PLACES, POSITIONS, THINGS, TIMES, Group, Scene
+from tools import absent_words
+from tools.absent_words import known_words, words_of
+from tools.muon import Muon
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "models" / "demo"
 IMAGE_SIZE: Final = 96
@@ -45,48 +48,49 @@ CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 ENGLISH_SHARE: Final = 0.3
 """How many of the captions are English; the others share the rest alike."""
+PAIRS: Final = 0.25
 
 
 @dataclass(frozen=True)
 class Recipe:
     """
-    The settings of a training; the learning rate warms up and falls by a cosine to zero, twice.
+    The settings of a training.
+
+    The learning rates warm up and fall by a cosine to zero; `inner_rate` is that of the matrices
+    within the encoders, which Muon trains, and `rate` that of all else.
 
     For the first `helped` steps the helper heads count as much as all else, scenes are of anything,
     and half of the sentences say all of one. Then the helpers count half, what is learned of words
     double, and each pair of caption and picture is judged alone, too; of either half of the `batch`
     `alike` pictures show one of `keywords` things, as a keyword's pool does, and of the `sentences`
-    `full` say all of a picture, and `false` ask for what there is not.
+    `full` say all of a picture, and `false` ask for what there is not, as `strange` of the `words`
+    do. For the last third the best picture of each caption is judged once more.
 
     But for the last `unmasked` steps the image encoder sees only `kept` patches of each picture,
-    most of them covered by things (after FLIP, Li et al. 2023), which takes half the time.
-
-    In the end, for `finish` steps more, the rate rises to `finish_rate`, and `strange` of the
-    `words` are such as there are not.
+    all of those that things cover first (after FLIP, Li et al. 2023).
     """
 
-    steps: int = 3000
-    finish: int = 280
-    helped: int = 900
-    unmasked: int = 800
+    steps: int = 2700
+    helped: int = 600
+    unmasked: int = 500
     batch: int = 192
     alike: int = 60
     keywords: int = 6
     sentences: int = 192
-    full: int = 60
-    false: int = 40
-    kept: int = 16
-    words: int = 324
-    strange: int = 80
+    full: int = 48
+    false: int = 60
+    kept: int = 24
+    words: int = 240
+    strange: int = 40
     rate: float = 1.5e-3
-    finish_rate: float = 4e-4
+    inner_rate: float = 3e-3
     seed: int = 1
     patch: int = 16
     image_width: int = 192
     image_layers: int = 4
-    text_width: int = 128
+    text_width: int = 160
     text_layers: int = 3
-    embedding_dim: int = 192
+    embedding_dim: int = 256
     vocabulary: int = 5000
 
 
@@ -155,7 +159,7 @@ def subject_caption(scene: Scene, spoken: wording.Language, rng: random.Random) 
         wanted = {f"thing {group.thing}" for group in groups}
     if len(phrases) == 1:
         return Caption(phrases[0], frozenset(wanted))
-    joined = (*spoken.wording["beside"], "{a} {b}", "{a}, {b}")
+    joined = (*spoken.wording["beside"], "{a} {b}", "{a}, {b}", "{a} & {b}")
     text = rng.choice(joined).format(a=phrases[0], b=phrases[1])
     return Caption(text, frozenset(wanted))
 
@@ -182,11 +186,30 @@ def partial_caption(scene: Scene, spoken: wording.Language, rng: random.Random) 
     subject = subject_caption(scene, spoken, rng)
     picked = {name: said[name] for name in chosen}
     text = wording.sentence({"subject": subject.text, **picked}, spoken, rng.choice)
+    if picked and text.endswith(subject.text) and rng.random() < 0.15:  # "by the sea: an owl"
+        text = f"{text.removesuffix(subject.text).rstrip(' ,、،')}: {subject.text}"
     return Caption(text, subject.wanted | {true[name] for name in chosen})
 
 
-_NUMBERS: Final = ("4", "7", "8", "9", "10", "12", "20", "100")
-"""Of which there are never so many."""
+_NUMBERS: Final = {
+    "ar": ("أربعة", "سبع", "ثمانية", "تسعة", "عشر", "عشرون", "مئة"),
+    "de": ("vier", "sieben", "acht", "neun", "zehn", "zwölf", "zwanzig", "hundert"),
+    "en": ("four", "seven", "eight", "nine", "ten", "a dozen", "twenty", "a hundred", "no"),
+    "es": ("cuatro", "siete", "ocho", "nueve", "diez", "doce", "veinte", "cien"),
+    "fr": ("quatre", "sept", "huit", "neuf", "dix", "douze", "vingt", "cent"),
+    "hi": ("चार", "सात", "आठ", "नौ", "दस", "बारह", "बीस", "सौ"),
+    "it": ("quattro", "sette", "otto", "nove", "dieci", "dodici", "venti", "cento"),
+    "ja": ("四", "七", "八", "九", "十", "十二", "二十", "百"),
+    "ko": ("네", "일곱", "여덟", "아홉", "열", "열두", "스무", "백"),
+    "nl": ("vier", "zeven", "acht", "negen", "tien", "twaalf", "twintig", "honderd"),
+    "pl": ("cztery", "siedem", "osiem", "dziewięć", "dziesięć", "dwanaście", "sto"),
+    "pt": ("quatro", "sete", "oito", "nove", "dez", "doze", "vinte", "cem"),
+    "ru": ("четыре", "семь", "восемь", "девять", "десять", "двенадцать", "сто"),
+    "tr": ("dört", "yedi", "sekiz", "dokuz", "on", "on iki", "yirmi", "yüz"),
+    "zh": ("四", "七", "八", "九", "十", "十二", "二十", "一百"),
+}
+_DIGITS: Final = ("4", "7", "8", "9", "10", "12", "20", "100")
+"""Of which there are never so many, as the words for them."""
 
 NOTHING: Final = "nothing"
 """A fact of no scene."""
@@ -194,8 +217,9 @@ NOTHING: Final = "nothing"
 
 def false_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
     """Ask for a thing, a number, a place or anything else that no scene shows."""
-    ways = (_strange_thing, _strange_number, _strange_place, _strange_words)
-    return rng.choice(ways)(scene, spoken, rng)
+    ways = {_strange_thing: 4, _strange_number: 2, _strange_place: 5, _strange_words: 3}
+    [way] = rng.choices(list(ways), ways.values())
+    return way(scene, spoken, rng)
 
 
 def _strange_thing(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
@@ -210,9 +234,15 @@ def _strange_thing(scene: Scene, spoken: wording.Language, rng: random.Random) -
 
 
 def _strange_number(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
-    thing = rng.choice(scene.groups).thing
-    many = rng.choice(spoken.names[thing])[-1]
-    return Caption(f"{rng.choice(_NUMBERS)} {many}", frozenset({f"thing {thing}", NOTHING}))
+    """Ask for more of a thing than there ever are, as five of it are asked for."""
+    group = rng.choice(scene.groups)
+    number = rng.choice(_DIGITS if rng.random() < 0.3 else _NUMBERS[spoken.code])
+    ways = [way.replace("5", number) for way in spoken.wording["five"] if "5" in way]
+    more = replace(spoken, wording={**spoken.wording, "five": ways})
+    said = wording.counted(Group(group.thing, 5), more, rng.choice)
+    if rng.random() < 0.3:
+        said = " ".join((said, rng.choice(spoken.wording["place"][scene.place])))
+    return Caption(said, frozenset({f"thing {group.thing}", NOTHING}))
 
 
 def _strange_place(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
@@ -236,41 +266,49 @@ def strange_word(spoken: wording.Language, rng: random.Random) -> Caption:
 
 
 def _strange_phrase(spoken: wording.Language, rng: random.Random) -> str:
-    word = unknown_word(spoken, rng)
-    return f"{rng.choice(spoken.wording['little'])} {word}" if rng.random() < 0.7 else word
+    """Say an unknown word as a place is said, or after "in", "with" or the like, or alone."""
+    word, kind = unknown_word(spoken, rng), rng.random()
+    places = _places(spoken.code)
+    if kind < 0.45 and places:
+        return rng.choice(places).format(word)
+    return f"{rng.choice(spoken.wording['little'])} {word}" if kind < 0.8 else word
+
+
+@functools.cache
+def _places(code: str) -> tuple[str, ...]:
+    """Return how places are said, with "{}" for the place: "in the {}"."""
+    said = wording.language(code).wording
+    return tuple(
+        phrase.replace(name, "{}")
+        for place, phrases in said["place"].items()
+        for phrase in phrases
+        for name in said["place_name"][place]
+        if name in phrase
+    )
 
 
 def unknown_word(spoken: wording.Language, rng: random.Random) -> str:
     """
-    Return a word that no language here has, of a kind that *spoken* could have.
+    Return a word for what no scene shows: mostly a real one, else one that no language here has.
 
-    It begins like one name and ends like another; where a sign is a word or a syllable, which would
-    keep its meaning, each is one of those that stand about it in Unicode.
+    An invented one begins like one name and ends like another; where a sign is a word or a
+    syllable, which would keep its meaning, each is one of those that stand about it in Unicode.
     """
+    if rng.random() < 0.75:
+        return rng.choice(_absent_words()[spoken.code])
     names = tuple(spoken.names.values())
     while True:
         first, last = (rng.choice(rng.choice(rng.choice(names))) for _ in range(2))
-        word = first[: rng.randint(1, 4)] + last[-rng.randint(2, 4) :]
+        word = (first[: rng.randint(1, 4)] + last[-rng.randint(2, 4) :]).lower()
         if spoken.code in ("ja", "ko", "zh"):
             word = "".join(chr(ord(sign) + rng.randint(1, 300)) for sign in word[:3])
-        if word.isalpha() and word.lower() not in known_words():
-            return word.lower()
+        if words_of(word) == [word] and word not in known_words():
+            return word
 
 
 @functools.cache
-def known_words() -> frozenset[str]:
-    """Return every word of every language's names and phrases, in lower case."""
-    spoken = map(wording.language, wording.LANGUAGES)
-    texts = (text for each in spoken for text in _texts((each.names, each.wording)))
-    return frozenset(word for text in texts for word in re.findall(r"\w+", text.lower()))
-
-
-def _texts(node: Any) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    else:
-        for inner in node.values() if isinstance(node, dict) else node:
-            yield from _texts(inner)
+def _absent_words() -> dict[str, list[str]]:
+    return tomllib.loads(absent_words.FILE.read_text(encoding="utf-8"))
 
 
 def any_language(rng: random.Random) -> wording.Language:
@@ -307,18 +345,23 @@ def held_out() -> frozenset[Any]:
 
 
 def new_scene(rng: random.Random) -> Scene:
-    """Compose a scene as the gallery's are composed, of which there are many more."""
-    while True:
-        scene = scenes.compose(rng.randrange(2**32), rng.choice(tuple(THINGS)))
-        if scene.shown not in held_out():
-            return scene
+    """Compose a scene of anything."""
+    return scene_of(rng.choice(tuple(THINGS)), rng, second=0.0)
 
 
-def scene_of(thing: str, rng: random.Random) -> Scene:
-    """Return a scene that shows *thing* as its subject or, where it can be, beside another."""
+def scene_of(thing: str, rng: random.Random, second: float = 0.4) -> Scene:
+    """
+    Compose a scene of *thing* as the gallery's are composed, of which there are many more.
+
+    But two things stand side by side in `PAIRS` more of them, which is the hardest to learn. By the
+    chance *second* it is the other of two that is *thing*, where it can be.
+    """
+    paired = rng.random() < PAIRS and not THINGS[thing].sky
     while True:
         scene = scenes.compose(rng.randrange(2**32), thing)
-        if rng.random() < 0.4:
+        if paired and scene.arrangement not in ("beside", "trio"):
+            continue
+        if rng.random() < second:
             scene = _in_second_place(scene)
         if scene.shown not in held_out():
             return scene
@@ -413,9 +456,9 @@ def patch_things(scene: Scene, patch: int) -> np.ndarray[Any, Any]:
 def kept_patches(
     covered: np.ndarray[Any, Any], kept: int, rng: random.Random
 ) -> np.ndarray[Any, Any]:
-    """Return int64 (B, kept): patches at random, four in five of them such as show a thing."""
+    """Return int64 (B, kept): those that show a thing, and others at random."""
     chance = np.random.default_rng(rng.randrange(2**32)).random(covered.shape)
-    order = np.argsort(chance - 0.8 * (covered < len(THINGS)), axis=1)
+    order = np.argsort(chance - (covered < len(THINGS)), axis=1)
     return np.sort(order[:, :kept], axis=1)
 
 
@@ -445,10 +488,10 @@ def make_batch(recipe: Recipe, step: int, studio: Studio, tokenizer: CLIPTokeniz
     """Return batch *step*, which follows from the seed and its number alone."""
     rng = random.Random(f"{recipe.seed}/{step}")
     if step < recipe.helped:
-        recipe = replace(recipe, alike=0, full=recipe.sentences // 2, false=0)
+        recipe = replace(recipe, alike=0, full=recipe.sentences // 2, false=0, strange=0)
     shown = some_scenes(recipe, rng)
     captions = by_length(some_captions(recipe, shown, rng), tokenizer)
-    words = by_length(some_words(recipe, rng, is_end=step >= recipe.steps), tokenizer)
+    words = by_length(some_words(recipe, rng), tokenizer)
     true = [facts(scene) for scene in shown]
     covered = np.stack([patch_things(scene, recipe.patch) for scene in shown])
     return Batch(
@@ -482,13 +525,12 @@ def some_captions(recipe: Recipe, shown: Sequence[Scene], rng: random.Random) ->
     return [say(scene, any_language(rng), rng) for say, scene in zip(said, about, strict=True)]
 
 
-def some_words(recipe: Recipe, rng: random.Random, *, is_end: bool) -> list[Caption]:
-    """Return the words of a step, each of one thing; in the end some of none."""
-    strange = recipe.strange if is_end else 0
-    known = rng.choices(tuple(THINGS), k=recipe.words - strange)
+def some_words(recipe: Recipe, rng: random.Random) -> list[Caption]:
+    """Return the words of a step, each of one thing, and some of none."""
+    known = rng.choices(tuple(THINGS), k=recipe.words - recipe.strange)
     return [
         *(word_caption(thing, rng) for thing in known),
-        *(strange_word(any_language(rng), rng) for _ in range(strange)),
+        *(strange_word(any_language(rng), rng) for _ in range(recipe.strange)),
     ]
 
 
@@ -531,7 +573,7 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
 def _prepare(recipe: Recipe, first: int, folder: str, ready: Any) -> None:
     torch.set_num_threads(1)
     studio, tokenizer = Studio(), CLIPTokenizer.from_pretrained(folder)
-    for step in range(first, recipe.steps + recipe.finish):
+    for step in range(first, recipe.steps):
         batch = make_batch(recipe, step, studio, tokenizer)
         ready.put({name: value.numpy() for name, value in vars(batch).items()})
 
@@ -542,7 +584,7 @@ def batches(recipe: Recipe, first: int, folder: Path) -> Iterator[Batch]:
     ready = context.Queue(3)
     worker = context.Process(target=_prepare, args=(recipe, first, str(folder), ready), daemon=True)
     worker.start()
-    for _ in range(first, recipe.steps + recipe.finish):
+    for _ in range(first, recipe.steps):
         while worker.is_alive() and ready.empty():
             time.sleep(0.01)
         arrays = ready.get(timeout=10)  # queue.Empty when the worker broke
@@ -650,10 +692,24 @@ def judge(heads: Heads, true: torch.Tensor, cosines: torch.Tensor) -> torch.Tens
     return functional.softplus(torch.where(true, -surely, surely)).sum() / len(cosines)
 
 
+def judge_best(heads: Heads, true: torch.Tensor, cosines: torch.Tensor) -> torch.Tensor:
+    """
+    Return the loss of saying of each row's best true and best untrue pair whether it is true.
+
+    From bool and float (n, m). A query's strength is that of its best picture.
+    """
+    best_true, best_untrue = (cosines.masked_fill(~of, -1).amax(1) for of in (true, ~true))
+    surely, any_true = heads.log_sureness.exp(), true.any(1)
+    return (
+        functional.softplus(-surely * (best_true[any_true] - heads.true_from)).mean()
+        + functional.softplus(surely * (best_untrue - heads.true_from)).mean()
+    )
+
+
 def read(model: CLIPModel, ids: torch.Tensor) -> torch.Tensor:
     """Return (n, width): what the text encoder makes of int64 (n, t), the shortest first."""
     end, parts = model.config.text_config.eos_token_id, []
-    for rows in ids.chunk(4):
+    for rows in ids.chunk(8):
         longest = int((rows == end).int().argmax(1).max()) + 1
         parts.append(model.text_model(input_ids=rows[:, :longest]).pooler_output)
     return torch.cat(parts)
@@ -697,6 +753,8 @@ def losses(
         "things": contrast(batch.true_words.T, word_logits.T),
         "pairs": judge(heads, batch.true, cosines),
         "word_pairs": judge(heads, batch.true_words, word_cosines),
+        "best": judge_best(heads, batch.true, cosines),
+        "word_best": judge_best(heads, batch.true_words, word_cosines),
         "image_bits": 20 * flat(heads.image(image), batch.bits),
         "word_things": functional.cross_entropy(
             heads.text(word)[:, : len(THINGS)], batch.named, ignore_index=-1
@@ -711,21 +769,23 @@ def losses(
 # --- training ----------------------------------------------------------------------------------
 
 
-def rate(recipe: Recipe, step: int) -> float:
-    """Return the learning rate of *step*: a twentieth of a cycle it rises, and then it falls."""
-    highest, done, steps = recipe.rate, step, recipe.steps
-    if step >= recipe.steps:
-        highest, done, steps = recipe.finish_rate, step - recipe.steps, recipe.finish
-    warm = 0.05 * steps
-    part = done / warm - 1 if done < warm else (done - warm) / (steps - warm)
-    return highest * (1 + math.cos(math.pi * part)) / 2
+def share_of_rate(recipe: Recipe, step: int) -> float:
+    """Return which share of its highest rate *step* has: up for a twentieth of them, then down."""
+    warm = 0.05 * recipe.steps
+    part = step / warm - 1 if step < warm else (step - warm) / (recipe.steps - warm)
+    return (1 + math.cos(math.pi * part)) / 2
 
 
 def origin(recipe: Recipe) -> str:
     """Return a digest of all that a training follows from."""
     digest = hashlib.sha256(repr(recipe).encode())
     files = (file for kind in ("*.py", "**/*.toml") for file in scenes.FOLDER.glob(kind))
-    for file in (Path(__file__), *sorted(files)):
+    for file in (
+        Path(__file__),
+        absent_words.FILE,
+        Path(__file__).with_name("muon.py"),
+        *sorted(files),
+    ):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -749,17 +809,26 @@ class Trainer:
         self.model = new_model(recipe, self.tokenizer)
         self.heads = Heads(recipe)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+        encoders = (self.model.text_model.encoder, self.model.vision_model.encoder)
+        inner = [each for part in encoders for each in part.parameters() if each.ndim == 2]
+        others = [each for each in self.parameters if all(each is not other for other in inner)]
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
+            Muon(inner, lr=recipe.inner_rate, momentum=0.95, weight_decay=0.05),
+            torch.optim.AdamW(
+                others, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+            ),
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda step: rate(recipe, step) / recipe.rate
-        )
+        self.schedules = [
+            torch.optim.lr_scheduler.LambdaLR(each, functools.partial(share_of_rate, recipe))
+            for each in self.optimisers
+        ]
         self.done, self.seconds = 0, time.monotonic() - started
         if self._checkpoint.exists():
             self._load()
 
     def _weight(self, part: str) -> float:
+        if part in ("best", "word_best"):
+            return 0.5 if 3 * self.done >= 2 * self.recipe.steps else 0.0
         if self.done < self.recipe.helped:
             return 0.0 if part in ("pairs", "word_pairs") else 1.0
         return {"word": 2.0, "things": 2.0, **dict.fromkeys(HELPERS, 0.5)}.get(part, 1.0)
@@ -784,12 +853,13 @@ class Trainer:
     def _step(self, batch: Batch) -> dict[str, float]:
         masked = self.done < self.recipe.steps - self.recipe.unmasked
         parts = losses(self.model, self.heads, batch, masked=masked)
-        self.optimiser.zero_grad()
+        self.model.zero_grad()
+        self.heads.zero_grad()
         weighted = [self._weight(name) * value for name, value in parts.items()]
         torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
-        self.schedule.step()
+        for each in (*self.optimisers, *self.schedules):
+            each.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
         return {name: value.item() for name, value in parts.items()}
@@ -798,8 +868,8 @@ class Trainer:
         return {
             "model": self.model,
             "heads": self.heads,
-            "opt": self.optimiser,
-            "lr": self.schedule,
+            **{f"optimiser {row}": each for row, each in enumerate(self.optimisers)},
+            **{f"schedule {row}": each for row, each in enumerate(self.schedules)},
         }
 
     def _save(self) -> None:
@@ -984,18 +1054,18 @@ that the whole search runs with no network and no API key. It is of no use for p
 | parameters | {trainer.model.num_parameters():,} |
 | weights | {weights:,} bytes, float16 |
 | learned logit scale | {trainer.model.logit_scale.exp().item():.1f} |
-| training | {recipe.steps + recipe.finish:,} steps of {recipe.batch} pictures, \
+| training | {recipe.steps:,} steps of {recipe.batch} pictures, \
 {recipe.sentences} sentences and {recipe.words} words, all composed anew for every step, \
-AdamW, seed {recipe.seed} |
+Muon and AdamW, seed {recipe.seed} |
 | time | {trainer.seconds / 60:,.0f} minutes on 2 CPU cores, shared with other work |
 
 The loss is CLIP's, with one change: a caption that is true of several pictures of the batch has
 them all as targets, which do not compete with each other. A second loss, SigLIP's, says of each
 pair alone whether it is true, so that the scores of different queries compare; {recipe.false}
-of the sentences, and {recipe.strange} of the words of the last {recipe.finish} steps, ask for \
-what no picture shows, mostly
-by words that there are not. But for the last {recipe.unmasked + recipe.finish:,} steps the image \
-encoder sees {recipe.kept} of its {(IMAGE_SIZE // recipe.patch) ** 2} patches.
+of the sentences and {recipe.strange} of the words ask for what no picture shows, mostly by CLDR's
+words for other emoji. In the last third of the steps the best picture of each query is judged once
+more. But for the last {recipe.unmasked:,} steps the image encoder sees {recipe.kept} \
+of its {(IMAGE_SIZE // recipe.patch) ** 2} patches.
 While training, helper heads also read what is shown and asked off both encoders; they are not part
 of the model. Half of each batch differs from the other half in one respect, and most of it shows
 one of {recipe.keywords} things, as a keyword's pool does.

@@ -65,6 +65,7 @@ _UNCOUNTED: Final = ("en", "es", "fr", "it", "pt")
 """Languages in which a name with one form takes no article: no one says "a trousers"."""
 
 _BEFORE: Final = {
+    "ar": ((r"\bال(?=ال|عدة |[0-9])", ""),),
     "en": ((r"\ba (?=(?:sun|moon)\b)", "the "), (r"\ba (?=(?!ewe)[aeio]|umb|hour)", "an ")),
     "es": ((r"\by (?=h?i(?!e))", "e "),),
     "fr": ((r"\bde (?=[aeiouéèêœ]|hélico|horlog)", "d'"),),

@@ -59,8 +59,7 @@ def test_a_complete_description_finds_its_scene_first(figures: Figures) -> None:
 
 
 def test_a_word_finds_what_it_names(figures: Figures) -> None:
-    assert figures.precision["en"] >= 0.95
-    assert min(figures.precision.values()) >= 0.85, figures.precision
+    assert min(figures.precision.values()) >= 0.95, figures.precision
     assert figures.precision.keys() == set(wording.LANGUAGES)
 
 

@@ -18,7 +18,7 @@ QUERIES: list[dict[str, Any]] = json.loads(
 )
 POOL = 200
 TOP = 3
-LEAST = 21
+LEAST = 22
 
 
 def pool_of(keyword: str) -> list[Scene]:
@@ -50,13 +50,8 @@ def test_the_pool_of_the_keyword_has_pictures_that_answer_and_others(each: dict[
     assert not all(answers)
 
 
-@pytest.mark.slow  # it draws some 1,000 pictures
-def test_of_its_right_pictures_and_others_the_model_ranks_a_right_one_among_three() -> None:
-    """
-    Of its right pictures and fifty others: to draw the whole pools of 200 takes a minute.
-
-    There the shipped model answers 19 of the 24; the goal was 22 (decision 0074).
-    """
+@pytest.mark.slow  # it draws some 4,000 pictures
+def test_of_the_pool_of_its_keyword_the_model_ranks_a_right_picture_among_three() -> None:
     from tools.train_demo_model import FOLDER, Searcher  # here: it imports torch
 
     searcher = Searcher(FOLDER)
@@ -64,9 +59,7 @@ def test_of_its_right_pictures_and_others_the_model_ranks_a_right_one_among_thre
     share = tomllib.loads((FOLDER / "calibration.toml").read_text("utf-8"))["hubness_share"]
     missed = []
     for each in QUERIES:
-        whole = pool_of(each["keyword"])
-        right = [scene for scene in whole if is_answered(each["shows"], scene)]
-        pool = [*right, *(scene for scene in whole if scene not in right)][: len(right) + 50]
+        pool = pool_of(each["keyword"])
         images = searcher.images(pool)
         hubness = (images @ references.T).topk(HUBNESS_REFERENCES).values.mean(1)
         scores = images @ searcher.texts([each["query"]])[0] - share * hubness

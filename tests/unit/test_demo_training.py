@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,14 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
+from benchmarks.no_match import ABSENT_PLACES, FAR_OFF
 from imagesearch.demo import wording
 from imagesearch.demo.scenes import COUNTS, FIELD, THINGS
+from tools import absent_words
+from tools.absent_words import MOST, known_words, words_of
+from tools.muon import orthogonal
 from tools.train_demo_model import (
+    _DIGITS,
     _NUMBERS,
     FOLDER,
     NOTHING,
@@ -28,7 +34,7 @@ from tools.train_demo_model import (
     false_caption,
     full_caption,
     judge,
-    known_words,
+    judge_best,
     make_batch,
     neighbour,
     new_model,
@@ -43,7 +49,15 @@ from tools.train_demo_model import (
 )
 
 SMALL = Recipe(
-    batch=24, alike=6, keywords=2, sentences=12, full=4, false=4, words=10, vocabulary=600
+    batch=24,
+    alike=6,
+    keywords=2,
+    sentences=12,
+    full=4,
+    false=4,
+    words=10,
+    strange=2,
+    vocabulary=600,
 )
 
 
@@ -68,15 +82,34 @@ def test_captions_are_true_of_their_scene_and_false_ones_of_none(code: str) -> N
 @pytest.mark.parametrize("code", wording.LANGUAGES)
 def test_an_unknown_word_is_none_of_any_language(code: str) -> None:
     rng, spoken = random.Random(code), wording.language(code)
-    words = {unknown_word(spoken, rng) for _ in range(50)}
-    assert len(words) > 40
+    words = {unknown_word(spoken, rng) for _ in range(80)}
+    assert len(words) > 60
     assert not words & known_words()
-    assert all(word.isalpha() for word in words)
+    assert all(words_of(word) == [word] for word in words)
 
 
-def test_what_no_picture_shows_is_no_number_that_one_has() -> None:
-    assert not set(_NUMBERS) & set(map(str, (*COUNTS, FIELD)))
+@pytest.mark.parametrize("code", wording.LANGUAGES)
+def test_of_each_language_there_are_real_words_of_which_the_benchmark_asks_none(code: str) -> None:
+    words = tomllib.loads(absent_words.FILE.read_text(encoding="utf-8"))[code]
+    assert len(words) >= MOST
+    assert len(set(words)) == len(words)
+    asked = {word for text in (*ABSENT_PLACES, *FAR_OFF) for word in words_of(text)}
+    assert not set(words) & (known_words() | asked)
+    assert not set(words) & {"animal", "between", "kitten", "mammal", "water"}
+
+
+def test_no_scene_shows_so_many() -> None:
+    shown = set(map(str, (*COUNTS, FIELD)))
+    for code in wording.LANGUAGES:
+        spoken, numbers = wording.language(code), {*_DIGITS, *_NUMBERS[code]}
+        assert not numbers & shown
+        for way in (*spoken.wording["two"], *spoken.wording["three"], *spoken.wording["five"]):
+            assert not numbers & set(words_of(way.split("{")[0]))
     assert {"horse", "pferde", "sea", "nachts", "two"} <= known_words()
+
+
+def test_vowel_signs_are_part_of_a_word() -> None:
+    assert words_of("बिल्ली, Katze") == ["बिल्ली", "katze"]
 
 
 def test_a_thing_is_shown_as_the_subject_and_beside_others() -> None:
@@ -114,7 +147,11 @@ def test_what_no_picture_shows_is_asked_for_after_the_first_steps(
     late = make_batch(replace(SMALL, helped=1), 1, studio, tokenizer)
     assert early.true.any(1).all()
     assert int((~late.true.any(1)).sum()) == SMALL.false
+    assert int((~late.true_words.any(1)).sum()) >= SMALL.strange
+    assert int((late.named == -1).sum()) == SMALL.strange
     for ids, number in zip(late.words, late.named, strict=True):
+        if number == -1:
+            continue
         thing = tuple(THINGS)[int(number)]
         said = tokenizer.decode(ids, skip_special_tokens=True)
         names = (wording.language(code).names[thing] for code in wording.LANGUAGES)
@@ -165,6 +202,30 @@ def test_each_pair_is_judged_alone() -> None:
         ([True, True], right + wrong),
     ):
         assert judge(heads, torch.tensor([true]), cosines).item() == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_best_picture_of_each_query_is_judged_once_more() -> None:
+    heads = Heads(SMALL)
+    true = torch.tensor([[True, True, False], [False, False, False]])
+    cosines = torch.tensor([[0.30, 0.45, 0.25], [0.20, 0.10, 0.35]])
+    right = math.log(1 + math.exp(-20 * 0.1))
+    untrue = (right + math.log(2)) / 2
+    assert judge_best(heads, true, cosines).item() == pytest.approx(right + untrue, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
+def test_a_step_of_muon_goes_alike_in_every_direction(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    left, sizes, right = torch.linalg.svd(matrix, full_matrices=False)
+    assert sizes.max() / sizes.min() > 1.5
+    same = torch.linalg.svd(orthogonal(matrix), full_matrices=False).S
+    assert ((same > 0.6) & (same < 1.3)).all(), same
+    assert (
+        torch.nn.functional.cosine_similarity(
+            (left @ right).flatten(), orthogonal(matrix).flatten(), dim=0
+        )
+        > 0.95
+    )
 
 
 def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(

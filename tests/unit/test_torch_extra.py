@@ -71,14 +71,14 @@ def test_texts_and_images_are_embedded(tmp_path: Path) -> None:
     hidden = process(
         HIDDEN + EMBED, "torch,transformers", str(DEMO_MODEL), str(tmp_path / "photo.jpg")
     )
-    assert (hidden.stdout, hidden.stderr) == ("(192,) 192\n", "")
+    assert (hidden.stdout, hidden.stderr) == ("(256,) 256\n", "")
 
 
 def test_where_they_are_installed_a_cpu_imports_neither(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(jpeg())
     code = EMBED + "print({'torch', 'transformers'} & {*sys.modules})"
     shown = process(code, "", str(DEMO_MODEL), str(tmp_path / "photo.jpg"))
-    assert shown.stdout == "(192,) 192\nset()\n"
+    assert shown.stdout == "(256,) 256\nset()\n"
 
 
 def test_the_demo_searches(tmp_path: Path) -> None:
