@@ -60,7 +60,7 @@ def add(
         typer.Argument(
             metavar="SET",
             help="Folder of pictures, with or without captions (COCO's, Flickr's, Karpathy's, a"
-            " .txt beside each) or of tar shards, or a .csv, .tsv or .parquet of URLs; in the"
+            " .txt beside each) or of tar shards, or a .csv, .tsv, .txt or .parquet of URLs; in the"
             " cloud gs://BUCKET/PREFIX",
         ),
     ],
