@@ -87,15 +87,14 @@ class ListedFile:
 
     Attributes:
         path: within its folder, with `/` between; of a list, the URL without its `https://`.
-        sidecar: the path of the file that says more of it; "" where there is none.
+        sidecars: the paths of the files that say more of it, each with its stamp.
         facts: what the list or the captions of a data set say of it.
     """
 
     path: str
     stamp: Stamp
     albums: tuple[str, ...] = ()
-    sidecar: str = ""
-    sidecar_stamp: Stamp | None = None
+    sidecars: tuple[tuple[str, Stamp], ...] = ()
     facts: PictureFacts = field(default_factory=PictureFacts)
 
 
@@ -120,10 +119,12 @@ class CollectedFile:
 
     Attributes:
         stamp: of the file itself.
-        known_by: of the file and, where it has one, of its sidecar, see `stamp_of`.
+        known_by: of the file and of what is said of it, see `stamp_of`.
         image_id: of its bytes; "" where they could not be read.
         size: width and height in pixels, upright.
+        facts: what is said of it in its file, beside it, and by its data set.
         problem: why there is no image of it; "" where there is one, or will be.
+        own: what its file alone says; None where that is not known.
     """
 
     path: str
@@ -134,6 +135,7 @@ class CollectedFile:
     facts: PictureFacts = field(default_factory=PictureFacts)
     albums: tuple[str, ...] = ()
     problem: str = ""
+    own: PictureFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -171,16 +173,12 @@ class Update:
 
 
 def stamp_of(listed: ListedFile) -> Stamp:
-    """Return the stamp that changes with the file, its sidecar, and what is said of it."""
+    """Return the stamp that changes with the file, its sidecars, albums, and what is said of it."""
     stamp = listed.stamp
-    if listed.sidecar_stamp is not None:
-        stamp = Stamp(
-            stamp.size + listed.sidecar_stamp.size,
-            max(stamp.modified_ns, listed.sidecar_stamp.modified_ns),
-        )
-    if listed.facts == PictureFacts():
+    if not listed.sidecars and not listed.albums and listed.facts == PictureFacts():
         return stamp
-    digest = hashlib.sha256(repr(listed.facts).encode("utf-8", "replace")).digest()
+    said = repr((listed.facts, listed.albums, listed.sidecars))
+    digest = hashlib.sha256(said.encode("utf-8", "replace")).digest()
     return Stamp(stamp.size + int.from_bytes(digest[:6], "big"), stamp.modified_ns)
 
 

@@ -7,7 +7,6 @@ import threading
 from imagesearch.domain.collections import CollectedFile, ListedFile
 from imagesearch.domain.errors import RejectedImage
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of
 from imagesearch.folders.folder import SKIPPED_FOLDERS
 from imagesearch.folders.formats import PREVIEW_SIDE, SUFFIXES, preview
 
@@ -44,7 +43,7 @@ class BucketPictures:
             if not data:
                 raise RejectedImage("it has 0 bytes")
             with self._decoding:
-                file, _ = collected(listed, data, facts_of(data), keeps_place=keeps_place)
+                file, _ = collected(listed, lambda: data, keeps_place=keeps_place)
                 return file, preview(data, PREVIEW_SIDE)
         except RejectedImage as error:
             return problem(listed, str(error))

@@ -3,36 +3,60 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
-from imagesearch.domain.collections import CollectedFile, ListedFile, own_image_id, stamp_of
+from imagesearch.domain.collections import (
+    CollectedFile,
+    ListedFile,
+    own_image_id,
+    stamp_of,
+)
 from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.domain.signatures import HEAD_BYTES, is_image
+from imagesearch.folders.facts import facts_of
 from imagesearch.folders.formats import upright_size
+
+_NOTHING = PictureFacts()
 
 
 def collected(
-    listed: ListedFile, picture: bytes, facts: PictureFacts, *, keeps_place: bool
+    listed: ListedFile,
+    read: Callable[[], bytes],
+    *,
+    keeps_place: bool,
+    known: CollectedFile | None = None,
+    beside: PictureFacts = _NOTHING,
 ) -> tuple[CollectedFile, bytes]:
     """
-    Return the file of the bytes *picture*, and those if they are a JPEG, PNG or WebP, else none.
+    Return the file of a picture, and its bytes if they are a JPEG, PNG or WebP, else none.
 
     Args:
-        facts: what the picture says of itself; what the collection says of it comes first.
+        read: returns the picture's bytes; it is not called where they are *known*.
+        known: the file as it was read before.
+        beside: what is said of it elsewhere; what the collection's list and the picture itself
+            say comes first.
 
     Raises:
         RejectedImage: they are no picture.
     """
-    size = upright_size(picture)
-    facts = joined(listed.facts, facts)
+    picture = b""
+    if known and known.image_id and known.own is not None and known.stamp == listed.stamp:
+        image_id, size, own = known.image_id, known.size, known.own
+    else:
+        picture = read()
+        image_id, size = own_image_id(hashlib.sha256(picture).hexdigest()), upright_size(picture)
+        own = facts_of(picture)
+    facts = joined(joined(listed.facts, own), beside)
     file = CollectedFile(
         listed.path,
         listed.stamp,
         stamp_of(listed),
-        image_id=own_image_id(hashlib.sha256(picture).hexdigest()),
+        image_id=image_id,
         size=size,
         facts=facts if keeps_place else replace(facts, place=None),
         albums=listed.albums,
+        own=own if keeps_place else replace(own, place=None),
     )
     return file, picture if is_image(picture[:HEAD_BYTES]) else b""
 

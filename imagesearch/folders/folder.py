@@ -16,7 +16,7 @@ from imagesearch.domain.collections import (
 from imagesearch.domain.errors import NotFound, RejectedImage
 from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of, title_of_name
+from imagesearch.folders.facts import title_of_name
 from imagesearch.folders.formats import SUFFIXES, readable
 from imagesearch.folders.takeout import Sidecar, album_title, is_album_file, read_sidecar, sidecars
 
@@ -84,19 +84,29 @@ class Folders:
                 (linked if entry.is_symlink() else folders).append(inner)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
         try:
-            data = _read(f"{root}/{listed.path}", listed.stamp)
-            facts = facts_of(data)
-            sidecar = _sidecar(Path(root, listed.sidecar)) if listed.sidecar else None
-            if sidecar is not None:
+            beside = PictureFacts()
+            for path, _ in listed.sidecars:
+                if (sidecar := _sidecar(Path(root, path))) is None:
+                    continue
                 if sidecar.is_trashed:  # its owner threw it away: it is no image, and no problem
                     return problem(listed, "")
-                facts = joined(facts, sidecar.facts)
-            facts = joined(facts, PictureFacts(title=title_of_name(listed.path)))
-            return collected(listed, data, facts, keeps_place=keeps_place)
+                beside = joined(beside, sidecar.facts)
+            return collected(
+                listed,
+                lambda: _read(f"{root}/{listed.path}", listed.stamp),
+                keeps_place=keeps_place,
+                known=known,
+                beside=joined(beside, PictureFacts(title=title_of_name(listed.path))),
+            )
         except (OSError, RejectedImage) as error:
             return problem(listed, _reason(error))
 
@@ -126,10 +136,8 @@ def _pictures(
             listed = ListedFile(path, _stamp(entry.stat()), albums)
             sidecar = beside.get(named.get(entry.name, ""))
             if sidecar is not None:
-                stamp = _stamp(sidecar.stat())
-                listed = replace(
-                    listed, sidecar=f"{folder.prefix}{sidecar.name}", sidecar_stamp=stamp
-                )
+                said = f"{folder.prefix}{sidecar.name}", _stamp(sidecar.stat())
+                listed = replace(listed, sidecars=(said,))
             yield listed
         except OSError as error:  # it vanished, or is a link to nowhere
             yield Unreadable(path, _reason(error))

@@ -40,10 +40,15 @@ class CollectionRoots:
         return self._of(root).listed(root)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
-        return self._of(root).read(root, listed, keeps_place=keeps_place)
+        return self._of(root).read(root, listed, keeps_place=keeps_place, known=known)
 
     def picture(self, root: str, path: str, stamp: Stamp) -> bytes:
         """Return the file's picture, as a JPEG, PNG or WebP."""

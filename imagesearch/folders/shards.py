@@ -28,7 +28,6 @@ from imagesearch.evaluation.forms import (
     samples,
 )
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of
 from imagesearch.folders.formats import readable
 from imagesearch.folders.tables import facts_of_row, row_of
 
@@ -53,12 +52,21 @@ class TarShards:
                 yield Unreadable(shard.name, _reason(error), is_folder=True)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the picture as it is now, and its bytes if they are a JPEG, PNG or WebP."""
         try:
-            data = _read(Path(root), listed.path, listed.stamp)
-            return collected(listed, data, facts_of(data), keeps_place=keeps_place)
+            return collected(
+                listed,
+                lambda: _read(Path(root), listed.path, listed.stamp),
+                keeps_place=keeps_place,
+                known=known,
+            )
         except (OSError, NotFound, RejectedImage) as error:
             return problem(listed, _reason(error))
 

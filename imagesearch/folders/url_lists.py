@@ -32,7 +32,6 @@ from imagesearch.domain.picture_facts import PictureFacts, joined, tags_of
 from imagesearch.domain.signatures import is_image
 from imagesearch.folders.blocks import format_of
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of
 from imagesearch.folders.formats import readable
 from imagesearch.folders.tables import (
     IDS,
@@ -96,12 +95,21 @@ class UrlLists:
             yield ListedFile(path_of(url), Stamp(0, 0), facts=facts)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the picture, which is downloaded if it is not stored, and its bytes."""
         try:
-            data = self._picture(root, url_of_path(listed.path))
-            return collected(listed, data, facts_of(data), keeps_place=keeps_place)
+            return collected(
+                listed,
+                lambda: self._picture(root, url_of_path(listed.path)),
+                keeps_place=keeps_place,
+                known=known,
+            )
         except RejectedImage as error:
             return problem(listed, str(error))
 

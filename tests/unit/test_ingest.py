@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from contextlib import closing
@@ -22,6 +23,7 @@ from imagesearch.domain.forgetting import TAKEN_DOWN, Forgotten
 from imagesearch.domain.images import Image
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.domain.work import ForgetJob
+from imagesearch.folders import folder
 from imagesearch.folders.folder import Folders
 from imagesearch.folders.formats import SUFFIXES
 from imagesearch.local.embedded.services import StoredCollections
@@ -131,6 +133,49 @@ def test_what_is_as_it_was_is_not_read_again(own: Own) -> None:
     outcome = own.update()
     assert (outcome.unchanged, outcome.embedded, outcome.problems) == (1, 0, 0)
     assert own.world.encoder.images == 1
+
+
+def test_an_album_that_is_renamed_or_comes_later_is_noticed_and_no_picture_read(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write("Trip/1.jpg", 1)
+    own.update()
+    monkeypatch.setattr(folder, "_read", kill)
+
+    def albums() -> tuple[str, ...]:
+        outcome = own.update()
+        assert (outcome.embedded, outcome.problems) == (0, 0)
+        collected = own.images()["Trip/1.jpg"].collected
+        assert collected is not None
+        return collected.albums
+
+    said = own.folder / "Trip" / "metadata.json"
+    for title in ("Norway", "Sweden"):
+        said.write_text(json.dumps({"title": title, "date": {}}))
+        assert albums() == (title,)
+    said.unlink()
+    assert albums() == ()
+    assert own.update().unchanged == 1
+    assert own.world.encoder.images == 1
+
+
+def test_a_sidecar_of_the_same_size_and_an_older_time_is_noticed_and_no_picture_read(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write("1.jpg", 1)
+    sidecar = own.folder / "1.jpg.json"
+    for number, title in enumerate(("a goose", "a horse", "")):
+        if title:
+            sidecar.write_text(json.dumps({"description": title, "imageViews": "1"}))
+            os.utime(sidecar, (1_000 - number, 1_000 - number))
+        else:
+            sidecar.unlink()
+        outcome = own.update()
+        assert outcome.problems == 0, own.problems()
+        collected = own.images()["1.jpg"].collected
+        assert collected is not None
+        assert collected.title == title
+        monkeypatch.setattr(folder, "_read", kill)
 
 
 def test_a_renamed_and_a_moved_file_cost_no_embedding_and_are_found_where_they_are(
