@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagesearch.domain.collections import (
@@ -18,7 +18,14 @@ from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.folders.collected import collected, problem
 from imagesearch.folders.facts import title_of_name
 from imagesearch.folders.formats import SUFFIXES, readable
-from imagesearch.folders.takeout import Sidecar, album_title, is_album_file, read_sidecar, sidecars
+from imagesearch.folders.takeout import (
+    Sidecar,
+    album_title,
+    is_album_file,
+    path_in_takeout,
+    read_sidecar,
+    united_sidecars,
+)
 
 MAX_FILE_BYTES = 200_000_000  # a picture that takes more is nobody's photograph
 MAX_SIDECAR_BYTES = 1_000_000
@@ -42,6 +49,14 @@ class _Folder:
     full: Path
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """A folder with its files, by name."""
+
+    folder: _Folder
+    files: dict[str, os.DirEntry[str]]
+
+
 class _ChangedError(RejectedImage):
     """A file is not as it was."""
 
@@ -56,6 +71,7 @@ class Folders:
             raise NotFound(f"there is no folder {root}")
         seen: set[tuple[int, int]] = set()
         folders, linked = [_Folder("", top)], list[_Folder]()
+        in_takeout: dict[str, list[_Listed]] = {}  # by the path that parts of a folder share
         while folders or linked:
             # What is linked comes last: it may be within the root, and is listed there then.
             folder = folders.pop() if folders else linked.pop()
@@ -71,7 +87,10 @@ class Folders:
                 continue
             if any(entry.name == _NO_MEDIA for entry in entries):
                 continue
-            yield from _pictures(folder, entries)
+            if path := path_in_takeout(folder.prefix.removesuffix("/")):
+                in_takeout.setdefault(path, []).append(_listed(folder, entries))
+            else:
+                yield from _pictures([_listed(folder, entries)])
             for entry in _folders(entries):
                 path = f"{folder.prefix}{entry.name}"
                 if not _is_utf8(entry.name):
@@ -82,6 +101,8 @@ class Folders:
                     continue
                 inner = _Folder(f"{folder.prefix}{entry.name}/", Path(entry.path))
                 (linked if entry.is_symlink() else folders).append(inner)
+        for parts in in_takeout.values():
+            yield from _pictures(parts)
 
     def read(
         self,
@@ -118,29 +139,46 @@ class Folders:
             raise NotFound(f"{path} cannot be read: {_reason(error)}") from error
 
 
-def _pictures(
-    folder: _Folder, entries: list[os.DirEntry[str]]
-) -> Iterator[ListedFile | Unreadable]:
-    """Yield the pictures that lie in a folder itself, each with what lies beside it."""
-    files = [entry for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
-    beside = {entry.name: entry for entry in files if entry.name.lower().endswith(".json")}
-    pictures = [entry for entry in files if _suffix(entry.name) in SUFFIXES]
-    named = sidecars(entry.name for entry in files) if beside else {}
-    albums = _albums(beside) if beside else ()
-    for entry in pictures:
-        path = f"{folder.prefix}{entry.name}"
-        if not _is_utf8(entry.name):
-            yield Unreadable(_readable_name(path), _NO_UTF8)
-            continue
-        try:
-            listed = ListedFile(path, _stamp(entry.stat()), albums)
-            sidecar = beside.get(named.get(entry.name, ""))
-            if sidecar is not None:
-                said = f"{folder.prefix}{sidecar.name}", _stamp(sidecar.stat())
-                listed = replace(listed, sidecars=(said,))
-            yield listed
-        except OSError as error:  # it vanished, or is a link to nowhere
-            yield Unreadable(path, _reason(error))
+def _listed(folder: _Folder, entries: list[os.DirEntry[str]]) -> _Listed:
+    files = (entry for entry in entries if not entry.name.startswith(".") and _is_file(entry))
+    return _Listed(folder, {entry.name: entry for entry in files})
+
+
+def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
+    """
+    Yield the pictures of a folder, each with what lies beside it.
+
+    Args:
+        parts: of which one folder is made that several archives have, as a rule one.
+    """
+    has_sidecars = any(name.lower().endswith(".json") for part in parts for name in part.files)
+    found = united_sidecars([part.files for part in parts]) if has_sidecars else [{} for _ in parts]
+    albums = [_albums(part) for part in parts]
+    of_others = next(filter(None, albums), ())
+    for part, sidecars, its_albums in zip(parts, found, albums, strict=True):
+        for name, entry in part.files.items():
+            if _suffix(name) not in SUFFIXES:
+                continue
+            path = f"{part.folder.prefix}{name}"
+            if not _is_utf8(name):
+                yield Unreadable(_readable_name(path), _NO_UTF8)
+                continue
+            try:
+                stamp = _stamp(entry.stat())
+                beside = _beside(parts, [sidecars[name]] if name in sidecars else [])
+                yield ListedFile(path, stamp, its_albums or of_others, beside)
+            except OSError as error:  # it vanished, or is a link to nowhere
+                yield Unreadable(path, _reason(error))
+
+
+def _beside(
+    parts: Sequence[_Listed], sidecars: Iterable[tuple[int, str]]
+) -> tuple[tuple[str, Stamp], ...]:
+    """Return the paths of *sidecars*, each with its stamp."""
+    return tuple(
+        (f"{parts[n].folder.prefix}{name}", _stamp(parts[n].files[name].stat()))
+        for n, name in sidecars
+    )
 
 
 def _folders(entries: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
@@ -178,9 +216,9 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def _albums(beside: dict[str, os.DirEntry[str]]) -> tuple[str, ...]:
+def _albums(listed: _Listed) -> tuple[str, ...]:
     """Return what the folder is called as an album, if it is one."""
-    for name, entry in beside.items():
+    for name, entry in listed.files.items():
         if is_album_file(name):
             title = album_title(_sidecar_bytes(Path(entry.path)))
             if title:

@@ -668,6 +668,30 @@ def test_each_picture_of_a_takeout_has_the_facts_of_its_own_sidecar(
     assert own.problems() == {}
 
 
+def test_a_takeout_that_was_unpacked_zip_by_zip_is_one(own: Own) -> None:
+    trip = "Takeout/Google Photos/Trip"
+    own.write(f"t1/{trip}/IMG_1.jpg", 1)
+    own.write(f"t2/{trip}/IMG_2.jpg", 2)
+    for path, data in (
+        (f"t2/{trip}/IMG_1.jpg.json", sidecar_json("IMG_1.jpg", description="a goose")),
+        (f"t3/{trip}/IMG_2.jpg.json", sidecar_json("IMG_2.jpg", description="a horse")),
+        (f"t3/{trip}/metadata.json", album_json("Norway")),
+    ):
+        (own.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (own.folder / path).write_bytes(data)
+    assert own.update().problems == 0
+    said = {
+        path: (image.collected.title, image.collected.albums)
+        for path, image in own.images().items()
+        if image.collected
+    }
+    assert said == {
+        f"t1/{trip}/IMG_1.jpg": ("a goose", ("Norway",)),
+        f"t2/{trip}/IMG_2.jpg": ("a horse", ("Norway",)),
+    }
+    assert own.update().unchanged == 2
+
+
 @pytest.mark.parametrize("fact", ["collection", "folder", "album", "camera"])
 def test_no_image_of_a_source_has_a_fact_of_collections(own: Own, fact: str) -> None:
     own.world.ready_pool("horse", 5)
