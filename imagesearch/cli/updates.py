@@ -80,10 +80,13 @@ def stand_of(last: Update) -> str:
 def print_problems(
     collections: Collections, collection: Collection, last: Update, *, most: int
 ) -> None:
-    """Print up to *most* of what could not be read, and how much that is."""
+    """Print notes, up to *most* of what could not be read, and how much that is."""
     problems, total = collections.problems(collection.name, most)
-    lines = [(each.path or ".", each.problem) for each in last.unreadable] + problems
-    total += len(last.unreadable)
+    for each in (each for each in last.unreadable if each.is_note):
+        out.print(shown(f"Note: {each.path}: {each.problem}"), soft_wrap=True)
+    unlisted = [each for each in last.unreadable if not each.is_note]
+    lines = [(each.path or ".", each.problem) for each in unlisted] + problems
+    total += len(unlisted)
     if not total:
         return
     out.print(f"{total:,} could not be read:")

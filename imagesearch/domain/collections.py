@@ -105,11 +105,13 @@ class Unreadable:
 
     Attributes:
         path: of a file, or of a folder whose files stay as they are known.
+        is_note: it costs no picture, and is told without being a problem.
     """
 
     path: str
     problem: str
     is_folder: bool = False
+    is_note: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class Update:
         gone: files that are there no more.
         problems: files of which there is no image.
         taken_down: those of them whose image was taken down, and which are left as they are.
-        unreadable: some of what could not be listed, which is among the problems.
+        unreadable: some of what could not be listed, which but for notes is among the problems.
         seconds: since it began.
         is_over: it ended, and was not broken off.
         error: why it ended early; "" where it did not.

@@ -56,7 +56,8 @@ _ALBUM_FILES = {
 _YEAR_FOLDER = re.compile(
     r"(photos (from|de)|fotos? (von|del?|dal?|dai|di)|fotografías del?|foto's (van|uit)|zdjęcia z"
     r"|(bilder|foton?) (från|fra)|(valo)?kuv(at|ia) vuodelta|fotoğraflar"
-    r"|(fotók|fényképek)( innen:)?|billeder fra|фото(графии)? (за|от)|fotografii din|fotky z|fotografie z) [0-9]{4}"
+    r"|(fotók|fényképek)( innen:)?|billeder fra|фото(графии)? (за|от)|fotografii din|fotky z"
+    r"|fotografie z) [0-9]{4}"
     r"( г\.?| года?| roku)?|[0-9]{4} ?(年の写真|年的照片|年的相片|년의? ?사진)"
     r"|[0-9]{4}( yılı(ndan|na ait)?)? fotoğraf(lar|ları)|[0-9]{4}-[aeoö]s (fotók|fényképek)"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}( ?#[0-9]+|-[0-9]{4}-[0-9]{2}-[0-9]{2})?",  # of old: a day's

@@ -122,7 +122,7 @@ class Ingest:
             self._note_rejected_copies(work)
             self._drop_gone(work, listed, unreadable, known)
             _, problems = self.collections.problems(collection.name, 0)
-            work.count(problems=problems + len(unreadable))
+            work.count(problems=problems + sum(not each.is_note for each in unreadable))
             few = tuple(unreadable[:PAGE])
             work.update = replace(work.update, waiting=0, is_over=True, unreadable=few)
             self._tell(work, tell)

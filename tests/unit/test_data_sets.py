@@ -638,13 +638,37 @@ def test_captions_of_a_folder_are_titles_and_those_without_a_picture_are_counted
     )
     added = Added(tmp_path / "data", root)
     outcome = added.update()
-    assert (outcome.embedded, outcome.problems) == (2, 1)
-    assert [each.path for each in outcome.unreadable] == ["annotations/captions_val2017.json"]
-    assert "captions whose picture is missing: 3" in outcome.unreadable[0].problem
+    assert (outcome.embedded, outcome.problems) == (2, 0)
+    (note,) = outcome.unreadable
+    assert (note.path, note.is_note) == ("annotations/captions_val2017.json", True)
+    assert "captions whose picture is missing: 3" in note.problem
     image = added.images()["val2017/1.jpg"]
     assert image.collected is not None
     assert (image.collected.title, image.credit.source) == ("say 0", "coco")
     assert added.update().unchanged == 2
+
+
+def test_captions_of_another_part_are_a_note_and_such_as_fit_nothing_a_problem(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    root = tmp_path / "coco"
+    root.mkdir()
+    for part, names in (("train", range(10, 14)), ("val", range(2))):
+        images = [{"id": n, "file_name": f"{n}.jpg"} for n in names]
+        captions = [{"id": n, "image_id": n, "caption": f"say {n}"} for n in names]
+        (root / f"captions_{part}2017.json").write_text(
+            json.dumps({"images": images, "annotations": captions})
+        )
+    for n in range(2):
+        (root / f"{n}.jpg").write_bytes(jpeg(n))
+    train = listed(roots, root)["captions_train2017.json"]
+    assert isinstance(train, Unreadable)
+    assert train.is_note
+    assert "captions whose picture is missing: 4" in train.problem
+    (root / "captions_val2017.json").unlink()
+    train = listed(roots, root)["captions_train2017.json"]
+    assert isinstance(train, Unreadable)
+    assert not train.is_note
 
 
 @pytest.mark.parametrize(
