@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 
 from imagesearch.domain.collections import (
     CollectedFile,
@@ -12,7 +11,12 @@ from imagesearch.domain.collections import (
     own_image_id,
     stamp_of,
 )
-from imagesearch.domain.picture_facts import PictureFacts, joined
+from imagesearch.domain.picture_facts import (
+    PictureFacts,
+    joined,
+    with_place,
+    without_place,
+)
 from imagesearch.domain.signatures import HEAD_BYTES, is_image
 from imagesearch.folders.facts import facts_of
 from imagesearch.folders.formats import upright_size
@@ -26,6 +30,7 @@ def collected(
     *,
     keeps_place: bool,
     known: CollectedFile | None = None,
+    edited: PictureFacts = _NOTHING,
     beside: PictureFacts = _NOTHING,
 ) -> tuple[CollectedFile, bytes]:
     """
@@ -34,8 +39,9 @@ def collected(
     Args:
         read: returns the picture's bytes; it is not called where they are *known*.
         known: the file as it was read before.
-        beside: what is said of it elsewhere; what the collection's list and the picture itself
-            say comes first.
+        edited: what its owner's programs keep beside it instead of in it; it goes before what the
+            picture itself says, but for when and by what it was taken.
+        beside: what else is said of it, after the collection's list and the picture itself.
 
     Raises:
         RejectedImage: they are no picture.
@@ -47,16 +53,19 @@ def collected(
         picture = read()
         image_id, size = own_image_id(hashlib.sha256(picture).hexdigest()), upright_size(picture)
         own = facts_of(picture)
-    facts = joined(joined(listed.facts, own), beside)
+    taken = PictureFacts(year=own.year, month=own.month, camera=own.camera)
+    facts = PictureFacts()
+    for each in (listed.facts, taken, edited, own, beside):
+        facts = joined(facts, each)
     file = CollectedFile(
         listed.path,
         listed.stamp,
         stamp_of(listed),
         image_id=image_id,
         size=size,
-        facts=facts if keeps_place else replace(facts, place=None),
+        facts=with_place(facts) if keeps_place else without_place(facts),
         albums=listed.albums,
-        own=own if keeps_place else replace(own, place=None),
+        own=own if keeps_place else without_place(own),
     )
     return file, picture if is_image(picture[:HEAD_BYTES]) else b""
 

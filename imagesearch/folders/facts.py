@@ -17,6 +17,7 @@ from imagesearch.domain.picture_facts import (
     REJECTED,
     PictureFacts,
     date_within_bounds,
+    one_tag,
     place_within_bounds,
     tags_of,
 )
@@ -59,6 +60,11 @@ def facts_of(data: bytes) -> PictureFacts:
     """
     blocks = blocks_of(data)
     return PictureFacts() if blocks == _NOTHING else _facts(blocks)
+
+
+def facts_of_xmp(data: bytes) -> PictureFacts:
+    """Return what the XMP file in *data* says of the picture that it lies beside; never raises."""
+    return _facts(Blocks(xmp=data))
 
 
 def title_of_name(path: str) -> str:
@@ -113,6 +119,11 @@ def _facts(blocks: Blocks) -> PictureFacts:
         *(of_xmp(xmp.TAKEN), of_xmp(xmp.CREATED)),
         *(said.text(exif.DIGITISED), of_xmp(xmp.DIGITISED)),
     )
+    names = (
+        of_xmp(xmp.CITY) or of_iptc(iptc.CITY),
+        of_xmp(xmp.PROVINCE) or of_iptc(iptc.PROVINCE),
+        of_xmp(xmp.COUNTRY) or of_iptc(iptc.COUNTRY),
+    )
     year, month = next(filter(any, map(_date, dates)), (0, 0))
     return PictureFacts(
         year=year,
@@ -138,6 +149,7 @@ def _facts(blocks: Blocks) -> PictureFacts:
         user=_first(users, MAX_USER_CHARACTERS),
         licence=_first(licences, MAX_LICENCE_CHARACTERS),
         place=_place(said.place, of_xmp(xmp.LATITUDE), of_xmp(xmp.LONGITUDE)),
+        place_names=tuple(filter(None, map(one_tag, names))),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from imagesearch.domain.collections import (
     CollectedFile,
@@ -16,7 +17,7 @@ from imagesearch.domain.collections import (
 from imagesearch.domain.errors import NotFound, RejectedImage
 from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import title_of_name
+from imagesearch.folders.facts import facts_of_xmp, title_of_name
 from imagesearch.folders.formats import SUFFIXES, readable
 from imagesearch.folders.takeout import (
     Sidecar,
@@ -38,6 +39,7 @@ SKIPPED_FOLDERS = frozenset(
     )
 )
 _NO_MEDIA = ".nomedia"
+_XMP = ".xmp"
 _NO_UTF8 = "its name is no UTF-8"
 
 
@@ -114,8 +116,11 @@ class Folders:
     ) -> tuple[CollectedFile, bytes]:
         """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
         try:
-            beside = PictureFacts()
+            edited = beside = PictureFacts()
             for path, _ in listed.sidecars:
+                if _suffix(path) == _XMP:
+                    edited = joined(edited, facts_of_xmp(_sidecar_bytes(Path(root, path))))
+                    continue
                 if (sidecar := _sidecar(Path(root, path))) is None:
                     continue
                 if sidecar.is_trashed:  # its owner threw it away: it is no image, and no problem
@@ -126,6 +131,7 @@ class Folders:
                 lambda: _read(f"{root}/{listed.path}", listed.stamp),
                 keeps_place=keeps_place,
                 known=known,
+                edited=edited,
                 beside=joined(beside, PictureFacts(title=title_of_name(listed.path))),
             )
         except (OSError, RejectedImage) as error:
@@ -156,6 +162,7 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
     albums = [_albums(part) for part in parts]
     of_others = next(filter(None, albums), ())
     for part, sidecars, its_albums in zip(parts, found, albums, strict=True):
+        documents = _documents(part.files)
         for name, entry in part.files.items():
             if _suffix(name) not in SUFFIXES:
                 continue
@@ -165,19 +172,44 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
                 continue
             try:
                 stamp = _stamp(entry.stat())
-                beside = _beside(parts, [sidecars[name]] if name in sidecars else [])
-                yield ListedFile(path, stamp, its_albums or of_others, beside)
+                beside = (
+                    [(parts[n], each) for n, each in (sidecars[name],)] if name in sidecars else []
+                )
+                beside += [(part, each) for each in documents.get(name, ())]
+                yield ListedFile(path, stamp, its_albums or of_others, _stamped(beside))
             except OSError as error:  # it vanished, or is a link to nowhere
                 yield Unreadable(path, _reason(error))
 
 
-def _beside(
-    parts: Sequence[_Listed], sidecars: Iterable[tuple[int, str]]
-) -> tuple[tuple[str, Stamp], ...]:
+def _documents(names: Iterable[str]) -> dict[str, list[str]]:
+    """
+    Return by picture the XMP files that are its own by their names: `a.jpg.xmp`, and `a.xmp`.
+
+    The latter is of no picture where several have that name, as a.jpg and a.png.
+    """
+    documents: dict[str, list[str]] = {}
+    for name in names:
+        if _suffix(name) == _XMP:
+            documents.setdefault(name[: -len(_XMP)].casefold(), []).append(name)
+    if not documents:
+        return {}
+    pictures = [name for name in names if _suffix(name) in SUFFIXES]
+    stems = Counter(PurePath(name).stem.casefold() for name in pictures)
+    found: dict[str, list[str]] = {}
+    for name in pictures:
+        stem = PurePath(name).stem.casefold()
+        its = [*documents.get(name.casefold(), ())]
+        if stems[stem] == 1:
+            its += documents.get(stem, ())
+        if its:
+            found[name] = its
+    return found
+
+
+def _stamped(sidecars: Iterable[tuple[_Listed, str]]) -> tuple[tuple[str, Stamp], ...]:
     """Return the paths of *sidecars*, each with its stamp."""
     return tuple(
-        (f"{parts[n].folder.prefix}{name}", _stamp(parts[n].files[name].stat()))
-        for n, name in sidecars
+        (f"{part.folder.prefix}{name}", _stamp(part.files[name].stat())) for part, name in sidecars
     )
 
 

@@ -502,6 +502,26 @@ def test_a_jpeg_without_metadata_costs_next_to_nothing() -> None:
     assert (time.process_time() - started) / 100 < 0.000_3
 
 
+# --- places by name -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        iptc_jpeg(record(90, "Bergen"), record(95, "Vestland"), record(101, "Norway")),
+        xmp_jpeg(
+            xmp(
+                "<photoshop:City>Bergen</photoshop:City>",
+                'photoshop:State="Vestland" photoshop:Country="Norway"',
+            )
+        ),
+    ],
+)
+def test_town_province_and_country_are_told_apart_from_keywords(data: bytes) -> None:
+    facts = facts_of(data)
+    assert (facts.place_names, facts.tags) == (("Bergen", "Vestland", "Norway"), ())
+
+
 # --- with a sidecar ------------------------------------------------------------------------------
 
 

@@ -519,6 +519,55 @@ def test_places_are_read_again_when_they_are_to_be_kept_and_forgotten_when_not(o
         assert kept() == wanted
 
 
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
+    ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    ' xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"'
+    ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"><rdf:Description xmp:Rating="RATING"'
+    ' photoshop:Headline="TITLE" photoshop:City="Bergen"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def test_xmp_files_beside_pictures_are_read_and_their_changes_noticed(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("a.jpg", "b.JPG", "c.jpg", "c.png", "Bergen.jpg")):
+        own.write(name, number)
+    told = {"a.jpg.xmp": "one", "a.xmp": "no", "b.XMP": "two", "c.xmp": "no", "d.xmp": "no"}
+    for number, (name, title) in enumerate(told.items()):
+        (own.folder / name).write_text(XMP.replace("TITLE", title).replace("RATING", f"{number}"))
+
+    def said() -> dict[str, tuple[str, int]]:
+        assert own.update().problems == 0
+        images = own.images()
+        assert not any(image.tags for image in images.values())  # no town is kept
+        return {
+            path: (image.collected.title, image.collected.rating)
+            for path, image in images.items()
+            if image.collected and path != "Bergen.jpg"
+        }
+
+    before = {"a.jpg": ("one", 1), "b.JPG": ("two", 2), "c.jpg": ("", 0), "c.png": ("", 0)}
+    assert said() == before
+    monkeypatch.setattr(folder, "_read", kill)
+    (own.folder / "b.XMP").write_text(XMP.replace("TITLE", "six").replace("RATING", "5"))
+    assert said() == before | {"b.JPG": ("six", 5)}
+
+
+def test_towns_are_tags_where_places_are_kept_and_forgotten_where_not(own: Own) -> None:
+    own.write("a.jpg", 1)
+    (own.folder / "a.xmp").write_text(XMP)
+    for keeps_place in (False, True, False):
+        own.collection = replace(own.collection, keeps_place=keeps_place)
+        own.collections.keep(own.collection)
+        own.update()
+        assert own.images()["a.jpg"].tags == (("Bergen",) if keeps_place else ())
+        files = own.collections.files_of(
+            [each.image_id for each in own.collections.known_files("Pictures").values()]
+        )
+        assert ("Bergen" in repr(files)) == keeps_place
+
+
 def test_an_original_is_had_only_as_it_was(own: Own) -> None:
     file = own.write("1.jpg", 1)
     own.update()
