@@ -14,10 +14,11 @@ from imagesearch.domain.collections import (
     Unreadable,
 )
 from imagesearch.domain.errors import NotFound, RejectedImage
+from imagesearch.domain.images import PICTURE_SUFFIXES
 from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.folders.collected import collected, problem
 from imagesearch.folders.facts import facts_of, title_of_name
-from imagesearch.folders.formats import SUFFIXES, readable
+from imagesearch.folders.formats import readable
 from imagesearch.folders.takeout import Sidecar, album_title, is_album_file, read_sidecar, sidecars
 
 MAX_FILE_BYTES = 200_000_000  # a picture that takes more is nobody's photograph
@@ -114,7 +115,7 @@ def _pictures(
     """Yield the pictures that lie in a folder itself, each with what lies beside it."""
     files = [entry for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
     beside = {entry.name: entry for entry in files if entry.name.lower().endswith(".json")}
-    pictures = [entry for entry in files if _suffix(entry.name) in SUFFIXES]
+    pictures = [entry for entry in files if _suffix(entry.name) in PICTURE_SUFFIXES]
     named = sidecars(entry.name for entry in files) if beside else {}
     albums = _albums(beside) if beside else ()
     for entry in pictures:
