@@ -62,9 +62,7 @@ class ModelFolder:
         try:
             outer = _download(model)
         except Exception as error:
-            raise OSError(
-                f"there is no folder {path.absolute()}, and of the hub: {error}"
-            ) from error
+            raise OSError(f"there is no folder {path.absolute()}, {_why(error)}") from error
         return cls(_inner(outer), model.rpartition("/")[2], commit=outer.name)
 
     @property
@@ -134,6 +132,27 @@ def _download(model: str) -> Path:
             files = [place + pattern for pattern in (*CONFIG_FILES, *weights)]
             snapshot_download(model, allow_patterns=files)
     return outer
+
+
+def _why(error: Exception) -> str:
+    """Return why the hub gave nothing, in one sentence: its library's are of several lines."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    match error:
+        case LocalEntryNotFoundError():
+            return (
+                "the hub cannot be reached, and its cache here lacks the model or a part of "
+                "it: a network for its first use, or a folder that holds it, would do"
+            )
+        case GatedRepoError():
+            return "and the hub gives it only to who has agreed to its terms there"
+        case RepositoryNotFoundError():
+            return "and the hub shows nobody such a model without a login"
+    return f"and of the hub: {' '.join(str(error).split())}"
 
 
 def _digest(folder: Path) -> str:

@@ -28,5 +28,8 @@ def compare(
     from imagesearch.evaluation.runs import read_runs
 
     runs = [run for file in files for run in read_runs(file)]
+    if len(runs) < 2:
+        message = f"two runs are needed to compare, and {files[0]} has one"
+        raise typer.BadParameter(message, param_hint="RUN")
     print_runs(runs)
     print_differences(runs)

@@ -11,9 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from imagesearch.devices import checkpoint_here
+from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import FILTERS
 from imagesearch.domain.filters.declaration import Filter
 from imagesearch.local.embedded.model_note import ModelNote
+from imagesearch.named_models import NAMED_MODELS
+from imagesearch.setting_types import trimmed
 from imagesearch.settings import DEFAULT_DATA_DIR, Settings, load_settings
 from imagesearch.sources import SOURCES
 
@@ -111,8 +114,12 @@ def settings_with(**options: str | None) -> Settings:
     given, it is the one that was chosen for the data folder last.
 
     Raises:
-        InvalidRequest: a line for each bad setting.
+        InvalidRequest: a line for each bad setting; --model was given and is empty.
     """
+    model = options.get("clip_model")
+    if model is not None and not trimmed(model):  # a variable of a script that is not set, perhaps
+        bound = f"--model must be {' or '.join(NAMED_MODELS)}, a hub id or a folder"
+        raise InvalidRequest(f"{bound}; got {model!r}", field="--model")
     settings = load_settings(**{name: text for name, text in options.items() if text is not None})
     models = ("clip_model", "previous_clip_model")
     checkpoints = {name: checkpoint_here(getattr(settings, name)) for name in models}

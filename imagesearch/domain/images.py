@@ -22,6 +22,12 @@ Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
 Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
 
 
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .avif .gif .bmp .tif .tiff .mpo .jp2 .heic .heif".split()
+)
+"""Of files that may be pictures, in lower case; cameras' raw formats are not read."""
+
+
 def weights_of(model_revision: str) -> str:
     """Return what is left of *model_revision* without the version of its preprocessing."""
     return re.sub(r"-p[0-9]+$", "", model_revision)

@@ -15,10 +15,11 @@ from imagesearch.domain.collections import (
     Unreadable,
 )
 from imagesearch.domain.errors import NotFound, RejectedImage
+from imagesearch.domain.images import PICTURE_SUFFIXES
 from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.folders.collected import collected, problem
 from imagesearch.folders.facts import facts_of_xmp, title_of_name
-from imagesearch.folders.formats import SUFFIXES, readable
+from imagesearch.folders.formats import readable
 from imagesearch.folders.takeout import (
     Sidecar,
     album_title,
@@ -164,7 +165,7 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
     for part, sidecars, its_albums in zip(parts, found, albums, strict=True):
         documents = _documents(part.files)
         for name, entry in part.files.items():
-            if _suffix(name) not in SUFFIXES:
+            if _suffix(name) not in PICTURE_SUFFIXES:
                 continue
             path = f"{part.folder.prefix}{name}"
             if not _is_utf8(name):

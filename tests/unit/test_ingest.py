@@ -20,12 +20,11 @@ from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.forgetting import TAKEN_DOWN, Forgotten
-from imagesearch.domain.images import Image
+from imagesearch.domain.images import PICTURE_SUFFIXES, Image
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.domain.work import ForgetJob
 from imagesearch.folders import folder
 from imagesearch.folders.folder import Folders
-from imagesearch.folders.formats import SUFFIXES
 from imagesearch.local.embedded.services import StoredCollections
 from imagesearch.settings import load_settings
 from imagesearch.usecases import own_images
@@ -698,7 +697,7 @@ def test_a_full_disk_ends_the_update_and_the_next_one_goes_on(own: Own) -> None:
 
 
 def is_picture(path: str) -> bool:
-    return Path(path).suffix.lower() in SUFFIXES
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES
 
 
 def test_each_picture_of_a_takeout_has_the_facts_of_its_own_sidecar(
