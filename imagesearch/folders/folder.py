@@ -194,7 +194,7 @@ def _documents(names: Iterable[str]) -> dict[str, list[str]]:
             documents.setdefault(name[: -len(_XMP)].casefold(), []).append(name)
     if not documents:
         return {}
-    pictures = [name for name in names if _suffix(name) in SUFFIXES]
+    pictures = [name for name in names if _suffix(name) in PICTURE_SUFFIXES]
     stems = Counter(PurePath(name).stem.casefold() for name in pictures)
     found: dict[str, list[str]] = {}
     for name in pictures:
