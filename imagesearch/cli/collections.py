@@ -8,11 +8,12 @@ process, or an `imagesearch serve` that runs already.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,7 @@ from imagesearch.cli.terminal import err, out, shown
 from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progress, stand_of
 from imagesearch.domain.buckets import is_bucket
 from imagesearch.domain.collections import Collection, Update, checked_name
-from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded, Unavailable
 from imagesearch.domain.printable import printable
 from imagesearch.folders.folder import SKIPPED_FOLDERS
 from imagesearch.ports import Collections
@@ -114,27 +115,81 @@ def watch(
     data_dir: DataDir = None,
     model: ModelName = None,
 ) -> None:
-    """Bring collections up to date again and again, until Ctrl-C."""
+    """
+    Bring collections up to date whenever a look at their folders shows a change, until Ctrl-C.
+
+    Between looks other commands have the data folder, and no model is loaded.
+    """
     settings = settings_with(data_dir=data_dir, clip_model=model)
     if settings.edition == "cloud":
         raise InvalidRequest("in the cloud a bucket's notifications do that: nothing is to watch")
-    with opened(settings) as stored, _updater(settings, stored.collections) as updated:
-        collections = named(stored.collections, names)
-        err.print(Text(f"Watching {len(collections)} collections; Ctrl-C ends it."))
+    with opened(settings) as stored, suppress(KeyboardInterrupt):
+        watched = _Watched(settings, stored)
+        count = len(named(stored.collections, names))
+        err.print(f"Watching {count} collection{'s' * (count != 1)}; Ctrl-C ends it.")
         while True:
-            for collection in collections:
-                try:
-                    outcome = updated(collection, lambda _: None)
-                except (
-                    InvalidRequest,
-                    NotFound,
-                    _EndedEarlyError,
-                ) as error:  # a disk that is away, and comes back
-                    err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
-                    continue
-                if outcome.embedded or outcome.reused or outcome.gone:
-                    out.print(shown(changes(collection, outcome)), soft_wrap=True)
+            watched.look(named(stored.collections, names))
             time.sleep(every)
+    err.print("Watching has ended; what is not done is gone on with by the next update.")
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """
+    Folders, and what was seen in them.
+
+    Attributes:
+        seen: a digest of each collection's files when it was last brought up to date.
+        told: the last error of each, which is told once.
+    """
+
+    settings: Settings
+    stored: StoredCollections
+    seen: dict[str, bytes] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def look(self, collections: Iterable[Collection]) -> None:
+        """Bring those of *collections* up to date whose files are others than those seen."""
+        digests = {}
+        for collection in collections:
+            with self._telling_of(collection):
+                digest = self._digest(collection)
+                if digest != self.seen.get(collection.name):
+                    digests[collection.name] = collection, digest
+        if not digests:
+            return
+        kept = self.stored.collections
+        with _updater(self.settings, kept, self._say_once) as updated:
+            for collection, digest in digests.values():
+                with self._telling_of(collection):
+                    outcome = updated(collection, lambda _: None)
+                    if outcome.embedded or outcome.reused or outcome.gone or outcome.problems:
+                        out.print(shown(changes(collection, outcome)), soft_wrap=True)
+                        print_problems(kept, collection, outcome, most=SHOWN)
+                    self.seen[collection.name] = digest
+
+    def _digest(self, collection: Collection) -> bytes:
+        """Return a digest of what the collection's files are told by: nothing of them is read."""
+        listed = self.stored.folders.listed(collection.root)
+        lines = sorted(f"{each.path}\0{each!r}" for each in listed)
+        return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogatepass")).digest()
+
+    @contextmanager
+    def _telling_of(self, collection: Collection) -> Iterator[None]:
+        """Tell once of a disk that is away or full, and of a catalog that is busy: they pass."""
+        try:
+            yield
+        except (InvalidRequest, NotFound, Overloaded, Unavailable) as error:
+            if self.told.get(collection.name) != str(error):
+                err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
+            self.told[collection.name] = str(error)
+        else:
+            self.told.pop(collection.name, None)
+
+    def _say_once(self, line: str) -> None:
+        if self.told.get("") != line:
+            err.print(Text(line))
+        self.told[""] = line
 
 
 def remove(name: Name, data_dir: DataDir = None) -> None:
@@ -281,7 +336,9 @@ _Updated = Callable[[Collection, Callable[[Update], None]], Update]
 
 
 @contextmanager
-def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]:
+def _updater(
+    settings: Settings, collections: Collections, say: Callable[[str], None]
+) -> Iterator[_Updated]:
     """Yield what brings a collection up to date: here, or in the process that has the folder."""
     from imagesearch.local.embedded.stack import FolderInUse
 
@@ -293,11 +350,11 @@ def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]
                 return
         except FolderInUse as busy:
             if busy.url is not None:
-                err.print(Text(f"The imagesearch at {busy.url} does it, by its own model."))
+                say(f"The imagesearch at {busy.url} does it, by its own model.")
                 yield lambda collection, tell: _followed(settings, collections, collection, tell)
                 return
         if not is_told:
-            err.print(Text(f"Waiting for another command that has {settings.data_dir}."))
+            say(f"Waiting for another command that has {settings.data_dir}.")
             is_told = True
         time.sleep(_POLL_SECONDS)
 
@@ -354,7 +411,7 @@ def _bring_up_to_date(
     settings: Settings, collections: Collections, named: list[Collection]
 ) -> None:
     problems = 0
-    with _updater(settings, collections) as updated:
+    with _updater(settings, collections, lambda line: err.print(Text(line))) as updated:
         for collection in named:
             try:
                 with progress(collection) as tell:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,9 +19,12 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from imagesearch.cli.local_stack import opened_stack
 from imagesearch.cli.main import cli
 from imagesearch.domain.errors import ImageSearchError
+from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.emulated.processes import free_port
+from imagesearch.settings import Settings
 from tests.pictures import jpeg
 
 KILLS = int(os.environ.get("KILLS", "8"))  # 40 were tried, which take minutes
@@ -250,3 +254,76 @@ def test_beside_a_server_it_is_the_server_that_embeds(
         assert imagesearch("remove", "Pictures").status == 0
         assert json.loads(imagesearch(*search).out)["results"] == []
         assert requests.get(result["page_url"], timeout=10).status_code == 404
+
+
+def test_watched_folders_leave_the_data_folder_to_others_between_looks(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    pictures = tmp_path / "Pictures"
+    write(pictures, 3)
+    assert imagesearch("add", str(pictures)).status == 0
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "imagesearch", "watch", "--every", "1"],
+        env=environment(imagesearch.data, COLUMNS="200"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert watching.stdout is not None
+        # It may meet the search at the lock.
+        lines = (line for line in watching.stdout if not line.startswith("Waiting for another"))
+        assert next(lines) == "Watching 1 collection; Ctrl-C ends it.\n"
+        started = time.monotonic()
+        found = imagesearch("search", "a red square", "--collection", "Pictures")
+        assert found.status == 0, found
+        assert time.monotonic() - started < 60
+
+        (tmp_path / "broken.jpg").write_bytes(b"no picture")
+        (tmp_path / "broken.jpg").rename(pictures / "broken.jpg")
+        assert "Pictures: 4 pictures, 3 as they were" in next(lines)
+        assert next(lines) == "1 could not be read:\n"
+        assert "broken.jpg: " in next(lines)
+        write(tmp_path, 1, first=3)
+        (tmp_path / "0003.jpg").rename(pictures / "0003.jpg")
+        assert "Pictures: 5 pictures, 1 embedded, 3 as they were" in next(lines)
+        assert next(lines) == "1 could not be read:\n"
+        assert "broken.jpg: " in next(lines)
+
+        pictures.rename(tmp_path / "away")
+        assert next(lines) == f"Pictures: there is no folder {pictures}\n"
+        (tmp_path / "away").rename(pictures)
+        watching.send_signal(signal.SIGINT)
+        rest = watching.communicate(timeout=60)[0]
+        assert rest.endswith(
+            "Watching has ended; what is not done is gone on with by the next update.\n"
+        )
+        assert "is not there" not in rest
+        assert watching.returncode == 0
+    finally:
+        watching.kill()
+        watching.wait()
+
+
+def test_a_look_without_a_change_loads_no_model_and_takes_no_lock(
+    tmp_path: Path, imagesearch: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = tmp_path / "Pictures"
+    write(pictures, 2)
+    assert imagesearch("add", str(pictures)).status == 0
+    opened, looks = [], iter((None, None))
+
+    def wait_or_end(_: float) -> None:
+        if next(looks, "over") == "over":
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def counted(settings: Settings) -> Iterator[Stack]:
+        opened.append(settings)
+        with opened_stack(settings) as stack:
+            yield stack
+
+    monkeypatch.setattr("imagesearch.cli.collections.opened_stack", counted)
+    monkeypatch.setattr("imagesearch.cli.collections.time.sleep", wait_or_end)
+    ended = imagesearch("watch")
+    assert (ended.status, len(opened)) == (0, 1), ended
