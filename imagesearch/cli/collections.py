@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progr
 from imagesearch.domain.buckets import is_bucket
 from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded, Unavailable
+from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.printable import printable
 from imagesearch.folders.folder import SKIPPED_FOLDERS
 from imagesearch.ports import Collections
@@ -87,14 +89,24 @@ def add(
     if settings.edition == "cloud":
         buckets.add(settings, root, name, keep_place)
         return
+    if not root:  # as a variable is that the shell does not know
+        raise InvalidRequest("SET must be named, and . is the folder here; got ''", field="SET")
     if is_bucket(root):
         bound = "a bucket is a collection of EDITION cloud, and SET must be a folder or a list here"
         raise InvalidRequest(f"{bound}, got {root[:64]!r}", field="SET")
     with opened(settings) as stored:
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
+        before = {each.name for each in stored.collections.all()}
         collection = _added(stored, Path(root), name, keep_place)
         _bring_up_to_date(settings, stored.collections, [collection])
+        is_empty = not stored.collections.known_files(collection.name, most=1)
+        if is_empty and collection.name not in before:
+            stored.forget(collection)
+            bound = "SET must have pictures that can be read"
+            raise InvalidRequest(
+                f"{bound}, got {_what_lies_in(Path(collection.root))}", field="SET"
+            )
 
 
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
@@ -308,13 +320,24 @@ def _added(
     if inner:
         _say(f"It has the collections {', '.join(inner)} in it; no picture is embedded twice.")
     name = checked_name(name or _name_of(root))
-    before = every.get(name)
+    # A filter finds a collection by its name in any case.
+    before = next((each for each in every.values() if alike(each.name) == alike(name)), None)
     if before is not None:
-        bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
+        bound = (
+            f"--name must be one that no other collection has, and {before.name!r} is {before.root}"
+        )
         raise InvalidRequest(bound, field="--name")
     collection = Collection(name, str(root), bool(keeps_place))
     collections.keep(collection)
     return collection
+
+
+def _what_lies_in(root: str) -> str:
+    """Return what files a folder has, by their suffixes: "3 .cr2, 1 .mp4"."""
+    names = (name for _, _, files in os.walk(root) for name in files if not name.startswith("."))
+    counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
+    most = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(5))
+    return f"{most}{', …' * (len(counts) > 5)} in {root}" if counts else f"no file in {root}"
 
 
 def _say(line: str) -> None:

@@ -193,6 +193,37 @@ def test_a_folder_that_was_copied_without_its_times_elsewhere_is_the_same_collec
     assert "5 pictures, 1 embedded, 4 known already" in added.out
 
 
+def test_what_has_no_picture_becomes_no_collection(tmp_path: Path, imagesearch: Terminal) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    raws = tmp_path / "raws"
+    (raws / "2019").mkdir(parents=True)
+    for name in ("a.CR2", "2019/b.cr2", "2019/film.mp4", "2019/.hidden"):
+        (raws / name).write_bytes(b"raw")
+    bound = "SET must have pictures that can be read, got "
+    for root, got in ((empty, "no file in"), (raws, "2 .cr2, 1 .mp4 in")):
+        added = imagesearch("add", str(root))
+        assert (added.status, f"{bound}{got} {root}" in added.err) == (1, True), added
+    nameless = imagesearch("add", "")
+    assert (nameless.status, nameless.err.strip()) == (
+        1,
+        "SET must be named, and . is the folder here; got ''",
+    )
+    assert "no collection yet" in imagesearch("collections").out
+
+
+def test_names_of_collections_differ_in_more_than_case(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    for name in ("Photos", "photos"):
+        write(tmp_path / name, 1, first=ord(name[0]))
+    assert imagesearch("add", str(tmp_path / "Photos")).status == 0
+    other = imagesearch("add", str(tmp_path / "photos"))
+    assert other.status == 1
+    assert f"has, and 'Photos' is {tmp_path / 'Photos'}" in other.err
+    assert imagesearch("add", str(tmp_path / "photos"), "--name", "others").status == 0
+
+
 def test_killed_again_and_again_it_loses_nothing_and_embeds_nothing_twice(
     tmp_path: Path, imagesearch: Terminal
 ) -> None:
