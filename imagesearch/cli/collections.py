@@ -32,7 +32,7 @@ from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded, Unavailable
 from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.printable import printable
-from imagesearch.folders.folder import SKIPPED_FOLDERS
+from imagesearch.folders.folder import NO_MEDIA, SKIPPED_FOLDERS
 from imagesearch.ports import Collections
 from imagesearch.settings import DEMO_MODEL, Settings
 from imagesearch.usecases.moved import moved_to
@@ -287,6 +287,9 @@ def _added(
 
     collections = stored.collections
     root = given.expanduser().resolve()
+    if not _is_utf8(str(root)):
+        bound = "SET must be a path in UTF-8"
+        raise InvalidRequest(f"{bound}, got {printable(str(root))}", field="SET")
     check_root(root)
     every = {each.name: each for each in collections.all()}
     for each in every.values():
@@ -299,7 +302,7 @@ def _added(
             return each
         if root.is_dir() and root.is_relative_to(each.root):
             within = root.relative_to(each.root).as_posix()
-            if any(part.startswith(".") or part in SKIPPED_FOLDERS for part in Path(within).parts):
+            if _is_skipped(Path(each.root), within):
                 bound = f"FOLDER must be none that {each.name!r} skips, which it is in"
                 raise InvalidRequest(f"{bound}, got {within!r}", field="FOLDER")
             _say(
@@ -332,12 +335,30 @@ def _added(
     return collection
 
 
+def _is_skipped(root: Path, within: str) -> bool:
+    """Return whether the folder *within* a collection's is none that is looked into."""
+    folder = root
+    for part in Path(within).parts:
+        folder /= part
+        if part.startswith(".") or part in SKIPPED_FOLDERS or (folder / NO_MEDIA).exists():
+            return True
+    return False
+
+
 def _what_lies_in(root: str) -> str:
     """Return what files a folder has, by their suffixes: "3 .cr2, 1 .mp4"."""
     names = (name for _, _, files in os.walk(root) for name in files if not name.startswith("."))
     counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
     most = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(5))
     return f"{most}{', …' * (len(counts) > 5)} in {root}" if counts else f"no file in {root}"
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _say(line: str) -> None:
@@ -430,6 +451,15 @@ def _check_somebody_is_at_it(settings: Settings) -> None:
     raise Unavailable("the imagesearch that did it has ended: run the command again")
 
 
+@contextmanager
+def _telling_of_a_break() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("Broken off; the next update goes on where it was.")
+        raise
+
+
 def _bring_up_to_date(
     settings: Settings, collections: Collections, named: list[Collection]
 ) -> None:
@@ -437,7 +467,7 @@ def _bring_up_to_date(
     with _updater(settings, collections, lambda line: err.print(Text(line))) as updated:
         for collection in named:
             try:
-                with progress(collection) as tell:
+                with _telling_of_a_break(), progress(collection) as tell:
                     outcome = updated(collection, tell)
             except (InvalidRequest, NotFound, _EndedEarlyError) as error:
                 if len(named) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ SKIPPED_FOLDERS = frozenset(
         *("System Volume Information", "lost+found", "node_modules", "__MACOSX"),
     )
 )
-_NO_MEDIA = ".nomedia"
+NO_MEDIA = ".nomedia"
 _NO_UTF8 = "its name is no UTF-8"
 
 
@@ -69,7 +70,7 @@ class Folders:
                 path = folder.prefix.removesuffix("/")
                 yield Unreadable(path, _reason(error), is_folder=True)
                 continue
-            if any(entry.name == _NO_MEDIA for entry in entries):
+            if any(entry.name == NO_MEDIA for entry in entries):
                 continue
             yield from _pictures(folder, entries)
             for entry in _folders(entries):
@@ -148,8 +149,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         if entry.is_dir():
             return True
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno != errno.ELOOP  # of a link to itself it is said where files are
     return entry.is_symlink() and "." not in entry.name and not os.path.exists(entry.path)
 
 

@@ -212,6 +212,21 @@ def test_what_has_no_picture_becomes_no_collection(tmp_path: Path, imagesearch: 
     assert "no collection yet" in imagesearch("collections").out
 
 
+def test_a_folder_that_is_skipped_or_has_no_name_in_utf_8_is_refused(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    write(tmp_path / "Pictures", 1)
+    write(tmp_path / "Pictures" / "quiet" / "in", 1, first=1)
+    (tmp_path / "Pictures" / "quiet" / ".nomedia").touch()
+    assert imagesearch("add", str(tmp_path / "Pictures")).status == 0
+    quiet = imagesearch("add", str(tmp_path / "Pictures" / "quiet" / "in"))
+    assert quiet.status == 1
+    assert "FOLDER must be none that 'Pictures' skips, which it is in, got 'quiet/in'" in quiet.err
+    latin = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    os.mkdir(latin)
+    assert "SET must be a path in UTF-8, got " in imagesearch("add", latin).err
+
+
 def test_names_of_collections_differ_in_more_than_case(
     tmp_path: Path, imagesearch: Terminal
 ) -> None:
