@@ -8,11 +8,13 @@ process, or an `imagesearch serve` that runs already.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,9 +29,10 @@ from imagesearch.cli.terminal import err, out, shown
 from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progress, stand_of
 from imagesearch.domain.buckets import is_bucket
 from imagesearch.domain.collections import Collection, Update, checked_name
-from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded, Unavailable
+from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.printable import printable
-from imagesearch.folders.folder import SKIPPED_FOLDERS
+from imagesearch.folders.folder import NO_MEDIA, SKIPPED_FOLDERS
 from imagesearch.ports import Collections
 from imagesearch.settings import DEMO_MODEL, Settings
 from imagesearch.usecases.moved import moved_to
@@ -86,14 +89,24 @@ def add(
     if settings.edition == "cloud":
         buckets.add(settings, root, name, keep_place)
         return
+    if not root:  # as a variable is that the shell does not know
+        raise InvalidRequest("SET must be named, and . is the folder here; got ''", field="SET")
     if is_bucket(root):
         bound = "a bucket is a collection of EDITION cloud, and SET must be a folder or a list here"
         raise InvalidRequest(f"{bound}, got {root[:64]!r}", field="SET")
     with opened(settings) as stored:
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
+        before = {each.name for each in stored.collections.all()}
         collection = _added(stored, Path(root), name, keep_place)
         _bring_up_to_date(settings, stored.collections, [collection])
+        is_empty = not stored.collections.known_files(collection.name, most=1)
+        if is_empty and collection.name not in before:
+            stored.forget(collection)
+            bound = "SET must have pictures that can be read"
+            raise InvalidRequest(
+                f"{bound}, got {_what_lies_in(Path(collection.root))}", field="SET"
+            )
 
 
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
@@ -114,27 +127,81 @@ def watch(
     data_dir: DataDir = None,
     model: ModelName = None,
 ) -> None:
-    """Bring collections up to date again and again, until Ctrl-C."""
+    """
+    Bring collections up to date whenever a look at their folders shows a change, until Ctrl-C.
+
+    Between looks other commands have the data folder, and no model is loaded.
+    """
     settings = settings_with(data_dir=data_dir, clip_model=model)
     if settings.edition == "cloud":
         raise InvalidRequest("in the cloud a bucket's notifications do that: nothing is to watch")
-    with opened(settings) as stored, _updater(settings, stored.collections) as updated:
-        collections = named(stored.collections, names)
-        err.print(Text(f"Watching {len(collections)} collections; Ctrl-C ends it."))
+    with opened(settings) as stored, suppress(KeyboardInterrupt):
+        watched = _Watched(settings, stored)
+        count = len(named(stored.collections, names))
+        err.print(f"Watching {count} collection{'s' * (count != 1)}; Ctrl-C ends it.")
         while True:
-            for collection in collections:
-                try:
-                    outcome = updated(collection, lambda _: None)
-                except (
-                    InvalidRequest,
-                    NotFound,
-                    _EndedEarlyError,
-                ) as error:  # a disk that is away, and comes back
-                    err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
-                    continue
-                if outcome.embedded or outcome.reused or outcome.gone:
-                    out.print(shown(changes(collection, outcome)), soft_wrap=True)
+            watched.look(named(stored.collections, names))
             time.sleep(every)
+    err.print("Watching has ended; what is not done is gone on with by the next update.")
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """
+    Folders, and what was seen in them.
+
+    Attributes:
+        seen: a digest of each collection's files when it was last brought up to date.
+        told: the last error of each, which is told once.
+    """
+
+    settings: Settings
+    stored: StoredCollections
+    seen: dict[str, bytes] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def look(self, collections: Iterable[Collection]) -> None:
+        """Bring those of *collections* up to date whose files are others than those seen."""
+        digests = {}
+        for collection in collections:
+            with self._telling_of(collection):
+                digest = self._digest(collection)
+                if digest != self.seen.get(collection.name):
+                    digests[collection.name] = collection, digest
+        if not digests:
+            return
+        kept = self.stored.collections
+        with _updater(self.settings, kept, self._say_once) as updated:
+            for collection, digest in digests.values():
+                with self._telling_of(collection):
+                    outcome = updated(collection, lambda _: None)
+                    if outcome.embedded or outcome.reused or outcome.gone or outcome.problems:
+                        out.print(shown(changes(collection, outcome)), soft_wrap=True)
+                        print_problems(kept, collection, outcome, most=SHOWN)
+                    self.seen[collection.name] = digest
+
+    def _digest(self, collection: Collection) -> bytes:
+        """Return a digest of what the collection's files are told by: nothing of them is read."""
+        listed = self.stored.folders.listed(collection.root)
+        lines = sorted(f"{each.path}\0{each!r}" for each in listed)
+        return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogatepass")).digest()
+
+    @contextmanager
+    def _telling_of(self, collection: Collection) -> Iterator[None]:
+        """Tell once of a disk that is away or full, and of a catalog that is busy: they pass."""
+        try:
+            yield
+        except (InvalidRequest, NotFound, Overloaded, Unavailable) as error:
+            if self.told.get(collection.name) != str(error):
+                err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
+            self.told[collection.name] = str(error)
+        else:
+            self.told.pop(collection.name, None)
+
+    def _say_once(self, line: str) -> None:
+        if self.told.get("") != line:
+            err.print(Text(line))
+        self.told[""] = line
 
 
 def remove(name: Name, data_dir: DataDir = None) -> None:
@@ -220,6 +287,9 @@ def _added(
 
     collections = stored.collections
     root = given.expanduser().resolve()
+    if not _is_utf8(str(root)):
+        bound = "SET must be a path in UTF-8"
+        raise InvalidRequest(f"{bound}, got {printable(str(root))}", field="SET")
     check_root(root)
     every = {each.name: each for each in collections.all()}
     for each in every.values():
@@ -232,7 +302,7 @@ def _added(
             return each
         if root.is_dir() and root.is_relative_to(each.root):
             within = root.relative_to(each.root).as_posix()
-            if any(part.startswith(".") or part in SKIPPED_FOLDERS for part in Path(within).parts):
+            if _is_skipped(Path(each.root), within):
                 bound = f"FOLDER must be none that {each.name!r} skips, which it is in"
                 raise InvalidRequest(f"{bound}, got {within!r}", field="FOLDER")
             _say(
@@ -253,13 +323,42 @@ def _added(
     if inner:
         _say(f"It has the collections {', '.join(inner)} in it; no picture is embedded twice.")
     name = checked_name(name or _name_of(root))
-    before = every.get(name)
+    # A filter finds a collection by its name in any case.
+    before = next((each for each in every.values() if alike(each.name) == alike(name)), None)
     if before is not None:
-        bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
+        bound = (
+            f"--name must be one that no other collection has, and {before.name!r} is {before.root}"
+        )
         raise InvalidRequest(bound, field="--name")
     collection = Collection(name, str(root), bool(keeps_place))
     collections.keep(collection)
     return collection
+
+
+def _is_skipped(root: Path, within: str) -> bool:
+    """Return whether the folder *within* a collection's is none that is looked into."""
+    folder = root
+    for part in Path(within).parts:
+        folder /= part
+        if part.startswith(".") or part in SKIPPED_FOLDERS or (folder / NO_MEDIA).exists():
+            return True
+    return False
+
+
+def _what_lies_in(root: str) -> str:
+    """Return what files a folder has, by their suffixes: "3 .cr2, 1 .mp4"."""
+    names = (name for _, _, files in os.walk(root) for name in files if not name.startswith("."))
+    counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
+    most = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(5))
+    return f"{most}{', …' * (len(counts) > 5)} in {root}" if counts else f"no file in {root}"
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _say(line: str) -> None:
@@ -281,7 +380,9 @@ _Updated = Callable[[Collection, Callable[[Update], None]], Update]
 
 
 @contextmanager
-def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]:
+def _updater(
+    settings: Settings, collections: Collections, say: Callable[[str], None]
+) -> Iterator[_Updated]:
     """Yield what brings a collection up to date: here, or in the process that has the folder."""
     from imagesearch.local.embedded.stack import FolderInUse
 
@@ -293,11 +394,11 @@ def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]
                 return
         except FolderInUse as busy:
             if busy.url is not None:
-                err.print(Text(f"The imagesearch at {busy.url} does it, by its own model."))
+                say(f"The imagesearch at {busy.url} does it, by its own model.")
                 yield lambda collection, tell: _followed(settings, collections, collection, tell)
                 return
         if not is_told:
-            err.print(Text(f"Waiting for another command that has {settings.data_dir}."))
+            say(f"Waiting for another command that has {settings.data_dir}.")
             is_told = True
         time.sleep(_POLL_SECONDS)
 
@@ -350,14 +451,23 @@ def _check_somebody_is_at_it(settings: Settings) -> None:
     raise Unavailable("the imagesearch that did it has ended: run the command again")
 
 
+@contextmanager
+def _telling_of_a_break() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("Broken off; the next update goes on where it was.")
+        raise
+
+
 def _bring_up_to_date(
     settings: Settings, collections: Collections, named: list[Collection]
 ) -> None:
     problems = 0
-    with _updater(settings, collections) as updated:
+    with _updater(settings, collections, lambda line: err.print(Text(line))) as updated:
         for collection in named:
             try:
-                with progress(collection) as tell:
+                with _telling_of_a_break(), progress(collection) as tell:
                     outcome = updated(collection, tell)
             except (InvalidRequest, NotFound, _EndedEarlyError) as error:
                 if len(named) == 1:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from imagesearch.cli import terminal
+from imagesearch.cli.options import path_named
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
@@ -19,7 +20,8 @@ EXAMPLES = (
 
 def compare(
     files: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="Files that eval --json printed")
+        list[Path],
+        typer.Argument(metavar="RUN", parser=path_named, help="Files that eval --json printed"),
     ],
 ) -> None:
     """Print runs of eval, and how each differs from the first, picture by picture."""

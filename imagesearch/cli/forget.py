@@ -45,9 +45,9 @@ def forget(
         str, typer.Option(metavar="NAME", help="Forget a collection; its folder stays")
     ] = "",
     unused_for: Annotated[
-        int,
-        typer.Option(metavar="DAYS", min=0, max=_MOST_DAYS, help="Forget what was so long unused"),
-    ] = 0,
+        int | None,
+        typer.Option(metavar="DAYS", min=1, max=_MOST_DAYS, help="Forget what was so long unused"),
+    ] = None,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why pictures are taken down; kept with their ids")
     ] = "",
@@ -91,7 +91,7 @@ def forget(
         checked_reason(reason),
         allow_again,
         keyword,
-        unused_for,
+        unused_for or 0,
     )
     if settings.edition == "cloud" and collection:
         buckets.remove(settings, collection, is_dry=dry_run)

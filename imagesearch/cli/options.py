@@ -41,10 +41,25 @@ ModelName = Annotated[
     ),
 ]
 
+
+def path_named(text: str) -> Path:
+    """
+    Return the path that a command was given.
+
+    Raises:
+        InvalidRequest: it is empty, as a variable is that the shell does not know: it is not the
+            folder that one happens to be in.
+    """
+    if not text:
+        raise InvalidRequest("a path must be named, and . is the folder here; got ''")
+    return Path(text)
+
+
 CaptionedPath = Annotated[
     Path | None,
     typer.Argument(
         metavar="SET",
+        parser=path_named,
         help="Captioned pictures: a folder with a .txt beside each, a captions.csv"
         " (image,caption,language), Flickr8k's or 30k's captions, Karpathy's or COCO's JSON, tar"
         " shards",
@@ -60,7 +75,11 @@ CollectionName = Annotated[
 ]
 PicturesFolder = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Where the pictures are, if not beside the captions"),
+    typer.Option(
+        metavar="FOLDER",
+        parser=path_named,
+        help="Where the pictures are, if not beside the captions",
+    ),
 ]
 Split = Annotated[
     str, typer.Option(metavar="NAME", help="Of a set with splits the one to use, or all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +40,7 @@ SKIPPED_FOLDERS = frozenset(
         *("System Volume Information", "lost+found", "node_modules", "__MACOSX"),
     )
 )
-_NO_MEDIA = ".nomedia"
+NO_MEDIA = ".nomedia"
 _XMP = ".xmp"
 _NO_UTF8 = "its name is no UTF-8"
 
@@ -88,7 +89,7 @@ class Folders:
                 path = folder.prefix.removesuffix("/")
                 yield Unreadable(path, _reason(error), is_folder=True)
                 continue
-            if any(entry.name == _NO_MEDIA for entry in entries):
+            if any(entry.name == NO_MEDIA for entry in entries):
                 continue
             if path := path_in_takeout(folder.prefix.removesuffix("/")):
                 in_takeout.setdefault(path, []).append(_listed(folder, entries))
@@ -227,8 +228,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         if entry.is_dir():
             return True
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno != errno.ELOOP  # of a link to itself it is said where files are
     return entry.is_symlink() and "." not in entry.name and not os.path.exists(entry.path)
 
 

@@ -156,10 +156,11 @@ class Ingest:
             file for file in listed.values() if file.path not in left and not _is_known(file, known)
         ]
         same = listed.keys() - {file.path for file in changed} - left
-        work.update = replace(work.update, found=len(listed), unchanged=len(same))
         ids = {known[path].image_id for path in same} - {""}
         # Of an update that was broken off.
         waiting = self._not_embedded(ids, work)
+        unchanged = sum(1 for path in same if known[path].image_id not in waiting)
+        work.update = replace(work.update, found=len(listed), unchanged=unchanged)
         work.count(waiting=len(waiting) + len(changed))
         begun: set[str] = set()
         for some in parts(sorted(waiting)):

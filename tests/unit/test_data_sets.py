@@ -788,11 +788,36 @@ def test_shards_are_searched_and_a_broken_one_costs_what_comes_after_its_break(
     assert added.images().keys() >= {"00001.tar/10", "00001.tar/12"}
 
 
+def test_shards_in_folders_are_found_and_a_compressed_one_is_said(tmp_path: Path) -> None:
+    root = tmp_path / "shards"
+    for split, first in (("train", 1), ("val", 3)):
+        (root / split).mkdir(parents=True)
+        members = {f"{n}.jpg": jpeg(n) for n in (first, first + 1)}
+        shard(root / split / "0.tar", members | {f"in/{first}.jpg": jpeg(first + 9)})
+    (root / "val" / "0.json").write_text("{}")
+    (root / "val" / "1.tar.gz").write_bytes(gzip.compress((root / "val" / "0.tar").read_bytes()))
+    (root / "val" / "2.tar").write_bytes(gzip.compress((root / "val" / "0.tar").read_bytes()))
+    (root / ".cache").mkdir()
+    (root / ".cache" / "x.bin").write_bytes(b"")
+    assert is_shards(root)
+    added = Added(tmp_path, root)
+    outcome = added.update()
+    assert (outcome.found, outcome.embedded) == (6, 6)
+    assert added.images().keys() == {
+        *("train/0.tar/1", "train/0.tar/2", "train/0.tar/in/1"),
+        *("val/0.tar/3", "val/0.tar/4", "val/0.tar/in/3"),
+    }
+    told = {each.path: each.problem for each in outcome.unreadable}
+    assert told.keys() == {"val/1.tar.gz", "val/2.tar"}
+    assert all("decompress it to a .tar" in problem for problem in told.values())
+
+
 def test_a_folder_with_an_archive_among_its_pictures_is_no_set_of_shards(tmp_path: Path) -> None:
     shard(tmp_path / "backup.tar", {"1.jpg": jpeg(1)})
     assert is_shards(tmp_path)
     assert is_shards(tmp_path / "backup.tar")
     (tmp_path / "2019").mkdir()
+    (tmp_path / "2019" / "1.jpg").write_bytes(jpeg(1))
     assert not is_shards(tmp_path)
 
 

@@ -257,7 +257,7 @@ def test_an_update_that_was_broken_off_goes_on_and_embeds_nothing_twice(own: Own
     assert 0 < done < 60
     own.start()
     outcome = own.update()
-    assert outcome.embedded == 60 - done
+    assert (outcome.embedded, outcome.unchanged) == (60 - done, done)
     assert own.world.encoder.images == 60
     assert len(own.images()) == 60
 
@@ -357,6 +357,13 @@ def test_a_loop_of_links_ends_and_a_linked_folder_is_read_once(own: Own, tmp_pat
     (own.folder / "linked").symlink_to(elsewhere)
     own.update()
     assert own.images().keys() == {"a/1.jpg", "linked/2.jpg"}
+
+
+def test_a_link_to_itself_is_one_problem(own: Own) -> None:
+    own.write("1.jpg", 1)
+    (own.folder / "self.jpg").symlink_to("self.jpg")
+    (outcome,) = own.update().unreadable
+    assert (outcome.path, outcome.is_folder) == ("self.jpg", False)
 
 
 def test_a_folder_that_cannot_be_listed_keeps_what_was_read_of_it(own: Own) -> None:
