@@ -1,6 +1,6 @@
-"""`imagesearch add`, `update`, `watch`, `remove`, `collections`, `info`: folders and data sets.
+"""`imagesearch add`, `update`, `remove`, `collections`, `info`: folders and data sets.
 
-Those of the cloud edition are in `buckets.py`.
+Those of the cloud edition are in `buckets.py`; `watch` is in `watch.py`.
 
 A collection is asked for in the catalog; whoever has the data folder brings it up to date: this
 process, or an `imagesearch serve` that runs already.
@@ -8,13 +8,12 @@ process, or an `imagesearch serve` that runs already.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +28,7 @@ from imagesearch.cli.terminal import err, out, shown
 from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progress, stand_of
 from imagesearch.domain.buckets import is_bucket
 from imagesearch.domain.collections import Collection, Update, checked_name
-from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded, Unavailable
+from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.printable import printable
 from imagesearch.folders.folder import NO_MEDIA, SKIPPED_FOLDERS
@@ -117,91 +116,6 @@ def update(names: Names = None, data_dir: DataDir = None, model: ModelName = Non
         return
     with opened(settings) as stored:
         _bring_up_to_date(settings, stored.collections, named(stored.collections, names))
-
-
-def watch(
-    names: Names = None,
-    every: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="How often folders are looked at")
-    ] = 60.0,
-    data_dir: DataDir = None,
-    model: ModelName = None,
-) -> None:
-    """
-    Bring collections up to date whenever a look at their folders shows a change, until Ctrl-C.
-
-    Between looks other commands have the data folder, and no model is loaded.
-    """
-    settings = settings_with(data_dir=data_dir, clip_model=model)
-    if settings.edition == "cloud":
-        raise InvalidRequest("in the cloud a bucket's notifications do that: nothing is to watch")
-    with opened(settings) as stored, suppress(KeyboardInterrupt):
-        watched = _Watched(settings, stored)
-        count = len(named(stored.collections, names))
-        err.print(f"Watching {count} collection{'s' * (count != 1)}; Ctrl-C ends it.")
-        while True:
-            watched.look(named(stored.collections, names))
-            time.sleep(every)
-    err.print("Watching has ended; what is not done is gone on with by the next update.")
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """
-    Folders, and what was seen in them.
-
-    Attributes:
-        seen: a digest of each collection's files when it was last brought up to date.
-        told: the last error of each, which is told once.
-    """
-
-    settings: Settings
-    stored: StoredCollections
-    seen: dict[str, bytes] = field(default_factory=dict)
-    told: dict[str, str] = field(default_factory=dict)
-
-    def look(self, collections: Iterable[Collection]) -> None:
-        """Bring those of *collections* up to date whose files are others than those seen."""
-        digests = {}
-        for collection in collections:
-            with self._telling_of(collection):
-                digest = self._digest(collection)
-                if digest != self.seen.get(collection.name):
-                    digests[collection.name] = collection, digest
-        if not digests:
-            return
-        kept = self.stored.collections
-        with _updater(self.settings, kept, self._say_once) as updated:
-            for collection, digest in digests.values():
-                with self._telling_of(collection):
-                    outcome = updated(collection, lambda _: None)
-                    if outcome.embedded or outcome.reused or outcome.gone or outcome.problems:
-                        out.print(shown(changes(collection, outcome)), soft_wrap=True)
-                        print_problems(kept, collection, outcome, most=SHOWN)
-                    self.seen[collection.name] = digest
-
-    def _digest(self, collection: Collection) -> bytes:
-        """Return a digest of what the collection's files are told by: nothing of them is read."""
-        listed = self.stored.folders.listed(collection.root)
-        lines = sorted(f"{each.path}\0{each!r}" for each in listed)
-        return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogatepass")).digest()
-
-    @contextmanager
-    def _telling_of(self, collection: Collection) -> Iterator[None]:
-        """Tell once of a disk that is away or full, and of a catalog that is busy: they pass."""
-        try:
-            yield
-        except (InvalidRequest, NotFound, Overloaded, Unavailable) as error:
-            if self.told.get(collection.name) != str(error):
-                err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
-            self.told[collection.name] = str(error)
-        else:
-            self.told.pop(collection.name, None)
-
-    def _say_once(self, line: str) -> None:
-        if self.told.get("") != line:
-            err.print(Text(line))
-        self.told[""] = line
 
 
 def remove(name: Name, data_dir: DataDir = None) -> None:
@@ -380,7 +294,7 @@ _Updated = Callable[[Collection, Callable[[Update], None]], Update]
 
 
 @contextmanager
-def _updater(
+def updater(
     settings: Settings, collections: Collections, say: Callable[[str], None]
 ) -> Iterator[_Updated]:
     """Yield what brings a collection up to date: here, or in the process that has the folder."""
@@ -413,7 +327,7 @@ def _made(
     return update
 
 
-class _EndedEarlyError(Unavailable):
+class EndedEarlyError(Unavailable):
     """An update ended early in another process, which said why."""
 
 
@@ -436,7 +350,7 @@ def _followed(
         raise NotFound(f"the collection {collection.name!r} was removed meanwhile")
     outcome = collections.last_update(collection.name)
     if outcome.error:
-        raise _EndedEarlyError(outcome.error)
+        raise EndedEarlyError(outcome.error)
     return outcome
 
 
@@ -464,12 +378,12 @@ def _bring_up_to_date(
     settings: Settings, collections: Collections, named: list[Collection]
 ) -> None:
     problems = 0
-    with _updater(settings, collections, lambda line: err.print(Text(line))) as updated:
+    with updater(settings, collections, lambda line: err.print(Text(line))) as updated:
         for collection in named:
             try:
                 with _telling_of_a_break(), progress(collection) as tell:
                     outcome = updated(collection, tell)
-            except (InvalidRequest, NotFound, _EndedEarlyError) as error:
+            except (InvalidRequest, NotFound, EndedEarlyError) as error:
                 if len(named) == 1:
                     raise
                 err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
