@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -370,6 +371,6 @@ def test_a_look_without_a_change_loads_no_model_and_takes_no_lock(
             yield stack
 
     monkeypatch.setattr("imagesearch.cli.collections.opened_stack", counted)
-    monkeypatch.setattr("imagesearch.cli.watch.time.sleep", wait_or_end)
+    monkeypatch.setattr("imagesearch.cli.watch.time", SimpleNamespace(sleep=wait_or_end))
     ended = imagesearch("watch")
     assert (ended.status, len(opened)) == (0, 1), ended
