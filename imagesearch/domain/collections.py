@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import PurePosixPath
 
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.filters.declaration import alike
+from imagesearch.domain.filters.declaration import alike, folder_in
 from imagesearch.domain.images import Collected, Credit, Image
 from imagesearch.domain.keywords import is_visible
 from imagesearch.domain.picture_facts import PictureFacts, tags_of
@@ -256,8 +256,17 @@ def image_of(image_id: str, files: Sequence[tuple[str, CollectedFile]]) -> Image
             camera=_first(each.camera for each in facts),
             rating=next((each.rating for each in facts if each.rating), 0),
             place=next((each.place for each in facts if each.place), None),
+            apart=_apart(files),
         ),
     )
+
+
+def _apart(files: Sequence[tuple[str, CollectedFile]]) -> tuple[str, ...]:
+    """Return which folders are in which collection; nothing where all are in one."""
+    if len({name for name, _ in files}) < 2:
+        return ()
+    texts = (folder_in(name, folder) for name, file in files for folder in folders_of(file.path))
+    return tuple(dict.fromkeys(texts))[:_MOST_TEXTS]
 
 
 def folders_of(path: str) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ class Collected:
         camera: make and model of what it was taken with.
         rating: 1 to 5, -1 of a picture that was rejected, 0 where nobody judged it.
         place: latitude and longitude in degrees, where they are known and kept.
+        apart: of one that several collections have, each folder with its collection, as texts
+            of `folder_in`.
     """
 
     collections: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ class Collected:
     camera: str = ""
     rating: int = 0
     place: tuple[float, float] | None = None
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -174,10 +174,10 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
                 continue
             try:
                 stamp = _stamp(entry.stat())
-                beside = (
-                    [(parts[n], each) for n, each in (sidecars[name],)] if name in sidecars else []
-                )
-                beside += [(part, each) for each in documents.get(name, ())]
+                beside = [(part, each) for each in documents.get(name, ())]
+                if name in sidecars:
+                    n, sidecar = sidecars[name]
+                    beside.append((parts[n], sidecar))
                 yield ListedFile(path, stamp, its_albums or of_others, _stamped(beside))
             except OSError as error:  # it vanished, or is a link to nowhere
                 yield Unreadable(path, _reason(error))

@@ -635,6 +635,28 @@ def test_two_collections_share_the_images_that_both_have(own: Own, tmp_path: Pat
     assert own.images() == {}
 
 
+def test_a_folder_is_one_of_the_collection_that_is_asked_for(own: Own, tmp_path: Path) -> None:
+    other = Collection("Other", str(tmp_path / "Other"))
+    own.collections.keep(other)
+    own.write("2018/1.jpg", 1)
+    own.write("2018/Italy/2.jpg", 2)
+    (tmp_path / "Other" / "2019").mkdir(parents=True)
+    shutil.copy(own.folder / "2018" / "1.jpg", tmp_path / "Other" / "2019" / "copy.jpg")
+    own.update()
+    own.update(other)
+
+    def found(collection: str, folder: str) -> int:
+        filters = {"collection": collection, "folder": folder}
+        request = SearchRequest("", Query.of_text("?"), scope="catalog", filters=filters)
+        return len(own.world.search(request).hits)
+
+    assert found("Pictures", "2018") == 2
+    assert found("pictures", "2018/ITALY") == 1
+    assert found("Other", "2019") == 1
+    assert found("Pictures", "2019") == 0
+    assert found("Other", "2018") == 0
+
+
 def test_a_folder_that_was_moved_is_the_same_collection_and_nothing_is_read(
     own: Own, tmp_path: Path
 ) -> None:
