@@ -23,7 +23,7 @@ from rich.text import Text
 
 from imagesearch.cli import buckets
 from imagesearch.cli.local_stack import opened_stack
-from imagesearch.cli.options import DEMO_MODEL_NOTE, DataDir, ModelName, settings_with
+from imagesearch.cli.options import DEMO_MODEL_NOTE, DataDir, ModelName, filled, settings_with
 from imagesearch.cli.terminal import err, out, shown
 from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progress, stand_of
 from imagesearch.domain.buckets import is_bucket
@@ -52,8 +52,10 @@ ADD_EXAMPLES = (
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 5.0  # after which it is seen whether the other process is there still
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Collections [all]")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", parser=filled, help="Collections [all]")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", parser=filled, help="The collection")]
 
 
 def add(
@@ -61,14 +63,16 @@ def add(
         str,
         typer.Argument(
             metavar="SET",
+            parser=filled,
             help="Folder of pictures, with or without captions (COCO's, Flickr's, Karpathy's, a"
             " .txt beside each) or of tar shards, or a .csv, .tsv, .txt or .parquet of URLs; in the"
             " cloud gs://BUCKET/PREFIX",
         ),
     ],
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="What to call it [as SET is called]")
-    ] = "",
+        str | None,
+        typer.Option(metavar="NAME", parser=filled, help="What to call it [as SET is called]"),
+    ] = None,
     keep_place: Annotated[
         bool | None,
         typer.Option(
@@ -84,12 +88,10 @@ def add(
     What a list has the URLs of is downloaded into the data folder, over https, two at a time from
     a host, and not what its host asks robots to leave.
     """
-    settings = settings_with(data_dir=data_dir, clip_model=model)
+    settings, name = settings_with(data_dir=data_dir, clip_model=model), name or ""
     if settings.edition == "cloud":
         buckets.add(settings, root, name, keep_place)
         return
-    if not root:  # as a variable is that the shell does not know
-        raise InvalidRequest("SET must be named, and . is the folder here; got ''", field="SET")
     if is_bucket(root):
         bound = "a bucket is a collection of EDITION cloud, and SET must be a folder or a list here"
         raise InvalidRequest(f"{bound}, got {root[:64]!r}", field="SET")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from imagesearch.cli import terminal
-from imagesearch.cli.options import path_named
+from imagesearch.cli.options import filled_path
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
@@ -21,7 +21,7 @@ EXAMPLES = (
 def compare(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN", parser=path_named, help="Files that eval --json printed"),
+        typer.Argument(metavar="RUN", parser=filled_path, help="Files that eval --json printed"),
     ],
 ) -> None:
     """Print runs of eval, and how each differs from the first, picture by picture."""

@@ -9,7 +9,7 @@ import typer
 
 from imagesearch.cli import buckets
 from imagesearch.cli.collections import opened
-from imagesearch.cli.options import DataDir, settings_with
+from imagesearch.cli.options import DataDir, filled, settings_with
 from imagesearch.cli.terminal import out, shown
 from imagesearch.cli.updates import named
 from imagesearch.domain.errors import InvalidRequest
@@ -39,11 +39,15 @@ def forget(
         typer.Argument(metavar="IMAGE_ID", help="Pictures to take down, by the ids of results"),
     ] = None,
     keyword: Annotated[
-        str, typer.Option(metavar="TEXT", help="Forget a keyword, and images no other one has")
-    ] = "",
+        str | None,
+        typer.Option(
+            metavar="TEXT", parser=filled, help="Forget a keyword, and images no other one has"
+        ),
+    ] = None,
     collection: Annotated[
-        str, typer.Option(metavar="NAME", help="Forget a collection; its folder stays")
-    ] = "",
+        str | None,
+        typer.Option(metavar="NAME", parser=filled, help="Forget a collection; its folder stays"),
+    ] = None,
     unused_for: Annotated[
         int | None,
         typer.Option(metavar="DAYS", min=1, max=_MOST_DAYS, help="Forget what was so long unused"),
@@ -73,7 +77,7 @@ def forget(
         "IMAGE_ID": bool(image_ids),
         "--keyword": bool(keyword),
         "--collection": bool(collection),
-        "--unused-for": bool(unused_for),
+        "--unused-for": unused_for is not None,
         "--list": taken_down,
     }
     if sum(given.values()) != 1:
@@ -90,7 +94,7 @@ def forget(
         tuple(checked_image_id(each) for each in image_ids),
         checked_reason(reason),
         allow_again,
-        keyword,
+        keyword or "",
         unused_for or 0,
     )
     if settings.edition == "cloud" and collection:

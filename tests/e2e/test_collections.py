@@ -205,11 +205,6 @@ def test_what_has_no_picture_becomes_no_collection(tmp_path: Path, imagesearch: 
     for root, got in ((empty, "no file in"), (raws, "2 .cr2, 1 .mp4 in")):
         added = imagesearch("add", str(root))
         assert (added.status, f"{bound}{got} {root}" in added.err) == (1, True), added
-    nameless = imagesearch("add", "")
-    assert (nameless.status, nameless.err.strip()) == (
-        1,
-        "SET must be named, and . is the folder here; got ''",
-    )
     assert "no collection yet" in imagesearch("collections").out
 
 

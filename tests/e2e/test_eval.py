@@ -156,7 +156,6 @@ def test_what_cannot_be_read_or_written_is_one_line(captioned: Path, tmp_path: P
     for arguments, reason in (
         (("eval", str(empty)), "what can be read: a CSV with"),
         (("eval", str(tmp_path / "none")), "does not exist"),
-        (("eval", ""), "a path must be named, and . is the folder here; got ''"),
         (("eval", str(captioned), "--html", str(tmp_path / "none" / "x.html")), "No such file"),
         (("eval", str(captioned), "--model", str(empty)), "cannot be loaded"),
         (("calibrate", str(captioned)), "at least 100 pictures with captions are needed, got 40"),
