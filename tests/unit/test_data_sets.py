@@ -372,7 +372,7 @@ def test_pictures_that_folders_read_are_downloaded_within_the_bound_and_once(
         file = tmp_path / "list.csv"
         file.write_text("\n".join(["url", f"{origin}/large", *(f"{origin}/{n}" for n in names)]))
         added = Added(tmp_path / "data", file)
-        found = listed(added.roots, file).values()
+        found = [each for each in added.roots.listed(str(file)) if isinstance(each, ListedFile)]
         read = [added.roots.read(str(file), each, keeps_place=False) for each in found]
         problems = {each.path: each.problem for each, _ in read if each.problem}
         assert problems == {f"{origin}/large": f"it is larger than {MAX_BYTES} bytes"}
@@ -381,7 +381,7 @@ def test_pictures_that_folders_read_are_downloaded_within_the_bound_and_once(
             data = added.roots.picture(str(file), picture.path, picture.stamp)
             assert data.startswith(b"\x89PNG")
         asked = len(server.requests)
-        again = [added.roots.read(str(file), each, keeps_place=False) for each in [*found][1:]]
+        again = [added.roots.read(str(file), each, keeps_place=False) for each in found[1:]]
         assert (again, len(server.requests)) == (read[1:], asked)
 
 
