@@ -16,9 +16,7 @@ run "refuses_values_of_the_wrong_form" {
     project_id                 = "My Project"
     region                     = "europe-west4-a"
     inference_image            = "registry.example.com/inference:latest"
-    clip_model                 = "./model"
     clip_revision              = "main"
-    previous_clip_model        = "bset"
     previous_clip_revision     = "0123abc"
     embedding_dimension        = 0
     other_embedding_dimensions = [0]
@@ -43,9 +41,7 @@ run "refuses_values_of_the_wrong_form" {
     var.project_id,
     var.region,
     var.inference_image,
-    var.clip_model,
     var.clip_revision,
-    var.previous_clip_model,
     var.previous_clip_revision,
     var.embedding_dimension,
     var.other_embedding_dimensions,
@@ -125,6 +121,20 @@ run "refuses_what_does_not_fit_together" {
     var.instances,
     var.pools,
     var.budget,
+  ]
+}
+
+run "refuses_what_names_no_model" {
+  command = plan
+
+  variables {
+    clip_model          = "./model"
+    previous_clip_model = "bset"
+  }
+
+  expect_failures = [
+    var.clip_model,
+    var.previous_clip_model,
   ]
 }
 
