@@ -59,8 +59,8 @@ CREATE INDEX embeddings_by_image ON imagesearch.embeddings (image_id);
 CREATE INDEX embeddings_by_terms ON imagesearch.embeddings USING gin (terms)
     WITH (fastupdate = off);
 """
-# A folder is asked for within a collection, too: `folder_in` of the domain. What has a hash in place
-# of its text is found so when it is put the next time.
+# A folder is asked for within a collection, too: `folder_in` of the domain. What has a hash for
+# its text is found so when it is put the next time.
 _FOLDERS_IN_COLLECTIONS = r"""
 UPDATE imagesearch.embeddings SET terms = (
     SELECT array_agg(term) FROM (

@@ -109,7 +109,23 @@ def forget(
         elif taken_down:
             _print_taken_down(stored.forgetting)
         else:
-            _print(job, _done(stored.forgetting, job, is_dry=dry_run), is_dry=dry_run)
+            unknown = [] if allow_again else _unknown(stored, job.image_ids)
+            outcome = _done(stored.forgetting, job, is_dry=dry_run)
+            if not unknown or len(unknown) < len(job.image_ids):
+                _print(job, outcome, is_dry=dry_run)
+            for image_id in unknown:
+                told = "it would be" if dry_run else "it is"
+                out.print(shown(f"No image has the id {image_id}; {told} noted all the same."))
+
+
+def _unknown(stored: StoredCollections, image_ids: tuple[str, ...]) -> list[str]:
+    """Return those of *image_ids* of which nothing is stored, and that no keyword lists."""
+    catalog = stored.catalog
+    known = set(stored.collections.files_of(image_ids))
+    for revision in catalog.library.model_revisions():
+        known |= catalog.library.embedded(image_ids, revision)
+    left = [each for each in image_ids if each not in known]
+    return [each for each in left if not list(catalog.pools.naming([each]))]
 
 
 def _in_the_cloud(settings: Settings, job: ForgetJob, *, lists: bool, is_dry: bool) -> None:

@@ -22,6 +22,7 @@ import requests
 
 from imagesearch.cli.local_stack import opened_stack
 from imagesearch.cli.main import cli
+from imagesearch.domain.collections import Update
 from imagesearch.domain.errors import ImageSearchError
 from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.emulated.processes import free_port
@@ -221,6 +222,26 @@ def test_a_folder_that_is_skipped_or_has_no_name_in_utf_8_is_refused(
     latin = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
     os.mkdir(latin)
     assert "SET must be a path in UTF-8, got " in imagesearch("add", latin).err
+
+
+def test_an_id_that_no_image_has_is_noted_and_that_is_said(imagesearch: Terminal) -> None:
+    told = imagesearch("forget", "own-00000000000000000000000000000000").out
+    assert told.startswith("No image has the id own-0000")
+    assert told.endswith("; it is noted all the same.\n")
+    assert "own-0000" in imagesearch("forget", "--list").out
+
+
+def test_whoever_breaks_an_update_off_is_told_that_the_next_one_goes_on(
+    tmp_path: Path, imagesearch: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Update:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imagesearch.cli.collections._made", interrupted)
+    write(tmp_path / "Pictures", 1)
+    added = imagesearch("add", str(tmp_path / "Pictures"))
+    assert added.status == 130
+    assert added.err.endswith("Broken off; the next update goes on where it was.\n")
 
 
 def test_names_of_collections_differ_in_more_than_case(
