@@ -105,9 +105,7 @@ def add(
         if is_empty and collection.name not in before:
             stored.forget(collection)
             bound = "SET must have pictures that can be read"
-            raise InvalidRequest(
-                f"{bound}, got {_what_lies_in(Path(collection.root))}", field="SET"
-            )
+            raise InvalidRequest(f"{bound}, got {_what_lies_in(collection.root)}", field="SET")
 
 
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:

@@ -157,11 +157,11 @@ class Gathered:
             return
         if name not in self._found:
             file = self.pictures.find(name) if read is None else None
-            if read is None and file is None:
+            read = partial(read_picture, file) if file else read
+            if read is None:
                 self.misfits.add(NO_PICTURE, name or repr(text))
                 return
             self._found[name] = key = file.resolve() if file else name
-            read = read or partial(read_picture, file)
             self._pictures.setdefault(key, CaptionedPicture(name, (), read, file))
         said = Caption(text, caption.language.strip())
         self._captions.setdefault(self._found[name], []).append(said)

@@ -8,7 +8,7 @@ import tarfile
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -393,8 +393,10 @@ def test_of_two_pictures_with_one_text_the_other_is_without_a_caption(tmp_path: 
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_accents_may_be_apart_from_their_letters(tmp_path: Path, form: str) -> None:
-    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+def test_accents_may_be_apart_from_their_letters(
+    tmp_path: Path, form: Literal["NFC", "NFD"]
+) -> None:
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
     for folder in ("texts", "rows"):
         written = unicodedata.normalize(form, f"{folder}/Äpfel/Müll.jpg")
         pictures(tmp_path, written, f"{folder}/anders/x.jpg")

@@ -648,7 +648,7 @@ def test_a_folder_is_one_of_the_collection_that_is_asked_for(own: Own, tmp_path:
     def found(collection: str, folder: str) -> int:
         filters = {"collection": collection, "folder": folder}
         request = SearchRequest("", Query.of_text("?"), scope="catalog", filters=filters)
-        return len(own.world.search(request).hits)
+        return len(own.world.search(request).hits or ())
 
     assert found("Pictures", "2018") == 2
     assert found("pictures", "2018/ITALY") == 1

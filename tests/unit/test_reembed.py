@@ -516,7 +516,7 @@ def test_it_tells_how_much_there_is_to_do_before_it_waits_and_goes_on_telling(wo
         if world.outbox.messages:
             world.deliver()
 
-    world.clock.during_sleep = [lambda: None] * 20 + [deliver] * 100
+    world.clock.during_sleep = [*[lambda: None] * 20, *[deliver] * 100]
     reembed = Reembed(world.catalog, stored_pools(world), world.clock)
     reembed(NEW, lambda stand: told.append(stand.coverage.embedded))
     assert told[:4] == [0, 0, 0, 0], "each five seconds, while the first pools wait"
