@@ -333,6 +333,11 @@ class KnownFile:
     image_id: str
     is_sound: bool
 
+    @property
+    def may_be_believed(self) -> bool:
+        """Whether it is sound, and not one that is to be read again: such a file has no time."""
+        return self.is_sound and self.stamp.modified_ns >= 0
+
 
 class Collections(Protocol):
     """The folders whose pictures are searched, and what was read of their files.
@@ -538,12 +543,21 @@ class CollectionFolders(Protocol):
         """
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """
         Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP, else none.
 
         What cannot be read of it is its problem.
+
+        Args:
+            known: the file as it was read before; where its own bytes are as they were, they are
+                not read again, and none are returned.
         """
 
     def picture(self, root: str, path: str, stamp: Stamp) -> bytes:

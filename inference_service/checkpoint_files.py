@@ -8,6 +8,7 @@ from pathlib import Path
 # The files of a checkpoint that decide what its embeddings are; weights come in either format.
 CONFIG_FILES = ("*.json", "merges.txt")
 NOTES = ("references.txt", "calibration.toml")  # what is ours: decision 0063
+CARD = "README.md"  # of the hub: begins with what the licence is
 SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
 PICKLES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
 

@@ -118,7 +118,8 @@ class ModelEncoder:
             model: a folder, or a model id of the Hugging Face hub, which is downloaded once; what
                 is a folder here, or would lie in one, is never taken for an id.
             device: where it runs; by default CUDA when there is one, else the CPU.
-            tell: is told of what only the first start takes long for, see `references.py`.
+            tell: is told of a licence that allows no commercial use, and of what only the first
+                start takes long for, see `references.py`.
 
         Raises:
             Unavailable: there is no such checkpoint, the hub does not answer, or it is not a
@@ -127,6 +128,8 @@ class ModelEncoder:
         _silence_libraries()
         try:
             folder = ModelFolder.find(model)
+            if licence := folder.forbidding_licence:
+                tell(f"The licence of {model} is {licence}, which allows no commercial use.")
             with ThreadPoolExecutor(1, thread_name_prefix="revision") as aside:
                 revision = aside.submit(lambda: folder.revision)  # reads the weights as we do
                 loaded = Model.load(folder.path, device or fastest_device())

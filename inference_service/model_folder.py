@@ -10,14 +10,20 @@ import json
 import logging
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from imagesearch.named_models import NAMED_MODELS
-from inference_service.checkpoint_files import CONFIG_FILES, PICKLES, SAFETENSORS, matching
+from inference_service.checkpoint_files import CARD, CONFIG_FILES, PICKLES, SAFETENSORS, matching
 from inference_service.families import FAMILIES
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
 _WOULD_DO = f"a name is {' or '.join(NAMED_MODELS)}, and a hub id is OWNER/NAME"
+
+_LICENCE = re.compile(r"license(_name)?:[ \t]*['\"]?([^\s'\"].*?)['\"]?[ \t]*", re.ASCII)
+# cc-by-nc-4.0 and its like, nvidia's …-nc, apple-amlr, and whatever says it in words.
+_NO_COMMERCE = re.compile(r"(?<![a-z])(nc|non-?commercial|research|amlr)(?![a-z])", re.IGNORECASE)
+_CARD_CHARACTERS = 10_000  # of its front matter
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +68,7 @@ class ModelFolder:
         try:
             outer = _download(model)
         except Exception as error:
-            raise OSError(
-                f"there is no folder {path.absolute()}, and of the hub: {error}"
-            ) from error
+            raise OSError(f"there is no folder {path.absolute()}, {_why(error)}") from error
         return cls(_inner(outer), model.rpartition("/")[2], commit=outer.name)
 
     @property
@@ -72,6 +76,17 @@ class ModelFolder:
         """Its name and its weights revision; of a folder its files are read for it."""
         digits = self.commit or _digest(self.path)
         return f"{re.sub(r'[^A-Za-z0-9._-]', '_', self.name)[:48]}-{digits[:12]}"
+
+    @property
+    def forbidding_licence(self) -> str:
+        """The licence that its card says, where that allows no commercial use; else empty."""
+        is_inside = (self.path.parent / "modules.json").exists()
+        for folder in (self.path, self.path.parent) if is_inside else (self.path,):
+            said = _licence(folder / CARD)
+            named = said.get("license_name") or said.get("license", "")
+            if any(map(_NO_COMMERCE.search, said.values())):
+                return named
+        return ""
 
 
 def _inner(folder: Path) -> Path:
@@ -104,6 +119,20 @@ def _name(folder: Path) -> str:
     return folder.name
 
 
+def _licence(card: Path) -> dict[str, str]:
+    """Return `license` and `license_name` of the front matter of a model's card."""
+    try:
+        with card.open(encoding="utf-8-sig", errors="replace") as file:
+            first, *lines = file.read(_CARD_CHARACTERS).splitlines() or [""]
+    except OSError:
+        return {}
+    said: dict[str, str] = {}
+    for line in takewhile(lambda each: each.rstrip() != "---", lines if first == "---" else ()):
+        if match := _LICENCE.fullmatch(line):
+            said[f"license{match[1] or ''}"] = match[2]
+    return said
+
+
 def _without_config(folder: Path) -> str:
     needed = "a checkpoint in the format of transformers, with a config.json, is needed"
     if next(folder.glob("open_clip*"), None):
@@ -126,7 +155,7 @@ def _download(model: str) -> Path:
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    outer = Path(snapshot_download(model, allow_patterns=[*CONFIG_FILES, *SAFETENSORS]))
+    outer = Path(snapshot_download(model, allow_patterns=[*CONFIG_FILES, CARD, *SAFETENSORS]))
     inner = _inner(outer)
     place = "" if inner == outer else f"{inner.name}/"
     for weights in (SAFETENSORS, PICKLES):
@@ -134,6 +163,27 @@ def _download(model: str) -> Path:
             files = [place + pattern for pattern in (*CONFIG_FILES, *weights)]
             snapshot_download(model, allow_patterns=files)
     return outer
+
+
+def _why(error: Exception) -> str:
+    """Return why the hub gave nothing, in one sentence: its library's are of several lines."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    match error:
+        case LocalEntryNotFoundError():
+            return (
+                "the hub cannot be reached, and its cache here lacks the model or a part of "
+                "it: a network for its first use, or a folder that holds it, would do"
+            )
+        case GatedRepoError():
+            return "and the hub gives it only to who has agreed to its terms there"
+        case RepositoryNotFoundError():
+            return "and the hub shows nobody such a model without a login"
+    return f"and of the hub: {' '.join(str(error).split())}"
 
 
 def _digest(folder: Path) -> str:

@@ -47,6 +47,71 @@ variable "inference_image" {
   }
 }
 
+# tools/push_image.sh reads these four of terraform.tfvars: the model is baked into the image.
+variable "clip_model" {
+  description = "Model that the image is built with, on one line of terraform.tfvars: small, best, a hub id or models/NAME; null: what inference_service/Dockerfile says, which is small."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = can(regex("^(small|best|[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+)$", coalesce(var.clip_model, "small")))
+    error_message = "clip_model must be small, best, a hub id OWNER/NAME or a folder models/NAME of this repository; got \"${coalesce(var.clip_model, "-")}\"."
+  }
+
+  validation {
+    condition     = coalesce(var.clip_model, "small") == "small" || startswith(coalesce(var.clip_model, "small"), "models/") || var.clip_revision != null
+    error_message = "clip_revision must be given with clip_model = \"${coalesce(var.clip_model, "-")}\": the commit of the model on the hub."
+  }
+
+  validation {
+    condition     = contains(concat([var.embedding_dimension], var.other_embedding_dimensions), lookup({ small = 512, best = 768 }, coalesce(var.clip_model, "-"), var.embedding_dimension))
+    error_message = "clip_model = \"${coalesce(var.clip_model, "-")}\" has embeddings of ${lookup({ small = 512, best = 768 }, coalesce(var.clip_model, "-"), 0)} numbers: neither embedding_dimension nor other_embedding_dimensions has that."
+  }
+}
+
+variable "clip_revision" {
+  description = "Commit of clip_model on the hub, on one line; a folder has none, and small's is in the Dockerfile."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{40}$", coalesce(var.clip_revision, "0000000000000000000000000000000000000000")))
+    error_message = "clip_revision must be a commit, 40 hexadecimal digits, as a branch or a tag may move; got \"${coalesce(var.clip_revision, "-")}\"."
+  }
+}
+
+variable "previous_clip_model" {
+  description = "Model before, in the image as well while the model changes, on one line of terraform.tfvars; null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = can(regex("^(small|best|[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+)$", coalesce(var.previous_clip_model, "small")))
+    error_message = "previous_clip_model must be small, best, a hub id OWNER/NAME or a folder models/NAME of this repository; got \"${coalesce(var.previous_clip_model, "-")}\"."
+  }
+
+  validation {
+    condition     = var.previous_clip_model == null || startswith(coalesce(var.previous_clip_model, "small"), "models/") || var.previous_clip_revision != null
+    error_message = "previous_clip_revision must be given with previous_clip_model = \"${coalesce(var.previous_clip_model, "-")}\": the commit of the model on the hub."
+  }
+
+  validation {
+    condition     = contains(concat([var.embedding_dimension], var.other_embedding_dimensions), lookup({ small = 512, best = 768 }, coalesce(var.previous_clip_model, "-"), var.embedding_dimension))
+    error_message = "previous_clip_model = \"${coalesce(var.previous_clip_model, "-")}\" has embeddings of ${lookup({ small = 512, best = 768 }, coalesce(var.previous_clip_model, "-"), 0)} numbers: neither embedding_dimension nor other_embedding_dimensions has that."
+  }
+}
+
+variable "previous_clip_revision" {
+  description = "Commit of previous_clip_model on the hub, on one line; a folder has none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{40}$", coalesce(var.previous_clip_revision, "0000000000000000000000000000000000000000")))
+    error_message = "previous_clip_revision must be a commit, 40 hexadecimal digits, as a branch or a tag may move; got \"${coalesce(var.previous_clip_revision, "-")}\"."
+  }
+}
+
 variable "embedding_dimension" {
   description = "Length of the model's embeddings, for the vector index: 512 for `small`, the default model, and 768 for `best`."
   type        = number

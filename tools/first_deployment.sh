@@ -192,8 +192,13 @@ image_tag() {
   [ "$profile" != cpu ] || accelerator=cpu
   files=$(git ls-files --cached --others --exclude-standard -- \
     imagesearch inference_service models .dockerignore | sort -u | existing)
-  files=$({ echo "$files" && git hash-object --stdin-paths <<<"$files"; } | git hash-object --stdin)
+  files=$({ echo "$files" && git hash-object --stdin-paths <<<"$files" && models; } | git hash-object --stdin)
   echo "${files:0:16}-$accelerator"
+}
+
+models() { # that terraform.tfvars has put into the image
+  grep -E '^[[:space:]]*(previous_)?clip_(model|revision)[[:space:]]*=' terraform/terraform.tfvars 2>/dev/null ||
+    true
 }
 
 image_there() {

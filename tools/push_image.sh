@@ -23,6 +23,23 @@ cache=type=registry,ref=$repository-cache/inference:$accelerator
 docker buildx create --use --name images --driver docker-container \
   --driver-opt image=moby/buildkit:v0.29.0
 set -- --file inference_service/Dockerfile --build-arg "ACCELERATOR=$accelerator" --cache-from "$cache"
+
+of_tfvars() { # NAME: what terraform.tfvars says of it on one line
+  sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*\"\([^\"]*\)\".*/\1/p" terraform/terraform.tfvars \
+    2>/dev/null || true
+}
+model=$(of_tfvars clip_model)
+revision=$(of_tfvars clip_revision)
+[ -z "$model" ] || set -- "$@" --build-arg "CLIP_MODEL=$model"
+# The Dockerfile's is the commit of `small`: of another model none is better than that.
+case $model in
+  '' | small) [ -z "$revision" ] || set -- "$@" --build-arg "CLIP_REVISION=$revision" ;;
+  *) set -- "$@" --build-arg "CLIP_REVISION=$revision" ;;
+esac
+model=$(of_tfvars previous_clip_model)
+[ -z "$model" ] || set -- "$@" --build-arg "PREVIOUS_CLIP_MODEL=$model" \
+  --build-arg "PREVIOUS_CLIP_REVISION=$(of_tfvars previous_clip_revision)"
+
 if [ -z "$tag" ]; then
   docker buildx build "$@" .
   exit

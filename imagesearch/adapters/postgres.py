@@ -59,8 +59,23 @@ CREATE INDEX embeddings_by_image ON imagesearch.embeddings (image_id);
 CREATE INDEX embeddings_by_terms ON imagesearch.embeddings USING gin (terms)
     WITH (fastupdate = off);
 """
+# A folder is asked for within a collection, too: `folder_in` of the domain. What has a hash for
+# its text is found so when it is put the next time.
+_FOLDERS_IN_COLLECTIONS = r"""
+UPDATE imagesearch.embeddings SET terms = (
+    SELECT array_agg(term) FROM (
+        SELECT unnest(terms) AS term
+        UNION
+        SELECT 'folder:' || substr(collection, 12) || '//' || substr(folder, 8)
+        FROM unnest(terms) AS collection, unnest(terms) AS folder
+        WHERE collection LIKE 'collection:%' AND folder LIKE 'folder:%'
+            AND strpos(collection || folder, chr(1)) = 0
+            AND octet_length(collection) + octet_length(folder) <= 272  -- 256 of the text
+    ) AS every
+) WHERE EXISTS (SELECT FROM unnest(terms) AS term WHERE term LIKE 'collection:%')
+"""
 # What makes of each version of the tables the next; the first, of none. A step that is out stays.
-_STEPS = (_TABLES,)
+_STEPS = (_TABLES, _FOLDERS_IN_COLLECTIONS)
 _logger = logging.getLogger(__name__)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.evaluation.captions import CaptionedSet
 from imagesearch.evaluation.forms import read_captioned
+from imagesearch.folders.formats import readable
 from imagesearch.settings import Settings
 
 
@@ -25,7 +28,11 @@ def opened_set(
     if (path is None) == (name is None):
         raise InvalidRequest("give SET or --collection NAME, and not both", field="SET")
     if path is not None:
-        yield read_captioned(path, pictures, split)
+        captioned = read_captioned(path, pictures, split)
+        for_encoder = [
+            replace(each, read=partial(_readable, each.read)) for each in captioned.pictures
+        ]
+        yield replace(captioned, pictures=for_encoder)
         return
     from imagesearch.local.embedded.services import StoredCollections  # here: it takes a second
 
@@ -36,3 +43,8 @@ def opened_set(
             bound = f"--collection must be one of those that there are: {has}"
             raise InvalidRequest(f"{bound}; got {name!r}", field="--collection")
         yield stored.captioned(every[name])
+
+
+def _readable(read: Callable[[], bytes]) -> bytes:
+    """Return what `add` would keep of a picture: of a GIF, TIFF, AVIF or HEIC a PNG."""
+    return readable(read())

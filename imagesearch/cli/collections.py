@@ -1,6 +1,6 @@
-"""`imagesearch add`, `update`, `watch`, `remove`, `collections`, `info`: folders and data sets.
+"""`imagesearch add`, `update`, `remove`, `collections`, `info`: folders and data sets.
 
-Those of the cloud edition are in `buckets.py`.
+Those of the cloud edition are in `buckets.py`; `watch` is in `watch.py`.
 
 A collection is asked for in the catalog; whoever has the data folder brings it up to date: this
 process, or an `imagesearch serve` that runs already.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -22,14 +23,15 @@ from rich.text import Text
 
 from imagesearch.cli import buckets
 from imagesearch.cli.local_stack import opened_stack
-from imagesearch.cli.options import DEMO_MODEL_NOTE, DataDir, ModelName, settings_with
+from imagesearch.cli.options import DEMO_MODEL_NOTE, DataDir, ModelName, filled, settings_with
 from imagesearch.cli.terminal import err, out, shown
 from imagesearch.cli.updates import SHOWN, changes, named, print_problems, progress, stand_of
 from imagesearch.domain.buckets import is_bucket
 from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.printable import printable
-from imagesearch.folders.folder import SKIPPED_FOLDERS
+from imagesearch.folders.folder import NO_MEDIA, SKIPPED_FOLDERS
 from imagesearch.ports import Collections
 from imagesearch.settings import DEMO_MODEL, Settings
 from imagesearch.usecases.moved import moved_to
@@ -50,8 +52,10 @@ ADD_EXAMPLES = (
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 5.0  # after which it is seen whether the other process is there still
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Collections [all]")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", parser=filled, help="Collections [all]")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", parser=filled, help="The collection")]
 
 
 def add(
@@ -59,14 +63,16 @@ def add(
         str,
         typer.Argument(
             metavar="SET",
+            parser=filled,
             help="Folder of pictures, with or without captions (COCO's, Flickr's, Karpathy's, a"
-            " .txt beside each) or of tar shards, or a .csv, .tsv or .parquet of URLs; in the"
+            " .txt beside each) or of tar shards, or a .csv, .tsv, .txt or .parquet of URLs; in the"
             " cloud gs://BUCKET/PREFIX",
         ),
     ],
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="What to call it [as SET is called]")
-    ] = "",
+        str | None,
+        typer.Option(metavar="NAME", parser=filled, help="What to call it [as SET is called]"),
+    ] = None,
     keep_place: Annotated[
         bool | None,
         typer.Option(
@@ -82,7 +88,7 @@ def add(
     What a list has the URLs of is downloaded into the data folder, over https, two at a time from
     a host, and not what its host asks robots to leave.
     """
-    settings = settings_with(data_dir=data_dir, clip_model=model)
+    settings, name = settings_with(data_dir=data_dir, clip_model=model), name or ""
     if settings.edition == "cloud":
         buckets.add(settings, root, name, keep_place)
         return
@@ -92,8 +98,14 @@ def add(
     with opened(settings) as stored:
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
+        before = {each.name for each in stored.collections.all()}
         collection = _added(stored, Path(root), name, keep_place)
         _bring_up_to_date(settings, stored.collections, [collection])
+        is_empty = not stored.collections.known_files(collection.name, most=1)
+        if is_empty and collection.name not in before:
+            stored.forget(collection)
+            bound = "SET must have pictures that can be read"
+            raise InvalidRequest(f"{bound}, got {_what_lies_in(collection.root)}", field="SET")
 
 
 def update(names: Names = None, data_dir: DataDir = None, model: ModelName = None) -> None:
@@ -104,37 +116,6 @@ def update(names: Names = None, data_dir: DataDir = None, model: ModelName = Non
         return
     with opened(settings) as stored:
         _bring_up_to_date(settings, stored.collections, named(stored.collections, names))
-
-
-def watch(
-    names: Names = None,
-    every: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="How often folders are looked at")
-    ] = 60.0,
-    data_dir: DataDir = None,
-    model: ModelName = None,
-) -> None:
-    """Bring collections up to date again and again, until Ctrl-C."""
-    settings = settings_with(data_dir=data_dir, clip_model=model)
-    if settings.edition == "cloud":
-        raise InvalidRequest("in the cloud a bucket's notifications do that: nothing is to watch")
-    with opened(settings) as stored, _updater(settings, stored.collections) as updated:
-        collections = named(stored.collections, names)
-        err.print(Text(f"Watching {len(collections)} collections; Ctrl-C ends it."))
-        while True:
-            for collection in collections:
-                try:
-                    outcome = updated(collection, lambda _: None)
-                except (
-                    InvalidRequest,
-                    NotFound,
-                    _EndedEarlyError,
-                ) as error:  # a disk that is away, and comes back
-                    err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
-                    continue
-                if outcome.embedded or outcome.reused or outcome.gone:
-                    out.print(shown(changes(collection, outcome)), soft_wrap=True)
-            time.sleep(every)
 
 
 def remove(name: Name, data_dir: DataDir = None) -> None:
@@ -220,6 +201,9 @@ def _added(
 
     collections = stored.collections
     root = given.expanduser().resolve()
+    if not _is_utf8(str(root)):
+        bound = "SET must be a path in UTF-8"
+        raise InvalidRequest(f"{bound}, got {printable(str(root))}", field="SET")
     check_root(root)
     every = {each.name: each for each in collections.all()}
     for each in every.values():
@@ -232,7 +216,7 @@ def _added(
             return each
         if root.is_dir() and root.is_relative_to(each.root):
             within = root.relative_to(each.root).as_posix()
-            if any(part.startswith(".") or part in SKIPPED_FOLDERS for part in Path(within).parts):
+            if _is_skipped(Path(each.root), within):
                 bound = f"FOLDER must be none that {each.name!r} skips, which it is in"
                 raise InvalidRequest(f"{bound}, got {within!r}", field="FOLDER")
             _say(
@@ -253,13 +237,42 @@ def _added(
     if inner:
         _say(f"It has the collections {', '.join(inner)} in it; no picture is embedded twice.")
     name = checked_name(name or _name_of(root))
-    before = every.get(name)
+    # A filter finds a collection by its name in any case.
+    before = next((each for each in every.values() if alike(each.name) == alike(name)), None)
     if before is not None:
-        bound = f"--name must be one that no other collection has, and {name!r} is {before.root}"
+        bound = (
+            f"--name must be one that no other collection has, and {before.name!r} is {before.root}"
+        )
         raise InvalidRequest(bound, field="--name")
     collection = Collection(name, str(root), bool(keeps_place))
     collections.keep(collection)
     return collection
+
+
+def _is_skipped(root: Path, within: str) -> bool:
+    """Return whether the folder *within* a collection's is none that is looked into."""
+    folder = root
+    for part in Path(within).parts:
+        folder /= part
+        if part.startswith(".") or part in SKIPPED_FOLDERS or (folder / NO_MEDIA).exists():
+            return True
+    return False
+
+
+def _what_lies_in(root: str) -> str:
+    """Return what files a folder has, by their suffixes: "3 .cr2, 1 .mp4"."""
+    names = (name for _, _, files in os.walk(root) for name in files if not name.startswith("."))
+    counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
+    most = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(5))
+    return f"{most}{', …' * (len(counts) > 5)} in {root}" if counts else f"no file in {root}"
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _say(line: str) -> None:
@@ -281,7 +294,9 @@ _Updated = Callable[[Collection, Callable[[Update], None]], Update]
 
 
 @contextmanager
-def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]:
+def updater(
+    settings: Settings, collections: Collections, say: Callable[[str], None]
+) -> Iterator[_Updated]:
     """Yield what brings a collection up to date: here, or in the process that has the folder."""
     from imagesearch.local.embedded.stack import FolderInUse
 
@@ -293,11 +308,11 @@ def _updater(settings: Settings, collections: Collections) -> Iterator[_Updated]
                 return
         except FolderInUse as busy:
             if busy.url is not None:
-                err.print(Text(f"The imagesearch at {busy.url} does it, by its own model."))
+                say(f"The imagesearch at {busy.url} does it, by its own model.")
                 yield lambda collection, tell: _followed(settings, collections, collection, tell)
                 return
         if not is_told:
-            err.print(Text(f"Waiting for another command that has {settings.data_dir}."))
+            say(f"Waiting for another command that has {settings.data_dir}.")
             is_told = True
         time.sleep(_POLL_SECONDS)
 
@@ -312,7 +327,7 @@ def _made(
     return update
 
 
-class _EndedEarlyError(Unavailable):
+class EndedEarlyError(Unavailable):
     """An update ended early in another process, which said why."""
 
 
@@ -335,7 +350,7 @@ def _followed(
         raise NotFound(f"the collection {collection.name!r} was removed meanwhile")
     outcome = collections.last_update(collection.name)
     if outcome.error:
-        raise _EndedEarlyError(outcome.error)
+        raise EndedEarlyError(outcome.error)
     return outcome
 
 
@@ -350,16 +365,25 @@ def _check_somebody_is_at_it(settings: Settings) -> None:
     raise Unavailable("the imagesearch that did it has ended: run the command again")
 
 
+@contextmanager
+def _telling_of_a_break() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("Broken off; the next update goes on where it was.")
+        raise
+
+
 def _bring_up_to_date(
     settings: Settings, collections: Collections, named: list[Collection]
 ) -> None:
     problems = 0
-    with _updater(settings, collections) as updated:
+    with updater(settings, collections, lambda line: err.print(Text(line))) as updated:
         for collection in named:
             try:
-                with progress(collection) as tell:
+                with _telling_of_a_break(), progress(collection) as tell:
                     outcome = updated(collection, tell)
-            except (InvalidRequest, NotFound, _EndedEarlyError) as error:
+            except (InvalidRequest, NotFound, EndedEarlyError) as error:
                 if len(named) == 1:
                     raise
                 err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)

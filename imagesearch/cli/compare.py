@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from imagesearch.cli import terminal
+from imagesearch.cli.options import filled_path
 
 EXAMPLES = (
     "Examples:\n\n\b\n"
@@ -19,7 +20,8 @@ EXAMPLES = (
 
 def compare(
     files: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="Files that eval --json printed")
+        list[Path],
+        typer.Argument(metavar="RUN", parser=filled_path, help="Files that eval --json printed"),
     ],
 ) -> None:
     """Print runs of eval, and how each differs from the first, picture by picture."""
@@ -28,5 +30,8 @@ def compare(
     from imagesearch.evaluation.runs import read_runs
 
     runs = [run for file in files for run in read_runs(file)]
+    if len(runs) < 2:
+        message = f"two runs are needed to compare, and {files[0]} has one"
+        raise typer.BadParameter(message, param_hint="RUN")
     print_runs(runs)
     print_differences(runs)

@@ -17,6 +17,7 @@ from imagesearch.cli.options import (
     DataDir,
     PicturesFolder,
     Split,
+    filled,
     settings_with,
 )
 from imagesearch.cli.terminal import err, note, told_misfits
@@ -43,6 +44,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="small|best|ID|FOLDER",
+            parser=filled,
             help="What to measure; repeatable [as CLIP_MODEL says]",
         ),
     ] = None,

@@ -9,7 +9,7 @@ import typer
 
 from imagesearch.cli import buckets
 from imagesearch.cli.collections import opened
-from imagesearch.cli.options import DataDir, settings_with
+from imagesearch.cli.options import DataDir, filled, settings_with
 from imagesearch.cli.terminal import out, shown
 from imagesearch.cli.updates import named
 from imagesearch.domain.errors import InvalidRequest
@@ -39,15 +39,19 @@ def forget(
         typer.Argument(metavar="IMAGE_ID", help="Pictures to take down, by the ids of results"),
     ] = None,
     keyword: Annotated[
-        str, typer.Option(metavar="TEXT", help="Forget a keyword, and images no other one has")
-    ] = "",
+        str | None,
+        typer.Option(
+            metavar="TEXT", parser=filled, help="Forget a keyword, and images no other one has"
+        ),
+    ] = None,
     collection: Annotated[
-        str, typer.Option(metavar="NAME", help="Forget a collection; its folder stays")
-    ] = "",
+        str | None,
+        typer.Option(metavar="NAME", parser=filled, help="Forget a collection; its folder stays"),
+    ] = None,
     unused_for: Annotated[
-        int,
-        typer.Option(metavar="DAYS", min=0, max=_MOST_DAYS, help="Forget what was so long unused"),
-    ] = 0,
+        int | None,
+        typer.Option(metavar="DAYS", min=1, max=_MOST_DAYS, help="Forget what was so long unused"),
+    ] = None,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why pictures are taken down; kept with their ids")
     ] = "",
@@ -73,7 +77,7 @@ def forget(
         "IMAGE_ID": bool(image_ids),
         "--keyword": bool(keyword),
         "--collection": bool(collection),
-        "--unused-for": bool(unused_for),
+        "--unused-for": unused_for is not None,
         "--list": taken_down,
     }
     if sum(given.values()) != 1:
@@ -90,8 +94,8 @@ def forget(
         tuple(checked_image_id(each) for each in image_ids),
         checked_reason(reason),
         allow_again,
-        keyword,
-        unused_for,
+        keyword or "",
+        unused_for or 0,
     )
     if settings.edition == "cloud" and collection:
         buckets.remove(settings, collection, is_dry=dry_run)
@@ -105,7 +109,23 @@ def forget(
         elif taken_down:
             _print_taken_down(stored.forgetting)
         else:
-            _print(job, _done(stored.forgetting, job, is_dry=dry_run), is_dry=dry_run)
+            unknown = [] if allow_again else _unknown(stored, job.image_ids)
+            outcome = _done(stored.forgetting, job, is_dry=dry_run)
+            if not unknown or len(unknown) < len(job.image_ids):
+                _print(job, outcome, is_dry=dry_run)
+            for image_id in unknown:
+                told = "it would be" if dry_run else "it is"
+                out.print(shown(f"No image has the id {image_id}; {told} noted all the same."))
+
+
+def _unknown(stored: StoredCollections, image_ids: tuple[str, ...]) -> list[str]:
+    """Return those of *image_ids* of which nothing is stored, and that no keyword lists."""
+    catalog = stored.catalog
+    known = set(stored.collections.files_of(image_ids))
+    for revision in catalog.library.model_revisions():
+        known |= catalog.library.embedded(image_ids, revision)
+    left = [each for each in image_ids if each not in known]
+    return [each for each in left if not list(catalog.pools.naming([each]))]
 
 
 def _in_the_cloud(settings: Settings, job: ForgetJob, *, lists: bool, is_dry: bool) -> None:

@@ -21,7 +21,7 @@ COMMANDS = {
     "search": ("search.search", "EXAMPLES"),
     "add": ("collections.add", "ADD_EXAMPLES"),
     "update": ("collections.update", ""),
-    "watch": ("collections.watch", ""),
+    "watch": ("watch.watch", ""),
     "remove": ("collections.remove", ""),
     "collections": ("collections.collections", ""),
     "info": ("collections.info", ""),

@@ -14,26 +14,54 @@ from imagesearch.devices import checkpoint_here
 from imagesearch.domain.filters import FILTERS
 from imagesearch.domain.filters.declaration import Filter
 from imagesearch.local.embedded.model_note import ModelNote
+from imagesearch.setting_types import trimmed
 from imagesearch.settings import DEFAULT_DATA_DIR, Settings, load_settings
 from imagesearch.sources import SOURCES
+
+
+def filled(text: str) -> str:
+    """
+    Return *text*, as what a command is given.
+
+    Raises:
+        BadParameter: it is empty, as where a variable of the shell is not set.
+    """
+    if not trimmed(text):
+        raise typer.BadParameter(f"must not be empty, got {text!r}")
+    return text
+
+
+def filled_path(text: str) -> Path:
+    """Return the path *text*; BadParameter where it is empty, which Path takes for this folder."""
+    return Path(filled(text))
+
 
 # Text, which the settings of the same names read as they read the environment's.
 DataDir = Annotated[
     str | None,
-    typer.Option(metavar="FOLDER", help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]"),
+    typer.Option(
+        metavar="FOLDER",
+        parser=filled,
+        help=f"Folder of images and catalog [{DEFAULT_DATA_DIR}]",
+    ),
 ]
 
 _SOURCES = "|".join(SOURCES)
 _FROM = "Where images come from, several with commas; commons needs SOURCE_CONTACT [as SOURCE says]"
-SourceName = Annotated[str | None, typer.Option("--source", "--from", metavar=_SOURCES, help=_FROM)]
+SourceName = Annotated[
+    str | None, typer.Option("--source", "--from", metavar=_SOURCES, parser=filled, help=_FROM)
+]
 # Of `search`, where `--source` is the filter of that name.
-FromName = Annotated[str | None, typer.Option("--from", metavar=_SOURCES, help=_FROM)]
+FromName = Annotated[
+    str | None, typer.Option("--from", metavar=_SOURCES, parser=filled, help=_FROM)
+]
 
 ModelName = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="small|best|ID|FOLDER",
+        parser=filled,
         help="Model: a name, or a checkpoint's hub id or folder [as CLIP_MODEL says]",
     ),
 ]
@@ -42,6 +70,7 @@ CaptionedPath = Annotated[
     Path | None,
     typer.Argument(
         metavar="SET",
+        parser=filled_path,
         help="Captioned pictures: a folder with a .txt beside each, a captions.csv"
         " (image,caption,language), Flickr8k's or 30k's captions, Karpathy's or COCO's JSON, tar"
         " shards",
@@ -52,12 +81,17 @@ CollectionName = Annotated[
     typer.Option(
         "--collection",
         metavar="NAME",
+        parser=filled,
         help="Instead of SET a collection: its captions, and the embeddings that it has",
     ),
 ]
 PicturesFolder = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Where the pictures are, if not beside the captions"),
+    typer.Option(
+        metavar="FOLDER",
+        parser=filled_path,
+        help="Where the pictures are, if not beside the captions",
+    ),
 ]
 Split = Annotated[
     str, typer.Option(metavar="NAME", help="Of a set with splits the one to use, or all")
@@ -84,7 +118,8 @@ def with_filters(command: Callable[..., None]) -> Callable[..., None]:
 
 def _option(each: Filter) -> inspect.Parameter:
     """Return the parameter that Typer makes `--{name}` of."""
-    option = typer.Option(f"--{each.name.replace('_', '-')}", metavar=each.values, help=each.help)
+    name = f"--{each.name.replace('_', '-')}"
+    option = typer.Option(name, metavar=each.values, parser=filled, help=each.help)
     kind = inspect.Parameter.KEYWORD_ONLY
     annotation = Annotated[str | None, option]
     return inspect.Parameter(each.name, kind, default=None, annotation=annotation)

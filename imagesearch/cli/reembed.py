@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated
@@ -11,7 +13,7 @@ from rich.progress import Progress
 
 from imagesearch.cli.local_stack import opened_stack
 from imagesearch.cli.options import DataDir, ModelName, settings_with
-from imagesearch.cli.terminal import err, out, shown
+from imagesearch.cli.terminal import err, note, out, shown
 from imagesearch.domain.errors import InvalidRequest, Unavailable
 from imagesearch.settings import Settings
 from imagesearch.usecases.reembed import Reembed, Reembedding
@@ -23,6 +25,7 @@ EXAMPLES = (
     "  EDITION=cloud GOOGLE_CLOUD_PROJECT=... imagesearch reembed --model-revision REVISION\n"
 )
 _POOLS_AT_ONCE = 4  # what a new keyword may have to wait for
+_SECONDS_A_LINE = 60.0  # where nobody looks at a terminal
 _SHOWN = 5  # images and pools that are named
 
 
@@ -84,7 +87,10 @@ def _in_the_cloud(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Reembedding], None]]:
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+    if not err.is_terminal:
+        yield minutely(note)
+        return
+    with Progress(console=err, transient=True) as progress:
         task = progress.add_task("embedded", total=None, visible=False)
 
         def tell(stand: Reembedding) -> None:
@@ -92,6 +98,26 @@ def _progress() -> Iterator[Callable[[Reembedding], None]]:
             progress.update(task, completed=done, total=total, visible=True)
 
         yield tell
+
+
+def minutely(
+    say: Callable[[str], object], now: Callable[[], float] = time.monotonic
+) -> Callable[[Reembedding], None]:
+    """Return what says how much there is to do when it is first told, then how far it is."""
+    said_at = -math.inf
+
+    def tell(stand: Reembedding) -> None:
+        nonlocal said_at
+        done, total = stand.coverage.embedded, stand.coverage.images
+        if said_at == -math.inf:
+            say(f"{total - done} of {total} images are to be embedded by this model.")
+        elif now() >= said_at + _SECONDS_A_LINE:
+            say(f"{done} of {total} images are embedded by this model.")
+        else:
+            return
+        said_at = now()
+
+    return tell
 
 
 def _print(outcome: Reembedding) -> None:

@@ -10,8 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from imagesearch.cli.terminal import err, out, shown
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.ports import Collections
 
+_MOST_READ = 10_000  # problems, among which those that were taken down are counted
 SHOWN = 20  # problems that are named after an update
 
 
@@ -80,10 +82,16 @@ def stand_of(last: Update) -> str:
 def print_problems(
     collections: Collections, collection: Collection, last: Update, *, most: int
 ) -> None:
-    """Print up to *most* of what could not be read, and how much that is."""
-    problems, total = collections.problems(collection.name, most)
-    lines = [(each.path or ".", each.problem) for each in last.unreadable] + problems
-    total += len(last.unreadable)
+    """Print notes, up to *most* of what could not be read, how much that is, and what is down."""
+    problems, total = collections.problems(collection.name, _MOST_READ)
+    others = [each for each in problems if each[1] != TAKEN_DOWN]
+    for each in (each for each in last.unreadable if each.is_note):
+        out.print(shown(f"Note: {each.path}: {each.problem}"), soft_wrap=True)
+    if taken_down := len(problems) - len(others):
+        out.print(f"{taken_down:,} taken down: imagesearch forget --list says when and why")
+    unlisted = [each for each in last.unreadable if not each.is_note]
+    lines = [(each.path or ".", each.problem) for each in unlisted] + others
+    total += len(unlisted) - taken_down
     if not total:
         return
     out.print(f"{total:,} could not be read:")

@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import PurePosixPath
 
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.filters.declaration import alike
+from imagesearch.domain.filters.declaration import alike, folder_in
 from imagesearch.domain.images import Collected, Credit, Image
 from imagesearch.domain.keywords import is_visible
 from imagesearch.domain.picture_facts import PictureFacts, tags_of
@@ -87,15 +87,14 @@ class ListedFile:
 
     Attributes:
         path: within its folder, with `/` between; of a list, the URL without its `https://`.
-        sidecar: the path of the file that says more of it; "" where there is none.
+        sidecars: the paths of the files that say more of it, each with its stamp.
         facts: what the list or the captions of a data set say of it.
     """
 
     path: str
     stamp: Stamp
     albums: tuple[str, ...] = ()
-    sidecar: str = ""
-    sidecar_stamp: Stamp | None = None
+    sidecars: tuple[tuple[str, Stamp], ...] = ()
     facts: PictureFacts = field(default_factory=PictureFacts)
 
 
@@ -106,11 +105,13 @@ class Unreadable:
 
     Attributes:
         path: of a file, or of a folder whose files stay as they are known.
+        is_note: it costs no picture, and is told without being a problem.
     """
 
     path: str
     problem: str
     is_folder: bool = False
+    is_note: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,12 @@ class CollectedFile:
 
     Attributes:
         stamp: of the file itself.
-        known_by: of the file and, where it has one, of its sidecar, see `stamp_of`.
+        known_by: of the file and of what is said of it, see `stamp_of`.
         image_id: of its bytes; "" where they could not be read.
         size: width and height in pixels, upright.
+        facts: what is said of it in its file, beside it, and by its data set.
         problem: why there is no image of it; "" where there is one, or will be.
+        own: what its file alone says; None where that is not known.
     """
 
     path: str
@@ -134,6 +137,7 @@ class CollectedFile:
     facts: PictureFacts = field(default_factory=PictureFacts)
     albums: tuple[str, ...] = ()
     problem: str = ""
+    own: PictureFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Update:
         gone: files that are there no more.
         problems: files of which there is no image.
         taken_down: those of them whose image was taken down, and which are left as they are.
-        unreadable: some of what could not be listed, which is among the problems.
+        unreadable: some of what could not be listed, which but for notes is among the problems.
         seconds: since it began.
         is_over: it ended, and was not broken off.
         error: why it ended early; "" where it did not.
@@ -171,16 +175,12 @@ class Update:
 
 
 def stamp_of(listed: ListedFile) -> Stamp:
-    """Return the stamp that changes with the file, its sidecar, and what is said of it."""
+    """Return the stamp that changes with the file, its sidecars, albums, and what is said of it."""
     stamp = listed.stamp
-    if listed.sidecar_stamp is not None:
-        stamp = Stamp(
-            stamp.size + listed.sidecar_stamp.size,
-            max(stamp.modified_ns, listed.sidecar_stamp.modified_ns),
-        )
-    if listed.facts == PictureFacts():
+    if not listed.sidecars and not listed.albums and listed.facts == PictureFacts():
         return stamp
-    digest = hashlib.sha256(repr(listed.facts).encode("utf-8", "replace")).digest()
+    said = repr((listed.facts, listed.albums, listed.sidecars))
+    digest = hashlib.sha256(said.encode("utf-8", "replace")).digest()
     return Stamp(stamp.size + int.from_bytes(digest[:6], "big"), stamp.modified_ns)
 
 
@@ -256,8 +256,17 @@ def image_of(image_id: str, files: Sequence[tuple[str, CollectedFile]]) -> Image
             camera=_first(each.camera for each in facts),
             rating=next((each.rating for each in facts if each.rating), 0),
             place=next((each.place for each in facts if each.place), None),
+            apart=_apart(files),
         ),
     )
+
+
+def _apart(files: Sequence[tuple[str, CollectedFile]]) -> tuple[str, ...]:
+    """Return which folders are in which collection; nothing where all are in one."""
+    if len({name for name, _ in files}) < 2:
+        return ()
+    texts = (folder_in(name, folder) for name, file in files for folder in folders_of(file.path))
+    return tuple(dict.fromkeys(texts))[:_MOST_TEXTS]
 
 
 def folders_of(path: str) -> tuple[str, ...]:

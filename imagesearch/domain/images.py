@@ -22,6 +22,12 @@ Embedding: TypeAlias = "NDArray[np.float32]"  # (embedding_dim,), unit L2 norm
 Embeddings: TypeAlias = "NDArray[np.float32]"  # (n, embedding_dim), rows of unit L2 norm
 
 
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .avif .gif .bmp .tif .tiff .mpo .jp2 .heic .heif".split()
+)
+"""Of files that may be pictures, in lower case; cameras' raw formats are not read."""
+
+
 def weights_of(model_revision: str) -> str:
     """Return what is left of *model_revision* without the version of its preprocessing."""
     return re.sub(r"-p[0-9]+$", "", model_revision)
@@ -65,6 +71,8 @@ class Collected:
         camera: make and model of what it was taken with.
         rating: 1 to 5, -1 of a picture that was rejected, 0 where nobody judged it.
         place: latitude and longitude in degrees, where they are known and kept.
+        apart: of one that several collections have, each folder with its collection, as texts
+            of `folder_in`.
     """
 
     collections: tuple[str, ...] = ()
@@ -75,6 +83,7 @@ class Collected:
     camera: str = ""
     rating: int = 0
     place: tuple[float, float] | None = None
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from imagesearch.domain.filters.declaration import alike
@@ -46,6 +46,7 @@ class PictureFacts:
         source: the data set that it is of; "" of a person's own picture.
         page_url: its page there, https alone.
         captions: of a data set, which is measured by them; the first is its title.
+        place_names: of the town, province and country; tags where places are kept, else nothing.
     """
 
     year: int = 0
@@ -61,6 +62,18 @@ class PictureFacts:
     source: str = ""
     page_url: str = ""
     captions: tuple[Caption, ...] = ()
+    place_names: tuple[str, ...] = ()
+
+
+def with_place(facts: PictureFacts) -> PictureFacts:
+    """Return *facts* with the names of the place among their tags."""
+    tags = tags_of((*facts.tags, *facts.place_names))
+    return replace(facts, tags=tags, place_names=())
+
+
+def without_place(facts: PictureFacts) -> PictureFacts:
+    """Return *facts* without the place and its names."""
+    return replace(facts, place=None, place_names=())
 
 
 def joined(first: PictureFacts, second: PictureFacts) -> PictureFacts:
@@ -80,6 +93,7 @@ def joined(first: PictureFacts, second: PictureFacts) -> PictureFacts:
         source=first.source or second.source,
         page_url=first.page_url or second.page_url,
         captions=tuple(dict.fromkeys((*first.captions, *second.captions))),
+        place_names=first.place_names or second.place_names,
     )
 
 

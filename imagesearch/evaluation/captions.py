@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 from imagesearch.domain.errors import InvalidRequest, RejectedImage
-from imagesearch.domain.images import Embedding
+from imagesearch.domain.images import PICTURE_SUFFIXES, Embedding
 from imagesearch.domain.picture_facts import Caption
 from imagesearch.domain.queries import MAX_QUERY_CHARACTERS
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PICTURE_BYTES = 50_000_000
 ALL = "all"  # the split that is everything
 FIELD = "SET"
@@ -33,7 +33,8 @@ class CaptionedPicture:
     A picture and sentences that are true of it.
 
     Attributes:
-        name: what tells it from the others of its set.
+        name: what tells it from the others of its set; of several that captions have for one file
+            the first.
         read: returns its bytes, or raises OSError, RejectedImage or NotFound.
         file: where they lie, if they are a file of their own.
     """
@@ -114,14 +115,22 @@ class Pictures:
                     return candidate
             except OSError:  # a name that is too long
                 return None
-        return self._below.get(path.name)
+        return self._below.get(composed(path.as_posix())) or self._below.get(composed(path.name))
 
     @cached_property
     def _below(self) -> dict[str, Path]:
-        """By their names the pictures below the folder; names that two have tell nothing."""
+        """
+        By their paths and by their names the pictures in the folder and below, composed.
+
+        Names that two have tell nothing.
+        """
         files = [path for path in self.folder.rglob("*") if is_picture(path.name)]
-        counts = Counter(path.name for path in files)
-        return {path.name: path for path in files if counts[path.name] == 1}
+        counts = Counter(composed(path.name) for path in files)
+        names = {composed(path.name): path for path in files}
+        by_name = {name: path for name, path in names.items() if counts[name] == 1}
+        return by_name | {
+            composed(path.relative_to(self.folder).as_posix()): path for path in files
+        }
 
 
 @dataclass
@@ -130,9 +139,10 @@ class Gathered:
 
     pictures: Pictures
     misfits: Misfits = field(default_factory=Misfits)
-    _captions: dict[str, list[Caption]] = field(default_factory=dict)
-    _reads: dict[str, Callable[[], bytes]] = field(default_factory=dict)
-    _files: dict[str, Path] = field(default_factory=dict)
+    # A picture that is a file is told by that file, whatever captions call it, and others by name.
+    _found: dict[str, Path | str] = field(default_factory=dict)  # by what captions call it
+    _captions: dict[Path | str, list[Caption]] = field(default_factory=dict)
+    _pictures: dict[Path | str, CaptionedPicture] = field(default_factory=dict)
 
     def caption(self, name: str, caption: Caption, read: Callable[[], bytes] | None = None) -> None:
         """
@@ -145,30 +155,39 @@ class Gathered:
         if not 0 < len(text) <= MAX_QUERY_CHARACTERS or not is_unicode(text):
             self.misfits.add(NO_SEARCH, f"{text[:40]!a} of {name}")
             return
-        if name not in self._reads:
+        if name not in self._found:
+            file = self.pictures.find(name) if read is None else None
+            read = partial(read_picture, file) if file else read
             if read is None:
-                path = self.pictures.find(name)
-                if path is None:
-                    self.misfits.add(NO_PICTURE, name or repr(text))
-                    return
-                self._files[name] = path
-                read = partial(read_picture, path)
-            self._reads[name] = read
-        self._captions.setdefault(name, []).append(Caption(text, caption.language.strip()))
+                self.misfits.add(NO_PICTURE, name or repr(text))
+                return
+            self._found[name] = key = file.resolve() if file else name
+            self._pictures.setdefault(key, CaptionedPicture(name, (), read, file))
+        said = Caption(text, caption.language.strip())
+        self._captions.setdefault(self._found[name], []).append(said)
+
+    def has(self, file: Path) -> bool:
+        """Return whether *file* is a picture that a caption was taken of."""
+        return file.resolve() in self._captions
 
     def captioned(self) -> list[CaptionedPicture]:
         """Return the pictures in the order of their names, each caption once."""
-        return [
-            CaptionedPicture(
-                name, tuple(dict.fromkeys(captions)), self._reads[name], self._files.get(name)
-            )
-            for name, captions in sorted(self._captions.items())
+        pictures = [
+            replace(picture, captions=tuple(dict.fromkeys(self._captions[key])))
+            for key, picture in self._pictures.items()
         ]
+        return sorted(pictures, key=lambda each: each.name)
+
+
+def composed(name: str) -> str:
+    """Return *name* as names are compared: what a Mac wrote has accents apart from letters."""
+    return unicodedata.normalize("NFC", name)
 
 
 def is_picture(name: str) -> bool:
     """Return whether a file's name is one of a picture."""
-    return name.lower().endswith(SUFFIXES)
+    _, dot, suffix = name.lower().rpartition(".")
+    return f"{dot}{suffix}" in PICTURE_SUFFIXES
 
 
 def is_unicode(text: str) -> bool:

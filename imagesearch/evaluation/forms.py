@@ -7,6 +7,7 @@ img2dataset.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import fnmatch
 import json
@@ -16,7 +17,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from imagesearch.domain.errors import RejectedImage
@@ -31,22 +32,24 @@ from imagesearch.evaluation.captions import (
     Gathered,
     Pictures,
     bounded,
+    composed,
     is_picture,
     unreadable,
 )
 
-# A folder is read by the captions file in it, the first of these that there is.
+# A folder is read by the captions file in it, the first of these that there is. Others may have the
+# name of Flickr30k's: theirs are of no form.
+_RESULTS = "results*.csv"
 _CAPTIONS_FILES = (
     *("captions.csv", "captions.txt", "*.token.txt", "*.token"),
-    *("dataset*.json", "captions*.json"),
+    *("dataset*.json", "captions*.json", _RESULTS),
 )
-# Within a folder of pictures others may have the name of Flickr30k's: theirs are of no form.
-_ANY_CAPTIONS_FILES = (*_CAPTIONS_FILES, "results*.csv")
 _DEEPEST_CAPTIONS = 2  # folders down
 _COLUMNS = ("image", "caption")
+_MOST_LINES = 50  # of a row of a CSV: quotes that stay open longer were never meant to be
 _PIPED_COLUMNS = ["image_name", "comment_number", "comment"]
 _TOKEN_LINE = re.compile(r"(?P<name>[^\t]+)#\d+\t(?P<text>.*)")
-_NAMED_LANGUAGE = re.compile(r"(?P<stem>.+)\.(?P<language>[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*)")
+_NAMED_LANGUAGE = re.compile(r"(?P<stem>.+)\.(?P<language>[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*)")
 # As Tux Paint's stamps have it: a line a language.
 _LINE_OF_LANGUAGE = re.compile(r"(?P<language>[a-z]{2,3}([_@][A-Za-z]+)*)\.utf8=(?P<text>.*)")
 _FLICKR8K_SPLITS = {"train": "train", "val": "dev", "test": "test"}
@@ -70,7 +73,7 @@ class Source:
         """What the file holds as JSON; nothing where it is no JSON."""
         if self._suffix != ".json":
             return {}
-        value = json.loads(self.path.read_text(encoding="utf-8-sig"))
+        value = json.loads(read_text(self.path))
         return value if isinstance(value, dict) else {}
 
     @cached_property
@@ -78,7 +81,7 @@ class Source:
         """The first line of a file of text."""
         if self._suffix not in (".csv", ".txt", ".token"):
             return ""
-        with self.path.open(encoding="utf-8-sig") as file:
+        with self.path.open(encoding=_encoding(self.path)) as file:
             return file.readline(10_000).rstrip("\n")
 
     @property
@@ -109,26 +112,49 @@ class Form:
 
 
 def _is_csv(source: Source) -> bool:
-    header = next(csv.reader([source.first_line]), [])
-    return {*_COLUMNS} <= {name.strip() for name in header}
+    columns, _ = _header(source)
+    return {*_COLUMNS} <= {*columns}
+
+
+def _header(source: Source) -> tuple[list[str], str]:
+    """Return the names of a CSV's columns in lower case, and what is between them."""
+    line = source.first_line
+    between = ";" if ";" in line and "," not in line else ","  # as spreadsheets have it
+    cells = next(csv.reader([line], delimiter=between), [])
+    return [name.strip().lower() for name in cells], between
 
 
 def _read_csv(source: Source, gathered: Gathered) -> None:
-    with source.path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, strict=True)
-        rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-        ends_with_captions = rows.fieldnames[-1] == "caption"
-        for row in rows:
-            # What is beyond the last column belongs to a caption with commas and without quotes.
-            beyond = row.get(None, [])
-            text = ",".join([row["caption"] or "", *beyond])
-            name = (row["image"] or "").strip()
-            if not name or not text.strip() or (beyond and not ends_with_captions):
-                gathered.misfits.add(UNREADABLE, f"line {rows.line_num}")
-                continue
-            gathered.caption(name, Caption(text, row.get("language") or ""))
+    columns, between = _header(source)
+    ends_with_captions = columns[-1] == "caption"
+    for number, cells in _rows(source.path, between):
+        row = dict(zip(columns, cells or (), strict=False))
+        # What is beyond the last column belongs to a caption with commas and without quotes.
+        beyond = (cells or [])[len(columns) :]
+        text = between.join([row.get("caption", ""), *beyond])
+        name = row.get("image", "").strip()
+        if not name or not text.strip() or (beyond and not ends_with_captions):
+            gathered.misfits.add(UNREADABLE, f"line {number} of {source.path.name}")
+            continue
+        gathered.caption(name, Caption(text, row.get("language", "")))
     if source.path.name == "captions.csv":
-        _count_uncaptioned(source.path.parent, gathered)
+        _count_uncaptioned(gathered)
+
+
+def _rows(path: Path, between: str) -> Iterator[tuple[int, list[str] | None]]:
+    """Yield each row below the header by its line, None where its quotes are broken."""
+    with path.open(encoding=_encoding(path), newline="") as file:
+        lines = [*file]
+    at = 1
+    while at < len(lines):
+        rows = csv.reader(lines[at : at + _MOST_LINES], delimiter=between, strict=True)
+        try:
+            if cells := next(rows):
+                yield at + 1, cells
+            at += rows.line_num
+        except csv.Error:  # only this line: the next may be sound
+            yield at + 1, None
+            at += 1
 
 
 def _is_piped(source: Source) -> bool:
@@ -136,13 +162,13 @@ def _is_piped(source: Source) -> bool:
 
 
 def _read_piped(source: Source, gathered: Gathered) -> None:
-    lines = source.path.read_text(encoding="utf-8-sig").split("\n")
+    lines = read_text(source.path).split("\n")
     for number, line in enumerate(lines[1:], start=2):
         name, _, text = (*map(str.strip, line.split("|", 2)), "", "")[:3]
         if name and text:
             gathered.caption(name, Caption(text))
         elif line.strip():
-            gathered.misfits.add(UNREADABLE, f"line {number}")
+            gathered.misfits.add(UNREADABLE, f"line {number} of {source.path.name}")
 
 
 def _is_flickr8k(source: Source) -> bool:
@@ -151,13 +177,13 @@ def _is_flickr8k(source: Source) -> bool:
 
 def _read_flickr8k(source: Source, gathered: Gathered) -> str | None:
     split, names = _flickr8k_split(source)
-    lines = source.path.read_text(encoding="utf-8-sig").splitlines()
+    lines = read_text(source.path).splitlines()
     for number, line in enumerate(lines, start=1):
         if match := _TOKEN_LINE.fullmatch(line):
             if names is None or match["name"] in names:
                 gathered.caption(match["name"], Caption(match["text"]))
         elif line.strip():
-            gathered.misfits.add(UNREADABLE, f"line {number}")
+            gathered.misfits.add(UNREADABLE, f"line {number} of {source.path.name}")
     return split
 
 
@@ -169,7 +195,7 @@ def _flickr8k_split(source: Source) -> tuple[str | None, set[str] | None]:
     listed = source.path.with_name(f"Flickr_8k.{name}Images.txt")
     if not listed.is_file():
         return None, None
-    return source.split, {*listed.read_text(encoding="utf-8-sig").split("\n")}
+    return source.split, {*read_text(listed).split("\n")}
 
 
 def _is_karpathy(source: Source) -> bool:
@@ -189,10 +215,16 @@ def _read_karpathy(source: Source, gathered: Gathered) -> str:
         try:
             folder, name = image.get("filepath", ""), image["filename"]
             path = f"{folder}/{name}" if folder else _text(name)
-            captions = [Caption(_text(sentence["raw"])) for sentence in image["sentences"]]
+            sentences = [*image["sentences"]]
         except (AttributeError, KeyError, TypeError):
             gathered.misfits.add(UNREADABLE, f"images[{number}]")
             continue
+        captions = []
+        for place, sentence in enumerate(sentences):
+            try:
+                captions.append(Caption(_text(sentence["raw"])))
+            except (KeyError, TypeError):
+                gathered.misfits.add(UNREADABLE, f"images[{number}].sentences[{place}]")
         _hand_in(gathered, path, captions)
     return source.split
 
@@ -223,9 +255,12 @@ def _read_coco(source: Source, gathered: Gathered) -> None:
 
 def _read_shards(source: Source, gathered: Gathered) -> None:
     for shard in source.shards:
-        with tarfile.open(shard, "r:") as archive:
-            for key, members in samples(archive):
-                _read_sample(f"{shard.stem}/{key}", shard, members, gathered)
+        try:
+            with tarfile.open(shard, "r:") as archive:
+                for key, members in samples(archive):
+                    _read_sample(f"{shard.stem}/{key}", shard, members, gathered)
+        except (OSError, tarfile.TarError) as error:  # such as one that was cut: the rest of it
+            gathered.misfits.add(UNREADABLE, f"{shard.name} from there on: {error}")
 
 
 def samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
@@ -287,6 +322,7 @@ def sample_captions(shard: Path, members: dict[str, tarfile.TarInfo]) -> Iterato
     for end, member in texts.items():
         text = read_member(shard, member.offset_data, member.size).decode("utf-8-sig")
         language = end.removesuffix("txt").strip(".")
+        language = "" if is_picture(f".{language}") else language  # 1.jpg.txt is of 1.jpg
         yield from (Caption(line, language) for line in _lines(text))
     if not texts and "json" in members:
         caption = sample_json(shard, members).get("caption")
@@ -303,51 +339,80 @@ def sample_json(shard: Path, members: dict[str, tarfile.TarInfo]) -> dict[str, A
 
 
 def read_member(shard: Path, offset: int, size: int) -> bytes:
-    """Return the bytes of a member; RejectedImage where they are more than any picture has."""
+    """Return a member's bytes; RejectedImage where they are cut, or more than a picture has."""
     with shard.open("rb") as file:
         file.seek(offset)
-        return bounded(file.read(min(size, MAX_PICTURE_BYTES + 1)))
+        data = bounded(file.read(min(size, MAX_PICTURE_BYTES + 1)))
+    if len(data) != size:
+        raise RejectedImage(f"it has {len(data)} of its {size} bytes")
+    return data
 
 
 def _read_text_files(source: Source, gathered: Gathered) -> None:
-    pictures: list[str] = []
     for folder, names in _folders_within(source.path):
-        by_stem = {Path(name).stem: folder + name for name in names if is_picture(name)}
-        pictures += by_stem.values()
-        for words in (name for name in names if name.endswith(".txt")):
-            _read_text_file(source.path, folder + words, by_stem, gathered)
-    captioned = {picture.name for picture in gathered.captioned()}
-    for name in pictures:
-        if name not in captioned:
-            gathered.misfits.add(NO_CAPTION, name)
+        pictures = [name for name in names if is_picture(name)]
+        owners = {composed(Path(name).stem): name for name in reversed(pictures)}
+        by_name = owners | {composed(name): name for name in pictures}
+        for words in filter(_is_text, names):
+            _read_text_file(source.path, folder, words, by_name, gathered)
+        for name in pictures:
+            if gathered.has(source.path / folder / name):
+                continue
+            owner = owners[composed(Path(name).stem)]
+            is_owned = gathered.has(source.path / folder / owner)
+            why = f", as {owner} beside it has the caption" if is_owned else ""
+            gathered.misfits.add(NO_CAPTION, f"{folder}{name}{why}")
 
 
-def _count_uncaptioned(folder: Path, gathered: Gathered) -> None:
-    captioned = {picture.name.rpartition("/")[2] for picture in gathered.captioned()}
-    for path in sorted(folder.iterdir()):
-        if is_picture(path.name) and path.name not in captioned:
+def _is_text(name: str) -> bool:
+    return name.lower().endswith(".txt")
+
+
+def _count_uncaptioned(gathered: Gathered) -> None:
+    for path in sorted(gathered.pictures.folder.iterdir()):
+        if is_picture(path.name) and not gathered.has(path):
             gathered.misfits.add(NO_CAPTION, path.name)
 
 
-def _read_text_file(root: Path, words: str, by_stem: Mapping[str, str], gathered: Gathered) -> None:
-    """Hand in the captions of the file *words*, of the picture of its stem."""
-    stem, language = PurePosixPath(words).name.removesuffix(".txt"), ""
-    if stem not in by_stem and (match := _NAMED_LANGUAGE.fullmatch(stem)):
-        stem, language = match["stem"], match["language"]
-    if stem not in by_stem:
-        gathered.misfits.add(NO_PICTURE, words)
+def _read_text_file(
+    root: Path, folder: str, words: str, by_name: Mapping[str, str], gathered: Gathered
+) -> None:
+    """Hand in the captions of the file *words*, of the picture that it is called after."""
+    stem, language = composed(Path(words).stem), ""
+    named = None if stem in by_name or is_picture(stem) else _NAMED_LANGUAGE.fullmatch(stem)
+    if named:
+        stem, language = named["stem"], _language(named["language"])
+    if stem not in by_name:
+        gathered.misfits.add(NO_PICTURE, folder + words)
         return
     try:
-        text = (root / words).read_text(encoding="utf-8-sig")
+        text = read_text(root / folder / words)
     except (OSError, UnicodeError):
-        gathered.misfits.add(UNREADABLE, words)
+        gathered.misfits.add(UNREADABLE, folder + words)
         return
+    name = folder + by_name[stem]
     for line in _lines(text):
         match = _LINE_OF_LANGUAGE.fullmatch(line.strip())
         if match is None:
-            gathered.caption(by_stem[stem], Caption(line, language))
+            gathered.caption(name, Caption(line, language))
         elif match["text"]:  # not every stamp is translated
-            gathered.caption(by_stem[stem], Caption(match["text"], match["language"]))
+            gathered.caption(name, Caption(match["text"], match["language"]))
+
+
+def _language(tag: str) -> str:
+    """Return a language's tag with the language itself in lower case: DE is de."""
+    return re.sub(r"^[A-Za-z]+", lambda match: match[0].lower(), tag)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 with its mark; OSError, UnicodeError."""
+    return path.read_text(encoding=_encoding(path))
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        is_wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return "utf-16" if is_wide else "utf-8-sig"
 
 
 def _folders_within(root: Path) -> Iterator[tuple[str, list[str]]]:
@@ -355,7 +420,8 @@ def _folders_within(root: Path) -> Iterator[tuple[str, list[str]]]:
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         within = Path(folder).relative_to(root).as_posix()
-        yield "" if within == "." else f"{within}/", sorted(names)
+        seen = sorted(name for name in names if not name.startswith("."))
+        yield "" if within == "." else f"{within}/", seen
 
 
 def _hand_in(
@@ -435,15 +501,15 @@ def captions_files(folder: Path) -> list[Path]:
     for within, names in _folders_within(folder):
         has_texts = has_texts or _are_captioned(names)
         if within.count("/") <= _DEEPEST_CAPTIONS:
-            for pattern in _ANY_CAPTIONS_FILES:
+            for pattern in _CAPTIONS_FILES:
                 files |= {folder / within / name: None for name in fnmatch.filter(names, pattern)}
     return [*files, *([folder] if has_texts else [])]
 
 
 def _are_captioned(names: Sequence[str]) -> bool:
     """Return whether any of the files *names* is a picture that a .txt of its name lies beside."""
-    texts = {name.partition(".")[0] for name in names if name.endswith(".txt")}
-    return any(is_picture(name) and name.partition(".")[0] in texts for name in names)
+    texts = {composed(name.partition(".")[0]) for name in filter(_is_text, names)}
+    return any(composed(name.partition(".")[0]) in texts for name in filter(is_picture, names))
 
 
 def gathered_from(file: Path, pictures: Pictures) -> Gathered:
@@ -463,22 +529,43 @@ def _read(source: Source, gathered: Gathered) -> tuple[Form | None, str | None]:
     try:
         form = next((each for each in FORMS if each.is_of(source)), None)
         return form, form.read(source, gathered) if form else None
-    except (OSError, ValueError, RecursionError, csv.Error, tarfile.TarError) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise unreadable(source.path, f"cannot be read: {error}") from error
 
 
 def _captions_file(path: Path) -> Path:
-    """Return the captions file that a folder is read by, or *path*."""
+    """Return the captions file that a folder is read by, the uppermost in it, or *path*."""
     if not path.is_dir():
         return path
-    for pattern in _CAPTIONS_FILES:
-        match sorted(path.glob(pattern)):
-            case [file]:
-                return file
-            case [_, _, *_] as several:
-                names = ", ".join(file.name for file in several)
-                raise unreadable(path, f"holds several captions files, name one of them: {names}")
-    return path
+    files = [*filter(_may_be_captions, captions_files(path))]
+    found = [file for file in files if file.parent == path]
+    if not found and path not in files and not Source(path, ALL).shards:
+        found = [file for file in files if file != path]
+    ranks = {file: _rank(file) for file in found}
+    match [file for file in found if ranks[file] == min(ranks.values())]:
+        case []:
+            return path
+        case [file]:
+            return file
+        case several:
+            names = ", ".join(file.relative_to(path).as_posix() for file in several)
+            raise unreadable(path, f"holds several captions files, name one of them: {names}")
+
+
+def _rank(file: Path) -> tuple[int, int]:
+    """Return how deep a captions file lies, and the place of its name among those they have."""
+    matching = (fnmatch.fnmatchcase(file.name, pattern) for pattern in _CAPTIONS_FILES)
+    return len(file.parts), [*matching].index(True)
+
+
+def _may_be_captions(file: Path) -> bool:
+    """Return False of a CSV of results that are no captions."""
+    if not fnmatch.fnmatchcase(file.name, _RESULTS):
+        return True
+    try:
+        return _is_piped(Source(file, ALL))
+    except (OSError, ValueError):
+        return False
 
 
 def _why_none(gathered: Gathered, is_of_a_form: bool) -> str:

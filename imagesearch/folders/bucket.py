@@ -6,10 +6,10 @@ import threading
 
 from imagesearch.domain.collections import CollectedFile, ListedFile
 from imagesearch.domain.errors import RejectedImage
+from imagesearch.domain.images import PICTURE_SUFFIXES
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of
 from imagesearch.folders.folder import SKIPPED_FOLDERS
-from imagesearch.folders.formats import PREVIEW_SIDE, SUFFIXES, preview
+from imagesearch.folders.formats import PREVIEW_SIDE, preview
 
 
 class BucketPictures:
@@ -28,7 +28,7 @@ class BucketPictures:
         """Return whether an object of this path may be one, as in a folder: see the port."""
         *folders, name = path.split("/")
         _, dot, suffix = name.rpartition(".")
-        if f"{dot}{suffix.lower()}" not in SUFFIXES or name.startswith("."):
+        if f"{dot}{suffix.lower()}" not in PICTURE_SUFFIXES or name.startswith("."):
             return False
         return not any(each.startswith(".") or each in SKIPPED_FOLDERS for each in folders)
 
@@ -44,7 +44,7 @@ class BucketPictures:
             if not data:
                 raise RejectedImage("it has 0 bytes")
             with self._decoding:
-                file, _ = collected(listed, data, facts_of(data), keeps_place=keeps_place)
+                file, _ = collected(listed, lambda: data, keeps_place=keeps_place)
                 return file, preview(data, PREVIEW_SIDE)
         except RejectedImage as error:
             return problem(listed, str(error))

@@ -13,7 +13,13 @@ from imagesearch.domain.collections import ListedFile, Unreadable
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.foreign_text import one_line
 from imagesearch.domain.picture_facts import MAX_TITLE_CHARACTERS, PictureFacts, joined
-from imagesearch.evaluation.captions import NO_CAPTION, NO_PICTURE, Pictures
+from imagesearch.evaluation.captions import (
+    NO_CAPTION,
+    NO_PICTURE,
+    NO_SEARCH,
+    Gathered,
+    Pictures,
+)
 from imagesearch.evaluation.forms import captions_files, gathered_from
 from imagesearch.folders.folder import Folders
 
@@ -37,25 +43,44 @@ class CaptionedFolders(Folders):
 
 
 def _gathered(root: Path, facts: dict[str, PictureFacts]) -> Iterator[Unreadable]:
-    """Take in what captions say of pictures, by path; yield what of them does not fit."""
+    """
+    Take in what captions say of pictures, by path; yield what of them does not fit.
+
+    A set's captions come as a whole, of pictures that were not downloaded, too: that is a note.
+    Where they fit no picture at all it is a problem.
+    """
     pictures = Pictures(root)
+    lacking: list[tuple[str, str]] = []
+    do_fit = False
     for file in captions_files(root):
         name = file.relative_to(root).as_posix()
-        source = "" if file == root else root.name  # a .txt beside a picture is its owner's
+        is_beside = file == root  # a .txt beside a picture is its owner's
         try:
             gathered = gathered_from(file, pictures)
         except InvalidRequest as error:
             yield Unreadable(name, str(error))
             continue
-        # A picture needs no caption, and a .txt beside none is something else.
-        usual = {NO_CAPTION, NO_PICTURE} if file == root else {NO_CAPTION}
         for misfit in gathered.misfits:
-            if misfit.what not in usual:
-                yield Unreadable(name, str(misfit))
-        for picture in gathered.captioned():
-            if picture.file is None:
-                continue
-            path = picture.file.relative_to(root).as_posix()
-            title = one_line(picture.captions[0].text, MAX_TITLE_CHARACTERS)
-            of_file = PictureFacts(title=title, source=source, captions=picture.captions)
+            # A picture needs no caption, and a .txt beside none is something else.
+            if misfit.what == NO_PICTURE and not is_beside:
+                lacking.append((name, str(misfit)))
+            elif misfit.what not in (NO_CAPTION, NO_PICTURE):
+                yield Unreadable(name, str(misfit), is_note=misfit.what == NO_SEARCH)
+        said = _facts_by_path(root, gathered, source="" if is_beside else root.name)
+        do_fit = do_fit or (bool(said) and not is_beside)
+        for path, of_file in said.items():
             facts[path] = joined(facts.get(path, PictureFacts()), of_file)
+    for name, what in lacking:
+        yield Unreadable(name, what, is_note=do_fit)
+
+
+def _facts_by_path(root: Path, gathered: Gathered, source: str) -> dict[str, PictureFacts]:
+    return {
+        picture.file.relative_to(root).as_posix(): PictureFacts(
+            title=one_line(picture.captions[0].text, MAX_TITLE_CHARACTERS),
+            source=source,
+            captions=picture.captions,
+        )
+        for picture in gathered.captioned()
+        if picture.file is not None
+    }

@@ -17,6 +17,7 @@ from imagesearch.domain.picture_facts import (
     REJECTED,
     PictureFacts,
     date_within_bounds,
+    one_tag,
     place_within_bounds,
     tags_of,
 )
@@ -47,6 +48,8 @@ _NO_WORDS = frozenset(
 # As cameras and telephones write them; in other letters they are a person's.
 _MARKS = frozenset("PORTRAIT NIGHT COVER SMALL LARGE MEDIUM".split())
 _SEPARATED = re.compile(r"[\s_.,;+&()\[\]{}~#'’–—-]+")
+_NUMBERED = re.compile(r"([^\W\d_]+)[0-9]{1,4}")  # horse2, Paris2019
+_DIGEST = re.compile(r"[0-9a-f]{8,}")
 _LONGEST_WORD = 30  # what is longer is a digest, or no name of anything
 
 
@@ -61,15 +64,21 @@ def facts_of(data: bytes) -> PictureFacts:
     return PictureFacts() if blocks == _NOTHING else _facts(blocks)
 
 
+def facts_of_xmp(data: bytes) -> PictureFacts:
+    """Return what the XMP file in *data* says of the picture that it lies beside; never raises."""
+    return _facts(Blocks(xmp=data))
+
+
 def title_of_name(path: str) -> str:
     """
     Return what the name of the file at *path* says of its picture, in words; "" where nothing.
 
-    Of `2019/horses_in_snow-03.jpg` that is "horses in snow", and of `IMG_2031.jpg` nothing: numbers
-    and words that cameras and programs write are no words of a person.
+    Of `2019/horses_in_snow-03.jpg` that is "horses in snow", of `horse2.png` "horse", and of
+    `IMG_2031.jpg` nothing: numbers and words that cameras and programs write are no words of a
+    person.
     """
     stem = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", PurePosixPath(path).stem)
-    words = [word for word in _SEPARATED.split(stem) if word.isalpha()]
+    words = [word for word in map(_without_number, _SEPARATED.split(stem)) if word.isalpha()]
     said = [
         word
         for word in words
@@ -79,6 +88,13 @@ def title_of_name(path: str) -> str:
     if not any(len(word) > 2 or not word.isascii() for word in said):
         return ""
     return one_line(" ".join(said), MAX_TITLE_CHARACTERS)
+
+
+def _without_number(word: str) -> str:
+    """Return *word* without the number at its end, unless it is a camera's or a digest."""
+    numbered = _NUMBERED.fullmatch(word)
+    is_code = word.isupper() or _DIGEST.fullmatch(word)
+    return numbered[1] if numbered and not is_code else word
 
 
 def _facts(blocks: Blocks) -> PictureFacts:
@@ -113,6 +129,11 @@ def _facts(blocks: Blocks) -> PictureFacts:
         *(of_xmp(xmp.TAKEN), of_xmp(xmp.CREATED)),
         *(said.text(exif.DIGITISED), of_xmp(xmp.DIGITISED)),
     )
+    names = (
+        of_xmp(xmp.CITY) or of_iptc(iptc.CITY),
+        of_xmp(xmp.PROVINCE) or of_iptc(iptc.PROVINCE),
+        of_xmp(xmp.COUNTRY) or of_iptc(iptc.COUNTRY),
+    )
     year, month = next(filter(any, map(_date, dates)), (0, 0))
     return PictureFacts(
         year=year,
@@ -138,6 +159,7 @@ def _facts(blocks: Blocks) -> PictureFacts:
         user=_first(users, MAX_USER_CHARACTERS),
         licence=_first(licences, MAX_LICENCE_CHARACTERS),
         place=_place(said.place, of_xmp(xmp.LATITUDE), of_xmp(xmp.LONGITUDE)),
+        place_names=tuple(filter(None, map(one_tag, names))),
     )
 
 

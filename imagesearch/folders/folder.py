@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 from imagesearch.domain.collections import (
     CollectedFile,
@@ -14,11 +16,19 @@ from imagesearch.domain.collections import (
     Unreadable,
 )
 from imagesearch.domain.errors import NotFound, RejectedImage
+from imagesearch.domain.images import PICTURE_SUFFIXES
 from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of, title_of_name
-from imagesearch.folders.formats import SUFFIXES, readable
-from imagesearch.folders.takeout import Sidecar, album_title, is_album_file, read_sidecar, sidecars
+from imagesearch.folders.facts import facts_of_xmp, title_of_name
+from imagesearch.folders.formats import readable
+from imagesearch.folders.takeout import (
+    Sidecar,
+    album_title,
+    is_album_file,
+    path_in_takeout,
+    read_sidecar,
+    united_sidecars,
+)
 
 MAX_FILE_BYTES = 200_000_000  # a picture that takes more is nobody's photograph
 MAX_SIDECAR_BYTES = 1_000_000
@@ -30,7 +40,8 @@ SKIPPED_FOLDERS = frozenset(
         *("System Volume Information", "lost+found", "node_modules", "__MACOSX"),
     )
 )
-_NO_MEDIA = ".nomedia"
+NO_MEDIA = ".nomedia"
+_XMP = ".xmp"
 _NO_UTF8 = "its name is no UTF-8"
 
 
@@ -40,6 +51,14 @@ class _Folder:
 
     prefix: str
     full: Path
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A folder with its files, by name."""
+
+    folder: _Folder
+    files: dict[str, os.DirEntry[str]]
 
 
 class _ChangedError(RejectedImage):
@@ -56,6 +75,7 @@ class Folders:
             raise NotFound(f"there is no folder {root}")
         seen: set[tuple[int, int]] = set()
         folders, linked = [_Folder("", top)], list[_Folder]()
+        in_takeout: dict[str, list[_Listed]] = {}  # by the path that parts of a folder share
         while folders or linked:
             # What is linked comes last: it may be within the root, and is listed there then.
             folder = folders.pop() if folders else linked.pop()
@@ -69,9 +89,12 @@ class Folders:
                 path = folder.prefix.removesuffix("/")
                 yield Unreadable(path, _reason(error), is_folder=True)
                 continue
-            if any(entry.name == _NO_MEDIA for entry in entries):
+            if any(entry.name == NO_MEDIA for entry in entries):
                 continue
-            yield from _pictures(folder, entries)
+            if path := path_in_takeout(folder.prefix.removesuffix("/")):
+                in_takeout.setdefault(path, []).append(_listed(folder, entries))
+            else:
+                yield from _pictures([_listed(folder, entries)])
             for entry in _folders(entries):
                 path = f"{folder.prefix}{entry.name}"
                 if not _is_utf8(entry.name):
@@ -82,21 +105,37 @@ class Folders:
                     continue
                 inner = _Folder(f"{folder.prefix}{entry.name}/", Path(entry.path))
                 (linked if entry.is_symlink() else folders).append(inner)
+        for parts in in_takeout.values():
+            yield from _pictures(parts)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
         try:
-            data = _read(f"{root}/{listed.path}", listed.stamp)
-            facts = facts_of(data)
-            sidecar = _sidecar(Path(root, listed.sidecar)) if listed.sidecar else None
-            if sidecar is not None:
+            edited = beside = PictureFacts()
+            for path, _ in listed.sidecars:
+                if _suffix(path) == _XMP:
+                    edited = joined(edited, facts_of_xmp(_sidecar_bytes(Path(root, path))))
+                    continue
+                if (sidecar := _sidecar(Path(root, path))) is None:
+                    continue
                 if sidecar.is_trashed:  # its owner threw it away: it is no image, and no problem
                     return problem(listed, "")
-                facts = joined(facts, sidecar.facts)
-            facts = joined(facts, PictureFacts(title=title_of_name(listed.path)))
-            return collected(listed, data, facts, keeps_place=keeps_place)
+                beside = joined(beside, sidecar.facts)
+            return collected(
+                listed,
+                lambda: _read(f"{root}/{listed.path}", listed.stamp),
+                keeps_place=keeps_place,
+                known=known,
+                edited=edited,
+                beside=joined(beside, PictureFacts(title=title_of_name(listed.path))),
+            )
         except (OSError, RejectedImage) as error:
             return problem(listed, _reason(error))
 
@@ -108,31 +147,72 @@ class Folders:
             raise NotFound(f"{path} cannot be read: {_reason(error)}") from error
 
 
-def _pictures(
-    folder: _Folder, entries: list[os.DirEntry[str]]
-) -> Iterator[ListedFile | Unreadable]:
-    """Yield the pictures that lie in a folder itself, each with what lies beside it."""
-    files = [entry for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
-    beside = {entry.name: entry for entry in files if entry.name.lower().endswith(".json")}
-    pictures = [entry for entry in files if _suffix(entry.name) in SUFFIXES]
-    named = sidecars(entry.name for entry in files) if beside else {}
-    albums = _albums(beside) if beside else ()
-    for entry in pictures:
-        path = f"{folder.prefix}{entry.name}"
-        if not _is_utf8(entry.name):
-            yield Unreadable(_readable_name(path), _NO_UTF8)
-            continue
-        try:
-            listed = ListedFile(path, _stamp(entry.stat()), albums)
-            sidecar = beside.get(named.get(entry.name, ""))
-            if sidecar is not None:
-                stamp = _stamp(sidecar.stat())
-                listed = replace(
-                    listed, sidecar=f"{folder.prefix}{sidecar.name}", sidecar_stamp=stamp
-                )
-            yield listed
-        except OSError as error:  # it vanished, or is a link to nowhere
-            yield Unreadable(path, _reason(error))
+def _listed(folder: _Folder, entries: list[os.DirEntry[str]]) -> _Listed:
+    files = (entry for entry in entries if not entry.name.startswith(".") and _is_file(entry))
+    return _Listed(folder, {entry.name: entry for entry in files})
+
+
+def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
+    """
+    Yield the pictures of a folder, each with what lies beside it.
+
+    Args:
+        parts: of which one folder is made that several archives have, as a rule one.
+    """
+    has_sidecars = any(name.lower().endswith(".json") for part in parts for name in part.files)
+    found = united_sidecars([part.files for part in parts]) if has_sidecars else [{} for _ in parts]
+    albums = [_albums(part) for part in parts]
+    of_others = next(filter(None, albums), ())
+    for part, sidecars, its_albums in zip(parts, found, albums, strict=True):
+        documents = _documents(part.files)
+        for name, entry in part.files.items():
+            if _suffix(name) not in PICTURE_SUFFIXES:
+                continue
+            path = f"{part.folder.prefix}{name}"
+            if not _is_utf8(name):
+                yield Unreadable(_readable_name(path), _NO_UTF8)
+                continue
+            try:
+                stamp = _stamp(entry.stat())
+                beside = [(part, each) for each in documents.get(name, ())]
+                if name in sidecars:
+                    n, sidecar = sidecars[name]
+                    beside.append((parts[n], sidecar))
+                yield ListedFile(path, stamp, its_albums or of_others, _stamped(beside))
+            except OSError as error:  # it vanished, or is a link to nowhere
+                yield Unreadable(path, _reason(error))
+
+
+def _documents(names: Iterable[str]) -> dict[str, list[str]]:
+    """
+    Return by picture the XMP files that are its own by their names: `a.jpg.xmp`, and `a.xmp`.
+
+    The latter is of no picture where several have that name, as a.jpg and a.png.
+    """
+    documents: dict[str, list[str]] = {}
+    for name in names:
+        if _suffix(name) == _XMP:
+            documents.setdefault(name[: -len(_XMP)].casefold(), []).append(name)
+    if not documents:
+        return {}
+    pictures = [name for name in names if _suffix(name) in PICTURE_SUFFIXES]
+    stems = Counter(PurePath(name).stem.casefold() for name in pictures)
+    found: dict[str, list[str]] = {}
+    for name in pictures:
+        stem = PurePath(name).stem.casefold()
+        its = [*documents.get(name.casefold(), ())]
+        if stems[stem] == 1:
+            its += documents.get(stem, ())
+        if its:
+            found[name] = its
+    return found
+
+
+def _stamped(sidecars: Iterable[tuple[_Listed, str]]) -> tuple[tuple[str, Stamp], ...]:
+    """Return the paths of *sidecars*, each with its stamp."""
+    return tuple(
+        (f"{part.folder.prefix}{name}", _stamp(part.files[name].stat())) for part, name in sidecars
+    )
 
 
 def _folders(entries: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
@@ -148,8 +228,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         if entry.is_dir():
             return True
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno != errno.ELOOP  # of a link to itself it is said where files are
     return entry.is_symlink() and "." not in entry.name and not os.path.exists(entry.path)
 
 
@@ -170,9 +250,9 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def _albums(beside: dict[str, os.DirEntry[str]]) -> tuple[str, ...]:
+def _albums(listed: _Listed) -> tuple[str, ...]:
     """Return what the folder is called as an album, if it is one."""
-    for name, entry in beside.items():
+    for name, entry in listed.files.items():
         if is_album_file(name):
             title = album_title(_sidecar_bytes(Path(entry.path)))
             if title:

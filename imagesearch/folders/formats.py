@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from PIL import Image
     from PIL.ImageFile import ImageFile
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .avif .gif .bmp .tif .tiff .mpo .jp2 .heic .heif".split()
-)
-"""Of files that may be pictures, in lower case; cameras' raw formats are not read."""
-
 MAX_PIXELS = 50_000_000  # of what is decoded, as the encoder has it; a telephone's have 48 million
 MAX_WHOLE_PIXELS = 500_000_000  # of a JPEG, which is decoded at a fraction of its size
 MAX_PROGRESSIVE_PIXELS = 125_000_000  # of one in several scans: all of it is kept until the last

@@ -20,12 +20,13 @@ class CollectionRoots:
     Args:
         store: keeps what is downloaded.
         user_agent: what hosts are told of who asks.
+        max_bytes: of a picture that is downloaded.
     """
 
-    def __init__(self, store: ImageStore, clock: Clock, user_agent: str) -> None:
+    def __init__(self, store: ImageStore, clock: Clock, user_agent: str, max_bytes: int) -> None:
         # The first that a root is.
         self._kinds: tuple[tuple[Callable[[Path], bool], CollectionFolders], ...] = (
-            (is_list, UrlLists(store, clock, user_agent)),
+            (is_list, UrlLists(store, clock, user_agent, max_bytes)),
             (is_shards, TarShards()),
             # With captions or without: that takes a look at all of it, and is seen when it is
             # listed, and not when a picture is asked for.
@@ -39,10 +40,15 @@ class CollectionRoots:
         return self._of(root).listed(root)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the file as it is now, and its bytes if they are a JPEG, PNG or WebP."""
-        return self._of(root).read(root, listed, keeps_place=keeps_place)
+        return self._of(root).read(root, listed, keeps_place=keeps_place, known=known)
 
     def picture(self, root: str, path: str, stamp: Stamp) -> bytes:
         """Return the file's picture, as a JPEG, PNG or WebP."""
@@ -59,5 +65,5 @@ def check_root(root: Path) -> None:
     if is_list(root) and root.exists():
         check_list(root)
     elif not (root.is_dir() or (root.is_file() and is_shards(root))):
-        bound = "SET must be a folder, or a .csv, .tsv, .parquet or .tar file"
+        bound = "SET must be a folder, or a .csv, .tsv, .txt, .parquet or .tar file"
         raise InvalidRequest(f"{bound}, got {str(root)!r}", field="SET")

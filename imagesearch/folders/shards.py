@@ -6,6 +6,8 @@ and what has the same bytes is the same image.
 
 from __future__ import annotations
 
+import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,11 +30,15 @@ from imagesearch.evaluation.forms import (
     samples,
 )
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of
 from imagesearch.folders.formats import readable
 from imagesearch.folders.tables import facts_of_row, row_of
 
 _SUFFIX = ".tar"
+_COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
+_GZIP = b"\x1f\x8b"  # how it begins; the first bytes of a tar are a name
+_COMPRESSED = (
+    "it is compressed, so that no picture of it can be found alone: decompress it to a .tar"
+)
 _BESIDE = (".json", ".parquet", ".txt", ".md", ".idx", ".csv")  # what is written with shards
 _INDEXES = 32  # shards whose members' places are known at a time: some 2 MB each
 
@@ -42,23 +48,35 @@ class TarShards:
 
     def listed(self, root: str) -> Iterator[ListedFile | Unreadable]:
         """Yield the pictures of all shards, and what cannot be read."""
-        for shard in _shards(Path(root)):
+        for name, shard in _shards(Path(root)):
             try:
+                if _is_compressed(shard):
+                    yield Unreadable(name, _COMPRESSED, is_folder=True)
+                    continue
                 stamp = _stamp(shard)
                 with tarfile.open(shard, "r:") as archive:
                     for key, members in samples(archive):
-                        yield from _listed(shard, stamp, key, members)
+                        yield from _listed(name, shard, stamp, key, members)
             except (OSError, tarfile.TarError) as error:
                 # A folder: what is known of its other pictures stays.
-                yield Unreadable(shard.name, _reason(error), is_folder=True)
+                yield Unreadable(name, _reason(error), is_folder=True)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the picture as it is now, and its bytes if they are a JPEG, PNG or WebP."""
         try:
-            data = _read(Path(root), listed.path, listed.stamp)
-            return collected(listed, data, facts_of(data), keeps_place=keeps_place)
+            return collected(
+                listed,
+                lambda: _read(Path(root), listed.path, listed.stamp),
+                keeps_place=keeps_place,
+                known=known,
+            )
         except (OSError, NotFound, RejectedImage) as error:
             return problem(listed, _reason(error))
 
@@ -72,36 +90,54 @@ class TarShards:
 
 def is_shards(root: Path) -> bool:
     """
-    Return whether *root* is a tar file, or a folder of such files and of what is with them alone.
+    Return whether *root* is a tar file, or has such files and what is with them alone in it.
 
-    One that has an archive among its pictures or folders is a folder of pictures.
+    One that has an archive among its pictures is a folder of pictures.
     """
     if not root.is_dir():
-        return root.suffix.lower() == _SUFFIX
-    try:
-        entries = [each for each in root.iterdir() if not each.name.startswith(".")]
-    except OSError:
-        return False
-    suffixes = {each.suffix.lower() for each in entries}
-    has_nothing_else = suffixes <= {_SUFFIX, *_BESIDE} and all(map(Path.is_file, entries))
-    return _SUFFIX in suffixes and has_nothing_else
+        return _is_shard(root)
+    has_shard = False
+    for file in _files(root):
+        if _is_shard(file):
+            has_shard = True
+        elif file.suffix.lower() not in _BESIDE:
+            return False
+    return has_shard
 
 
-def _shards(root: Path) -> list[Path]:
-    """Return the shards; NotFound when there is none."""
-    entries = sorted(root.iterdir()) if root.is_dir() else [root] if root.is_file() else []
-    shards = [each for each in entries if each.suffix.lower() == _SUFFIX]
+def _files(root: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of all within it, but hidden ones; in order."""
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _is_shard(file: Path) -> bool:
+    return file.name.lower().endswith((_SUFFIX, *_COMPRESSED_SUFFIXES))
+
+
+def _shards(root: Path) -> list[tuple[str, Path]]:
+    """Return the shards, each with its path within *root*; NotFound when there is none."""
+    if root.is_file():
+        return [(root.name, root)]
+    shards = [(file.relative_to(root).as_posix(), file) for file in _files(root) if _is_shard(file)]
     if not shards:
         raise NotFound(f"there is no tar shard at {root}")
     return shards
 
 
+def _is_compressed(shard: Path) -> bool:
+    with shard.open("rb") as file:
+        has_head = file.read(len(_GZIP)) == _GZIP
+    return has_head or shard.name.lower().endswith(_COMPRESSED_SUFFIXES)
+
+
 def _listed(
-    shard: Path, stamp: Stamp, key: str, members: dict[str, tarfile.TarInfo]
+    name: str, shard: Path, stamp: Stamp, key: str, members: dict[str, tarfile.TarInfo]
 ) -> Iterator[ListedFile | Unreadable]:
     if picture_of(members) is None:  # a sample without its picture is no picture
         return
-    path, facts = f"{shard.name}/{key}", PictureFacts(source=_source(shard))
+    path, facts = f"{name}/{key}", PictureFacts(source=_source(shard))
     try:
         row = row_of(sample_json(shard, members))
         facts = replace(facts_of_row(row, sample_captions(shard, members)), source=facts.source)
@@ -115,17 +151,24 @@ def _source(shard: Path) -> str:
 
 
 def _read(root: Path, path: str, stamp: Stamp) -> bytes:
-    name, _, key = path.partition("/")
-    shard = root / name if root.is_dir() else root
+    shard, key = _parted(root, path)
     if _stamp(shard) != stamp:
         raise NotFound(f"{shard.name} was changed; the next update reads it anew")
     place = _places(shard, stamp).get(key)
     if place is None:
         raise NotFound(f"{shard.name} has no picture {key}")
-    data = read_member(shard, *place)
-    if len(data) != place[1]:
-        raise RejectedImage(f"it has {len(data)} of its {place[1]} bytes")
-    return data
+    return read_member(shard, *place)
+
+
+def _parted(root: Path, path: str) -> tuple[Path, str]:
+    """Return the shard of a picture, and its key there; both may have a `/` in them."""
+    if not root.is_dir():
+        return root, path.partition("/")[2]
+    for end in re.finditer(rf"{re.escape(_SUFFIX)}(?=/)", path, re.IGNORECASE):
+        shard = root / path[: end.end()]
+        if shard.is_file():
+            return shard, path[end.end() + 1 :]
+    raise NotFound(f"there is no tar shard of {path} in {root}")
 
 
 @lru_cache(maxsize=_INDEXES)

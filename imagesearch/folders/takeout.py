@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
@@ -54,12 +54,17 @@ _ALBUM_FILES = {
     *("metadáta", "metadane", "metagegevens", "メタデータ", "메타데이터", "元数据", "中繼資料"),
 }
 _YEAR_FOLDER = re.compile(
-    r"(photos (from|de)|fotos? (von|del?|dal|dai)|foto's (van|uit)|zdjęcia z|bilder (från|fra)"
-    r"|billeder fra|фото(графии)? (за|от)|fotografii din|fotky z|fotografie z) [0-9]{4}"
+    r"(photos (from|de)|fotos? (von|del?|dal?|dai|di)|fotografías del?|foto's (van|uit)|zdjęcia z"
+    r"|(bilder|foton?) (från|fra)|(valo)?kuv(at|ia) vuodelta|fotoğraflar"
+    r"|(fotók|fényképek)( innen:)?|billeder fra|фото(графии)? (за|от)|fotografii din|fotky z"
+    r"|fotografie z) [0-9]{4}"
     r"( г\.?| года?| roku)?|[0-9]{4} ?(年の写真|年的照片|年的相片|년의? ?사진)"
+    r"|[0-9]{4}( yılı(ndan|na ait)?)? fotoğraf(lar|ları)|[0-9]{4}-[aeoö]s (fotók|fényképek)"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}( ?#[0-9]+|-[0-9]{4}-[0-9]{2}-[0-9]{2})?",  # of old: a day's
     re.IGNORECASE,
 )
+# As archives are unpacked side by side: by a Mac the second one into `Takeout 2`.
+_TAKEOUT = re.compile(r"Takeout([ -]?\(?[0-9]{1,3}\)?)?", re.IGNORECASE)
 _OF_A_PICTURE = {"photoTakenTime", "creationTime", "imageViews"}
 _OF_AN_ALBUM = {"date", "access", "description"}
 _SECONDS = re.compile(r"-?[0-9]{1,12}")
@@ -93,6 +98,32 @@ def sidecars(names: Iterable[str]) -> dict[str, str]:
         if name not in found and (borrowed := index.borrowed(name, taken)):
             found[name] = borrowed
     return {given[name]: given[sidecar] for name, sidecar in found.items()}
+
+
+def united_sidecars(parts: Sequence[Collection[str]]) -> list[dict[str, tuple[int, str]]]:
+    """
+    Return the same of one folder in *parts*, each with the names of the files that it has.
+
+    A JSON file is told by the part that it lies in, and its name. Where parts have a name in
+    common, they are of several archives: then what lies beside a picture goes before, and of the
+    others nothing counts that has the name of another file.
+    """
+    counts = Counter(name for names in parts for name in names if not is_album_file(name))
+    where = {name: n for n, names in enumerate(parts) for name in names if counts[name] == 1}
+    united = {media: (where[name], name) for media, name in sidecars(where).items()}
+    found: list[dict[str, tuple[int, str]]] = []
+    for n, names in enumerate(parts):
+        own = {media: (n, name) for media, name in sidecars(names).items()}
+        of_part = {media: told for media, told in united.items() if where[media] == n}
+        found.append(of_part if len(where) == counts.total() else of_part | own)
+    return found
+
+
+def path_in_takeout(folder: str) -> str:
+    """Return the path of a folder below the last `Takeout` in its own; "" where it has none."""
+    names = folder.split("/")
+    places = [place for place, name in enumerate(names) if _TAKEOUT.fullmatch(name)]
+    return "/".join(names[places[-1] + 1 :]) if places else ""
 
 
 def _without_doubt(found: dict[str, str]) -> dict[str, str]:

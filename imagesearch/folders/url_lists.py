@@ -29,8 +29,10 @@ from imagesearch.domain.errors import (
     Unavailable,
 )
 from imagesearch.domain.picture_facts import PictureFacts, joined, tags_of
+from imagesearch.domain.signatures import is_image
+from imagesearch.folders.blocks import format_of
 from imagesearch.folders.collected import collected, problem
-from imagesearch.folders.facts import facts_of
+from imagesearch.folders.formats import readable
 from imagesearch.folders.tables import (
     IDS,
     MAX_URL_CHARACTERS,
@@ -42,6 +44,7 @@ from imagesearch.folders.tables import (
     url_of,
 )
 from imagesearch.ports import Clock, ImageStore
+from imagesearch.sources.exchange import Limits
 from imagesearch.sources.polite import PoliteDownloads, host_of
 
 _PHOTOS = "photos.tsv*"  # of Unsplash's data set, `.tsv` or `.tsv000`, …
@@ -59,10 +62,12 @@ class UrlLists:
     Args:
         store: keeps what is downloaded.
         user_agent: what hosts are told of who asks.
+        max_bytes: of one picture.
     """
 
-    def __init__(self, store: ImageStore, clock: Clock, user_agent: str) -> None:
+    def __init__(self, store: ImageStore, clock: Clock, user_agent: str, max_bytes: int) -> None:
         self._store, self._clock, self._user_agent = store, clock, user_agent
+        self._limits = Limits(max_bytes=max_bytes)
         self._downloads: dict[str, PoliteDownloads] = {}
 
     def listed(self, root: str) -> Iterator[ListedFile | Unreadable]:
@@ -83,34 +88,56 @@ class UrlLists:
             self._downloads.pop(root).close()
         # Of each update anew: what a host was, and who may be asked, may have changed.
         hosts = frozenset(filter(None, map(host_of, found)))
-        self._downloads[root] = PoliteDownloads(hosts, self._clock, self._user_agent)
+        self._downloads[root] = PoliteDownloads(
+            hosts, self._clock, self._user_agent, limits=self._limits, takes=_is_read
+        )
         for url, facts in found.items():
             yield ListedFile(path_of(url), Stamp(0, 0), facts=facts)
 
     def read(
-        self, root: str, listed: ListedFile, *, keeps_place: bool
+        self,
+        root: str,
+        listed: ListedFile,
+        *,
+        keeps_place: bool,
+        known: CollectedFile | None = None,
     ) -> tuple[CollectedFile, bytes]:
         """Return the picture, which is downloaded if it is not stored, and its bytes."""
         try:
-            data = self._picture(root, url_of_path(listed.path))
-            return collected(listed, data, facts_of(data), keeps_place=keeps_place)
+            return collected(
+                listed,
+                lambda: self._picture(root, url_of_path(listed.path)),
+                keeps_place=keeps_place,
+                known=known,
+            )
         except RejectedImage as error:
             return problem(listed, str(error))
 
     def picture(self, root: str, path: str, stamp: Stamp) -> bytes:  # noqa: ARG002 - the port's
-        """Return the picture as it was downloaded."""
-        return self._store.get(downloaded_name(url_of_path(path)))
+        """Return the picture as it was downloaded, as a JPEG, PNG or WebP."""
+        return readable(self._store.get(downloaded_name(url_of_path(path))))
 
     def _picture(self, root: str, url: str) -> bytes:
         name = downloaded_name(url)
-        if self._store.existing([name]):
-            return self._store.get(name)
+        if data := self._stored(name):
+            return data
         try:
             data = self._downloads[root].get(url)
         except (Overloaded, Unavailable) as error:  # of the host; the store's end the update
             raise RejectedImage(f"{error}; the next update tries it again") from error
         self._store.put(name, data)
         return data
+
+    def _stored(self, name: str) -> bytes:
+        """Return what was downloaded, b"" where it was not or is damaged."""
+        if self._store.existing([name]):
+            return self._store.get(name)
+        try:
+            data = self._store.get(name)
+        except NotFound:
+            return b""
+        # Of other formats the store does not see whether they are whole; it wrote them whole.
+        return data if _is_read(data) and not is_image(data) else b""
 
 
 def list_files(root: Path) -> Sequence[Path]:
@@ -163,10 +190,11 @@ def _gathered(file: Path, found: dict[str, PictureFacts]) -> Iterator[Unreadable
 def _table(file: Path) -> Table:
     """Return the table in *file*, which has a column of URLs."""
     table = table_of(file)
-    if not {*URLS} & {*table.columns}:
+    if not table.has_urls:
         has = ", ".join(filter(None, table.columns[:30])) or "none"
         raise InvalidRequest(
-            f"{file} has no column of URLs, which is one of {', '.join(URLS)}; it has: {has}"
+            f"{file} has no column of URLs, which is one of {', '.join(URLS)}, or the only one"
+            f" whose cells are http(s) URLs; it has: {has}"
         )
     return table
 
@@ -181,6 +209,10 @@ def _why_none(row: dict[str, str] | None, url: str) -> str:
     if not url.isprintable() or not url.isascii() or " " in url:
         return "its URL has a character that is not to be in one"
     return ""
+
+
+def _is_read(data: bytes) -> bool:
+    return format_of(data) is not None
 
 
 def _keywords(photos: Path) -> dict[str, list[str]]:

@@ -26,6 +26,7 @@ _LANGUAGE = "http://www.w3.org/XML/1998/namespace lang"
 TITLE, DESCRIPTION, SUBJECT = _DC + "title", _DC + "description", _DC + "subject"
 CREATOR, RIGHTS = _DC + "creator", _DC + "rights"
 HEADLINE, CREATED = _PHOTOSHOP + "Headline", _PHOTOSHOP + "DateCreated"
+CITY, PROVINCE, COUNTRY = (_PHOTOSHOP + name for name in ("City", "State", "Country"))
 RATING, DIGITISED = _XMP + "Rating", _XMP + "CreateDate"
 TAKEN = _EXIF + "DateTimeOriginal"
 LATITUDE, LONGITUDE = _EXIF + "GPSLatitude", _EXIF + "GPSLongitude"
@@ -35,6 +36,7 @@ DIGIKAM_TAGS = "http://www.digikam.org/ns/1.0/ TagsList"
 PEOPLE = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ PersonInImage"
 _WANTED = {
     *(TITLE, DESCRIPTION, SUBJECT, CREATOR, RIGHTS, HEADLINE, CREATED, RATING, DIGITISED, TAKEN),
+    *(CITY, PROVINCE, COUNTRY),
     *(LATITUDE, LONGITUDE, MAKE, MODEL, LIGHTROOM_TAGS, DIGIKAM_TAGS, PEOPLE),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
+from collections.abc import Callable
 from collections.abc import Collection as AnyOf
 from urllib.parse import urljoin
 
@@ -51,6 +52,8 @@ class Downloader:
         user_agent: what the hosts are told of who asks.
         heeds_robots_tag: whether an image is rejected whose host asks by `X-Robots-Tag` that
             robots leave it; sources whose terms allow it say nothing by that.
+        takes: says of an image's bytes whether they begin as one that is taken; by default JPEG,
+            PNG and WebP are.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class Downloader:
         connections: int = 16,
         user_agent: str = USER_AGENT,
         heeds_robots_tag: bool = False,
+        takes: Callable[[bytes], bool] = is_image,
     ) -> None:
         self._names = frozenset(one for one in hosts if not one.startswith("*."))
         self._below = tuple(one[1:] for one in hosts if one.startswith("*."))
         self._allowed = _in_short(hosts)
         self._heeds_robots_tag = heeds_robots_tag
         self._origin = None if allowed_origin is None else _origin(parse_url(allowed_origin))
+        self._takes = takes
         self._limits = limits
         self._clock = clock
         self._http = HttpClient(
@@ -100,7 +105,7 @@ class Downloader:
 
     def get(self, url: str) -> bytes:
         """
-        Return the bytes of the JPEG, PNG or WebP image at *url*.
+        Return the bytes of the image at *url*, of a format that is taken.
 
         Raises:
             RejectedImage: wrong host, gone, expired, too large, or no such image.
@@ -144,7 +149,7 @@ class Downloader:
         robots = _ROBOTS.search(reply.headers.get("X-Robots-Tag", ""))
         if self._heeds_robots_tag and robots:
             raise RejectedImage(f"its host asks robots to leave it: X-Robots-Tag: {robots[0]}")
-        if reply.status == 200 and is_image(reply.body):
+        if reply.status == 200 and self._takes(reply.body):
             return reply.body
         raise RejectedImage(_why_no_image(reply.status, reply.body))
 
@@ -191,4 +196,4 @@ def _why_no_image(status: int, body: bytes) -> str:
         return "its download link is invalid or has expired"
     if status != 200:
         return f"the image host answered {status}"
-    return f"it is not a JPEG, PNG or WebP image: it begins with {body[:16]!r}"
+    return f"it is no image of a format that is taken: it begins with {body[:16]!r}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from urllib3.exceptions import LocationParseError
@@ -12,6 +12,7 @@ from urllib3.util import parse_url
 from imagesearch.domain.errors import Overloaded, RejectedImage, Unavailable
 from imagesearch.ports import Clock
 from imagesearch.sources.download import Downloader
+from imagesearch.sources.exchange import Limits
 from imagesearch.sources.pace import Pace
 
 AT_ONCE = 2  # from one host
@@ -37,13 +38,25 @@ class PoliteDownloads:
     Args:
         hosts: those that may be asked, redirects included.
         user_agent: what they are told of who asks.
+        limits: of one picture.
+        takes: says of a picture's bytes whether they begin as one that is read.
     """
 
-    def __init__(self, hosts: Collection[str], clock: Clock, user_agent: str) -> None:
+    def __init__(
+        self,
+        hosts: Collection[str],
+        clock: Clock,
+        user_agent: str,
+        *,
+        limits: Limits,
+        takes: Callable[[bytes], bool],
+    ) -> None:
         self._clock = clock
         self._downloader = Downloader(
             hosts,
             clock=clock,
+            limits=limits,
+            takes=takes,
             connections=AT_ONCE,
             user_agent=user_agent,
             heeds_robots_tag=True,
@@ -53,7 +66,7 @@ class PoliteDownloads:
 
     def get(self, url: str) -> bytes:
         """
-        Return the bytes of the JPEG, PNG or WebP image at *url*.
+        Return the bytes of the picture at *url*.
 
         Raises:
             RejectedImage: see `Downloader.get`.

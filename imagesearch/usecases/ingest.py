@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from imagesearch.domain.collections import (
     OWN,
@@ -121,7 +122,7 @@ class Ingest:
             self._note_rejected_copies(work)
             self._drop_gone(work, listed, unreadable, known)
             _, problems = self.collections.problems(collection.name, 0)
-            work.count(problems=problems + len(unreadable))
+            work.count(problems=problems + sum(not each.is_note for each in unreadable))
             few = tuple(unreadable[:PAGE])
             work.update = replace(work.update, waiting=0, is_over=True, unreadable=few)
             self._tell(work, tell)
@@ -155,10 +156,11 @@ class Ingest:
             file for file in listed.values() if file.path not in left and not _is_known(file, known)
         ]
         same = listed.keys() - {file.path for file in changed} - left
-        work.update = replace(work.update, found=len(listed), unchanged=len(same))
         ids = {known[path].image_id for path in same} - {""}
         # Of an update that was broken off.
         waiting = self._not_embedded(ids, work)
+        unchanged = sum(1 for path in same if known[path].image_id not in waiting)
+        work.update = replace(work.update, found=len(listed), unchanged=unchanged)
         work.count(waiting=len(waiting) + len(changed))
         begun: set[str] = set()
         for some in parts(sorted(waiting)):
@@ -167,7 +169,8 @@ class Ingest:
             for page in parts(changed):
                 # A few in each thread: to hand over a single one costs as much as to read it.
                 few = [page[at : at + _READ_AT_ONCE] for at in range(0, len(page), _READ_AT_ONCE)]
-                read = readers.map(lambda part: self._read_all(work.collection, part), few)
+                before = self._before(work.collection, page, known)
+                read = readers.map(partial(self._read_all, work.collection, before), few)
                 yield from self._taken_in(
                     [file for part in read for file in part], work, known, begun
                 )
@@ -193,14 +196,38 @@ class Ingest:
             }
         return left
 
-    def _read_all(self, collection: Collection, files: Sequence[ListedFile]) -> list[CollectedFile]:
-        return [self._read(collection, file) for file in files]
+    def _before(
+        self, collection: Collection, files: Sequence[ListedFile], known: Mapping[str, KnownFile]
+    ) -> dict[str, CollectedFile]:
+        """Return those of *files* that were read before and may be believed, by path."""
+        sound = {
+            file.path: known[file.path].image_id
+            for file in files
+            if file.path in known and known[file.path].may_be_believed
+        }
+        by_id = self.collections.files_of({*sound.values()} - {""})
+        return {
+            file.path: file
+            for its in by_id.values()
+            for name, file in its
+            if name == collection.name and file.path in sound
+        }
 
-    def _read(self, collection: Collection, listed: ListedFile) -> CollectedFile:
+    def _read_all(
+        self,
+        collection: Collection,
+        before: Mapping[str, CollectedFile],
+        files: Sequence[ListedFile],
+    ) -> list[CollectedFile]:
+        return [self._read(collection, file, before.get(file.path)) for file in files]
+
+    def _read(
+        self, collection: Collection, listed: ListedFile, known: CollectedFile | None
+    ) -> CollectedFile:
         if self.pools.is_stopping:  # what is not begun would keep the process from its end
             raise Unavailable("the update was broken off; it goes on when it is begun again")
         file, picture = self.folders.read(
-            collection.root, listed, keeps_place=collection.keeps_place
+            collection.root, listed, keeps_place=collection.keeps_place, known=known
         )
         if file.image_id and 0 < len(picture) <= _CACHED_BYTES:
             self.cache.put(BYTES, file.image_id, picture)

@@ -60,7 +60,7 @@ class Reembed:
         Return when nothing that is stored awaits *model_revision*; other embeddings go then.
 
         Args:
-            tell: called now and then with how far it is.
+            tell: called with how far it is, before the first pool and now and then.
 
         Raises:
             Overloaded, Unavailable: the catalog or the queue does not answer; begin again later.
@@ -71,17 +71,23 @@ class Reembed:
         rejections: dict[str, str] = {}
         failures: dict[str, str] = {}
         told_at = -math.inf
+
+        def told(_: object = None) -> None:
+            nonlocal told_at
+            if self.clock.monotonic() >= told_at + _TELL_SECONDS:
+                tell(Reembedding(library.coverage(model_revision), rejections, failures))
+                told_at = self.clock.monotonic()
+
+        told()
         # What keywords list comes first: the others are what is left then.
         for begun in (self._of_keywords, self._of_no_keyword):
-            for pool in self.pools.in_turn(begun(model_revision)):
+            for pool in self.pools.in_turn(begun(model_revision), told):
                 if pool.current.state is PoolState.FAILED:
                     failures[pool.keyword] = pool.current.reason or "for no reason that is noted"
                 elif pool.options.source in STORED_SOURCES:
                     members = self.catalog.members(pool.pool_id, pool.current.number)
                     rejections |= members.rejections if members else {}
-                if self.clock.monotonic() >= told_at + _TELL_SECONDS:
-                    tell(Reembedding(library.coverage(model_revision), rejections, failures))
-                    told_at = self.clock.monotonic()
+                told()
         deleted = None
         if not failures and not self.pools.is_stopping:
             # Whoever embeds may do so for another model than this: mistyped, or not rolled out yet.

@@ -16,6 +16,8 @@ run "refuses_values_of_the_wrong_form" {
     project_id                 = "My Project"
     region                     = "europe-west4-a"
     inference_image            = "registry.example.com/inference:latest"
+    clip_revision              = "main"
+    previous_clip_revision     = "0123abc"
     embedding_dimension        = 0
     other_embedding_dimensions = [0]
     function_archives          = { query = "../build/absent.zip" }
@@ -39,6 +41,8 @@ run "refuses_values_of_the_wrong_form" {
     var.project_id,
     var.region,
     var.inference_image,
+    var.clip_revision,
+    var.previous_clip_revision,
     var.embedding_dimension,
     var.other_embedding_dimensions,
     var.function_archives,
@@ -118,6 +122,72 @@ run "refuses_what_does_not_fit_together" {
     var.pools,
     var.budget,
   ]
+}
+
+run "refuses_what_names_no_model" {
+  command = plan
+
+  variables {
+    clip_model          = "./model"
+    previous_clip_model = "bset"
+  }
+
+  expect_failures = [
+    var.clip_model,
+    var.previous_clip_model,
+  ]
+}
+
+run "refuses_models_of_another_length" {
+  command = plan
+
+  variables {
+    clip_model                 = "best"
+    clip_revision              = "0123456789abcdef0123456789abcdef01234567"
+    previous_clip_model        = "small"
+    previous_clip_revision     = "0123456789abcdef0123456789abcdef01234567"
+    embedding_dimension        = 384
+    other_embedding_dimensions = [192]
+  }
+
+  expect_failures = [
+    var.clip_model,
+    var.previous_clip_model,
+  ]
+}
+
+run "refuses_models_of_the_hub_without_a_commit" {
+  command = plan
+
+  variables {
+    clip_model                 = "best"
+    previous_clip_model        = "someone/tiny-clip"
+    other_embedding_dimensions = [768]
+  }
+
+  expect_failures = [
+    var.clip_model,
+    var.previous_clip_model,
+  ]
+}
+
+run "takes_a_change_of_the_model_and_a_folder" {
+  command = plan
+
+  variables {
+    clip_model                 = "best"
+    clip_revision              = "0123456789abcdef0123456789abcdef01234567"
+    previous_clip_model        = "models/demo"
+    other_embedding_dimensions = [768, 192]
+  }
+}
+
+run "takes_the_small_model_by_name" {
+  command = plan
+
+  variables {
+    clip_model = "small"
+  }
 }
 
 run "refuses_commons_without_a_contact" {

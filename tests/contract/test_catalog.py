@@ -16,6 +16,7 @@ import pytest
 
 from imagesearch.domain.errors import Bug, InvalidRequest
 from imagesearch.domain.filters import where_of
+from imagesearch.domain.filters.declaration import folder_in
 from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import Collected, Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pixels import PixelFacts, colour_bit
@@ -1170,6 +1171,28 @@ def test_an_own_picture_is_found_by_the_words_of_its_title_and_folders_tags_or_n
     assert sorted(tagged(catalog, "a gull")) == ["1", "2", "3"]
     assert sorted(tagged(catalog, "sea")) == sorted(tagged(catalog, "2019")) == ["1", "2"]
     assert tagged(catalog, "a storm") == ["2"]
+
+
+def test_a_folder_and_a_collection_together_mean_a_folder_of_that_collection(
+    catalog: Catalog,
+) -> None:
+    alone = Collected(("Pictures",), ("2018", "2018/Sea"), file="2018/Sea/1.jpg")
+    apart = (folder_in("Pictures", "2018"), folder_in("Other", "2019"))
+    shared = Collected(("Other", "Pictures"), ("2018", "2019"), file="2019/2.jpg", apart=apart)
+    images = [replace(image(1), collected=alone), replace(image(2), collected=shared), image(3)]
+    catalog.library.put(images, embeddings([1, 2, 3]), MODEL)
+
+    def found(**filters: str) -> list[str]:
+        hits = catalog.library.nearest(embedding(1), 5, MODEL, where_of(filters)).hits
+        return sorted(each.image_id.removeprefix("pixabay-") for each, _ in hits)
+
+    assert found(collection="pictures", folder="2018") == ["1", "2"]
+    assert found(collection="Pictures", folder="2018/sea") == ["1"]
+    assert found(collection="Other", folder="2019") == ["2"]
+    assert found(collection="Pictures", folder="2019") == found(folder="Pictures") == []
+    catalog.library.put([replace(image(2), collected=alone)], {}, MODEL)
+    assert found(collection="Other", folder="2019") == []
+    assert found(collection="Pictures", folder="2018/Sea") == ["1", "2"]
 
 
 def test_tags_are_searched_of_one_model_under_filters_and_as_they_are_now(

@@ -35,6 +35,7 @@ OWN = Collection("Pictures", "gs://ann/pictures")
 FACTS = PictureFacts(
     2019, 7, "Apple", 3, "A dog", ("dog",), place=(1.5, 2.5), captions=(Caption("A"),)
 )
+OF_FILE = PictureFacts(2019, 7, tags=("dog",))
 FIRESTORE = pytest.param("firestore", marks=pytest.mark.slow)
 
 
@@ -43,7 +44,7 @@ def collected(
 ) -> CollectedFile:
     stamp = Stamp(10, generation)
     image_id = f"own-{image}" if image else ""
-    return CollectedFile(path, stamp, stamp, image_id, (4, 3), FACTS, ("Album",), problem)
+    return CollectedFile(path, stamp, stamp, image_id, (4, 3), FACTS, ("Album",), problem, OF_FILE)
 
 
 @pytest.fixture

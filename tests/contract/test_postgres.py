@@ -20,7 +20,7 @@ from imagesearch.adapters.postgres import Postgres
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.errors import InvalidRequest, Overloaded, Unavailable
 from imagesearch.domain.filters import where_of
-from imagesearch.domain.images import Credit, Embedding, Image
+from imagesearch.domain.images import Collected, Credit, Embedding, Image
 from imagesearch.ports import Library
 from tests.contract.conftest import OpenCatalog
 from tests.postgres_servers import PostgresServer
@@ -215,7 +215,7 @@ def test_tables_of_another_version_are_refused(
     later = PostgresLibrary(Postgres(postgres_url))
     with (
         closing(later),
-        pytest.raises(Unavailable, match=f"has library schema {found}, this program knows 1 to 1"),
+        pytest.raises(Unavailable, match=f"has library schema {found}, this program knows 1 to 2"),
     ):
         later.model_revisions()
 
@@ -237,7 +237,25 @@ def test_tables_of_an_older_version_are_brought_up_to_date_once_and_keep_their_r
             assert later.coverage(MODEL).embedded == 1
     query = "SELECT image_id, scene FROM imagesearch.embeddings"
     assert postgres_server.execute(query) == [("i-0001", "sea")]
-    assert postgres_server.execute("SELECT version FROM imagesearch.schema_version") == [(3,)]
+    assert postgres_server.execute("SELECT version FROM imagesearch.schema_version") == [(4,)]
+
+
+def test_folders_in_collections_are_found_of_what_an_earlier_version_put(
+    postgres_server: PostgresServer, library: PostgresLibrary, postgres_url: str
+) -> None:
+    own = Collected(("Pictures", "Ünï"), ("2019", "2019/Italy"), file="2019/Italy/1.jpg")
+    fill(library, [image(1), replace(image(2), collected=own)])
+    terms = "SELECT terms FROM imagesearch.embeddings WHERE image_id = 'i-0002'"
+    [(put_now,)] = postgres_server.execute(terms)
+    postgres_server.execute(
+        "UPDATE imagesearch.embeddings SET terms ="
+        " ARRAY(SELECT term FROM unnest(terms) AS term WHERE term NOT LIKE '%//%')"
+    )
+    postgres_server.execute("UPDATE imagesearch.schema_version SET version = 1")
+    with closing(PostgresLibrary(Postgres(postgres_url))) as later:
+        assert ids(later, embedding(1), collection="ünï", folder="2019/Italy") == ["i-0002"]
+    [(brought,)] = postgres_server.execute(terms)
+    assert sorted(brought) == sorted(put_now)
 
 
 def test_a_step_that_fails_leaves_the_tables_of_before(
@@ -253,7 +271,7 @@ def test_a_step_that_fails_leaves_the_tables_of_before(
         opened = PostgresLibrary(Postgres(postgres_url))
         with closing(opened), pytest.raises(Unavailable, match="UndefinedColumn"):
             opened.model_revisions()
-    assert postgres_server.execute("SELECT version FROM imagesearch.schema_version") == [(1,)]
+    assert postgres_server.execute("SELECT version FROM imagesearch.schema_version") == [(2,)]
     assert library.coverage(MODEL).embedded == 1
     columns = "SELECT 1 FROM information_schema.columns WHERE column_name = 'place'"
     assert postgres_server.execute(columns) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,14 +14,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from imagesearch.cli.local_stack import opened_stack
 from imagesearch.cli.main import cli
+from imagesearch.domain.collections import Update
 from imagesearch.domain.errors import ImageSearchError
+from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.emulated.processes import free_port
+from imagesearch.settings import Settings
 from tests.pictures import jpeg
 
 KILLS = int(os.environ.get("KILLS", "8"))  # 40 were tried, which take minutes
@@ -189,6 +195,67 @@ def test_a_folder_that_was_copied_without_its_times_elsewhere_is_the_same_collec
     assert "5 pictures, 1 embedded, 4 known already" in added.out
 
 
+def test_what_has_no_picture_becomes_no_collection(tmp_path: Path, imagesearch: Terminal) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    raws = tmp_path / "raws"
+    (raws / "2019").mkdir(parents=True)
+    for name in ("a.CR2", "2019/b.cr2", "2019/film.mp4", "2019/.hidden"):
+        (raws / name).write_bytes(b"raw")
+    bound = "SET must have pictures that can be read, got "
+    for root, got in ((empty, "no file in"), (raws, "2 .cr2, 1 .mp4 in")):
+        added = imagesearch("add", str(root))
+        assert (added.status, f"{bound}{got} {root}" in added.err) == (1, True), added
+    assert "no collection yet" in imagesearch("collections").out
+
+
+def test_a_folder_that_is_skipped_or_has_no_name_in_utf_8_is_refused(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    write(tmp_path / "Pictures", 1)
+    write(tmp_path / "Pictures" / "quiet" / "in", 1, first=1)
+    (tmp_path / "Pictures" / "quiet" / ".nomedia").touch()
+    assert imagesearch("add", str(tmp_path / "Pictures")).status == 0
+    quiet = imagesearch("add", str(tmp_path / "Pictures" / "quiet" / "in"))
+    assert quiet.status == 1
+    assert "FOLDER must be none that 'Pictures' skips, which it is in, got 'quiet/in'" in quiet.err
+    latin = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    os.mkdir(latin)
+    assert "SET must be a path in UTF-8, got " in imagesearch("add", latin).err
+
+
+def test_an_id_that_no_image_has_is_noted_and_that_is_said(imagesearch: Terminal) -> None:
+    told = imagesearch("forget", "own-00000000000000000000000000000000").out
+    assert told.startswith("No image has the id own-0000")
+    assert told.endswith("; it is noted all the same.\n")
+    assert "own-0000" in imagesearch("forget", "--list").out
+
+
+def test_whoever_breaks_an_update_off_is_told_that_the_next_one_goes_on(
+    tmp_path: Path, imagesearch: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Update:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imagesearch.cli.collections._made", interrupted)
+    write(tmp_path / "Pictures", 1)
+    added = imagesearch("add", str(tmp_path / "Pictures"))
+    assert added.status == 130
+    assert added.err.endswith("Broken off; the next update goes on where it was.\n")
+
+
+def test_names_of_collections_differ_in_more_than_case(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    for name in ("Photos", "photos"):
+        write(tmp_path / name, 1, first=ord(name[0]))
+    assert imagesearch("add", str(tmp_path / "Photos")).status == 0
+    other = imagesearch("add", str(tmp_path / "photos"))
+    assert other.status == 1
+    assert f"has, and 'Photos' is {tmp_path / 'Photos'}" in other.err
+    assert imagesearch("add", str(tmp_path / "photos"), "--name", "others").status == 0
+
+
 def test_killed_again_and_again_it_loses_nothing_and_embeds_nothing_twice(
     tmp_path: Path, imagesearch: Terminal
 ) -> None:
@@ -250,3 +317,76 @@ def test_beside_a_server_it_is_the_server_that_embeds(
         assert imagesearch("remove", "Pictures").status == 0
         assert json.loads(imagesearch(*search).out)["results"] == []
         assert requests.get(result["page_url"], timeout=10).status_code == 404
+
+
+def test_watched_folders_leave_the_data_folder_to_others_between_looks(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    pictures = tmp_path / "Pictures"
+    write(pictures, 3)
+    assert imagesearch("add", str(pictures)).status == 0
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "imagesearch", "watch", "--every", "1"],
+        env=environment(imagesearch.data, COLUMNS="200"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert watching.stdout is not None
+        # It may meet the search at the lock.
+        lines = (line for line in watching.stdout if not line.startswith("Waiting for another"))
+        assert next(lines) == "Watching 1 collection; Ctrl-C ends it.\n"
+        started = time.monotonic()
+        found = imagesearch("search", "a red square", "--collection", "Pictures")
+        assert found.status == 0, found
+        assert time.monotonic() - started < 60
+
+        (tmp_path / "broken.jpg").write_bytes(b"no picture")
+        (tmp_path / "broken.jpg").rename(pictures / "broken.jpg")
+        assert "Pictures: 4 pictures, 3 as they were" in next(lines)
+        assert next(lines) == "1 could not be read:\n"
+        assert "broken.jpg: " in next(lines)
+        write(tmp_path, 1, first=3)
+        (tmp_path / "0003.jpg").rename(pictures / "0003.jpg")
+        assert "Pictures: 5 pictures, 1 embedded, 3 as they were" in next(lines)
+        assert next(lines) == "1 could not be read:\n"
+        assert "broken.jpg: " in next(lines)
+
+        pictures.rename(tmp_path / "away")
+        assert next(lines) == f"Pictures: there is no folder {pictures}\n"
+        (tmp_path / "away").rename(pictures)
+        watching.send_signal(signal.SIGINT)
+        rest = watching.communicate(timeout=60)[0]
+        assert rest.endswith(
+            "Watching has ended; what is not done is gone on with by the next update.\n"
+        )
+        assert "is not there" not in rest
+        assert watching.returncode == 0
+    finally:
+        watching.kill()
+        watching.wait()
+
+
+def test_a_look_without_a_change_loads_no_model_and_takes_no_lock(
+    tmp_path: Path, imagesearch: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = tmp_path / "Pictures"
+    write(pictures, 2)
+    assert imagesearch("add", str(pictures)).status == 0
+    opened, looks = [], iter((None, None))
+
+    def wait_or_end(_: float) -> None:
+        if next(looks, "over") == "over":
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def counted(settings: Settings) -> Iterator[Stack]:
+        opened.append(settings)
+        with opened_stack(settings) as stack:
+            yield stack
+
+    monkeypatch.setattr("imagesearch.cli.collections.opened_stack", counted)
+    monkeypatch.setattr("imagesearch.cli.watch.time", SimpleNamespace(sleep=wait_or_end))
+    ended = imagesearch("watch")
+    assert (ended.status, len(opened)) == (0, 1), ended

@@ -137,6 +137,19 @@ def test_runs_are_compared(run_json: str, tmp_path: Path) -> None:
     assert re.search(r"^caption +\+0\.0 \+0\.0…\+0\.0", run.stdout, re.MULTILINE)
 
 
+def test_one_run_is_not_compared(run_json: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(run_json)
+    alone = imagesearch("compare", str(file))
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert alone.stderr.splitlines() == [
+        f"error: Invalid value for RUN: two runs are needed to compare, and {file} has one"
+    ]
+    run: dict[str, Any] = json.loads(run_json)
+    file.write_text(json.dumps({**run, "runs": run["runs"] * 2}))
+    assert imagesearch("compare", str(file)).returncode == 0
+
+
 def test_what_cannot_be_read_or_written_is_one_line(captioned: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from imagesearch.cli.captioned import opened_set
 from imagesearch.domain.errors import InvalidRequest, RejectedImage
 from imagesearch.evaluation.captions import MAX_PICTURE_BYTES, CaptionedSet
 from imagesearch.evaluation.forms import FORMS, captions_files, read_captioned
+from imagesearch.settings import load_settings
+from inference_service.images import decode
+from tests.pictures import encoded, jpeg, picture
 
 
 def pictures(folder: Path, *names: str) -> None:
@@ -70,7 +75,8 @@ def test_what_does_not_fit_a_csv_is_counted_and_the_rest_is_read(tmp_path: Path)
         "captions whose picture is missing: 5 (gone-0.jpg, gone-1.jpg, gone-2.jpg, …)",
         "captions that no search takes (1 to 500 characters of Unicode): 1"
         f" ('{'x' * 40}' of a.jpg)",
-        "entries that cannot be read: 3 (line 8, line 9, line 10)",
+        "entries that cannot be read: 3"
+        " (line 8 of captions.csv, line 9 of captions.csv, line 10 of captions.csv)",
         "pictures without a caption: 1 (alone.png)",
     ]
 
@@ -86,7 +92,7 @@ def test_what_does_not_fit_a_csv_is_counted_and_the_rest_is_read(tmp_path: Path)
         (b"image,caption\ngone.jpg,x\n", "captions whose picture is missing: 1 (gone.jpg)"),
         (b"", "is no captioned set"),
         (b"image,caption\na.jpg,\xff\n", "cannot be read: 'utf-8'"),
-        (b'image,caption\na.jpg,"x\n', "cannot be read: unexpected end of data"),
+        (b'image,caption\na.jpg,"x\n', "entries that cannot be read: 1 (line 2 of captions.csv)"),
     ],
 )
 def test_a_csv_that_says_nothing_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -156,7 +162,9 @@ def test_flickr30k_s_captions_are_read_but_for_what_is_broken(tmp_path: Path) ->
     (tmp_path / "results.csv").write_text(f"image_name| comment_number| comment\n{lines}")
     captioned = read_captioned(tmp_path / "results.csv")
     assert texts(captioned) == {"1.jpg": ["Two men| one hat ."], "2.jpg": ["A dog"]}
-    assert misfits(captioned) == ["entries that cannot be read: 2 (line 3, line 5)"]
+    assert misfits(captioned) == [
+        "entries that cannot be read: 2 (line 3 of results.csv, line 5 of results.csv)"
+    ]
 
 
 def test_flickr8k_s_captions_are_read_with_the_list_of_a_split(tmp_path: Path) -> None:
@@ -170,7 +178,7 @@ def test_flickr8k_s_captions_are_read_with_the_list_of_a_split(tmp_path: Path) -
     )
     assert misfits(whole) == [
         "captions whose picture is missing: 1 (c.jpg)",
-        "entries that cannot be read: 1 (line 5)",
+        "entries that cannot be read: 1 (line 5 of Flickr8k.token.txt)",
     ]
     (tmp_path / "Flickr_8k.testImages.txt").write_text("b.jpg\n")
     (tmp_path / "Flickr_8k.devImages.txt").write_text("a.jpg\n")
@@ -335,3 +343,204 @@ def test_of_several_captions_files_one_is_to_be_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("{}")
     with pytest.raises(InvalidRequest, match=r"name one.*train2017\.json, captions_val2017"):
         read_captioned(tmp_path)
+
+
+def test_a_text_file_may_have_the_whole_name_of_its_picture(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg", "A.png", "c.png")
+    for name, text in {
+        "a.jpg.txt": "an apple",
+        "a.jpg.de.txt": "ein Apfel",
+        "A.DE.txt": "eine Aprikose",
+        "c.jpg.txt": "of a picture that is missing",
+    }.items():
+        (tmp_path / name).write_text(text)
+    captioned = read_captioned(tmp_path)
+    said = {each.name: {(c.text, c.language) for c in each.captions} for each in captioned.pictures}
+    assert said == {
+        "a.jpg": {("an apple", ""), ("ein Apfel", "de")},
+        "A.png": {("eine Aprikose", "de")},
+    }
+    assert misfits(captioned) == [
+        "captions whose picture is missing: 1 (c.jpg.txt)",
+        "pictures without a caption: 1 (c.png)",
+    ]
+
+
+def test_one_file_by_several_names_is_one_picture(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg", "Images/b.jpg")
+    (tmp_path / "c.jpg").symlink_to(tmp_path / "a.jpg")
+    names = ("a.jpg", "./a.jpg", "sub/a.jpg", "sub\\a.jpg", "c.jpg", "b.jpg", "Images/b.jpg")
+    rows = "".join(f"{name},{number}\n" for number, name in enumerate(names))
+    (tmp_path / "captions.csv").write_text(f"image,caption\n{rows}")
+    captioned = read_captioned(tmp_path)
+    assert texts(captioned) == {"a.jpg": ["0", "1", "2", "3", "4"], "b.jpg": ["5", "6"]}
+    assert misfits(captioned) == []
+
+
+def test_of_two_pictures_with_one_text_the_other_is_without_a_caption(tmp_path: Path) -> None:
+    pictures(tmp_path, "x/a.jpg", "x/a.png", "b.jpg", "b.png")
+    for name in ("x/a.txt", "b.jpg.txt", "b.png.txt"):
+        (tmp_path / name).write_text(name)
+    captioned = read_captioned(tmp_path)
+    assert texts(captioned) == {
+        "b.jpg": ["b.jpg.txt"],
+        "b.png": ["b.png.txt"],
+        "x/a.jpg": ["x/a.txt"],
+    }
+    assert misfits(captioned) == [
+        "pictures without a caption: 1 (x/a.png, as a.jpg beside it has the caption)"
+    ]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_may_be_apart_from_their_letters(
+    tmp_path: Path, form: Literal["NFC", "NFD"]
+) -> None:
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    for folder in ("texts", "rows"):
+        written = unicodedata.normalize(form, f"{folder}/Äpfel/Müll.jpg")
+        pictures(tmp_path, written, f"{folder}/anders/x.jpg")
+    text = unicodedata.normalize(other, "Müll.txt")
+    (tmp_path / "texts" / unicodedata.normalize(form, "Äpfel") / text).write_text("rubbish")
+    [picture] = read_captioned(tmp_path / "texts").pictures
+    assert [each.text for each in picture.captions] == ["rubbish"]
+    name = unicodedata.normalize(other, "Äpfel/Müll.jpg")
+    (tmp_path / "rows" / "captions.csv").write_text(f"image,caption\n{name},rubbish\nMüll.jpg,x\n")
+    captioned = read_captioned(tmp_path / "rows")
+    assert texts(captioned) == {name: ["rubbish", "x"]}
+    assert misfits(captioned) == []
+
+
+def test_what_a_mac_adds_to_a_zip_is_no_picture(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg", "__MACOSX/._a.jpg")
+    for name in ("a.txt", "__MACOSX/._a.txt"):
+        (tmp_path / name).write_text(name)
+    captioned = read_captioned(tmp_path)
+    assert (texts(captioned), misfits(captioned)) == ({"a.jpg": ["a.txt"]}, [])
+
+
+def test_a_row_with_broken_quotes_costs_that_row_alone(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg", "b.jpg")
+    rows = [
+        'a.jpg,"Red" thing',
+        'a.jpg,"never closed',
+        "b.jpg,a bee",
+        'b.jpg,"over\ntwo lines, with ""quotes"""',
+        *["b.jpg,the same"] * 60,
+        'a.jpg,"the last, never closed',
+        "a.jpg,an apple",
+    ]
+    (tmp_path / "captions.csv").write_text("\n".join(["image,caption", *rows]))
+    captioned = read_captioned(tmp_path)
+    assert texts(captioned) == {
+        "a.jpg": ["an apple"],
+        "b.jpg": ["a bee", 'over\ntwo lines, with "quotes"', "the same"],
+    }
+    assert misfits(captioned) == [
+        "entries that cannot be read: 3"
+        " (line 2 of captions.csv, line 3 of captions.csv, line 67 of captions.csv)"
+    ]
+
+
+def test_a_shard_that_was_cut_costs_its_rest_alone(tmp_path: Path) -> None:
+    members = {
+        f"{number}.{end}": f"{number}".encode() * 600
+        for number in (1, 2, 3)
+        for end in ("jpg", "txt")
+    }
+    members |= {f"{number}.txt": f"say {number}".encode() for number in (1, 2, 3)}
+    whole = shard(tmp_path / "0.tar", members).read_bytes()
+    at = whole.index(b"3.jpg")  # after it the picture's 600 bytes
+    (tmp_path / "0.tar").write_bytes(whole[: at + 700])
+    (tmp_path / "1.tar").write_bytes(b"no tar")
+    shard(tmp_path / "2.tar", members)
+    captioned = read_captioned(tmp_path)
+    assert [*texts(captioned)] == ["0/1", "0/2", "2/1", "2/2", "2/3"]
+    without, rest = misfits(captioned)
+    assert without == "pictures without a caption: 1 (0/3)"
+    assert rest.startswith("entries that cannot be read: 2 (0.tar from there on: unexpected end")
+    assert "1.tar from there on: " in rest
+
+
+def test_a_member_that_was_cut_is_rejected_when_it_is_read(tmp_path: Path) -> None:
+    file = shard(tmp_path / "0.tar", {"1.txt": b"one", "1.jpg": b"1" * 2_000})
+    captioned = read_captioned(file)
+    file.write_bytes(file.read_bytes()[:2_600])
+    with pytest.raises(RejectedImage, match="of its 2000 bytes"):
+        captioned.pictures[0].read()
+
+
+def test_one_broken_sentence_costs_that_sentence_alone(tmp_path: Path) -> None:
+    pictures(tmp_path, "1.jpg", "2.jpg")
+    first, second = karpathy("1.jpg", "test", "one", "two"), karpathy("2.jpg", "test")
+    first["sentences"] += [{"tokens": ["x"]}, {"raw": 7}, None, {"raw": "three"}]
+    second["sentences"] = [{"raw": None}]
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps({"images": [first, second]}))
+    captioned = read_captioned(file)
+    assert texts(captioned) == {"1.jpg": ["one", "two", "three"]}
+    assert misfits(captioned) == [
+        "entries that cannot be read: 4"
+        " (images[0].sentences[2], images[0].sentences[3], images[0].sentences[4], …)",
+        "pictures without a caption: 1 (2.jpg)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.gif", "b.BMP", "c.tif", "d.avif", "e.heic", "f.jfif"])
+def test_what_a_folder_s_pictures_may_be_has_captions_too(tmp_path: Path, name: str) -> None:
+    pictures(tmp_path, f"texts/{name}", f"rows/below/{name}")
+    (tmp_path / "texts" / f"{name[0]}.txt").write_text("x")
+    (tmp_path / "rows" / "captions.csv").write_text(f"image,caption\n{name},x\n")
+    for folder in ("texts", "rows"):
+        assert texts(read_captioned(tmp_path / folder)) == {name: ["x"]}
+    file = shard(tmp_path / "0.tar", {name: b"1", f"{name[0]}.txt": b"x"})
+    assert texts(read_captioned(file)) == {f"0/{name[0]}": ["x"]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_csv_may_be_as_spreadsheets_write_it(tmp_path: Path, encoding: str) -> None:
+    pictures(tmp_path, "a.jpg")
+    text = 'Image;CAPTION;Language\r\na.jpg;"a bee; close up";en\r\n\r\na.jpg;Biene, nah;de\r\n'
+    (tmp_path / "captions.csv").write_bytes(text.encode(encoding))
+    [picture] = read_captioned(tmp_path).pictures
+    assert [(each.text, each.language) for each in picture.captions] == [
+        ("a bee; close up", "en"),
+        ("Biene, nah", "de"),
+    ]
+
+
+def test_a_folder_s_captions_file_is_found_where_it_is_when_it_is_added(tmp_path: Path) -> None:
+    pictures(tmp_path, "val2017/1.jpg", "train2017/2.jpg")
+    (tmp_path / "annotations").mkdir()
+    coco = {
+        "images": [{"id": 1, "file_name": "1.jpg"}],
+        "annotations": [{"image_id": 1, "caption": "one"}],
+    }
+    (tmp_path / "annotations" / "captions_val2017.json").write_text(json.dumps(coco))
+    (tmp_path / "annotations" / "instances_val2017.json").write_text("{}")
+    (tmp_path / "results.csv").write_text("runner,seconds\nAnn,31\n")
+    assert texts(read_captioned(tmp_path)) == {"1.jpg": ["one"]}
+    (tmp_path / "annotations" / "captions_train2017.json").write_text("{}")
+    with pytest.raises(InvalidRequest, match=r"annotations/captions_train2017\.json, annotations/"):
+        read_captioned(tmp_path)
+    header = "image_name| comment_number| comment"
+    (tmp_path / "results.csv").write_text(f"{header}\n2.jpg| 0| two\n")
+    assert texts(read_captioned(tmp_path)) == {"2.jpg": ["two"]}
+
+
+def test_pictures_with_texts_beside_them_are_not_read_by_a_file_below(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg", "old/b.jpg")
+    (tmp_path / "a.txt").write_text("an apple")
+    (tmp_path / "old" / "captions.csv").write_text("image,caption\nb.jpg,a bee\n")
+    assert texts(read_captioned(tmp_path)) == {"a.jpg": ["an apple"]}
+
+
+def test_the_encoder_is_given_a_png_of_what_it_does_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(encoded(picture(1, 64, 48), "GIF"))
+    (tmp_path / "b.jpg").write_bytes(jpeg(2))
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    with opened_set(load_settings(), tmp_path, None, None, "test") as captioned:
+        data = [each.read() for each in captioned.pictures]
+    assert [decode(each).size for each in data] == [(64, 48), (64, 48)]
+    assert data[1] == jpeg(2)

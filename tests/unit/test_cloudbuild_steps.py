@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -184,6 +185,33 @@ def test_the_image_is_built_for_the_profile_and_named_by_its_digest(
     assert built.endswith(" .")
     registry = (ROOT / "terraform" / "registry.tf").read_text()
     assert 'repository_id = "${local.name}-cache"' in registry
+
+
+@pytest.mark.parametrize(
+    ("said", "models"),
+    [
+        ("", []),
+        ('clip_model = "small"', ["CLIP_MODEL=small"]),
+        ('clip_model = "best"', ["CLIP_MODEL=best", "CLIP_REVISION="]),
+        (
+            '  clip_model="best" # finds more\nclip_revision = "12ab"\n'
+            'previous_clip_model = "someone/tiny"\nprevious_clip_revision = "34cd"',
+            [
+                *("CLIP_MODEL=best", "CLIP_REVISION=12ab"),
+                *("PREVIOUS_CLIP_MODEL=someone/tiny", "PREVIOUS_CLIP_REVISION=34cd"),
+            ],
+        ),
+        ('# clip_model = "best"\nalert_email = "clip_model"', []),
+    ],
+)
+def test_the_image_has_the_models_that_the_variables_name(
+    said: str, models: list[str], machine: Machine
+) -> None:
+    (machine.project / "terraform").mkdir(exist_ok=True)
+    (machine.project / "terraform" / "terraform.tfvars").write_text(f"{said}\n")
+    assert push(machine, "cpu", {"containerimage.digest": DIGEST}).returncode == 0
+    arguments = re.findall(r"--build-arg (\S*)", machine.calls[-1])
+    assert arguments == ["ACCELERATOR=cpu", *models]
 
 
 def test_the_image_of_a_commit_on_main_is_pushed_and_planned_with(machine: Machine) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image as Pillow
 
 from imagesearch.adapters.collections.sqlite import SqliteCollections
 from imagesearch.adapters.sqlite_originals import SqliteOriginals
@@ -30,6 +31,7 @@ from imagesearch.domain.collections import (
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.images import Image
 from imagesearch.domain.picture_facts import Caption, PictureFacts
+from imagesearch.domain.signatures import is_image
 from imagesearch.domain.work import ForgetJob
 from imagesearch.evaluation.captions import NO_CAPTION
 from imagesearch.evaluation.collection import captioned_collection
@@ -41,6 +43,7 @@ from imagesearch.local.embedded.services import StoredCollections
 from imagesearch.settings import load_settings
 from imagesearch.sources import polite
 from imagesearch.sources.download import Downloader
+from imagesearch.sources.exchange import Limits
 from imagesearch.sources.polite import MAX_FAILURES
 from imagesearch.usecases.cache_slots import BYTES
 from imagesearch.usecases.forget import Forget
@@ -51,6 +54,7 @@ from tests.stub_http import Request, StubServer, reply
 from tests.world import SetClock, World
 
 REVISION = "twin-1"
+MAX_BYTES = 1_000_000
 
 
 class Added:
@@ -67,7 +71,9 @@ class Added:
     def start(self) -> None:
         """Begin as a process does that starts."""
         world = self.world
-        self.roots = CollectionRoots(self.store, SetClock(), "imagesearch/1 (me@example.com)")
+        self.roots = CollectionRoots(
+            self.store, SetClock(), "imagesearch/1 (me@example.com)", MAX_BYTES
+        )
         self.pictures = CollectionStore(self.store, self.collections, self.roots)
         world.store = self.pictures  # type: ignore[assignment]
         world.restart()
@@ -110,7 +116,7 @@ def listed(roots: CollectionRoots, root: Path) -> dict[str, ListedFile | Unreada
 
 @pytest.fixture
 def roots(tmp_path: Path) -> CollectionRoots:
-    return CollectionRoots(FolderStore(tmp_path / "store"), SetClock(), "imagesearch/1")
+    return CollectionRoots(FolderStore(tmp_path / "store"), SetClock(), "imagesearch/1", MAX_BYTES)
 
 
 @pytest.fixture
@@ -245,6 +251,140 @@ def test_rows_without_a_url_or_with_more_cells_are_told_and_the_others_kept(
     assert found.keys() - problems.keys() == {"a.example/2.jpg"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    "image image_link imageUrl imageURL ImageUrl src img link uri original_url photo".split(),
+)
+def test_a_column_of_urls_is_told_by_its_name_or_its_cells(
+    tmp_path: Path, roots: CollectionRoots, name: str
+) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text(f"id,{name},caption\n7,https://a.example/1,a dog\n8,http://a.example/2,\n")
+    found = listed(roots, file)
+    assert found.keys() == {"a.example/1", "a.example/2"}
+    assert facts_of(found["a.example/1"]).title == "a dog"
+
+
+def test_names_of_files_and_two_columns_of_urls_tell_no_column(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    file = tmp_path / "list.csv"
+    for text in ("image,caption\n1.jpg,a dog\n", "a,b\nhttps://a.example/1,https://b.example/1\n"):
+        file.write_text(text)
+        with pytest.raises(InvalidRequest, match=r"list\.csv has no column of URLs"):
+            listed(roots, file)
+
+
+def test_a_link_beside_a_column_of_urls_is_the_page(tmp_path: Path, roots: CollectionRoots) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("link,image\nhttps://a.example/page,https://a.example/1.jpg\n")
+    assert facts_of(listed(roots, file)["a.example/1.jpg"]).page_url == "https://a.example/page"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "titles"),
+    [
+        (
+            "Train_GCC-training.tsv",
+            'a "fine" dog\thttps://a.example/1,x;y\n"the cat\thttps://a.example/2\n',
+            ["a fine dog", "the cat"],
+        ),
+        ("three.csv", "7,https://a.example/1,x y\n8,https://a.example/2,z\n", ["x y", "z"]),
+        ("urls.txt", "https://a.example/1,x;y\r\n\r\nhttps://a.example/2\r\n", ["", ""]),
+        ("urls.csv", "https://a.example/1\nhttps://a.example/2\n", ["", ""]),
+    ],
+)
+def test_a_list_without_a_header_is_told_by_its_cells(
+    tmp_path: Path, roots: CollectionRoots, name: str, text: str, titles: list[str]
+) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    found = listed(roots, file)
+    assert {path.partition(",")[0] for path in found} == {"a.example/1", "a.example/2"}
+    assert [facts_of(each).title.replace('"', "") for each in found.values()] == titles
+
+
+def test_an_unpaired_quotation_mark_swallows_no_row_of_a_tsv(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    rows = [
+        *('"so she said\thttps://a.example/1', 'then "left"\thttps://a.example/2'),
+        *('"quoted, with\ta tab"\thttps://a.example/3', '"one ""word"""\thttps://a.example/4'),
+        *('"two', 'lines"\thttps://a.example/5', '"a" and b\thttps://a.example/6', '"z'),
+    ]
+    file = tmp_path / "list.tsv"
+    file.write_text("\n".join(["caption\turl", *rows]))
+    found = listed(roots, file)
+    titles = {path: facts_of(each).title for path, each in found.items() if "example" in path}
+    assert titles == {
+        "a.example/1": '"so she said',
+        "a.example/2": 'then "left"',
+        "a.example/3": "quoted, with a tab",
+        "a.example/4": 'one "word"',
+        "a.example/5": "two lines",
+        "a.example/6": '"a" and b',
+    }
+    assert found.keys() - titles.keys() == {"list.tsv, line 9"}
+
+
+def test_a_quoted_last_cell_of_a_tsv_may_have_lines(tmp_path: Path, roots: CollectionRoots) -> None:
+    file = tmp_path / "list.tsv"
+    file.write_text('url\tcaption\nhttps://a.example/1\t"two\nlines"\nhttps://a.example/2\t"z\n')
+    found = listed(roots, file)
+    assert [facts_of(each).title for each in found.values()] == ["two lines", '"z']
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        '["dog", "deep snow"]',
+        "['dog', 'deep snow']",
+        "[dog, deep snow]",
+        "dog|deep snow",
+        "dog; deep snow",
+        "['dog' 'deep snow']",
+    ],
+)
+def test_tags_have_neither_brackets_nor_quotes(
+    tmp_path: Path, roots: CollectionRoots, tags: str
+) -> None:
+    file = tmp_path / "list.tsv"
+    quoted = '"' + tags.replace('"', '""') + '"'
+    file.write_text(f"url\ttags\nhttps://a.example/1\t{quoted}\nhttps://a.example/2\t{tags}\n")
+    for entry in listed(roots, file).values():
+        assert facts_of(entry).tags == ("dog", "deep snow")
+
+
+def test_pictures_that_folders_read_are_downloaded_within_the_bound_and_once(
+    tmp_path: Path, serve: Callable[[StubServer], str]
+) -> None:
+    def script(request: Request) -> bytes:
+        name = request.target.strip("/")
+        if name == "large":
+            return reply(200, jpeg(9) + bytes(MAX_BYTES))
+        file = io.BytesIO()
+        Pillow.new("RGB", (16, 12), f"#{len(name) * 1111:06}").save(file, name)
+        return reply(200, file.getvalue())
+
+    names = ["GIF", "BMP", "TIFF", "AVIF"]
+    with StubServer(script) as server:
+        origin = serve(server)
+        file = tmp_path / "list.csv"
+        file.write_text("\n".join(["url", f"{origin}/large", *(f"{origin}/{n}" for n in names)]))
+        added = Added(tmp_path / "data", file)
+        found = [each for each in added.roots.listed(str(file)) if isinstance(each, ListedFile)]
+        read = [added.roots.read(str(file), each, keeps_place=False) for each in found]
+        problems = {each.path: each.problem for each, _ in read if each.problem}
+        assert problems == {f"{origin}/large": f"it is larger than {MAX_BYTES} bytes"}
+        for picture, given in read[1:]:
+            assert (picture.size, given) == ((16, 12), b"")  # it is made one that the encoder takes
+            data = added.roots.picture(str(file), picture.path, picture.stamp)
+            assert data.startswith(b"\x89PNG")
+        asked = len(server.requests)
+        again = [added.roots.read(str(file), each, keeps_place=False) for each in found[1:]]
+        assert (again, len(server.requests)) == (read[1:], asked)
+
+
 def test_rows_of_one_url_are_one_picture_with_the_captions_of_all(
     tmp_path: Path, roots: CollectionRoots
 ) -> None:
@@ -310,7 +450,7 @@ def test_what_a_list_must_not_ask_for_is_refused_by_row(
     assert "its host must be one of" in problems[f"{origin}/private.jpg"]
     assert "its host must be one of" in problems[f"{origin}/elsewhere.jpg"]
     assert "X-Robots-Tag: noai" in problems[f"{origin}/noai.jpg"]
-    assert "not a JPEG, PNG or WebP" in problems[f"{origin}/text.jpg"]
+    assert "no image of a format that is taken" in problems[f"{origin}/text.jpg"]
     assert len([*(tmp_path / "data" / "pictures").iterdir()]) == 1
 
 
@@ -367,7 +507,9 @@ def test_a_host_that_asks_for_a_rest_has_it_and_one_that_is_down_is_left(
     clock = SetClock()
     with StubServer(script) as server:
         origin = serve(server)
-        downloads = polite.PoliteDownloads({"127.0.0.1"}, clock, "imagesearch")
+        downloads = polite.PoliteDownloads(
+            {"127.0.0.1"}, clock, "imagesearch", limits=Limits(), takes=is_image
+        )
         assert downloads.get(f"{origin}/1.jpg") == jpeg(1)
     assert clock.elapsed_seconds == 16
     for _ in range(MAX_FAILURES):
@@ -496,13 +638,37 @@ def test_captions_of_a_folder_are_titles_and_those_without_a_picture_are_counted
     )
     added = Added(tmp_path / "data", root)
     outcome = added.update()
-    assert (outcome.embedded, outcome.problems) == (2, 1)
-    assert [each.path for each in outcome.unreadable] == ["annotations/captions_val2017.json"]
-    assert "captions whose picture is missing: 3" in outcome.unreadable[0].problem
+    assert (outcome.embedded, outcome.problems) == (2, 0)
+    (note,) = outcome.unreadable
+    assert (note.path, note.is_note) == ("annotations/captions_val2017.json", True)
+    assert "captions whose picture is missing: 3" in note.problem
     image = added.images()["val2017/1.jpg"]
     assert image.collected is not None
     assert (image.collected.title, image.credit.source) == ("say 0", "coco")
     assert added.update().unchanged == 2
+
+
+def test_captions_of_another_part_are_a_note_and_such_as_fit_nothing_a_problem(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    root = tmp_path / "coco"
+    root.mkdir()
+    for part, names in (("train", range(10, 14)), ("val", range(2))):
+        images = [{"id": n, "file_name": f"{n}.jpg"} for n in names]
+        captions = [{"id": n, "image_id": n, "caption": f"say {n}"} for n in names]
+        (root / f"captions_{part}2017.json").write_text(
+            json.dumps({"images": images, "annotations": captions})
+        )
+    for n in range(2):
+        (root / f"{n}.jpg").write_bytes(jpeg(n))
+    train = listed(roots, root)["captions_train2017.json"]
+    assert isinstance(train, Unreadable)
+    assert train.is_note
+    assert "captions whose picture is missing: 4" in train.problem
+    (root / "captions_val2017.json").unlink()
+    train = listed(roots, root)["captions_train2017.json"]
+    assert isinstance(train, Unreadable)
+    assert not train.is_note
 
 
 @pytest.mark.parametrize(
@@ -622,11 +788,36 @@ def test_shards_are_searched_and_a_broken_one_costs_what_comes_after_its_break(
     assert added.images().keys() >= {"00001.tar/10", "00001.tar/12"}
 
 
+def test_shards_in_folders_are_found_and_a_compressed_one_is_said(tmp_path: Path) -> None:
+    root = tmp_path / "shards"
+    for split, first in (("train", 1), ("val", 3)):
+        (root / split).mkdir(parents=True)
+        members = {f"{n}.jpg": jpeg(n) for n in (first, first + 1)}
+        shard(root / split / "0.tar", members | {f"in/{first}.jpg": jpeg(first + 9)})
+    (root / "val" / "0.json").write_text("{}")
+    (root / "val" / "1.tar.gz").write_bytes(gzip.compress((root / "val" / "0.tar").read_bytes()))
+    (root / "val" / "2.tar").write_bytes(gzip.compress((root / "val" / "0.tar").read_bytes()))
+    (root / ".cache").mkdir()
+    (root / ".cache" / "x.bin").write_bytes(b"")
+    assert is_shards(root)
+    added = Added(tmp_path, root)
+    outcome = added.update()
+    assert (outcome.found, outcome.embedded) == (6, 6)
+    assert added.images().keys() == {
+        *("train/0.tar/1", "train/0.tar/2", "train/0.tar/in/1"),
+        *("val/0.tar/3", "val/0.tar/4", "val/0.tar/in/3"),
+    }
+    told = {each.path: each.problem for each in outcome.unreadable}
+    assert told.keys() == {"val/1.tar.gz", "val/2.tar"}
+    assert all("decompress it to a .tar" in problem for problem in told.values())
+
+
 def test_a_folder_with_an_archive_among_its_pictures_is_no_set_of_shards(tmp_path: Path) -> None:
     shard(tmp_path / "backup.tar", {"1.jpg": jpeg(1)})
     assert is_shards(tmp_path)
     assert is_shards(tmp_path / "backup.tar")
     (tmp_path / "2019").mkdir()
+    (tmp_path / "2019" / "1.jpg").write_bytes(jpeg(1))
     assert not is_shards(tmp_path)
 
 

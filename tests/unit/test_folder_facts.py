@@ -502,6 +502,26 @@ def test_a_jpeg_without_metadata_costs_next_to_nothing() -> None:
     assert (time.process_time() - started) / 100 < 0.000_3
 
 
+# --- places by name -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        iptc_jpeg(record(90, "Bergen"), record(95, "Vestland"), record(101, "Norway")),
+        xmp_jpeg(
+            xmp(
+                "<photoshop:City>Bergen</photoshop:City>",
+                'photoshop:State="Vestland" photoshop:Country="Norway"',
+            )
+        ),
+    ],
+)
+def test_town_province_and_country_are_told_apart_from_keywords(data: bytes) -> None:
+    facts = facts_of(data)
+    assert (facts.place_names, facts.tags) == (("Bergen", "Vestland", "Norway"), ())
+
+
 # --- with a sidecar ------------------------------------------------------------------------------
 
 
@@ -525,6 +545,14 @@ def test_what_the_first_knows_stays_and_tags_are_united() -> None:
         ("BlueMoon (2).png", "Blue Moon"),
         ("Anna's birthday.heic", "Anna s birthday"),
         ("猫.jpg", "猫"),
+        ("horse2.png", "horse"),
+        ("Paris2019 with Anna3.jpg", "Paris with Anna"),
+        ("猫2.jpg", "猫"),
+        ("CIMG0001.jpg", ""),
+        ("SAM0001.JPG", ""),
+        ("image3.png", ""),
+        ("cafe1234.jpg", ""),
+        ("ab12.jpg", ""),
         ("Größe_ü.jpg", "Größe ü"),
         ("IMG_2031.jpg", ""),
         ("IMG_2031-beach.jpg", "beach"),

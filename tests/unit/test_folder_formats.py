@@ -13,8 +13,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from imagesearch.domain.errors import RejectedImage
+from imagesearch.domain.images import PICTURE_SUFFIXES
 from imagesearch.folders import formats
-from imagesearch.folders.formats import SUFFIXES, media_type, preview, readable, upright_size
+from imagesearch.folders.formats import media_type, preview, readable, upright_size
 from inference_service.images import decode
 from tests.pictures import encoded, jpeg, picture
 
@@ -253,9 +254,9 @@ def test_damage_raises_nothing_but_a_rejection(name: str) -> None:
 
 
 def test_suffixes_are_lower_case_and_none_is_of_a_raw_format() -> None:
-    assert {".jpg", ".heic", ".avif", ".jp2"} <= SUFFIXES
-    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)
-    assert not {".dng", ".cr2", ".nef", ".arw", ".mp4", ".json"} & SUFFIXES
+    assert {".jpg", ".heic", ".avif", ".jp2"} <= PICTURE_SUFFIXES
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in PICTURE_SUFFIXES)
+    assert not {".dng", ".cr2", ".nef", ".arw", ".mp4", ".json"} & PICTURE_SUFFIXES
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from contextlib import closing
@@ -19,11 +20,11 @@ from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.forgetting import TAKEN_DOWN, Forgotten
-from imagesearch.domain.images import Image
+from imagesearch.domain.images import PICTURE_SUFFIXES, Image
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.domain.work import ForgetJob
+from imagesearch.folders import folder
 from imagesearch.folders.folder import Folders
-from imagesearch.folders.formats import SUFFIXES
 from imagesearch.local.embedded.services import StoredCollections
 from imagesearch.settings import load_settings
 from imagesearch.usecases import own_images
@@ -133,6 +134,49 @@ def test_what_is_as_it_was_is_not_read_again(own: Own) -> None:
     assert own.world.encoder.images == 1
 
 
+def test_an_album_that_is_renamed_or_comes_later_is_noticed_and_no_picture_read(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write("Trip/1.jpg", 1)
+    own.update()
+    monkeypatch.setattr(folder, "_read", kill)
+
+    def albums() -> tuple[str, ...]:
+        outcome = own.update()
+        assert (outcome.embedded, outcome.problems) == (0, 0)
+        collected = own.images()["Trip/1.jpg"].collected
+        assert collected is not None
+        return collected.albums
+
+    said = own.folder / "Trip" / "metadata.json"
+    for title in ("Norway", "Sweden"):
+        said.write_text(json.dumps({"title": title, "date": {}}))
+        assert albums() == (title,)
+    said.unlink()
+    assert albums() == ()
+    assert own.update().unchanged == 1
+    assert own.world.encoder.images == 1
+
+
+def test_a_sidecar_of_the_same_size_and_an_older_time_is_noticed_and_no_picture_read(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write("1.jpg", 1)
+    sidecar = own.folder / "1.jpg.json"
+    for number, title in enumerate(("a goose", "a horse", "")):
+        if title:
+            sidecar.write_text(json.dumps({"description": title, "imageViews": "1"}))
+            os.utime(sidecar, (1_000 - number, 1_000 - number))
+        else:
+            sidecar.unlink()
+        outcome = own.update()
+        assert outcome.problems == 0, own.problems()
+        collected = own.images()["1.jpg"].collected
+        assert collected is not None
+        assert collected.title == title
+        monkeypatch.setattr(folder, "_read", kill)
+
+
 def test_a_renamed_and_a_moved_file_cost_no_embedding_and_are_found_where_they_are(
     own: Own,
 ) -> None:
@@ -213,7 +257,7 @@ def test_an_update_that_was_broken_off_goes_on_and_embeds_nothing_twice(own: Own
     assert 0 < done < 60
     own.start()
     outcome = own.update()
-    assert outcome.embedded == 60 - done
+    assert (outcome.embedded, outcome.unchanged) == (60 - done, done)
     assert own.world.encoder.images == 60
     assert len(own.images()) == 60
 
@@ -313,6 +357,13 @@ def test_a_loop_of_links_ends_and_a_linked_folder_is_read_once(own: Own, tmp_pat
     (own.folder / "linked").symlink_to(elsewhere)
     own.update()
     assert own.images().keys() == {"a/1.jpg", "linked/2.jpg"}
+
+
+def test_a_link_to_itself_is_one_problem(own: Own) -> None:
+    own.write("1.jpg", 1)
+    (own.folder / "self.jpg").symlink_to("self.jpg")
+    (outcome,) = own.update().unreadable
+    assert (outcome.path, outcome.is_folder) == ("self.jpg", False)
 
 
 def test_a_folder_that_cannot_be_listed_keeps_what_was_read_of_it(own: Own) -> None:
@@ -474,6 +525,55 @@ def test_places_are_read_again_when_they_are_to_be_kept_and_forgotten_when_not(o
         assert kept() == wanted
 
 
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
+    ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    ' xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"'
+    ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"><rdf:Description xmp:Rating="RATING"'
+    ' photoshop:Headline="TITLE" photoshop:City="Bergen"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def test_xmp_files_beside_pictures_are_read_and_their_changes_noticed(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("a.jpg", "b.JPG", "c.jpg", "c.png", "Bergen.jpg")):
+        own.write(name, number)
+    told = {"a.jpg.xmp": "one", "a.xmp": "no", "b.XMP": "two", "c.xmp": "no", "d.xmp": "no"}
+    for number, (name, title) in enumerate(told.items()):
+        (own.folder / name).write_text(XMP.replace("TITLE", title).replace("RATING", f"{number}"))
+
+    def said() -> dict[str, tuple[str, int]]:
+        assert own.update().problems == 0
+        images = own.images()
+        assert not any(image.tags for image in images.values())  # no town is kept
+        return {
+            path: (image.collected.title, image.collected.rating)
+            for path, image in images.items()
+            if image.collected and path != "Bergen.jpg"
+        }
+
+    before = {"a.jpg": ("one", 1), "b.JPG": ("two", 2), "c.jpg": ("", 0), "c.png": ("", 0)}
+    assert said() == before
+    monkeypatch.setattr(folder, "_read", kill)
+    (own.folder / "b.XMP").write_text(XMP.replace("TITLE", "six").replace("RATING", "5"))
+    assert said() == before | {"b.JPG": ("six", 5)}
+
+
+def test_towns_are_tags_where_places_are_kept_and_forgotten_where_not(own: Own) -> None:
+    own.write("a.jpg", 1)
+    (own.folder / "a.xmp").write_text(XMP)
+    for keeps_place in (False, True, False):
+        own.collection = replace(own.collection, keeps_place=keeps_place)
+        own.collections.keep(own.collection)
+        own.update()
+        assert own.images()["a.jpg"].tags == (("Bergen",) if keeps_place else ())
+        files = own.collections.files_of(
+            [each.image_id for each in own.collections.known_files("Pictures").values()]
+        )
+        assert ("Bergen" in repr(files)) == keeps_place
+
+
 def test_an_original_is_had_only_as_it_was(own: Own) -> None:
     file = own.write("1.jpg", 1)
     own.update()
@@ -533,6 +633,28 @@ def test_two_collections_share_the_images_that_both_have(own: Own, tmp_path: Pat
     assert left.collected.collections == ("Sub",)
     assert len(own_images.forget(library, own.collections, inner)) == 1
     assert own.images() == {}
+
+
+def test_a_folder_is_one_of_the_collection_that_is_asked_for(own: Own, tmp_path: Path) -> None:
+    other = Collection("Other", str(tmp_path / "Other"))
+    own.collections.keep(other)
+    own.write("2018/1.jpg", 1)
+    own.write("2018/Italy/2.jpg", 2)
+    (tmp_path / "Other" / "2019").mkdir(parents=True)
+    shutil.copy(own.folder / "2018" / "1.jpg", tmp_path / "Other" / "2019" / "copy.jpg")
+    own.update()
+    own.update(other)
+
+    def found(collection: str, folder: str) -> int:
+        filters = {"collection": collection, "folder": folder}
+        request = SearchRequest("", Query.of_text("?"), scope="catalog", filters=filters)
+        return len(own.world.search(request).hits or ())
+
+    assert found("Pictures", "2018") == 2
+    assert found("pictures", "2018/ITALY") == 1
+    assert found("Other", "2019") == 1
+    assert found("Pictures", "2019") == 0
+    assert found("Other", "2018") == 0
 
 
 def test_a_folder_that_was_moved_is_the_same_collection_and_nothing_is_read(
@@ -604,7 +726,7 @@ def test_a_full_disk_ends_the_update_and_the_next_one_goes_on(own: Own) -> None:
 
 
 def is_picture(path: str) -> bool:
-    return Path(path).suffix.lower() in SUFFIXES
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES
 
 
 def test_each_picture_of_a_takeout_has_the_facts_of_its_own_sidecar(
@@ -621,6 +743,30 @@ def test_each_picture_of_a_takeout_has_the_facts_of_its_own_sidecar(
     assert len(kept) > 20
     assert read == kept
     assert own.problems() == {}
+
+
+def test_a_takeout_that_was_unpacked_zip_by_zip_is_one(own: Own) -> None:
+    trip = "Takeout/Google Photos/Trip"
+    own.write(f"t1/{trip}/IMG_1.jpg", 1)
+    own.write(f"t2/{trip}/IMG_2.jpg", 2)
+    for path, data in (
+        (f"t2/{trip}/IMG_1.jpg.json", sidecar_json("IMG_1.jpg", description="a goose")),
+        (f"t3/{trip}/IMG_2.jpg.json", sidecar_json("IMG_2.jpg", description="a horse")),
+        (f"t3/{trip}/metadata.json", album_json("Norway")),
+    ):
+        (own.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (own.folder / path).write_bytes(data)
+    assert own.update().problems == 0
+    said = {
+        path: (image.collected.title, image.collected.albums)
+        for path, image in own.images().items()
+        if image.collected
+    }
+    assert said == {
+        f"t1/{trip}/IMG_1.jpg": ("a goose", ("Norway",)),
+        f"t2/{trip}/IMG_2.jpg": ("a horse", ("Norway",)),
+    }
+    assert own.update().unchanged == 2
 
 
 @pytest.mark.parametrize("fact", ["collection", "folder", "album", "camera"])

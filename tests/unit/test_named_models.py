@@ -81,6 +81,14 @@ def test_the_environment_and_an_option_take_a_name(monkeypatch: pytest.MonkeyPat
     assert settings_with(clip_model=None).model == SMALL.hub_id
 
 
+@pytest.mark.parametrize("text", ["", "  ", "\u200b"])
+def test_an_empty_variable_is_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("CLIP_MODEL", text)
+    assert settings_with(data_dir=str(tmp_path), source="demo").model == str(DEMO_MODEL)
+
+
 def test_a_data_folder_notes_the_checkpoint_and_not_its_name(tmp_path: Path) -> None:
     settings = settings_with(data_dir=str(tmp_path), clip_model="best")
     ModelNote(settings).keep()

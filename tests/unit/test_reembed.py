@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from imagesearch.cli.reembed import minutely
 from imagesearch.compose.inference import encoders_before
 from imagesearch.domain.errors import NotFound, Unavailable
 from imagesearch.domain.images import Listing, weights_of
@@ -505,3 +506,30 @@ def test_many_searches_at_once_are_answered_in_full_throughout_a_change(world: W
     assert outcome == Reembedding(Coverage(25, 25), deleted=25)
     assert len(answers) > 8
     assert set(answers) == {(4, True)}
+
+
+def test_it_tells_how_much_there_is_to_do_before_it_waits_and_goes_on_telling(world: World) -> None:
+    changed(world)
+    told: list[int] = []
+
+    def deliver() -> None:
+        if world.outbox.messages:
+            world.deliver()
+
+    world.clock.during_sleep = [*[lambda: None] * 20, *[deliver] * 100]
+    reembed = Reembed(world.catalog, stored_pools(world), world.clock)
+    reembed(NEW, lambda stand: told.append(stand.coverage.embedded))
+    assert told[:4] == [0, 0, 0, 0], "each five seconds, while the first pools wait"
+    assert told == sorted(told)
+
+
+def test_without_a_terminal_a_line_is_said_at_first_and_each_minute() -> None:
+    said: list[str] = []
+    seconds = iter(range(0, 1_000, 25))
+    tell = minutely(said.append, lambda: next(seconds))
+    for done in range(4, 10):
+        tell(Reembedding(Coverage(done, 10)))
+    assert said == [
+        "6 of 10 images are to be embedded by this model.",
+        "7 of 10 images are embedded by this model.",
+    ]

@@ -16,8 +16,10 @@ from imagesearch.folders.takeout import (
     album_title,
     is_album_file,
     is_year_folder,
+    path_in_takeout,
     read_sidecar,
     sidecars,
+    united_sidecars,
 )
 from tests.takeout import SPELLINGS, album_json, sidecar_json, write_takeout
 
@@ -90,6 +92,38 @@ def test_the_whole_takeout_is_matched_folder_by_folder(tmp_path: Path) -> None:
             read[(folder / media).relative_to(tmp_path).as_posix()] = sidecar.facts.title
     assert read == titles
     assert len(titles) > 70
+
+
+def test_a_folder_in_several_archives_is_matched_as_one() -> None:
+    first = ["IMG_1.jpg", "IMG_1-edited.jpg", "IMG_2.heic.json", "metadata.json"]
+    second = ["IMG_1.jpg.json", "IMG_2.heic", "IMG_2.jpg", "metadata.json"]
+    third = ["IMG_2.jpg.json"]
+    of_first, of_second, of_third = united_sidecars([first, second, third])
+    assert of_first == dict.fromkeys(["IMG_1.jpg", "IMG_1-edited.jpg"], (1, "IMG_1.jpg.json"))
+    assert of_second == {"IMG_2.heic": (0, "IMG_2.heic.json"), "IMG_2.jpg": (2, "IMG_2.jpg.json")}
+    assert of_third == {}
+
+
+def test_a_picture_gets_no_sidecar_of_one_of_its_name_in_another_archive() -> None:
+    ann = ["IMG_1.jpg", "IMG_2.jpg", "IMG_2.jpg.json", "IMG_3.jpg"]
+    bob = ["IMG_1.jpg", "IMG_1.jpg.json", "IMG_2.jpg", "IMG_2.jpg.json", "IMG_3.jpg.json"]
+    of_ann, of_bob = united_sidecars([ann, bob])
+    assert of_ann == {"IMG_2.jpg": (0, "IMG_2.jpg.json"), "IMG_3.jpg": (1, "IMG_3.jpg.json")}
+    assert of_bob == {"IMG_1.jpg": (1, "IMG_1.jpg.json"), "IMG_2.jpg": (1, "IMG_2.jpg.json")}
+
+
+@pytest.mark.parametrize(
+    ("folder", "path"),
+    [
+        ("t1/Takeout/Google Photos/Trip", "Google Photos/Trip"),
+        ("Takeout 2/Google Photos/Trip", "Google Photos/Trip"),
+        ("takeout-20240101T000000Z-001/Takeout/Google Photos", "Google Photos"),
+        ("t1/Takeout", ""),
+        ("Pictures/Trip", ""),
+    ],
+)
+def test_parts_of_a_folder_share_their_path_below_takeout(folder: str, path: str) -> None:
+    assert path_in_takeout(folder) == path
 
 
 # --- what a sidecar says -------------------------------------------------------------------------
@@ -220,6 +254,16 @@ def test_other_files_are_no_albums(name: str) -> None:
         ("Fotos del 2018", True),
         ("2023年の写真", True),
         ("2023 年の写真", True),
+        ("Foton från 2019", True),
+        ("Fotos de 2019", True),
+        ("Fotografías de 2019", True),
+        ("Foto da 2019", True),
+        ("Foto del 2019", True),
+        ("Kuvat vuodelta 2019", True),
+        ("2019 yılından fotoğraflar", True),
+        ("Fotók innen: 2019", True),
+        ("2019-es fotók", True),
+        ("Foton från Rom", False),
         ("2019-05-23", True),
         ("2019-05-23 #2", True),
         ("Spring 2016", False),

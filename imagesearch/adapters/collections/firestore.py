@@ -431,7 +431,7 @@ def _file_fields(file: CollectedFile, record: Fields, before: Fields) -> Fields:
         "size": file.known_by.size,
         "image_id": file.image_id,
         **_problem_fields(file.image_id, file.problem),
-        "file": _FILE.dump_json(file),
+        "file": _FILE.dump_json(file, exclude_defaults=True),
         "renew": renew,
         "is_renewed": not renew,
         "expire_at": None,

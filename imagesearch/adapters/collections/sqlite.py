@@ -83,7 +83,11 @@ class SqliteCollections:
         rows = [
             (
                 *(name, file.path, file.known_by.size, file.known_by.modified_ns),
-                *(file.image_id, file.problem, _FILE.dump_json(file).decode()),
+                *(
+                    file.image_id,
+                    file.problem,
+                    _FILE.dump_json(file, exclude_defaults=True).decode(),
+                ),
             )
             for file in files
         ]

@@ -11,7 +11,7 @@ from imagesearch.domain.filters.collected import OF_OWN as OF_OWN
 from imagesearch.domain.filters.colour import COLOUR as COLOUR
 from imagesearch.domain.filters.date import MONTH as MONTH
 from imagesearch.domain.filters.date import YEAR as YEAR
-from imagesearch.domain.filters.declaration import Filter, Where, by_name
+from imagesearch.domain.filters.declaration import Filter, Naming, Where, by_name, folder_in
 from imagesearch.domain.filters.orientation import ORIENTATION as ORIENTATION
 from imagesearch.domain.filters.source import SOURCE as SOURCE
 from imagesearch.domain.filters.tag import TAG as TAG
@@ -45,4 +45,11 @@ def where_of(filters: Mapping[str, str]) -> Where:
         if name not in FILTERS:
             bound = f"a filter must be one of {', '.join(FILTERS)}"
             raise InvalidRequest(f"{bound}, got {name[:64]!r}", field="filters")
-    return tuple(each for name, text in filters.items() for each in FILTERS[name].where(text))
+    where = tuple(each for name, text in filters.items() for each in FILTERS[name].where(text))
+    if not {"collection", "folder"} <= filters.keys():
+        return where
+    # Together: a copy in another collection may lie in a folder of that name.
+    within = Naming("folder", folder_in(filters["collection"], filters["folder"]))
+    return tuple(
+        within if isinstance(each, Naming) and each.fact == "folder" else each for each in where
+    )

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import Any, Literal, TypeAlias, get_args
 
 from imagesearch.domain.errors import InvalidRequest
@@ -89,12 +90,26 @@ def collected_texts(collected: Collected | None, fact: TextFact) -> tuple[str, .
         return ()
     if fact == "camera":
         return (collected.camera,) if collected.camera else ()
+    if fact == "folder":
+        return (*collected.folders, *_folders_in_collections(collected))
     texts = {
         "collection": collected.collections,
-        "folder": collected.folders,
         "album": collected.albums,
     }
     return texts.get(fact, ())
+
+
+def _folders_in_collections(collected: Collected) -> tuple[str, ...]:
+    pairs = product(collected.collections, collected.folders)
+    return collected.apart or tuple(folder_in(*pair) for pair in pairs)
+
+
+def folder_in(collection: str, folder: str) -> str:
+    """Return the text that an image has for the fact `folder` which is in *folder* of a collection.
+
+    No folder is called so: it has no `//`.
+    """
+    return f"{alike(collection)}//{alike(folder)}"
 
 
 def holds(where: Where, image: Image) -> bool:

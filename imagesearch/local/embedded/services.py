@@ -80,7 +80,9 @@ class DataFolder:
         self.catalog = Catalog(self.pools, library, settings.policy, SqliteRetention(self.file))
         self.collections = SqliteCollections(self.file)
         self.store = FolderStore(settings.data_dir / "images")
-        self.folders = CollectionRoots(self.store, clock, user_agent(settings.contact))
+        self.folders = CollectionRoots(
+            self.store, clock, user_agent(settings.contact), settings.max_image_bytes
+        )
         self.pictures = CollectionStore(self.store, self.collections, self.folders)
 
 

@@ -1,0 +1,112 @@
+"""`imagesearch watch`: collections that are brought up to date as their folders change."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from imagesearch.cli.collections import Names, opened, updater
+from imagesearch.cli.options import DataDir, ModelName, settings_with
+from imagesearch.cli.terminal import err, out, shown
+from imagesearch.cli.updates import SHOWN, changes, named, print_problems
+from imagesearch.domain.collections import Collection
+from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded, Unavailable
+from imagesearch.settings import Settings
+
+if TYPE_CHECKING:
+    from imagesearch.local.embedded.services import StoredCollections
+
+
+def watch(
+    names: Names = None,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How often folders are looked at")
+    ] = 60.0,
+    data_dir: DataDir = None,
+    model: ModelName = None,
+) -> None:
+    """
+    Bring collections up to date whenever a look at their folders shows a change, until Ctrl-C.
+
+    Between looks other commands have the data folder, and no model is loaded.
+    """
+    settings = settings_with(data_dir=data_dir, clip_model=model)
+    if settings.edition == "cloud":
+        raise InvalidRequest("in the cloud a bucket's notifications do that: nothing is to watch")
+    with opened(settings) as stored, suppress(KeyboardInterrupt):
+        watched = _Watched(settings, stored)
+        count = len(named(stored.collections, names))
+        err.print(f"Watching {count} collection{'s' * (count != 1)}; Ctrl-C ends it.")
+        while True:
+            watched.look(named(stored.collections, names))
+            time.sleep(every)
+    err.print("Watching has ended; what is not done is gone on with by the next update.")
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """
+    Folders, and what was seen in them.
+
+    Attributes:
+        seen: a digest of each collection's files when it was last brought up to date.
+        told: the last error of each, which is told once.
+    """
+
+    settings: Settings
+    stored: StoredCollections
+    seen: dict[str, bytes] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def look(self, collections: Iterable[Collection]) -> None:
+        """Bring those of *collections* up to date whose files are others than those seen."""
+        digests = {}
+        for collection in collections:
+            with self._telling_of(collection):
+                digest = self._digest(collection)
+                if digest != self.seen.get(collection.name):
+                    digests[collection.name] = collection, digest
+        if not digests:
+            return
+        kept = self.stored.collections
+        with updater(self.settings, kept, self._say_once) as updated:
+            for collection, digest in digests.values():
+                with self._telling_of(collection):
+                    outcome = updated(collection, lambda _: None)
+                    if outcome.embedded or outcome.reused or outcome.gone or outcome.problems:
+                        out.print(shown(changes(collection, outcome)), soft_wrap=True)
+                        print_problems(kept, collection, outcome, most=SHOWN)
+                    self.seen[collection.name] = digest
+
+    def _digest(self, collection: Collection) -> bytes:
+        """Return a digest of what the collection's files are told by: nothing of them is read."""
+        listed = self.stored.folders.listed(collection.root)
+        lines = [repr(collection), *sorted(map(repr, listed))]
+        return hashlib.blake2b("\n".join(lines).encode()).digest()
+
+    @contextmanager
+    def _telling_of(self, collection: Collection) -> Iterator[None]:
+        """Tell once of a disk that is away or full, and of a catalog that is busy: they pass."""
+        try:
+            yield
+        except (InvalidRequest, NotFound, Overloaded, Unavailable, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ENOSPC:
+                raise
+            if self.told.get(collection.name) != str(error):
+                err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
+            self.told[collection.name] = str(error)
+        else:
+            self.told.pop(collection.name, None)
+
+    def _say_once(self, line: str) -> None:
+        if self.told.get("") != line:
+            err.print(Text(line))
+        self.told[""] = line
