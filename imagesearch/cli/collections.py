@@ -31,7 +31,7 @@ from imagesearch.domain.collections import Collection, Update, checked_name
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
 from imagesearch.domain.filters.declaration import alike
 from imagesearch.domain.printable import printable
-from imagesearch.folders.folder import NO_MEDIA, SKIPPED_FOLDERS
+from imagesearch.folders.folder import NO_MEDIA, SKIPPED_FOLDERS, is_utf8
 from imagesearch.ports import Collections
 from imagesearch.settings import DEMO_MODEL, Settings
 from imagesearch.usecases.moved import moved_to
@@ -201,7 +201,7 @@ def _added(
 
     collections = stored.collections
     root = given.expanduser().resolve()
-    if not _is_utf8(str(root)):
+    if not is_utf8(str(root)):
         bound = "SET must be a path in UTF-8"
         raise InvalidRequest(f"{bound}, got {printable(str(root))}", field="SET")
     check_root(root)
@@ -265,14 +265,6 @@ def _what_lies_in(root: str) -> str:
     counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
     most = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(5))
     return f"{most}{', …' * (len(counts) > 5)} in {root}" if counts else f"no file in {root}"
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _say(line: str) -> None:

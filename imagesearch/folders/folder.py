@@ -42,7 +42,7 @@ SKIPPED_FOLDERS = frozenset(
 )
 NO_MEDIA = ".nomedia"
 _XMP = ".xmp"
-_NO_UTF8 = "its name is no UTF-8"
+NO_UTF8 = "its name is no UTF-8"
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Folders:
                 yield from _pictures([_listed(folder, entries)])
             for entry in _folders(entries):
                 path = f"{folder.prefix}{entry.name}"
-                if not _is_utf8(entry.name):
-                    yield Unreadable(_readable_name(path), _NO_UTF8, is_folder=True)
+                if not is_utf8(entry.name):
+                    yield Unreadable(readable_name(path), NO_UTF8, is_folder=True)
                     continue
                 if problem := _away(entry):
                     yield Unreadable(path, problem, is_folder=True)
@@ -169,8 +169,8 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
             if _suffix(name) not in PICTURE_SUFFIXES:
                 continue
             path = f"{part.folder.prefix}{name}"
-            if not _is_utf8(name):
-                yield Unreadable(_readable_name(path), _NO_UTF8)
+            if not is_utf8(name):
+                yield Unreadable(readable_name(path), NO_UTF8)
                 continue
             try:
                 stamp = _stamp(entry.stat())
@@ -293,11 +293,13 @@ def _suffix(name: str) -> str:
     return f".{name.rpartition('.')[2].lower()}" if "." in name else ""
 
 
-def _readable_name(path: str) -> str:
+def readable_name(path: str) -> str:
+    """Return *path* with `?` for what is no UTF-8."""
     return path.encode("utf-8", "replace").decode()
 
 
-def _is_utf8(name: str) -> bool:
+def is_utf8(name: str) -> bool:
+    """Return whether *name*, as the system has it, is UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:

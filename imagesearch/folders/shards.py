@@ -30,6 +30,7 @@ from imagesearch.evaluation.forms import (
     samples,
 )
 from imagesearch.folders.collected import collected, problem
+from imagesearch.folders.folder import NO_UTF8, is_utf8, readable_name
 from imagesearch.folders.formats import readable
 from imagesearch.folders.tables import facts_of_row, row_of
 
@@ -138,6 +139,9 @@ def _listed(
     if picture_of(members) is None:  # a sample without its picture is no picture
         return
     path, facts = f"{name}/{key}", PictureFacts(source=_source(shard))
+    if not is_utf8(path):
+        yield Unreadable(readable_name(path), NO_UTF8)
+        return
     try:
         row = row_of(sample_json(shard, members))
         facts = replace(facts_of_row(row, sample_captions(shard, members)), source=facts.source)

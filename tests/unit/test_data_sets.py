@@ -794,6 +794,7 @@ def test_shards_in_folders_are_found_and_a_compressed_one_is_said(tmp_path: Path
         (root / split).mkdir(parents=True)
         members = {f"{n}.jpg": jpeg(n) for n in (first, first + 1)}
         shard(root / split / "0.tar", members | {f"in/{first}.jpg": jpeg(first + 9)})
+    shard(root / "val" / "3.tar", {"caf\udce9.jpg": jpeg(20)})  # a byte of Latin 1
     (root / "val" / "0.json").write_text("{}")
     (root / "val" / "1.tar.gz").write_bytes(gzip.compress((root / "val" / "0.tar").read_bytes()))
     (root / "val" / "2.tar").write_bytes(gzip.compress((root / "val" / "0.tar").read_bytes()))
@@ -808,6 +809,7 @@ def test_shards_in_folders_are_found_and_a_compressed_one_is_said(tmp_path: Path
         *("val/0.tar/3", "val/0.tar/4", "val/0.tar/in/3"),
     }
     told = {each.path: each.problem for each in outcome.unreadable}
+    assert told.pop("val/3.tar/caf?") == "its name is no UTF-8"
     assert told.keys() == {"val/1.tar.gz", "val/2.tar"}
     assert all("decompress it to a .tar" in problem for problem in told.values())
 
