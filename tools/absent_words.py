@@ -62,7 +62,7 @@ def _texts(node: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def annotations(folder: Path, code: str) -> dict[str, list[str]]:
+def emoji_words(folder: Path, code: str) -> dict[str, list[str]]:
     """Return the words of each emoji in one language: of its name, and of its keywords."""
     read = json.loads((folder / code / "annotations.json").read_text(encoding="utf-8"))
     return {
@@ -74,7 +74,7 @@ def annotations(folder: Path, code: str) -> dict[str, list[str]]:
 def absent(folder: Path) -> set[str]:
     """Return the emoji that no English word of the demo is said of, not even as a keyword."""
     known = known_words(("en",)) - set(wording.language("en").wording["little"])
-    return {emoji for emoji, words in annotations(folder, "en").items() if known.isdisjoint(words)}
+    return {emoji for emoji, words in emoji_words(folder, "en").items() if known.isdisjoint(words)}
 
 
 def words(folder: Path, code: str, emoji: set[str]) -> list[str]:
@@ -88,7 +88,7 @@ def words(folder: Path, code: str, emoji: set[str]) -> list[str]:
     asked = {word for text in (*ABSENT_PLACES, *FAR_OFF) for word in words_of(text)}
     taken = known_words() | asked | set(MAY_BE_TRUE)
     stems = {word[:4] for word in taken if len(word) >= 4}
-    said = annotations(folder, code)
+    said = emoji_words(folder, code)
     taken |= {word for sign in said.keys() - emoji for word in said[sign]}
     found = {
         word

@@ -43,9 +43,10 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """Return float (n, m) with the singular values of *matrix* moved near one (0.7 to 1.2)."""
     a, b, c = _COEFFICIENTS
-    rows = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    is_wide = matrix.shape[0] <= matrix.shape[1]
+    rows: torch.Tensor = matrix if is_wide else matrix.T
     rows = rows / (rows.norm() + 1e-7)
     for _ in range(5):  # of Newton and Schulz
         squares = rows @ rows.T
         rows = a * rows + (b * squares + c * squares @ squares) @ rows
-    return rows if matrix.shape[0] <= matrix.shape[1] else rows.T
+    return rows if is_wide else rows.T

@@ -218,7 +218,7 @@ NOTHING: Final = "nothing"
 def false_caption(scene: Scene, spoken: wording.Language, rng: random.Random) -> Caption:
     """Ask for a thing, a number, a place or anything else that no scene shows."""
     ways = {_strange_thing: 4, _strange_number: 2, _strange_place: 5, _strange_words: 3}
-    [way] = rng.choices(list(ways), ways.values())
+    [way] = rng.choices(list(ways), list(ways.values()))
     return way(scene, spoken, rng)
 
 
@@ -858,8 +858,10 @@ class Trainer:
         weighted = [self._weight(name) * value for name, value in parts.items()]
         torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        for each in (*self.optimisers, *self.schedules):
-            each.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        for schedule in self.schedules:
+            schedule.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
         return {name: value.item() for name, value in parts.items()}
