@@ -115,7 +115,8 @@ def forget(
                 _print(job, outcome, is_dry=dry_run)
             for image_id in unknown:
                 told = "it would be" if dry_run else "it is"
-                out.print(shown(f"No image has the id {image_id}; {told} noted all the same."))
+                line = f"No image has the id {image_id}; {told} noted all the same."
+                out.print(shown(line), soft_wrap=True)
 
 
 def _unknown(stored: StoredCollections, image_ids: tuple[str, ...]) -> list[str]:

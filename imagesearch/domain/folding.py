@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 # Of images that look the same: the cosine of their embeddings, how much more it has to be for each
 # bit in which their hashes differ, and how many those are. All are chosen as decision 0065 says.
-LEAST_COSINE: Final = 0.75
+LEAST_COSINE: Final = 0.7
 COSINE_A_BIT: Final = 0.012
-MOST_BITS: Final = 20  # of 64; of unlike images hardly any have hashes as near
+MOST_BITS: Final = 16  # of 64; of unlike images hardly any have hashes as near
 _LEADERS_AT_ONCE = 16  # that are compared with all: most searches want no more
 UNKNOWN: Final = 0  # in place of a hash; of its own a picture has it that is darkest everywhere
 

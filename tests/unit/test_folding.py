@@ -41,7 +41,7 @@ def test_what_is_like_in_both_is_folded_under_the_best() -> None:
     assert groups == [[0, 2, 3], [1]]
 
 
-@pytest.mark.parametrize("bits", [0, 1, 7, 20])
+@pytest.mark.parametrize("bits", [0, 1, 7, MOST_BITS])
 def test_the_more_hashes_differ_the_nearer_embeddings_have_to_be(bits: int) -> None:
     seen = hashes(HASH, flipped(bits))
     limit = float(np.degrees(np.arccos(LEAST_COSINE + COSINE_A_BIT * bits)))
