@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from imagesearch.demo.scenes import FEATURED
+from imagesearch.demo.wording import describe
 from inference_service.encoder import ModelEncoder
 from tests.e2e.test_cli import imagesearch
 from tools.demo_captions import write_captioned
 
 PICTURES = 40
-MISSES = 20  # by captions that say nothing of their pictures; the model misses hardly any other
+MISSES = 20  # by captions of other pictures; the model misses hardly any other
 MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
 
 
@@ -27,7 +29,8 @@ def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = sorted(path.name for path in folder.glob("*.jpg"))
     with (folder / "captions.csv").open("a") as file:
         file.write("gone.jpg,a picture that is gone\n")
-        file.writelines(f"{name},qwerty {number}\n" for number, name in enumerate(names[:MISSES]))
+        rows = zip(names[:MISSES], map(describe, FEATURED), strict=False)
+        file.writelines(f"{name},{text}\n" for name, text in rows)
     return folder
 
 
