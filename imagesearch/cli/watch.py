@@ -46,7 +46,8 @@ def watch(
         count = len(named(stored.collections, names))
         err.print(f"Watching {count} collection{'s' * (count != 1)}; Ctrl-C ends it.")
         while True:
-            watched.look(named(stored.collections, names))
+            with watched.telling_of("imagesearch"):
+                watched.look(named(stored.collections, names))
             time.sleep(every)
     err.print("Watching has ended; what is not done is gone on with by the next update.")
 
@@ -58,7 +59,7 @@ class _Watched:
 
     Attributes:
         seen: a digest of each collection's files when it was last brought up to date.
-        told: the last error of each, which is told once.
+        told: the last error of each, and of all, which is told once.
     """
 
     settings: Settings
@@ -70,7 +71,7 @@ class _Watched:
         """Bring those of *collections* up to date whose files are others than those seen."""
         digests = {}
         for collection in collections:
-            with self._telling_of(collection):
+            with self.telling_of(collection.name, InvalidRequest, NotFound):
                 digest = self._digest(collection)
                 if digest != self.seen.get(collection.name):
                     digests[collection.name] = collection, digest
@@ -79,7 +80,7 @@ class _Watched:
         kept = self.stored.collections
         with updater(self.settings, kept, self._say_once) as updated:
             for collection, digest in digests.values():
-                with self._telling_of(collection):
+                with self.telling_of(collection.name, InvalidRequest, NotFound):
                     outcome = updated(collection, lambda _: None)
                     if outcome.embedded or outcome.reused or outcome.gone or outcome.problems:
                         out.print(shown(changes(collection, outcome)), soft_wrap=True)
@@ -93,18 +94,19 @@ class _Watched:
         return hashlib.blake2b("\n".join(lines).encode()).digest()
 
     @contextmanager
-    def _telling_of(self, collection: Collection) -> Iterator[None]:
-        """Tell once of a disk that is away or full, and of a catalog that is busy: they pass."""
+    def telling_of(self, name: str, *more: type[Exception]) -> Iterator[None]:
+        """Tell once of a disk that is full, a catalog that is busy, and of *more*: they pass."""
+        passing: tuple[type[Exception], ...] = (Overloaded, Unavailable, OSError, *more)
         try:
             yield
-        except (InvalidRequest, NotFound, Overloaded, Unavailable, OSError) as error:
+        except passing as error:
             if isinstance(error, OSError) and error.errno != errno.ENOSPC:
                 raise
-            if self.told.get(collection.name) != str(error):
-                err.print(shown(f"{collection.name}: {error}"), soft_wrap=True)
-            self.told[collection.name] = str(error)
+            if self.told.get(name) != str(error):
+                err.print(shown(f"{name}: {error}"), soft_wrap=True)
+            self.told[name] = str(error)
         else:
-            self.told.pop(collection.name, None)
+            self.told.pop(name, None)
 
     def _say_once(self, line: str) -> None:
         if self.told.get("") != line:

@@ -22,10 +22,12 @@ import requests
 
 from imagesearch.cli.local_stack import opened_stack
 from imagesearch.cli.main import cli
-from imagesearch.domain.collections import Update
-from imagesearch.domain.errors import ImageSearchError
+from imagesearch.cli.updates import named
+from imagesearch.domain.collections import Collection, Update
+from imagesearch.domain.errors import ImageSearchError, Unavailable
 from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.emulated.processes import free_port
+from imagesearch.ports import Collections
 from imagesearch.settings import Settings
 from tests.pictures import jpeg
 
@@ -390,3 +392,28 @@ def test_a_look_without_a_change_loads_no_model_and_takes_no_lock(
     monkeypatch.setattr("imagesearch.cli.watch.time", SimpleNamespace(sleep=wait_or_end))
     ended = imagesearch("watch")
     assert (ended.status, len(opened)) == (0, 1), ended
+
+
+def test_watch_outlives_a_catalog_that_is_busy(
+    tmp_path: Path, imagesearch: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "Pictures", 1)
+    assert imagesearch("add", str(tmp_path / "Pictures")).status == 0
+    looks, calls = iter((None,)), iter(range(9))
+
+    def wait_or_end(_: float) -> None:
+        if next(looks, "over") == "over":
+            raise KeyboardInterrupt
+
+    def busy_at_the_first_look(kept: Collections, names: list[str] | None) -> list[Collection]:
+        if next(calls) == 1:
+            raise Unavailable("the catalog is busy")
+        return named(kept, names)
+
+    monkeypatch.setattr("imagesearch.cli.watch.named", busy_at_the_first_look)
+    monkeypatch.setattr("imagesearch.cli.watch.time", SimpleNamespace(sleep=wait_or_end))
+    ended = imagesearch("watch")
+    assert ended.status == 0
+    assert "imagesearch: the catalog is busy" in ended.err
+    assert "Watching has ended" in ended.err
+    assert next(calls) == 3
