@@ -965,7 +965,7 @@ class Figures:
 
 
 def evaluate(folder: Path, described: int = 300, named: int = 1000) -> Figures:
-    """Measure the model in *folder* on unseen scenes: *described* by sentences, *named* by words."""
+    """Measure the model in *folder* on unseen scenes: so many described, so many named."""
     seed = 7
     searcher, shown, rng = Searcher(folder), unseen_scenes(named, seed), random.Random(seed)
     images = searcher.images(shown)
