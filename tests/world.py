@@ -227,6 +227,7 @@ class World:
         self.woken: list[datetime] = []  # when a search had the embedder started
         self.options = SourceOptions(source="twin")
         self.new_keywords_per_minute = 60
+        self.new_keywords_per_day = 1000
         self.assemble()
 
     def assemble(self) -> None:
@@ -267,6 +268,7 @@ class World:
             options=self.options,
             wake=lambda: self.woken.append(self.clock.now()),
             new_keywords_per_minute=self.new_keywords_per_minute,
+            new_keywords_per_day=self.new_keywords_per_day,
             patience_seconds=60.0,  # a slow machine must not change what a test sees
         )
 

@@ -115,6 +115,13 @@ def _by_distance(costs: Costs) -> str:
     return table(["1,000 searches", *PROFILES], rows)
 
 
+def _at_the_limit(costs: Costs) -> str:
+    keywords = f"{costs.value('new_keywords_per_day'):,.0f} new keywords"
+    days = (costs.day_at_the_limit(profile) for profile in PROFILES)
+    row = [f"{keywords}, spread so that one GPU never sleeps", *(f"{day:.2f}" for day in days)]
+    return table(["a day", *PROFILES], [row])
+
+
 def _differences(costs: Costs) -> str:
     rows = []
     for name, change in (
@@ -242,6 +249,8 @@ def page(costs: Costs) -> str:
             "## By how they are spread",
             _by_distance(costs),
             f"An hour of a GPU that is awake costs {costs.hour_of_gpu():.3f}.",
+            "## A day at the limit of new keywords",
+            _at_the_limit(costs),
             f"## A collection of {PICTURES:,} pictures in a bucket",
             _collection(costs),
             "## Other ways to run it",

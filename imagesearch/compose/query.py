@@ -111,4 +111,5 @@ def search_of(
         options=settings.source_options,
         wake=wake,
         new_keywords_per_minute=settings.new_keywords_per_minute,
+        new_keywords_per_day=settings.new_keywords_per_day,
     )

@@ -52,6 +52,7 @@ _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted stat
 _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
 _TURNS = 64  # locks that the pools of a process share when they are asked for
+_DAY_SECONDS = 86_400.0
 _FEW_IMAGES = 20  # a keyword with fewer is searched together with the broader one
 _MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
 
@@ -113,6 +114,7 @@ class Search:
             beside the fetch.
         new_keywords_per_minute: how often a client may have a generation begun; what is there is
             answered to anyone.
+        new_keywords_per_day: how often all clients together may, in a day of UTC.
         patience_seconds: how long a search that has something to show waits for its pool's next
             work to be begun, before it answers from what is there. Not 0, as an instance may
             get no CPU between two requests. Tests alone set it: what a busy machine does within
@@ -129,6 +131,7 @@ class Search:
     options: SourceOptions
     wake: Callable[[], None]
     new_keywords_per_minute: int
+    new_keywords_per_day: int
     patience_seconds: float = 1.0
     _turns: tuple[threading.Lock, ...] = field(
         default_factory=lambda: tuple(threading.Lock() for _ in range(_TURNS))
@@ -324,14 +327,30 @@ class Search:
             return PoolRequest(noted, created=False)
         is_new = known is None or known.due_generation(now, self.policy) != known.current.number
         if client is not None and is_new:
-            limit = self.new_keywords_per_minute
-            refusal = f"a client may ask for {limit} new keywords in a minute; known ones go on"
-            clients.spend(self.limiter, "new", client, limit, refusal)
+            self._spend(client, now)
         requested = self.catalog.request_pool(key, now)
         if requested.created:
             # Before the job: after it the fetcher's own notes must not be undone.
             self.cache.put(STATE, key.pool_id, requested.pool)
         return requested
+
+    def _spend(self, client: str, now: datetime) -> None:
+        """
+        Count a new keyword, of the client's in a minute and of everybody's in a day.
+
+        Raises:
+            Overloaded: there are none left.
+            Unavailable: the catalog, which counts the day's, does not answer.
+        """
+        limit = self.new_keywords_per_minute
+        refusal = f"a client may ask for {limit} new keywords in a minute; known ones go on"
+        clients.spend(self.limiter, "new", client, limit, refusal)
+        if not self.catalog.count_begun(now, self.new_keywords_per_day):
+            raise Overloaded(
+                f"the {self.new_keywords_per_day} new keywords of this day, in UTC, are spent;"
+                " known ones go on",
+                retry_after_seconds=_DAY_SECONDS - now.timestamp() % _DAY_SECONDS,
+            )
 
     def _aside(self, pool: Pool, begin: Callable[[], Pool]) -> Pool | None:
         """Have a pool that can answer worked on; None when that fails or takes its time."""

@@ -27,6 +27,8 @@ run "refuses_values_of_the_wrong_form" {
     instances                  = { query = { max = 0 } }
     pools                      = { language = "eo" }
     rate_limit_per_minute      = 0
+    new_keywords_per_minute    = 0
+    new_keywords_per_day       = 0
     allowed_origins            = ["https://example.com/"]
     domain                     = "https://example.com"
     retention_days             = 0.5
@@ -52,6 +54,8 @@ run "refuses_values_of_the_wrong_form" {
     var.instances,
     var.pools,
     var.rate_limit_per_minute,
+    var.new_keywords_per_minute,
+    var.new_keywords_per_day,
     var.allowed_origins,
     var.domain,
     var.retention_days,
@@ -76,6 +80,8 @@ run "refuses_values_just_out_of_bounds" {
     instances                  = { fetch = { min = 6, max = 5 } }
     pools                      = { size = 2 }
     rate_limit_per_minute      = 10001
+    new_keywords_per_minute    = 10001
+    new_keywords_per_day       = 1000001
     allowed_origins            = ["*", "https://example.com"]
     retention_days             = 3661
     images_max_age_days        = 31
@@ -92,6 +98,8 @@ run "refuses_values_just_out_of_bounds" {
     var.instances,
     var.pools,
     var.rate_limit_per_minute,
+    var.new_keywords_per_minute,
+    var.new_keywords_per_day,
     var.allowed_origins,
     var.retention_days,
     var.images_max_age_days,
@@ -230,14 +238,16 @@ run "takes_the_upper_bounds" {
   command = plan
 
   variables {
-    region                = "us-central1"
-    embedding_dimension   = 2048
-    rate_limit_per_minute = 10000
-    retention_days        = 3660
-    images_max_age_days   = 32
-    pools                 = { size = 500, orientation = "vertical", language = "zh" }
-    allowed_origins       = ["*"]
-    instances             = { query = { max = 22 } } # with the others 30, half of the subnet's addresses
+    region                  = "us-central1"
+    embedding_dimension     = 2048
+    rate_limit_per_minute   = 10000
+    new_keywords_per_minute = 10000
+    new_keywords_per_day    = 1000000
+    retention_days          = 3660
+    images_max_age_days     = 32
+    pools                   = { size = 500, orientation = "vertical", language = "zh" }
+    allowed_origins         = ["*"]
+    instances               = { query = { max = 22 } } # with the others 30, half of the subnet's addresses
   }
 
   # More CPUs than a new project has: a warning.
@@ -248,16 +258,18 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
   command = plan
 
   variables {
-    region                = "us-west1"
-    inference_profile     = "cpu"
-    embedding_dimension   = 1
-    rate_limit_per_minute = 1
-    pools                 = { size = 3 }
-    allowed_origins       = ["http://localhost:8080", "https://app.example.com"]
-    instances             = { query = { max = 100 } }
-    memorystore_enabled   = false
-    pixabay_key_version   = "2"
-    state_bucket          = "example-project-terraform-state"
+    region                  = "us-west1"
+    inference_profile       = "cpu"
+    embedding_dimension     = 1
+    rate_limit_per_minute   = 1
+    new_keywords_per_minute = 1
+    new_keywords_per_day    = 1
+    pools                   = { size = 3 }
+    allowed_origins         = ["http://localhost:8080", "https://app.example.com"]
+    instances               = { query = { max = 100 } }
+    memorystore_enabled     = false
+    pixabay_key_version     = "2"
+    state_bucket            = "example-project-terraform-state"
   }
 
   expect_failures = [check.quotas]

@@ -450,6 +450,36 @@ def test_a_client_may_ask_for_so_many_new_keywords_and_for_all_that_are_known(
     assert ask(query, "new 9").status_code == 202, "it is known now"
 
 
+def test_all_clients_together_may_ask_for_so_many_new_keywords_in_a_day(world: World) -> None:
+    world.ready_pool("ready", 3)
+    world.new_keywords_per_day = 2
+    query = limited(world, 60)
+    began = world.clock.time
+    codes = [ask(query, f"new {n}", f"203.0.113.{n}").status_code for n in range(4)]
+    assert codes == [202, 202, 429, 429]
+    refused = ask(query, "new 9", "203.0.113.9")
+    comes_back = began + timedelta(seconds=int(refused.headers["Retry-After"]))
+    assert comes_back.date() == began.date() + timedelta(days=1)
+    assert (comes_back.hour, comes_back.minute) == (0, 0)
+    assert "the 2 new keywords of this day, in UTC, are spent" in body(refused)["error"]["message"]
+    assert world.catalog.pool(pool_of("new 9", world)) is None, "nothing was begun"
+    assert ask(query, "ready").status_code == 200
+    assert ask(query, "new 1").status_code == 202, "it is known"
+    world.clock.time = comes_back
+    assert ask(query, "new 9").status_code == 202
+
+
+def test_new_keywords_that_cannot_be_counted_are_not_begun(world: World) -> None:
+    query = limited(world, 60)
+
+    def unreachable(day: int, most: int) -> bool:
+        raise Unavailable("Firestore does not answer")
+
+    world.catalog.pools.count_begun = unreachable  # type: ignore[method-assign]
+    assert ask(query, "new").status_code == 503
+    assert not world.outbox.messages
+
+
 def pool_of(keyword: str, world: World) -> str:
     return PoolKey.of(keyword, world.options).pool_id
 

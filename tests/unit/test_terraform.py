@@ -69,7 +69,6 @@ KEPT = {
     "pool_max_age_seconds": "what the sources ask for",
     "download_connections": "the code's own",
     "max_image_bytes": "the code's own",
-    "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
     "previous_clip_model": "so it does, while it has two",

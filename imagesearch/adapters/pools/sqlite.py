@@ -13,6 +13,8 @@ from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolState
 from imagesearch.ports import Change
 
+_BEGUN = "begun "  # counters of days: how many generations each had begun
+
 _Rows: TypeAlias = tuple[str | None, Fields | None]  # of a record and of its listing
 
 
@@ -79,6 +81,17 @@ class SqlitePools:
         pools = [record.pool for row in rows if (record := record_of(*row))]
         in_progress = [pool for pool in pools if pool.current.state.in_progress]
         return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
+
+    def count_begun(self, day: int, most: int) -> bool:
+        """Count one more generation that is begun on *day*, unless *most* were."""
+        name = f"{_BEGUN}{day}"
+        with self._file.writing() as connection:
+            if counted(connection, name) >= most:
+                return False
+            if not counted(connection, name):  # those of days before are of no use
+                connection.execute("DELETE FROM counters WHERE name GLOB ?", (f"{_BEGUN}*",))
+            count_up(connection, name)
+            return True
 
     def pool_ids(self, source: str = "") -> Iterator[str]:
         """Yield the ids of all pools, or those of *source*, in order."""
