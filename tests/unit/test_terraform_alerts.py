@@ -37,6 +37,18 @@ def full() -> Applied:
     return applied("full")
 
 
+def test_no_line_that_has_the_address_of_a_search_is_kept(full: Applied) -> None:
+    """Cloud Run's own and the load balancer's, of the query function alone; it writes its own."""
+    exclusion = full["google_logging_project_exclusion.searches"]
+    run, balancer = exclusion["filter"].split(") OR (")
+    function = full["google_cloudfunctions2_function.query"]["name"]
+    backend = full["google_compute_backend_service.query[0]"]["name"]
+    assert f'resource.labels.service_name = "{function}"' in run
+    assert 'log_id("run.googleapis.com/requests")' in run
+    assert f'resource.labels.backend_service_name = "{backend}"' in balancer
+    assert not exclusion.get("disabled")
+
+
 def matches(metric: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     """True when an entry of the log has the words that *metric* counts; lines are joined by AND."""
     lines = [line.strip() for line in metric["filter"].strip().splitlines()]
