@@ -121,9 +121,9 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
-    def count_begun(self, day: int, most: int) -> bool:
+    def count(self, what: str, day: int, most: int) -> bool:
         """
-        Count one more generation that is begun on *day*, in days from 1970, unless *most* were.
+        Count one more of *what* on *day*, in days from 1970, unless there were *most*.
 
         Of however many callers at once exactly *most* are told True.
         """

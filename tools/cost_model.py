@@ -105,6 +105,11 @@ class Costs:
             day += max(0.0, 24 - awake_hours) * self.hour_of_gpu()
         return day
 
+    def searches_over_everything(self, images: int) -> float:
+        """Return what 1,000 searches over so many stored *images* read from Firestore cost."""
+        read = images / self.value("entries_per_read")
+        return SEARCHES * (read * self.price("firestore_read") + self.price("firestore_write"))
+
     def hour_of_gpu(self) -> float:
         """Return what an hour of an awake instance with a GPU costs."""
         cpus, memory_gib = self.size("gpu")

@@ -13,8 +13,6 @@ from imagesearch.domain.pool_life import Absent, Members, Record
 from imagesearch.domain.pools import Pool, PoolState
 from imagesearch.ports import Change
 
-_BEGUN = "begun "  # counters of days: how many generations each had begun
-
 _Rows: TypeAlias = tuple[str | None, Fields | None]  # of a record and of its listing
 
 
@@ -82,14 +80,14 @@ class SqlitePools:
         in_progress = [pool for pool in pools if pool.current.state.in_progress]
         return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
 
-    def count_begun(self, day: int, most: int) -> bool:
-        """Count one more generation that is begun on *day*, unless *most* were."""
-        name = f"{_BEGUN}{day}"
+    def count(self, what: str, day: int, most: int) -> bool:
+        """Count one more of *what* on *day*, unless there were *most*."""
+        name = f"day/{what}/{day}"
         with self._file.writing() as connection:
             if counted(connection, name) >= most:
                 return False
             if not counted(connection, name):  # those of days before are of no use
-                connection.execute("DELETE FROM counters WHERE name GLOB ?", (f"{_BEGUN}*",))
+                connection.execute("DELETE FROM counters WHERE name GLOB ?", (f"day/{what}/*",))
             count_up(connection, name)
             return True
 
