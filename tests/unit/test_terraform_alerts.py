@@ -201,6 +201,29 @@ def promql(full: Applied, key: str) -> tuple[str, float]:
     return query["query"], float(query["duration"].removesuffix("s"))
 
 
+def test_queries_are_of_one_line_and_each_metric_names_its_resource(full: Applied) -> None:
+    charts = json.loads(full["google_monitoring_dashboard.overview"]["dashboard_json"])
+    shown = [
+        data["timeSeriesQuery"]["prometheusQuery"]
+        for widget in charts["gridLayout"]["widgets"]
+        for data in widget["xyChart"]["dataSets"]
+    ]
+    policies = [one.values for one in full.of("monitoring_alert_policy")]
+    asked = [
+        condition["condition_prometheus_query_language"][0]["query"]
+        for policy in policies
+        for condition in policy["conditions"]
+        if condition.get("condition_prometheus_query_language")
+    ]
+    assert len(asked) >= 7
+    assert len(shown) >= 7
+    for query in [*asked, *shown]:
+        assert "\n" not in query
+        assert "  " not in query
+        for metric in re.findall(r"googleapis_com:\w+(?:\{[^}]*\})?", query):
+            assert "monitored_resource=" in metric
+
+
 @pytest.mark.parametrize("key", ["latency", "full"])
 def test_what_a_burst_brings_is_gone_before_it_pages(full: Applied, key: str) -> None:
     """One cold start, or one burst, leaves the window sooner than the alert's duration ends."""
