@@ -327,6 +327,30 @@ def test_an_unpaired_quotation_mark_swallows_no_row_of_a_tsv(
     assert found.keys() - titles.keys() == {"list.tsv, line 9"}
 
 
+def test_an_unpaired_quotation_mark_swallows_no_row_of_a_csv(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    rows = [
+        *('https://a.example/1,"so she said,7', 'https://a.example/2,a screen of 55",7'),
+        *('https://a.example/3,"two, with', 'https:// in it, and ""words""",7'),
+        *('https://a.example/4,"a" and b,7', 'https://a.example/5,"one, two,7'),
+        *('"https://a.example/6","z"', 'https://a.example/7,"the last'),
+    ]
+    file = tmp_path / "list.csv"
+    file.write_text("\n".join(["url,caption,number", *rows]))
+    found = listed(roots, file)
+    titles = {path: facts_of(each).title for path, each in found.items() if "example" in path}
+    assert titles == {
+        "a.example/1": '"so she said',
+        "a.example/2": 'a screen of 55"',
+        "a.example/3": 'two, with https:// in it, and "words"',
+        "a.example/4": "a and b",
+        "a.example/6": "z",
+        "a.example/7": '"the last',
+    }
+    assert found.keys() - titles.keys() == {"list.csv, line 7"}, "as it has more cells"
+
+
 def test_a_quoted_last_cell_of_a_tsv_may_have_lines(tmp_path: Path, roots: CollectionRoots) -> None:
     file = tmp_path / "list.tsv"
     file.write_text('url\tcaption\nhttps://a.example/1\t"two\nlines"\nhttps://a.example/2\t"z\n')
