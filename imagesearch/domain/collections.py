@@ -55,8 +55,9 @@ class CollectionCount:
     Attributes:
         pictures: its files that are images, of which copies are several.
         images: the different ones.
-        problems: files that are none.
+        problems: files that are none, and should be.
         is_updating: whether it is being brought up to date, or is to be.
+        taken_down: files whose image was taken down, which are no problems.
     """
 
     name: str
@@ -64,6 +65,7 @@ class CollectionCount:
     images: int
     problems: int
     is_updating: bool
+    taken_down: int = 0
 
 
 @dataclass(frozen=True)

@@ -287,9 +287,12 @@ class Collect:
         self.images.renew(self.collections.to_renew())
         if any(pool.current.requested_at <= listed_at for pool in in_work):
             raise Overloaded("pictures are being embedded", retry_after_seconds=POLL_SECONDS)
-        _, problems = self.collections.problems(job.collection, 1)
-        stand = self.collections.last_update(job.collection)
-        self.collections.note(job.collection, replace(stand, problems=problems, is_over=True))
+        stand = replace(self.collections.last_update(job.collection), is_over=True)
+        for each in self.collections.counts():
+            if each.name == job.collection:
+                problems = each.problems + each.taken_down
+                stand = replace(stand, problems=problems, taken_down=each.taken_down)
+        self.collections.note(job.collection, stand)
         self.collections.answer(job.collection, job.request)
         return CollectReport("up to date", stand.found, gone=stand.gone)
 

@@ -288,7 +288,7 @@ def test_what_was_taken_down_is_a_problem_and_is_not_stored(own: BucketWorld) ->
     outcome = own.add()
     assert own.images_found() == {}
     assert own.stored() == set()
-    assert outcome.problems == 2
+    assert (outcome.problems, outcome.taken_down) == (2, 2)
     assert own.collections.problems("Pictures", 1) == ([("1.jpg", TAKEN_DOWN)], 2)
     own.world.forget(ForgetJob((image_id,), allows=True))
     own.world.clock.sleep(60)
