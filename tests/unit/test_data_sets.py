@@ -36,8 +36,8 @@ from imagesearch.domain.work import ForgetJob
 from imagesearch.evaluation.captions import NO_CAPTION
 from imagesearch.evaluation.collection import captioned_collection
 from imagesearch.evaluation.embedding import embed_set
+from imagesearch.evaluation.tar_shards import is_shards
 from imagesearch.folders.roots import CollectionRoots
-from imagesearch.folders.shards import is_shards
 from imagesearch.folders.tables import over_https
 from imagesearch.local.embedded.services import StoredCollections
 from imagesearch.settings import load_settings
