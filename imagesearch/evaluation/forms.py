@@ -242,6 +242,7 @@ def _read_coco(source: Source, gathered: Gathered) -> None:
             captions.setdefault(annotation["image_id"], []).append(caption)
         except (AttributeError, KeyError, TypeError):
             gathered.misfits.add(UNREADABLE, f"annotations[{number}]")
+    licences = _coco_licences(source.json.get("licenses"))
     for number, image in enumerate(source.json["images"]):
         try:
             name, of_image = _text(image["file_name"]), captions.pop(image["id"], [])
@@ -249,9 +250,30 @@ def _read_coco(source: Source, gathered: Gathered) -> None:
             gathered.misfits.add(UNREADABLE, f"images[{number}]")
             continue
         _hand_in(gathered, name, of_image)
+        gathered.row(name, _coco_row(image, licences))
     for image_id, some in captions.items():
         for _ in some:
             gathered.misfits.add(NO_PICTURE, f"image_id {image_id}")
+
+
+def _coco_licences(listed: object) -> dict[str, dict[str, Any]]:
+    """Return the licences that a file lists, by the text of the number that images have."""
+    licences = map(_object, listed if isinstance(listed, list) else ())
+    return {str(each.get("id")): each for each in licences}
+
+
+def _coco_row(image: dict[str, Any], licences: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """
+    Return under which licence an image is, and where it is from.
+
+    Not its `date_captured`: that is when COCO was collected, not when it was taken.
+    """
+    licence = licences.get(str(image.get("license")), {})
+    row = {
+        **{"license": licence.get("name"), "license_url": licence.get("url")},
+        **{name: image.get(name) for name in ("flickr_url", "coco_url")},
+    }
+    return {name: text for name, text in row.items() if isinstance(text, str)}
 
 
 def _read_shards(source: Source, gathered: Gathered) -> None:

@@ -736,6 +736,34 @@ def test_each_form_of_captions_gives_all_of_a_picture(
 def test_results_that_are_no_captions_are_passed_over(
     tmp_path: Path, roots: CollectionRoots
 ) -> None:
+def test_pictures_of_coco_have_the_licence_and_the_origin_that_its_file_says(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    root = tmp_path / "coco"
+    root.mkdir()
+    flickr = "http://farm7.staticflickr.com/6116/1_z.jpg"
+    coco = "http://images.cocodataset.org/val2017/2.jpg"
+    images = [
+        {"id": 1, "file_name": "1.jpg", "license": 3, "flickr_url": flickr, "coco_url": coco},
+        {"id": 2, "file_name": "2.jpg", "license": 9, "coco_url": coco, "date_captured": "2013-11"},
+        {"id": 3, "file_name": "3.jpg", "license": [], "flickr_url": 7},
+    ]
+    by_nc_nd = "http://creativecommons.org/licenses/by-nc-nd/2.0/"
+    licenses = [{"id": 3, "name": "Attribution-NonCommercial-NoDerivs", "url": by_nc_nd}, "broken"]
+    annotations = [{"image_id": each["id"], "caption": "a hill"} for each in images]
+    said = {"images": images, "annotations": annotations, "licenses": licenses}
+    (root / "captions_val2017.json").write_text(json.dumps(said))
+    for number in (1, 2, 3):
+        (root / f"{number}.jpg").write_bytes(jpeg(number))
+    first, second, third = (facts_of(listed(roots, root)[f"{n}.jpg"]) for n in (1, 2, 3))
+    licence = (first.licence, first.licence_url)
+    assert licence == ("Attribution-NonCommercial-NoDerivs", by_nc_nd.replace("http:", "https:"))
+    assert first.page_url == flickr.replace("http:", "https:")
+    assert (second.licence, second.page_url) == ("", coco.replace("http:", "https:"))
+    assert second.year == 0, "as COCO was collected then"
+    assert third == PictureFacts(title="a hill", source="coco", captions=(Caption("a hill"),))
+
+
     root = tmp_path / "own"
     root.mkdir()
     (root / "results.csv").write_text("runner,seconds\nAnn,31\n")
