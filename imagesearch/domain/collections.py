@@ -129,6 +129,7 @@ class CollectedFile:
         facts: what is said of it in its file, beside it, and by its data set.
         problem: why there is no image of it; "" where there is one, or will be.
         own: what its file alone says; None where that is not known.
+        passes: whether the problem may be none later, though the file stays as it is.
     """
 
     path: str
@@ -140,6 +141,7 @@ class CollectedFile:
     albums: tuple[str, ...] = ()
     problem: str = ""
     own: PictureFacts | None = None
+    passes: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ class Update:
         gone: files that are there no more.
         problems: files of which there is no image.
         taken_down: those of them whose image was taken down, and which are left as they are.
+        passing: those of them that may be none at a later update, though nothing changes.
         unreadable: some of what could not be listed, which but for notes is among the problems.
         seconds: since it began.
         is_over: it ended, and was not broken off.
@@ -170,6 +173,7 @@ class Update:
     gone: int = 0
     problems: int = 0
     taken_down: int = 0
+    passing: int = 0
     unreadable: tuple[Unreadable, ...] = ()
     seconds: float = 0.0
     is_over: bool = False

@@ -466,6 +466,7 @@ def test_what_a_list_must_not_ask_for_is_refused_by_row(
         added = Added(tmp_path / "data", file)
         outcome = added.update()
     assert (outcome.found, outcome.embedded, outcome.problems) == (len(urls), 1, len(urls) - 1)
+    assert outcome.passing == 0
     problems = added.problems()
     assert "must be https, got 'file'" in problems["file:///etc/passwd"]
     for host in ("127.0.0.1", "192.168.1.1"):
@@ -502,7 +503,8 @@ def test_an_update_that_was_killed_downloads_nothing_twice_and_later_ones_what_f
         added.collections.put_files = put_files  # type: ignore[method-assign]
         added.start()
         asked = len(server.requests)
-        assert added.update().embedded == 3
+        outcome = added.update()
+        assert (outcome.embedded, outcome.problems, outcome.passing) == (3, 1, 1)
         assert {each.target for each in server.requests[asked:]} == failing
         assert "the image host answered 500" in added.problems()[f"{origin}/2.jpg"]
         assert server.busiest <= polite.AT_ONCE
@@ -513,6 +515,7 @@ def test_an_update_that_was_killed_downloads_nothing_twice_and_later_ones_what_f
         file.write_text(file.read_text().replace("say 1", "say one"))
         outcome = added.update()
         assert (outcome.embedded, outcome.reused, outcome.problems) == (1, 1, 0)
+        assert outcome.passing == 0
         assert [each.target for each in server.requests[asked:]] == ["/2.jpg"]
         image = added.images()[f"{origin}/1.jpg"]
         assert image.collected is not None
@@ -733,9 +736,6 @@ def test_each_form_of_captions_gives_all_of_a_picture(
     assert stamp_of(found["1.jpg"]) != before  # type: ignore[arg-type]
 
 
-def test_results_that_are_no_captions_are_passed_over(
-    tmp_path: Path, roots: CollectionRoots
-) -> None:
 def test_pictures_of_coco_have_the_licence_and_the_origin_that_its_file_says(
     tmp_path: Path, roots: CollectionRoots
 ) -> None:
@@ -764,6 +764,9 @@ def test_pictures_of_coco_have_the_licence_and_the_origin_that_its_file_says(
     assert third == PictureFacts(title="a hill", source="coco", captions=(Caption("a hill"),))
 
 
+def test_results_that_are_no_captions_are_passed_over(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
     root = tmp_path / "own"
     root.mkdir()
     (root / "results.csv").write_text("runner,seconds\nAnn,31\n")
