@@ -528,13 +528,27 @@ class PictureReader(Protocol):
     def is_picture(self, path: str) -> bool:
         """Return whether a file of this path may be one; hidden ones and thumbnails are none."""
 
+    def is_sidecar(self, path: str) -> bool:
+        """Return whether a file of this path may say more of a picture that it lies beside."""
+
+    def sidecars(self, paths: abc.Iterable[str]) -> Mapping[str, Sequence[str]]:
+        """Return by picture those of *paths* that are its sidecars; pictures without have none."""
+
     def read(
-        self, listed: ListedFile, data: bytes, *, keeps_place: bool
+        self,
+        listed: ListedFile,
+        data: bytes,
+        *,
+        keeps_place: bool,
+        documents: Sequence[bytes] = (),
     ) -> tuple[CollectedFile, bytes]:
         """
         Return the file of a picture's bytes, and its preview: a JPEG of pixels alone.
 
         What cannot be read is its problem; its preview is empty then.
+
+        Args:
+            documents: the bytes of its sidecars.
         """
 
 

@@ -7,6 +7,10 @@ locals {
   l4_regions_by_invitation = ["asia-south1", "us-central1"]
   l4_regions               = concat(["asia-southeast1", "europe-west1", "europe-west4", "us-east4"], local.l4_regions_by_invitation)
 
+  # What a model may be called: its name here, or as huggingface_hub 2 has it, by `validate_repo_id`.
+  model_id    = "^(small|best|[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?/[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?)$"
+  no_model_id = "--|[.][.]|[.]git$"
+
   apis = toset(concat(
     [
       "artifactregistry", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "firestore", "iam",

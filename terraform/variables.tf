@@ -54,8 +54,8 @@ variable "clip_model" {
   default     = null
 
   validation {
-    condition     = can(regex("^(small|best|[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+)$", coalesce(var.clip_model, "small")))
-    error_message = "clip_model must be small, best, a hub id OWNER/NAME or a folder models/NAME of this repository; got \"${coalesce(var.clip_model, "-")}\"."
+    condition     = can(regex(local.model_id, coalesce(var.clip_model, "small"))) && !can(regex(local.no_model_id, coalesce(var.clip_model, "small")))
+    error_message = "clip_model must be small, best, a hub id OWNER/NAME, either of at most 96 characters, or a folder models/NAME of this repository; got \"${coalesce(var.clip_model, "-")}\"."
   }
 
   validation {
@@ -86,8 +86,8 @@ variable "previous_clip_model" {
   default     = null
 
   validation {
-    condition     = can(regex("^(small|best|[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+)$", coalesce(var.previous_clip_model, "small")))
-    error_message = "previous_clip_model must be small, best, a hub id OWNER/NAME or a folder models/NAME of this repository; got \"${coalesce(var.previous_clip_model, "-")}\"."
+    condition     = can(regex(local.model_id, coalesce(var.previous_clip_model, "small"))) && !can(regex(local.no_model_id, coalesce(var.previous_clip_model, "small")))
+    error_message = "previous_clip_model must be small, best, a hub id OWNER/NAME, either of at most 96 characters, or a folder models/NAME of this repository; got \"${coalesce(var.previous_clip_model, "-")}\"."
   }
 
   validation {

@@ -18,6 +18,7 @@ from imagesearch.domain.collections import (
     Update,
 )
 from imagesearch.domain.errors import InvalidRequest, NotFound
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.ports import KnownFile, Position
 
 
@@ -171,8 +172,9 @@ class MemoryCollections:
     def _count(self, name: str) -> CollectionCount:
         files = [each.file for (of, _), each in self._files.items() if of == name and each.file]
         images = sum(1 for file in files if file.image_id and not file.problem)
-        problems = sum(1 for file in files if file.problem)
-        return CollectionCount(name, images, images, problems, name in self.asked())
+        down = sum(1 for file in files if file.problem == TAKEN_DOWN)
+        problems = sum(1 for file in files if file.problem) - down
+        return CollectionCount(name, images, images, problems, name in self.asked(), down)
 
     def ask(self, name: str) -> int:
         if name not in self._records:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from imagesearch.domain.collections import (
     ListedFile,
     Update,
     own_image_id,
+    stamp_of,
 )
 from imagesearch.domain.errors import NotFound, Overloaded
 from imagesearch.domain.images import Image
-from imagesearch.domain.picture_facts import PictureFacts
+from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.domain.work import BucketChange, BucketEvent, CollectJob, EmbedBatch, Message
 from imagesearch.folders.bucket import BucketPictures
+from imagesearch.folders.facts import facts_of_xmp
 from imagesearch.ports import ListedObject
 from imagesearch.usecases.bucket_images import BucketImages
 from imagesearch.usecases.collect import Collect, CollectReport, Follow, Remove, ask
@@ -41,9 +44,12 @@ class TwinBuckets:
     generation: int = 100
 
     def write(self, name: str, text: str, bucket: str = "ann") -> None:
+        self.put(name, original(text) if text else b"", bucket)
+
+    def put(self, name: str, data: bytes, bucket: str = "ann") -> None:
         before = self.objects[bucket].get(name)
         self.generation += 1
-        self.objects[bucket][name] = (self.generation, original(text) if text else b"")
+        self.objects[bucket][name] = (self.generation, data)
         self.events.append(BucketEvent(BucketChange.FINALIZED, bucket, name, self.generation))
         if before:
             self._went(bucket, name, before[0], is_overwritten=True)
@@ -78,13 +84,21 @@ class TwinPictures(BucketPictures):
     """Reads what `original` makes: its preview is itself; what is empty is no picture."""
 
     def read(
-        self, listed: ListedFile, data: bytes, *, keeps_place: bool
+        self,
+        listed: ListedFile,
+        data: bytes,
+        *,
+        keeps_place: bool,
+        documents: Sequence[bytes] = (),
     ) -> tuple[CollectedFile, bytes]:
         if not data:
             return super().read(listed, data, keeps_place=keeps_place)
         image_id = own_image_id(hashlib.sha256(data).hexdigest())
         facts = PictureFacts(place=(1.0, 2.0) if keeps_place else None)
-        file = CollectedFile(listed.path, listed.stamp, listed.stamp, image_id, (4, 3), facts)
+        for document in documents:
+            facts = joined(facts, facts_of_xmp(document))
+        known_by = stamp_of(listed)
+        file = CollectedFile(listed.path, listed.stamp, known_by, image_id, (4, 3), facts)
         return file, data
 
 
@@ -175,7 +189,7 @@ class BucketWorld:
         there = {
             name.removeprefix("p/"): own_image_id(hashlib.sha256(data).hexdigest())
             for name, (_, data) in self.buckets.objects["ann"].items()
-            if name.startswith("p/") and data
+            if name.startswith("p/") and data and not name.endswith(".xmp")
         }
         known = self.collections.known_files("Pictures")
         assert {path: file.image_id for path, file in known.items() if file.image_id} == there

@@ -194,6 +194,6 @@ def _bring_up_to_date(
             continue
         out.print(shown(changes(collection, outcome)), soft_wrap=True)
         print_problems(collections, collection, outcome, most=SHOWN)
-        problems += outcome.problems
+        problems += outcome.problems - outcome.taken_down  # which is as it is to be
     if problems:
         raise typer.Exit(1)

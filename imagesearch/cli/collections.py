@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -138,12 +138,16 @@ def collections(data_dir: DataDir = None) -> None:
         if not counts:
             out.print("There is no collection yet: imagesearch add SET makes one.")
             return
-        # In the cloud nobody counts the different ones.
-        numbers = ("pictures", "images", "problems")
-        columns = [each for each in numbers if each != "images" or settings.edition == "embedded"]
+        columns = ["pictures", "images", "problems"]
+        if settings.edition == "cloud":  # where nobody counts the different ones
+            columns.remove("images")
+        if any(each.taken_down for each in counts):
+            columns.append("taken_down")
         table = Table(box=None, header_style="bold", pad_edge=False)
         for title in ("name", *columns, "set"):
-            table.add_column(title, justify="right" if title in numbers else "left")
+            justify: Literal["left", "right"] = "right" if title in columns else "left"
+            # A path that is cut is none: it goes on in the next line.
+            table.add_column(title.replace("_", " "), justify=justify, overflow="fold")
         roots = {each.name: each.root for each in kept.all()}
         for each in counts:
             counted = (f"{getattr(each, column):,}" for column in columns)

@@ -24,6 +24,10 @@ from imagesearch.settings import Settings
 if TYPE_CHECKING:
     from imagesearch.local.embedded.services import StoredCollections
 
+# After which what a host did not give is asked for again: each time loads the model.
+_FIRST_REST_SECONDS = 300.0
+_LONGEST_REST_SECONDS = 21_600.0
+
 
 def watch(
     names: Names = None,
@@ -35,6 +39,9 @@ def watch(
 ) -> None:
     """
     Bring collections up to date whenever a look at their folders shows a change, until Ctrl-C.
+
+    What a list has and a host did not give for now is asked for again after 5 minutes, and later
+    each time, after 6 hours at the most.
 
     Between looks other commands have the data folder, and no model is loaded.
     """
@@ -60,20 +67,23 @@ class _Watched:
     Attributes:
         seen: a digest of each collection's files when it was last brought up to date.
         told: the last error of each, and of all, which is told once.
+        rests: of those with problems that pass, when they are tried again, by the monotonic clock,
+            and the seconds until then.
     """
 
     settings: Settings
     stored: StoredCollections
     seen: dict[str, bytes] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
+    rests: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def look(self, collections: Iterable[Collection]) -> None:
-        """Bring those of *collections* up to date whose files are others than those seen."""
+        """Bring those of *collections* up to date that changed, or are to be tried again."""
         digests = {}
         for collection in collections:
             with self.telling_of(collection.name, InvalidRequest, NotFound):
                 digest = self._digest(collection)
-                if digest != self.seen.get(collection.name):
+                if digest != self.seen.get(collection.name) or self._is_due(collection.name):
                     digests[collection.name] = collection, digest
         if not digests:
             return
@@ -82,10 +92,24 @@ class _Watched:
             for collection, digest in digests.values():
                 with self.telling_of(collection.name, InvalidRequest, NotFound):
                     outcome = updated(collection, lambda _: None)
-                    if outcome.embedded or outcome.reused or outcome.gone or outcome.problems:
+                    is_changed = digest != self.seen.get(collection.name)
+                    is_worse = outcome.problems and is_changed  # else they were told before
+                    if outcome.embedded or outcome.reused or outcome.gone or is_worse:
                         out.print(shown(changes(collection, outcome)), soft_wrap=True)
                         print_problems(kept, collection, outcome, most=SHOWN)
                     self.seen[collection.name] = digest
+                    self._rest(collection.name, outcome.passing, is_changed)
+
+    def _is_due(self, name: str) -> bool:
+        return name in self.rests and time.monotonic() >= self.rests[name][0]
+
+    def _rest(self, name: str, passing: int, is_changed: bool) -> None:
+        """Have the collection tried again after a while if any of its problems pass."""
+        _, before = self.rests.pop(name, (0.0, 0.0))
+        if passing:
+            longer = min(2 * before, _LONGEST_REST_SECONDS)
+            seconds = _FIRST_REST_SECONDS if is_changed or not before else longer
+            self.rests[name] = time.monotonic() + seconds, seconds
 
     def _digest(self, collection: Collection) -> bytes:
         """Return a digest of what the collection's files are told by: nothing of them is read."""

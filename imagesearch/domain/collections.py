@@ -55,8 +55,9 @@ class CollectionCount:
     Attributes:
         pictures: its files that are images, of which copies are several.
         images: the different ones.
-        problems: files that are none.
+        problems: files that are none, and should be.
         is_updating: whether it is being brought up to date, or is to be.
+        taken_down: files whose image was taken down, which are no problems.
     """
 
     name: str
@@ -64,6 +65,7 @@ class CollectionCount:
     images: int
     problems: int
     is_updating: bool
+    taken_down: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class CollectedFile:
         facts: what is said of it in its file, beside it, and by its data set.
         problem: why there is no image of it; "" where there is one, or will be.
         own: what its file alone says; None where that is not known.
+        passes: whether the problem may be none later, though the file stays as it is.
     """
 
     path: str
@@ -138,6 +141,7 @@ class CollectedFile:
     albums: tuple[str, ...] = ()
     problem: str = ""
     own: PictureFacts | None = None
+    passes: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class Update:
         gone: files that are there no more.
         problems: files of which there is no image.
         taken_down: those of them whose image was taken down, and which are left as they are.
+        passing: those of them that may be none at a later update, though nothing changes.
         unreadable: some of what could not be listed, which but for notes is among the problems.
         seconds: since it began.
         is_over: it ended, and was not broken off.
@@ -168,6 +173,7 @@ class Update:
     gone: int = 0
     problems: int = 0
     taken_down: int = 0
+    passing: int = 0
     unreadable: tuple[Unreadable, ...] = ()
     seconds: float = 0.0
     is_over: bool = False

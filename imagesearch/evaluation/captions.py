@@ -37,12 +37,14 @@ class CaptionedPicture:
             the first.
         read: returns its bytes, or raises OSError, RejectedImage or NotFound.
         file: where they lie, if they are a file of their own.
+        row: what else its set says of it, as a table would, by column.
     """
 
     name: str
     captions: tuple[Caption, ...]
     read: Callable[[], bytes] = field(compare=False)
     file: Path | None = field(default=None, compare=False)
+    row: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -143,6 +145,7 @@ class Gathered:
     _found: dict[str, Path | str] = field(default_factory=dict)  # by what captions call it
     _captions: dict[Path | str, list[Caption]] = field(default_factory=dict)
     _pictures: dict[Path | str, CaptionedPicture] = field(default_factory=dict)
+    _rows: dict[Path | str, Mapping[str, str]] = field(default_factory=dict)
 
     def caption(self, name: str, caption: Caption, read: Callable[[], bytes] | None = None) -> None:
         """
@@ -166,6 +169,11 @@ class Gathered:
         said = Caption(text, caption.language.strip())
         self._captions.setdefault(self._found[name], []).append(said)
 
+    def row(self, name: str, row: Mapping[str, str]) -> None:
+        """Take what else is said of the picture *name*, if a caption of it was taken."""
+        if name in self._found:
+            self._rows.setdefault(self._found[name], row)
+
     def has(self, file: Path) -> bool:
         """Return whether *file* is a picture that a caption was taken of."""
         return file.resolve() in self._captions
@@ -173,7 +181,11 @@ class Gathered:
     def captioned(self) -> list[CaptionedPicture]:
         """Return the pictures in the order of their names, each caption once."""
         pictures = [
-            replace(picture, captions=tuple(dict.fromkeys(self._captions[key])))
+            replace(
+                picture,
+                captions=tuple(dict.fromkeys(self._captions[key])),
+                row=self._rows.get(key, {}),
+            )
             for key, picture in self._pictures.items()
         ]
         return sorted(pictures, key=lambda each: each.name)

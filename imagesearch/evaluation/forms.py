@@ -24,17 +24,23 @@ from imagesearch.domain.errors import RejectedImage
 from imagesearch.domain.picture_facts import Caption
 from imagesearch.evaluation.captions import (
     ALL,
-    MAX_PICTURE_BYTES,
     NO_CAPTION,
     NO_PICTURE,
     UNREADABLE,
     CaptionedSet,
     Gathered,
     Pictures,
-    bounded,
     composed,
     is_picture,
     unreadable,
+)
+from imagesearch.evaluation.tar_shards import (
+    is_shards,
+    picture_of,
+    read_member,
+    sample_captions,
+    samples,
+    shards_of,
 )
 
 # A folder is read by the captions file in it, the first of these that there is. Others may have the
@@ -83,11 +89,6 @@ class Source:
             return ""
         with self.path.open(encoding=_encoding(self.path)) as file:
             return file.readline(10_000).rstrip("\n")
-
-    @property
-    def shards(self) -> list[Path]:
-        """The tar files."""
-        return [self.path] if self._suffix == ".tar" else sorted(self.path.glob("*.tar"))
 
     @property
     def _suffix(self) -> str:
@@ -241,6 +242,7 @@ def _read_coco(source: Source, gathered: Gathered) -> None:
             captions.setdefault(annotation["image_id"], []).append(caption)
         except (AttributeError, KeyError, TypeError):
             gathered.misfits.add(UNREADABLE, f"annotations[{number}]")
+    licences = _coco_licences(source.json.get("licenses"))
     for number, image in enumerate(source.json["images"]):
         try:
             name, of_image = _text(image["file_name"]), captions.pop(image["id"], [])
@@ -248,42 +250,40 @@ def _read_coco(source: Source, gathered: Gathered) -> None:
             gathered.misfits.add(UNREADABLE, f"images[{number}]")
             continue
         _hand_in(gathered, name, of_image)
+        gathered.row(name, _coco_row(image, licences))
     for image_id, some in captions.items():
         for _ in some:
             gathered.misfits.add(NO_PICTURE, f"image_id {image_id}")
 
 
+def _coco_licences(listed: object) -> dict[str, dict[str, Any]]:
+    """Return the licences that a file lists, by the text of the number that images have."""
+    licences = map(_object, listed if isinstance(listed, list) else ())
+    return {str(each.get("id")): each for each in licences}
+
+
+def _coco_row(image: dict[str, Any], licences: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """
+    Return under which licence an image is, and where it is from.
+
+    Not its `date_captured`: that is when COCO was collected, not when it was taken.
+    """
+    licence = licences.get(str(image.get("license")), {})
+    row = {
+        **{"license": licence.get("name"), "license_url": licence.get("url")},
+        **{name: image.get(name) for name in ("flickr_url", "coco_url")},
+    }
+    return {name: text for name, text in row.items() if isinstance(text, str)}
+
+
 def _read_shards(source: Source, gathered: Gathered) -> None:
-    for shard in source.shards:
+    for name, shard in shards_of(source.path):
+        stem = name.rpartition(".")[0]
         try:
-            with tarfile.open(shard, "r:") as archive:
-                for key, members in samples(archive):
-                    _read_sample(f"{shard.stem}/{key}", shard, members, gathered)
+            for key, members in samples(shard):
+                _read_sample(f"{stem}/{key}", shard, members, gathered)
         except (OSError, tarfile.TarError) as error:  # such as one that was cut: the rest of it
-            gathered.misfits.add(UNREADABLE, f"{shard.name} from there on: {error}")
-
-
-def samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
-    """
-    Yield of each sample its key, up to a name's first dot, and by what follows its members.
-
-    Raises:
-        TarError: the archive breaks off; what comes before is yielded first.
-    """
-    found: dict[str, dict[str, tarfile.TarInfo]] = {}
-    broken: tarfile.TarError | None = None
-    try:
-        for member in archive:
-            folder, _, name = member.name.rpartition("/")
-            stem, _, extension = name.partition(".")
-            if member.isreg() and stem and extension:
-                key = f"{folder}/{stem}".lstrip("./")
-                found.setdefault(key, {})[extension.lower()] = member
-    except tarfile.TarError as error:
-        broken = error
-    yield from found.items()
-    if broken is not None:
-        raise broken
+            gathered.misfits.add(UNREADABLE, f"{name} from there on: {error}")
 
 
 def _read_sample(
@@ -304,48 +304,6 @@ def _read_sample(
     else:
         for _ in captions:
             gathered.misfits.add(NO_PICTURE, name)
-
-
-def picture_of(members: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
-    """Return the picture of a sample, if it has one."""
-    return next((each for end, each in members.items() if is_picture(f".{end}")), None)
-
-
-def sample_captions(shard: Path, members: dict[str, tarfile.TarInfo]) -> Iterator[Caption]:
-    """
-    Yield those of `txt` and of `de.txt`, and without any that of `json`.
-
-    Raises:
-        ValueError, RecursionError, RejectedImage: they cannot be read.
-    """
-    texts = {end: each for end, each in members.items() if end == "txt" or end.endswith(".txt")}
-    for end, member in texts.items():
-        text = read_member(shard, member.offset_data, member.size).decode("utf-8-sig")
-        language = end.removesuffix("txt").strip(".")
-        language = "" if is_picture(f".{language}") else language  # 1.jpg.txt is of 1.jpg
-        yield from (Caption(line, language) for line in _lines(text))
-    if not texts and "json" in members:
-        caption = sample_json(shard, members).get("caption")
-        if isinstance(caption, str) and caption.strip():
-            yield Caption(caption)
-
-
-def sample_json(shard: Path, members: dict[str, tarfile.TarInfo]) -> dict[str, Any]:
-    """Return what a sample's `json` says, {} where it has none; ValueError, RecursionError."""
-    if "json" not in members:
-        return {}
-    member = members["json"]
-    return _object(json.loads(read_member(shard, member.offset_data, member.size)))
-
-
-def read_member(shard: Path, offset: int, size: int) -> bytes:
-    """Return a member's bytes; RejectedImage where they are cut, or more than a picture has."""
-    with shard.open("rb") as file:
-        file.seek(offset)
-        data = bounded(file.read(min(size, MAX_PICTURE_BYTES + 1)))
-    if len(data) != size:
-        raise RejectedImage(f"it has {len(data)} of its {size} bytes")
-    return data
 
 
 def _read_text_files(source: Source, gathered: Gathered) -> None:
@@ -457,7 +415,7 @@ FORMS = (
     Form("Flickr30k's results.csv (name| number| caption)", _is_piped, _read_piped),
     Form("Karpathy's JSON", _is_karpathy, _read_karpathy),
     Form("COCO's captions JSON", _is_coco, _read_coco),
-    Form("tar shards", lambda source: bool(source.shards), _read_shards),
+    Form("tar shards", lambda source: is_shards(source.path), _read_shards),
     Form(
         "a folder of pictures with a .txt beside each",
         lambda source: source.path.is_dir(),
@@ -539,7 +497,7 @@ def _captions_file(path: Path) -> Path:
         return path
     files = [*filter(_may_be_captions, captions_files(path))]
     found = [file for file in files if file.parent == path]
-    if not found and path not in files and not Source(path, ALL).shards:
+    if not found and path not in files and not is_shards(path):
         found = [file for file in files if file != path]
     ranks = {file: _rank(file) for file in found}
     match [file for file in found if ranks[file] == min(ranks.values())]:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from imagesearch.domain.collections import ListedFile, Unreadable
 from imagesearch.domain.errors import InvalidRequest
-from imagesearch.domain.foreign_text import one_line
-from imagesearch.domain.picture_facts import MAX_TITLE_CHARACTERS, PictureFacts, joined
+from imagesearch.domain.picture_facts import PictureFacts, joined
 from imagesearch.evaluation.captions import (
     NO_CAPTION,
     NO_PICTURE,
@@ -22,6 +21,7 @@ from imagesearch.evaluation.captions import (
 )
 from imagesearch.evaluation.forms import captions_files, gathered_from
 from imagesearch.folders.folder import Folders
+from imagesearch.folders.tables import facts_of_row
 
 
 class CaptionedFolders(Folders):
@@ -76,10 +76,8 @@ def _gathered(root: Path, facts: dict[str, PictureFacts]) -> Iterator[Unreadable
 
 def _facts_by_path(root: Path, gathered: Gathered, source: str) -> dict[str, PictureFacts]:
     return {
-        picture.file.relative_to(root).as_posix(): PictureFacts(
-            title=one_line(picture.captions[0].text, MAX_TITLE_CHARACTERS),
-            source=source,
-            captions=picture.captions,
+        picture.file.relative_to(root).as_posix(): replace(
+            facts_of_row(picture.row, picture.captions), source=source
         )
         for picture in gathered.captioned()
         if picture.file is not None

@@ -70,9 +70,10 @@ def collected(
     return file, picture if is_image(picture[:HEAD_BYTES]) else b""
 
 
-def problem(listed: ListedFile, why: str) -> tuple[CollectedFile, bytes]:
+def problem(listed: ListedFile, why: str, *, passes: bool = False) -> tuple[CollectedFile, bytes]:
     """Return the file that is no picture, and why; "" where that is as it should be."""
+    known_by = stamp_of(listed)
     file = CollectedFile(
-        listed.path, listed.stamp, stamp_of(listed), albums=listed.albums, problem=why
+        listed.path, listed.stamp, known_by, albums=listed.albums, problem=why, passes=passes
     )
     return file, b""

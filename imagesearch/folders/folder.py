@@ -41,7 +41,7 @@ SKIPPED_FOLDERS = frozenset(
     )
 )
 NO_MEDIA = ".nomedia"
-_XMP = ".xmp"
+XMP = ".xmp"
 NO_UTF8 = "its name is no UTF-8"
 
 
@@ -120,7 +120,7 @@ class Folders:
         try:
             edited = beside = PictureFacts()
             for path, _ in listed.sidecars:
-                if _suffix(path) == _XMP:
+                if _suffix(path) == XMP:
                     edited = joined(edited, facts_of_xmp(_sidecar_bytes(Path(root, path))))
                     continue
                 if (sidecar := _sidecar(Path(root, path))) is None:
@@ -164,7 +164,7 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
     albums = [_albums(part) for part in parts]
     of_others = next(filter(None, albums), ())
     for part, sidecars, its_albums in zip(parts, found, albums, strict=True):
-        documents = _documents(part.files)
+        documents = documents_of(part.files)
         for name, entry in part.files.items():
             if _suffix(name) not in PICTURE_SUFFIXES:
                 continue
@@ -183,7 +183,7 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
                 yield Unreadable(path, _reason(error))
 
 
-def _documents(names: Iterable[str]) -> dict[str, list[str]]:
+def documents_of(names: Iterable[str]) -> dict[str, list[str]]:
     """
     Return by picture the XMP files that are its own by their names: `a.jpg.xmp`, and `a.xmp`.
 
@@ -191,8 +191,8 @@ def _documents(names: Iterable[str]) -> dict[str, list[str]]:
     """
     documents: dict[str, list[str]] = {}
     for name in names:
-        if _suffix(name) == _XMP:
-            documents.setdefault(name[: -len(_XMP)].casefold(), []).append(name)
+        if _suffix(name) == XMP:
+            documents.setdefault(name[: -len(XMP)].casefold(), []).append(name)
     if not documents:
         return {}
     pictures = [name for name in names if _suffix(name) in PICTURE_SUFFIXES]

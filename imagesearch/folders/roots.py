@@ -7,8 +7,9 @@ from pathlib import Path
 
 from imagesearch.domain.collections import CollectedFile, ListedFile, Stamp, Unreadable
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.evaluation.tar_shards import is_shards
 from imagesearch.folders.captioned import CaptionedFolders
-from imagesearch.folders.shards import TarShards, is_shards
+from imagesearch.folders.shards import TarShards
 from imagesearch.folders.url_lists import UrlLists, check_list, is_list
 from imagesearch.ports import Clock, CollectionFolders, ImageStore
 

@@ -6,7 +6,6 @@ and what has the same bytes is the same image.
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -22,25 +21,20 @@ from imagesearch.domain.collections import (
 )
 from imagesearch.domain.errors import NotFound, RejectedImage
 from imagesearch.domain.picture_facts import PictureFacts
-from imagesearch.evaluation.forms import (
+from imagesearch.evaluation.tar_shards import (
+    SUFFIX,
     picture_of,
     read_member,
     sample_captions,
     sample_json,
     samples,
+    shards_of,
 )
 from imagesearch.folders.collected import collected, problem
 from imagesearch.folders.folder import NO_UTF8, is_utf8, readable_name
 from imagesearch.folders.formats import readable
 from imagesearch.folders.tables import facts_of_row, row_of
 
-_SUFFIX = ".tar"
-_COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
-_GZIP = b"\x1f\x8b"  # how it begins; the first bytes of a tar are a name
-_COMPRESSED = (
-    "it is compressed, so that no picture of it can be found alone: decompress it to a .tar"
-)
-_BESIDE = (".json", ".parquet", ".txt", ".md", ".idx", ".csv")  # what is written with shards
 _INDEXES = 32  # shards whose members' places are known at a time: some 2 MB each
 
 
@@ -48,16 +42,15 @@ class TarShards:
     """The port `CollectionFolders` over a tar file, or a folder of them."""
 
     def listed(self, root: str) -> Iterator[ListedFile | Unreadable]:
-        """Yield the pictures of all shards, and what cannot be read."""
-        for name, shard in _shards(Path(root)):
+        """Yield the pictures of all shards, and what cannot be read; NotFound: there is none."""
+        shards = shards_of(Path(root))
+        if not shards:
+            raise NotFound(f"there is no tar shard at {root}")
+        for name, shard in shards:
             try:
-                if _is_compressed(shard):
-                    yield Unreadable(name, _COMPRESSED, is_folder=True)
-                    continue
                 stamp = _stamp(shard)
-                with tarfile.open(shard, "r:") as archive:
-                    for key, members in samples(archive):
-                        yield from _listed(name, shard, stamp, key, members)
+                for key, members in samples(shard):
+                    yield from _listed(name, shard, stamp, key, members)
             except (OSError, tarfile.TarError) as error:
                 # A folder: what is known of its other pictures stays.
                 yield Unreadable(name, _reason(error), is_folder=True)
@@ -87,50 +80,6 @@ class TarShards:
             return readable(_read(Path(root), path, stamp))
         except OSError as error:
             raise NotFound(f"{path} cannot be read: {_reason(error)}") from error
-
-
-def is_shards(root: Path) -> bool:
-    """
-    Return whether *root* is a tar file, or has such files and what is with them alone in it.
-
-    One that has an archive among its pictures is a folder of pictures.
-    """
-    if not root.is_dir():
-        return _is_shard(root)
-    has_shard = False
-    for file in _files(root):
-        if _is_shard(file):
-            has_shard = True
-        elif file.suffix.lower() not in _BESIDE:
-            return False
-    return has_shard
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Yield the files of a folder and of all within it, but hidden ones; in order."""
-    for folder, inner, names in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _is_shard(file: Path) -> bool:
-    return file.name.lower().endswith((_SUFFIX, *_COMPRESSED_SUFFIXES))
-
-
-def _shards(root: Path) -> list[tuple[str, Path]]:
-    """Return the shards, each with its path within *root*; NotFound when there is none."""
-    if root.is_file():
-        return [(root.name, root)]
-    shards = [(file.relative_to(root).as_posix(), file) for file in _files(root) if _is_shard(file)]
-    if not shards:
-        raise NotFound(f"there is no tar shard at {root}")
-    return shards
-
-
-def _is_compressed(shard: Path) -> bool:
-    with shard.open("rb") as file:
-        has_head = file.read(len(_GZIP)) == _GZIP
-    return has_head or shard.name.lower().endswith(_COMPRESSED_SUFFIXES)
 
 
 def _listed(
@@ -168,7 +117,7 @@ def _parted(root: Path, path: str) -> tuple[Path, str]:
     """Return the shard of a picture, and its key there; both may have a `/` in them."""
     if not root.is_dir():
         return root, path.partition("/")[2]
-    for end in re.finditer(rf"{re.escape(_SUFFIX)}(?=/)", path, re.IGNORECASE):
+    for end in re.finditer(rf"{re.escape(SUFFIX)}(?=/)", path, re.IGNORECASE):
         shard = root / path[: end.end()]
         if shard.is_file():
             return shard, path[end.end() + 1 :]
@@ -180,10 +129,9 @@ def _places(shard: Path, stamp: Stamp) -> dict[str, tuple[int, int]]:  # noqa: A
     """Return where the pictures of a shard begin, and how many bytes they have, by key."""
     places: dict[str, tuple[int, int]] = {}
     try:
-        with tarfile.open(shard, "r:") as archive:
-            for key, members in samples(archive):
-                if picture := picture_of(members):
-                    places[key] = picture.offset_data, picture.size
+        for key, members in samples(shard):
+            if picture := picture_of(members):
+                places[key] = picture.offset_data, picture.size
     except tarfile.TarError:  # it breaks off, which is said where it is listed
         pass
     return places

@@ -171,18 +171,51 @@ def _is_url(cell: str) -> bool:
 
 
 def _quoted(path: Path, lines: Iterator[str], delimiter: str) -> Iterator[_Cells]:
-    """Yield the rows of a CSV, each with its last line's number."""
+    """
+    Yield the rows of a CSV, each with its last line's number.
+
+    Where quotes are broken a line is a row of its own: after a quotation mark that has no second
+    one all other rows would be within the cell.
+    """
     csv.field_size_limit(MAX_CELL_CHARACTERS)
-    rows = csv.reader(lines, delimiter=delimiter)
+    ahead: deque[str] = deque()
+    width = number = 0
     while True:
+        taken: list[str] = []
+        of_row = _of_row(lines, ahead, taken, delimiter, width)
         try:
-            cells = next(rows, None)
-        except csv.Error as error:
-            raise _unreadable(path, f"line {rows.line_num}: {error}") from error
+            cells = next(csv.reader(of_row, delimiter=delimiter, strict=True), None)
+        except csv.Error:
+            ahead.extendleft(reversed(taken[1:]))
+            del taken[1:]
+            cells = _loosely(path, number + 1, taken[0].rstrip("\r\n"), delimiter, width)
         if cells is None:
             return
+        number += len(taken)
+        width = width or len(cells)
         if cells:
-            yield f"line {rows.line_num}", cells
+            yield f"line {number}", cells
+
+
+def _of_row(
+    lines: Iterator[str], ahead: deque[str], taken: list[str], delimiter: str, width: int
+) -> Iterator[str]:
+    """Yield lines, which are *taken* then, up to one that is a row with a URL of its own."""
+    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
+        taken.append(line)
+        cells = line.split(delimiter)
+        if len(taken) > 1 and len(cells) >= width and any(map(_is_url, cells)):
+            return
+        yield line
+
+
+def _loosely(path: Path, number: int, line: str, delimiter: str, width: int) -> list[str]:
+    """Return the cells of a *line* with broken quotes: what of them is none is text."""
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter))
+    except csv.Error as error:
+        raise _unreadable(path, f"line {number}: {error}") from error
+    return cells if len(cells) == width else line.split(delimiter)
 
 
 def _tabbed(lines: Iterator[str]) -> Iterator[_Cells]:

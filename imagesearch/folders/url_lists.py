@@ -55,6 +55,10 @@ _UNSPLASH_SIZE = "?w=960&q=80&fm=jpg"
 _LEAST_CONFIDENCE = 50.0  # of a service that named a keyword, in percent
 
 
+class _NotNowError(RejectedImage):
+    """A host does not answer, or has too much to do."""
+
+
 class UrlLists:
     """
     The port `CollectionFolders` over lists of URLs.
@@ -110,6 +114,8 @@ class UrlLists:
                 keeps_place=keeps_place,
                 known=known,
             )
+        except _NotNowError as error:
+            return problem(listed, str(error), passes=True)
         except RejectedImage as error:
             return problem(listed, str(error))
 
@@ -124,7 +130,7 @@ class UrlLists:
         try:
             data = self._downloads[root].get(url)
         except (Overloaded, Unavailable) as error:  # of the host; the store's end the update
-            raise RejectedImage(f"{error}; the next update tries it again") from error
+            raise _NotNowError(f"{error}; the next update tries it again") from error
         self._store.put(name, data)
         return data
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from imagesearch.domain.errors import Unavailable
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -25,6 +27,10 @@ class Limits:
     read_seconds: float = 10.0
     total_seconds: float = 30.0
     max_bytes: int = 10_000_000
+
+
+class NotPublic(Unavailable):
+    """A host has an address to which no connection is made."""
 
 
 @dataclass(frozen=True)

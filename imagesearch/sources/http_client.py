@@ -26,7 +26,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from imagesearch.domain.errors import Unavailable
-from imagesearch.sources.exchange import Limits, Reply
+from imagesearch.sources.exchange import Limits, NotPublic, Reply
 
 _CHUNK_BYTES = 65_536
 USER_AGENT = "imagesearch"
@@ -41,6 +41,10 @@ def anywhere(_host: str, _port: int, _address: str) -> bool:
 
 class _NoConnection(urllib3.exceptions.HTTPError):
     """No connection was made; the message holds nothing but the host and the reason."""
+
+
+class _NotPublicError(_NoConnection):
+    """An address was refused by the guard."""
 
 
 class _TimedReader(io.RawIOBase):
@@ -104,7 +108,7 @@ class _Connection(HTTPConnection):
         addresses = self._resolve()
         refused = [one for one in addresses if not self._guard(self.host, self.port, one)]
         if refused:
-            raise _NoConnection(f"{self.host}: {refused[0]} is not a public address")
+            raise _NotPublicError(f"{self.host}: {refused[0]} is not a public address")
         return self._connect(addresses)
 
     def _resolve(self) -> list[str]:
@@ -187,6 +191,8 @@ class HttpClient:
                 retries=False,
             )
             return self._read(response)
+        except _NotPublicError as error:
+            return NotPublic(_reason(error))
         except urllib3.exceptions.HTTPError as error:
             return Unavailable(_reason(error))
 

@@ -12,7 +12,7 @@ from urllib3.util import parse_url
 from imagesearch.domain.errors import Overloaded, RejectedImage, Unavailable
 from imagesearch.ports import Clock
 from imagesearch.sources.download import Downloader
-from imagesearch.sources.exchange import Limits
+from imagesearch.sources.exchange import Limits, NotPublic
 from imagesearch.sources.pace import Pace
 
 AT_ONCE = 2  # from one host
@@ -83,6 +83,8 @@ class PoliteDownloads:
             except RejectedImage:
                 host.failures = 0  # the host answers
                 raise
+            except NotPublic as error:  # as its name servers have it, or the list itself
+                raise RejectedImage(str(error)) from error
             except (Overloaded, Unavailable) as error:
                 if isinstance(error, Overloaded) and error.retry_after_seconds:
                     host.pace.rest(error.retry_after_seconds)

@@ -13,19 +13,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from imagesearch.domain.buckets import bucket_root
+from imagesearch.domain.buckets import BucketRoot, bucket_root
 from imagesearch.domain.collections import OWN, CollectedFile, ListedFile, Stamp, image_of
 from imagesearch.domain.errors import NotFound, Overloaded, RejectedImage
 from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.domain.pool_life import Members
 from imagesearch.domain.pools import Pool, PoolState
-from imagesearch.ports import BucketCollections, Buckets, Clock, ImageStore, PictureReader
+from imagesearch.ports import (
+    BucketCollections,
+    Buckets,
+    Clock,
+    ImageStore,
+    ListedObject,
+    PictureReader,
+)
 from imagesearch.usecases.own_images import parts
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.stored_pools import StoredPools
 from imagesearch.usecases.withdrawn import Withdrawn
 
 POLL_SECONDS = 1.0  # after which it is looked again whether images are embedded
+_SIDECAR_BYTES = 262_144  # as many as are read of XMP
+_BESIDE = 50  # objects that are called alike up to their first dot
 _TIMES = 5  # that files may change while what they say is written
 _STORED_AT_ONCE = 8
 
@@ -119,6 +128,27 @@ class BucketImages:
         revisions = library.model_revisions()
         return {each for revision in revisions for each in library.embedded(image_ids, revision)}
 
+    def listed(self, root: BucketRoot, objects: Sequence[ListedObject]) -> list[ListedFile]:
+        """Return the pictures among *objects* of a bucket, each with its sidecars among them."""
+        stamps = {
+            each.name.removeprefix(root.prefix): Stamp(each.size, each.generation)
+            for each in objects
+            if root.has(root.bucket, each.name)
+        }
+        sidecars = self.pictures.sidecars(stamps)
+        return [
+            ListedFile(
+                path, stamp, sidecars=tuple((each, stamps[each]) for each in sidecars.get(path, ()))
+            )
+            for path, stamp in stamps.items()
+            if self.pictures.is_picture(path)
+        ]
+
+    def beside(self, root: BucketRoot, path: str) -> list[ListedFile]:
+        """Return the pictures that are called as *path* is up to its first dot: see `listed`."""
+        alike = BucketRoot(root.bucket, root.prefix + beginning_of(path))
+        return self.listed(root, self.buckets.listed(alike, after="", most=_BESIDE))
+
     def read(
         self, bucket: str, name: str, listed: ListedFile, *, keeps_place: bool
     ) -> tuple[CollectedFile, bytes]:
@@ -132,7 +162,17 @@ class BucketImages:
             return CollectedFile(listed.path, stamp, stamp, problem=str(error)), b""
         if not stamp.size:  # which an event does not tell
             listed = replace(listed, stamp=Stamp(len(data), stamp.modified_ns))
-        return self.pictures.read(listed, data, keeps_place=keeps_place)
+        folder = name.removesuffix(listed.path)
+        documents = [
+            self._document(bucket, folder + path, its.modified_ns) for path, its in listed.sidecars
+        ]
+        return self.pictures.read(listed, data, keeps_place=keeps_place, documents=documents)
+
+    def _document(self, bucket: str, name: str, generation: int) -> bytes:
+        try:
+            return self.buckets.get(bucket, name, generation, _SIDECAR_BYTES)
+        except (NotFound, RejectedImage):  # what became of it is told by its own event
+            return b""
 
     def _renewed(self, some: Sequence[str], previews: Mapping[str, bytes]) -> set[str]:
         begun: set[str] = set()
@@ -265,6 +305,12 @@ class BucketImages:
         """Return whether whoever began it died before it had images: they are begun anew."""
         is_lost = pool.due_generation(self.clock.now(), self.catalog.policy) is not None
         return is_lost and pool.current.state.in_progress and not pool.current.images
+
+
+def beginning_of(name: str) -> str:
+    """Return what the names of a picture and its sidecars have in common: `2019/a.` of both."""
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}{file.partition('.')[0]}."
 
 
 def _preview_name(image_id: str) -> str:

@@ -20,13 +20,14 @@ from imagesearch.domain.collections import (
     Stamp,
     Update,
     checked_name,
+    stamp_of,
 )
 from imagesearch.domain.errors import InvalidRequest, NotFound, Overloaded
 from imagesearch.domain.forgetting import Forgotten
 from imagesearch.domain.pools import Pool
 from imagesearch.domain.work import BucketChange, BucketEvent, CollectJob
 from imagesearch.ports import BucketCollections, Clock, KnownFile, Position, Publisher
-from imagesearch.usecases.bucket_images import POLL_SECONDS, BucketImages, Settled
+from imagesearch.usecases.bucket_images import POLL_SECONDS, BucketImages, Settled, beginning_of
 
 PAGE = 200  # objects of a message
 FIRST_PAGE = 24  # few: they are searchable while the others are read
@@ -233,15 +234,10 @@ class Collect:
         known = self.collections.known_files(
             collection.name, after=after.removeprefix(root.prefix), most=most
         )
-        objects = self.images.buckets.listed(root, after=after, most=most)
-        ends = [objects[-1].name] if len(objects) == most else []
+        objects = self.images.buckets.listed(root, after=after, most=most + 1)
+        ends = [_end([each.name for each in objects])] if len(objects) > most else []
         ends += [root.prefix + max(known)] if len(known) == most else []
-        files = [
-            ListedFile(each.name.removeprefix(root.prefix), Stamp(each.size, each.generation))
-            for each in objects
-            if root.has(root.bucket, each.name)
-        ]
-        files = [each for each in files if self.images.pictures.is_picture(each.path)]
+        files = self.images.listed(root, objects)
         changed = [each for each in files if _is_changed(each, known.get(each.path))]
         there = {each.path for each in files}
         same = there - {each.path for each in changed}
@@ -287,9 +283,12 @@ class Collect:
         self.images.renew(self.collections.to_renew())
         if any(pool.current.requested_at <= listed_at for pool in in_work):
             raise Overloaded("pictures are being embedded", retry_after_seconds=POLL_SECONDS)
-        _, problems = self.collections.problems(job.collection, 1)
-        stand = self.collections.last_update(job.collection)
-        self.collections.note(job.collection, replace(stand, problems=problems, is_over=True))
+        stand = replace(self.collections.last_update(job.collection), is_over=True)
+        for each in self.collections.counts():
+            if each.name == job.collection:
+                problems = each.problems + each.taken_down
+                stand = replace(stand, problems=problems, taken_down=each.taken_down)
+        self.collections.note(job.collection, stand)
         self.collections.answer(job.collection, job.request)
         return CollectReport("up to date", stand.found, gone=stand.gone)
 
@@ -329,19 +328,24 @@ class Follow:
             if root is None or not root.has(event.bucket, event.name):
                 continue
             path = event.name.removeprefix(root.prefix)
-            if not self.images.pictures.is_picture(path):
+            if self.images.pictures.is_sidecar(path):
+                report = self._said(collection, root, path)
+            elif not self.images.pictures.is_picture(path):
                 report = CollectReport("no picture")
             elif event.change is BucketChange.FINALIZED:
-                report = self._came(collection, root, path, event)
+                # Of which size it is, an event does not tell.
+                report = self._came(collection, root, ListedFile(path, Stamp(0, event.generation)))
             else:
                 report = self._went(collection, path, event)
         return report
 
-    def _came(
-        self, collection: Collection, root: BucketRoot, path: str, event: BucketEvent
-    ) -> CollectReport:
-        collections, name = self.images.collections, collection.name
-        listed = ListedFile(path, Stamp(0, event.generation))
+    def _said(self, collection: Collection, root: BucketRoot, path: str) -> CollectReport:
+        """Read the pictures again of which the sidecar *path* says something else, or came late."""
+        reports = [self._came(collection, root, each) for each in self.images.beside(root, path)]
+        return max(reports, key=lambda each: each.read, default=CollectReport("no picture"))
+
+    def _came(self, collection: Collection, root: BucketRoot, listed: ListedFile) -> CollectReport:
+        collections, name, path = self.images.collections, collection.name, listed.path
         report = CollectReport("known already")
         previews: dict[str, bytes] = {}
         ids: set[str] = set()
@@ -349,6 +353,8 @@ class Follow:
         if _is_changed(listed, known):
             if len(self.images.settle().in_work) >= _EVENTS_AT_ONCE:
                 raise Overloaded("pictures are being embedded", retry_after_seconds=POLL_SECONDS)
+            if not listed.stamp.size:
+                listed = self._with_sidecars(root, listed)
             read = _read(self.images, collection, root, listed)
             if read is None:  # what overwrote it, or deleted it, is told by another event
                 return CollectReport("gone already")
@@ -360,6 +366,14 @@ class Follow:
         self.images.renew(ids | collections.unrenewed(name, [path]), previews)
         self._embedded(name, path)
         return report
+
+    def _with_sidecars(self, root: BucketRoot, told: ListedFile) -> ListedFile:
+        """Return the picture that an event *told* of with what lies beside it, if it is there."""
+        for each in self.images.beside(root, told.path):
+            is_same = each.stamp.modified_ns == told.stamp.modified_ns
+            if each.path == told.path and is_same:
+                return each
+        return told
 
     def _went(self, collection: Collection, path: str, event: BucketEvent) -> CollectReport:
         collections, name = self.images.collections, collection.name
@@ -427,9 +441,18 @@ def _is_changed(listed: ListedFile, known: KnownFile | None) -> bool:
     if known is None:
         return True
     stands, generation = known.stamp.modified_ns, listed.stamp.modified_ns
-    return stands < generation or (
-        stands == generation and bool(known.image_id) and not known.is_sound
-    )
+    if stands != generation or not known.image_id:
+        return stands < generation
+    # With the generation the size is what it was: what differs is what lies beside it.
+    is_said_otherwise = listed.stamp.size > 0 and known.stamp.size != stamp_of(listed).size
+    return is_said_otherwise or not known.is_sound
+
+
+def _end(names: Sequence[str]) -> str:
+    """Return where a page ends before the last of *names*, so that sidecars are of one page."""
+    alike = beginning_of(names[-1])
+    others = [each for each in names if beginning_of(each) != alike]
+    return others[-1] if others else names[-2]
 
 
 def _read(

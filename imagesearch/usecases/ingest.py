@@ -242,6 +242,7 @@ class Ingest:
     ) -> Iterator[Pool]:
         """Keep *files*, and yield the pool of those whose images are new."""
         self.collections.put_files(work.collection.name, files)
+        work.count(passing=sum(file.passes for file in files))
         ids = {file.image_id for file in files} - {""}
         withdrawn = ids.intersection(self._withdrawn())
         if withdrawn:  # whose pictures a list may have brought again

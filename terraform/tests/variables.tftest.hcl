@@ -154,6 +154,49 @@ run "refuses_what_names_no_model" {
   ]
 }
 
+run "refuses_a_hub_id_that_is_too_long" {
+  command = plan
+
+  variables {
+    clip_model             = "someone/${join("", [for _ in range(97) : "a"])}"
+    clip_revision          = "0123456789abcdef0123456789abcdef01234567"
+    previous_clip_model    = "${join("", [for _ in range(97) : "a"])}/clip"
+    previous_clip_revision = "0123456789abcdef0123456789abcdef01234567"
+  }
+
+  expect_failures = [
+    var.clip_model,
+    var.previous_clip_model,
+  ]
+}
+
+run "refuses_a_hub_id_that_the_hub_would_not_give" {
+  command = plan
+
+  variables {
+    clip_model             = "someone/tiny--clip"
+    clip_revision          = "0123456789abcdef0123456789abcdef01234567"
+    previous_clip_model    = "someone/tiny-clip.git"
+    previous_clip_revision = "0123456789abcdef0123456789abcdef01234567"
+  }
+
+  expect_failures = [
+    var.clip_model,
+    var.previous_clip_model,
+  ]
+}
+
+run "takes_a_hub_id_as_long_as_one_may_be" {
+  command = plan
+
+  variables {
+    clip_model             = "someone/${join("", [for _ in range(96) : "a"])}"
+    clip_revision          = "0123456789abcdef0123456789abcdef01234567"
+    previous_clip_model    = "${join("", [for _ in range(96) : "a"])}/clip"
+    previous_clip_revision = "0123456789abcdef0123456789abcdef01234567"
+  }
+}
+
 run "refuses_models_of_another_length" {
   command = plan
 

@@ -26,6 +26,7 @@ from imagesearch.domain.collections import (
     Update,
 )
 from imagesearch.domain.errors import InvalidRequest, NotFound
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.domain.picture_facts import Caption, PictureFacts
 from imagesearch.ports import BucketCollections, Collections, KnownFile, Position
 from tests.bucket_collections import MemoryCollections
@@ -198,6 +199,16 @@ def test_problems_are_noted_counted_and_told_in_order(collections: Collections) 
     sound = {path for path, file in collections.known_files("Pictures").items() if file.is_sound}
     assert sound == {"c.jpg"}
     assert collections.counts() == [CollectionCount("Pictures", 1, 1, 2, False)]
+
+
+def test_what_was_taken_down_is_counted_apart_from_problems(collections: Collections) -> None:
+    collections.keep(OWN)
+    collections.put_files("Pictures", [collected("a.jpg", problem="no picture")])
+    collections.put_files("Pictures", [collected("b.jpg", "1"), collected("c.jpg", "2")])
+    collections.note_problems({"own-1": TAKEN_DOWN})
+    assert collections.counts() == [CollectionCount("Pictures", 1, 1, 1, False, taken_down=1)]
+    collections.note_problems({"own-1": ""})
+    assert collections.counts() == [CollectionCount("Pictures", 2, 2, 1, False)]
 
 
 def test_a_collection_without_files_is_counted(collections: Collections) -> None:

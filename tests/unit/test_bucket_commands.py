@@ -94,6 +94,24 @@ def test_a_prefix_is_added_told_of_and_removed(
     assert own.stored() == set()
 
 
+def test_what_was_taken_down_is_no_problem_and_stands_in_a_column_of_its_own(
+    own: BucketWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own.buckets.write("p/1.jpg", "one")
+    own.buckets.write("p/2.jpg", "two")
+    run("add", "gs://ann/p", "--name", "Pictures")
+    own.world.forget(ForgetJob((own.images_found()["1.jpg"].image_id,)))
+    own.world.clock.sleep(60)
+    capsys.readouterr()
+    assert run("update") == 0
+    told = capsys.readouterr().out
+    assert "Pictures: 2 pictures, 2 as they were, 1 taken down, in " in told
+    assert "could not be read" not in told
+    run("collections")
+    table = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert table == ["name pictures problems taken down set", "Pictures 1 0 1 gs://ann/p"]
+
+
 def test_what_is_a_collection_already_is_said_and_done_once(
     own: BucketWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:

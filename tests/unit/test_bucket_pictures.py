@@ -38,6 +38,26 @@ def test_a_preview_is_upright_small_and_has_pixels_alone() -> None:
         assert image.info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
+def test_xmp_files_beside_it_say_more_of_a_picture() -> None:
+    pictures = BucketPictures(300_000)
+    paths = ["2019/1.jpg", "2019/1.XMP", "1.xmp", "2020/1.jpg", "2020/1.jpg.xmp", "2020/1.xmp"]
+    assert pictures.sidecars(paths) == {
+        "2019/1.jpg": ["2019/1.XMP"],
+        "2020/1.jpg": ["2020/1.jpg.xmp", "2020/1.xmp"],
+    }
+    document = (
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
+        b' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"/></rdf:RDF>'
+    )
+    stamp = Stamp(1, 7)
+    listed = ListedFile("2019/1.jpg", stamp, sidecars=(("2019/1.XMP", stamp),))
+    data = photograph()
+    file, _ = pictures.read(listed, data, keeps_place=False, documents=[b"no XMP", document])
+    assert (file.facts.rating, file.facts.year) == (4, 2019)
+    assert file.own is not None
+    assert file.own.rating == 0
+
+
 def test_the_place_is_kept_where_that_is_asked_for_alone() -> None:
     data = photograph()
     file, _ = read(data)

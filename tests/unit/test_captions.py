@@ -442,6 +442,25 @@ def test_a_row_with_broken_quotes_costs_that_row_alone(tmp_path: Path) -> None:
     ]
 
 
+def test_shards_in_folders_within_are_measured_as_they_are_added(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        members = {"1.jpg": b"one", "1.txt": f"a {split}".encode()}
+        shard(tmp_path / split / "0.tar", members)
+    (tmp_path / "val" / "1.tar.gz").write_bytes(b"\x1f\x8b")
+    captioned = read_captioned(tmp_path)
+    assert texts(captioned) == {"train/0/1": ["a train"], "val/0/1": ["a val"]}
+    (compressed,) = misfits(captioned)
+    assert "val/1.tar.gz from there on: it is compressed" in compressed
+
+
+def test_an_archive_among_captioned_pictures_is_no_set_of_shards(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / "a.txt").write_text("an apple")
+    shard(tmp_path / "backup.tar", {"1.jpg": b"one", "1.txt": b"another"})
+    assert texts(read_captioned(tmp_path)) == {"a.jpg": ["an apple"]}
+
+
 def test_a_shard_that_was_cut_costs_its_rest_alone(tmp_path: Path) -> None:
     members = {
         f"{number}.{end}": f"{number}".encode() * 600

@@ -288,12 +288,90 @@ def test_what_was_taken_down_is_a_problem_and_is_not_stored(own: BucketWorld) ->
     outcome = own.add()
     assert own.images_found() == {}
     assert own.stored() == set()
-    assert outcome.problems == 2
+    assert (outcome.problems, outcome.taken_down) == (2, 2)
     assert own.collections.problems("Pictures", 1) == ([("1.jpg", TAKEN_DOWN)], 2)
     own.world.forget(ForgetJob((image_id,), allows=True))
     own.world.clock.sleep(60)
     assert own.add().embedded == 1
     own.check()
+
+
+# XMP files beside pictures
+
+
+def xmp(title: str) -> bytes:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
+        ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+        ' xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/">'
+        f'<rdf:Description photoshop:Headline="{title}"/></rdf:RDF></x:xmpmeta>'
+    ).encode()
+
+
+def titles(own: BucketWorld) -> dict[str, str]:
+    found = own.images_found().items()
+    return {path: image.collected.title for path, image in found if image.collected}
+
+
+def test_xmp_files_beside_pictures_are_read_on_whichever_page_they_would_be(
+    own: BucketWorld,
+) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e/d.jpg", "f.jpg", "f.png"):
+        own.buckets.write(f"p/{name}", name)
+    said = ("a.jpg.xmp", "b.xmp", "d.xmp", "e/d.XMP", "f.png.xmp", "f.xmp", "g.xmp")
+    for name in said:
+        own.buckets.put(f"p/{name}", xmp(name.replace(".", " ")))
+    outcome = own.add()
+    assert (outcome.found, outcome.embedded, outcome.problems) == (7, 7, 0)
+    wanted = {
+        **{"a.jpg": "a jpg xmp", "b.jpg": "b xmp", "c.jpg": "", "d.jpg": "d xmp"},
+        **{"e/d.jpg": "e/d XMP", "f.jpg": "", "f.png": "f png xmp"},
+    }
+    assert titles(own) == wanted
+    own.buckets.reads.clear()
+    assert own.add().unchanged == 7
+    assert own.buckets.reads == []
+
+    own.buckets.put("p/d.xmp", xmp("another"))
+    own.buckets.delete("p/b.xmp")
+    own.buckets.put("p/c.jpg.xmp", xmp("new"))
+    outcome = own.add()
+    assert (outcome.unchanged, outcome.embedded, outcome.reused) == (4, 0, 3)
+    assert titles(own) == {**wanted, "b.jpg": "", "c.jpg": "new", "d.jpg": "another"}
+    assert own.world.encoder.images == 7
+
+
+@pytest.mark.parametrize("is_picture_first", [True, False])
+def test_an_xmp_file_is_read_whether_it_is_told_of_before_its_picture_or_after(
+    own: BucketWorld, is_picture_first: bool
+) -> None:
+    own.add()
+    own.buckets.write("p/1.jpg", "one")
+    own.buckets.put("p/1.xmp", xmp("first"))
+    if not is_picture_first:
+        own.buckets.events.reverse()
+    own.tell()
+    assert titles(own) == {"1.jpg": "first"}
+    own.buckets.put("p/1.xmp", xmp("second"))
+    own.tell()
+    assert titles(own) == {"1.jpg": "second"}
+    own.buckets.write("p/1.jpg", "another picture")
+    own.tell()
+    assert titles(own) == {"1.jpg": "second"}
+    own.buckets.delete("p/1.xmp")
+    own.tell()
+    assert titles(own) == {"1.jpg": ""}
+    own.check()
+    assert own.world.encoder.images == 2
+    own.buckets.reads.clear()
+    assert own.add().unchanged == 1
+    assert own.buckets.reads == []
+
+
+def test_an_xmp_file_without_a_picture_is_none(own: BucketWorld) -> None:
+    own.add()
+    own.buckets.put("p/1.xmp", xmp("alone"))
+    assert own.follow(own.buckets.events[-1]).outcome == "no picture"
 
 
 # Messages that come twice, late, or after a crash

@@ -36,8 +36,8 @@ from imagesearch.domain.work import ForgetJob
 from imagesearch.evaluation.captions import NO_CAPTION
 from imagesearch.evaluation.collection import captioned_collection
 from imagesearch.evaluation.embedding import embed_set
+from imagesearch.evaluation.tar_shards import is_shards
 from imagesearch.folders.roots import CollectionRoots
-from imagesearch.folders.shards import is_shards
 from imagesearch.folders.tables import over_https
 from imagesearch.local.embedded.services import StoredCollections
 from imagesearch.settings import load_settings
@@ -327,6 +327,30 @@ def test_an_unpaired_quotation_mark_swallows_no_row_of_a_tsv(
     assert found.keys() - titles.keys() == {"list.tsv, line 9"}
 
 
+def test_an_unpaired_quotation_mark_swallows_no_row_of_a_csv(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    rows = [
+        *('https://a.example/1,"so she said,7', 'https://a.example/2,a screen of 55",7'),
+        *('https://a.example/3,"two, with', 'https:// in it, and ""words""",7'),
+        *('https://a.example/4,"a" and b,7', 'https://a.example/5,"one, two,7'),
+        *('"https://a.example/6","z"', 'https://a.example/7,"the last'),
+    ]
+    file = tmp_path / "list.csv"
+    file.write_text("\n".join(["url,caption,number", *rows]))
+    found = listed(roots, file)
+    titles = {path: facts_of(each).title for path, each in found.items() if "example" in path}
+    assert titles == {
+        "a.example/1": '"so she said',
+        "a.example/2": 'a screen of 55"',
+        "a.example/3": 'two, with https:// in it, and "words"',
+        "a.example/4": "a and b",
+        "a.example/6": "z",
+        "a.example/7": '"the last',
+    }
+    assert found.keys() - titles.keys() == {"list.csv, line 7"}, "as it has more cells"
+
+
 def test_a_quoted_last_cell_of_a_tsv_may_have_lines(tmp_path: Path, roots: CollectionRoots) -> None:
     file = tmp_path / "list.tsv"
     file.write_text('url\tcaption\nhttps://a.example/1\t"two\nlines"\nhttps://a.example/2\t"z\n')
@@ -442,6 +466,7 @@ def test_what_a_list_must_not_ask_for_is_refused_by_row(
         added = Added(tmp_path / "data", file)
         outcome = added.update()
     assert (outcome.found, outcome.embedded, outcome.problems) == (len(urls), 1, len(urls) - 1)
+    assert outcome.passing == 0
     problems = added.problems()
     assert "must be https, got 'file'" in problems["file:///etc/passwd"]
     for host in ("127.0.0.1", "192.168.1.1"):
@@ -478,7 +503,8 @@ def test_an_update_that_was_killed_downloads_nothing_twice_and_later_ones_what_f
         added.collections.put_files = put_files  # type: ignore[method-assign]
         added.start()
         asked = len(server.requests)
-        assert added.update().embedded == 3
+        outcome = added.update()
+        assert (outcome.embedded, outcome.problems, outcome.passing) == (3, 1, 1)
         assert {each.target for each in server.requests[asked:]} == failing
         assert "the image host answered 500" in added.problems()[f"{origin}/2.jpg"]
         assert server.busiest <= polite.AT_ONCE
@@ -489,6 +515,7 @@ def test_an_update_that_was_killed_downloads_nothing_twice_and_later_ones_what_f
         file.write_text(file.read_text().replace("say 1", "say one"))
         outcome = added.update()
         assert (outcome.embedded, outcome.reused, outcome.problems) == (1, 1, 0)
+        assert outcome.passing == 0
         assert [each.target for each in server.requests[asked:]] == ["/2.jpg"]
         image = added.images()[f"{origin}/1.jpg"]
         assert image.collected is not None
@@ -707,6 +734,34 @@ def test_each_form_of_captions_gives_all_of_a_picture(
     ]
     before = stamp_of(ListedFile("1.jpg", found["1.jpg"].stamp))  # type: ignore[union-attr]
     assert stamp_of(found["1.jpg"]) != before  # type: ignore[arg-type]
+
+
+def test_pictures_of_coco_have_the_licence_and_the_origin_that_its_file_says(
+    tmp_path: Path, roots: CollectionRoots
+) -> None:
+    root = tmp_path / "coco"
+    root.mkdir()
+    flickr = "http://farm7.staticflickr.com/6116/1_z.jpg"
+    coco = "http://images.cocodataset.org/val2017/2.jpg"
+    images = [
+        {"id": 1, "file_name": "1.jpg", "license": 3, "flickr_url": flickr, "coco_url": coco},
+        {"id": 2, "file_name": "2.jpg", "license": 9, "coco_url": coco, "date_captured": "2013-11"},
+        {"id": 3, "file_name": "3.jpg", "license": [], "flickr_url": 7},
+    ]
+    by_nc_nd = "http://creativecommons.org/licenses/by-nc-nd/2.0/"
+    licenses = [{"id": 3, "name": "Attribution-NonCommercial-NoDerivs", "url": by_nc_nd}, "broken"]
+    annotations = [{"image_id": each["id"], "caption": "a hill"} for each in images]
+    said = {"images": images, "annotations": annotations, "licenses": licenses}
+    (root / "captions_val2017.json").write_text(json.dumps(said))
+    for number in (1, 2, 3):
+        (root / f"{number}.jpg").write_bytes(jpeg(number))
+    first, second, third = (facts_of(listed(roots, root)[f"{n}.jpg"]) for n in (1, 2, 3))
+    licence = (first.licence, first.licence_url)
+    assert licence == ("Attribution-NonCommercial-NoDerivs", by_nc_nd.replace("http:", "https:"))
+    assert first.page_url == flickr.replace("http:", "https:")
+    assert (second.licence, second.page_url) == ("", coco.replace("http:", "https:"))
+    assert second.year == 0, "as COCO was collected then"
+    assert third == PictureFacts(title="a hill", source="coco", captions=(Caption("a hill"),))
 
 
 def test_results_that_are_no_captions_are_passed_over(

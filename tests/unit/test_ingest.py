@@ -812,7 +812,8 @@ def test_a_picture_that_is_taken_down_counts_no_more_at_once_and_is_not_read_aga
     forget = Forget(world.catalog, world.store, world.cache, world.clock, own.collections)
     forget(ForgetJob((image_id,)))
     (count,) = own.collections.counts()
-    assert (count.pictures, count.images, count.problems) == (3, 3, 2)
+    counted = (count.pictures, count.images, count.problems, count.taken_down)
+    assert counted == (3, 3, 0, 2)
     assert own.problems() == {"0.jpg": TAKEN_DOWN, "copy.jpg": TAKEN_DOWN}
     for name in ("0.jpg", "copy.jpg"):  # which nobody could read now
         status = (own.folder / name).stat()

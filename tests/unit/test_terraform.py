@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils._validators import validate_repo_id
 from starlette.routing import Route
 
 from imagesearch.adapters import firestore
@@ -234,6 +236,26 @@ def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
 def test_a_plan_takes_the_languages_that_the_source_has() -> None:
     text = (ROOT / "terraform" / "variables.tf").read_text()
     assert f'split(" ", "{" ".join(LANGUAGES)}")' in text
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("openai/clip-vit-base-patch32", "a/b", "_a/b_", "a.b/c-d", f"{'a' * 96}/{'b' * 96}"),
+        *(f"a/{'b' * 97}", f"{'a' * 97}/b", "a/-b", "a/b-", ".a/b", "a./b", "a/b.", "a/", "/b"),
+        *("a/b--c", "a--b/c", "a/b..c", "a/..", "a/b.git", "a/b/c", "a/b c", "a/é"),
+    ],
+)
+def test_a_plan_takes_the_models_that_the_hub_could_have(model: str) -> None:
+    text = (ROOT / "terraform" / "services.tf").read_text()
+    taken, refused = re.findall(r'(?m)^  (?:no_)?model_id += "(.*)"$', text)
+    is_taken = bool(re.search(taken, model)) and not re.search(refused, model)
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        assert not is_taken
+    else:
+        assert is_taken
 
 
 # Topics

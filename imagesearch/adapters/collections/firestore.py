@@ -37,6 +37,7 @@ from imagesearch.domain.collections import (
     Update,
 )
 from imagesearch.domain.errors import InvalidRequest, NotFound, Unavailable
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.ports import KnownFile, Position
 
 # Of `in` and `array_contains_any`; firebase.google.com/docs/firestore/query-data/queries.
@@ -282,8 +283,12 @@ class FirestoreCollections:
         ofit = self._collected().where(filter=_is("collection", record["name"]))
         with translated("Firestore"):
             pictures = _counted(ofit.where(filter=_is("is_image", True)), self._database)
-            problems = _counted(ofit.where(filter=_is("has_problem", True)), self._database)
-        return CollectionCount(record["name"], pictures, pictures, problems, _is_asked(record))
+            without = _counted(ofit.where(filter=_is("has_problem", True)), self._database)
+            down = _counted(ofit.where(filter=_is("is_taken_down", True)), self._database)
+        # Of two counts the second may be of a file more.
+        problems = max(without - down, 0)
+        name = record["name"]
+        return CollectionCount(name, pictures, pictures, problems, _is_asked(record), down)
 
     def _records(self) -> list[Fields]:
         query = self._database.client.collection("collections").order_by("name")
@@ -442,6 +447,7 @@ def _problem_fields(image_id: str, problem: str) -> Fields:
     return {
         "problem": problem,
         "has_problem": bool(problem),
+        "is_taken_down": problem == TAKEN_DOWN,
         "is_image": bool(image_id and not problem),
     }
 

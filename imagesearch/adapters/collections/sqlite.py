@@ -18,6 +18,7 @@ from imagesearch.domain.collections import (
     Update,
 )
 from imagesearch.domain.errors import NotFound
+from imagesearch.domain.forgetting import TAKEN_DOWN
 from imagesearch.ports import KnownFile
 
 _FILE = TypeAdapter(CollectedFile)
@@ -180,13 +181,15 @@ class SqliteCollections:
             rows = connection.execute(
                 "SELECT name, count(image_id) FILTER (WHERE problem = '' AND image_id <> ''),"
                 " count(DISTINCT image_id) FILTER (WHERE problem = '' AND image_id <> ''),"
-                " count(path) FILTER (WHERE problem <> ''), wanted > done"
+                " count(path) FILTER (WHERE problem NOT IN ('', :down)), wanted > done,"
+                " count(path) FILTER (WHERE problem = :down)"
                 " FROM collections LEFT JOIN files ON collection = name"
-                " GROUP BY name ORDER BY name"
+                " GROUP BY name ORDER BY name",
+                {"down": TAKEN_DOWN},
             ).fetchall()
         return [
-            CollectionCount(name, pictures, images, problems, bool(is_updating))
-            for name, pictures, images, problems, is_updating in rows
+            CollectionCount(name, pictures, images, problems, bool(is_updating), taken_down)
+            for name, pictures, images, problems, is_updating, taken_down in rows
         ]
 
     def ask(self, name: str) -> int:
