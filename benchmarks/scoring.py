@@ -134,7 +134,7 @@ async def seconds_of(work: Awaitable[Any]) -> float:
 
 async def measured(score: Score, pool_id: str, size: int, top_k: int, rounds: int) -> list[Row]:
     """Time both in turns, with queries that none has seen and with one that both have."""
-    service = create_app(cast(InferenceProcess, SimpleNamespace(score=score)))
+    service = create_app(cast(InferenceProcess, SimpleNamespace(scorer=score)))
 
     def request(query: str) -> ScoreRequest:
         return ScoreRequest(pool_id=pool_id, generation=1, query=Query.of_text(query), top_k=top_k)

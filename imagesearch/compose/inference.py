@@ -34,7 +34,7 @@ class InferenceProcess:
 
     encoder: Encoder
     catalog: Catalog
-    score: Scorers
+    scorer: Scorers
     embed: Embed | None
     give_up: GiveUp
 
@@ -101,6 +101,6 @@ def inference_process(
     def score_by(by: Encoder, model_revision: str) -> Score:
         return Score(catalog, cache, by, clock, settings.policy, model_revision)
 
-    score = Scorers([encoder, *before], catalog.library, clock, score_by)
+    scorer = Scorers([encoder, *before], catalog.library, clock, score_by)
     give_up = GiveUp(catalog=catalog, cache=cache, clock=clock)
-    return InferenceProcess(encoder, catalog, score, embed, give_up)
+    return InferenceProcess(encoder, catalog, scorer, embed, give_up)

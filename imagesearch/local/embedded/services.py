@@ -136,7 +136,7 @@ class EmbeddedServices:
         self.inference = self._inference(encoder, before)
         self.fetch = self._fetch()
         self.query = self._query(limiter)
-        has_before = self.inference.score.has_before
+        has_before = self.inference.scorer.has_before
         self._again = StoredPools(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE)
         self._reembed = Reembed(self.catalog, self._again, self.clock, has_before)
         self._pages = StoredPools(
@@ -181,7 +181,7 @@ class EmbeddedServices:
             cache=self.cache,
             limiter=limiter,
             publisher=self.bus,
-            scorer=self.inference.score,
+            scorer=self.inference.scorer,
             wake=lambda: None,  # what embeds is this process
         )
         counts = self.collections.counts
@@ -346,7 +346,7 @@ class EmbeddedServices:
     def _let_go(self) -> None:
         """Let go of copies: something was forgotten, here or by another process."""
         self.cache.clear()
-        self.inference.score.forget()
+        self.inference.scorer.forget()
         # A search that is under way has read before and may write still.
         self._let_go_again = self.clock.monotonic() + _SEARCH_SECONDS
 
@@ -367,7 +367,7 @@ class EmbeddedServices:
         """Have what this process holds of a catalog that is gone asked for again."""
         self._on_new_folder()
         self.cache.clear()
-        self.inference.score.forget()
+        self.inference.scorer.forget()
 
 
 def sqlite_catalog(file: SqliteFile, policy: PoolPolicy) -> Catalog:
