@@ -25,12 +25,12 @@ from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listin
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
-from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import ImageEmbedding, ScoreReply, TextEmbedding
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.wire.scoring import encode
 from inference_service.app import create_app
+from tools.catalogs import sqlite_catalog
 
 POOL_SIZES = (30, 200, 500)
 TOP_KS = (10, 200)

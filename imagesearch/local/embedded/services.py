@@ -25,7 +25,6 @@ from imagesearch.compose.query import QueryProcess, search_of
 from imagesearch.compose.start import require
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
-from imagesearch.domain.pools import PoolPolicy
 from imagesearch.domain.work import MAX_BATCH_IMAGES, ForgetJob
 from imagesearch.evaluation.captions import CaptionedSet
 from imagesearch.evaluation.collection import captioned_collection
@@ -368,11 +367,6 @@ class EmbeddedServices:
         self._on_new_folder()
         self.cache.clear()
         self.inference.scorer.forget()
-
-
-def sqlite_catalog(file: SqliteFile, policy: PoolPolicy) -> Catalog:
-    """Return the catalog in *file*, which it closes."""
-    return Catalog(SqlitePools(file), SqliteLibrary(file), policy, SqliteRetention(file))
 
 
 class StoredCollections:
