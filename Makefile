@@ -38,7 +38,7 @@ emulators: .venv/dev ## Run the cloud edition over emulators, its API at PORT, t
 check: .venv/dev ## Lint, type-check and run the fast tests, which need nothing but .venv
 	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
 
-test: .venv/dev ## Lint, type-check and run all tests: what CI runs
+test: .venv/dev ## Lint, type-check and run all tests: what CI runs; FULL=1 tries all of what is sampled
 	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
 
 fast-tests: .venv/dev
@@ -140,9 +140,9 @@ anew:
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.lock
-	@$(PIP) --requirement requirements-dev.lock
+	@$(PIP) --no-compile --requirement requirements-dev.lock
 	@# For CLIP's vocabulary, which ships inside it; the rest of it would want torchvision.
-	@$(PIP) --no-deps open_clip_torch==3.3.0
+	@$(PIP) --no-compile --no-deps open_clip_torch==3.3.0
 	@touch $@
 
 .venv/bench: .venv/dev requirements-bench.lock

@@ -121,6 +121,13 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
+    def count(self, what: str, day: int, most: int) -> bool:
+        """
+        Count one more of *what* on *day*, in days from 1970, unless there were *most*.
+
+        Of however many callers at once exactly *most* are told True.
+        """
+
     def pool_ids(self, source: str = "") -> Iterator[str]:
         """Yield the ids of all pools, or those of *source*, in order, a few read at a time."""
 

@@ -137,6 +137,26 @@ class Settings(BaseModel):
         le=10_000,
         description="New keywords a client may ask for in a minute; known ones are not counted.",
     )
+    new_keywords_per_day: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="New keywords, and renewals of known ones, that all clients together may ask "
+        "for in a day of UTC: what a day can cost at most.",
+    )
+    catalog_searches_per_minute: int = Field(
+        600,
+        ge=1,
+        le=1_000_000,
+        description="Searches over everything a client may make in a minute; in Firestore each "
+        "reads a hundredth of what is stored.",
+    )
+    catalog_searches_per_day: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="The same of all clients together in a day of UTC; empty: not counted.",
+    )
     allowed_origins: Origins = Field(
         "",
         description="Origins that may call the API from a page, comma separated, or `*`; on a "

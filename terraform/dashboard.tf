@@ -25,8 +25,8 @@ locals {
       "sum by (subscription_id) (increase(pubsub_googleapis_com:subscription_dead_letter_message_count{monitored_resource=\"pubsub_subscription\"}[10m]))",
     ]
     "Firestore: documents read and written a second" = [
-      "sum(rate(firestore_googleapis_com:document_read_count[5m]))",
-      "sum(rate(firestore_googleapis_com:document_write_count[5m]))",
+      "sum(rate(firestore_googleapis_com:document_read_count{monitored_resource=\"firestore_instance\"}[5m]))",
+      "sum(rate(firestore_googleapis_com:document_write_count{monitored_resource=\"firestore_instance\"}[5m]))",
     ]
     "Memorystore: share of its memory in use" = [
       "max(redis_googleapis_com:stats_memory_usage_ratio{monitored_resource=\"redis_instance\"})",

@@ -27,17 +27,21 @@ locals {
       local.settings,
       local.source_settings,
       {
-        IMAGES_BUCKET         = google_storage_bucket.images.name
-        SCORER_URL            = google_cloud_run_v2_service.inference[local.scorer].uri
-        ALLOWED_ORIGINS       = join(",", var.allowed_origins)
-        TRUSTED_PROXIES       = var.domain == null ? "1" : "2"
-        RATE_LIMIT_PER_MINUTE = tostring(var.rate_limit_per_minute)
-        POOL_SIZE             = tostring(var.pools.size)
-        KEYWORD_LANGUAGE      = var.pools.language
-        ORIENTATION           = var.pools.orientation
-        IMAGE_CATEGORY        = var.pools.category
-        IMAGE_COLORS          = var.pools.colors
-        SAFESEARCH            = tostring(var.pools.safesearch)
+        IMAGES_BUCKET               = google_storage_bucket.images.name
+        SCORER_URL                  = google_cloud_run_v2_service.inference[local.scorer].uri
+        ALLOWED_ORIGINS             = join(",", var.allowed_origins)
+        TRUSTED_PROXIES             = var.domain == null ? "1" : "2"
+        RATE_LIMIT_PER_MINUTE       = tostring(var.rate_limit_per_minute)
+        NEW_KEYWORDS_PER_MINUTE     = tostring(var.new_keywords_per_minute)
+        NEW_KEYWORDS_PER_DAY        = tostring(var.new_keywords_per_day)
+        CATALOG_SEARCHES_PER_MINUTE = tostring(var.catalog_searches_per_minute)
+        CATALOG_SEARCHES_PER_DAY    = tostring(var.catalog_searches_per_day)
+        POOL_SIZE                   = tostring(var.pools.size)
+        KEYWORD_LANGUAGE            = var.pools.language
+        ORIENTATION                 = var.pools.orientation
+        IMAGE_CATEGORY              = var.pools.category
+        IMAGE_COLORS                = var.pools.colors
+        SAFESEARCH                  = tostring(var.pools.safesearch)
       },
       local.scorer == "inference" ? {} : {
         EMBEDDER_URL = google_cloud_run_v2_service.inference["inference"].uri

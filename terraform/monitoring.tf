@@ -184,7 +184,7 @@ resource "google_monitoring_alert_policy" "query" {
   conditions {
     display_name = each.value.title
     condition_prometheus_query_language {
-      query                     = each.value.query
+      query                     = replace(trimspace(each.value.query), "/\\s+/", " ") # as others read it, in one line
       duration                  = each.value.duration
       evaluation_interval       = "60s"
       disable_metric_validation = true

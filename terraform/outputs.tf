@@ -30,6 +30,11 @@ output "inference_image" {
   value       = google_cloud_run_v2_service.inference["inference"].template[0].containers[0].image
 }
 
+output "alerts_go_to" {
+  description = "Who is told of alerts."
+  value       = coalesce(var.alert_email, "nobody: the console alone shows them until alert_email is set")
+}
+
 output "images_bucket" {
   description = "Bucket of the stored images."
   value       = google_storage_bucket.images.name

@@ -361,6 +361,50 @@ variable "rate_limit_per_minute" {
   }
 }
 
+variable "new_keywords_per_minute" {
+  description = "New keywords that a client may ask for in a minute; known ones are not counted."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.new_keywords_per_minute >= 1 && var.new_keywords_per_minute <= 10000 && floor(var.new_keywords_per_minute) == var.new_keywords_per_minute
+    error_message = "new_keywords_per_minute must be a whole number from 1 to 10000; got ${var.new_keywords_per_minute}."
+  }
+}
+
+variable "new_keywords_per_day" {
+  description = "New keywords, and renewals of known ones, that all clients together may ask for in a day of UTC: what a day can cost at most; docs/costs.md has what one costs."
+  type        = number
+  default     = 1000
+
+  validation {
+    condition     = var.new_keywords_per_day >= 1 && var.new_keywords_per_day <= 1000000 && floor(var.new_keywords_per_day) == var.new_keywords_per_day
+    error_message = "new_keywords_per_day must be a whole number from 1 to 1000000; got ${var.new_keywords_per_day}."
+  }
+}
+
+variable "catalog_searches_per_minute" {
+  description = "Searches over everything that a client may make in a minute; in Firestore each reads a hundredth of what is stored."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.catalog_searches_per_minute >= 1 && var.catalog_searches_per_minute <= 10000 && floor(var.catalog_searches_per_minute) == var.catalog_searches_per_minute
+    error_message = "catalog_searches_per_minute must be a whole number from 1 to 10000; got ${var.catalog_searches_per_minute}."
+  }
+}
+
+variable "catalog_searches_per_day" {
+  description = "The same of all clients together in a day of UTC; docs/costs.md has what a day of it costs."
+  type        = number
+  default     = 10000
+
+  validation {
+    condition     = var.catalog_searches_per_day >= 1 && var.catalog_searches_per_day <= 10000000 && floor(var.catalog_searches_per_day) == var.catalog_searches_per_day
+    error_message = "catalog_searches_per_day must be a whole number from 1 to 10000000; got ${var.catalog_searches_per_day}."
+  }
+}
+
 variable "allowed_origins" {
   description = "Origins of other pages that may call the API, or \"*\" alone."
   type        = list(string)

@@ -34,7 +34,12 @@ from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
-from imagesearch.usecases.search import Search, SearchAnswer
+from imagesearch.usecases.search import (
+    Search,
+    SearchAnswer,
+    catalog_searches,
+    new_keywords,
+)
 from imagesearch.wire.messages import decode, encode
 from tools.catalogs import sqlite_catalog
 
@@ -217,6 +222,9 @@ class World:
         self.woken: list[datetime] = []  # when a search had the embedder started
         self.options = SourceOptions(source="twin")
         self.new_keywords_per_minute = 60
+        self.new_keywords_per_day = 1000
+        self.catalog_searches_per_minute = 600
+        self.catalog_searches_per_day: int | None = None
         self.assemble()
 
     def assemble(self) -> None:
@@ -256,7 +264,10 @@ class World:
             policy=self.policy,
             options=self.options,
             wake=lambda: self.woken.append(self.clock.now()),
-            new_keywords_per_minute=self.new_keywords_per_minute,
+            new_keywords=new_keywords(self.new_keywords_per_minute, self.new_keywords_per_day),
+            catalog_searches=catalog_searches(
+                self.catalog_searches_per_minute, self.catalog_searches_per_day
+            ),
             patience_seconds=60.0,  # a slow machine must not change what a test sees
         )
 

@@ -92,6 +92,24 @@ class Costs:
         """Return what 1,000 searches cost."""
         return sum(self.searches(case).values())
 
+    def day_at_the_limit(self, profile: str) -> float:
+        """
+        Return what a day of as many new keywords as are allowed costs.
+
+        They are spread so that one GPU never sleeps, where the profile has any.
+        """
+        share, case = self.value("new_keywords_per_day") / SEARCHES, Case(profile, "new")
+        day = share * self.total(case)
+        if profile != "cpu":
+            awake_hours = share * self._awake_seconds(case) / HOUR_SECONDS
+            day += max(0.0, 24 - awake_hours) * self.hour_of_gpu()
+        return day
+
+    def searches_over_everything(self, images: int) -> float:
+        """Return what 1,000 searches over so many stored *images* read from Firestore cost."""
+        read = images / self.value("entries_per_read")
+        return SEARCHES * (read * self.price("firestore_read") + self.price("firestore_write"))
+
     def hour_of_gpu(self) -> float:
         """Return what an hour of an awake instance with a GPU costs."""
         cpus, memory_gib = self.size("gpu")

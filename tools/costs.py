@@ -29,6 +29,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "costs.md"
 BEGIN = "<!-- printed by python -m tools.costs -->"
 END = "<!-- end of what is printed -->"
 
+STORED = (100_000, 1_000_000)
+
 # In the words of costs.toml: prices as they are, counts of a search in italics.
 FORMULAS = (
     (
@@ -113,6 +115,18 @@ def _by_distance(costs: Costs) -> str:
             cases = [Case(profile, kind, apart) for profile in PROFILES]
             rows.append([f"{said}, {when}", *(_usd(costs.total(case)) for case in cases)])
     return table(["1,000 searches", *PROFILES], rows)
+
+
+def _at_the_limits(costs: Costs) -> str:
+    keywords = f"{costs.value('new_keywords_per_day'):,.0f} new keywords"
+    days = (costs.day_at_the_limit(profile) for profile in PROFILES)
+    rows = [[f"{keywords}, spread so that one GPU never sleeps", *(f"{day:.2f}" for day in days)]]
+    searches = costs.value("catalog_searches_per_day")
+    for images in STORED:
+        day = searches / SEARCHES * costs.searches_over_everything(images)
+        said = f"reads of {searches:,.0f} searches over {images:,} images in Firestore"
+        rows.append([said, *[f"{day:.2f}"] * len(PROFILES)])
+    return table(["a day", *PROFILES], rows)
 
 
 def _differences(costs: Costs) -> str:
@@ -242,6 +256,8 @@ def page(costs: Costs) -> str:
             "## By how they are spread",
             _by_distance(costs),
             f"An hour of a GPU that is awake costs {costs.hour_of_gpu():.3f}.",
+            "## A day at the limits",
+            _at_the_limits(costs),
             f"## A collection of {PICTURES:,} pictures in a bucket",
             _collection(costs),
             "## Other ways to run it",

@@ -964,28 +964,28 @@ class Figures:
     precision: dict[str, float]
 
 
-def evaluate(folder: Path) -> Figures:
-    """Measure the model in *folder* on 300 unseen scenes, and words on 1,000."""
-    count, seed = 300, 7
-    searcher, shown, rng = Searcher(folder), unseen_scenes(1000, seed), random.Random(seed)
+def evaluate(folder: Path, described: int = 300, named: int = 1000) -> Figures:
+    """Measure the model in *folder* on unseen scenes: so many described, so many named."""
+    seed = 7
+    searcher, shown, rng = Searcher(folder), unseen_scenes(named, seed), random.Random(seed)
     images = searcher.images(shown)
     things = [frozenset(scene.things) for scene in shown]
     right = {thing: torch.tensor([thing in those for those in things]) for thing in THINGS}
-    described = shown[:count]
+    first_of = shown[:described]
     first: dict[str, float] = {}
     free: dict[str, float] = {}
     precision: dict[str, float] = {}
     for code in wording.LANGUAGES:
         spoken = wording.language(code)
-        usual = [wording.describe(scene, code) for scene in described]
+        usual = [wording.describe(scene, code) for scene in first_of]
         freely = [
             wording.sentence(wording.parts(scene, spoken, rng.choice), spoken, rng.choice)
-            for scene in described
+            for scene in first_of
         ]
-        first[code] = first_share(searcher, images[:count], usual)
-        free[code] = first_share(searcher, images[:count], freely)
+        first[code] = first_share(searcher, images[:described], usual)
+        free[code] = first_share(searcher, images[:described], freely)
         precision[code] = word_precision(searcher, images, right, spoken)
-    return Figures(count, first, free, precision)
+    return Figures(described, first, free, precision)
 
 
 def first_share(searcher: Searcher, images: torch.Tensor, queries: Sequence[str]) -> float:

@@ -181,8 +181,9 @@ async function askAloud(...question) {
 function withOutlook(failure, retries) {
   if (failure.retrySeconds === null) return failure;
   const minutes = Math.round(failure.retrySeconds / 60);
+  const wait = minutes < 120 ? `${minutes} minutes` : `${Math.ceil(minutes / 60)} hours`;
   const isLong = failure.retrySeconds > LONGEST_COUNTDOWN_SECONDS;
-  failure.outlook = isLong ? `Come back in about ${minutes} minutes.` : `It still fails after ${retries + 1} tries.`;
+  failure.outlook = isLong ? `Come back in about ${wait}.` : `It still fails after ${retries + 1} tries.`;
   return failure;
 }
 

@@ -9,6 +9,8 @@ The ports are over it in the `firestore.py` of pools/, libraries/, retention/ an
     uses/{any}                                 a day, and some images that were used on it
     collections/{name}                         a bucket that is a collection
     collected/{digest}                         a file of one, or that it went
+    days/{new|catalog}                         how many new keywords, and searches over everything,
+                                               each day had
     retention/{version|number}                 what changes whenever something is forgotten, and
                                                the largest number of a forgotten generation
 
@@ -101,6 +103,10 @@ class Firestore:
     def counter(self) -> Any:
         """Return the reference of the largest number of a generation that was forgotten."""
         return self.client.collection("retention").document("number")
+
+    def days(self, what: str) -> Any:
+        """Return the reference of how many of *what* each day had."""
+        return self.client.collection("days").document(what)
 
     def pages(self, query: Any) -> Iterator[Any]:
         """Yield the documents of *query*, which is ordered, a page at a time."""

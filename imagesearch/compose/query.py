@@ -16,7 +16,7 @@ from imagesearch.domain.collections import CollectionCount
 from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
-from imagesearch.usecases.search import Search
+from imagesearch.usecases.search import Search, catalog_searches, new_keywords
 
 _COUNTED_SECONDS = 30.0
 
@@ -110,5 +110,8 @@ def search_of(
         policy=settings.policy,
         options=settings.source_options,
         wake=wake,
-        new_keywords_per_minute=settings.new_keywords_per_minute,
+        new_keywords=new_keywords(settings.new_keywords_per_minute, settings.new_keywords_per_day),
+        catalog_searches=catalog_searches(
+            settings.catalog_searches_per_minute, settings.catalog_searches_per_day
+        ),
     )

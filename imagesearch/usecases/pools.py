@@ -62,6 +62,10 @@ class Catalog:
             raise Bug(f"pool {key.pool_id} was neither there nor made")
         return PoolRequest(pool, created=change.after is not None)
 
+    def count(self, what: str, now: datetime, most: int) -> bool:
+        """Count one more of *what* on this day of UTC; False where there were *most*."""
+        return self.pools.count(what, day_of(now), most)
+
     def pool(self, pool_id: str) -> Pool | None:
         """Return the pool, or None."""
         return self.pools.get(pool_id)

@@ -52,6 +52,7 @@ _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted stat
 _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
 _TURNS = 64  # locks that the pools of a process share when they are asked for
+_DAY_SECONDS = 86_400.0
 _FEW_IMAGES = 20  # a keyword with fewer is searched together with the broader one
 _MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
 
@@ -94,6 +95,35 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """
+    How many of something a client may ask for in a minute, and all together in a day of UTC.
+
+    Attributes:
+        name: what buckets and counters are called by.
+        what, goes_on: as a refusal says it.
+        per_day: None is no limit, and is not counted.
+    """
+
+    name: str
+    what: str
+    goes_on: str
+    per_minute: int
+    per_day: int | None
+
+
+def new_keywords(per_minute: int, per_day: int) -> Limits:
+    """Return the limits of generations that are begun."""
+    return Limits("new", "new keywords", "known ones go on", per_minute, per_day)
+
+
+def catalog_searches(per_minute: int, per_day: int | None) -> Limits:
+    """Return the limits of searches over everything, each of which reads all that is stored."""
+    what, goes_on = "searches over everything", "those of a keyword go on"
+    return Limits("catalog", what, goes_on, per_minute, per_day)
+
+
+@dataclass(frozen=True)
 class _Call:
     """A search under way: who asks, when it began, and until when it may wait."""
 
@@ -111,8 +141,8 @@ class Search:
     Attributes:
         wake: starts the service that embeds, without waiting for it, so that its cold start runs
             beside the fetch.
-        new_keywords_per_minute: how often a client may have a generation begun; what is there is
-            answered to anyone.
+        new_keywords: how often a generation may be begun; what is there is answered to anyone.
+        catalog_searches: how often everything stored may be searched.
         patience_seconds: how long a search that has something to show waits for its pool's next
             work to be begun, before it answers from what is there. Not 0, as an instance may
             get no CPU between two requests. Tests alone set it: what a busy machine does within
@@ -128,7 +158,8 @@ class Search:
     policy: PoolPolicy
     options: SourceOptions
     wake: Callable[[], None]
-    new_keywords_per_minute: int
+    new_keywords: Limits
+    catalog_searches: Limits
     patience_seconds: float = 1.0
     _turns: tuple[threading.Lock, ...] = field(
         default_factory=lambda: tuple(threading.Lock() for _ in range(_TURNS))
@@ -146,17 +177,19 @@ class Search:
         Answer *request* as soon as its pool is ready, or when its wait ends.
 
         Args:
-            client: who asks, for the limit of new keywords; without one nothing is counted.
+            client: who asks, for the limits; without one nothing is counted.
 
         Raises:
             InvalidRequest, NotFound: of the query's pictures and images, as from the scorer.
             Unavailable: the pool failed and has nothing to show, or a port is down.
-            Overloaded: the client's new keywords are spent, the queue is full, or the scorer is.
+            Overloaded: a limit is reached, the queue is full, or the scorer is.
             DeadlineExceeded: from the scorer.
         """
         started = time.perf_counter()
         call = _Call(request, client, started, self.clock.monotonic() + request.wait_seconds)
         if request.scope == "catalog":
+            if client is not None:
+                self._spend(self.catalog_searches, client)
             answer = self._answer(call, (), None, self._score(request, None))
             # Those of a keyword's pool are noted as it is fetched, which it is each day.
             shown = [hit.image.image_id for hit in answer.hits or ()]
@@ -324,14 +357,31 @@ class Search:
             return PoolRequest(noted, created=False)
         is_new = known is None or known.due_generation(now, self.policy) != known.current.number
         if client is not None and is_new:
-            limit = self.new_keywords_per_minute
-            refusal = f"a client may ask for {limit} new keywords in a minute; known ones go on"
-            clients.spend(self.limiter, "new", client, limit, refusal)
+            self._spend(self.new_keywords, client)
         requested = self.catalog.request_pool(key, now)
         if requested.created:
             # Before the job: after it the fetcher's own notes must not be undone.
             self.cache.put(STATE, key.pool_id, requested.pool)
         return requested
+
+    @stage("limit")
+    def _spend(self, limits: Limits, client: str) -> None:
+        """
+        Count one of what *limits* are of, of the client's in a minute and of everybody's in a day.
+
+        Raises:
+            Overloaded: there are none left.
+            Unavailable: the catalog, which counts the day's, does not answer.
+        """
+        what, goes_on = limits.what, limits.goes_on
+        refusal = f"a client may ask for {limits.per_minute} {what} in a minute; {goes_on}"
+        clients.spend(self.limiter, limits.name, client, limits.per_minute, refusal)
+        now = self.clock.now()
+        if limits.per_day and not self.catalog.count(limits.name, now, limits.per_day):
+            raise Overloaded(
+                f"the {limits.per_day} {what} of this day, in UTC, are spent; {goes_on}",
+                retry_after_seconds=_DAY_SECONDS - now.timestamp() % _DAY_SECONDS,
+            )
 
     def _aside(self, pool: Pool, begin: Callable[[], Pool]) -> Pool | None:
         """Have a pool that can answer worked on; None when that fails or takes its time."""

@@ -13,28 +13,32 @@ run "refuses_values_of_the_wrong_form" {
   command = plan
 
   variables {
-    project_id                 = "My Project"
-    region                     = "europe-west4-a"
-    inference_image            = "registry.example.com/inference:latest"
-    clip_revision              = "main"
-    previous_clip_revision     = "0123abc"
-    embedding_dimension        = 0
-    other_embedding_dimensions = [0]
-    function_archives          = { query = "../build/absent.zip" }
-    image_sources              = ["pixabay", "flickr"]
-    pixabay_key_version        = "12345678-0123456789abcdef012345678"
-    firestore_database         = "Catalog"
-    instances                  = { query = { max = 0 } }
-    pools                      = { language = "eo" }
-    rate_limit_per_minute      = 0
-    allowed_origins            = ["https://example.com/"]
-    domain                     = "https://example.com"
-    retention_days             = 0.5
-    images_max_age_days        = 0
-    alert_email                = "ops"
-    budget                     = { billing_account = "mine", monthly_amount = 10 }
-    state_bucket               = "gs://state"
-    collections_schedule       = "weekly"
+    project_id                  = "My Project"
+    region                      = "europe-west4-a"
+    inference_image             = "registry.example.com/inference:latest"
+    clip_revision               = "main"
+    previous_clip_revision      = "0123abc"
+    embedding_dimension         = 0
+    other_embedding_dimensions  = [0]
+    function_archives           = { query = "../build/absent.zip" }
+    image_sources               = ["pixabay", "flickr"]
+    pixabay_key_version         = "12345678-0123456789abcdef012345678"
+    firestore_database          = "Catalog"
+    instances                   = { query = { max = 0 } }
+    pools                       = { language = "eo" }
+    rate_limit_per_minute       = 0
+    new_keywords_per_minute     = 0
+    new_keywords_per_day        = 0
+    catalog_searches_per_minute = 0
+    catalog_searches_per_day    = 0
+    allowed_origins             = ["https://example.com/"]
+    domain                      = "https://example.com"
+    retention_days              = 0.5
+    images_max_age_days         = 0
+    alert_email                 = "ops"
+    budget                      = { billing_account = "mine", monthly_amount = 10 }
+    state_bucket                = "gs://state"
+    collections_schedule        = "weekly"
   }
 
   expect_failures = [
@@ -52,6 +56,10 @@ run "refuses_values_of_the_wrong_form" {
     var.instances,
     var.pools,
     var.rate_limit_per_minute,
+    var.new_keywords_per_minute,
+    var.new_keywords_per_day,
+    var.catalog_searches_per_minute,
+    var.catalog_searches_per_day,
     var.allowed_origins,
     var.domain,
     var.retention_days,
@@ -67,19 +75,23 @@ run "refuses_values_just_out_of_bounds" {
   command = plan
 
   variables {
-    project_id                 = "123456789012"
-    region                     = "us-west1"
-    inference_image            = "registry.example.com/inference@sha256:0123"
-    source_contact             = "Ann (ann@example.org)"
-    embedding_dimension        = 2049
-    other_embedding_dimensions = [512, 2049]
-    instances                  = { fetch = { min = 6, max = 5 } }
-    pools                      = { size = 2 }
-    rate_limit_per_minute      = 10001
-    allowed_origins            = ["*", "https://example.com"]
-    retention_days             = 3661
-    images_max_age_days        = 31
-    budget                     = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 0 }
+    project_id                  = "123456789012"
+    region                      = "us-west1"
+    inference_image             = "registry.example.com/inference@sha256:0123"
+    source_contact              = "Ann (ann@example.org)"
+    embedding_dimension         = 2049
+    other_embedding_dimensions  = [512, 2049]
+    instances                   = { fetch = { min = 6, max = 5 } }
+    pools                       = { size = 2 }
+    rate_limit_per_minute       = 10001
+    new_keywords_per_minute     = 10001
+    new_keywords_per_day        = 1000001
+    catalog_searches_per_minute = 10001
+    catalog_searches_per_day    = 10000001
+    allowed_origins             = ["*", "https://example.com"]
+    retention_days              = 3661
+    images_max_age_days         = 31
+    budget                      = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 0 }
   }
 
   expect_failures = [
@@ -92,6 +104,10 @@ run "refuses_values_just_out_of_bounds" {
     var.instances,
     var.pools,
     var.rate_limit_per_minute,
+    var.new_keywords_per_minute,
+    var.new_keywords_per_day,
+    var.catalog_searches_per_minute,
+    var.catalog_searches_per_day,
     var.allowed_origins,
     var.retention_days,
     var.images_max_age_days,
@@ -230,14 +246,18 @@ run "takes_the_upper_bounds" {
   command = plan
 
   variables {
-    region                = "us-central1"
-    embedding_dimension   = 2048
-    rate_limit_per_minute = 10000
-    retention_days        = 3660
-    images_max_age_days   = 32
-    pools                 = { size = 500, orientation = "vertical", language = "zh" }
-    allowed_origins       = ["*"]
-    instances             = { query = { max = 22 } } # with the others 30, half of the subnet's addresses
+    region                      = "us-central1"
+    embedding_dimension         = 2048
+    rate_limit_per_minute       = 10000
+    new_keywords_per_minute     = 10000
+    new_keywords_per_day        = 1000000
+    catalog_searches_per_minute = 10000
+    catalog_searches_per_day    = 10000000
+    retention_days              = 3660
+    images_max_age_days         = 32
+    pools                       = { size = 500, orientation = "vertical", language = "zh" }
+    allowed_origins             = ["*"]
+    instances                   = { query = { max = 22 } } # with the others 30, half of the subnet's addresses
   }
 
   # More CPUs than a new project has: a warning.
@@ -248,16 +268,20 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
   command = plan
 
   variables {
-    region                = "us-west1"
-    inference_profile     = "cpu"
-    embedding_dimension   = 1
-    rate_limit_per_minute = 1
-    pools                 = { size = 3 }
-    allowed_origins       = ["http://localhost:8080", "https://app.example.com"]
-    instances             = { query = { max = 100 } }
-    memorystore_enabled   = false
-    pixabay_key_version   = "2"
-    state_bucket          = "example-project-terraform-state"
+    region                      = "us-west1"
+    inference_profile           = "cpu"
+    embedding_dimension         = 1
+    rate_limit_per_minute       = 1
+    new_keywords_per_minute     = 1
+    new_keywords_per_day        = 1
+    catalog_searches_per_minute = 1
+    catalog_searches_per_day    = 1
+    pools                       = { size = 3 }
+    allowed_origins             = ["http://localhost:8080", "https://app.example.com"]
+    instances                   = { query = { max = 100 } }
+    memorystore_enabled         = false
+    pixabay_key_version         = "2"
+    state_bucket                = "example-project-terraform-state"
   }
 
   expect_failures = [check.quotas]

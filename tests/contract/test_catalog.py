@@ -378,6 +378,20 @@ def test_pools_are_listed_in_order(catalog: Catalog) -> None:
     assert list(catalog.pools.pool_ids("openverse")) == []
 
 
+# How many are begun in a day
+
+
+def test_so_many_are_begun_in_a_day_and_no_more_however_many_ask_at_once(catalog: Catalog) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        counted = list(threads.map(lambda _: catalog.count("new", NOW, 12), range(30)))
+    assert sum(counted) == 12
+    assert not catalog.count("new", NOW, 12)
+    assert catalog.count("new", NOW, 60), "it may be raised meanwhile"
+    assert catalog.count("catalog", NOW, 1), "each is counted for itself"
+    assert catalog.count("new", NOW + timedelta(days=1), 1)
+    assert not catalog.count("new", NOW + timedelta(days=1), 1)
+
+
 # The clock steps
 
 

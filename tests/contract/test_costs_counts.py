@@ -111,7 +111,7 @@ class Metered(World):
         self.meter.documents.clear()
         self.counted.asked.clear()
         self.sent.clear()
-        self.ask(keyword)
+        self.ask(keyword, client="198.51.100.7")  # whose new keywords are counted
         while self.outbox.messages:
             self.sent.append(self.outbox.messages[0])
             self.deliver()

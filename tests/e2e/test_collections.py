@@ -29,9 +29,10 @@ from imagesearch.local.embedded.stack import Stack
 from imagesearch.local.emulated.processes import free_port
 from imagesearch.ports import Collections
 from imagesearch.settings import Settings
+from tests.effort import amount
 from tests.pictures import jpeg
 
-KILLS = int(os.environ.get("KILLS", "8"))  # 40 were tried, which take minutes
+KILLS = amount(4, 40)
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:

@@ -262,6 +262,7 @@ def test_what_cancels_out_is_said_without_the_names_of_fields(page: Page) -> Non
         (html(504, **{"Retry-After": "600"}), "The search took too long", "in about 10 minutes"),
         (lambda route: route.abort(), "No connection to the server", "Check your network"),
         (html(503, **{"Retry-After": "600"}), "not available right now", "in about 10 minutes"),
+        (html(429, **{"Retry-After": "36000"}), "Too many searches", "in about 10 hours"),
     ],
 )
 def test_every_failure_has_its_words_and_a_way_on(

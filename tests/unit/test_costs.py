@@ -139,6 +139,11 @@ def test_the_registry_keeps_as_many_versions_as_are_billed() -> None:
 def test_what_the_code_does_is_what_is_assumed() -> None:
     search = http_api.parse_search({"t": "horse", "s_query": "horses"})
     assert COSTS.value("images_per_pool") == load_settings().pool_size
+    assert COSTS.value("new_keywords_per_day") == load_settings().new_keywords_per_day
+    query = applied("full")["google_cloudfunctions2_function.query"]
+    environment = query["service_config"][0]["environment_variables"]
+    for name in ("new_keywords_per_day", "catalog_searches_per_day"):
+        assert COSTS.value(name) == float(environment[name.upper()])
     assert COSTS.value("images_shown") == search.top_k
     assert COSTS.value("wait_seconds") == search.wait_seconds
 
@@ -155,6 +160,23 @@ def test_no_message_is_larger_than_is_billed() -> None:
 
 
 # The formulas
+
+
+def test_a_search_over_everything_reads_a_hundredth_of_it() -> None:
+    writes = 1000 * COSTS.price("firestore_write")
+    assert COSTS.searches_over_everything(0) == pytest.approx(writes)
+    reads = COSTS.searches_over_everything(1_000_000) - writes
+    assert reads == pytest.approx(1000 * 10_000 * COSTS.price("firestore_read"))
+
+
+def test_a_day_at_the_limit_is_its_keywords_and_a_gpu_that_never_sleeps() -> None:
+    keywords = {one: COSTS.total(Case(one, "new")) for one in PROFILES}
+    assert COSTS.day_at_the_limit("cpu") == pytest.approx(keywords["cpu"])
+    few = changed("assumptions", "new_keywords_per_day", value=1)
+    for profile in ("split", "gpu"):
+        assert few.day_at_the_limit(profile) == pytest.approx(24 * COSTS.hour_of_gpu(), rel=0.02)
+        assert COSTS.day_at_the_limit(profile) > few.day_at_the_limit(profile)
+    assert few.day_at_the_limit("cpu") == pytest.approx(keywords["cpu"] / 1000)
 
 
 def test_an_hour_of_a_gpu_costs_what_others_computed() -> None:

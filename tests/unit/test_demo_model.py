@@ -13,6 +13,7 @@ import torch
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
 from imagesearch.demo import scenes, wording
+from tests.effort import amount
 from tools.train_demo_model import (
     Figures,
     Searcher,
@@ -30,7 +31,7 @@ FOLDER = ROOT / "models" / "demo"
 
 @pytest.fixture(scope="module")
 def figures() -> Figures:
-    return evaluate(FOLDER)
+    return evaluate(FOLDER, described=amount(60, 300), named=amount(400, 1000))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,6 @@ def test_no_training_scene_shows_what_a_held_out_scene_shows() -> None:
 
 
 def test_a_complete_description_finds_its_scene_first(figures: Figures) -> None:
-    assert figures.scenes == 300
     assert figures.first["en"] >= 0.90
     assert min(figures.first.values()) >= 0.80, figures.first
 
@@ -94,10 +94,11 @@ def test_any_text_becomes_between_2_and_77_known_tokens(searcher: Searcher, text
 
 
 def test_the_model_card_tells_the_figures_that_are_measured(figures: Figures) -> None:
-    """To within a few queries: another JPEG library may turn a close ranking round."""
+    """To within a few queries: of a sample, and another JPEG library may turn a close ranking."""
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     for code in wording.LANGUAGES:
         row = re.search(rf"^\| {code} \| (\S+) \| (\S+) \| (\S+) \|$", card, re.MULTILINE)
         assert row is not None
         measured = (figures.first[code], figures.first_free[code], figures.precision[code])
-        assert [float(value) for value in row.groups()] == pytest.approx(measured, abs=0.02)
+        few = amount(5, 2) / 100
+        assert [float(value) for value in row.groups()] == pytest.approx(measured, abs=few)

@@ -12,13 +12,15 @@ import pytest
 from imagesearch.demo import keywords, scenes
 from imagesearch.demo.scenes import Scene
 from imagesearch.domain.ranking import HUBNESS_REFERENCES
+from tests.effort import amount
 
 QUERIES: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("demo_queries.json").read_text(encoding="utf-8")
 )
 POOL = 200
 TOP = 3
-LEAST = 22
+TRIED = QUERIES[:: amount(3, 1)]
+LEAST = amount(7, 22)
 
 
 def pool_of(keyword: str) -> list[Scene]:
@@ -50,7 +52,7 @@ def test_the_pool_of_the_keyword_has_pictures_that_answer_and_others(each: dict[
     assert not all(answers)
 
 
-@pytest.mark.slow  # it draws some 4,000 pictures
+@pytest.mark.slow  # it draws some 1,500 pictures, and 4,000 for all
 def test_of_the_pool_of_its_keyword_the_model_ranks_a_right_picture_among_three() -> None:
     from tools.train_demo_model import FOLDER, Searcher  # here: it imports torch
 
@@ -58,7 +60,7 @@ def test_of_the_pool_of_its_keyword_the_model_ranks_a_right_picture_among_three(
     references = searcher.texts((FOLDER / "references.txt").read_text("utf-8").splitlines())
     share = tomllib.loads((FOLDER / "calibration.toml").read_text("utf-8"))["hubness_share"]
     missed = []
-    for each in QUERIES:
+    for each in TRIED:
         pool = pool_of(each["keyword"])
         images = searcher.images(pool)
         hubness = (images @ references.T).topk(HUBNESS_REFERENCES).values.mean(1)
@@ -66,4 +68,4 @@ def test_of_the_pool_of_its_keyword_the_model_ranks_a_right_picture_among_three(
         best = [pool[row] for row in scores.topk(TOP).indices.tolist()]
         if not any(is_answered(each["shows"], scene) for scene in best):
             missed.append(each["query"])
-    assert len(QUERIES) - len(missed) >= LEAST, missed
+    assert len(TRIED) - len(missed) >= LEAST, missed

@@ -450,6 +450,68 @@ def test_a_client_may_ask_for_so_many_new_keywords_and_for_all_that_are_known(
     assert ask(query, "new 9").status_code == 202, "it is known now"
 
 
+def test_all_clients_together_may_ask_for_so_many_new_keywords_in_a_day(world: World) -> None:
+    world.ready_pool("ready", 3)
+    world.new_keywords_per_day = 2
+    query = limited(world, 60)
+    began = world.clock.time
+    codes = [ask(query, f"new {n}", f"203.0.113.{n}").status_code for n in range(4)]
+    assert codes == [202, 202, 429, 429]
+    refused = ask(query, "new 9", "203.0.113.9")
+    comes_back = began + timedelta(seconds=int(refused.headers["Retry-After"]))
+    assert comes_back.date() == began.date() + timedelta(days=1)
+    assert (comes_back.hour, comes_back.minute) == (0, 0)
+    assert "the 2 new keywords of this day, in UTC, are spent" in body(refused)["error"]["message"]
+    assert world.catalog.pool(pool_of("new 9", world)) is None, "nothing was begun"
+    assert ask(query, "ready").status_code == 200
+    assert ask(query, "new 1").status_code == 202, "it is known"
+    world.clock.time = comes_back
+    assert ask(query, "new 9").status_code == 202
+
+
+def everything(client: FlaskClient, address: str = "203.0.113.1") -> TestResponse:
+    params = {"scope": "catalog", "s_query": "a horse"}
+    return client.get("/search", query_string=params, environ_base={"REMOTE_ADDR": address})
+
+
+def test_everything_is_searched_so_often_by_a_client_in_a_minute_and_by_all_in_a_day(
+    world: World,
+) -> None:
+    world.ready_pool("ready", 3)
+    world.catalog_searches_per_minute, world.catalog_searches_per_day = 2, 3
+    query = limited(world, 60)
+    codes = [everything(query).status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+    assert "2 searches over everything in a minute" in body(everything(query))["error"]["message"]
+    codes = [everything(query, f"203.0.113.{n}").status_code for n in (2, 3)]
+    assert codes == [200, 429]
+    refused = everything(query, "203.0.113.9")
+    assert int(refused.headers["Retry-After"]) > 60
+    assert "the 3 searches over everything of this day" in body(refused)["error"]["message"]
+    assert ask(query, "ready").status_code == 200
+
+
+def test_without_a_limit_of_the_day_searches_over_everything_write_nothing(world: World) -> None:
+    world.ready_pool("ready", 3)
+
+    def unwanted(what: str, day: int, most: int) -> bool:
+        raise AssertionError(what)
+
+    world.catalog.pools.count = unwanted  # type: ignore[method-assign]
+    assert everything(limited(world, 60)).status_code == 200
+
+
+def test_new_keywords_that_cannot_be_counted_are_not_begun(world: World) -> None:
+    query = limited(world, 60)
+
+    def unreachable(what: str, day: int, most: int) -> bool:
+        raise Unavailable("Firestore does not answer")
+
+    world.catalog.pools.count = unreachable  # type: ignore[method-assign]
+    assert ask(query, "new").status_code == 503
+    assert not world.outbox.messages
+
+
 def pool_of(keyword: str, world: World) -> str:
     return PoolKey.of(keyword, world.options).pool_id
 

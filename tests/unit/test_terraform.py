@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -69,12 +70,17 @@ KEPT = {
     "pool_max_age_seconds": "what the sources ask for",
     "download_connections": "the code's own",
     "max_image_bytes": "the code's own",
-    "new_keywords_per_minute": "the code's own",
     "log_level": "the code's own",
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
     "previous_clip_model": "so it does, while it has two",
     "gallery_url": "the demo's",
     "source": "of a service that embeds or scores: it asks none",
+}
+# What costs money in the cloud, and none on one machine.
+DEARER = {
+    "new_keywords_per_minute",
+    "catalog_searches_per_minute",
+    "catalog_searches_per_day",
 }
 # Where things are, and who stands in front: no default fits every project.
 ADDRESSES = {
@@ -219,8 +225,10 @@ def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
     for name, value in environment_of("query", applied("default")).items():
         monkeypatch.setenv(name, value)
     given = load_settings()
-    for name in given.model_fields_set - ADDRESSES:
+    for name in given.model_fields_set - ADDRESSES - DEARER:
         assert getattr(given, name) == AllSettings.model_fields[name].default, name
+    for name in DEARER:
+        assert getattr(given, name) < (AllSettings.model_fields[name].default or math.inf)
 
 
 def test_a_plan_takes_the_languages_that_the_source_has() -> None:

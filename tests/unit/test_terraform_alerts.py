@@ -37,6 +37,18 @@ def full() -> Applied:
     return applied("full")
 
 
+def test_no_line_that_has_the_address_of_a_search_is_kept(full: Applied) -> None:
+    """Cloud Run's own and the load balancer's, of the query function alone; it writes its own."""
+    exclusion = full["google_logging_project_exclusion.searches"]
+    run, balancer = exclusion["filter"].split(") OR (")
+    function = full["google_cloudfunctions2_function.query"]["name"]
+    backend = full["google_compute_backend_service.query[0]"]["name"]
+    assert f'resource.labels.service_name = "{function}"' in run
+    assert 'log_id("run.googleapis.com/requests")' in run
+    assert f'resource.labels.backend_service_name = "{backend}"' in balancer
+    assert not exclusion.get("disabled")
+
+
 def matches(metric: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     """True when an entry of the log has the words that *metric* counts; lines are joined by AND."""
     lines = [line.strip() for line in metric["filter"].strip().splitlines()]
@@ -187,6 +199,29 @@ def promql(full: Applied, key: str) -> tuple[str, float]:
     (condition,) = full[f'google_monitoring_alert_policy.query["{key}"]']["conditions"]
     (query,) = condition["condition_prometheus_query_language"]
     return query["query"], float(query["duration"].removesuffix("s"))
+
+
+def test_queries_are_of_one_line_and_each_metric_names_its_resource(full: Applied) -> None:
+    charts = json.loads(full["google_monitoring_dashboard.overview"]["dashboard_json"])
+    shown = [
+        data["timeSeriesQuery"]["prometheusQuery"]
+        for widget in charts["gridLayout"]["widgets"]
+        for data in widget["xyChart"]["dataSets"]
+    ]
+    policies = [one.values for one in full.of("monitoring_alert_policy")]
+    asked = [
+        condition["condition_prometheus_query_language"][0]["query"]
+        for policy in policies
+        for condition in policy["conditions"]
+        if condition.get("condition_prometheus_query_language")
+    ]
+    assert len(asked) >= 7
+    assert len(shown) >= 7
+    for query in [*asked, *shown]:
+        assert "\n" not in query
+        assert "  " not in query
+        for metric in re.findall(r"googleapis_com:\w+(?:\{[^}]*\})?", query):
+            assert "monitored_resource=" in metric
 
 
 @pytest.mark.parametrize("key", ["latency", "full"])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from imagesearch.cli.run_tables import print_runs
 from imagesearch.evaluation.runs import read_runs
-from tools.eval import clipart, recount, stamps
+from tools.eval import clipart, stamps
 from tools.eval.debian import CannotFetch, unpacked
 
 SETS = {"stamps": stamps, "clipart": clipart}
@@ -46,6 +46,8 @@ def measure(name: str, folder: Path, model: str | None, languages: list[str]) ->
     with open(table, "w", encoding="utf-8") as file, redirect_stdout(file):
         print_runs(read_runs(kept))
     print(Path(table).read_text(encoding="utf-8"), flush=True)
+    from tools.eval import recount  # here: it imports torch, which takes seconds
+
     recount.main([str(kept), str(captioned)])
     print(f"{kept}, {table}, {page}")
 

@@ -43,6 +43,7 @@ class FirestorePools:
     def __init__(self, database: Firestore, policy: PoolPolicy) -> None:
         self._database = database
         self._kept = timedelta(seconds=policy.max_age_seconds + _KEEP_SECONDS)
+        self._full: dict[str, tuple[int, int]] = {}  # a day, and how many were its most
 
     def get(self, pool_id: str) -> Pool | None:
         """Return the pool, or None: also when its record is damaged, to be requested anew."""
@@ -82,6 +83,25 @@ class FirestorePools:
         with translated("Firestore"):
             reference = self._database.generation(pool_id, generation)
             return members_of(pool_id, reference.get(**self._database.limits()).to_dict())
+
+    def count(self, what: str, day: int, most: int) -> bool:
+        """
+        Count one more of *what* on *day*, unless there were *most*: a write, and no read.
+
+        Firestore adds one and answers what that makes, so that no two callers get the same number.
+        """
+        from google.cloud.firestore_v1.transforms import Increment
+
+        if self._full.get(what) == (day, most):  # refusals write nothing
+            return False
+        with translated("Firestore"):
+            batch = self._database.client.batch()
+            batch.set(self._database.days(what), {str(day): Increment(1)}, merge=True)
+            [result] = batch.commit(**self._database.limits())
+        if result.transform_results[0].integer_value <= most:
+            return True
+        self._full[what] = (day, most)
+        return False
 
     def pool_ids(self, source: str = "") -> Iterator[str]:
         """Yield the ids of all pools, or those of *source*, in order."""

@@ -80,6 +80,17 @@ class SqlitePools:
         in_progress = [pool for pool in pools if pool.current.state.in_progress]
         return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
 
+    def count(self, what: str, day: int, most: int) -> bool:
+        """Count one more of *what* on *day*, unless there were *most*."""
+        name = f"day/{what}/{day}"
+        with self._file.writing() as connection:
+            if counted(connection, name) >= most:
+                return False
+            if not counted(connection, name):  # those of days before are of no use
+                connection.execute("DELETE FROM counters WHERE name GLOB ?", (f"day/{what}/*",))
+            count_up(connection, name)
+            return True
+
     def pool_ids(self, source: str = "") -> Iterator[str]:
         """Yield the ids of all pools, or those of *source*, in order."""
         after = ""
