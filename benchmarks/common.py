@@ -108,7 +108,7 @@ class Benchmark:
 
 def checkpoint(folder: Path, tiny: bool) -> Path:
     """Return a CLIP of seeded random weights in *folder*, of full ViT-B/32 size unless *tiny*."""
-    from tests.checkpoints import save_full_size, save_tiny  # here: they import torch
+    from tools.checkpoints import save_full_size, save_tiny  # here: they import torch
 
     path = folder / ("tiny-CLIP" if tiny else "ViT-B-32")
     if not (path / "model.safetensors").exists():
@@ -118,7 +118,7 @@ def checkpoint(folder: Path, tiny: bool) -> Path:
 
 def photos(number: int, tiny: bool) -> list[bytes]:
     """Return JPEGs of 640 x 427, the size of Pixabay's `webformatURL`, each another picture."""
-    from tests.pictures import jpeg
+    from tools.pictures import jpeg
 
     width, height = (96, 64) if tiny else (640, 427)
     return [jpeg(seed, width, height) for seed in range(number)]

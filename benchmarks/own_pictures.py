@@ -30,12 +30,12 @@ from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.images import Collected, Credit, Image
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.domain.queries import Query, ScoreRequest
-from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.local.embedded.stack import Stack, running_stack
 from imagesearch.ports import Encoder
 from imagesearch.settings import DEMO_MODEL, load_settings
 from imagesearch.usecases.score import Score
 from inference_service.encoder import ModelEncoder
+from tools.catalogs import sqlite_catalog
 
 PICTURES, SAMPLE = 10_000, 2_000
 LARGE_PICTURES = 600  # for a model of full size, which takes some 30 a second

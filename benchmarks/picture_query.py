@@ -82,7 +82,7 @@ def measure(folder: Path, tiny: bool) -> Figures:
     20, alone and while batches of images are embedded all the time. CPU is that of the whole
     process, which other programs do not change; beside batches it is theirs.
     """
-    from tests.pictures import jpeg
+    from tools.pictures import jpeg
 
     model = checkpoint(folder, tiny)
     pictures = {CAMERA: jpeg(1, *((400, 300) if tiny else (4000, 3000))), WEB: photos(1, tiny)[0]}

@@ -32,8 +32,8 @@ from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Credit, Embedding, Embeddings, Image
 from imagesearch.ports import Library
-from tests import postgres_servers
-from tests.postgres_servers import PostgresServer
+from tools import postgres_servers
+from tools.postgres_servers import PostgresServer
 
 K, MODEL, QUERIES, ROWS_AT_ONCE = 10, "m", 50, 5000
 SHARES = {"100 %": 1.0, "50 %": 0.5, "10 %": 0.1, "1 %": 0.01, "0.1 %": 0.001}

@@ -25,12 +25,12 @@ from imagesearch.domain.images import Embedding, Embeddings, ListedImage, Listin
 from imagesearch.domain.pools import PoolKey, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
-from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import ImageEmbedding, ScoreReply, TextEmbedding
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.score import Score
 from imagesearch.wire.scoring import encode
 from inference_service.app import create_app
+from tools.catalogs import sqlite_catalog
 
 POOL_SIZES = (30, 200, 500)
 TOP_KS = (10, 200)
@@ -134,7 +134,7 @@ async def seconds_of(work: Awaitable[Any]) -> float:
 
 async def measured(score: Score, pool_id: str, size: int, top_k: int, rounds: int) -> list[Row]:
     """Time both in turns, with queries that none has seen and with one that both have."""
-    service = create_app(cast(InferenceProcess, SimpleNamespace(score=score)))
+    service = create_app(cast(InferenceProcess, SimpleNamespace(scorer=score)))
 
     def request(query: str) -> ScoreRequest:
         return ScoreRequest(pool_id=pool_id, generation=1, query=Query.of_text(query), top_k=top_k)

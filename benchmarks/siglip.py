@@ -102,7 +102,7 @@ def measure(folder: Path, tiny: bool) -> Figures:
 
 
 def _checkpoint(folder: Path, tiny: bool) -> Path:
-    from tests.siglip_checkpoints import base_config, save_siglip_2, tiny_config
+    from tools.siglip_checkpoints import base_config, save_siglip_2, tiny_config
 
     path = folder / ("tiny-SigLIP-2" if tiny else "SigLIP-2-B-32-256")
     if not (path / "model.safetensors").exists():
@@ -116,7 +116,7 @@ def _transformers(model: Path) -> dict[str, Embed]:
     from transformers import SiglipModel
     from transformers.models.siglip import SiglipImageProcessorPil
 
-    from tests.siglip_checkpoints import TEXT_LENGTH, reference_tokenizer
+    from tools.siglip_checkpoints import TEXT_LENGTH, reference_tokenizer
 
     towers: Any = SiglipModel.from_pretrained(model, dtype=torch.float32)
     processor: Any = SiglipImageProcessorPil.from_pretrained(model)

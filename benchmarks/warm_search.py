@@ -65,10 +65,10 @@ class Ours:
         from imagesearch.adapters.stores.files import FolderStore
         from imagesearch.clock import SystemClock
         from imagesearch.domain.pools import PoolPolicy
-        from imagesearch.local.embedded.services import sqlite_catalog
         from imagesearch.usecases.embed import Embed
         from imagesearch.usecases.score import Score
         from inference_service.encoder import ModelEncoder
+        from tools.catalogs import sqlite_catalog
 
         self.encoder = ModelEncoder.load(str(checkpoint))
         self.clock = SystemClock()

@@ -111,7 +111,7 @@ def _scores(process: InferenceProcess) -> _Endpoint:
     def scored(body: bytes) -> bytes:  # on a thread, as the loop would stand still for a picture
         asked = scoring.decode(body)
         telemetry.note(pool_id=asked.pool_id, generation=asked.generation)
-        reply = process.score.score(asked)
+        reply = process.scorer.score(asked)
         telemetry.note(hits=len(reply.hits))
         return _REPLY.dump_json(reply)
 

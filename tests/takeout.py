@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.pictures import jpeg
+from tools.pictures import jpeg
 
 YEAR = "Photos from 2019"
 LONG = "PXL_20230809_203449253.LONG_EXPOSURE-02.ORIGIN"  # 46 characters

@@ -18,11 +18,7 @@ import numpy as np
 
 from imagesearch import telemetry
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
-from imagesearch.adapters.firestore import Firestore
-from imagesearch.adapters.libraries.firestore import FirestoreLibrary
-from imagesearch.adapters.pools.firestore import FirestorePools
 from imagesearch.adapters.pools.sqlite import SqlitePools
-from imagesearch.adapters.retention.firestore import FirestoreRetention
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.domain.errors import ImageSearchError, RejectedImage
@@ -32,7 +28,6 @@ from imagesearch.domain.pools import Pool, PoolPolicy, SourceOptions
 from imagesearch.domain.queries import Query, SearchRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.domain.work import EmbedBatch, FetchJob, Message, PoolMessage
-from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, ImageEmbedding, RateLimiter, TextEmbedding
 from imagesearch.usecases.embed import Embed
 from imagesearch.usecases.fetch import Fetch, GiveUp
@@ -46,6 +41,7 @@ from imagesearch.usecases.search import (
     new_keywords,
 )
 from imagesearch.wire.messages import decode, encode
+from tools.catalogs import sqlite_catalog
 
 _JPEG, _END = b"\xff\xd8\xff", b"\xff\xd9"  # what every original begins and ends with
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -201,12 +197,6 @@ class Outbox:
 def catalog_at(path: Path, *, on_new_file: Callable[[], None] = lambda: None) -> Catalog:
     """Return the catalog in the file *path*."""
     return sqlite_catalog(SqliteFile(path, on_new_file=on_new_file), PoolPolicy())
-
-
-def firestore_catalog(database: Firestore, policy: PoolPolicy) -> Catalog:
-    """Return the catalog in *database*, which it closes."""
-    pools, library = FirestorePools(database, policy), FirestoreLibrary(database)
-    return Catalog(pools, library, policy, FirestoreRetention(database))
 
 
 def unfinished(path: Path) -> list[Pool]:

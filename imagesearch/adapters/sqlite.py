@@ -267,9 +267,11 @@ class SqliteFile:
                 logger.info("the catalog %s is brought up to date", self.path)
                 _bring_up_to_date(connection, version)
             elif version != SCHEMA_VERSION:
+                is_newer = version > SCHEMA_VERSION
+                newer = "install the newer imagesearch that wrote it, or " if is_newer else ""
                 raise Unavailable(
                     f"{self.path.name} has catalog schema {version}, this program needs"
-                    f" {SCHEMA_VERSION}: move the file away to begin anew"
+                    f" {SCHEMA_VERSION}: {newer}move the file away to begin anew"
                 )
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = NORMAL")

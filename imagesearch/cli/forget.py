@@ -132,23 +132,22 @@ def _unknown(stored: StoredCollections, image_ids: tuple[str, ...]) -> list[str]
 def _in_the_cloud(settings: Settings, job: ForgetJob, *, lists: bool, is_dry: bool) -> None:
     """Look for oneself, and have the fetch function do what changes anything."""
     from imagesearch.adapters.buses.pubsub import PubsubPublisher
-    from imagesearch.adapters.stores import gcs
     from imagesearch.clock import SystemClock
     from imagesearch.compose.cloud import cache_of, catalog_of, check_sdk
+    from imagesearch.compose.image_store import image_store_of
     from imagesearch.compose.start import require
     from imagesearch.usecases.forget import Forget
 
-    project = settings.google_cloud_project
     require(settings, "google_cloud_project")
     check_sdk()
     if not (lists or is_dry):
-        PubsubPublisher(project).publish(job)
+        PubsubPublisher(settings.google_cloud_project).publish(job)
         out.print("It is handed over to the fetch function, whose log says what became of it.")
         return
     require(settings, "images_bucket")
     with closing(catalog_of(settings)) as catalog:
-        store = gcs.connect(project, settings.images_bucket)
-        forget = Forget(catalog, store, cache_of(settings)[0], SystemClock())
+        cache, _ = cache_of(settings)
+        forget = Forget(catalog, image_store_of(settings), cache, SystemClock())
         if lists:
             _print_taken_down(forget)
         else:

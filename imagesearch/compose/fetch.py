@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from imagesearch.adapters.buckets import gcs as buckets
 from imagesearch.adapters.buses.pubsub import PubsubPublisher
 from imagesearch.adapters.collections.firestore import FirestoreCollections
-from imagesearch.adapters.stores import gcs
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of, database_of
+from imagesearch.compose.image_store import image_store_of
 from imagesearch.compose.start import require
 from imagesearch.folders.bucket import BucketPictures
 from imagesearch.ports import (
@@ -60,7 +60,7 @@ def compose(settings: Settings) -> CloudFetchProcess:
     cache, limiter = cache_of(settings)
     database = database_of(settings)
     catalog = catalog_of(settings, database)
-    store = gcs.connect(project, settings.images_bucket)
+    store = image_store_of(settings)
     publisher = PubsubPublisher(project)
     collections = FirestoreCollections(database)
     process = fetch_process(

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imagesearch.adapters.stores import gcs
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of
+from imagesearch.compose.image_store import image_store_of
 from imagesearch.compose.start import require
 from imagesearch.devices import checkpoint_here
 from imagesearch.domain.errors import Unavailable
@@ -34,7 +34,7 @@ class InferenceProcess:
 
     encoder: Encoder
     catalog: Catalog
-    score: Scorers
+    scorer: Scorers
     embed: Embed | None
     give_up: GiveUp
 
@@ -53,7 +53,7 @@ def compose(settings: Settings, load_encoder: Callable[[str], Encoder]) -> Infer
     require(settings, "google_cloud_project")
     store = None
     if settings.images_bucket:
-        store = gcs.connect(settings.google_cloud_project, settings.images_bucket)
+        store = image_store_of(settings)
     else:
         _logger.info("IMAGES_BUCKET is not set: this service scores, and embeds nothing")
     cache, _ = cache_of(settings)
@@ -101,6 +101,6 @@ def inference_process(
     def score_by(by: Encoder, model_revision: str) -> Score:
         return Score(catalog, cache, by, clock, settings.policy, model_revision)
 
-    score = Scorers([encoder, *before], catalog.library, clock, score_by)
+    scorer = Scorers([encoder, *before], catalog.library, clock, score_by)
     give_up = GiveUp(catalog=catalog, cache=cache, clock=clock)
-    return InferenceProcess(encoder, catalog, score, embed, give_up)
+    return InferenceProcess(encoder, catalog, scorer, embed, give_up)

@@ -97,69 +97,104 @@ def _without_number(word: str) -> str:
     return numbered[1] if numbered and not is_code else word
 
 
+class _Records:
+    """
+    The records in a picture's file.
+
+    Attributes:
+        exif, iptc, xmp: what each says, by tags, by numbers and by names.
+    """
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.exif = said = Exif(blocks.exif)
+        # A TIFF has the other two in tags of its own.
+        self.iptc = iptc_fields(
+            blocks.iptc
+            or said.bytes_of(exif.IPTC)
+            or iptc_of_photoshop(said.bytes_of(exif.PHOTOSHOP))
+        )
+        self.xmp = xmp_fields(blocks.xmp or said.bytes_of(exif.XMP))
+
+    def of_iptc(self, number: int) -> str:
+        """Return the first text of *number*; "" where there is none."""
+        return next(iter(self.iptc.get(number, ())), "")
+
+    def of_xmp(self, name: str) -> str:
+        """Return the first text of *name*; "" where there is none."""
+        return next(iter(self.xmp.get(name, ())), "")
+
+
 def _facts(blocks: Blocks) -> PictureFacts:
-    said = Exif(blocks.exif)
-    # A TIFF has the other two in tags of its own.
-    records = iptc_fields(
-        blocks.iptc or said.bytes_of(exif.IPTC) or iptc_of_photoshop(said.bytes_of(exif.PHOTOSHOP))
-    )
-    document = xmp_fields(blocks.xmp or said.bytes_of(exif.XMP))
-
-    def of_iptc(number: int) -> str:
-        return next(iter(records.get(number, ())), "")
-
-    def of_xmp(name: str) -> str:
-        return next(iter(document.get(name, ())), "")
-
-    titles = (
-        *(of_xmp(xmp.TITLE), of_iptc(iptc.TITLE), said.wide_text(exif.XP_TITLE)),
-        *(of_xmp(xmp.HEADLINE), of_iptc(iptc.HEADLINE)),
-        *(of_xmp(xmp.DESCRIPTION), of_iptc(iptc.CAPTION), said.text(exif.DESCRIPTION)),
-        *(said.wide_text(exif.XP_SUBJECT), said.comment(), said.wide_text(exif.XP_COMMENT)),
-    )
-    users = (
-        ", ".join(document.get(xmp.CREATOR, ())),
-        ", ".join(records.get(iptc.BYLINE, ())),
-        said.text(exif.ARTIST),
-        said.wide_text(exif.XP_AUTHOR),
-    )
-    licences = (of_xmp(xmp.RIGHTS), of_iptc(iptc.COPYRIGHT), said.text(exif.COPYRIGHT))
-    dates = (
-        *(said.text(exif.TAKEN), of_iptc(iptc.CREATED)),
-        *(of_xmp(xmp.TAKEN), of_xmp(xmp.CREATED)),
-        *(said.text(exif.DIGITISED), of_xmp(xmp.DIGITISED)),
-    )
-    names = (
-        of_xmp(xmp.CITY) or of_iptc(iptc.CITY),
-        of_xmp(xmp.PROVINCE) or of_iptc(iptc.PROVINCE),
-        of_xmp(xmp.COUNTRY) or of_iptc(iptc.COUNTRY),
-    )
-    year, month = next(filter(any, map(_date, dates)), (0, 0))
+    said = _Records(blocks)
+    year, month = next(filter(any, map(_date, _dates(said))), (0, 0))
+    titles = (title for title in _titles(said) if not _NO_TITLE.fullmatch(title.strip()))
+    make = said.exif.text(exif.MAKE) or said.of_xmp(xmp.MAKE)
+    model = said.exif.text(exif.MODEL) or said.of_xmp(xmp.MODEL)
     return PictureFacts(
         year=year,
         month=month,
-        camera=_camera(
-            said.text(exif.MAKE) or of_xmp(xmp.MAKE), said.text(exif.MODEL) or of_xmp(xmp.MODEL)
-        ),
-        rating=_rating(of_xmp(xmp.RATING), said),
-        title=_first(
-            (title for title in titles if not _NO_TITLE.fullmatch(title.strip())),
-            MAX_TITLE_CHARACTERS,
-        ),
-        tags=tags_of(
-            [
-                *document.get(xmp.SUBJECT, ()),
-                *records.get(iptc.KEYWORD, ()),
-                said.wide_text(exif.XP_KEYWORDS),
-                *(text.rpartition("|")[2] for text in document.get(xmp.LIGHTROOM_TAGS, ())),
-                *(text.rpartition("/")[2] for text in document.get(xmp.DIGIKAM_TAGS, ())),
-                *document.get(xmp.PEOPLE, ()),
-            ]
-        ),
-        user=_first(users, MAX_USER_CHARACTERS),
-        licence=_first(licences, MAX_LICENCE_CHARACTERS),
-        place=_place(said.place, of_xmp(xmp.LATITUDE), of_xmp(xmp.LONGITUDE)),
-        place_names=tuple(filter(None, map(one_tag, names))),
+        camera=_camera(make, model),
+        rating=_rating(said.of_xmp(xmp.RATING), said.exif),
+        title=_first(titles, MAX_TITLE_CHARACTERS),
+        tags=tags_of(_tags(said)),
+        user=_first(_users(said), MAX_USER_CHARACTERS),
+        licence=_first(_licences(said), MAX_LICENCE_CHARACTERS),
+        place=_place(said.exif.place, said.of_xmp(xmp.LATITUDE), said.of_xmp(xmp.LONGITUDE)),
+        place_names=tuple(filter(None, map(one_tag, _place_names(said)))),
+    )
+
+
+# What each record says of one fact, in the order in which it is believed
+
+
+def _titles(said: _Records) -> tuple[str, ...]:
+    return (
+        *(said.of_xmp(xmp.TITLE), said.of_iptc(iptc.TITLE), said.exif.wide_text(exif.XP_TITLE)),
+        *(said.of_xmp(xmp.HEADLINE), said.of_iptc(iptc.HEADLINE)),
+        *(said.of_xmp(xmp.DESCRIPTION), said.of_iptc(iptc.CAPTION)),
+        *(said.exif.text(exif.DESCRIPTION), said.exif.wide_text(exif.XP_SUBJECT)),
+        *(said.exif.comment(), said.exif.wide_text(exif.XP_COMMENT)),
+    )
+
+
+def _users(said: _Records) -> tuple[str, ...]:
+    return (
+        ", ".join(said.xmp.get(xmp.CREATOR, ())),
+        ", ".join(said.iptc.get(iptc.BYLINE, ())),
+        said.exif.text(exif.ARTIST),
+        said.exif.wide_text(exif.XP_AUTHOR),
+    )
+
+
+def _licences(said: _Records) -> tuple[str, ...]:
+    copyrights = (said.of_iptc(iptc.COPYRIGHT), said.exif.text(exif.COPYRIGHT))
+    return (said.of_xmp(xmp.RIGHTS), *copyrights)
+
+
+def _dates(said: _Records) -> tuple[str, ...]:
+    return (
+        *(said.exif.text(exif.TAKEN), said.of_iptc(iptc.CREATED)),
+        *(said.of_xmp(xmp.TAKEN), said.of_xmp(xmp.CREATED)),
+        *(said.exif.text(exif.DIGITISED), said.of_xmp(xmp.DIGITISED)),
+    )
+
+
+def _tags(said: _Records) -> list[str]:
+    return [
+        *said.xmp.get(xmp.SUBJECT, ()),
+        *said.iptc.get(iptc.KEYWORD, ()),
+        said.exif.wide_text(exif.XP_KEYWORDS),
+        *(text.rpartition("|")[2] for text in said.xmp.get(xmp.LIGHTROOM_TAGS, ())),
+        *(text.rpartition("/")[2] for text in said.xmp.get(xmp.DIGIKAM_TAGS, ())),
+        *said.xmp.get(xmp.PEOPLE, ()),
+    ]
+
+
+def _place_names(said: _Records) -> tuple[str, ...]:
+    return (
+        said.of_xmp(xmp.CITY) or said.of_iptc(iptc.CITY),
+        said.of_xmp(xmp.PROVINCE) or said.of_iptc(iptc.PROVINCE),
+        said.of_xmp(xmp.COUNTRY) or said.of_iptc(iptc.COUNTRY),
     )
 
 

@@ -61,16 +61,18 @@ class Several:
         Raises:
             ImageSearchError: all have failed, or one has and the others found nothing.
         """
-        all_finds = [_Finds(name, one, keyword, options) for name, one in self._sources.items()]
-        known: set[str] = set()
+        all_finds = [
+            _Finds(name, source, keyword, options) for name, source in self._sources.items()
+        ]
+        seen: set[str] = set()
         share, left = options.pool_size // len(all_finds), options.pool_size
-        for found in chain(_shares(all_finds, share, known), _the_rest(all_finds, known)):
-            new = found[:left]
+        for entries in chain(_shares(all_finds, share, seen), _the_rest(all_finds, seen)):
+            new = entries[:left]
             left -= len(new)
             yield Listing.of(new)
             if not left:
                 return
-        failures = [one.failure for one in all_finds if one.failure]
+        failures = [finds.failure for finds in all_finds if finds.failure]
         if failures and (len(failures) == len(all_finds) or left == options.pool_size):
             raise min(failures, key=_is_final)
 
@@ -99,15 +101,15 @@ class _Finds:
             self._entries.extend(page.entries)
         return bool(self._entries)
 
-    def take(self, most: int, known: set[str]) -> list[Entry]:
-        """Return those at hand that are not *known*, *most* of them, and have them known."""
+    def take(self, most: int, seen: set[str]) -> list[Entry]:
+        """Return those at hand that were not *seen*, *most* of them, and have them seen."""
         new: list[Entry] = []
         while self._entries and len(new) < most:
             image_id, entry = self._entries.popleft()
             origin = entry.origin if isinstance(entry, ListedImage) else None
             names = {image_id, origin or image_id}
-            if not names & known:
-                known |= names
+            if not names & seen:
+                seen |= names
                 new.append((image_id, entry))
         self.taken += len(new)
         return new
@@ -122,24 +124,24 @@ class _Finds:
             self.failure = error
 
 
-def _shares(all_finds: Sequence[_Finds], share: int, known: set[str]) -> Iterator[list[Entry]]:
+def _shares(all_finds: Sequence[_Finds], share: int, seen: set[str]) -> Iterator[list[Entry]]:
     """Yield what each source finds, as soon as it does and up to its *share*."""
     with ThreadPoolExecutor(len(all_finds)) as threads:
-        asked = {threads.submit(copy_context().run, one.fill): one for one in all_finds}
+        asked = {threads.submit(copy_context().run, finds.fill): finds for finds in all_finds}
         while asked:
             for future in wait(asked, return_when=FIRST_COMPLETED).done:
-                one = asked.pop(future)
+                finds = asked.pop(future)
                 if future.result():
-                    yield one.take(share - one.taken, known)
-                    if one.taken < share:
-                        asked[threads.submit(copy_context().run, one.fill)] = one
+                    yield finds.take(share - finds.taken, seen)
+                    if finds.taken < share:
+                        asked[threads.submit(copy_context().run, finds.fill)] = finds
 
 
-def _the_rest(all_finds: Sequence[_Finds], known: set[str]) -> Iterator[list[Entry]]:
+def _the_rest(all_finds: Sequence[_Finds], seen: set[str]) -> Iterator[list[Entry]]:
     """Yield what is beyond their shares, by turns."""
-    while more := [one for one in all_finds if one.fill()]:
-        for one in more:
-            yield one.take(_TURN, known)
+    while more := [finds for finds in all_finds if finds.fill()]:
+        for finds in more:
+            yield finds.take(_TURN, seen)
 
 
 def _is_final(error: ImageSearchError) -> bool:
@@ -151,19 +153,19 @@ def several(parts: Sequence[Declaration]) -> Declaration:
     """Return the source that is made of *parts*."""
 
     def connect(settings: Any, tools: Tools) -> Several:
-        return Several({one.name: one.connect(settings, tools.of(one)) for one in parts})
+        return Several({part.name: part.connect(settings, tools.of(part)) for part in parts})
 
     def options(settings: Any) -> dict[str, Any]:
-        return {name: value for one in parts for name, value in one.options(settings).items()}
+        return {name: value for part in parts for name, value in part.options(settings).items()}
 
     return Declaration(
-        name=",".join(one.name for one in parts),
-        credit=" and ".join(one.credit for one in parts),
-        hosts=tuple(host for one in parts for host in one.hosts),
+        name=",".join(part.name for part in parts),
+        credit=" and ".join(part.credit for part in parts),
+        hosts=tuple(host for part in parts for host in part.hosts),
         quota=None,
-        max_age_seconds=min(one.max_age_seconds for one in parts),
+        max_age_seconds=min(part.max_age_seconds for part in parts),
         settings=BaseModel,  # those of each are among all sources' already
-        needs=tuple(dict.fromkeys(name for one in parts for name in one.needs)),
+        needs=tuple(dict.fromkeys(name for part in parts for name in part.needs)),
         connect=connect,
         options=options,
         made_of=tuple(parts),

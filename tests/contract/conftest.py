@@ -33,13 +33,12 @@ from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
 from imagesearch.domain.pools import PoolPolicy
-from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.ports import Cache, ImageStore, RateLimiter
 from imagesearch.usecases.pools import Catalog
-from tests import postgres_servers
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
-from tests.postgres_servers import PostgresServer
-from tests.world import firestore_catalog
+from tools import postgres_servers
+from tools.catalogs import firestore_catalog, sqlite_catalog
+from tools.postgres_servers import PostgresServer
 
 BUCKET = "images"
 Server = TypeVar("Server")

@@ -27,7 +27,8 @@ from imagesearch.usecases.stored_pools import StoredPools
 from tests.bucket_world import COLLECTION, BucketWorld
 from tests.contract.test_firestore import client_of
 from tests.grpc_proxy import GrpcProxy
-from tests.world import World, firestore_catalog
+from tests.world import World
+from tools.catalogs import firestore_catalog
 from tools.cost_model import load
 
 COSTS = load()

@@ -46,7 +46,7 @@ from imagesearch.ports import Coverage
 from imagesearch.usecases.pools import Catalog
 from tests.contract.test_catalog import listing_of, pending, rejections
 from tests.grpc_proxy import GrpcProxy
-from tests.world import firestore_catalog
+from tools.catalogs import firestore_catalog
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 KEY = PoolKey.of("horse", SourceOptions())

@@ -23,7 +23,7 @@ from imagesearch.domain.filters import where_of
 from imagesearch.domain.images import Collected, Credit, Embedding, Image
 from imagesearch.ports import Library
 from tests.contract.conftest import OpenCatalog
-from tests.postgres_servers import PostgresServer
+from tools.postgres_servers import PostgresServer
 
 MODEL = "demo@1/pre1"
 DIM = 32

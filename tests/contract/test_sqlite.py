@@ -141,22 +141,23 @@ def test_unfinished_names_the_pools_in_progress_requested_first_first(path: Path
         assert unfinished(path)[1] == catalog.pool(keys[0].pool_id)
 
 
-def test_a_file_of_another_schema_version_says_so_and_is_left_alone(path: Path) -> None:
+def test_a_file_of_a_newer_schema_names_what_opens_it_and_is_left_alone(path: Path) -> None:
+    newer = SCHEMA_VERSION + 1
     catalog_at(path).close()
     with closing(sqlite3.connect(path)) as raw:
-        raw.execute("PRAGMA user_version = 8")
-    said = rf"catalog\.sqlite has catalog schema 8, .* needs {SCHEMA_VERSION}"
+        raw.execute(f"PRAGMA user_version = {newer}")
+    said = rf"catalog\.sqlite has catalog schema {newer}, .* {SCHEMA_VERSION}: install the newer"
     with pytest.raises(Unavailable, match=said):
         catalog_at(path)
     with closing(sqlite3.connect(path)) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (8,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (newer,)
 
 
 def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("CREATE TABLE theirs (id)")
     before = path.read_bytes()
-    with pytest.raises(Unavailable, match="has catalog schema 0"):
+    with pytest.raises(Unavailable, match=r"has catalog schema 0, this program needs \d: move"):
         catalog_at(path)
     assert path.read_bytes() == before
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.images import Credit, Image, ListedImage, Listing
 from imagesearch.domain.pools import Generation, PoolKey, PoolPolicy, PoolState, SourceOptions
-from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.usecases.pools import Catalog
+from tools.catalogs import sqlite_catalog
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 IMAGES = 6

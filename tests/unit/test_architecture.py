@@ -158,6 +158,13 @@ def test_what_is_installed_or_deployed_never_imports_transformers() -> None:
         assert "transformers" not in {name.split(".")[0] for name in imports(path)}, path
 
 
+def test_nothing_but_tests_imports_tests() -> None:
+    """What benchmarks need, too, such as random checkpoints, is in `tools/`."""
+    for folder in ("imagesearch", "functions", "inference_service", "benchmarks", "tools"):
+        for path in modules(folder):
+            assert "tests" not in {name.split(".")[0] for name in imports(path)}, path
+
+
 COMMAND_FILES = ", ".join(
     {f"imagesearch.cli.{place.split('.')[0]}" for place, _ in COMMANDS.values()}
 )

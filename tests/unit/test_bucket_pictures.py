@@ -9,7 +9,7 @@ from PIL import Image
 
 from imagesearch.domain.collections import CollectedFile, ListedFile, Stamp
 from imagesearch.folders.bucket import BucketPictures
-from tests.pictures import encoded, picture
+from tools.pictures import encoded, picture
 
 GPS, TAKEN = 34853, 36867
 

@@ -18,7 +18,7 @@ from imagesearch.evaluation.captions import MAX_PICTURE_BYTES, CaptionedSet
 from imagesearch.evaluation.forms import FORMS, captions_files, read_captioned
 from imagesearch.settings import load_settings
 from inference_service.images import decode
-from tests.pictures import encoded, jpeg, picture
+from tools.pictures import encoded, jpeg, picture
 
 
 def pictures(folder: Path, *names: str) -> None:

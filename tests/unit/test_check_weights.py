@@ -19,10 +19,10 @@ from transformers import SiglipModel
 from transformers.models.siglip import SiglipImageProcessorPil
 
 from imagesearch.named_models import NAMED_MODELS
-from tests.pictures import encoded, picture
-from tests.siglip_checkpoints import TEXT_LENGTH, reference_tokenizer, save_siglip_2, tiny_config
 from tests.stub_http import Request, StubServer, reply
 from tools.check_weights import PUBLISHED
+from tools.pictures import encoded, picture
+from tools.siglip_checkpoints import TEXT_LENGTH, reference_tokenizer, save_siglip_2, tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

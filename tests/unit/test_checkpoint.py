@@ -25,8 +25,8 @@ from inference_service.model_folder import ModelFolder
 from inference_service.processor_config import read_framing
 from inference_service.runtimes.layers import ACTIVATIONS
 from inference_service.runtimes.torch import TorchTowers
-from tests.checkpoints import age, byte_tokenizer, save, save_tiny, tiny_config
-from tests.pictures import jpeg
+from tools.checkpoints import age, byte_tokenizer, save, save_tiny, tiny_config
+from tools.pictures import jpeg
 
 
 @pytest.fixture(scope="module")

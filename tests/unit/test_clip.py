@@ -57,9 +57,9 @@ from inference_service.model import Framed, Model, Parts
 from inference_service.picture_files import MAX_SCANS
 from inference_service.runtimes.torch import TorchTowers
 from inference_service.typed_text import straightened
-from tests.checkpoints import NoVocabulary, age, save_full_size, save_tiny
-from tests.pictures import encoded, jpeg, run_jpeg
 from tests.unit.test_batcher import until
+from tools.checkpoints import NoVocabulary, age, save_full_size, save_tiny
+from tools.pictures import encoded, jpeg, run_jpeg
 
 NO_REFERENCES = References(np.empty((0, 16), np.float32))
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"

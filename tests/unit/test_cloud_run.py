@@ -119,7 +119,7 @@ def service(world: World) -> Iterator[str]:
     """The URL of an inference service over the use cases of `world`."""
     world.encoder = FailingEncoder()
     world.assemble()
-    services = SimpleNamespace(score=world.score, encoder=world.encoder, catalog=world.catalog)
+    services = SimpleNamespace(scorer=world.score, encoder=world.encoder, catalog=world.catalog)
     config = uvicorn.Config(create_app(services), log_config=None, lifespan="off")  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -164,7 +164,7 @@ def test_the_embedded_edition_shares_its_adapters(tmp_path: Path) -> None:
         shared = {id(getattr(user, name)) for user in (search, fetching, embed)}
         assert shared == {id(getattr(services, name))}
     assert search.publisher is fetching.publisher is services.bus
-    assert search.scorer is services.inference.score
+    assert search.scorer is services.inference.scorer
     services.close()
 
 

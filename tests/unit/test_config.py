@@ -14,9 +14,9 @@ from imagesearch.adapters.caches.in_process import InProcessLimiter
 from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.pools import PoolKey, SourceOptions
-from imagesearch.local.embedded.services import sqlite_catalog
 from imagesearch.settings import DEFAULT_MODEL, DEMO_MODEL, AllSettings, load_settings
 from imagesearch.sources.pixabay import PixabaySettings
+from tools.catalogs import sqlite_catalog
 
 
 def test_without_a_key_the_demo_runs() -> None:

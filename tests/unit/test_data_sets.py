@@ -49,9 +49,9 @@ from imagesearch.usecases.cache_slots import BYTES
 from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.ingest import Ingest
 from imagesearch.usecases.stored_pools import StoredPools
-from tests.pictures import jpeg
 from tests.stub_http import Request, StubServer, reply
 from tests.world import SetClock, World
+from tools.pictures import jpeg
 
 REVISION = "twin-1"
 MAX_BYTES = 1_000_000

@@ -25,7 +25,7 @@ from imagesearch.domain.picture_facts import (
 )
 from imagesearch.folders.blocks import EXIF_HEAD, format_of
 from imagesearch.folders.facts import facts_of, title_of_name
-from tests.pictures import encoded, picture, segment
+from tools.pictures import encoded, picture, segment
 
 EXIF_IFD, GPS_IFD = 34665, 34853
 NAMESPACES = (

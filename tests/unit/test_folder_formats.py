@@ -17,7 +17,7 @@ from imagesearch.domain.images import PICTURE_SUFFIXES
 from imagesearch.folders import formats
 from imagesearch.folders.formats import media_type, preview, readable, upright_size
 from inference_service.images import decode
-from tests.pictures import encoded, jpeg, picture
+from tools.pictures import encoded, jpeg, picture
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 OTHERS = {"GIF": "image/gif", "BMP": "image/bmp", "TIFF": "image/tiff", "AVIF": "image/avif"}

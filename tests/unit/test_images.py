@@ -27,7 +27,7 @@ from inference_service.images import (
     plan,
 )
 from inference_service.picture_files import MAX_CHUNKS, MAX_SCANS, MAX_SEGMENTS, undecodable
-from tests.pictures import encoded, jpeg, picture, run_jpeg, segment
+from tools.pictures import encoded, jpeg, picture, run_jpeg, segment
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

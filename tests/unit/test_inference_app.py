@@ -28,7 +28,7 @@ TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 @pytest.fixture
 def client(world: World) -> TestClient:
     services = SimpleNamespace(
-        score=world.score,
+        scorer=world.score,
         embed=world.embed,
         encoder=world.encoder,
         catalog=world.catalog,
@@ -109,7 +109,7 @@ def test_a_value_out_of_bounds_is_named_with_its_bound(client: TestClient) -> No
 
 
 def test_a_client_that_hangs_up_in_mid_body_is_no_bug(world: World, log: Log) -> None:
-    app = create_app(SimpleNamespace(score=world.score))  # type: ignore[arg-type]
+    app = create_app(SimpleNamespace(scorer=world.score))  # type: ignore[arg-type]
     came: list[Message] = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
@@ -133,7 +133,7 @@ def test_overload_says_when_to_come_back(world: World) -> None:
     def overloaded(_: object) -> None:
         raise Overloaded("64 queries are waiting", retry_after_seconds=1.5)
 
-    services = SimpleNamespace(score=SimpleNamespace(score=overloaded))
+    services = SimpleNamespace(scorer=SimpleNamespace(score=overloaded))
     client = TestClient(create_app(services))  # type: ignore[arg-type]
     response = client.post(
         "/score", json={"pool_id": "x", "generation": 1, "query": "x", "top_k": 1}
@@ -143,7 +143,7 @@ def test_overload_says_when_to_come_back(world: World) -> None:
 
 
 def test_a_bug_is_a_json_500_without_a_trace(world: World) -> None:
-    services = SimpleNamespace(score=None)
+    services = SimpleNamespace(scorer=None)
     client = TestClient(create_app(services), raise_server_exceptions=False)  # type: ignore[arg-type]
     response = client.post(
         "/score", json={"pool_id": "x", "generation": 1, "query": "x", "top_k": 1}
@@ -215,7 +215,7 @@ def test_a_refused_score_is_a_line_that_does_not_repeat_the_query(
 
 
 def test_a_bug_is_a_line_and_a_traceback_of_one_trace(world: World, log: Log) -> None:
-    client = TestClient(create_app(SimpleNamespace(score=None)))  # type: ignore[arg-type]
+    client = TestClient(create_app(SimpleNamespace(scorer=None)))  # type: ignore[arg-type]
     request = {"pool_id": "x", "generation": 1, "query": "x", "top_k": 1}
     response = client.post("/score", json=request, headers={"traceparent": TRACEPARENT})
     traceback, entry = (one for one in log.entries() if one.get("logger") != "httpx2")

@@ -232,7 +232,7 @@ from inference_service.app import create_app
 
 def create():
     start(lambda settings: settings)
-    return create_app(SimpleNamespace(score=None))
+    return create_app(SimpleNamespace(scorer=None))
 """
 
 

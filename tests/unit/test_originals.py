@@ -31,8 +31,8 @@ from imagesearch.domain.images import ListedImage
 from imagesearch.folders.folder import Folders
 from imagesearch.local.embedded.originals import OriginalFiles, Originals, own_original
 from imagesearch.usecases.withdrawn import Withdrawn
-from tests.pictures import jpeg
 from tests.world import TwinSource, World, original
+from tools.pictures import jpeg
 
 
 class ExpiringSource(TwinSource):

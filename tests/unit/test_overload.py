@@ -96,7 +96,7 @@ def pool(world: World, encoder: QueuedEncoder) -> Pool:
 
 def services_of(world: World, encoder: QueuedEncoder) -> Any:
     return SimpleNamespace(
-        score=world.score,
+        scorer=world.score,
         embed=world.embed,
         encoder=encoder,
         catalog=world.catalog,

@@ -20,7 +20,7 @@ from inference_service.batcher import cores
 from inference_service.encoder import ModelEncoder
 from inference_service.images import Decoding, Pixels
 from inference_service.model import Framed, Model
-from tests.pictures import encoded, jpeg, picture
+from tools.pictures import encoded, jpeg, picture
 
 LARGE = encoded(Image.new("L", (3_000, 3_000)), "PNG")
 

@@ -11,7 +11,7 @@ from imagesearch.demo.scenes import FEATURED, FOLDER, THINGS
 from imagesearch.domain.pixels import COLOURS, MIRRORED, PixelFacts
 from inference_service.images import plan
 from inference_service.pixel_facts import pixel_facts
-from tests.pictures import encoded, picture
+from tools.pictures import encoded, picture
 
 PHOTOS = [picture(seed, 320, 213) for seed in range(12)]
 

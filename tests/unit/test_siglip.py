@@ -34,8 +34,8 @@ from inference_service.images import plan
 from inference_service.model import Model, Parts, read_family
 from inference_service.processor_config import read_framing
 from inference_service.runtimes.torch import TorchTowers
-from tests.pictures import encoded, jpeg, picture
-from tests.siglip_checkpoints import (
+from tools.pictures import encoded, jpeg, picture
+from tools.siglip_checkpoints import (
     LOG_SCALE,
     LOGIT_BIAS,
     TEXT_LENGTH,

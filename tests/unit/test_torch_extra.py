@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from imagesearch.installation import pip_install
-from tests.checkpoints import age, save_tiny
-from tests.pictures import jpeg
+from tools.checkpoints import age, save_tiny
+from tools.pictures import jpeg
 
 COMMAND = pip_install("imagesearch[torch]")
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"

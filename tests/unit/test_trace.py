@@ -47,7 +47,7 @@ def query(world: World, tmp_path: Path) -> Iterator[FlaskClient]:
     with serving(services) as url, closing(InferenceService(url, clock=clock)) as service:
         scorer = CloudRunScorer(service, clock=clock)
         world.assemble()
-        services.score, services.fetch, services.embed = world.score, world.fetch, world.embed
+        services.scorer, services.fetch, services.embed = world.score, world.fetch, world.embed
         services.give_up = world.give_up
         services.search = replace(world.search, scorer=scorer)
         fetch = mounted("fetch", services)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inference_service.typed_text import straightened
-from tests.checkpoints import NoVocabulary, clip_tokenizer
+from tools.checkpoints import NoVocabulary, clip_tokenizer
 
 # Texts and their tokens by open_clip_torch 3.3.0's SimpleTokenizer, cut at 77, with ftfy 6.3.1.
 ORIGINAL: dict[str, list[int]] = json.loads(

@@ -104,17 +104,56 @@ try:
 except InvalidRequest as error:
     assert "MAX_SEARCHES" in str(error), error
 """
-VENDOR = """
-from imagesearch.compose.cloud import cache_of
+# The vendor's contract is run over what compose makes of the example, with a server in its place.
+VENDOR_CONFTEST = """
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import pytest
+from imagesearch.compose.image_store import image_store_of
 from imagesearch.settings import load_settings
-from imagesearch.usecases.cache_slots import BYTES
-cache, _ = cache_of(load_settings())
-assert type(cache).__name__ == "OneFileCache"
-cache.put(BYTES, "a", b"1")
-assert cache.get_many(BYTES, ["a", "b"]) == {"a": b"1"}
-cache.drop(BYTES, ["a"])
-assert cache.get(BYTES, "a") is None
+
+class Site(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self, status, data=b""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+    def do_PUT(self):
+        self.server.files[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(201)
+    def do_GET(self):
+        data = self.server.files.get(self.path)
+        self.answer(404) if data is None else self.answer(200, data)
+    do_HEAD = do_GET
+    def do_DELETE(self):
+        self.answer(404 if self.server.files.pop(self.path, None) is None else 204)
+    def log_message(self, *_):
+        pass
+
+@pytest.fixture
+def image_store():
+    settings = load_settings(google_cloud_project="p-12345", images_bucket="images.example")
+    vendor = type(image_store_of(settings))
+    assert vendor.__name__ == "WebdavStore"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        server.files = {}
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield vendor(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
 """
+
+# Where the one line of each example goes: before this text, but the vendor's in place of it.
+VENDOR = "A new vendor"
+PLACES = {
+    "A new image source": "\nSOURCES:",
+    "A new model family": "\nFAMILIES:",
+    "A new filter": "\nFILTERS =",
+    "A new setting": "    log_level:",
+    VENDOR: "from imagesearch.adapters.stores import gcs as vendor\n",
+}
 
 
 @pytest.fixture
@@ -132,14 +171,18 @@ def section(title: str) -> str:
     return re.split(r"^## ", PAGE.partition(f"## {title}\n")[2], flags=re.MULTILINE)[0]
 
 
-def add(example: str, folder: Path) -> tuple[Path, str]:
-    """Write the example's file, if it has one, and return the file and the line that it needs."""
-    blocks = re.findall(BLOCK, example)
-    for path, code in blocks[:-1]:
+def add(title: str, folder: Path) -> None:
+    """Write the example's file, if it has one, and its one line."""
+    *files, (table, line) = BLOCK.findall(section(title))
+    assert len(files) <= 1
+    assert line.strip().count("\n") == 0
+    for path, code in files:
         assert not (folder / path).exists(), "the program has it"
         (folder / path).write_text(code)
-    path, line = blocks[-1]
-    return folder / path, line
+    text, place = (folder / table).read_text(), PLACES[title]
+    assert text.count(place) == 1
+    after = "" if title == VENDOR else place
+    (folder / table).write_text(text.replace(place, f"{line}{after}"))
 
 
 def run(code: str, folder: Path) -> str:
@@ -150,36 +193,49 @@ def run(code: str, folder: Path) -> str:
     return run.stdout
 
 
+def pytest_of(files: dict[str, str], folder: Path) -> None:
+    """Run our tests over the program in *folder*: *files* by their paths in tests/."""
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for path, text in files.items():
+        (folder / "tests" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "tests" / path).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+    assert "skipped" not in run.stdout
+
+
 def test_a_new_source_is_one_file_and_one_line(copy: Path) -> None:
-    table, line = add(section("A new image source"), copy)
-    table.write_text(table.read_text().replace("\nSOURCES:", f"{line}\nSOURCES:"))
+    add("A new image source", copy)
     run(SOURCE, copy)
 
 
 def test_a_new_family_is_one_file_and_one_line(copy: Path) -> None:
-    table, line = add(section("A new model family"), copy)
-    table.write_text(table.read_text().replace("\nFAMILIES:", f"{line}\nFAMILIES:"))
+    add("A new model family", copy)
     run(FAMILY, copy)
 
 
 def test_a_new_filter_is_one_file_and_one_line(copy: Path) -> None:
-    table, line = add(section("A new filter"), copy)
-    table.write_text(table.read_text().replace("\nFILTERS =", f"{line}\nFILTERS ="))
+    add("A new filter", copy)
     assert "--min-width PIXELS" in run(FILTER, copy)
 
 
 def test_a_new_setting_is_one_line(copy: Path) -> None:
-    settings, line = add(section("A new setting"), copy)
-    settings.write_text(settings.read_text().replace("    log_level:", f"{line}    log_level:"))
+    add("A new setting", copy)
     run(SETTING, copy)
 
 
-def test_a_new_vendor_is_one_file_and_one_line(copy: Path) -> None:
-    compose, line = add(section("A new vendor"), copy)
-    old, text = "        return InProcessCache(), InProcessLimiter()\n", compose.read_text()
-    assert old in text
-    compose.write_text(text.replace(old, line))
-    run(VENDOR, copy)
+def test_a_new_vendor_is_one_file_and_one_line_and_passes_its_contract(copy: Path) -> None:
+    add(VENDOR, copy)
+    contract = (ROOT / "tests" / "contract" / "test_image_store.py").read_text()
+    pytest_of({"conftest.py": VENDOR_CONFTEST, "test_image_store.py": contract}, copy)
+
+
+def test_the_import_test_has_nothing_against_any_of_the_five(copy: Path) -> None:
+    for title in PLACES:
+        add(title, copy)
+    architecture = (ROOT / "tests" / "unit" / "test_architecture.py").read_text()
+    pytest_of({"unit/test_architecture.py": architecture}, copy)
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([a-z_/]+\.py)`", PAGE))))

@@ -25,7 +25,6 @@ from imagesearch.compose.query import QueryProcess, search_of
 from imagesearch.compose.start import require
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import ImageSearchError, NotFound, Unavailable
-from imagesearch.domain.pools import PoolPolicy
 from imagesearch.domain.work import MAX_BATCH_IMAGES, ForgetJob
 from imagesearch.evaluation.captions import CaptionedSet
 from imagesearch.evaluation.collection import captioned_collection
@@ -136,7 +135,7 @@ class EmbeddedServices:
         self.inference = self._inference(encoder, before)
         self.fetch = self._fetch()
         self.query = self._query(limiter)
-        has_before = self.inference.score.has_before
+        has_before = self.inference.scorer.has_before
         self._again = StoredPools(self.catalog, self.bus, self.clock, _POOLS_AT_ONCE)
         self._reembed = Reembed(self.catalog, self._again, self.clock, has_before)
         self._pages = StoredPools(
@@ -181,7 +180,7 @@ class EmbeddedServices:
             cache=self.cache,
             limiter=limiter,
             publisher=self.bus,
-            scorer=self.inference.score,
+            scorer=self.inference.scorer,
             wake=lambda: None,  # what embeds is this process
         )
         counts = self.collections.counts
@@ -346,7 +345,7 @@ class EmbeddedServices:
     def _let_go(self) -> None:
         """Let go of copies: something was forgotten, here or by another process."""
         self.cache.clear()
-        self.inference.score.forget()
+        self.inference.scorer.forget()
         # A search that is under way has read before and may write still.
         self._let_go_again = self.clock.monotonic() + _SEARCH_SECONDS
 
@@ -367,12 +366,7 @@ class EmbeddedServices:
         """Have what this process holds of a catalog that is gone asked for again."""
         self._on_new_folder()
         self.cache.clear()
-        self.inference.score.forget()
-
-
-def sqlite_catalog(file: SqliteFile, policy: PoolPolicy) -> Catalog:
-    """Return the catalog in *file*, which it closes."""
-    return Catalog(SqlitePools(file), SqliteLibrary(file), policy, SqliteRetention(file))
+        self.inference.scorer.forget()
 
 
 class StoredCollections:

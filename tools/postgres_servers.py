@@ -64,7 +64,7 @@ class PostgresServer:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self._folder), *arguments]
         with (self._folder.parent / "output").open("ab") as output:
-            subprocess.run(command, user=self._user, check=True, stdout=output, stderr=output)
+            subprocess.run(command, user=self._user, check=True, stdout=output, stderr=output)  # noqa: S603
 
 
 def programs() -> Path:
