@@ -17,7 +17,7 @@ from imagesearch.local.emulated.cloud_stack import BUCKET, PROJECT
 from imagesearch.local.emulated.environment import environment_of
 from tests.e2e.cloud_counts import FaultyCloud, eventually
 from tests.notifications import attributes_of, payload_of
-from tests.pictures import jpeg
+from tools.pictures import jpeg
 
 PICTURES = "ann-pictures"
 

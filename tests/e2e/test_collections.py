@@ -30,7 +30,7 @@ from imagesearch.local.emulated.processes import free_port
 from imagesearch.ports import Collections
 from imagesearch.settings import Settings
 from tests.effort import amount
-from tests.pictures import jpeg
+from tools.pictures import jpeg
 
 KILLS = amount(4, 40)
 

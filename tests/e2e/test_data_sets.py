@@ -12,8 +12,8 @@ from imagesearch.sources import polite
 from imagesearch.sources.download import Downloader
 from tests.e2e.test_collections import Terminal, rows
 from tests.e2e.test_forget import own_pictures
-from tests.pictures import jpeg
 from tests.stub_http import StubServer, reply
+from tools.pictures import jpeg
 
 
 def test_a_list_of_urls_is_added_searched_measured_and_updated(

@@ -25,8 +25,8 @@ from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.conftest import Serving, serving
 from tests.e2e.test_collections import Terminal, write
 from tests.e2e.test_collections import serving as serving_own
-from tests.pictures import jpeg
 from tests.stub_http import StubServer, reply
+from tools.pictures import jpeg
 
 PROMISED_SECONDS = 60.0
 

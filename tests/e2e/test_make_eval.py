@@ -17,8 +17,8 @@ import pytest
 
 from tests.e2e.test_cli import imagesearch
 from tests.eval_packages import write_clipart, write_stamps
-from tests.siglip_checkpoints import save_siglip_2, tiny_config
 from tools.eval import clipart, recount, stamps
+from tools.siglip_checkpoints import save_siglip_2, tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

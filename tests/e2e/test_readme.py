@@ -20,7 +20,7 @@ from imagesearch.demo.scenes import scene
 from tests.e2e.cloud import complete
 from tests.e2e.conftest import Serving
 from tests.e2e.test_cli import imagesearch
-from tests.pictures import picture
+from tools.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
