@@ -185,8 +185,10 @@ def test_an_own_picture_that_is_taken_down_is_gone_from_every_door_within_a_minu
         assert len(downloaded) == 2
         told = imagesearch("forget", *down.values())
         assert told.out.startswith("3 images")
-        listed = [line.split()[:4] for line in imagesearch("collections").out.splitlines()[1:]]
-        assert listed == [[name, "1", "1", "1"] for name in ("Pictures", "list", "shard")]
+        head, *rows = imagesearch("collections").out.splitlines()
+        assert head.split()[:6] == ["name", "pictures", "different", "problems", "taken", "down"]
+        listed = [line.split()[:5] for line in rows]
+        assert listed == [[name, "1", "1", "0", "1"] for name in ("Pictures", "list", "shard")]
         counted = requests.get(f"{url}/collections", timeout=10).json()["collections"]
         assert [each["pictures"] for each in counted] == [1, 1, 1]
         updated = imagesearch("update", "Pictures")
