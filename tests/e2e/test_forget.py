@@ -186,7 +186,7 @@ def test_an_own_picture_that_is_taken_down_is_gone_from_every_door_within_a_minu
         told = imagesearch("forget", *down.values())
         assert told.out.startswith("3 images")
         head, *rows = imagesearch("collections").out.splitlines()
-        assert head.split()[:6] == ["name", "pictures", "different", "problems", "taken", "down"]
+        assert head.split()[:6] == ["name", "pictures", "images", "problems", "taken", "down"]
         listed = [line.split()[:5] for line in rows]
         assert listed == [[name, "1", "1", "0", "1"] for name in ("Pictures", "list", "shard")]
         counted = requests.get(f"{url}/collections", timeout=10).json()["collections"]
