@@ -1,6 +1,6 @@
 # Cloud Run and the load balancer write the whole address of each request, with what somebody searches and
 # who asks. None of it is kept: the function's own line has what a look at a fault needs (docs/data.md).
-# Metrics that count such lines are made before they are dropped.
+# No metric or alert here reads these lines.
 resource "google_logging_project_exclusion" "searches" {
   name        = "${local.name}-searches"
   description = "What people search, in the addresses of requests."
