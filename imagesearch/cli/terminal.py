@@ -15,7 +15,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.highlighter import JSONHighlighter
 from rich.style import Style
 from rich.text import Text
@@ -26,6 +26,7 @@ from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.printable import printable
 from imagesearch.setting_types import trimmed
 
+_PIPED_COLUMNS = 10_000
 LONGEST = 200  # characters of one value in a table or a line
 _URL = re.compile(r"([a-z]+)://[!-~]+")
 # typer brings a click of its own; this is its error of a command that cannot be read.
@@ -33,6 +34,15 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _TOLD_AS_THEY_ARE = (ImageSearchError, SearchFailed, OSError, _UsageError)
 
 logger = logging.getLogger(__name__)
+
+
+class _Answer(Console):
+    """What was asked for: a file or a program that takes it gets every row on one line."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The terminal's columns and lines; without a terminal, more columns than a row has."""
+        return super().size if self.is_terminal else ConsoleDimensions(_PIPED_COLUMNS, 25)
 
 
 class _Notes(Console):
@@ -43,7 +53,7 @@ class _Notes(Console):
         self.quiet = True
 
 
-out = Console()
+out = _Answer()
 err = _Notes(stderr=True)
 
 

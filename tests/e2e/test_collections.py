@@ -22,6 +22,7 @@ import requests
 
 from imagesearch.cli.local_stack import opened_stack
 from imagesearch.cli.main import cli
+from imagesearch.cli.terminal import LONGEST
 from imagesearch.cli.updates import named
 from imagesearch.domain.collections import Collection, Update
 from imagesearch.domain.errors import ImageSearchError, Unavailable
@@ -104,6 +105,17 @@ def serving(data: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(30)
+
+
+def test_what_is_piped_has_a_line_a_row_however_long_a_path_is(
+    tmp_path: Path, imagesearch: Terminal
+) -> None:
+    folder = tmp_path / "deep" / ("d" * 150) / "Pictures"
+    write(folder, 1)
+    assert imagesearch("add", str(folder)).status == 0
+    head, row = imagesearch("collections").out.splitlines()
+    assert head.split()[0] == "name"
+    assert str(folder)[:LONGEST] in row
 
 
 def test_a_folder_is_added_searched_updated_and_removed(

@@ -51,7 +51,8 @@ def test_tables_of_languages_fit_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    for name, value in {"COLUMNS": "80", "TTY_COMPATIBLE": "1", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
     run, _ = measured
     run_tables.print_runs([run])
     run_tables.print_differences([run, run])
