@@ -28,8 +28,8 @@ from benchmarks.suite import BENCHMARKS
 console = Console()
 
 
-def run(benchmark: Benchmark, folder: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept of one run of *benchmark*, in a process of its own, on *told* machine."""
+def run(benchmark: Benchmark, folder: Path, machine_facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of one run of *benchmark*, in a process of its own."""
     started = time.perf_counter()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         figures = process.submit(benchmark.measure, folder, False).result()
@@ -37,7 +37,7 @@ def run(benchmark: Benchmark, folder: Path, told: dict[str, Any]) -> dict[str, A
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
         "took_seconds": round(time.perf_counter() - started, 1),
-        "machine": told,
+        "machine": machine_facts,
         "versions": versions(),
         "rows": figures.rows,
         "notes": figures.notes,
@@ -64,12 +64,12 @@ def draw(benchmark: Benchmark, rows: list[dict[str, Any]]) -> None:
 def run_all(benchmarks: Sequence[Benchmark]) -> int:
     """Run *benchmarks* one after the other; return how many could not be."""
     results, failed = report.load(), 0
-    told = machine()  # before the first of them: its load average is that of others
+    machine_facts = machine()  # before the first of them: its load average is that of others
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         for benchmark in benchmarks:
             console.rule(benchmark.name)
             try:
-                result = run(benchmark, Path(folder), told)
+                result = run(benchmark, Path(folder), machine_facts)
             except Exception as error:  # noqa: BLE001 - the others are run all the same
                 failed += 1
                 console.print(f"{benchmark.name}: {error!r}", style="red", markup=False)
@@ -98,7 +98,9 @@ def main() -> None:
             draw(names[name], result["rows"])
         return
     chosen = [names[name] for name in arguments.names]
-    chosen = chosen or [one for one in BENCHMARKS if arguments.full or not one.in_full_only]
+    chosen = chosen or [
+        benchmark for benchmark in BENCHMARKS if arguments.full or not benchmark.in_full_only
+    ]
     sys.exit(min(run_all(chosen), 1))
 
 

@@ -109,8 +109,10 @@ def faiss_hnsw(rows: Embeddings, looked_at: Sequence[int]) -> Searches:
     parameters: Any = faiss  # its stub lacks these
 
     def looking_at(number: int) -> Search:
-        told = parameters.SearchParametersHNSW(efSearch=number)
-        return lambda query: list(index.search(query[None], K, params=told)[1][0].tolist())
+        search_parameters = parameters.SearchParametersHNSW(efSearch=number)
+        return lambda query: list(
+            index.search(query[None], K, params=search_parameters)[1][0].tolist()
+        )
 
     return _named("faiss HNSW", looking_at, looked_at)
 
@@ -145,9 +147,9 @@ def usearch_graph(rows: Embeddings, looked_at: Sequence[int]) -> Searches:
         def search(query: Embedding) -> list[int]:
             index.expansion_search = number
             coded = np.rint(query * (127 / np.abs(query).max())).astype(np.int8)
-            found = index.search(coded, 4 * K).keys.astype(np.int64)
-            best = np.argsort(-(rows[found] @ query))[:K]
-            return [int(i) for i in found[best]]
+            keys = index.search(coded, 4 * K).keys.astype(np.int64)
+            best = np.argsort(-(rows[keys] @ query))[:K]
+            return [int(i) for i in keys[best]]
 
         return search
 

@@ -141,7 +141,7 @@ def rows_of(case: Case, queries: int, folder: Path) -> list[Row]:
     ]
     indexes = [built(make, asked[0]) for make in makers]
     seconds, right = _searched(
-        {name: search for one in indexes for name, search in one.searches.items()}, asked
+        {name: search for index in indexes for name, search in index.searches.items()}, asked
     )
     return [
         {
@@ -175,15 +175,15 @@ def _searched(
         for name, search in searches.items():
             time.sleep(TURN_PAUSE_SECONDS / 6)
             started = time.perf_counter()
-            found = search(query)
+            hits = search(query)
             seconds[name].append(time.perf_counter() - started)
-            right[name] += len(best & set(found))
+            right[name] += len(best & set(hits))
     return seconds, right
 
 
 def _ratio(seconds: dict[str, list[float]], name: str) -> float | None:
     """Return how much longer *name* takes than the faster of faiss's exact ways."""
-    flat = [statistics.median(seconds[one]) for one in (FLAT, SHARDS) if one in seconds]
+    flat = [statistics.median(seconds[name]) for name in (FLAT, SHARDS) if name in seconds]
     return statistics.median(seconds[name]) / min(flat) if flat else None
 
 
@@ -245,7 +245,9 @@ def _measure(folder: Path, cases: list[Case], queries: int = QUERIES) -> Figures
     for case in cases:
         with tempfile.TemporaryDirectory(dir=folder) as own:
             rows += rows_of(case, queries, Path(own))
-    modules = {module for module, _ in (*EXACT, *(one for case in cases for one in case.graphs))}
+    modules = {
+        module for module, _ in (*EXACT, *(graph for case in cases for graph in case.graphs))
+    }
     absent = sorted(module for module in modules if not _is_installed(module))
     missing = [f"Not installed (extra `bench`): {', '.join(absent)}."] if absent else []
     return Figures(rows, [*_found_by_graphs(rows), *missing])
@@ -253,11 +255,11 @@ def _measure(folder: Path, cases: list[Case], queries: int = QUERIES) -> Figures
 
 def _found_by_graphs(rows: list[Row]) -> list[str]:
     """Say for each kind and size what the graphs find of the ten nearest."""
-    found: dict[str, list[str]] = {}
+    versions: dict[str, list[str]] = {}
     for row in rows:
         if "looked at" in row["index"]:
-            found.setdefault(row["group"], []).append(f"{row['index']}: {row['recall']:.3f}")
-    return [f"Recall@10 of graphs, {group}: {'; '.join(of)}." for group, of in found.items()]
+            versions.setdefault(row["group"], []).append(f"{row['index']}: {row['recall']:.3f}")
+    return [f"Recall@10 of graphs, {group}: {'; '.join(of)}." for group, of in versions.items()]
 
 
 def _of_flat(rows: list[Row]) -> float | None:

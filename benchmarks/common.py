@@ -167,7 +167,7 @@ def in_turns(
 
 def medians(taken: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return the median of each."""
-    return {name: statistics.median(one) for name, one in taken.items()}
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
 # The machine
@@ -207,13 +207,13 @@ def _gpu() -> str | None:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that are measured."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def commit(root: Path = ROOT) -> str:

@@ -83,12 +83,12 @@ def transformers(checkpoint: Path, device: str, dtype: str = "") -> Embed:
 
     @torch.inference_mode()
     def embed(photos: Sequence[bytes]) -> Vectors:
-        found = []
+        vectors = []
         for batch in _batches(photos, BATCH):
             inputs = processor(images=list(_pictures(batch)), return_tensors="pt")
             pixels = inputs["pixel_values"].to(device, precision)
-            found.append(model.get_image_features(pixels).pooler_output.float().cpu().numpy())
-        return np.concatenate(found)
+            vectors.append(model.get_image_features(pixels).pooler_output.float().cpu().numpy())
+        return np.concatenate(vectors)
 
     return embed
 
@@ -112,11 +112,11 @@ def open_clip(checkpoint: Path, device: str) -> Embed:
 
     @torch.inference_mode()
     def embed(photos: Sequence[bytes]) -> Vectors:
-        found = []
+        vectors = []
         for batch in _batches(photos, BATCH):
             pixels = torch.stack([transform(picture) for picture in _pictures(batch)])
-            found.append(model.encode_image(pixels.to(device, precision)).float().cpu().numpy())
-        return np.concatenate(found)
+            vectors.append(model.encode_image(pixels.to(device, precision)).float().cpu().numpy())
+        return np.concatenate(vectors)
 
     return embed
 
@@ -146,15 +146,15 @@ def infinity(checkpoint: Path, device: str) -> Embed:
     _wait_for(url, server)
 
     def ask(batch: Sequence[bytes]) -> list[Any]:
-        photos = [f"data:image/jpeg;base64,{base64.b64encode(one).decode()}" for one in batch]
+        photos = [f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}" for photo in batch]
         body = {"model": "clip", "input": photos, "modality": "image", "encoding_format": "base64"}
         answer = _post(f"{url}/embeddings", body)
-        coded = [base64.b64decode(one["embedding"]) for one in answer["data"]]
-        return [np.frombuffer(one, np.float32) for one in coded]
+        coded = [base64.b64decode(item["embedding"]) for item in answer["data"]]
+        return [np.frombuffer(vector, np.float32) for vector in coded]
 
     def embed(photos: Sequence[bytes]) -> Vectors:
-        found = requests.map(ask, _batches(photos, BATCH))
-        return np.stack([one for batch in found for one in batch])
+        answers = requests.map(ask, _batches(photos, BATCH))
+        return np.stack([vector for batch in answers for vector in batch])
 
     return embed
 
@@ -221,13 +221,31 @@ def serve_infinity() -> None:
 
 def _infinity_server(checkpoint: Path, device: str, url: str) -> subprocess.Popen[bytes]:
     code = "from benchmarks.embedders import serve_infinity; serve_infinity()"
-    told = ["v2", "--model-id", str(checkpoint), "--served-model-name", "clip", "--device", device]
-    told += ["--batch-size", str(BATCH), "--port", url.rpartition(":")[2], "--host", "127.0.0.1"]
-    told += ["--engine", "torch", "--no-bettertransformer", "--no-model-warmup"]
-    told += ["--log-level", "warning"]
-    told += ["--dtype", "float16" if device.startswith("cuda") else "float32"]  # its own default
+    arguments = [
+        "v2",
+        "--model-id",
+        str(checkpoint),
+        "--served-model-name",
+        "clip",
+        "--device",
+        device,
+    ]
+    arguments += [
+        "--batch-size",
+        str(BATCH),
+        "--port",
+        url.rpartition(":")[2],
+        "--host",
+        "127.0.0.1",
+    ]
+    arguments += ["--engine", "torch", "--no-bettertransformer", "--no-model-warmup"]
+    arguments += ["--log-level", "warning"]
+    arguments += [
+        "--dtype",
+        "float16" if device.startswith("cuda") else "float32",
+    ]  # its own default
     server = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-c", code, *told],
+        [sys.executable, "-c", code, *arguments],
         stdout=sys.stderr,
         env={**os.environ, "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"},
     )
@@ -262,8 +280,8 @@ def _write_old_processor(checkpoint: Path) -> None:
     path = checkpoint / "preprocessor_config.json"
     if not path.exists():
         whole = json.loads((checkpoint / "processor_config.json").read_text())
-        told = {**whole["image_processor"], "image_processor_type": "CLIPImageProcessorFast"}
-        path.write_text(json.dumps(told))
+        processor = {**whole["image_processor"], "image_processor_type": "CLIPImageProcessorFast"}
+        path.write_text(json.dumps(processor))
 
 
 # The process

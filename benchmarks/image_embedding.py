@@ -188,7 +188,7 @@ def _taken(
 
 
 def _check_same(folder: Path, name: str) -> None:
-    ours, theirs = (np.load(folder / f"{one}.npy").astype(np.float32) for one in (OURS, name))
+    ours, theirs = (np.load(folder / f"{way}.npy").astype(np.float32) for way in (OURS, name))
     cosines = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
     # open_clip crops a pixel further to the side where the margin is odd; bfloat16 rounds.
     assert cosines.min() > 0.98, f"{name} embeds otherwise: cosine {cosines.min():.4f}"

@@ -91,10 +91,10 @@ def running_service(model: Path) -> Iterator[tuple[Child, str]]:
 
 def inference_service(folder: Path, model: Path, environment: Mapping[str, str]) -> Child:
     """Return the service by its production command, over backends that *environment* names."""
-    [service] = [one for one in SERVICES if one.name == INFERENCE_SERVICE]
+    [service] = [each for each in SERVICES if each.name == INFERENCE_SERVICE]
     program, *arguments = service.command
     port = free_port()
-    told = {
+    environment = {
         "PATH": os.environ["PATH"],
         "EDITION": "cloud",
         "GOOGLE_CLOUD_PROJECT": "test-project",
@@ -114,7 +114,7 @@ def inference_service(folder: Path, model: Path, environment: Mapping[str, str])
         command,
         port,
         folder,
-        environment=told,
+        environment=environment,
         working_folder=ROOT,
         ready_path=service.ready_path,
     )

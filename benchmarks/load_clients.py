@@ -56,7 +56,7 @@ class Clients:
         head = f"POST /score HTTP/1.1\r\nHost: service\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
         status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        [length] = [one for one in headers if one.lower().startswith("content-length:")]
+        [length] = [header for header in headers if header.lower().startswith("content-length:")]
         answer = await reader.readexactly(int(length.partition(":")[2]))
         return status.split()[1] == "200" and answer.count(b'"image_id"') == 10
 
@@ -74,13 +74,13 @@ class Clients:
             self.seconds.append(time.perf_counter() - started)
 
 
-async def ask(told: dict[str, Any]) -> dict[str, Any]:
+async def ask(message: dict[str, Any]) -> dict[str, Any]:
     """Return what the clients saw; their processor time is of the counted part."""
     now = time.perf_counter()
-    counts_at = now + WARM_UP_SHARE * told["seconds"]
-    ends_at = counts_at + told["seconds"]
-    clients = Clients(told["port"], told["body"], told["different"], counts_at, ends_at)
-    asking = [asyncio.create_task(clients.one()) for _ in range(told["clients"])]
+    counts_at = now + WARM_UP_SHARE * message["seconds"]
+    ends_at = counts_at + message["seconds"]
+    clients = Clients(message["port"], message["body"], message["different"], counts_at, ends_at)
+    asking = [asyncio.create_task(clients.one()) for _ in range(message["clients"])]
     await asyncio.sleep(counts_at - now)
     busy_before = time.process_time()
     await asyncio.gather(*asking)

@@ -230,7 +230,7 @@ def _row(name: str, way: str, pools: Sequence[Embedded], orders: int, **limits: 
         for kind, folded in _due(groups).items():
             due[kind] += folded
     decided = counts["right"] + counts["wrong"]
-    every = [one for folded in due.values() for one in folded]
+    every = [row for folded in due.values() for row in folded]
     return {
         "pool": name,
         "way": way,

@@ -143,9 +143,9 @@ class OneAfterTheOther:
         started = time.perf_counter()
         hits = _listed(self._url, self._images)
         with requests.Session() as session:
-            found = [session.get(hit["webformatURL"], timeout=60).content for hit in hits]
+            pictures = [session.get(hit["webformatURL"], timeout=60).content for hit in hits]
         downloaded = time.perf_counter() - started
-        logits = self._score(found)
+        logits = self._score(pictures)
         scored = time.perf_counter() - started
         ids = [f"demo-{hit['id']}" for hit in hits]
         return {
@@ -155,11 +155,11 @@ class OneAfterTheOther:
             "logits": dict(zip(ids, logits, strict=True)),
         }
 
-    def _score(self, found: Sequence[bytes]) -> list[float]:
+    def _score(self, pictures: Sequence[bytes]) -> list[float]:
         import PIL.Image
         import torch
 
-        images = [PIL.Image.open(io.BytesIO(one)).convert("RGB") for one in found]
+        images = [PIL.Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
         with torch.inference_mode():
             inputs = self._processor(text=[QUERY], images=images, return_tensors="pt", padding=True)
             logits: list[float] = self._model(**inputs).logits_per_text[0].tolist()
@@ -317,14 +317,17 @@ def _variants(url: str, hits: Sequence[dict[str, Any]], rounds: int) -> list[str
     links = [hit["webformatURL"] for hit in hits]
     small = [link.replace("_640", "_340") for link in links]
     sizes = {"`_640` alone": links, "`_340` alone": small, "`_340`, then `_640`": small + links}
-    found = {name: _downloaded(url, asked) for name, asked in sizes.items()}  # and has them drawn
+    pictures = {
+        name: _downloaded(url, asked) for name, asked in sizes.items()
+    }  # and has them drawn
     ways = {
         name: lambda asked=asked: timed(lambda: _downloaded(url, asked))[0]
         for name, asked in sizes.items()
     }
     seconds = medians(in_turns(ways, rounds))
     return [
-        f"{name}: {len(sizes[name])} downloads, {found[name] / 1e6:.1f} MB, {seconds[name]:.2f} s"
+        f"{name}: {len(sizes[name])} downloads, {pictures[name] / 1e6:.1f} MB,"
+        f" {seconds[name]:.2f} s"
         for name in sizes
     ]
 
@@ -334,9 +337,9 @@ def _downloaded(url: str, links: Sequence[str]) -> int:
     connections = load_settings().download_connections
     downloader = Downloader((), clock=SystemClock(), allowed_origin=url, connections=connections)
     with ThreadPoolExecutor(connections) as threads:
-        found = sum(len(one) for one in threads.map(downloader.get, links))
+        downloaded = sum(len(picture) for picture in threads.map(downloader.get, links))
     downloader.close()
-    return found
+    return downloaded
 
 
 def _of(way: str, key: str) -> Callable[[list[Row]], float | None]:

@@ -68,8 +68,8 @@ def _bars(bars: Bars, wanted: Sequence[Row]) -> Figure:
     axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     largest = max(_length(row, bars) for row in wanted)
     smallest = min(_length(row, bars) for row in wanted)
-    for one, (name, group) in zip(axes, groups.items(), strict=True):
-        _draw_group(one, bars, name, group)
+    for axis, (name, group) in zip(axes, groups.items(), strict=True):
+        _draw_group(axis, bars, name, group)
     if bars.is_logarithmic:
         axes[0].set_xscale("log")
         axes[0].xaxis.set_major_formatter(lambda place, _: f"{place:,.10g}")

@@ -145,7 +145,8 @@ def measure(folder: Path, tiny: bool) -> Figures:
         )
         fill(sqlite, of, vectors)
         ways = {
-            name: search_of(one) for name, one in ((OURS, ours), (GRAPH, graph), (SQLITE, sqlite))
+            name: search_of(library)
+            for name, library in ((OURS, ours), (GRAPH, graph), (SQLITE, sqlite))
         }
         rows = _rows(ways, clip_like_queries(queries, 7), size)
     return Figures(
@@ -173,9 +174,9 @@ def _rows(ways: dict[str, Search], queries: Embeddings, size: int) -> list[Row]:
             for name, search in ways.items():
                 time.sleep(TURN_PAUSE_SECONDS / 6)
                 started = time.perf_counter()
-                found = search(query, share)
+                hits = search(query, share)
                 seconds[name, share].append(time.perf_counter() - started)
-                right[name, share] += len(nearest & found)
+                right[name, share] += len(nearest & hits)
     return [
         {
             "size": size,

@@ -83,7 +83,7 @@ def pictures(benchmark: Benchmark) -> list[str]:
 
 def page(results: Results, benchmarks: Sequence[Benchmark]) -> str:
     """Return what stands between the marks of `docs/benchmarks.md`."""
-    measured = [one for one in benchmarks if one.name in results]
+    measured = [benchmark for benchmark in benchmarks if benchmark.name in results]
     parts = ["## What was to be reached", goals(results, benchmarks)]
     for benchmark in measured:
         parts += _section(benchmark, results[benchmark.name])
@@ -130,7 +130,7 @@ def drawn(rows: Sequence[Row], bars: Any) -> list[Row]:
 
 
 def _markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    shown = [one for one in columns if any(row.get(one.key) is not None for row in rows)]
+    shown = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     lines = [[column.heading for column in shown]]
     lines += [["---" if column.digits is None else "---:" for column in shown]]
     lines += [[text(row, column) for column in shown] for row in rows]

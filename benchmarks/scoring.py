@@ -208,8 +208,8 @@ def _whole_score(kind: str) -> Callable[[list[Row]], float | None]:
     wanted = (500, 10, f"{SERVICE}, {kind}")
 
     def milliseconds(rows: list[Row]) -> float | None:
-        found = [r["seconds"] for r in rows if (r["pool"], r["top_k"], r["way"]) == wanted]
-        return found[0] * 1e3 if found else None
+        seconds = [r["seconds"] for r in rows if (r["pool"], r["top_k"], r["way"]) == wanted]
+        return seconds[0] * 1e3 if seconds else None
 
     return milliseconds
 

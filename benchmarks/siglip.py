@@ -133,9 +133,9 @@ def _transformers(model: Path) -> dict[str, Embed]:
         return unit(towers.get_image_features(pixels).pooler_output)
 
     @torch.inference_mode()
-    def text(one: str) -> Embeddings:
+    def text(query: str) -> Embeddings:
         options = {"padding": "max_length", "max_length": TEXT_LENGTH, "truncation": True}
-        ids = tokenizer([one], return_tensors="pt", **options)["input_ids"]
+        ids = tokenizer([query], return_tensors="pt", **options)["input_ids"]
         return unit(towers.get_text_features(ids).pooler_output)
 
     return {IMAGE: images, TEXT: lambda texts: np.concatenate([text(each) for each in texts])}

@@ -124,10 +124,10 @@ def _rows(ways: dict[str, Encode], length: int, rounds: int) -> list[Row]:
         {
             "tokens": f"{length} tokens",
             "way": name,
-            "seconds": one,
-            "ratio": seconds[FLOAT32] / one,
+            "seconds": taken,
+            "ratio": seconds[FLOAT32] / taken,
         }
-        for name, one in seconds.items()
+        for name, taken in seconds.items()
     ]
 
 
@@ -202,8 +202,8 @@ def _pushing(encoder: ModelEncoder, batch: list[bytes], pushes: int) -> Iterator
             yield ended
         finally:
             is_over.set()
-    for one in running:
-        one.result()  # raises what failed
+    for each in running:
+        each.result()  # raises what failed
 
 
 def _searches(encoder: ModelEncoder, number: int) -> list[float]:

@@ -105,8 +105,8 @@ class Ours:
         pending = members.pending if members else ()
         for start in range(0, len(pending), USUAL_BATCH_IMAGES):
             images = tuple(
-                BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)
-                for one in pending[start : start + USUAL_BATCH_IMAGES]
+                BatchImage(image_id=each.image.image_id, object_name=each.image.object_name)
+                for each in pending[start : start + USUAL_BATCH_IMAGES]
             )
             self._embed(EmbedBatch(pool_id=pool.pool_id, generation=1, images=images))
 
@@ -136,8 +136,8 @@ def _listed(number: int) -> ListedImage:
 def check_same_answer(ours: ScoreReply, theirs: tuple[list[int], list[float]]) -> None:
     """Assert that *ours* gives the images of *theirs* the same logits."""
     logits = {hit.image.image_id: hit.logit for hit in ours.hits}
-    found = [logits[_listed(number).image.image_id] for number in theirs[0]]
-    np.testing.assert_allclose(found, theirs[1], atol=0.5)  # of 100; bfloat16 moves it by 0.2
+    same = [logits[_listed(number).image.image_id] for number in theirs[0]]
+    np.testing.assert_allclose(same, theirs[1], atol=0.5)  # of 100; bfloat16 moves it by 0.2
 
 
 def measure(folder: Path, tiny: bool) -> Figures:

@@ -86,12 +86,14 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line and the traceback, whose text can pass for no other line."""
         line, *below = super().format(record).split("\n")
-        return "\n".join([line, *below[:1], *(f"  {one}" for one in map(printable, below[1:]))])
+        return "\n".join(
+            [line, *below[:1], *(f"  {line_below}" for line_below in map(printable, below[1:]))]
+        )
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line, with the fields that its message does not say."""
         said = getattr(record, "said", ())
-        fields = {name: one for name, one in _fields(record).items() if name not in said}
+        fields = {name: value for name, value in _fields(record).items() if name not in said}
         stages: Mapping[str, float] = fields.pop("stages", {})
         parts = [super().formatMessage(record)]
         parts += [f"{name}={value}" for name, value in fields.items()]

@@ -28,7 +28,7 @@ def trimmed(value: object) -> object:
     """Return a text without the blanks and invisible characters around it, else *value*."""
     if not isinstance(value, str):
         return value
-    kept = [at for at, one in enumerate(value) if not _is_blank(one)]
+    kept = [at for at, character in enumerate(value) if not _is_blank(character)]
     return value[kept[0] : kept[-1] + 1] if kept else ""
 
 
@@ -40,10 +40,10 @@ def readable(value: Value) -> Value:
         ValueError: it is a text with what is no character, or with a control character other than
             a tab or a line break.
     """
-    for one in value if isinstance(value, str) else "":
-        if unicodedata.category(one) == "Cs":  # so the system's bytes are read that are none
+    for character in value if isinstance(value, str) else "":
+        if unicodedata.category(character) == "Cs":  # so the system's bytes are read that are none
             raise ValueError("must be UTF-8")
-        if _is_control(one):
+        if _is_control(character):
             raise ValueError("must have no control character in it")
     return value
 
@@ -108,7 +108,7 @@ def _is_host(text: str) -> bool:
 
 def _origins(text: str) -> str:
     """Return a comma list of origins as browsers send them."""
-    origins = [_origin(one) for one in map(str.strip, text.split(",")) if one]
+    origins = [_origin(origin) for origin in map(str.strip, text.split(",")) if origin]
     if "*" in origins and len(origins) > 1:
         raise ValueError("`*`, for every origin, must stand alone")
     return ",".join(origins)
@@ -146,7 +146,7 @@ def _home_expanded(text: str) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    if any(unicodedata.category(one) == "Cc" for one in text):
+    if any(unicodedata.category(character) == "Cc" for character in text):
         raise ValueError("must have no tab or line break in it")
     return text
 

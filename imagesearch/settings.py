@@ -292,14 +292,16 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         InvalidRequest: a line for each bad setting, with its name, bound and value.
     """
-    found = {name: os.environ.get(name.upper()) for name in AllSettings.model_fields}
-    typed = {name: trimmed(value) for name, value in {**found, **overrides}.items()}
+    given = {name: os.environ.get(name.upper()) for name in AllSettings.model_fields}
+    typed = {name: trimmed(value) for name, value in {**given, **overrides}.items()}
     try:
         return AllSettings.model_validate(
             {name: value for name, value in typed.items() if value not in (None, "")}
         )
     except ValidationError as error:
-        bad = {str(one["loc"][0]): one["msg"] for one in error.errors(include_url=False)}
+        bad = {
+            str(problem["loc"][0]): problem["msg"] for problem in error.errors(include_url=False)
+        }
         message = "\n".join(_explained(name, bound, typed[name]) for name, bound in bad.items())
         raise InvalidRequest(message, field=next(iter(bad)).upper()) from None
 
@@ -310,8 +312,8 @@ def is_secret(name: str) -> bool:
 
 
 def _explained(name: str, bound: str, value: object) -> str:
-    told = f"{name.upper()}: {bound.removeprefix('Value error, ')}"
+    message = f"{name.upper()}: {bound.removeprefix('Value error, ')}"
     if is_secret(name):
-        return told  # a secret's value is never repeated
+        return message  # a secret's value is never repeated
     shown = re.sub(r"//[^/]*@", "//***@", repr(value))  # nor is a password in a URL
-    return f"{told}, got {shown if len(shown) <= 200 else shown[:200] + '…'}"
+    return f"{message}, got {shown if len(shown) <= 200 else shown[:200] + '…'}"

@@ -168,7 +168,9 @@ class Batcher(Generic[Item, Result]):
         given_up = set(futures)
         with self._changed:
             dropped = [future for _, future in self._waiting if future in given_up]
-            self._waiting = deque(one for one in self._waiting if one[1] not in given_up)
+            self._waiting = deque(
+                waiting for waiting in self._waiting if waiting[1] not in given_up
+            )
         for future in dropped:
             future.cancel()
             future.set_running_or_notify_cancel()  # else whoever waits for it is not told

@@ -129,14 +129,14 @@ def _mapped(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
     header: dict[str, Any] = json.loads(file[8:start].tobytes())
     header.pop("__metadata__", None)
     tensors: dict[str, tuple[str, NDArray[Any]]] = {}
-    for name, told in header.items():
-        begin, end = (start + offset for offset in told["data_offsets"])
-        number = _NUMBERS.get(told["dtype"])  # others are no parameters of a model
+    for name, facts in header.items():
+        begin, end = (start + offset for offset in facts["data_offsets"])
+        number = _NUMBERS.get(facts["dtype"])  # others are no parameters of a model
         view = np.asarray(file)[begin:end]
         if number is not None:
             _check_numbers(path, name, number, begin, end)
-            view = view.view(number.numpy).reshape(told["shape"])
-        tensors[name] = (told["dtype"], view)
+            view = view.view(number.numpy).reshape(facts["shape"])
+        tensors[name] = (facts["dtype"], view)
     return tensors
 
 

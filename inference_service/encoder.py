@@ -313,10 +313,13 @@ class ModelEncoder:
     ) -> list[ImageEmbedding | RejectedImage]:
         """Return for each its embedding or why there is none, by *ends* of monotonic time."""
         outcomes = decoder.ask(some, _seconds_until(ends))
-        framed = [one for one in outcomes if not isinstance(one, RejectedImage)]
+        framed = [outcome for outcome in outcomes if not isinstance(outcome, RejectedImage)]
         vectors = embedder.ask([one.pixels for one in framed], _seconds_until(ends))
         embedded = map(_with_facts, vectors, framed)
-        return [one if isinstance(one, RejectedImage) else next(embedded) for one in outcomes]
+        return [
+            outcome if isinstance(outcome, RejectedImage) else next(embedded)
+            for outcome in outcomes
+        ]
 
     def _decode(self, decodings: Sequence[Decoding]) -> list[Framed | RejectedImage]:
         return [self._framed(decoding) for decoding in decodings]

@@ -297,8 +297,10 @@ def _is_flat(strips: Iterable[Image.Image]) -> bool:
     lowest, highest = [255] * 3, [0] * 3
     for strip in strips:
         extrema: Any = strip.getextrema()
-        lowest = [min(low, one) for low, (one, _) in zip(lowest, extrema, strict=True)]
-        highest = [max(high, one) for high, (_, one) in zip(highest, extrema, strict=True)]
+        lowest = [min(low, darkest) for low, (darkest, _) in zip(lowest, extrema, strict=True)]
+        highest = [
+            max(high, lightest) for high, (_, lightest) in zip(highest, extrema, strict=True)
+        ]
         if any(high - low >= _CONTRAST for low, high in zip(lowest, highest, strict=True)):
             return False
     return True

@@ -98,13 +98,13 @@ def _inner(folder: Path) -> Path:
     if _is_checkpoint(folder / "config.json"):
         return folder
     configs = [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
-    found = sorted(config.parent for config in configs if _is_checkpoint(config))
-    if len(found) > 1:
-        names = ", ".join(str(one.relative_to(folder)) for one in found)
+    checkpoints = sorted(config.parent for config in configs if _is_checkpoint(config))
+    if len(checkpoints) > 1:
+        names = ", ".join(str(checkpoint.relative_to(folder)) for checkpoint in checkpoints)
         raise ValueError(f"it holds several checkpoints, of which one must be named: {names}")
-    if found:
-        logger.info("the checkpoint in %s is %s", folder, found[0].relative_to(folder))
-        return found[0]
+    if checkpoints:
+        logger.info("the checkpoint in %s is %s", folder, checkpoints[0].relative_to(folder))
+        return checkpoints[0]
     if not (folder / "config.json").exists():
         raise FileNotFoundError(_without_config(folder))
     return folder

@@ -139,11 +139,11 @@ class _Jpeg:
     def _segments(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield each marker's code, where it is, and what its segment holds."""
         place, number = 2, 0
-        while found := _MARKER.search(self._data, place):
+        while marker := _MARKER.search(self._data, place):
             number += 1
             if number > MAX_SEGMENTS:
                 _too_many(MAX_SEGMENTS, "segments in a JPEG")
-            code, start, place = found[1][0], found.start(), found.end()
+            code, start, place = marker[1][0], marker.start(), marker.end()
             body = b""
             if code >= 0xC0 and code not in (_SOI, _EOI):
                 length = struct.unpack_from(">H", self._data, place)[0]

@@ -29,15 +29,15 @@ def read_framing(folder: Path, defaults: Mapping[str, Any]) -> Framing:
         OSError: there is neither.
         ValueError: it asks for what `Framing` does not do, or for what cannot be.
     """
-    told = _told(folder, defaults)
+    part = _told(folder, defaults)
     for step in ("do_resize", "do_rescale", "do_normalize"):
-        if told.values[step] is not True:
-            raise told.wrong(step, "true")
-    scale, offset = _normalisation(told)
+        if part.values[step] is not True:
+            raise part.wrong(step, "true")
+    scale, offset = _normalisation(part)
     framing = Framing(
-        _size(told),
-        _crop(told) if told.flag("do_center_crop") else None,
-        Image.Resampling(told.whole("resample", 0, max(Image.Resampling))),
+        _size(part),
+        _crop(part) if part.flag("do_center_crop") else None,
+        Image.Resampling(part.whole("resample", 0, max(Image.Resampling))),
         tuple(scale),
         tuple(offset),
     )
@@ -46,69 +46,71 @@ def read_framing(folder: Path, defaults: Mapping[str, Any]) -> Framing:
     crop = framing.crop or (0, 0)
     if crop[0] > shortest[0] or crop[1] > shortest[1]:  # each picture would get a black edge
         bound = f"no larger than what size leaves, {shortest[0]} x {shortest[1]}"
-        raise told.wrong("crop_size", bound)
+        raise part.wrong("crop_size", bound)
     return framing
 
 
 def _told(folder: Path, defaults: Mapping[str, Any]) -> JsonPart:
     whole = folder / "processor_config.json"
-    told = JsonPart.read(whole).part("image_processor") if whole.exists() else None
-    if told is None or not told.values:
+    part = JsonPart.read(whole).part("image_processor") if whole.exists() else None
+    if part is None or not part.values:
         path = folder / "preprocessor_config.json"
         if not path.exists():
             raise FileNotFoundError("it has no preprocessor_config.json and no image processor")
-        told = JsonPart.read(path)
-    given = {name: value for name, value in told.values.items() if value is not None}
-    return JsonPart(told.file, told.name, {**defaults, **given})
+        part = JsonPart.read(path)
+    given = {name: value for name, value in part.values.items() if value is not None}
+    return JsonPart(part.file, part.name, {**defaults, **given})
 
 
-def _normalisation(told: JsonPart) -> tuple[list[float], list[float]]:
+def _normalisation(part: JsonPart) -> tuple[list[float], list[float]]:
     """Return by what each colour of a pixel is multiplied, and what is added then."""
-    factor = told.number("rescale_factor", 1e-6, 1.0)
-    mean, deviation = _colours(told, "image_mean", -256.0), _colours(told, "image_std", 1e-6)
+    factor = part.number("rescale_factor", 1e-6, 1.0)
+    mean, deviation = _colours(part, "image_mean", -256.0), _colours(part, "image_std", 1e-6)
     scale, offset = factor / deviation, -mean / deviation
     if max(np.abs(offset).max(), np.abs(255 * scale + offset).max()) > MOST_INPUT:
         raise ValueError(
-            f"{told.file}: rescale_factor, image_mean and image_std must leave colours from "
+            f"{part.file}: rescale_factor, image_mean and image_std must leave colours from "
             f"{-MOST_INPUT:g} to {MOST_INPUT:g}, got {offset.min():.4g} to "
             f"{(255 * scale + offset).max():.4g}"
         )
     return scale.tolist(), offset.tolist()
 
 
-def _colours(told: JsonPart, name: str, least: float) -> Any:
-    given = told.values[name]
+def _colours(part: JsonPart, name: str, least: float) -> Any:
+    given = part.values[name]
     three = given if isinstance(given, list) else [given] * 3
     if len(three) != 3:
-        raise told.wrong(name, "three numbers, of red, green and blue")
-    each = JsonPart(told.file, told.name, {f"{name}[{i}]": one for i, one in enumerate(three)})
-    return np.array([each.number(one, least, 256.0) for one in each.values])
+        raise part.wrong(name, "three numbers, of red, green and blue")
+    each = JsonPart(
+        part.file, part.name, {f"{name}[{i}]": number for i, number in enumerate(three)}
+    )
+    return np.array([each.number(number, least, 256.0) for number in each.values])
 
 
-def _size(told: JsonPart) -> int | tuple[int, int]:
+def _size(part: JsonPart) -> int | tuple[int, int]:
     """Return what the shorter side becomes, or width and height."""
-    size = told.values["size"]
+    size = part.values["size"]
     if not isinstance(size, dict | list):  # a number, as the oldest checkpoints have it
-        return told.whole("size", 1, MOST_SIDE)
+        return part.whole("size", 1, MOST_SIDE)
     if isinstance(size, dict) and "shortest_edge" in size:
         if size.get("longest_edge") is not None:
-            raise told.wrong("size", "without a longest_edge")
-        return told.part("size").whole("shortest_edge", 1, MOST_SIDE)
-    return _both(told, "size")
+            raise part.wrong("size", "without a longest_edge")
+        return part.part("size").whole("shortest_edge", 1, MOST_SIDE)
+    return _both(part, "size")
 
 
-def _crop(told: JsonPart) -> tuple[int, int]:
-    if isinstance(told.values["crop_size"], dict | list):
-        return _both(told, "crop_size")
-    return (told.whole("crop_size", 1, MOST_SIDE),) * 2
+def _crop(part: JsonPart) -> tuple[int, int]:
+    if isinstance(part.values["crop_size"], dict | list):
+        return _both(part, "crop_size")
+    return (part.whole("crop_size", 1, MOST_SIDE),) * 2
 
 
-def _both(told: JsonPart, name: str) -> tuple[int, int]:
+def _both(part: JsonPart, name: str) -> tuple[int, int]:
     """Return width and height of an object, or of a list, which has the height first."""
-    given = told.values[name]
+    given = part.values[name]
     if isinstance(given, list) and len(given) == 2:
         given = {"height": given[0], "width": given[1]}
     if not isinstance(given, dict) or not {"height", "width"} <= given.keys():
-        raise told.wrong(name, "a number, or an object with height and width")
-    sides = JsonPart(told.file, f"{told.name}{name}.", given)
+        raise part.wrong(name, "a number, or an object with height and width")
+    sides = JsonPart(part.file, f"{part.name}{name}.", given)
     return sides.whole("width", 1, MOST_SIDE), sides.whole("height", 1, MOST_SIDE)

@@ -53,7 +53,7 @@ def _table() -> dict[int, str | None]:
     table: dict[int, str | None] = dict.fromkeys(_DROPPED)
     for straight, curly in _QUOTES.items():
         table |= dict.fromkeys(map(ord, curly), straight)
-    table |= {ord(one): letters for one, letters in _LIGATURES.items()}
+    table |= {ord(ligature): letters for ligature, letters in _LIGATURES.items()}
     for code in (0x3000, *range(0xFF01, 0xFFF0)):  # the wide space, wide and half-width forms
         table[code] = unicodedata.normalize("NFKC", chr(code))
     for code in range(0x80, 0xA0):  # C1 controls, which are Windows-1252 as a browser reads them

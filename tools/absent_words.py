@@ -90,13 +90,13 @@ def words(folder: Path, code: str, emoji: set[str]) -> list[str]:
     stems = {word[:4] for word in taken if len(word) >= 4}
     said = emoji_words(folder, code)
     taken |= {word for sign in said.keys() - emoji for word in said[sign]}
-    found = {
+    chosen = {
         word
         for sign in emoji
         for word in said.get(sign, ())
         if is_word(word, code) and word not in taken and word[:4] not in stems
     }
-    return sorted(sorted(found, key=_shuffled)[: 3 * MOST if code == "en" else MOST])
+    return sorted(sorted(chosen, key=_shuffled)[: 3 * MOST if code == "en" else MOST])
 
 
 def is_word(word: str, code: str) -> bool:

@@ -113,9 +113,15 @@ def _marked(value: Any, where: Any, mark: Callable[[object], object]) -> Any:
         return mark(value)
     if isinstance(where, dict) and isinstance(value, dict | None):
         held = value or {}
-        return {**held, **{name: _marked(held.get(name), one, mark) for name, one in where.items()}}
+        return {
+            **held,
+            **{
+                name: _marked(held.get(name), inner_mark, mark)
+                for name, inner_mark in where.items()
+            },
+        }
     if isinstance(where, list) and isinstance(value, list | None):
-        return [_marked(one, place, mark) for one, place in zip_longest(value or [], where)]
+        return [_marked(part, place, mark) for part, place in zip_longest(value or [], where)]
     return value
 
 
@@ -128,8 +134,8 @@ def _differences(
             inner = f"{attribute}{dot}{name}", f"{label}{dot}{name}"
             yield from _differences(before.get(name), after.get(name), *inner)
     elif isinstance(before, list) and isinstance(after, list):
-        for key, one, other in _pairs(before, after):
-            yield from _differences(one, other, attribute, f"{label}[{key}]")
+        for key, old, new in _pairs(before, after):
+            yield from _differences(old, new, attribute, f"{label}[{key}]")
     elif before != after and not (_is_nothing(before) and _is_nothing(after)):
         yield _Difference(attribute, label, before, after)
 
@@ -142,18 +148,20 @@ def _pairs(before: list[Any], after: list[Any]) -> Iterator[tuple[object, object
             for key in sorted({*named, *then_named}):
                 yield json.dumps(key), named.get(key, _ABSENT), then_named.get(key, _ABSENT)
             return
-    for index, (one, other) in enumerate(zip_longest(before, after, fillvalue=_ABSENT)):
-        yield index, one, other
+    for index, (before_part, after_part) in enumerate(
+        zip_longest(before, after, fillvalue=_ABSENT)
+    ):
+        yield index, before_part, after_part
 
 
 def _by_name(blocks: list[Any], name: str) -> dict[str, object] | None:
     """Return *blocks* by the text that each has as *name*; None where one has none of its own."""
-    found: dict[str, object] = {
+    changes: dict[str, object] = {
         block[name]: block
         for block in blocks
         if isinstance(block, dict) and isinstance(block.get(name), str)
     }
-    return found if len(found) == len(blocks) else None
+    return changes if len(changes) == len(blocks) else None
 
 
 def _is_nothing(value: object) -> bool:
@@ -173,8 +181,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.check_plan")
     parser.add_argument("plan", type=Path, help="output of `terraform show -json PLAN`")
     plan = json.loads(parser.parse_args().plan.read_bytes())
-    if found := structural_changes(plan):
-        print("This changes more than the code that runs:", *found, sep="\n  ")
+    if changes := structural_changes(plan):
+        print("This changes more than the code that runs:", *changes, sep="\n  ")
         sys.exit("The deployer may not do that. A person may: tools/first_deployment.sh")
     print("This rolls out code and changes nothing else.")
 

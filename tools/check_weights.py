@@ -44,13 +44,13 @@ class Figure:
     told: dict[str, Any]
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Figure:
+    def of(cls, entry: dict[str, Any]) -> Figure:
         """Return what an entry of the file says; ValueError where it is of no kind."""
-        kind = next((each for each in KINDS if each in told), None)
+        kind = next((each for each in KINDS if each in entry), None)
         if kind is None:
-            raise ValueError(f"a figure must have one of {', '.join(KINDS)}, got {told}")
-        numbers = tuple(np.atleast_1d(told[kind]).tolist())
-        return cls(told["model"], kind, numbers, told["within"], told["source"], told)
+            raise ValueError(f"a figure must have one of {', '.join(KINDS)}, got {entry}")
+        numbers = tuple(np.atleast_1d(entry[kind]).tolist())
+        return cls(entry["model"], kind, numbers, entry["within"], entry["source"], entry)
 
     @property
     def what(self) -> str:
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, default=PUBLISHED, metavar="FILE")
     asked = parser.parse_args()
     entries = tomllib.loads(asked.figures.read_text(encoding="utf-8"))["figure"]
-    figures = [Figure.of(told) for told in entries]
+    figures = [Figure.of(entry) for entry in entries]
     if unknown := set(asked.models) - {figure.model for figure in figures}:
         parser.error(f"no figure is known of {', '.join(sorted(unknown))}")
     if why := _unreachable():
@@ -140,8 +140,8 @@ def _dimension(model: Model, _: dict[str, Any]) -> int:
     return len(model.embed_texts(["a"])[0].vector)
 
 
-def _millions(model: Model, told: dict[str, Any]) -> float:
-    tower = told.get("tower")
+def _millions(model: Model, entry: dict[str, Any]) -> float:
+    tower = entry.get("tower")
     shapes = [
         shape
         for name, shape in model.family.parameters.items()
@@ -150,19 +150,19 @@ def _millions(model: Model, told: dict[str, Any]) -> float:
     return sum(int(np.prod(shape)) for shape in shapes) / 1e6
 
 
-def _tokens(model: Model, told: dict[str, Any]) -> Any:
+def _tokens(model: Model, entry: dict[str, Any]) -> Any:
     """Return as many as were published: some families fill up what follows."""
-    return model.tokenize([told["text"]]).ids[0, : len(told["tokens"])]
+    return model.tokenize([entry["text"]]).ids[0, : len(entry["tokens"])]
 
 
-def _logits(model: Model, told: dict[str, Any]) -> Any:
-    [picture] = model.embed_pictures([model.preprocess(_fetched(told["picture"]))])
-    texts = np.array([each.vector for each in model.embed_texts(told["texts"])])
+def _logits(model: Model, entry: dict[str, Any]) -> Any:
+    [picture] = model.embed_pictures([model.preprocess(_fetched(entry["picture"]))])
+    texts = np.array([each.vector for each in model.embed_texts(entry["texts"])])
     return model.logit_scale * (texts @ picture) + model.logit_bias
 
 
-def _shares(model: Model, told: dict[str, Any]) -> Any:
-    logits = _logits(model, told)
+def _shares(model: Model, entry: dict[str, Any]) -> Any:
+    logits = _logits(model, entry)
     powers = np.exp(logits - logits.max())
     return powers / powers.sum()
 

@@ -134,8 +134,8 @@ class Costs:
     def registry_gib(self, profile: str) -> float:
         """Return the GiB of all images that are kept, as if no two had a layer in common."""
         image = self.value("cpu_image_gib" if profile == "cpu" else "cuda_image_gib")
-        one = image + self.value("function_images_gib")
-        return self.value("registry_versions") * one + self.value("registry_caches") * image
+        each_kept = image + self.value("function_images_gib")
+        return self.value("registry_versions") * each_kept + self.value("registry_caches") * image
 
     def left_behind(self) -> float:
         """Return what the images and embeddings of 1,000 keywords cost a month."""

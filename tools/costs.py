@@ -169,12 +169,12 @@ def _idle(costs: Costs) -> str:
         "with a domain": {"memorystore": True, "domain": True},
     }
     columns = [costs.idle(**option, profile="split") for option in options.values()]
-    rows = [[name, *(f"{one[name]:.2f}" for one in columns)] for name in columns[0]]
+    rows = [[name, *(f"{column[name]:.2f}" for column in columns)] for name in columns[0]]
     rows.append(["services, topics and Firestore, asleep", *(["0.00"] * len(columns))])
     conditions = costs.value("alert_conditions")
     rows.append([f"{conditions:.0f} conditions of alerts", *(["unknown"] * len(columns))])
     rows.append(["the uptime check itself", *(["unknown"] * len(columns))])
-    total = [f"**{sum(one.values()):.2f}**" for one in columns]
+    total = [f"**{sum(column.values()):.2f}**" for column in columns]
     less = costs.idle(memorystore=True, domain=False, profile="cpu")
     saved = columns[1]["Artifact Registry, at most"] - less["Artifact Registry, at most"]
     text = table(["a month", *options], [*rows, ["**together, but for the unknown**", *total]])
@@ -185,28 +185,28 @@ def _prices(costs: Costs) -> str:
     rows = [
         [
             f"`{name}`",
-            f"{one['usd']:.10f}".rstrip("0").rstrip(".") if "usd" in one else "unknown",
-            one["unit"],
-            one["source"] + (f" ({one['certainty']})" if "certainty" in one else ""),
-            one["read"],
+            f"{price['usd']:.10f}".rstrip("0").rstrip(".") if "usd" in price else "unknown",
+            price["unit"],
+            price["source"] + (f" ({price['certainty']})" if "certainty" in price else ""),
+            price["read"],
         ]
-        for name, one in costs.tables["prices"].items()
+        for name, price in costs.tables["prices"].items()
     ]
     return table(["price", "USD", "for a", "source", "read"], rows)
 
 
 def _free(costs: Costs) -> str:
     rows = [
-        [f"{one['amount']:,}", one["unit"], one["for_each"], one["source"]]
-        for one in costs.tables["free"].values()
+        [f"{price['amount']:,}", price["unit"], price["for_each"], price["source"]]
+        for price in costs.tables["free"].values()
     ]
     return table(["free a month", "of", "once for each", "source"], rows)
 
 
 def _assumptions(costs: Costs) -> str:
     rows = [
-        [f"`{name}`", f"{one['value']:,}", one["unit"], one["from"]]
-        for name, one in costs.tables["assumptions"].items()
+        [f"`{name}`", f"{assumption['value']:,}", assumption["unit"], assumption["from"]]
+        for name, assumption in costs.tables["assumptions"].items()
     ]
     return table(["assumption", "value", "of", "from"], rows)
 
@@ -215,10 +215,10 @@ def _collection(costs: Costs) -> str:
     by_profile = [costs.collection(profile) for profile in PROFILES]
     week = costs.collection_week()
     rows = [
-        [name, *(_usd(one[name]) for one in by_profile), _usd(week.get(name, 0))]
+        [name, *(_usd(month[name]) for month in by_profile), _usd(week.get(name, 0))]
         for name in by_profile[0]
     ]
-    totals = [*(sum(one.values()) for one in by_profile), sum(week.values())]
+    totals = [*(sum(month.values()) for month in by_profile), sum(week.values())]
     rows.append(["**together**", *(f"**{_usd(total)}**" for total in totals)])
     head = ["part", *(f"added, {profile}" for profile in PROFILES), "a weekly look"]
     hours = max(costs.collection_seconds(profile) for profile in PROFILES) / HOUR_SECONDS

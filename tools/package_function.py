@@ -117,11 +117,11 @@ def reached(function: str, root: Path = ROOT) -> Reached:
                 continue
             if f"{name}.".startswith(NEVER):
                 raise CannotPackage(f"{path.relative_to(root)} imports {name}, of one machine only")
-            for found in _files_of(name, root):
-                inside = found.relative_to(root).as_posix()
+            for file in _files_of(name, root):
+                inside = file.relative_to(root).as_posix()
                 if inside not in files:
-                    files[inside] = found
-                    waiting.append(found)
+                    files[inside] = file
+                    waiting.append(file)
     return Reached(files, frozenset(imports))
 
 
@@ -231,8 +231,8 @@ def _hashed_pins(text: str, name: str) -> dict[str, str]:
 
 
 def _pins(text: str) -> dict[str, str]:
-    found = (_PIN.fullmatch(line) for line in _lines(text))
-    return {_normalised(pin["name"]): pin["version"] for pin in found if pin}
+    pins = (_PIN.fullmatch(line) for line in _lines(text))
+    return {_normalised(pin["name"]): pin["version"] for pin in pins if pin}
 
 
 def _lines(text: str) -> Iterator[str]:

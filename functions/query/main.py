@@ -46,7 +46,7 @@ _sources = _process.settings.image_source.parts
 _keywords = KEYWORDS if _process.settings.is_demo else ()
 _config = page_config(
     _keywords,
-    [(one.credit, one.site, one.note) for one in _sources],
+    [(source.credit, source.site, source.note) for source in _sources],
     has_collections=True,
 )
 _page = PageFiles(ROOT / "web", {"config.json": _config})

@@ -213,9 +213,9 @@ def _version(connection: Connection[Any]) -> int:
     versions = [version for (version,) in connection.execute("SELECT version FROM schema_version")]
     if len(versions) == 1 and 1 <= versions[0] <= len(_STEPS):
         return int(versions[0])
-    found = ", ".join(map(str, versions)) or "none"
+    versions_there = ", ".join(map(str, versions)) or "none"
     raise Unavailable(
-        f"the database has library schema {found}, this program knows 1 to {len(_STEPS)}:"
+        f"the database has library schema {versions_there}, this program knows 1 to {len(_STEPS)}:"
         " take the program that made it, or another database"
     )
 

@@ -59,7 +59,7 @@ class ImageFacts:
             with kind.lock:
                 each.append(kind.matching(condition))
         known = min(map(len, each))
-        matches: NDArray[np.bool_] = np.logical_and.reduce([one[:known] for one in each])
+        matches: NDArray[np.bool_] = np.logical_and.reduce([mask[:known] for mask in each])
         return matches
 
     def bring_up_to_date(self, where: Where, reading: Reading) -> None:

@@ -226,7 +226,9 @@ class VectorIndex:
         bounds = [_finer(some, asked) for some in few]
         nearest = _reaching(bounds, k)
         ids = np.concatenate([some.row_ids[last] for some, last in zip(few, nearest, strict=True)])
-        above = np.concatenate([one.upper[last] for one, last in zip(bounds, nearest, strict=True)])
+        above = np.concatenate(
+            [bound.upper[last] for bound, last in zip(bounds, nearest, strict=True)]
+        )
         at_most = above + np.vecdot(self._head.centre, query)  # which all products are without
         order = np.argsort(-at_most)
         return Candidates(ids[order].tolist(), at_most[order].tolist())
@@ -414,11 +416,11 @@ def _norms(rows: _Floats) -> _Floats:
 
 def _reaching(bounds: Sequence[_Bounds], k: int) -> list[_Rows]:
     """Return for each block the rows that may be among the *k* largest of all."""
-    best = [_largest(one.lower, k) for one in bounds if len(one.lower) and k > 0]
+    best = [_largest(bound.lower, k) for bound in bounds if len(bound.lower) and k > 0]
     if not best:
         return [np.empty(0, np.int64) for _ in bounds]
     floor = _largest(np.concatenate(best), k).min()  # k rows are no less than this
-    return [one.reaching(floor) for one in bounds]
+    return [bound.reaching(floor) for bound in bounds]
 
 
 def _largest(values: _Floats, k: int) -> _Floats:

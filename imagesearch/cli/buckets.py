@@ -69,12 +69,12 @@ def remove(settings: Settings, name: str, *, is_dry: bool = False) -> None:
         collection = named(collections, [name])[0]
         count = next(each for each in collections.counts() if each.name == name)
         if is_dry:
-            told = f"up to {count.images:,} images would be forgotten; {collection.root} stays."
-            out.print(shown(f"{name}: {told}"), soft_wrap=True)
+            line = f"up to {count.images:,} images would be forgotten; {collection.root} stays."
+            out.print(shown(f"{name}: {line}"), soft_wrap=True)
             return
         _removed(collections, publisher, name)
-    told = f"{count.pictures:,} pictures are forgotten; {collection.root} is as it was."
-    out.print(shown(f"{name}: {told}"), soft_wrap=True)
+    line = f"{count.pictures:,} pictures are forgotten; {collection.root} is as it was."
+    out.print(shown(f"{name}: {line}"), soft_wrap=True)
 
 
 def _removed(collections: BucketCollections, publisher: Publisher, name: str) -> None:
@@ -107,8 +107,8 @@ def added(
             return each
     inner = [each.name for each in every.values() if bucket_root(each.root).is_within(root)]
     if inner:
-        told = f"It has the collections {', '.join(inner)} in it; no picture is embedded twice."
-        out.print(shown(told), soft_wrap=True)
+        line = f"It has the collections {', '.join(inner)} in it; no picture is embedded twice."
+        out.print(shown(line), soft_wrap=True)
     name = checked_name(name or root.prefix.rstrip("/").rpartition("/")[2] or root.bucket)
     if name in every:
         bound = f"--name must be one that no other collection has, and {name!r} is"
@@ -160,8 +160,8 @@ def _wait(is_done: Callable[[], bool], stand: Callable[[], object] = lambda: Non
                 ends_at = None
             elif time.monotonic() > ends_at:
                 ends_at = None
-                told = "Nothing has come of it yet: what is wrong is in the fetch function's log."
-                err.print(Text(told), soft_wrap=True)
+                line = "Nothing has come of it yet: what is wrong is in the fetch function's log."
+                err.print(Text(line), soft_wrap=True)
         time.sleep(_POLL_SECONDS)
 
 
@@ -183,8 +183,8 @@ def _bring_up_to_date(
             with progress(collection) as tell:
                 outcome = followed(collections, collection, request, tell)
         except KeyboardInterrupt:
-            told = f"It goes on without this command: imagesearch info {collection.name!r}"
-            err.print(shown(told), soft_wrap=True)
+            line = f"It goes on without this command: imagesearch info {collection.name!r}"
+            err.print(shown(line), soft_wrap=True)
             raise
         except (NotFound, Unavailable) as error:
             if len(every) == 1:

@@ -225,10 +225,10 @@ class SearchClient:
         if not name:
             return None
         try:
-            told = _Collections.model_validate(self.ask("/collections", {}, None).body)
+            answer = _Collections.model_validate(self.ask("/collections", {}, None).body)
         except (SearchFailed, OSError, ValidationError):  # what was found is worth more
             return None
-        return next((each for each in told.collections if alike(each.name) == alike(name)), None)
+        return next((each for each in answer.collections if alike(each.name) == alike(name)), None)
 
 
 def _check_parts(body: dict[str, Any], params: Mapping[str, Any]) -> None:
@@ -274,7 +274,7 @@ def _told(body: Any, name: str) -> str:
 def _addresses(host: str) -> list[str]:
     """Return the addresses of *host* as the system knows them; none if it knows none."""
     try:
-        return [str(found[-1][0]) for found in socket.getaddrinfo(host, None)]
+        return [str(address[-1][0]) for address in socket.getaddrinfo(host, None)]
     except (OSError, ValueError):  # ValueError: no name could be so
         return []
 
@@ -491,7 +491,7 @@ class _Browser:
         host = (urlsplit(url).hostname or "").partition("%")[0].removesuffix(".")  # no IPv6 zone
         if host == socket.gethostname().lower() or f".{host}".endswith(".localhost"):
             return [_Place.ON_THIS_MACHINE]
-        return [_place(one) for one in self._addresses(host)] or [_Place.ELSEWHERE]
+        return [_place(address) for address in self._addresses(host)] or [_Place.ELSEWHERE]
 
 
 T = TypeVar("T")

@@ -114,8 +114,8 @@ def forget(
             if not unknown or len(unknown) < len(job.image_ids):
                 _print(job, outcome, is_dry=dry_run)
             for image_id in unknown:
-                told = "it would be" if dry_run else "it is"
-                line = f"No image has the id {image_id}; {told} noted all the same."
+                verb = "it would be" if dry_run else "it is"
+                line = f"No image has the id {image_id}; {verb} noted all the same."
                 out.print(shown(line), soft_wrap=True)
 
 
@@ -167,11 +167,11 @@ def _forget_collection(stored: StoredCollections, name: str, *, is_dry: bool) ->
     collection = named(stored.collections, [name])[0]
     if is_dry:
         count = next(each for each in stored.collections.counts() if each.name == name)
-        told = f"{name}: up to {count.images:,} images would be forgotten; {collection.root} stays."
+        line = f"{name}: up to {count.images:,} images would be forgotten; {collection.root} stays."
     else:
         gone = stored.forget(collection)
-        told = f"{name}: {gone:,} images are forgotten; {collection.root} is as it was."
-    out.print(shown(told), soft_wrap=True)
+        line = f"{name}: {gone:,} images are forgotten; {collection.root} is as it was."
+    out.print(shown(line), soft_wrap=True)
 
 
 def _print(job: ForgetJob, outcome: Forgotten, *, is_dry: bool) -> None:
@@ -197,5 +197,5 @@ def _print_taken_down(forget: Forget) -> None:
         out.print("No picture was taken down.")
     for each in every:
         when = each.at.strftime("%Y-%m-%d %H:%M UTC")
-        told = f"{each.image_id}  {when}  {each.reason or 'for no reason that is noted'}"
-        out.print(shown(told), soft_wrap=True)
+        line = f"{each.image_id}  {when}  {each.reason or 'for no reason that is noted'}"
+        out.print(shown(line), soft_wrap=True)

@@ -85,12 +85,12 @@ def _table(some: Sequence[Figures]) -> str:
     names = ["found", *(f"R@{k}" for k in RECALL_AT), "no match, AUROC"]
     rows = [
         [
-            f"{found} ({figures.language})" if figures.language else found,
-            *map(shown_figure, figures.recall[found]),
-            shown_figure(figures.no_match, 1, 3) if found == FOUND[0] else "",
+            f"{direction} ({figures.language})" if figures.language else direction,
+            *map(shown_figure, figures.recall[direction]),
+            shown_figure(figures.no_match, 1, 3) if direction == FOUND[0] else "",
         ]
         for figures in some
-        for found in FOUND
+        for direction in FOUND
     ]
     body = "".join(_row(row, "td") for row in rows)
     return f'<div class="wide"><table>{_row(names, "th")}{body}</table></div>'

@@ -64,9 +64,9 @@ def _recalls(some: Sequence[Figures]) -> Table:
     languages = [figures.language for figures in some]
     table = _table(languages)
     for figures in some:
-        for found in FOUND:
+        for direction in FOUND:
             language = [shown(figures.language)] if any(languages) else []
-            table.add_row(*language, found, *map(shown_figure, figures.recall[found]))
+            table.add_row(*language, direction, *map(shown_figure, figures.recall[direction]))
     return table
 
 
@@ -94,8 +94,8 @@ def _print_comparison(comparison: Comparison) -> None:
     if comparison.earlier_only or comparison.later_only:
         only = f"{comparison.earlier_only} of the first run alone, {comparison.later_only} of this"
         among = f"{comparison.earlier_pictures} and {comparison.later_pictures} pictures"
-        told = f"{comparison.captions} captions compared; {only}. Ranks are among {among}."
-        out.print(shown(told, "yellow"), soft_wrap=True)
+        note = f"{comparison.captions} captions compared; {only}. Ranks are among {among}."
+        out.print(shown(note, "yellow"), soft_wrap=True)
     out.print(_differences(comparison))
     for language, differences in comparison.by_language.items():
         where = f" in {language}" if language else ""
@@ -108,10 +108,10 @@ def _differences(comparison: Comparison) -> Table:
     table = _table([*comparison.by_language])
     count = len(RECALL_AT)
     for language, differences in comparison.by_language.items():
-        for place, found in enumerate(FOUND):
+        for place, direction in enumerate(FOUND):
             named = [shown(language)] if any(comparison.by_language) else []
             some = differences[place * count : (place + 1) * count]
-            table.add_row(*named, found, *map(_signed, some))
+            table.add_row(*named, direction, *map(_signed, some))
     return table
 
 

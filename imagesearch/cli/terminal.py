@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 class _Answer(Console):
     """What was asked for: a file or a program that takes it gets every row on one line."""
 
-    @property
+    @property  # type: ignore[misc]  # nothing here sets it
     def size(self) -> ConsoleDimensions:
         """The terminal's columns and lines; without a terminal, more columns than a row has."""
         return super().size if self.is_terminal else ConsoleDimensions(_PIPED_COLUMNS, 25)
@@ -143,7 +143,8 @@ def print_json(value: object) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=out.options.ascii_only)
     # Within strings alone, where JSON escapes what it likes.
     clean = "".join(
-        one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in text
     )
     # To colour 10 MB for a file that takes no colours takes half a minute.
     out.print(JSONHighlighter()(clean) if out.is_terminal else Text(clean), soft_wrap=True)

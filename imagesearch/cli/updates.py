@@ -60,10 +60,9 @@ def changes(collection: Collection, outcome: Update) -> str:
         (outcome.gone, "gone"),
         (outcome.taken_down, "taken down"),
     ]
-    told = ", ".join(f"{number:,} {what}" for number, what in counts if number) or "no change"
-    return (
-        f"{collection.name}: {outcome.found:,} pictures, {told}, in {_duration(outcome.seconds)}."
-    )
+    counted = ", ".join(f"{number:,} {what}" for number, what in counts if number) or "no change"
+    took = _duration(outcome.seconds)
+    return f"{collection.name}: {outcome.found:,} pictures, {counted}, in {took}."
 
 
 def stand_of(last: Update) -> str:

@@ -70,13 +70,13 @@ def remembered(
 ) -> Callable[[], Sequence[CollectionCount]]:
     """Return *counts* asked twice a minute at most: each page asks, and it costs some reads."""
     lock = threading.Lock()
-    told: list[tuple[float, Sequence[CollectionCount]]] = []
+    kept: list[tuple[float, Sequence[CollectionCount]]] = []
 
     def remembering() -> Sequence[CollectionCount]:
         with lock:
-            if not told or clock.monotonic() > told[0][0] + _COUNTED_SECONDS:
-                told[:] = [(clock.monotonic(), counts())]
-            return told[0][1]
+            if not kept or clock.monotonic() > kept[0][0] + _COUNTED_SECONDS:
+                kept[:] = [(clock.monotonic(), counts())]
+            return kept[0][1]
 
     return remembering
 

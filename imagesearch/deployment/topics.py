@@ -124,12 +124,12 @@ _DEAD_LETTER_DOORS = {  # of the others the pool is marked failed
 PUSH_SUBSCRIPTIONS: tuple[PushSubscription, ...] = (
     *_WORKERS,
     *(
-        _dead_letter_door(one.topic, _DEAD_LETTER_DOORS.get(one.topic, "/dead-letter"))
-        for one in _WORKERS
+        _dead_letter_door(worker.topic, _DEAD_LETTER_DOORS.get(worker.topic, "/dead-letter"))
+        for worker in _WORKERS
     ),
 )
 PULL_SUBSCRIPTIONS: tuple[PullSubscription, ...] = tuple(
-    _dead_letter_store(one.topic) for one in _WORKERS
+    _dead_letter_store(worker.topic) for worker in _WORKERS
 )
 
 

@@ -154,15 +154,17 @@ class Listing:
     def of(cls, entries: Iterable[Entry]) -> Listing:
         """Return the listing of *entries*, no two of which have the same image_id."""
         kept = dict(entries)
-        images = tuple(one for one in kept.values() if isinstance(one, ListedImage))
-        reasons = {key: str(one) for key, one in kept.items() if isinstance(one, RejectedImage)}
+        images = tuple(outcome for outcome in kept.values() if isinstance(outcome, ListedImage))
+        reasons = {
+            key: str(outcome) for key, outcome in kept.items() if isinstance(outcome, RejectedImage)
+        }
         return cls(images, reasons)
 
     @property
     def entries(self) -> list[Entry]:
         """What it is made of: its images, then what is rejected."""
         reasons = ((key, RejectedImage(why)) for key, why in self.rejections.items())
-        return [*((one.image.image_id, one) for one in self.images), *reasons]
+        return [*((listed.image.image_id, listed) for listed in self.images), *reasons]
 
     @classmethod
     def joined(cls, pages: Iterable[Listing]) -> Listing:

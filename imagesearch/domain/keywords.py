@@ -49,9 +49,11 @@ def normalise_keyword(keyword: str) -> str:
 
 def is_punctuation(text: str) -> bool:
     """Return whether *text* has no letter, digit or symbol, of which an emoji is one."""
-    return all(unicodedata.category(one)[0] in "PMZC" for one in text)
+    return all(unicodedata.category(character)[0] in "PMZC" for character in text)
 
 
 def is_visible(text: str) -> bool:
     """Return whether there is anything to see in *text*; marks alone have nothing to stand on."""
-    return any(unicodedata.category(one)[0] not in "MZ" for one in normalise_keyword(text))
+    return any(
+        unicodedata.category(character)[0] not in "MZ" for character in normalise_keyword(text)
+    )

@@ -13,5 +13,6 @@ def printable(text: str) -> str:
     characters turn the order of letters round; halves of surrogate pairs cannot be written.
     """
     return "".join(
-        one if one.isprintable() or one in _JOINERS else ascii(one)[1:-1] for one in text
+        character if character.isprintable() or character in _JOINERS else ascii(character)[1:-1]
+        for character in text
     )

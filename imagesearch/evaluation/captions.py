@@ -204,7 +204,7 @@ def is_picture(name: str) -> bool:
 
 def is_unicode(text: str) -> bool:
     """Return whether *text* is free of halves of surrogate pairs, which JSON may hold."""
-    return not any("\ud800" <= one <= "\udfff" for one in text)
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_picture(path: Path) -> bytes:

@@ -62,14 +62,14 @@ def captioned_collection(
         raise InvalidRequest(f"no picture of {name!r} has a caption: {why}", field=FIELD)
 
     def embedded(model_revision: str) -> Mapping[str, Embedding]:
-        found: dict[str, Embedding] = {}
+        embeddings: dict[str, Embedding] = {}
         for first in range(0, len(ids), _AT_ONCE):
             facts, rows = library.vectors(ids[first : first + _AT_ONCE], model_revision)
-            found |= {
+            embeddings |= {
                 names[image_id]: row
                 for image_id, row in zip(facts, rows, strict=True)
                 if image_id in names
             }
-        return found
+        return embeddings
 
     return CaptionedSet(FORM, None, captioned, gathered.misfits, embedded)

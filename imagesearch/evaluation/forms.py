@@ -496,11 +496,11 @@ def _captions_file(path: Path) -> Path:
     if not path.is_dir():
         return path
     files = [*filter(_may_be_captions, captions_files(path))]
-    found = [file for file in files if file.parent == path]
-    if not found and path not in files and not is_shards(path):
-        found = [file for file in files if file != path]
-    ranks = {file: _rank(file) for file in found}
-    match [file for file in found if ranks[file] == min(ranks.values())]:
+    candidates = [file for file in files if file.parent == path]
+    if not candidates and path not in files and not is_shards(path):
+        candidates = [file for file in files if file != path]
+    ranks = {file: _rank(file) for file in candidates}
+    match [file for file in candidates if ranks[file] == min(ranks.values())]:
         case []:
             return path
         case [file]:

@@ -211,7 +211,10 @@ def _figures(ranks: LanguageRanks) -> Figures:
         ranks.language,
         len(ranks.picture_owners),
         len(ranks.caption_owners),
-        {found: figures[place * count : (place + 1) * count] for place, found in enumerate(FOUND)},
+        {
+            direction: figures[place * count : (place + 1) * count]
+            for place, direction in enumerate(FOUND)
+        },
         figures[-1],
     )
 

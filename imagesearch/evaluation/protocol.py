@@ -43,13 +43,13 @@ def ranks(
         share: of hubness, see `corrected`.
     """
     penalties = np.zeros(len(candidates), np.float32) if hubnesses is None else hubnesses
-    found = np.empty(len(queries), np.int64)
+    ranks = np.empty(len(queries), np.int64)
     for scores, rows in _scores(queries, candidates, penalties, share):
         for row, of_query in zip(rows, scores, strict=True):
             right = of_query[list(truths[row])]
             before = np.count_nonzero(of_query >= right.max())
-            found[row] = 1 + before - np.count_nonzero(right == right.max())
-    return found
+            ranks[row] = 1 + before - np.count_nonzero(right == right.max())
+    return ranks
 
 
 def _scores(

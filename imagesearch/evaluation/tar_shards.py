@@ -61,7 +61,7 @@ def samples(shard: Path) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
 
 
 def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
-    found: dict[str, dict[str, tarfile.TarInfo]] = {}
+    samples: dict[str, dict[str, tarfile.TarInfo]] = {}
     broken: tarfile.TarError | None = None
     try:
         for member in archive:
@@ -69,10 +69,10 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.
             stem, _, extension = name.partition(".")
             if member.isreg() and stem and extension:
                 key = f"{folder}/{stem}".lstrip("./")
-                found.setdefault(key, {})[extension.lower()] = member
+                samples.setdefault(key, {})[extension.lower()] = member
     except tarfile.TarError as error:
         broken = error
-    yield from found.items()
+    yield from samples.items()
     if broken is not None:
         raise broken
 

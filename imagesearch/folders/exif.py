@@ -56,20 +56,20 @@ class Exif:
 
     def _directory(self, place: int, wanted: set[int]) -> dict[int, tuple[int, bytes]]:
         """Return kind and bytes of each of the *wanted* tags of the directory at *place*."""
-        found: dict[int, tuple[int, bytes]] = {}
+        tags: dict[int, tuple[int, bytes]] = {}
         number = int.from_bytes(
             self._tiff[place : place + 2], "little" if self._order == "<" else "big"
         )
         entries = self._tiff[place + 2 : place + 2 + 12 * min(number, MAX_ENTRIES)]
         whole = entries[: len(entries) // 12 * 12]
         for tag, kind, count, value in struct.iter_unpack(self._order + "HHI4s", whole):
-            if tag in wanted and tag not in found and kind in _SIZES:
+            if tag in wanted and tag not in tags and kind in _SIZES:
                 length = min(count * _SIZES[kind], MAX_VALUE_BYTES)
                 if length > 4:
                     (at,) = struct.unpack(self._order + "I", value)
                     value = self._tiff[at : at + length]
-                found[tag] = (kind, value[:length])
-        return found
+                tags[tag] = (kind, value[:length])
+        return tags
 
     def number(self, tag: int) -> int:
         """Return the first whole number of a field."""

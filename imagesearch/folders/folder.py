@@ -160,10 +160,12 @@ def _pictures(parts: Sequence[_Listed]) -> Iterator[ListedFile | Unreadable]:
         parts: of which one folder is made that several archives have, as a rule one.
     """
     has_sidecars = any(name.lower().endswith(".json") for part in parts for name in part.files)
-    found = united_sidecars([part.files for part in parts]) if has_sidecars else [{} for _ in parts]
+    sidecars_of_parts = (
+        united_sidecars([part.files for part in parts]) if has_sidecars else [{} for _ in parts]
+    )
     albums = [_albums(part) for part in parts]
     of_others = next(filter(None, albums), ())
-    for part, sidecars, its_albums in zip(parts, found, albums, strict=True):
+    for part, sidecars, its_albums in zip(parts, sidecars_of_parts, albums, strict=True):
         documents = documents_of(part.files)
         for name, entry in part.files.items():
             if _suffix(name) not in PICTURE_SUFFIXES:
@@ -197,15 +199,15 @@ def documents_of(names: Iterable[str]) -> dict[str, list[str]]:
         return {}
     pictures = [name for name in names if _suffix(name) in PICTURE_SUFFIXES]
     stems = Counter(PurePath(name).stem.casefold() for name in pictures)
-    found: dict[str, list[str]] = {}
+    documents_of_pictures: dict[str, list[str]] = {}
     for name in pictures:
         stem = PurePath(name).stem.casefold()
         its = [*documents.get(name.casefold(), ())]
         if stems[stem] == 1:
             its += documents.get(stem, ())
         if its:
-            found[name] = its
-    return found
+            documents_of_pictures[name] = its
+    return documents_of_pictures
 
 
 def _stamped(sidecars: Iterable[tuple[_Listed, str]]) -> tuple[tuple[str, Stamp], ...]:

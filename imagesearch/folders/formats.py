@@ -163,10 +163,10 @@ def _loaded(data: bytes, name: Format, side: int | None) -> Image.Image:
         if name != "JPEG" or "truncated" not in str(error):
             raise
         # It may lack its end marker alone: where pixels are missing, they depend on what follows.
-        one, other = (_load(data + end, name, side) for end in _JPEG_ENDS)
-        if one.tobytes() != other.tobytes():
+        left, right = (_load(data + end, name, side) for end in _JPEG_ENDS)
+        if left.tobytes() != right.tobytes():
             raise
-        return one
+        return left
 
 
 def _load(data: bytes, name: Format, side: int | None) -> Image.Image:

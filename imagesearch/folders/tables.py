@@ -138,8 +138,8 @@ def _url_columns(columns: Sequence[str], sample: Sequence[Sequence[str]]) -> tup
     if known:
         return tuple(known)
     others = [name for name in cells if name not in (*_PAGES, *_LICENCE_URLS)]
-    told = [name for name in others if _are_urls(cells[name])]
-    return tuple(told) if len(told) == 1 else ()
+    with_urls = [name for name in others if _are_urls(cells[name])]
+    return tuple(with_urls) if len(with_urls) == 1 else ()
 
 
 def _told_names(sample: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -92,12 +92,12 @@ def sidecars(names: Iterable[str]) -> dict[str, str]:
     given = {unicodedata.normalize("NFC", name): name for name in names}
     index = _Index(name for name in given if name.lower().endswith(".json"))
     media = sorted(name for name in given if not name.lower().endswith(".json"))
-    found = _without_doubt({name: own for name in media if (own := index.own(name))})
-    taken = set(found.values())
+    own_sidecars = _without_doubt({name: own for name in media if (own := index.own(name))})
+    taken = set(own_sidecars.values())
     for name in media:
-        if name not in found and (borrowed := index.borrowed(name, taken)):
-            found[name] = borrowed
-    return {given[name]: given[sidecar] for name, sidecar in found.items()}
+        if name not in own_sidecars and (borrowed := index.borrowed(name, taken)):
+            own_sidecars[name] = borrowed
+    return {given[name]: given[sidecar] for name, sidecar in own_sidecars.items()}
 
 
 def united_sidecars(parts: Sequence[Collection[str]]) -> list[dict[str, tuple[int, str]]]:
@@ -111,12 +111,12 @@ def united_sidecars(parts: Sequence[Collection[str]]) -> list[dict[str, tuple[in
     counts = Counter(name for names in parts for name in names if not is_album_file(name))
     where = {name: n for n, names in enumerate(parts) for name in names if counts[name] == 1}
     united = {media: (where[name], name) for media, name in sidecars(where).items()}
-    found: list[dict[str, tuple[int, str]]] = []
+    sidecars_of_parts: list[dict[str, tuple[int, str]]] = []
     for n, names in enumerate(parts):
         own = {media: (n, name) for media, name in sidecars(names).items()}
-        of_part = {media: told for media, told in united.items() if where[media] == n}
-        found.append(of_part if len(where) == counts.total() else of_part | own)
-    return found
+        of_part = {media: place for media, place in united.items() if where[media] == n}
+        sidecars_of_parts.append(of_part if len(where) == counts.total() else of_part | own)
+    return sidecars_of_parts
 
 
 def path_in_takeout(folder: str) -> str:
@@ -126,10 +126,10 @@ def path_in_takeout(folder: str) -> str:
     return "/".join(names[places[-1] + 1 :]) if places else ""
 
 
-def _without_doubt(found: dict[str, str]) -> dict[str, str]:
-    """Return *found* without the sidecars whose cut names two pictures could have."""
+def _without_doubt(sidecars_of_media: dict[str, str]) -> dict[str, str]:
+    """Return *sidecars_of_media* without the sidecars whose cut names two pictures could have."""
     claims: dict[str, list[str]] = defaultdict(list)
-    for name, sidecar in found.items():
+    for name, sidecar in sidecars_of_media.items():
         claims[sidecar].append(name)
     kept = {}
     for sidecar, names in claims.items():
@@ -215,13 +215,13 @@ def _originals(name: str) -> list[str]:
     path = PurePath(name)
     base, count = _counted(path.stem)
     may_be_cut = _units(base + path.suffix) >= _CUT_MEDIA - _SLACK
-    found: dict[str, None] = {}
+    originals: dict[str, None] = {}
     for suffix in _DERIVED:
         for length in range(len(suffix), 0 if may_be_cut else len(suffix) - 1, -1):
             if base.lower().endswith(suffix[:length]) and len(base) > length:
-                found[base[:-length] + count + path.suffix] = None
+                originals[base[:-length] + count + path.suffix] = None
                 break
-    return list(found)
+    return list(originals)
 
 
 def _counted(stem: str) -> tuple[str, str]:
@@ -268,7 +268,9 @@ def read_sidecar(data: bytes) -> Sidecar | None:
     year, month = _taken(said.get("photoTakenTime"))
     description = one_line(said.get("description"), MAX_TITLE_CHARACTERS)
     people = said.get("people")
-    names = [_of(one, "name") for one in people[:MAX_PEOPLE]] if isinstance(people, list) else []
+    names = (
+        [_of(person, "name") for person in people[:MAX_PEOPLE]] if isinstance(people, list) else []
+    )
     facts = PictureFacts(
         year=year,
         month=month,

@@ -82,20 +82,20 @@ class UrlLists:
             NotFound: it is not there.
             InvalidRequest: it cannot be read, has no column of URLs, or no row.
         """
-        found: dict[str, PictureFacts] = {}
+        facts_by_url: dict[str, PictureFacts] = {}
         files = list_files(Path(root))
         for file in files:
-            yield from _gathered(file, found)
-        if not found:
+            yield from _gathered(file, facts_by_url)
+        if not facts_by_url:
             raise InvalidRequest(f"{root} has no row with a URL")
         if root in self._downloads:
             self._downloads.pop(root).close()
         # Of each update anew: what a host was, and who may be asked, may have changed.
-        hosts = frozenset(filter(None, map(host_of, found)))
+        hosts = frozenset(filter(None, map(host_of, facts_by_url)))
         self._downloads[root] = PoliteDownloads(
             hosts, self._clock, self._user_agent, limits=self._limits, takes=_is_read
         )
-        for url, facts in found.items():
+        for url, facts in facts_by_url.items():
             yield ListedFile(path_of(url), Stamp(0, 0), facts=facts)
 
     def read(
@@ -172,7 +172,7 @@ def check_list(root: Path) -> None:
         _table(file)
 
 
-def _gathered(file: Path, found: dict[str, PictureFacts]) -> Iterator[Unreadable]:
+def _gathered(file: Path, facts_by_url: dict[str, PictureFacts]) -> Iterator[Unreadable]:
     """Take in what the rows of *file* say by URL; yield those that name none."""
     table = _table(file)
     is_unsplash = "photo_image_url" in table.columns
@@ -190,7 +190,7 @@ def _gathered(file: Path, found: dict[str, PictureFacts]) -> Iterator[Unreadable
             facts = replace(facts, tags=tags_of((*facts.tags, *of_photo)))
             if host_of(url) == _UNSPLASH_HOST and "?" not in url:
                 url += _UNSPLASH_SIZE
-        found[url] = joined(found[url], facts) if url in found else facts
+        facts_by_url[url] = joined(facts_by_url[url], facts) if url in facts_by_url else facts
 
 
 def _table(file: Path) -> Table:

@@ -48,7 +48,7 @@ class ApiKey:
         """
         if self._forms is None:
             return False
-        return any(self._forms.search(one) is not None for one in (text, _bare(text)))
+        return any(self._forms.search(form) is not None for form in (text, _bare(text)))
 
     def hidden_in(self, text: str) -> str:
         """
@@ -86,7 +86,9 @@ def _bare(text: str) -> str:
             break
         text = decoded
     seen = normalise_keyword(text)
-    return "".join(one for one in seen if unicodedata.category(one)[0] not in "CMZ")
+    return "".join(
+        character for character in seen if unicodedata.category(character)[0] not in "CMZ"
+    )
 
 
 class _LogFilter(logging.Filter):

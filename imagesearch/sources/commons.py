@@ -69,9 +69,9 @@ class Commons(OpenSource):
             answer = self._ask({**further, **parameters})
             _merge(pages, answer)
             if not (further := _continuation(answer)) or answer.get("batchcomplete"):
-                found = sorted(pages.values(), key=_index)
-                yield self._reader.read(found, place)
-                place, pages = place + len(found), {}
+                listing = sorted(pages.values(), key=_index)
+                yield self._reader.read(listing, place)
+                place, pages = place + len(listing), {}
             if not further:
                 return
 
@@ -157,10 +157,10 @@ def _parameters(words: str, pool_size: int) -> dict[str, Any]:
 def _merge(pages: dict[Any, dict[str, Any]], answer: dict[str, Any]) -> None:
     """Take over the pages of *answer*, each of which may lack what another answer has of it."""
     query = answer.get("query", {})
-    found = query.get("pages", []) if isinstance(query, dict) else None
-    if not isinstance(found, list):
+    listing = query.get("pages", []) if isinstance(query, dict) else None
+    if not isinstance(listing, list):
         raise Unavailable(f"{COMMONS.credit} answered 200, but not with a listing")
-    for place, page in enumerate(found):
+    for place, page in enumerate(listing):
         if isinstance(page, dict):
             key = str(page.get("pageid", f"{len(pages)}-{place}"))
             pages[key] = {**pages.get(key, {}), **page}
@@ -190,8 +190,8 @@ def _value(info: dict[str, Any], name: str) -> object:
 
 def _origin(info: dict[str, Any]) -> str | None:
     """Return the photograph of Flickr's that a file is, where its credit links to that one."""
-    found = flickr_ids(_value(info, "Credit"))
-    return found.pop() if len(found) == 1 else None
+    ids = flickr_ids(_value(info, "Credit"))
+    return ids.pop() if len(ids) == 1 else None
 
 
 def _whole_url(url: str) -> str:

@@ -68,8 +68,8 @@ class Downloader:
         heeds_robots_tag: bool = False,
         takes: Callable[[bytes], bool] = is_image,
     ) -> None:
-        self._names = frozenset(one for one in hosts if not one.startswith("*."))
-        self._below = tuple(one[1:] for one in hosts if one.startswith("*."))
+        self._names = frozenset(host for host in hosts if not host.startswith("*."))
+        self._below = tuple(host[1:] for host in hosts if host.startswith("*."))
         self._allowed = _in_short(hosts)
         self._heeds_robots_tag = heeds_robots_tag
         self._origin = None if allowed_origin is None else _origin(parse_url(allowed_origin))

@@ -106,20 +106,22 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         # The one place where urllib3 opens a socket, for http and https alike.
         addresses = self._resolve()
-        refused = [one for one in addresses if not self._guard(self.host, self.port, one)]
+        refused = [
+            address for address in addresses if not self._guard(self.host, self.port, address)
+        ]
         if refused:
             raise _NotPublicError(f"{self.host}: {refused[0]} is not a public address")
         return self._connect(addresses)
 
     def _resolve(self) -> list[str]:
         try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except UnicodeError as error:
             raise _NoConnection(f"{self.host} cannot be resolved: it is no host name") from error
         except OSError as error:
             reason = _in_words(error)
             raise _NoConnection(f"{self.host} cannot be resolved: {reason}") from error
-        return [str(address[0]) for *_, address in found]
+        return [str(address[0]) for *_, address in addresses]
 
     def _connect(self, addresses: list[str]) -> socket.socket:
         deadline = time.monotonic() + (self.timeout or 0.0)

@@ -198,8 +198,8 @@ class BucketImages:
             if each not in taken_down and not all(file.problem for _, file in its)
         }
         self._forget([each for each in some if each not in sound])
-        told = self._told(sound)
-        new = {each: its for each, its in sound.items() if each not in told}
+        embedded = self._told(sound)
+        new = {each: its for each, its in sound.items() if each not in embedded}
         kept = self._with_previews(new, previews)
         if kept:
             images = [image_of(each, new[each]) for each in sorted(kept)]
@@ -209,13 +209,13 @@ class BucketImages:
 
     def _told(self, files: Files) -> set[str]:
         """Have the catalog say what *files* do of embedded images; return these."""
-        told: set[str] = set()
+        renewed: set[str] = set()
         library = self.catalog.library
         for revision in library.model_revisions() if files else ():
             embedded = library.embedded(files.keys(), revision)
             library.put([image_of(each, files[each]) for each in sorted(embedded)], {}, revision)
-            told |= embedded
-        return told
+            renewed |= embedded
+        return renewed
 
     def _with_previews(self, files: Files, previews: Mapping[str, bytes]) -> set[str]:
         """Return the images of *files* that have a preview in the store, which it is put into."""

@@ -298,9 +298,9 @@ class Collect:
         pools = [pool.current for pool in settled.in_work]
         left = sum(pool.images - pool.embedded - pool.rejected for pool in pools)
         total = stand.embedded + stand.waiting - settled.rejected
-        told = replace(stand, embedded=max(total - left, 0), waiting=max(min(left, total), 0))
-        if told != stand:
-            self.collections.note(job.collection, told)
+        counted = replace(stand, embedded=max(total - left, 0), waiting=max(min(left, total), 0))
+        if counted != stand:
+            self.collections.note(job.collection, counted)
 
 
 @dataclass(frozen=True)
@@ -367,13 +367,13 @@ class Follow:
         self._embedded(name, path)
         return report
 
-    def _with_sidecars(self, root: BucketRoot, told: ListedFile) -> ListedFile:
-        """Return the picture that an event *told* of with what lies beside it, if it is there."""
-        for each in self.images.beside(root, told.path):
-            is_same = each.stamp.modified_ns == told.stamp.modified_ns
-            if each.path == told.path and is_same:
+    def _with_sidecars(self, root: BucketRoot, picture: ListedFile) -> ListedFile:
+        """Return the picture that an event tells of with what lies beside it, if it is there."""
+        for each in self.images.beside(root, picture.path):
+            is_same = each.stamp.modified_ns == picture.stamp.modified_ns
+            if each.path == picture.path and is_same:
                 return each
-        return told
+        return picture
 
     def _went(self, collection: Collection, path: str, event: BucketEvent) -> CollectReport:
         collections, name = self.images.collections, collection.name

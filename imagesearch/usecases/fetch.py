@@ -192,8 +192,8 @@ class Fetch:
         links = {listed.image.image_id: listed.download_url for listed in listing.images}
         for batch in batches:
             batch.todo = [
-                replace(one, download_url=links.get(one.image.image_id, one.download_url))
-                for one in batch.todo
+                replace(listed, download_url=links.get(listed.image.image_id, listed.download_url))
+                for listed in batch.todo
             ]
 
     def _settled(self, batches: Sequence[_Batch], downloads: Downloads) -> Iterator[_Batch]:
@@ -228,8 +228,8 @@ class Fetch:
             self._reject(job, batch.rejections)
         if batch.stored:
             images = tuple(
-                BatchImage(image_id=one.image.image_id, object_name=one.image.object_name)
-                for one in batch.stored
+                BatchImage(image_id=each.image.image_id, object_name=each.image.object_name)
+                for each in batch.stored
             )
             self.publisher.publish(
                 EmbedBatch(

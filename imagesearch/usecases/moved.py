@@ -32,11 +32,13 @@ def moved_to(
         if not files:
             continue
         if listed is None:
-            found = folders.listed(root)
-            listed = {each.path: each for each in found if isinstance(each, ListedFile)}
+            entries = folders.listed(root)
+            listed = {each.path: each for each in entries if isinstance(each, ListedFile)}
         here = (_here(file.path, candidate.root, root) for file in files)
         pairs = zip(map(listed.get, here), files, strict=True)
-        there = sum(_is_as_it_was(folders, root, found, file) for found, file in pairs)
+        there = sum(
+            _is_as_it_was(folders, root, candidate_file, file) for candidate_file, file in pairs
+        )
         if there > len(files) / 2:
             return candidate
     return None
@@ -59,11 +61,11 @@ def _here(path: str, before: str, root: str) -> str:
 
 
 def _is_as_it_was(
-    folders: CollectionFolders, root: str, found: ListedFile | None, file: CollectedFile
+    folders: CollectionFolders, root: str, candidate: ListedFile | None, file: CollectedFile
 ) -> bool:
-    if found is None or found.stamp.size != file.stamp.size:
+    if candidate is None or candidate.stamp.size != file.stamp.size:
         return False
-    if found.stamp == file.stamp:
+    if candidate.stamp == file.stamp:
         return True
     # Copied, perhaps, by what does not keep times.
-    return folders.read(root, found, keeps_place=False)[0].image_id == file.image_id
+    return folders.read(root, candidate, keeps_place=False)[0].image_id == file.image_id

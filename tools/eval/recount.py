@@ -53,9 +53,9 @@ class Ranks:
     found: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     strengths: list[tuple[int, float, float]] = field(default_factory=list)
 
-    def add(self, found: str, picture: int, rank: int) -> None:
+    def add(self, direction: str, picture: int, rank: int) -> None:
         """Take one search."""
-        self.found.setdefault(found, []).append((picture, rank))
+        self.found.setdefault(direction, []).append((picture, rank))
 
     def figures(self, draws: Array) -> dict[str, Array]:
         """
@@ -65,11 +65,11 @@ class Ranks:
             draws: how often each picture counts, (draws, pictures).
         """
         figures = {}
-        for found, searches in self.found.items():
+        for direction, searches in self.found.items():
             weights = draws[:, [picture for picture, _ in searches]]
             ranks = np.array([rank for _, rank in searches])
             for k in AT:
-                figures[f"{found} R@{k}"] = weights @ (ranks <= k) / weights.sum(axis=1)
+                figures[f"{direction} R@{k}"] = weights @ (ranks <= k) / weights.sum(axis=1)
         if self.strengths:
             weights = draws[:, [picture for picture, _, _ in self.strengths]]
             _, positive, negative = np.array(self.strengths).T
@@ -95,25 +95,25 @@ class Recount:
     moved: int = 0
     most: float = 0.0
 
-    def compare_ranks(self, where: str, told: Ranks, counted: Ranks) -> None:
+    def compare_ranks(self, where: str, stated: Ranks, counted: Ranks) -> None:
         """Compare rank by rank, as a model that finds nothing has equal figures either way."""
-        for found, searches in counted.found.items():
-            pairs = zip(told.found.get(found, []), searches, strict=False)
+        for direction, searches in counted.found.items():
+            pairs = zip(stated.found.get(direction, []), searches, strict=False)
             moved = sum(one != other for one, other in pairs)
             self.searches += len(searches)
             self.moved += moved
             if moved > RANKS_TOLERANCE * len(searches):
                 self.wrong.append(
-                    f"{found}{where}: {moved} of {len(searches)} ranks are others, counted anew; "
-                    f"{RANKS_TOLERANCE:.0%} may be"
+                    f"{direction}{where}: {moved} of {len(searches)} ranks are others, "
+                    f"counted anew; {RANKS_TOLERANCE:.0%} may be"
                 )
 
     def compare_figures(
-        self, where: str, figures: dict[str, Any], told: Ranks, counted: Ranks, draws: Array
+        self, where: str, figures: dict[str, Any], stated: Ranks, counted: Ranks, draws: Array
     ) -> None:
         """Compare the *figures* of a language with what its ranks give, and with ours."""
         once = np.ones((1, draws.shape[1]))
-        by_told, by_counted = told.figures(once), counted.figures(once)
+        by_told, by_counted = stated.figures(once), counted.figures(once)
         resampled = counted.figures(draws)
         for name, figure in _named(figures).items():
             what, value, ours = f"{name}{where}", figure["value"], by_counted[name][0]
@@ -147,7 +147,7 @@ def recounted(run: dict[str, Any], folder: Path) -> Recount:
     recount = Recount([*_wrong_counts(run, captions)])
     if recount.wrong:
         return recount
-    told = told_ranks(run)
+    stated = told_ranks(run)
     counted = counted_ranks(
         run["model"],
         folder,
@@ -159,20 +159,20 @@ def recounted(run: dict[str, Any], folder: Path) -> Recount:
     for figures in run["figures"]:
         language = figures["language"]
         where = f" in {language}" if language else ""
-        recount.compare_ranks(where, told[language], counted[language])
-        recount.compare_figures(where, figures, told[language], counted[language], draws)
+        recount.compare_ranks(where, stated[language], counted[language])
+        recount.compare_figures(where, figures, stated[language], counted[language], draws)
     return recount
 
 
 def _wrong_counts(run: dict[str, Any], captions: Captions) -> Iterator[str]:
-    told = {each["language"]: (each["pictures"], each["captions"]) for each in run["figures"]}
+    stated = {each["language"]: (each["pictures"], each["captions"]) for each in run["figures"]}
     languages = {language for some in captions.values() for language, _ in some}
-    for language in sorted({*told, *languages}):
+    for language in sorted({*stated, *languages}):
         of_language = [sum(language == each for each, _ in some) for some in captions.values()]
         counted = (int(np.count_nonzero(of_language)), sum(of_language))
-        if told.get(language) != counted:
+        if stated.get(language) != counted:
             yield (
-                f"pictures and captions in {language or 'no language'}: {told.get(language)}, "
+                f"pictures and captions in {language or 'no language'}: {stated.get(language)}, "
                 f"and captions.csv has {counted}"
             )
 
@@ -180,8 +180,8 @@ def _wrong_counts(run: dict[str, Any], captions: Captions) -> Iterator[str]:
 def _named(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Return the figures of one language by our names, each with the ends of its interval."""
     named = {
-        f"{found} R@{k}": figure
-        for found, row in figures["recall"].items()
+        f"{direction} R@{k}": figure
+        for direction, row in figures["recall"].items()
         for k, figure in zip(AT, row, strict=True)
     }
     if figures["no_match"]["value"] is not None:
@@ -210,18 +210,18 @@ def _captions(folder: Path, names: Collection[str]) -> Captions:
 
 def told_ranks(run: dict[str, Any]) -> dict[str, Ranks]:
     """Return by language the searches in the JSON."""
-    told: dict[str, Ranks] = {}
+    by_language: dict[str, Ranks] = {}
     for number, picture in enumerate(run["measured"]):
         for caption in picture["captions"]:
-            ranks = told.setdefault(caption["language"], Ranks())
+            ranks = by_language.setdefault(caption["language"], Ranks())
             ranks.add("picture", number, caption["rank"])
             ranks.add("picture by cosine", number, caption["cosine_rank"])
             if caption["strength"] is not None:
                 both = (caption["strength"], caption["strength_without"])
                 ranks.strengths.append((number, *both))
         for language, rank in picture["caption_ranks"].items():
-            told.setdefault(language, Ranks()).add("caption", number, rank)
-    return told
+            by_language.setdefault(language, Ranks()).add("caption", number, rank)
+    return by_language
 
 
 def counted_ranks(

@@ -59,14 +59,14 @@ class GcsBuckets:
 
         with translated("Cloud Storage"):
             try:
-                found = self._found(root, after, most)
+                objects = self._found(root, after, most)
             except (api.Forbidden, api.NotFound) as error:
                 raise NotFound(
                     f"the bucket {root.bucket} is not there, or may not be listed by the fetch"
                     " function's service account: Terraform's `collections` has that granted"
                 ) from error
         # The emulator knows neither of offsets nor of an order.
-        later = sorted((each for each in found if each.name > after), key=lambda each: each.name)
+        later = sorted((each for each in objects if each.name > after), key=lambda each: each.name)
         return later[:most]
 
     def get(self, bucket: str, name: str, generation: int, most: int) -> bytes:
@@ -105,12 +105,12 @@ class GcsBuckets:
             fields=_FIELDS,
             **limits(self._total_seconds),
         )
-        found: list[ListedObject] = []
+        objects: list[ListedObject] = []
         for page in blobs.pages:  # one, unless Cloud Storage gives less than it was asked for
-            found += [ListedObject(each.name, each.size, each.generation) for each in page]
-            if len(found) > most:
+            objects += [ListedObject(each.name, each.size, each.generation) for each in page]
+            if len(objects) > most:
                 break
-        return found
+        return objects
 
     @property
     def _client(self) -> Any:

@@ -161,10 +161,13 @@ class LocalBus:
             raise Bug("the bus is started already")
         self._threads = [
             threading.Thread(
-                target=self._work, args=(one,), name=f"bus-{one.topic}-{number}", daemon=True
+                target=self._work,
+                args=(subscription,),
+                name=f"bus-{subscription.topic}-{number}",
+                daemon=True,
             )
-            for one in self._subscriptions.values()
-            for number in range(one.workers)
+            for subscription in self._subscriptions.values()
+            for number in range(subscription.workers)
         ]
         for thread in self._threads:
             thread.start()

@@ -133,8 +133,8 @@ def declare(
     with publisher, subscriber:
         for topic in topics_of(subscriptions):
             _create(publisher.create_topic, {"name": f"projects/{project}/topics/{topic}"})
-        for one in subscriptions:
-            _create(subscriber.create_subscription, _settings(project, one, service_urls))
+        for subscription in subscriptions:
+            _create(subscriber.create_subscription, _settings(project, subscription, service_urls))
 
 
 def _create(create: Any, request: dict[str, Any]) -> None:
@@ -148,20 +148,24 @@ def _create(create: Any, request: dict[str, Any]) -> None:
 
 
 def _settings(
-    project: str, one: PushSubscription | PullSubscription, service_urls: Mapping[str, str]
+    project: str, subscription: PushSubscription | PullSubscription, service_urls: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return *one* in the words of Pub/Sub's API."""
+    """Return *subscription* in the words of Pub/Sub's API."""
     settings: dict[str, Any] = {
-        "name": f"projects/{project}/subscriptions/{one.name}",
-        "topic": f"projects/{project}/topics/{one.topic}",
+        "name": f"projects/{project}/subscriptions/{subscription.name}",
+        "topic": f"projects/{project}/topics/{subscription.topic}",
     }
-    if isinstance(one, PullSubscription):
-        return settings | {"message_retention_duration": {"seconds": one.retention_seconds}}
-    settings["ack_deadline_seconds"] = one.ack_deadline_seconds
-    settings["push_config"] = {"push_endpoint": one.endpoint(service_urls[one.service])}
-    if one.dead_letter_topic:
+    if isinstance(subscription, PullSubscription):
+        return settings | {
+            "message_retention_duration": {"seconds": subscription.retention_seconds}
+        }
+    settings["ack_deadline_seconds"] = subscription.ack_deadline_seconds
+    settings["push_config"] = {
+        "push_endpoint": subscription.endpoint(service_urls[subscription.service])
+    }
+    if subscription.dead_letter_topic:
         settings["dead_letter_policy"] = {
-            "dead_letter_topic": f"projects/{project}/topics/{one.dead_letter_topic}",
-            "max_delivery_attempts": one.max_delivery_attempts,
+            "dead_letter_topic": f"projects/{project}/topics/{subscription.dead_letter_topic}",
+            "max_delivery_attempts": subscription.max_delivery_attempts,
         }
     return settings

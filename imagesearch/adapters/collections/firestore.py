@@ -170,9 +170,9 @@ class FirestoreCollections:
 
     def files_of(self, image_ids: AnyOf[str]) -> dict[str, list[tuple[str, CollectedFile]]]:
         """Return by image_id its files, each with its collection's name, in order of both."""
-        found = [document.to_dict() for document in self._of_images(image_ids)]
+        documents = [document.to_dict() for document in self._of_images(image_ids)]
         files: dict[str, list[tuple[str, CollectedFile]]] = {}
-        for fields in sorted(found, key=lambda each: (each["collection"], each["path"])):
+        for fields in sorted(documents, key=lambda each: (each["collection"], each["path"])):
             try:
                 file = _FILE.validate_json(fields["file"])
             except DAMAGE:  # the next update reads it again: see `_is_sound`
@@ -222,8 +222,8 @@ class FirestoreCollections:
         with translated("Firestore"):
             total = _counted(query, self._database)
         ordered = query.order_by("path").limit(most).select(["path", "problem"])
-        found = self._got(ordered) if total else []
-        return [(each.get("path"), each.get("problem")) for each in found], total
+        documents = self._got(ordered) if total else []
+        return [(each.get("path"), each.get("problem")) for each in documents], total
 
     def counts(self) -> list[CollectionCount]:
         """

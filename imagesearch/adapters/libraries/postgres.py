@@ -167,8 +167,8 @@ class PostgresLibrary:
                 model = _model(connection, model_revision)
                 if model is None:
                     break
-                found = self._found(connection, query, k, model, where)
-            sound, rows, damaged = sound_matrix(found, len(query))
+                nearest = self._found(connection, query, k, model, where)
+            sound, rows, damaged = sound_matrix(nearest, len(query))
             if not damaged:
                 return _ranked([_image(row.image) for row in sound], rows, query, k)
             self._drop([row.image_id for row in damaged], model_revision)
@@ -180,9 +180,9 @@ class PostgresLibrary:
         """Return rows among which the *k* nearest are; `near` alone has been compared."""
         most = 2 * k + 64  # so that few searches are made twice: see `_exact`
         if self._count(connection, model, where) > self._max_exact:
-            found = _in_graph(connection, query, most, model, where)
-            if len(found) >= k:
-                return found
+            nearest = _in_graph(connection, query, most, model, where)
+            if len(nearest) >= k:
+                return nearest
         return _exact(connection, query, k, most, model, where)
 
     def _count(self, connection: Connection[Any], model: int, where: Where) -> int:
@@ -424,8 +424,8 @@ def terms_of(image: Image) -> list[str]:
     terms |= {f"{fact}={getattr(image, fact)}" for fact in _EQUAL}
     terms |= {bit for fact in _BITS for bit in _bits(fact, getattr(image, fact))}
     for fact, other in _PAIRS:
-        one, two = getattr(image, fact), getattr(image, other)
-        terms.add(f"{fact}{'<' if one < two else '>' if one > two else '='}{other}")
+        left, right = getattr(image, fact), getattr(image, other)
+        terms.add(f"{fact}{'<' if left < right else '>' if left > right else '='}{other}")
     terms |= {_term("word:", word) for word in words_of_tags(image.texts)}
     return sorted(terms)
 
@@ -512,10 +512,10 @@ def _exact(
             f" FROM embeddings WHERE {condition} ORDER BY distance, image_id LIMIT %s",
             [_literal(query), *values, most],
         )
-        found = [_Found(*row) for row in rows]
-        is_all = len(found) < most or most >= _MOST_TIED
-        if is_all or found[-1].distance - found[k - 1].distance > _NEAR_ERROR:
-            return found
+        nearest = [_Found(*row) for row in rows]
+        is_all = len(nearest) < most or most >= _MOST_TIED
+        if is_all or nearest[-1].distance - nearest[k - 1].distance > _NEAR_ERROR:
+            return nearest
         most = min(4 * most, _MOST_TIED)
 
 
@@ -556,6 +556,6 @@ def _ranked(images: Sequence[Image | None], rows: Embeddings, query: Embedding, 
     # images would not tie.
     cosines = (rows.astype(np.float64) * query).sum(axis=1) if len(rows) else np.empty(0)
     known = [(image, n) for n, image in enumerate(images) if image]
-    best = sorted(known, key=lambda one: (-cosines[one[1]], one[0].image_id))[:k]
+    best = sorted(known, key=lambda pair: (-cosines[pair[1]], pair[0].image_id))[:k]
     hits = [(image, float(cosines[n])) for image, n in best]
     return Nearest(hits, rows[[n for _, n in best]])

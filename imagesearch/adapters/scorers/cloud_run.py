@@ -218,11 +218,11 @@ def _error(answer: Answer) -> ImageSearchError:
     Any other status counts only with the service's own words: a 404 of the platform is a wrong
     URL, not a missing pool.
     """
-    told = _told(answer.body)
+    refusal = _told(answer.body)
     asked_seconds = answer.retry_after_seconds
-    message = told.message if told else f"the scorer answered {answer.status}"
-    field = told.field if told else None
-    match answer.status, told and told.code:
+    message = refusal.message if refusal else f"the scorer answered {answer.status}"
+    field = refusal.field if refusal else None
+    match answer.status, refusal and refusal.code:
         case 429, _:
             return Overloaded(message, **_retry_after(asked_seconds))
         case 503, _:

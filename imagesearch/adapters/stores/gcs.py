@@ -110,8 +110,8 @@ class GcsStore:
         if not blobs:
             return set()
         with translated("Cloud Storage"), ThreadPoolExecutor(_CONNECTIONS) as threads:
-            found = threads.map(lambda blob: blob.exists(**self._limits()), blobs)
-            stored = {blob.name for blob, exists in zip(blobs, found, strict=True) if exists}
+            existence = threads.map(lambda blob: blob.exists(**self._limits()), blobs)
+            stored = {blob.name for blob, exists in zip(blobs, existence, strict=True) if exists}
             if not stored:
                 self._check_bucket()
         return stored

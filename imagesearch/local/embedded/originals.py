@@ -135,7 +135,7 @@ class Originals:
             links = self._links.get((keyword, options))
             if links is None:
                 listing = Listing.joined(self._source.pages(keyword, options))
-                links = {one.image.object_name: one for one in listing.images}
+                links = {listed.image.object_name: listed for listed in listing.images}
                 self._links[keyword, options] = links
         if image.image.object_name not in links:
             raise NotFound("its source offers it no more")

@@ -99,14 +99,14 @@ class CloudStack:
         self.is_stopping = False
         self.gallery_url = gallery_url
         self.images_url = f"http://{HOST}:{images_port}{IMAGES_PATH}"
-        told = passed_on(environment, _NOT_PASSED_ON)
-        told["TMPDIR"] = str(folder)  # what they leave there goes with it
-        self.children = _emulators(folder, told)
+        common = passed_on(environment, _NOT_PASSED_ON)
+        common["TMPDIR"] = str(folder)  # what they leave there goes with it
+        self.children = _emulators(folder, common)
         ports = {service.name: free_port() for service in SERVICES}
         ports[QUERY_SERVICE] = settings.port or ports[QUERY_SERVICE]
-        told |= self._common(settings, ports[INFERENCE_SERVICE])
+        common |= self._common(settings, ports[INFERENCE_SERVICE])
         for service in SERVICES:
-            child = _service(service, ports[service.name], folder, told, service_output)
+            child = _service(service, ports[service.name], folder, common, service_output)
             self.children[service.name] = child
         fetch = self.children[FETCH_SERVICE]
         fetch.environment = {**fetch.environment, **settings.source_secrets}
@@ -285,7 +285,7 @@ def cloud_stack(
         yield stack
 
 
-def _emulators(folder: Path, told: Mapping[str, str]) -> dict[str, Child]:
+def _emulators(folder: Path, environment: Mapping[str, str]) -> dict[str, Child]:
     children = (
         emulators.pubsub_emulator(folder),
         emulators.firestore_emulator(folder),
@@ -293,7 +293,7 @@ def _emulators(folder: Path, told: Mapping[str, str]) -> dict[str, Child]:
         emulators.redis_server(folder),
     )
     for child in children:
-        child.environment = told
+        child.environment = environment
     return {child.name: child for child in children}
 
 
@@ -301,7 +301,7 @@ def _service(
     service: Service,
     port: int,
     folder: Path,
-    told: Mapping[str, str],
+    environment: Mapping[str, str],
     output: IO[str] | None,
 ) -> Child:
     listening = {"HOST": HOST, "PORT": str(port), "UVICORN_HOST": HOST, "UVICORN_PORT": str(port)}
@@ -315,7 +315,12 @@ def _service(
         [_script(service.command[0]), *service.command[1:]],
         port,
         folder,
-        environment={**told, **service.environment, **listening, "XDG_RUNTIME_DIR": str(own)},
+        environment={
+            **environment,
+            **service.environment,
+            **listening,
+            "XDG_RUNTIME_DIR": str(own),
+        },
         working_folder=ROOT,
         ready_path=service.ready_path,
         output=output,

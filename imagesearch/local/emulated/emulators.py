@@ -124,10 +124,10 @@ def _check_java() -> None:
         raise _no_java(f"openjdk-{JAVA_VERSION}-jre-headless", f", this one is {version[1]}")
 
 
-def _no_java(debian: str, found: str = "") -> MissingProgram:
+def _no_java(debian: str, but: str = "") -> MissingProgram:
     # Of Homebrew's, the cask alone is found by macOS's own `java`.
     command = _install_command(debian, "--cask temurin")
-    return MissingProgram(f"Java {JAVA_VERSION} or later is missing{found}: {command}")
+    return MissingProgram(f"Java {JAVA_VERSION} or later is missing{but}: {command}")
 
 
 def _redis() -> str:
