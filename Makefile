@@ -22,7 +22,7 @@ install_with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsew
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment lint format bench bench-full check-weights eval openapi lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment verify-deployment lint format bench bench-full check-weights eval openapi lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -65,6 +65,9 @@ checkov: .venv-checkov/$(CHECKOV) ## Check terraform/ against the rules of check
 
 first-deployment: ## Deploy to the Google Cloud project PROJECT: docs/deploy.md
 	tools/first_deployment.sh --project=$(PROJECT)
+
+verify-deployment: .venv/dev ## Deploy to the scratch project PROJECT, prove that all works, and destroy it: docs/deploy.md
+	$(BIN)/python -m tools.verify_deployment --project=$(PROJECT)
 
 lint: .venv/dev ## Lint and type-check only
 	$(BIN)/ruff check .

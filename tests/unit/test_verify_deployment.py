@@ -1,0 +1,288 @@
+"""`make verify-deployment` over a Google that is played by small scripts and by a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.machine import Machine
+from tests.stub_http import Request, StubServer, reply
+from tests.terraform import applied
+from tools import verify_deployment
+
+PROJECT = "my-scratch-1"
+FILTER = 'metric.type = "pubsub.googleapis.com/subscription/dead_letter_message_count"'
+STEPS = ["apply", "plan again", "search", "dead letter", "forget", "destroy"]
+GCLOUD = """
+case "$*" in
+  "projects describe"*) cat "$state/label" 2>/dev/null || true ;;
+  "pubsub subscriptions update"*) [ ! -e "$state/refused" ] || { echo denied >&2; exit 1; } ;;
+  "pubsub topics publish"*) sed 's/.*--message=//' <<<"$*" | tr -d '\\n' >"$state/message" ;;
+  "pubsub subscriptions pull fetch-jobs-dead-letter-kept"*)
+    if [ -e "$state/message" ]; then
+      printf '[{"message": {"data": "%s"}}]' "$(base64 -w0 <"$state/message")"
+    else
+      echo '[]'
+    fi ;;
+  "auth print-access-token") echo a-token ;;
+  "storage rm"* | "storage ls"*) ;;
+  *) echo "unexpected: $*" >&2; exit 64 ;;
+esac
+"""
+TERRAFORM = """
+case "$*" in
+  *" output -json") cat "$state/outputs" ;;
+  *" show -json") cat "$state/resources" ;;
+  *" plan "*)
+    if [ -e "$state/drift" ]; then
+      echo "  # google_storage_bucket.images will be changed"
+      exit 2
+    fi ;;
+  *" apply "* | *" destroy "*) ;;
+  *" state list") cat "$state/left" 2>/dev/null || true ;;
+  *) echo "unexpected: $*" >&2; exit 64 ;;
+esac
+"""
+
+
+def resources() -> dict[str, Any]:
+    token = {"service_account_email": "push@x", "audience": "https://fetch.example"}
+    push = {"push_endpoint": "https://fetch.example/fetch", "oidc_token": [token]}
+    values = {
+        'google_pubsub_subscription.work["fetch-jobs"]': {
+            "name": "fetch-jobs",
+            "topic": f"projects/{PROJECT}/topics/fetch-jobs",
+            "push_config": [push],
+            "dead_letter_policy": [{"dead_letter_topic": "fetch-jobs-dead-letter"}],
+        },
+        'google_pubsub_subscription.dead_letter_kept["fetch-jobs"]': {
+            "name": "fetch-jobs-dead-letter-kept"
+        },
+        'google_monitoring_alert_policy.metric["dead-letters"]': {
+            "display_name": "messages were given up",
+            "conditions": [{"condition_threshold": [{"filter": FILTER}]}],
+        },
+    }
+    held = [{"address": address, "values": each} for address, each in values.items()]
+    return {"values": {"root_module": {"resources": held}}}
+
+
+@dataclass
+class Cloud:
+    """The API, the bucket and Cloud Monitoring at one address; what they answer is set by tests."""
+
+    state: Path
+    server: StubServer | None = None
+    searches: int = 0
+    counted: str = "1"
+    asked_metrics: list[dict[str, str]] = field(default_factory=list)
+    keeps_forgotten: bool = False
+
+    @property
+    def origin(self) -> str:
+        assert self.server is not None
+        return self.server.origin
+
+    def answer(self, request: Request) -> bytes:
+        path = urlsplit(request.target).path
+        if path == "/search":
+            return self._search()
+        if path.startswith("/images/"):
+            is_gone = path == f"/images/{self._forgotten()}.jpg"
+            return reply(404) if is_gone else reply(200, b"JPEG", Content_Type="image/jpeg")
+        assert path == f"/v3/projects/{PROJECT}/timeSeries"
+        assert request.headers["authorization"] == "Bearer a-token"
+        given = parse_qs(urlsplit(request.target).query)
+        self.asked_metrics.append({name: each[0] for name, each in given.items()})
+        series = {"points": [{"value": {"int64Value": self.counted}}]}
+        return reply(200, json.dumps({"timeSeries": [series]}))
+
+    def _search(self) -> bytes:
+        self.searches += 1
+        if self.searches == 1:
+            return reply(202, json.dumps({"complete": False, "results": []}))
+        ids = ["b", "c"] if self._forgotten() and not self.keeps_forgotten else ["a", "b", "c"]
+        results = [{"image_id": each, "url": f"{self.origin}/images/{each}.jpg"} for each in ids]
+        return reply(
+            200, json.dumps({"complete": True, "results": results, "pool": {"embedded": 3}})
+        )
+
+    def _forgotten(self) -> str:
+        file = self.state / "forgotten"
+        return file.read_text().strip() if file.exists() else ""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path)
+    machine.add_program("gcloud", GCLOUD)
+    machine.add_program("terraform", TERRAFORM)
+    machine.add_program("git", "echo v1-3-gabc")
+    machine.add_program(
+        "imagesearch", 'echo "$EDITION $GOOGLE_CLOUD_PROJECT $*" >&2; echo $2 >"$state/forgotten"'
+    )
+    machine.add_program("first", '[ ! -e "$state/no-quota" ] || { echo no GPU quota >&2; exit 1; }')
+    first = machine.project / "tools" / "first_deployment.sh"
+    first.parent.mkdir()
+    first.symlink_to(tmp_path / "programs" / "first")
+    (machine.state / "label").write_text("true\n")
+    return machine
+
+
+@pytest.fixture
+def cloud(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    cloud = Cloud(machine.state)
+    programs = machine.project.parent / "programs"
+    with StubServer(cloud.answer) as cloud.server:
+        outputs = {
+            "api_url": cloud.origin,
+            "region": "europe-west4",
+            "inference_profile": "cpu",
+            "inference_image": "image@sha256:ab",
+        }
+        kept = {name: {"value": value} for name, value in outputs.items()}
+        (machine.state / "outputs").write_text(json.dumps(kept))
+        (machine.state / "resources").write_text(json.dumps(resources()))
+        monkeypatch.setenv("PATH", str(programs), prepend=":")
+        for name, value in {
+            "ROOT": machine.project,
+            "IMAGESEARCH": programs / "imagesearch",
+            "MONITORING": f"{cloud.origin}/v3",
+            "POLL_SECONDS": 0.01,
+            "DEAD_LETTER_SECONDS": 0.3,
+            "FORGET_SECONDS": 0.3,
+            "SEARCH_SECONDS": 5,
+        }.items():
+            monkeypatch.setattr(verify_deployment, name, value)
+        yield cloud
+
+
+def verify(machine: Machine, *arguments: str) -> tuple[int, dict[str, list[str]]]:
+    """Run it; return its status, and by step the cells of its row in the report."""
+    status = verify_deployment.main(["--project", PROJECT, *arguments])
+    page = (machine.project / "build" / "verify-deployment.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| ")][2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return status, {row[0]: row[1:] for row in rows}
+
+
+def test_every_step_passes_and_nothing_is_left(machine: Machine, cloud: Cloud) -> None:
+    status, rows = verify(machine)
+    assert (status, list(rows)) == (0, STEPS), rows
+    assert {row[1] for row in rows.values()} == {"passed"}
+    assert all(len(row[0]) > 20 for row in rows.values())  # what it proves
+    calls = machine.calls
+    assert calls[1] == f"first --project={PROJECT} --profile=cpu --yes"
+    assert [call.split()[2] for call in calls if "-var=region=europe-west4" in call] == [
+        *("plan", "apply", "apply", "destroy")
+    ]
+    assert calls[-3:-1] == [
+        f"gcloud storage rm --recursive gs://{PROJECT}-imagesearch-state",
+        f"gcloud storage ls --project={PROJECT}",
+    ]
+    assert cloud.asked_metrics[0]["filter"] == FILTER
+    assert "3 hits of a pool of 3" in rows["search"][3]
+    assert rows["forget"][3] == "a is in no answer, and its picture is gone"
+
+
+def test_the_message_is_given_up_by_pub_sub_and_not_by_us(machine: Machine, cloud: Cloud) -> None:
+    verify(machine)
+    [update] = [call for call in machine.calls if "subscriptions update" in call]
+    assert "--push-endpoint=https://fetch.example/fetch-that-there-is-not" in update
+    assert "--max-delivery-attempts=5 --min-retry-delay=1s" in update
+    assert "--push-auth-token-audience=https://fetch.example" in update
+    at = machine.calls.index(update)
+    assert machine.calls[at + 1].startswith("gcloud pubsub topics publish fetch-jobs ")
+    # What was changed is set back by Terraform before anything else is looked at.
+    later = [call.split()[2] for call in machine.calls[at:] if call.startswith("terraform")]
+    assert later[0] == "apply"
+
+
+def test_what_it_reads_of_a_state_is_what_terraform_makes() -> None:
+    made = applied("full")
+    for address, expected in {
+        each["address"]: each["values"]
+        for each in resources()["values"]["root_module"]["resources"]
+    }.items():
+        assert shape(expected) <= shape(made[address]), address
+    assert made['google_monitoring_alert_policy.metric["dead-letters"]']["conditions"][0][
+        "condition_threshold"
+    ][0]["filter"].count("dead_letter_message_count")
+    assert {"api_url", "region", "inference_profile", "inference_image"} <= made.outputs.keys()
+
+
+def shape(value: Any, path: str = "") -> set[str]:
+    """Return where *value* has what: the paths of its fields, the first of a list for all."""
+    if isinstance(value, dict):
+        return {each for name, inner in value.items() for each in shape(inner, f"{path}.{name}")}
+    if isinstance(value, list):
+        return shape(value[0], f"{path}[]") if value else set()
+    return {path}
+
+
+@pytest.mark.parametrize("label", ["", "false"])
+def test_a_project_that_is_not_marked_is_not_touched(
+    machine: Machine, cloud: Cloud, capsys: pytest.CaptureFixture[str], label: str
+) -> None:
+    (machine.state / "label").write_text(label)
+    assert verify_deployment.main(["--project", PROJECT]) == 2
+    assert "must have the label may-be-destroyed=true" in capsys.readouterr().err
+    assert len(machine.calls) == 1
+    assert not (machine.project / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "says"),
+    [
+        ("drift", "plan again", "would change: # google_storage_bucket.images will be changed"),
+        ("refused", "dead letter", "gcloud ended with 1: denied"),
+        ("left", "destroy", "the state still has google_compute_subnetwork.x"),
+    ],
+)
+def test_a_step_that_fails_says_why_and_the_others_go_on(
+    machine: Machine, cloud: Cloud, fault: str, step: str, says: str
+) -> None:
+    (machine.state / fault).write_text("google_compute_subnetwork.x\n")
+    status, rows = verify(machine)
+    assert status == 1
+    assert {name for name, row in rows.items() if row[1] != "passed"} == {step}
+    assert says in rows[step][3]
+
+
+def test_an_alert_whose_filter_sees_nothing_fails(machine: Machine, cloud: Cloud) -> None:
+    cloud.counted = "0"
+    status, rows = verify(machine)
+    assert (status, rows["dead letter"][1], rows["destroy"][1]) == (1, "failed", "passed")
+    assert f"a point of the alert's filter, {FILTER} did not come" in rows["dead letter"][3]
+
+
+def test_a_picture_that_is_still_found_fails(machine: Machine, cloud: Cloud) -> None:
+    cloud.keeps_forgotten = True
+    status, rows = verify(machine)
+    assert (status, rows["forget"][1], rows["destroy"][1]) == (1, "failed", "passed")
+
+
+def test_what_was_not_deployed_is_not_looked_at(machine: Machine, cloud: Cloud) -> None:
+    (machine.state / "no-quota").touch()
+    status, rows = verify(machine)
+    assert (status, rows["apply"][3]) == (
+        1,
+        "StepFailed: tools/first_deployment.sh ended with 1: no GPU quota",
+    )
+    assert {row[1] for name, row in rows.items() if name != "apply"} == {"left out"}
+    assert not [call for call in machine.calls if call.startswith("terraform")]
+
+
+def test_what_is_to_be_kept_is_kept(machine: Machine, cloud: Cloud) -> None:
+    status, rows = verify(machine, "--keep", "--region", "us-east4", "--profile", "split")
+    assert (status, rows["destroy"][1:]) == (0, ["left out", "0 s", "--keep"])
+    assert machine.calls[1] == (
+        f"first --project={PROJECT} --profile=split --region=us-east4 --yes"
+    )
+    assert not [call for call in machine.calls if " destroy " in call]
