@@ -123,6 +123,8 @@ resource "google_project_iam_custom_role" "deployer_reads" {
   role_id = "imagesearchDeployerReads"
   title   = "imagesearch: what a plan reads besides"
   permissions = [
+    "datastore.backupSchedules.get",
+    "datastore.backupSchedules.list",
     "datastore.databases.getMetadata",
     "datastore.indexes.get",
     "datastore.indexes.list",

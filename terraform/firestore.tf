@@ -32,7 +32,22 @@ resource "google_firestore_database" "catalog" {
   # The provider's default leaves the database where it is and forgets it.
   deletion_policy = "DELETE"
 
+  # What it was at any minute of the last 7 days, in place of the last hour.
+  point_in_time_recovery_enablement = var.backup_weeks > 0 ? "POINT_IN_TIME_RECOVERY_ENABLED" : "POINT_IN_TIME_RECOVERY_DISABLED"
+
   depends_on = [google_project_service.api]
+}
+
+# They outlive the database: docs/recovery.md.
+resource "google_firestore_backup_schedule" "weekly" {
+  count = var.backup_weeks > 0 ? 1 : 0
+
+  database  = google_firestore_database.catalog.name
+  retention = "${var.backup_weeks * 7 * 24 * 3600}s"
+
+  weekly_recurrence {
+    day = "SUNDAY"
+  }
 }
 
 # `nearest` of imagesearch/adapters/firestore.py. Without __name__ each plan might show a difference.

@@ -203,6 +203,17 @@ variable "firestore_database" {
   }
 }
 
+variable "backup_weeks" {
+  description = "Weeks that each weekly backup of Firestore is kept; with 0 there is none, and nothing of what it was more than an hour ago: docs/recovery.md."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.backup_weeks == floor(var.backup_weeks) && var.backup_weeks >= 0 && var.backup_weeks <= 14
+    error_message = "backup_weeks must be a whole number from 0 to 14, as Firestore keeps a backup for 14 weeks at most; got ${var.backup_weeks}."
+  }
+}
+
 variable "library" {
   description = "What keeps images and embeddings: firestore, or postgres, which costs by the hour; docs/scale.md says from which size on, and that neither has what the other has."
   type        = string

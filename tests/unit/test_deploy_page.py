@@ -1,4 +1,4 @@
-"""`docs/deploy.md` names what is there: alerts, outputs, variables, subscriptions, files."""
+"""`docs/deploy.md` and `docs/recovery.md` name what is there: alerts, outputs, variables, files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied
 from tests.unit.test_terraform import variables
 
 PAGE = ROOT / "docs" / "deploy.md"
-TEXT = PAGE.read_text()
-LISTED = (PAGE, ROOT / "docs" / "costs.md", TERRAFORM / "README.md")
+RECOVERY = ROOT / "docs" / "recovery.md"
+TEXT = PAGE.read_text() + RECOVERY.read_text()
+LISTED = (PAGE, RECOVERY, ROOT / "docs" / "costs.md", TERRAFORM / "README.md")
 
 
 @pytest.fixture

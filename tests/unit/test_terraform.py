@@ -485,6 +485,17 @@ def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
     assert 'kept = {"expire_at": pool.current.requested_at + self._kept}' in written
 
 
+def test_the_catalog_is_kept_as_it_was_for_a_week_and_in_weekly_backups_for_four(
+    full: Applied,
+) -> None:
+    [database] = full.of("firestore_database")
+    assert database.values["point_in_time_recovery_enablement"] == "POINT_IN_TIME_RECOVERY_ENABLED"
+    [backups] = full.of("firestore_backup_schedule")
+    assert backups.values["retention"] == f"{4 * 7 * 86_400}s"
+    assert backups.values["weekly_recurrence"] == [{"day": "SUNDAY"}]
+    assert backups.values["database"] == database.values["name"]
+
+
 def test_what_nothing_is_searched_by_has_no_index_of_its_own(full: Applied) -> None:
     """The embedding above all: each write would pay for its entries."""
     exempt = {
