@@ -36,6 +36,8 @@ locals {
         NEW_KEYWORDS_PER_DAY        = tostring(var.new_keywords_per_day)
         CATALOG_SEARCHES_PER_MINUTE = tostring(var.catalog_searches_per_minute)
         CATALOG_SEARCHES_PER_DAY    = tostring(var.catalog_searches_per_day)
+        DOLLARS_PER_DAY             = tostring(var.dollars_per_day)
+        PAID_GPU                    = !local.has_gpu ? "" : local.scorer == "scorer" ? "embedder" : "scorer"
         POOL_SIZE                   = tostring(var.pools.size)
         KEYWORD_LANGUAGE            = var.pools.language
         ORIENTATION                 = var.pools.orientation

@@ -353,7 +353,7 @@ variable "collections_schedule" {
 variable "rate_limit_per_minute" {
   description = "Requests that a client may make in a minute, at the function and at the load balancer."
   type        = number
-  default     = 600
+  default     = 150
 
   validation {
     condition     = var.rate_limit_per_minute >= 1 && var.rate_limit_per_minute <= 10000 && floor(var.rate_limit_per_minute) == var.rate_limit_per_minute
@@ -402,6 +402,17 @@ variable "catalog_searches_per_day" {
   validation {
     condition     = var.catalog_searches_per_day >= 1 && var.catalog_searches_per_day <= 10000000 && floor(var.catalog_searches_per_day) == var.catalog_searches_per_day
     error_message = "catalog_searches_per_day must be a whole number from 1 to 10000000; got ${var.catalog_searches_per_day}."
+  }
+}
+
+variable "dollars_per_day" {
+  description = "US dollars that what all clients ask for may cost in a day of UTC, by the prices of docs/costs.md: three quarters for new keywords and searches over everything, a quarter for searches of known keywords, which in the profile gpu keep a GPU awake that costs 25 a day."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.dollars_per_day >= 0.5 && var.dollars_per_day <= 100000
+    error_message = "dollars_per_day must be from 0.5 to 100000; got ${var.dollars_per_day}."
   }
 }
 

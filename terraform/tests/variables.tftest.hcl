@@ -31,6 +31,7 @@ run "refuses_values_of_the_wrong_form" {
     new_keywords_per_day        = 0
     catalog_searches_per_minute = 0
     catalog_searches_per_day    = 0
+    dollars_per_day             = 0
     allowed_origins             = ["https://example.com/"]
     domain                      = "https://example.com"
     retention_days              = 0.5
@@ -60,6 +61,7 @@ run "refuses_values_of_the_wrong_form" {
     var.new_keywords_per_day,
     var.catalog_searches_per_minute,
     var.catalog_searches_per_day,
+    var.dollars_per_day,
     var.allowed_origins,
     var.domain,
     var.retention_days,
@@ -88,6 +90,7 @@ run "refuses_values_just_out_of_bounds" {
     new_keywords_per_day        = 1000001
     catalog_searches_per_minute = 10001
     catalog_searches_per_day    = 10000001
+    dollars_per_day             = 100001
     allowed_origins             = ["*", "https://example.com"]
     retention_days              = 3661
     images_max_age_days         = 31
@@ -108,6 +111,7 @@ run "refuses_values_just_out_of_bounds" {
     var.new_keywords_per_day,
     var.catalog_searches_per_minute,
     var.catalog_searches_per_day,
+    var.dollars_per_day,
     var.allowed_origins,
     var.retention_days,
     var.images_max_age_days,
@@ -296,6 +300,7 @@ run "takes_the_upper_bounds" {
     new_keywords_per_day        = 1000000
     catalog_searches_per_minute = 10000
     catalog_searches_per_day    = 10000000
+    dollars_per_day             = 100000
     retention_days              = 3660
     images_max_age_days         = 32
     pools                       = { size = 500, orientation = "vertical", language = "zh" }
@@ -319,6 +324,7 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
     new_keywords_per_day        = 1
     catalog_searches_per_minute = 1
     catalog_searches_per_day    = 1
+    dollars_per_day             = 0.5
     pools                       = { size = 3 }
     allowed_origins             = ["http://localhost:8080", "https://app.example.com"]
     instances                   = { query = { max = 100 } }

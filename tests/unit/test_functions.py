@@ -516,14 +516,14 @@ def pool_of(keyword: str, world: World) -> str:
     return PoolKey.of(keyword, world.options).pool_id
 
 
-def test_a_subscriber_has_one_limit_with_all_addresses_of_its_64(world: World) -> None:
+def test_a_site_has_one_limit_with_all_addresses_of_its_48(world: World) -> None:
     query = limited(world, 2)
-    addresses = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:2::3", "2001:db8:1:3::1"]
+    addresses = ["2001:db8:1:2::1", "2001:db8:1:3::2", "2001:db8:1:ffff::3", "2001:db8:2:3::1"]
     codes = [ask(query, f"new {n}", one).status_code for n, one in enumerate(addresses)]
     assert codes == [202, 202, 429, 202]
 
 
-def test_the_rate_limit_counts_a_64_and_a_mapped_address_as_one_client(world: World) -> None:
+def test_the_rate_limit_counts_a_48_and_a_mapped_address_as_one_client(world: World) -> None:
     query = serve("query", world, load_settings(rate_limit_per_minute=1))
     addresses = ["2001:db8:1:2::1", "2001:db8:1:2::2", "::ffff:203.0.113.1", "203.0.113.1"]
     assert [ask(query, "horse", one).status_code for one in addresses] == [202, 429, 202, 429]
