@@ -494,7 +494,7 @@ def test_everything_is_searched_so_often_by_a_client_in_a_minute_and_by_all_in_a
 def test_without_a_limit_of_the_day_searches_over_everything_write_nothing(world: World) -> None:
     world.ready_pool("ready", 3)
 
-    def unwanted(what: str, day: int, most: int) -> bool:
+    def unwanted(what: str, day: int, most: int, more: int = 1) -> bool:
         raise AssertionError(what)
 
     world.catalog.pools.count = unwanted  # type: ignore[method-assign]
@@ -504,7 +504,7 @@ def test_without_a_limit_of_the_day_searches_over_everything_write_nothing(world
 def test_new_keywords_that_cannot_be_counted_are_not_begun(world: World) -> None:
     query = limited(world, 60)
 
-    def unreachable(what: str, day: int, most: int) -> bool:
+    def unreachable(what: str, day: int, most: int, more: int = 1) -> bool:
         raise Unavailable("Firestore does not answer")
 
     world.catalog.pools.count = unreachable  # type: ignore[method-assign]
