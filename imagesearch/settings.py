@@ -157,6 +157,11 @@ class Settings(BaseModel):
         le=10_000_000,
         description="The same of all clients together in a day of UTC; empty: not counted.",
     )
+    search_api_key: Secret | None = Field(
+        None,
+        description="The key that callers of the API send as `X-API-Key`, and that `imagesearch "
+        "search` sends; empty: none is asked for. A secret.",
+    )
     dollars_per_day: float | None = Field(
         None,
         ge=0.5,

@@ -113,7 +113,7 @@ resource "google_cloudfunctions2_function" "query" {
     })
 
     dynamic "secret_environment_variables" {
-      for_each = merge(local.redis_secrets, local.library_secrets)
+      for_each = merge(local.redis_secrets, local.library_secrets, local.api_key_secrets)
       content {
         key        = secret_environment_variables.key
         project_id = var.project_id
@@ -138,6 +138,7 @@ resource "google_cloudfunctions2_function" "query" {
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.query_publishes_fetch_jobs,
+    google_secret_manager_secret_iam_member.query_reads_api_key,
     google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
   ]

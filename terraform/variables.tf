@@ -405,6 +405,20 @@ variable "catalog_searches_per_day" {
   }
 }
 
+variable "api_key" {
+  description = "Secret of this project whose value callers of the API must send as X-API-Key, and which version of it: a number, or latest; null asks for no key."
+  type = object({
+    secret  = string
+    version = optional(string, "latest")
+  })
+  default = null
+
+  validation {
+    condition     = try(can(regex("^[A-Za-z0-9_-]{1,255}$", var.api_key.secret)) && can(regex("^(latest|[1-9][0-9]*)$", var.api_key.version)), var.api_key == null)
+    error_message = "api_key must have the id of a secret, such as imagesearch-api-key, and as version latest or a number; got ${jsonencode(var.api_key)}. The key itself does not belong here."
+  }
+}
+
 variable "dollars_per_day" {
   description = "US dollars that what all clients ask for may cost in a day of UTC, by the prices of docs/costs.md: three quarters for new keywords and searches over everything, a quarter for searches of known keywords, which in the profile gpu keep a GPU awake that costs 25 a day."
   type        = number

@@ -469,6 +469,38 @@ def test_all_clients_together_may_ask_for_so_many_new_keywords_in_a_day(world: W
     assert ask(query, "new 9").status_code == 202
 
 
+def test_without_the_key_of_the_door_nothing_is_told_and_nothing_begun(world: World) -> None:
+    world.ready_pool("ready", 3)
+    query = serve("query", world, load_settings(search_api_key="a-key-ü"))
+    paths = ["/search?t=new&s_query=x&wait=0", f"/pools/{pool_of('ready', world)}", "/collections"]
+    for given in ({}, {"X-API-Key": "a-key"}, {"X-API-Key": ""}, {"Authorization": "a-key-ü"}):
+        for path in paths:
+            answer = query.get(path, headers=given)
+            assert answer.status_code == 401
+            assert body(answer)["error"]["code"] == "unauthorized"
+            assert "a-key" not in answer.text
+            assert answer.headers["WWW-Authenticate"] == "ApiKey"
+    assert not world.outbox.messages
+    for path in ("/alive", "/ready", "/"):
+        assert query.get(path).status_code == 200
+    keyed = {"X-API-Key": "a-key-ü".encode().decode("latin-1")}  # bytes, as WSGI has them
+    assert [query.get(path, headers=keyed).status_code for path in paths] == [202, 200, 200]
+
+
+def test_a_key_that_nobody_asks_for_is_passed_over(world: World) -> None:
+    query = serve("query", world, load_settings())
+    assert (
+        query.get("/search", query_string=SEARCH, headers={"X-API-Key": "any"}).status_code == 202
+    )
+
+
+def test_guesses_of_the_key_are_limited_like_all_requests(world: World) -> None:
+    query = serve("query", world, load_settings(search_api_key="key", rate_limit_per_minute=2))
+    guesses = [{"X-API-Key": f"{n}"} for n in range(3)]
+    codes = [query.get("/collections", headers=guess).status_code for guess in guesses]
+    assert codes == [401, 401, 429]
+
+
 def everything(client: FlaskClient, address: str = "203.0.113.1") -> TestResponse:
     params = {"scope": "catalog", "s_query": "a horse"}
     return client.get("/search", query_string=params, environ_base={"REMOTE_ADDR": address})

@@ -95,6 +95,7 @@ ADDRESSES = {
     "embedder_url",
     "trusted_proxies",
     "paid_gpu",
+    "search_api_key",
     "redis_host",
     "redis_port",
     "redis_auth_string",
