@@ -153,9 +153,10 @@ class Settings(BaseModel):
     )
     catalog_searches_per_day: int | None = Field(
         None,
-        ge=1,
+        ge=0,
         le=10_000_000,
-        description="The same of all clients together in a day of UTC; empty: not counted.",
+        description="The same of all clients together in a day of UTC; empty: not counted, 0: there "
+        "are none.",
     )
     search_api_key: Secret | None = Field(
         None,

@@ -395,13 +395,13 @@ variable "catalog_searches_per_minute" {
 }
 
 variable "catalog_searches_per_day" {
-  description = "The same of all clients together in a day of UTC; docs/costs.md has what a day of it costs."
+  description = "The same of all clients together in a day of UTC, and 0 for none at all; docs/costs.md has what a day of it costs."
   type        = number
   default     = 10000
 
   validation {
-    condition     = var.catalog_searches_per_day >= 1 && var.catalog_searches_per_day <= 10000000 && floor(var.catalog_searches_per_day) == var.catalog_searches_per_day
-    error_message = "catalog_searches_per_day must be a whole number from 1 to 10000000; got ${var.catalog_searches_per_day}."
+    condition     = var.catalog_searches_per_day >= 0 && var.catalog_searches_per_day <= 10000000 && floor(var.catalog_searches_per_day) == var.catalog_searches_per_day
+    error_message = "catalog_searches_per_day must be a whole number from 0 to 10000000; got ${var.catalog_searches_per_day}."
   }
 }
 

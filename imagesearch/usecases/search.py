@@ -16,6 +16,7 @@ from datetime import datetime
 from imagesearch.domain.errors import (
     DeadlineExceeded,
     ImageSearchError,
+    InvalidRequest,
     NotFound,
     Overloaded,
     Unavailable,
@@ -54,6 +55,7 @@ _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
 _TURNS = 64  # locks that the pools of a process share when they are asked for
 _DAY_SECONDS = 86_400.0
+_SWITCHED_OFF = "scope must be pool: this server has no searches over everything, got catalog"
 _FEW_IMAGES = 20  # a keyword with fewer is searched together with the broader one
 _MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
 
@@ -103,7 +105,7 @@ class Limits:
     Attributes:
         name: what buckets and counters are called by.
         what, goes_on: as a refusal says it.
-        per_day: None is no limit, and is not counted.
+        per_day: None is no limit, and is not counted; with 0 there are none at all.
     """
 
     name: str
@@ -183,7 +185,8 @@ class Search:
             client: who asks, for the limits; without one nothing is counted.
 
         Raises:
-            InvalidRequest, NotFound: of the query's pictures and images, as from the scorer.
+            InvalidRequest, NotFound: of the query's pictures and images, as from the scorer; and of
+                scope `catalog` where that is switched off.
             Unavailable: the pool failed and has nothing to show, or a port is down.
             Overloaded: a limit is reached, the queue is full, or the scorer is.
             DeadlineExceeded: from the scorer.
@@ -191,6 +194,8 @@ class Search:
         started = time.perf_counter()
         call = _Call(request, client, started, self.clock.monotonic() + request.wait_seconds)
         if request.scope == "catalog":
+            if self.catalog_searches.per_day == 0:
+                raise InvalidRequest(_SWITCHED_OFF, field="scope")
             if client is not None:
                 self._spend(self.catalog_searches, client)
             self.spending.everything()

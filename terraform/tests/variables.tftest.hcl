@@ -30,7 +30,7 @@ run "refuses_values_of_the_wrong_form" {
     new_keywords_per_minute     = 0
     new_keywords_per_day        = 0
     catalog_searches_per_minute = 0
-    catalog_searches_per_day    = 0
+    catalog_searches_per_day    = -1
     dollars_per_day             = 0
     api_key                     = { secret = "projects/p/secrets/key" }
     allowed_origins             = ["https://example.com/"]
@@ -328,7 +328,7 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
     new_keywords_per_minute     = 1
     new_keywords_per_day        = 1
     catalog_searches_per_minute = 1
-    catalog_searches_per_day    = 1
+    catalog_searches_per_day    = 0
     dollars_per_day             = 0.5
     api_key                     = { secret = "key" }
     pools                       = { size = 3 }

@@ -523,6 +523,17 @@ def test_everything_is_searched_so_often_by_a_client_in_a_minute_and_by_all_in_a
     assert ask(query, "ready").status_code == 200
 
 
+def test_searches_over_everything_can_be_switched_off(world: World) -> None:
+    world.ready_pool("ready", 3)
+    world.catalog_searches_per_day = 0
+    query = limited(world, 60)
+    refused = everything(query)
+    assert refused.status_code == 400
+    assert body(refused)["error"]["field"] == "scope"
+    assert "no searches over everything" in body(refused)["error"]["message"]
+    assert ask(query, "ready").status_code == 200
+
+
 def test_without_a_limit_of_the_day_searches_over_everything_write_nothing(world: World) -> None:
     world.ready_pool("ready", 3)
 

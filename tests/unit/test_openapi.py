@@ -65,11 +65,6 @@ OF_A_FORM = set(SCHEMAS["SearchForm"]["properties"]) - set(SCHEMAS["Search"]["pr
 VALID = {"t": "horse", "s_query": "a horse"}
 # Those that tell a client something.
 OWN_HEADERS = {"Retry-After", "Location", "Server-Timing", "WWW-Authenticate"}
-    "Retry-After",
-    "Location",
-    "Server-Timing",
-    "WWW-Authenticate",
-}  # those that tell a client something
 
 
 @pytest.fixture
