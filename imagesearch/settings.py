@@ -155,8 +155,8 @@ class Settings(BaseModel):
         None,
         ge=0,
         le=10_000_000,
-        description="The same of all clients together in a day of UTC; empty: not counted, 0: there "
-        "are none.",
+        description="The same of all clients together in a day of UTC; empty: not counted, 0: "
+        "there are none.",
     )
     search_api_key: Secret | None = Field(
         None,

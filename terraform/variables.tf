@@ -414,7 +414,7 @@ variable "api_key" {
   default = null
 
   validation {
-    condition     = try(can(regex("^[A-Za-z0-9_-]{1,255}$", var.api_key.secret)) && can(regex("^(latest|[1-9][0-9]*)$", var.api_key.version)), var.api_key == null)
+    condition     = var.api_key == null || (can(regex("^[A-Za-z0-9_-]{1,255}$", var.api_key.secret)) && can(regex("^(latest|[1-9][0-9]*)$", var.api_key.version)))
     error_message = "api_key must have the id of a secret, such as imagesearch-api-key, and as version latest or a number; got ${jsonencode(var.api_key)}. The key itself does not belong here."
   }
 }
