@@ -169,6 +169,8 @@ class _Purse:
             self._left += lease
             return
         if not is_there:
+            if self._spent_on != self._day:  # terraform/cost_alerts.tf looks for these words
+                _logger.warning("what a day may cost is spent: %s", self._name)
             self._spent_on = self._day
             raise Overloaded(
                 f"what a day, in UTC, may cost is spent; {self._goes_on}",
