@@ -366,17 +366,18 @@ def test_nor_in_one_that_was_on_its_way_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     score, nearest = keeping(world), world.catalog.library.nearest
+    gone = ids(keeping(world, 0.0).score(EVERYTHING))[0]
 
     def slow(*arguments: Any) -> Any:
         monkeypatch.undo()
-        world.catalog.retention.withdraw([Withdrawal("twin-0", world.clock.now(), "asked for")])
+        world.catalog.retention.withdraw([Withdrawal(gone, world.clock.now(), "asked for")])
         world.clock.elapsed_seconds += FOLLOW_SECONDS
         score.score(replace(EVERYTHING, top_k=1))  # which is when the process follows
         return nearest(*arguments)
 
     monkeypatch.setattr(world.catalog.library, "nearest", slow)
     score.score(EVERYTHING)
-    assert "twin-0" not in ids(score.score(EVERYTHING))
+    assert gone not in ids(score.score(EVERYTHING))
 
 
 def test_that_there_is_nothing_is_not_kept(world: World) -> None:

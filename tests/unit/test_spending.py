@@ -276,6 +276,7 @@ def how_often(charge: Callable[[], None]) -> int:
             refused = caught
         else:
             number += 1
+            assert number < 100_000, "it is never refused"
     assert 0 < (refused.retry_after_seconds or 0) <= 86_400
     assert "what a day, in UTC, may cost is spent" in str(refused)
     return number
