@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from imagesearch.adapters.caches import in_process
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.pools import PoolKey
 from imagesearch.domain.queries import PicturePart, Query, ScoreRequest, SearchRequest
@@ -204,7 +204,7 @@ def a_day(
     world.assemble()
     bill, waits = Bill(profile), {1.0}
     search = replace(world.search, scorer=Billed(bill, world.clock))
-    monkeypatch.setattr(in_process.time, "monotonic_ns", nanoseconds)
+    monkeypatch.setattr(time, "monotonic_ns", nanoseconds)  # the limiter's clock
     per_minute = int(default_of("rate_limit_per_minute"))
     began = world.clock.time.replace(hour=0) + timedelta(days=1)
     for number in range(2 * per_minute * 60 * HOURS):
@@ -230,6 +230,7 @@ def a_day(
     return bill
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", [*KINDS, all_of_it])
 def test_a_day_of_one_attacker_costs_no_more_than_is_to_be(
     world: World, monkeypatch: pytest.MonkeyPatch, ask: Ask
@@ -239,6 +240,7 @@ def test_a_day_of_one_attacker_costs_no_more_than_is_to_be(
     assert 0 < bill.dollars <= MOST_DOLLARS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["split", "cpu"])
 def test_nor_does_one_of_who_has_a_48(
     world: World, monkeypatch: pytest.MonkeyPatch, profile: str
@@ -251,6 +253,7 @@ def test_nor_does_one_of_who_has_a_48(
     assert 2 < bill.dollars <= MOST_DOLLARS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", [one_to_keep_a_gpu_awake, a_warm_search])
 def test_it_would_without_the_money_of_the_day(
     world: World, monkeypatch: pytest.MonkeyPatch, ask: Ask
