@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count, cycle, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from imagesearch.adapters.caches import in_process
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.pools import PoolKey
 from imagesearch.domain.queries import PicturePart, Query, ScoreRequest, SearchRequest
@@ -204,7 +205,7 @@ def a_day(
     world.assemble()
     bill, waits = Bill(profile), {1.0}
     search = replace(world.search, scorer=Billed(bill, world.clock))
-    monkeypatch.setattr(time, "monotonic_ns", nanoseconds)  # the limiter's clock
+    monkeypatch.setattr(in_process, "time", SimpleNamespace(monotonic_ns=nanoseconds))
     per_minute = int(default_of("rate_limit_per_minute"))
     began = world.clock.time.replace(hour=0) + timedelta(days=1)
     for number in range(2 * per_minute * 60 * HOURS):
