@@ -121,11 +121,12 @@ class Pools(Protocol):
         ready before the current one can be read until that is ready, too.
         """
 
-    def count(self, what: str, day: int, most: int) -> bool:
+    def count(self, what: str, day: int, most: int, more: int = 1) -> bool:
         """
-        Count one more of *what* on *day*, in days from 1970, unless there were *most*.
+        Count so many *more* of *what* on *day*, in days from 1970, unless *most* are exceeded.
 
-        Of however many callers at once exactly *most* are told True.
+        Of however many callers at once that count one each exactly *most* are told True. Once one
+        was told False, the others of its process may be, however few they count.
         """
 
     def pool_ids(self, source: str = "") -> Iterator[str]:

@@ -153,9 +153,28 @@ class Settings(BaseModel):
     )
     catalog_searches_per_day: int | None = Field(
         None,
-        ge=1,
+        ge=0,
         le=10_000_000,
-        description="The same of all clients together in a day of UTC; empty: not counted.",
+        description="The same of all clients together in a day of UTC; empty: not counted, 0: "
+        "there are none.",
+    )
+    search_api_key: Secret | None = Field(
+        None,
+        description="The key that callers of the API send as `X-API-Key`, and that `imagesearch "
+        "search` sends; empty: none is asked for. A secret.",
+    )
+    dollars_per_day: float | None = Field(
+        None,
+        ge=0.5,
+        le=100_000,
+        description="US dollars that what all clients ask for may cost in a day of UTC, by the "
+        "prices of docs/costs.md: three quarters for new keywords and searches over everything, "
+        "a quarter for what is known; empty: not counted.",
+    )
+    paid_gpu: Lower[Literal["", "embedder", "scorer"]] = Field(
+        "",
+        description="The service whose GPU is paid for while it is awake, which is charged to "
+        "`DOLLARS_PER_DAY`: what embeds, or what scores as well.",
     )
     allowed_origins: Origins = Field(
         "",

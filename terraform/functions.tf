@@ -36,6 +36,8 @@ locals {
         NEW_KEYWORDS_PER_DAY        = tostring(var.new_keywords_per_day)
         CATALOG_SEARCHES_PER_MINUTE = tostring(var.catalog_searches_per_minute)
         CATALOG_SEARCHES_PER_DAY    = tostring(var.catalog_searches_per_day)
+        DOLLARS_PER_DAY             = tostring(var.dollars_per_day)
+        PAID_GPU                    = !local.has_gpu ? "" : local.scorer == "scorer" ? "embedder" : "scorer"
         POOL_SIZE                   = tostring(var.pools.size)
         KEYWORD_LANGUAGE            = var.pools.language
         ORIENTATION                 = var.pools.orientation
@@ -111,7 +113,7 @@ resource "google_cloudfunctions2_function" "query" {
     })
 
     dynamic "secret_environment_variables" {
-      for_each = merge(local.redis_secrets, local.library_secrets)
+      for_each = merge(local.redis_secrets, local.library_secrets, local.api_key_secrets)
       content {
         key        = secret_environment_variables.key
         project_id = var.project_id
@@ -136,6 +138,7 @@ resource "google_cloudfunctions2_function" "query" {
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.query_publishes_fetch_jobs,
+    google_secret_manager_secret_iam_member.query_reads_api_key,
     google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
   ]

@@ -364,7 +364,7 @@ variable "collections_schedule" {
 variable "rate_limit_per_minute" {
   description = "Requests that a client may make in a minute, at the function and at the load balancer."
   type        = number
-  default     = 600
+  default     = 150
 
   validation {
     condition     = var.rate_limit_per_minute >= 1 && var.rate_limit_per_minute <= 10000 && floor(var.rate_limit_per_minute) == var.rate_limit_per_minute
@@ -406,13 +406,38 @@ variable "catalog_searches_per_minute" {
 }
 
 variable "catalog_searches_per_day" {
-  description = "The same of all clients together in a day of UTC; docs/costs.md has what a day of it costs."
+  description = "The same of all clients together in a day of UTC, and 0 for none at all; docs/costs.md has what a day of it costs."
   type        = number
   default     = 10000
 
   validation {
-    condition     = var.catalog_searches_per_day >= 1 && var.catalog_searches_per_day <= 10000000 && floor(var.catalog_searches_per_day) == var.catalog_searches_per_day
-    error_message = "catalog_searches_per_day must be a whole number from 1 to 10000000; got ${var.catalog_searches_per_day}."
+    condition     = var.catalog_searches_per_day >= 0 && var.catalog_searches_per_day <= 10000000 && floor(var.catalog_searches_per_day) == var.catalog_searches_per_day
+    error_message = "catalog_searches_per_day must be a whole number from 0 to 10000000; got ${var.catalog_searches_per_day}."
+  }
+}
+
+variable "api_key" {
+  description = "Secret of this project whose value callers of the API must send as X-API-Key, and which version of it: a number, or latest; null asks for no key."
+  type = object({
+    secret  = string
+    version = optional(string, "latest")
+  })
+  default = null
+
+  validation {
+    condition     = var.api_key == null || (can(regex("^[A-Za-z0-9_-]{1,255}$", var.api_key.secret)) && can(regex("^(latest|[1-9][0-9]*)$", var.api_key.version)))
+    error_message = "api_key must have the id of a secret, such as imagesearch-api-key, and as version latest or a number; got ${jsonencode(var.api_key)}. The key itself does not belong here."
+  }
+}
+
+variable "dollars_per_day" {
+  description = "US dollars that what all clients ask for may cost in a day of UTC, by the prices of docs/costs.md: three quarters for new keywords and searches over everything, a quarter for searches of known keywords, which in the profile gpu keep a GPU awake that costs 25 a day."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.dollars_per_day >= 0.5 && var.dollars_per_day <= 100000
+    error_message = "dollars_per_day must be from 0.5 to 100000; got ${var.dollars_per_day}."
   }
 }
 

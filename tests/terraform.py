@@ -39,6 +39,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "image_sources": ["pixabay", "commons", "openverse"],
         "source_contact": "ops@example.com",
         "allowed_origins": ["https://app.example.com"],
+        "api_key": {"secret": "imagesearch-api-key", "version": "3"},
         "alert_email": "ops@example.com",
         "state_bucket": f"{PROJECT}-imagesearch-state",
         "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},

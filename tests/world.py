@@ -40,6 +40,7 @@ from imagesearch.usecases.search import (
     catalog_searches,
     new_keywords,
 )
+from imagesearch.usecases.spending import Spending
 from imagesearch.wire.messages import decode, encode
 from tools.catalogs import sqlite_catalog
 
@@ -225,6 +226,7 @@ class World:
         self.new_keywords_per_day = 1000
         self.catalog_searches_per_minute = 600
         self.catalog_searches_per_day: int | None = None
+        self.spending = Spending(self.catalog, self.clock)
         self.assemble()
 
     def assemble(self) -> None:
@@ -268,6 +270,7 @@ class World:
             catalog_searches=catalog_searches(
                 self.catalog_searches_per_minute, self.catalog_searches_per_day
             ),
+            spending=self.spending,
             patience_seconds=60.0,  # a slow machine must not change what a test sees
         )
 

@@ -110,6 +110,11 @@ class Costs:
         read = images / self.value("entries_per_read")
         return SEARCHES * (read * self.price("firestore_read") + self.price("firestore_write"))
 
+    def refused(self) -> float:
+        """Return what a million requests that are refused cost."""
+        log = self.value("log_bytes") / _GIB * self.price("log")
+        return 1e6 * (self.request("query", _BILLED_SECONDS) + log)
+
     def hour_of_gpu(self) -> float:
         """Return what an hour of an awake instance with a GPU costs."""
         cpus, memory_gib = self.size("gpu")

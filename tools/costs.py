@@ -126,7 +126,18 @@ def _at_the_limits(costs: Costs) -> str:
         day = searches / SEARCHES * costs.searches_over_everything(images)
         said = f"reads of {searches:,.0f} searches over {images:,} images in Firestore"
         rows.append([said, *[f"{day:.2f}"] * len(PROFILES)])
-    return table(["a day", *PROFILES], rows)
+    most = costs.value("dollars_per_day")
+    asked = 24 * 60 * costs.value("requests_per_minute")
+    refused = asked / 1e6 * costs.refused()
+    rows.append([f"**of all of these together, at most {most:g}**", *[f"**{most:.2f}**"] * 3])
+    rows.append([f"{asked:,.0f} requests of one client, all refused", *[f"{refused:.2f}"] * 3])
+    return (
+        f"{table(['a day', *PROFILES], rows)}\n\nThe first lines are of counts alone: what all "
+        "clients ask for is charged with its price, and refused once the day's dollars are spent "
+        "([decision 0085](decisions/0085-a-day-has-so-many-dollars.md)). A refusal costs, too: "
+        f"{costs.refused():.2f} a million. Images that are read from the bucket without a search "
+        "are counted by nobody."
+    )
 
 
 def _differences(costs: Costs) -> str:

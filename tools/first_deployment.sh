@@ -239,6 +239,7 @@ prepare() { # what the image and the key are put into, the rights to do so, regi
     -target=google_pubsub_topic_iam_member.fetch_publishes_collect_jobs
     -target=google_pubsub_topic_iam_member.fetch_publishes_embed_batches
     -target=google_pubsub_topic_iam_member.query_publishes_fetch_jobs
+    -target=google_secret_manager_secret_iam_member.query_reads_api_key
     -target=google_secret_manager_secret_iam_member.fetch_reads_pixabay_key
     -target=google_secret_manager_secret_iam_member.workload_reads_database_url
     -target=google_secret_manager_secret_iam_member.workload_reads_redis_auth

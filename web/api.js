@@ -7,6 +7,7 @@ import { questionOf } from "./search.js";
 export const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
 const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
+const KEY = "key"; // in the window's storage, so that it goes with the window
 const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
 const WORTH_WAITING = new Set([429, 502, 503, 504]);
 const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and stays so
@@ -42,7 +43,7 @@ async function readConfig() {
 /** What the server says of its collections of own pictures; null where it does not. */
 export async function askCollections() {
   try {
-    const answer = await (await fetch(new URL("collections", apiBase()))).json();
+    const answer = await (await fetch(new URL("collections", apiBase()), withKey({}))).json();
     return Array.isArray(answer.collections) ? answer.collections : null;
   } catch {
     return null;
@@ -111,7 +112,22 @@ function checked(response, answer) {
 }
 
 /** Fetch *url* with *options*; *signal* ends it, and so does the time limit. */
+/** The answer to what is asked with the key that a person gave; one that is missing or wrong is asked for. */
 async function reach(url, options, signal) {
+  const answer = await reachOnce(url, options, signal);
+  if (answer.response.status !== 401) return answer;
+  const key = prompt("This server asks for a key:")?.trim();
+  if (!key) return answer;
+  sessionStorage.setItem(KEY, key);
+  return reachOnce(url, options, signal);
+}
+
+function withKey(options) {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { ...options, headers: { "X-API-Key": key } } : options;
+}
+
+async function reachOnce(url, options, signal) {
   // One controller for both: `AbortSignal.any` is younger than browsers that are still in use.
   const controller = new AbortController();
   const cancel = () => controller.abort();
@@ -120,7 +136,7 @@ async function reach(url, options, signal) {
   signal.addEventListener("abort", cancel);
   if (signal.aborted) cancel();
   try {
-    const response = await fetch(url, { ...options, signal: controller.signal });
+    const response = await fetch(url, { ...withKey(options), signal: controller.signal });
     return { response, body: await response.text() };
   } catch {
     throw isLate ? tooLate() : unreached();

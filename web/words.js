@@ -58,6 +58,7 @@ const PLAIN_WORDS = [
 
 const FAILURES = {
   400: ["This search was not accepted", "Change it and send it again."],
+  401: ["This server asks for a key", "Search again and give the key that its owner gave you."],
   404: ["The search was not found", "There is no search where this page asks for it."],
   405: ["This server cannot do that yet", "It is older than this page. Search with words alone."],
   413: ["That is too much at once", "Shorten the text, or take a smaller picture."],

@@ -6,6 +6,7 @@ The parameters and bodies are in `imagesearch/doors/http_api.py`, the work in
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 from typing import Any
@@ -16,7 +17,7 @@ from flask import Request, Response
 from imagesearch import telemetry
 from imagesearch.compose.query import compose
 from imagesearch.compose.start import process_of
-from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound
+from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Unauthorized
 from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.doors import http_api, wsgi
 from imagesearch.doors.compression import LEAST_BYTES, gzipped
@@ -33,7 +34,8 @@ WAITING = 16  # threads that wait for a body, of the 80 of `imagesearch/deployme
 READING = ("GET", "HEAD", "OPTIONS")
 METHODS = {SEARCH_PATH: (*READING, "POST")}  # of other paths READING
 # What this reads of a request, and a page of an answer, that a browser keeps back unless told so.
-REQUEST_HEADERS = "Content-Type, traceparent, X-Cloud-Trace-Context"
+KEY_HEADER = "X-API-Key"
+REQUEST_HEADERS = f"Content-Type, {KEY_HEADER}, traceparent, X-Cloud-Trace-Context"
 ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 QUICK = 4  # gzip's level: an answer is compressed each time, 13 KB in some 0.2 ms
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
@@ -118,6 +120,7 @@ def _route(request: Request) -> Response:
     if request.path == "/ready":
         _process.check()
         return _json({"status": "ready"})
+    _check_key(request)
     if request.path == SEARCH_PATH:
         return _search(request, client)
     if request.path.startswith("/pools/"):
@@ -211,6 +214,15 @@ def _count_request(request: Request) -> str:
     clients.spend(_process.limiter, "rate", client, limit, refusal)
     telemetry.serve(clients.mark_of(client))
     return client
+
+
+def _check_key(request: Request) -> None:
+    """Raise Unauthorized where a key is asked for and the request has another one, or none."""
+    key = _process.settings.search_api_key
+    given = request.headers.get(KEY_HEADER, "").encode("latin-1")  # as WSGI has them
+    # In constant time: how long it takes tells nothing of how much of a guess was right.
+    if key and not hmac.compare_digest(given, key.get_secret_value().encode()):
+        raise Unauthorized(f"{KEY_HEADER} must be the key of this server")
 
 
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

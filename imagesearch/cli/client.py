@@ -10,6 +10,7 @@ import functools
 import ipaddress
 import json
 import math
+import os
 import socket
 import threading
 import time
@@ -296,7 +297,7 @@ def http_client(
         base = http_url(base_url.strip())
     except ValueError as error:
         raise InvalidRequest(f"--url {error}, got {base_url[:200]!r}", field="url") from None
-    browser = _Browser(base, exchange_seconds, addresses)
+    browser = _Browser(base, exchange_seconds, addresses, os.environ.get("SEARCH_API_KEY", ""))
 
     def ask(path: str, params: Mapping[str, Any], pictures: Mapping[str, bytes] | None) -> Answer:
         form = _form(pictures)
@@ -421,9 +422,13 @@ class _Browser:
     """
 
     def __init__(
-        self, server: str, exchange_seconds: float, addresses: Callable[[str], list[str]]
+        self,
+        server: str,
+        exchange_seconds: float,
+        addresses: Callable[[str], list[str]],
+        key: str = "",
     ) -> None:
-        self._server = server
+        self._server, self._key = server, key
         self._exchange_seconds = exchange_seconds
         self._addresses = functools.cache(addresses)
         self._session = requests.Session()
@@ -479,12 +484,17 @@ class _Browser:
             form.method,
             asked,
             data=form.body,
-            headers={**_HEADERS, "Content-Type": form.content_type},
+            headers={**_HEADERS, "Content-Type": form.content_type, **self._key_for(asked)},
             timeout=TIME_LIMITS_SECONDS,
             proxies={"no_proxy": urlsplit(asked).hostname or ""} if place else None,
             stream=True,
             allow_redirects=False,
         )
+
+    def _key_for(self, url: str) -> dict[str, str]:
+        """Return the header with the key, for the server alone: others have no use for it."""
+        is_server = urlsplit(url)[:2] == urlsplit(self._server)[:2]
+        return {"X-API-Key": self._key} if self._key and is_server else {}
 
     def _places(self, url: str) -> list[_Place]:
         """Return where the host of *url* is, by each of its addresses."""

@@ -22,6 +22,8 @@ from imagesearch.usecases.scorers import Scorers
 
 _logger = logging.getLogger(__name__)
 
+_KEPT_SECONDS = 300.0  # in which a search over everything that is asked again is not read again
+
 
 @dataclass(frozen=True)
 class InferenceProcess:
@@ -99,7 +101,9 @@ def inference_process(
         embed = Embed(catalog=catalog, cache=cache, store=store, encoder=encoder, clock=clock)
 
     def score_by(by: Encoder, model_revision: str) -> Score:
-        return Score(catalog, cache, by, clock, settings.policy, model_revision)
+        # Firestore is paid for by what is read; on one machine it costs nothing to look again.
+        kept_seconds = _KEPT_SECONDS if settings.edition == "cloud" else 0.0
+        return Score(catalog, cache, by, clock, settings.policy, model_revision, kept_seconds)
 
     scorer = Scorers([encoder, *before], catalog.library, clock, score_by)
     give_up = GiveUp(catalog=catalog, cache=cache, clock=clock)

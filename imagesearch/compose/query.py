@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from imagesearch.adapters.buses.pubsub import PubsubPublisher
 from imagesearch.adapters.collections.firestore import FirestoreCollections
@@ -17,8 +18,12 @@ from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.search import Search, catalog_searches, new_keywords
+from imagesearch.usecases.spending import Spending
 
 _COUNTED_SECONDS = 30.0
+_ENTRIES_SECONDS = 3600.0  # counting 100,000 entries reads 100 documents
+
+_Counted = TypeVar("_Counted")
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,15 @@ def compose(settings: Settings) -> QueryProcess:
 
 
 def remembered(
-    counts: Callable[[], Sequence[CollectionCount]], clock: Clock
-) -> Callable[[], Sequence[CollectionCount]]:
-    """Return *counts* asked twice a minute at most: each page asks, and it costs some reads."""
+    counts: Callable[[], _Counted], clock: Clock, seconds: float = _COUNTED_SECONDS
+) -> Callable[[], _Counted]:
+    """Return *counts* asked once in *seconds* at most: many ask, and it costs some reads."""
     lock = threading.Lock()
-    kept: list[tuple[float, Sequence[CollectionCount]]] = []
+    kept: list[tuple[float, _Counted]] = []
 
-    def remembering() -> Sequence[CollectionCount]:
+    def remembering() -> _Counted:
         with lock:
-            if not kept or clock.monotonic() > kept[0][0] + _COUNTED_SECONDS:
+            if not kept or clock.monotonic() > kept[0][0] + seconds:
                 kept[:] = [(clock.monotonic(), counts())]
             return kept[0][1]
 
@@ -114,4 +119,20 @@ def search_of(
         catalog_searches=catalog_searches(
             settings.catalog_searches_per_minute, settings.catalog_searches_per_day
         ),
+        spending=_spending_of(settings, catalog, clock),
+    )
+
+
+def _spending_of(settings: Settings, catalog: Catalog, clock: Clock) -> Spending:
+    def entries() -> int:
+        # PostgreSQL is paid for by the hour. Of Firestore all entries are those of some model.
+        is_firestore = settings.library in ("", "firestore")
+        return catalog.library.coverage("").images if is_firestore else 0
+
+    return Spending(
+        catalog,
+        clock,
+        settings.dollars_per_day,
+        gpu=settings.paid_gpu,
+        entries=remembered(entries, clock, _ENTRIES_SECONDS),
     )

@@ -11,6 +11,7 @@ account of ours. What it leaves out is in the log, where the adapter puts it.
     │   ├── MalformedMessage mend the publisher: a retry of the same message cannot help
     │   └── TooLarge         send less
     ├── RejectedImage        use the other images: this one cannot be used, and says why
+    ├── Unauthorized         send the key that is asked for
     ├── NotFound             ask for something that exists
     ├── SourceRefused        mend the configuration: the image source will never answer this
     ├── Overloaded           come back after `retry_after_seconds`
@@ -85,6 +86,13 @@ class TooLarge(InvalidRequest):
 
     status = 413
     code = "too_large"
+
+
+class Unauthorized(ImageSearchError):
+    """The key that the door asks for is missing, or another one."""
+
+    status = 401
+    code = "unauthorized"
 
 
 class NotFound(ImageSearchError):

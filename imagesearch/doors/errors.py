@@ -65,6 +65,8 @@ class ErrorAnswer:
             "Cache-Control": "no-store",
             **NO_SNIFFING,
         }
+        if self.status == 401:  # which is to name a scheme, RFC 9110 11.6.1
+            headers["WWW-Authenticate"] = "ApiKey"
         if self.retry_after_seconds is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_seconds)))
         return headers

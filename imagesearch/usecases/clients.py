@@ -32,16 +32,17 @@ def client_of(forwarded: str, peer: str | None, trusted_proxies: int) -> str:
 
 def _network(text: str) -> str:
     """
-    Return an IPv4 address, or the /64 of an IPv6 address, which is what one subscriber has.
+    Return an IPv4 address, or the /48 of an IPv6 address, which is the most that one site has.
 
     An IPv4 address inside of an IPv6 one (mapped, or a 6to4 network's) is that IPv4 address.
-    Sources: RFC 6177 (no site gets less than a /64), RFC 4291 2.5.5.2, RFC 3056.
+    Who has a /48 has 65,536 /64s, each of which would have limits of its own.
+    Sources: RFC 6177 (a site gets a /48 at most), RFC 4291 2.5.5.2, RFC 3056.
     """
     address = _address(text)
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None:
-            return str(ipaddress.ip_network((int(address), 64), strict=False))
+            return str(ipaddress.ip_network((int(address), 48), strict=False))
         address = inner
     return text[:_LONGEST] if address is None else str(address)
 

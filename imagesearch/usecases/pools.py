@@ -62,9 +62,9 @@ class Catalog:
             raise Bug(f"pool {key.pool_id} was neither there nor made")
         return PoolRequest(pool, created=change.after is not None)
 
-    def count(self, what: str, now: datetime, most: int) -> bool:
-        """Count one more of *what* on this day of UTC; False where there were *most*."""
-        return self.pools.count(what, day_of(now), most)
+    def count(self, what: str, now: datetime, most: int, more: int = 1) -> bool:
+        """Count so many *more* of *what* on this day of UTC; False where *most* are exceeded."""
+        return self.pools.count(what, day_of(now), most, more)
 
     def pool(self, pool_id: str) -> Pool | None:
         """Return the pool, or None."""

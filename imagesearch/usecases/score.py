@@ -17,6 +17,7 @@ import numpy as np
 from cachetools import LRUCache, TTLCache
 from numpy.typing import NDArray
 
+from imagesearch.domain.collections import OWN
 from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where, holds
@@ -58,6 +59,7 @@ _IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags a
 _FIRST = 40
 _FIRST_WITH_MINUS = 160  # the nearest may all show what is not wanted
 _COUNTED_SECONDS = 5.0  # of a million images it takes a third of a second
+_KEPT_HITS = 10_000  # of all answers that are kept: some 15 MB
 _TAGGED = 40  # images that are looked at because of their tags
 _DEEPER = 4  # how many times as many are looked at once these are used up
 
@@ -169,6 +171,8 @@ class Score:
     Attributes:
         model_revision: of the embeddings that are scored, where they are of another version of
             the preprocessing than the encoder's own.
+        kept_seconds: for how long the answer of a search over everything serves whoever asks the
+            same. What is stored meanwhile is found later.
     """
 
     catalog: Catalog
@@ -177,18 +181,24 @@ class Score:
     clock: Clock
     policy: PoolPolicy
     model_revision: str | None = None
+    kept_seconds: float = 0.0
     _pools: LRUCache[tuple[str, int, str], _Candidates] = field(
         default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
     )
     _aims: Aims = field(init=False)
     _withdrawn: Withdrawn = field(init=False)
     _shares_covered: TTLCache[None, float] = field(init=False)
+    _kept: TTLCache[object, ScoreReply] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         library = self.catalog.library
         shares = TTLCache[None, float](1, _COUNTED_SECONDS, timer=self.clock.monotonic)
         object.__setattr__(self, "_shares_covered", shares)
+        kept = TTLCache[object, ScoreReply](
+            _KEPT_HITS, self.kept_seconds, self.clock.monotonic, lambda reply: 1 + len(reply.hits)
+        )
+        object.__setattr__(self, "_kept", kept)
         withdrawn = Withdrawn(self.catalog.retention, self.clock, self.forget)
         object.__setattr__(self, "_withdrawn", withdrawn)
         aims = Aims(self.encoder, self.cache, library, lambda: self.revision, withdrawn)
@@ -216,7 +226,7 @@ class Score:
         # Whatever has a copy of them still: of neither the library nor the cache it is asked.
         hidden = {*request.query.image_ids, *self._withdrawn()}
         reply = (
-            self._catalog(request, aim, where, hidden)
+            self._everything(request, aim, where, hidden)
             if request.scope == "catalog"
             else self._pool(request, aim, where, hidden)
         )
@@ -250,6 +260,7 @@ class Score:
         with self._lock:
             self._pools.clear()
             self._shares_covered.clear()
+            self._kept.clear()
 
     def _pool(
         self, request: ScoreRequest, aim: Aim, where: Where, hidden: Collection[str]
@@ -268,6 +279,25 @@ class Score:
             embedded_beside=len(beside.images) if beside else None,
             matching=len(matching.images),
         )
+
+    def _everything(
+        self, request: ScoreRequest, aim: Aim, where: Where, hidden: Collection[str]
+    ) -> ScoreReply:
+        """Return the answer that is kept, or one that is kept from now on."""
+        filters = tuple(sorted(request.filters.items()))
+        key = (request.query, request.top_k, request.offset, request.fold, filters)
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is not None and not _shown(kept) & set(hidden):
+            return kept
+        reply = self._catalog(request, aim, where, hidden)
+        # Own pictures come and go with their files, and nothing tells of it; nor of the first ones.
+        shown = _shown(reply)
+        may_be_kept = shown and not any(each.startswith(f"{OWN}-") for each in shown)
+        if self.kept_seconds and request.query.is_words and reply.complete and may_be_kept:
+            with self._lock:
+                self._kept[key] = reply
+        return reply
 
     def _catalog(
         self, request: ScoreRequest, aim: Aim, where: Where, hidden: Collection[str]
@@ -540,6 +570,11 @@ class Score:
         # A stale pool is still served while the next generation is fetched: a minute at least.
         # It is at most as long as a pool is fresh, should the clock have stepped back.
         return max(60.0, self.policy.max_age_seconds - max(0.0, age_seconds))
+
+
+def _shown(reply: ScoreReply) -> set[str]:
+    """Return the images that an answer names."""
+    return {each for hit in reply.hits for each in (hit.image.image_id, *hit.similar)}
 
 
 def _said_by_tags(query: Query) -> Callable[[Image], bool]:

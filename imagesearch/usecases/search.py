@@ -16,6 +16,7 @@ from datetime import datetime
 from imagesearch.domain.errors import (
     DeadlineExceeded,
     ImageSearchError,
+    InvalidRequest,
     NotFound,
     Overloaded,
     Unavailable,
@@ -45,6 +46,7 @@ from imagesearch.telemetry import note, stage
 from imagesearch.usecases import clients
 from imagesearch.usecases.cache_slots import STATE
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.spending import Spending
 from imagesearch.usecases.withdrawn import Uses
 
 _POLL_SECONDS = 0.1  # how often a waiting search looks at the pool's noted state
@@ -53,6 +55,7 @@ _CATALOG_POLL_SECONDS = 1.0
 _MAX_WAITING = 64  # searches of a process that may wait at a time; others answer at once
 _TURNS = 64  # locks that the pools of a process share when they are asked for
 _DAY_SECONDS = 86_400.0
+_SWITCHED_OFF = "scope must be pool: this server has no searches over everything, got catalog"
 _FEW_IMAGES = 20  # a keyword with fewer is searched together with the broader one
 _MAX_ASIDE = 32  # pools of a process whose next work is begun aside at a time, each on a thread
 
@@ -102,7 +105,7 @@ class Limits:
     Attributes:
         name: what buckets and counters are called by.
         what, goes_on: as a refusal says it.
-        per_day: None is no limit, and is not counted.
+        per_day: None is no limit, and is not counted; with 0 there are none at all.
     """
 
     name: str
@@ -143,6 +146,7 @@ class Search:
             beside the fetch.
         new_keywords: how often a generation may be begun; what is there is answered to anyone.
         catalog_searches: how often everything stored may be searched.
+        spending: what is charged for each, of the money of the day.
         patience_seconds: how long a search that has something to show waits for its pool's next
             work to be begun, before it answers from what is there. Not 0, as an instance may
             get no CPU between two requests. Tests alone set it: what a busy machine does within
@@ -160,6 +164,7 @@ class Search:
     wake: Callable[[], None]
     new_keywords: Limits
     catalog_searches: Limits
+    spending: Spending
     patience_seconds: float = 1.0
     _turns: tuple[threading.Lock, ...] = field(
         default_factory=lambda: tuple(threading.Lock() for _ in range(_TURNS))
@@ -180,7 +185,8 @@ class Search:
             client: who asks, for the limits; without one nothing is counted.
 
         Raises:
-            InvalidRequest, NotFound: of the query's pictures and images, as from the scorer.
+            InvalidRequest, NotFound: of the query's pictures and images, as from the scorer; and of
+                scope `catalog` where that is switched off.
             Unavailable: the pool failed and has nothing to show, or a port is down.
             Overloaded: a limit is reached, the queue is full, or the scorer is.
             DeadlineExceeded: from the scorer.
@@ -188,8 +194,11 @@ class Search:
         started = time.perf_counter()
         call = _Call(request, client, started, self.clock.monotonic() + request.wait_seconds)
         if request.scope == "catalog":
+            if self.catalog_searches.per_day == 0:
+                raise InvalidRequest(_SWITCHED_OFF, field="scope")
             if client is not None:
                 self._spend(self.catalog_searches, client)
+            self.spending.everything()
             answer = self._answer(call, (), None, self._score(request, None))
             # Those of a keyword's pool are noted as it is fetched, which it is each day.
             shown = [hit.image.image_id for hit in answer.hits or ()]
@@ -240,7 +249,7 @@ class Search:
             NotFound: there is no image that the query names.
         """
         try:
-            self.scorer.score(ScoreRequest(query, 1, pool_id=pool_id, generation=generation))
+            self._asked(ScoreRequest(query, 1, pool_id=pool_id, generation=generation))
         except NotFound as error:
             if error.field is not None:  # else it is the pool that there is not, as is known
                 raise
@@ -358,6 +367,7 @@ class Search:
         is_new = known is None or known.due_generation(now, self.policy) != known.current.number
         if client is not None and is_new:
             self._spend(self.new_keywords, client)
+        self.spending.new_keyword()  # also what is taken up again, which costs as much
         requested = self.catalog.request_pool(key, now)
         if requested.created:
             # Before the job: after it the fetcher's own notes must not be undone.
@@ -433,7 +443,11 @@ class Search:
         if _is_settled(pool) or not self._places.acquire(blocking=False):
             return pool
         try:
-            return self._poll(pool, deadline)
+            began = self.clock.monotonic()
+            try:
+                return self._poll(pool, deadline)
+            finally:
+                self.spending.waited(self.clock.monotonic() - began)
         finally:
             self._places.release()
 
@@ -466,10 +480,19 @@ class Search:
             number = pool.answering.number
             asked = replace(asked, pool_id=pool.pool_id, generation=number, beside=_beside(beside))
         if request.cursor is not None:
-            reply = self.scorer.score(replace(asked, offset=request.cursor.offset))
+            reply = self._asked(replace(asked, offset=request.cursor.offset))
             if _goes_on(request, _chosen_from(pool, beside, reply)):
                 return reply
-        return self.scorer.score(asked)
+        return self._asked(asked)
+
+    def _asked(self, request: ScoreRequest) -> ScoreReply:
+        """Return what the scorer answers, once it is charged: what is refused before is not."""
+        self.spending.search()
+        began = self.clock.monotonic()
+        try:
+            return self.scorer.score(request)
+        finally:
+            self.spending.scored(self.clock.monotonic() - began)
 
     def _answer(
         self,

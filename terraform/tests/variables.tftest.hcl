@@ -30,8 +30,10 @@ run "refuses_values_of_the_wrong_form" {
     new_keywords_per_minute     = 0
     new_keywords_per_day        = 0
     catalog_searches_per_minute = 0
-    catalog_searches_per_day    = 0
     backup_weeks                = 1.5
+    catalog_searches_per_day    = -1
+    dollars_per_day             = 0
+    api_key                     = { secret = "projects/p/secrets/key" }
     allowed_origins             = ["https://example.com/"]
     domain                      = "https://example.com"
     retention_days              = 0.5
@@ -62,6 +64,8 @@ run "refuses_values_of_the_wrong_form" {
     var.catalog_searches_per_minute,
     var.catalog_searches_per_day,
     var.backup_weeks,
+    var.dollars_per_day,
+    var.api_key,
     var.allowed_origins,
     var.domain,
     var.retention_days,
@@ -91,6 +95,8 @@ run "refuses_values_just_out_of_bounds" {
     catalog_searches_per_minute = 10001
     catalog_searches_per_day    = 10000001
     backup_weeks                = 15
+    dollars_per_day             = 100001
+    api_key                     = { secret = "key", version = "0" }
     allowed_origins             = ["*", "https://example.com"]
     retention_days              = 3661
     images_max_age_days         = 31
@@ -112,6 +118,8 @@ run "refuses_values_just_out_of_bounds" {
     var.catalog_searches_per_minute,
     var.catalog_searches_per_day,
     var.backup_weeks,
+    var.dollars_per_day,
+    var.api_key,
     var.allowed_origins,
     var.retention_days,
     var.images_max_age_days,
@@ -301,6 +309,8 @@ run "takes_the_upper_bounds" {
     catalog_searches_per_minute = 10000
     catalog_searches_per_day    = 10000000
     backup_weeks                = 14
+    dollars_per_day             = 100000
+    api_key                     = { secret = "key", version = "12" }
     retention_days              = 3660
     images_max_age_days         = 32
     pools                       = { size = 500, orientation = "vertical", language = "zh" }
@@ -323,8 +333,10 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
     new_keywords_per_minute     = 1
     new_keywords_per_day        = 1
     catalog_searches_per_minute = 1
-    catalog_searches_per_day    = 1
     backup_weeks                = 0
+    catalog_searches_per_day    = 0
+    dollars_per_day             = 0.5
+    api_key                     = { secret = "key" }
     pools                       = { size = 3 }
     allowed_origins             = ["http://localhost:8080", "https://app.example.com"]
     instances                   = { query = { max = 100 } }

@@ -392,6 +392,13 @@ def test_so_many_are_begun_in_a_day_and_no_more_however_many_ask_at_once(catalog
     assert not catalog.count("new", NOW + timedelta(days=1), 1)
 
 
+def test_several_are_counted_at_once_as_far_as_they_go(catalog: Catalog) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        counted = list(threads.map(lambda _: catalog.count("money", NOW, 1000, 90), range(30)))
+    assert sum(counted) == 11
+    assert not catalog.count("money", NOW, 1000, 90)
+
+
 # The clock steps
 
 

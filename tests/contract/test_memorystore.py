@@ -200,6 +200,7 @@ def test_a_key_of_another_type_looks_like_an_empty_cache(redis_client: redis.Red
     for key in ["pool:id:1:model@1", "state:id", "bytes:pixabay-1", TEXT_KEY, "quota:pixabay"]:
         redis_client.lpush(key, "x")
     assert_empty(Memorystore(redis_client))
+    assert_counts_alone(Memorystore(redis_client))
 
 
 def assert_empty(cache: Memorystore) -> None:
@@ -207,8 +208,14 @@ def assert_empty(cache: Memorystore) -> None:
     assert cache.get(STATE, "id") is None
     assert cache.get_many(BYTES, ["pixabay-1"]) == {}
     assert cache.get(TEXT, (MODEL, "a red circle")) is None
-    assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
-    assert cache.take_token("quota:pixabay", limit=1, period_seconds=60.0) == 0.0
+
+
+def assert_counts_alone(cache: Memorystore) -> None:
+    """A limit holds in the process while the server is away: it lifts none."""
+    for bucket in ("new:203.0.113.7", "rate:203.0.113.7"):
+        waits = [cache.take_token(bucket, limit=2, period_seconds=60.0) for _ in range(3)]
+        assert waits[:2] == [0.0, 0.0]
+        assert waits[2] > 29.0
 
 
 @pytest.fixture
@@ -233,6 +240,7 @@ def test_a_server_that_is_not_there_looks_like_an_empty_cache(
     cache = fill(impatient(str(tmp_path / "no.sock")))
     for _ in range(20):
         assert_empty(cache)
+    assert_counts_alone(cache)
     assert len(caplog.records) == 1
     assert caplog.records[0].levelno == logging.WARNING
     assert "the cache does not answer" in caplog.text
@@ -251,7 +259,9 @@ def test_a_server_that_hangs_or_talks_nonsense_looks_like_an_empty_cache(
         server = threading.Thread(target=_answer_all, args=(listener, answer))
         server.start()
         try:
-            assert_empty(Memorystore(impatient(path)))
+            cache = Memorystore(impatient(path))
+            assert_empty(cache)
+            assert_counts_alone(cache)
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             server.join()

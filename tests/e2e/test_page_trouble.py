@@ -47,6 +47,35 @@ def test_blank_fields_are_named_and_nothing_is_sent(page: Page) -> None:
     assert asked == []
 
 
+def test_a_key_that_the_server_asks_for_is_asked_of_the_person_and_sent_from_then_on(
+    page: Page,
+) -> None:
+    keys: list[str | None] = []
+
+    def guarded(route: Route) -> None:
+        keys.append(route.request.headers.get("x-api-key"))
+        if keys[-1] == "the key":
+            route.continue_()
+        else:
+            error(401, "X-API-Key must be the key of this server")(route)
+
+    page.route(re.compile(r"/search(\?|$)"), guarded)
+    page.once("dialog", lambda dialog: dialog.accept(" the key "))
+    page.goto("/")
+    send_query(page, READY_KEYWORD, QUERY)
+    wait_for_all_results(page, 60)  # nobody may have asked for it before
+    assert keys[:2] == [None, "the key"]
+    assert set(keys[1:]) == {"the key"}
+
+
+def test_who_gives_no_key_is_told_that_one_is_asked_for(page: Page) -> None:
+    answer_with(page, error(401, "X-API-Key must be the key of this server"))
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.goto("/")
+    send_query(page, READY_KEYWORD, QUERY)
+    expect(page.locator("#notice")).to_contain_text("This server asks for a key")
+
+
 def test_what_is_pasted_is_never_cut_in_silence(page: Page) -> None:
     """Characters are counted as the API counts them: an emoji is one."""
     asked = answer_with(page, html(200))

@@ -418,3 +418,17 @@ def test_the_url_may_end_in_a_slash_and_have_a_path() -> None:
     with StubServer(lambda _: reply(200, json.dumps(FOUND))) as server:
         http_client(f" HTTP://127.0.0.1:{server.port}/api/ ").search(PARAMS, lambda _: None)
         assert server.requests[0].target.startswith("/api/search?")
+
+
+def test_the_key_is_sent_to_the_server_and_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_API_KEY", "the key")
+    with (
+        StubServer(lambda _: reply(200, b"a picture")) as other,
+        StubServer(lambda _: reply(200, json.dumps(FOUND).encode())) as server,
+    ):
+        client = http_client(server.origin)
+        client.search(PARAMS, lambda _: None)
+        client.image(f"{server.origin}/images/1.jpg")
+        client.image(f"{other.origin}/1.jpg")
+    assert [one.headers.get("x-api-key") for one in server.requests] == ["the key", "the key"]
+    assert [one.headers.get("x-api-key") for one in other.requests] == [None]

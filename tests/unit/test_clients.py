@@ -19,15 +19,16 @@ from imagesearch.usecases.clients import client_of, mark_of, spend
         ("[::ffff:203.0.113.7]:4711", "203.0.113.7"),
         ("2002:cb00:7107::1", "203.0.113.7"),
         ("2002:cb00:7107:ffff::2", "203.0.113.7"),
-        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ("2001:DB8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
-        ("2001:0db8:0001:0002:0000:0000:0000:0001", "2001:db8:1:2::/64"),
-        ("[2001:db8:1:2::1]:443", "2001:db8:1:2::/64"),
-        ("[2001:db8:1:2::1]", "2001:db8:1:2::/64"),
-        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::1", "::/64"),
+        ("2001:db8:1:2::", "2001:db8:1::/48"),
+        ("2001:db8:1:2::1", "2001:db8:1::/48"),
+        ("2001:DB8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1::/48"),
+        ("2001:0db8:0001:0002:0000:0000:0000:0001", "2001:db8:1::/48"),
+        ("[2001:db8:1:2::1]:443", "2001:db8:1::/48"),
+        ("[2001:db8:1:2::1]", "2001:db8:1::/48"),
+        ("2001:db8:1:3::1", "2001:db8:1::/48"),
+        ("2001:db8:2:3::1", "2001:db8:2::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("::1", "::/48"),
         ("unknown", "unknown"),
         ("_hidden", "_hidden"),
         ("x" * 5000, "x" * 64),
@@ -35,7 +36,7 @@ from imagesearch.usecases.clients import client_of, mark_of, spend
         ("", "unknown"),
     ],
 )
-def test_a_client_is_an_ipv4_address_or_the_64_of_an_ipv6_address(
+def test_a_client_is_an_ipv4_address_or_the_48_of_an_ipv6_address(
     address: str, client: str
 ) -> None:
     assert client_of("", address, 0) == client

@@ -142,8 +142,10 @@ def test_what_the_code_does_is_what_is_assumed() -> None:
     assert COSTS.value("new_keywords_per_day") == load_settings().new_keywords_per_day
     query = applied("full")["google_cloudfunctions2_function.query"]
     environment = query["service_config"][0]["environment_variables"]
-    for name in ("new_keywords_per_day", "catalog_searches_per_day"):
+    for name in ("new_keywords_per_day", "catalog_searches_per_day", "dollars_per_day"):
         assert COSTS.value(name) == float(environment[name.upper()])
+    per_minute = float(environment["RATE_LIMIT_PER_MINUTE"])
+    assert COSTS.value("requests_per_minute") == per_minute
     assert COSTS.value("images_shown") == search.top_k
     assert COSTS.value("wait_seconds") == search.wait_seconds
 

@@ -469,6 +469,38 @@ def test_all_clients_together_may_ask_for_so_many_new_keywords_in_a_day(world: W
     assert ask(query, "new 9").status_code == 202
 
 
+def test_without_the_key_of_the_door_nothing_is_told_and_nothing_begun(world: World) -> None:
+    world.ready_pool("ready", 3)
+    query = serve("query", world, load_settings(search_api_key="a-key-ü"))
+    paths = ["/search?t=new&s_query=x&wait=0", f"/pools/{pool_of('ready', world)}", "/collections"]
+    for given in ({}, {"X-API-Key": "a-key"}, {"X-API-Key": ""}, {"Authorization": "a-key-ü"}):
+        for path in paths:
+            answer = query.get(path, headers=given)
+            assert answer.status_code == 401
+            assert body(answer)["error"]["code"] == "unauthorized"
+            assert "a-key" not in answer.text
+            assert answer.headers["WWW-Authenticate"] == "ApiKey"
+    assert not world.outbox.messages
+    for path in ("/alive", "/ready", "/"):
+        assert query.get(path).status_code == 200
+    keyed = {"X-API-Key": "a-key-ü".encode().decode("latin-1")}  # bytes, as WSGI has them
+    assert [query.get(path, headers=keyed).status_code for path in paths] == [202, 200, 200]
+
+
+def test_a_key_that_nobody_asks_for_is_passed_over(world: World) -> None:
+    query = serve("query", world, load_settings())
+    assert (
+        query.get("/search", query_string=SEARCH, headers={"X-API-Key": "any"}).status_code == 202
+    )
+
+
+def test_guesses_of_the_key_are_limited_like_all_requests(world: World) -> None:
+    query = serve("query", world, load_settings(search_api_key="key", rate_limit_per_minute=2))
+    guesses = [{"X-API-Key": f"{n}"} for n in range(3)]
+    codes = [query.get("/collections", headers=guess).status_code for guess in guesses]
+    assert codes == [401, 401, 429]
+
+
 def everything(client: FlaskClient, address: str = "203.0.113.1") -> TestResponse:
     params = {"scope": "catalog", "s_query": "a horse"}
     return client.get("/search", query_string=params, environ_base={"REMOTE_ADDR": address})
@@ -491,10 +523,21 @@ def test_everything_is_searched_so_often_by_a_client_in_a_minute_and_by_all_in_a
     assert ask(query, "ready").status_code == 200
 
 
+def test_searches_over_everything_can_be_switched_off(world: World) -> None:
+    world.ready_pool("ready", 3)
+    world.catalog_searches_per_day = 0
+    query = limited(world, 60)
+    refused = everything(query)
+    assert refused.status_code == 400
+    assert body(refused)["error"]["field"] == "scope"
+    assert "no searches over everything" in body(refused)["error"]["message"]
+    assert ask(query, "ready").status_code == 200
+
+
 def test_without_a_limit_of_the_day_searches_over_everything_write_nothing(world: World) -> None:
     world.ready_pool("ready", 3)
 
-    def unwanted(what: str, day: int, most: int) -> bool:
+    def unwanted(what: str, day: int, most: int, more: int = 1) -> bool:
         raise AssertionError(what)
 
     world.catalog.pools.count = unwanted  # type: ignore[method-assign]
@@ -504,7 +547,7 @@ def test_without_a_limit_of_the_day_searches_over_everything_write_nothing(world
 def test_new_keywords_that_cannot_be_counted_are_not_begun(world: World) -> None:
     query = limited(world, 60)
 
-    def unreachable(what: str, day: int, most: int) -> bool:
+    def unreachable(what: str, day: int, most: int, more: int = 1) -> bool:
         raise Unavailable("Firestore does not answer")
 
     world.catalog.pools.count = unreachable  # type: ignore[method-assign]
@@ -516,14 +559,14 @@ def pool_of(keyword: str, world: World) -> str:
     return PoolKey.of(keyword, world.options).pool_id
 
 
-def test_a_subscriber_has_one_limit_with_all_addresses_of_its_64(world: World) -> None:
+def test_a_site_has_one_limit_with_all_addresses_of_its_48(world: World) -> None:
     query = limited(world, 2)
-    addresses = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:2::3", "2001:db8:1:3::1"]
+    addresses = ["2001:db8:1:2::1", "2001:db8:1:3::2", "2001:db8:1:ffff::3", "2001:db8:2:3::1"]
     codes = [ask(query, f"new {n}", one).status_code for n, one in enumerate(addresses)]
     assert codes == [202, 202, 429, 202]
 
 
-def test_the_rate_limit_counts_a_64_and_a_mapped_address_as_one_client(world: World) -> None:
+def test_the_rate_limit_counts_a_48_and_a_mapped_address_as_one_client(world: World) -> None:
     query = serve("query", world, load_settings(rate_limit_per_minute=1))
     addresses = ["2001:db8:1:2::1", "2001:db8:1:2::2", "::ffff:203.0.113.1", "203.0.113.1"]
     assert [ask(query, "horse", one).status_code for one in addresses] == [202, 429, 202, 429]

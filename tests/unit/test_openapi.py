@@ -63,7 +63,8 @@ PARAMETERS: dict[str, Any] = {
 SCHEMAS = DOCUMENT["components"]["schemas"]
 OF_A_FORM = set(SCHEMAS["SearchForm"]["properties"]) - set(SCHEMAS["Search"]["properties"])
 VALID = {"t": "horse", "s_query": "a horse"}
-OWN_HEADERS = {"Retry-After", "Location", "Server-Timing"}  # those that tell a client something
+# Those that tell a client something.
+OWN_HEADERS = {"Retry-After", "Location", "Server-Timing", "WWW-Authenticate"}
 
 
 @pytest.fixture
@@ -358,6 +359,10 @@ def refused_too_often(query: FlaskClient, world: World) -> TestResponse:
     return impatient.get("/search", query_string=SEARCH)
 
 
+def without_the_key(query: FlaskClient, world: World) -> TestResponse:
+    return serve("query", world, load_settings(search_api_key="key")).get("/search")
+
+
 def put(query: FlaskClient, _: World) -> TestResponse:
     return query.put("/search")
 
@@ -381,6 +386,7 @@ def too_large(query: FlaskClient, _: World) -> TestResponse:
         (malformed, 400),
         (failed, 503),
         (refused_too_often, 429),
+        (without_the_key, 401),
         (put, 405),
         (like_nothing, 404),
         (too_large, 413),

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.ports import ScoreReply, TextEmbedding
 from imagesearch.usecases.score import Score
+from imagesearch.usecases.withdrawn import FOLLOW_SECONDS
 from imagesearch.wire.scoring import decode, encode
 from tests.world import TwinEncoder, World, listed
 
@@ -285,3 +287,114 @@ def test_a_poll_of_a_pool_that_fills_costs_the_hubness_of_what_is_new(world: Wor
     world.assemble()  # nothing is kept in process
     assert world.ask(top_k=20).hits == filled.hits
     assert encoder.references.counts[4:] == [20]
+
+
+# Answers that are kept
+
+
+class Counting:
+    """Counts how often everything is looked at."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times = 0
+        library = world.catalog.library
+        nearest = library.nearest
+
+        def counted(*arguments: Any) -> Any:
+            self.times += 1
+            return nearest(*arguments)
+
+        monkeypatch.setattr(library, "nearest", counted)
+
+
+def keeping(world: World, seconds: float = 300.0, image_ids: Sequence[str] = ()) -> Score:
+    """Return a scorer that keeps answers, over three images."""
+    images = [listed(number).image for number in range(3)]
+    named = zip(images, image_ids or [image.image_id for image in images], strict=True)
+    images = [replace(image, image_id=image_id) for image, image_id in named]
+    vectors = {image.image_id: at(20 + n) for n, image in enumerate(images)}
+    world.catalog.library.put(images, vectors, MODEL)
+    encoder = PlaneEncoder(MODEL)
+    return Score(
+        world.catalog, world.cache, encoder, world.clock, world.policy, kept_seconds=seconds
+    )
+
+
+EVERYTHING = ScoreRequest(Query.of_text("anything"), 2, scope="catalog")
+
+
+def test_an_answer_over_everything_serves_who_asks_the_same_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, looked = keeping(world), Counting(world, monkeypatch)
+    first = score.score(EVERYTHING)
+    assert score.score(EVERYTHING).hits == first.hits
+    assert looked.times == 1
+    other = Query.of_text("another")
+    others = [
+        replace(EVERYTHING, query=other),
+        replace(EVERYTHING, top_k=1),
+        replace(EVERYTHING, offset=1),
+        replace(EVERYTHING, fold=True),
+        replace(EVERYTHING, filters={"orientation": "horizontal"}),
+    ]
+    for number, each in enumerate(others):
+        score.score(each)
+        assert looked.times == 2 + number
+    world.clock.elapsed_seconds += 301
+    score.score(EVERYTHING)
+    assert looked.times == 2 + len(others)
+
+
+def test_without_a_time_none_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    score, looked = keeping(world, 0.0), Counting(world, monkeypatch)
+    for _ in range(2):
+        score.score(EVERYTHING)
+    assert looked.times == 2
+
+
+def test_a_picture_that_is_taken_down_is_in_no_answer_that_was_kept(world: World) -> None:
+    score = keeping(world)
+    gone = ids(score.score(EVERYTHING))[0]
+    # The catalog has it still, as a crash half way leaves it: the answer alone is looked at.
+    world.catalog.retention.withdraw([Withdrawal(gone, world.clock.now(), "it is asked for")])
+    world.clock.elapsed_seconds += FOLLOW_SECONDS
+    assert gone not in ids(score.score(EVERYTHING))
+
+
+def test_nor_in_one_that_was_on_its_way_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, nearest = keeping(world), world.catalog.library.nearest
+    gone = ids(keeping(world, 0.0).score(EVERYTHING))[0]
+
+    def slow(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        world.catalog.retention.withdraw([Withdrawal(gone, world.clock.now(), "asked for")])
+        world.clock.elapsed_seconds += FOLLOW_SECONDS
+        score.score(replace(EVERYTHING, top_k=1))  # which is when the process follows
+        return nearest(*arguments)
+
+    monkeypatch.setattr(world.catalog.library, "nearest", slow)
+    score.score(EVERYTHING)
+    assert gone not in ids(score.score(EVERYTHING))
+
+
+def test_that_there_is_nothing_is_not_kept(world: World) -> None:
+    encoder = PlaneEncoder(MODEL)
+    score = Score(
+        world.catalog, world.cache, encoder, world.clock, world.policy, kept_seconds=300.0
+    )
+    assert ids(score.score(EVERYTHING)) == []
+    keeping(world)
+    assert len(ids(score.score(EVERYTHING))) == 2
+
+
+def test_own_pictures_are_in_no_answer_that_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = keeping(world, image_ids=["own-0", "own-1", "twin-2"])
+    looked = Counting(world, monkeypatch)
+    for _ in range(2):
+        score.score(EVERYTHING)
+    assert looked.times == 2

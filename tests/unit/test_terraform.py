@@ -83,6 +83,8 @@ DEARER = {
     "new_keywords_per_minute",
     "catalog_searches_per_minute",
     "catalog_searches_per_day",
+    "rate_limit_per_minute",
+    "dollars_per_day",
 }
 # Where things are, and who stands in front: no default fits every project.
 ADDRESSES = {
@@ -92,6 +94,8 @@ ADDRESSES = {
     "scorer_url",
     "embedder_url",
     "trusted_proxies",
+    "paid_gpu",
+    "search_api_key",
     "redis_host",
     "redis_port",
     "redis_auth_string",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from imagesearch.domain.errors import SourceRefused, Unavailable
+from imagesearch.domain.errors import Overloaded, SourceRefused, Unavailable
 from imagesearch.domain.pools import PoolKey, SourceOptions
 from imagesearch.domain.work import FetchJob
 from imagesearch.doors import push
@@ -20,11 +20,13 @@ from imagesearch.sources.download import Downloader
 from imagesearch.sources.pace import Pace
 from imagesearch.sources.pixabay import PIXABAY
 from imagesearch.sources.pixabay_listing import Pixabay
+from imagesearch.usecases.spending import Spending
 from imagesearch.wire.messages import encode
 from tests.log_lines import Log
 from tests.terraform import Applied, applied
 from tests.unit.test_functions import SEARCH, serve
 from tests.world import World
+from tools.cost_model import load as load_costs
 
 _TERM = re.compile(
     r"(?P<no>NOT )?jsonPayload\.(?P<field>[\w.]+) (?P<is>=|:|>=) (?P<value>\"[^\"]*\"|[\d.]+)"
@@ -103,6 +105,28 @@ def test_what_failed_for_the_last_time_is_counted(
 
     entry = delivered(log, envelope(JOB, attempt), fail)
     assert matches(metric(full, "given_up"), entry) == is_over
+
+
+def test_that_the_day_is_spent_is_logged_once_in_the_words_of_the_alert(
+    full: Applied, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    (condition,) = full["google_monitoring_alert_policy.spent"]["conditions"]
+    words = re.findall(r'message : "(.*)"', condition["condition_matched_log"][0]["filter"])
+    spending = Spending(world.catalog, world.clock, 0.5)
+    refused = 0
+    while refused < 3:
+        try:
+            spending.search()
+        except Overloaded:
+            refused += 1
+    assert [words[0] in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_reads_are_alerted_of_at_a_quarter_of_the_day(full: Applied) -> None:
+    (condition,) = full['google_monitoring_alert_policy.cost["reads"]']["conditions"]
+    most = int(condition["condition_prometheus_query_language"][0]["query"].rpartition(" ")[2])
+    a_day = load_costs().value("dollars_per_day")
+    assert most * load_costs().price("firestore_read") == pytest.approx(a_day / 4, rel=0.001)
 
 
 def test_a_fetch_that_meets_the_rate_limit_of_pixabay_is_counted(

@@ -61,6 +61,7 @@ GRANTS = {
     ("query", "datastore.user", CATALOG),
     ("query", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
     ("query", "secretmanager.secretAccessor", "imagesearch-database-url"),
+    ("query", "secretmanager.secretAccessor", "imagesearch-api-key"),
     ("fetch", "pubsub.publisher", "embed-batches"),
     ("fetch", "pubsub.publisher", "collect-jobs"),
     ("fetch", "storage.legacyBucketReader", "example-photos"),

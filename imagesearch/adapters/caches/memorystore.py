@@ -22,6 +22,7 @@ from imagesearch.adapters.caches.common import (
     token_microseconds,
     unpacked,
 )
+from imagesearch.adapters.caches.in_process import InProcessLimiter
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.ports import Slot, SlotKey, Value
 
@@ -62,6 +63,7 @@ class Memorystore:
         self._client: Any = client
         self._take_token: Any = client.register_script(_BUCKET_SCRIPT)
         self._incident = _Incident()
+        self._alone = InProcessLimiter()  # a limit that holds in each process is better than none
 
     def get(self, slot: Slot[SlotKey, Value], key: SlotKey) -> Value | None:
         """Return the value of *key*, or None."""
@@ -109,12 +111,16 @@ class Memorystore:
 
         Returns:
             0.0 when a token was taken, else the seconds until there is one, by the server's
-            clock. An unreachable cache grants every token.
+            clock. While it does not answer the process counts for itself.
         """
         interval = token_microseconds(limit, period_seconds)
         arguments = [interval, interval * limit]
         keys = [bucket.encode("utf-8", "surrogatepass")]
-        wait = self._ask(lambda: cast(int, self._take_token(keys=keys, args=arguments)), 0)
+        wait = self._ask(
+            lambda: cast("int | None", self._take_token(keys=keys, args=arguments)), None
+        )
+        if wait is None:
+            return self._alone.take_token(bucket, limit=limit, period_seconds=period_seconds)
         return wait / 1e6
 
     def close(self) -> None:

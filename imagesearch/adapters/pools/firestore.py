@@ -84,11 +84,11 @@ class FirestorePools:
             reference = self._database.generation(pool_id, generation)
             return members_of(pool_id, reference.get(**self._database.limits()).to_dict())
 
-    def count(self, what: str, day: int, most: int) -> bool:
+    def count(self, what: str, day: int, most: int, more: int = 1) -> bool:
         """
-        Count one more of *what* on *day*, unless there were *most*: a write, and no read.
+        Count so many *more* of *what* on *day*, unless *most* are exceeded: a write, and no read.
 
-        Firestore adds one and answers what that makes, so that no two callers get the same number.
+        Firestore adds and answers what that makes, so that no two callers get the same number.
         """
         from google.cloud.firestore_v1.transforms import Increment
 
@@ -96,7 +96,7 @@ class FirestorePools:
             return False
         with translated("Firestore"):
             batch = self._database.client.batch()
-            batch.set(self._database.days(what), {str(day): Increment(1)}, merge=True)
+            batch.set(self._database.days(what), {str(day): Increment(more)}, merge=True)
             [result] = batch.commit(**self._database.limits())
         if result.transform_results[0].integer_value <= most:
             return True

@@ -80,15 +80,16 @@ class SqlitePools:
         in_progress = [pool for pool in pools if pool.current.state.in_progress]
         return sorted(in_progress, key=lambda pool: (pool.current.requested_at, pool.pool_id))
 
-    def count(self, what: str, day: int, most: int) -> bool:
-        """Count one more of *what* on *day*, unless there were *most*."""
+    def count(self, what: str, day: int, most: int, more: int = 1) -> bool:
+        """Count so many *more* of *what* on *day*, unless *most* are exceeded."""
         name = f"day/{what}/{day}"
         with self._file.writing() as connection:
-            if counted(connection, name) >= most:
+            already = counted(connection, name)
+            if already + more > most:
                 return False
-            if not counted(connection, name):  # those of days before are of no use
+            if not already:  # those of days before are of no use
                 connection.execute("DELETE FROM counters WHERE name GLOB ?", (f"day/{what}/*",))
-            count_up(connection, name)
+            count_up(connection, name, at_least=already + more)
             return True
 
     def pool_ids(self, source: str = "") -> Iterator[str]:
