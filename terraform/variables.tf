@@ -187,9 +187,9 @@ variable "pixabay_key_version" {
 }
 
 variable "memorystore_enabled" {
-  description = "Whether there is a Memorystore, which costs by the hour; without one everything is read from Firestore."
+  description = "Whether there is a Memorystore, which costs by the hour; without one each process keeps a cache of its own, and counts the requests of a minute by itself."
   type        = bool
-  default     = true
+  default     = false
 }
 
 variable "firestore_database" {

@@ -32,9 +32,11 @@ OTHER_PROJECT_NUMBER = "210987654321"  # that a bucket is of
 IMAGE = f"registry.example.com/inference@sha256:{'0' * 64}"
 RUNS: Mapping[str, Mapping[str, object]] = {
     "default": {},
+    "cached": {"memorystore_enabled": True},
     "full": {  # everything at once
         "inference_profile": "split",
         "library": "postgres",
+        "memorystore_enabled": True,
         "domain": "search.example.com",
         "image_sources": ["pixabay", "commons", "openverse"],
         "source_contact": "ops@example.com",

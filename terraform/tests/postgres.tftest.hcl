@@ -77,10 +77,9 @@ run "it_needs_no_memorystore_and_can_be_given_up" {
   command = apply
 
   variables {
-    library             = "postgres"
-    memorystore_enabled = false
-    protect_data        = false
-    postgres            = { tier = "db-custom-4-16384", disk_gb = 100, high_availability = true }
+    library      = "postgres"
+    protect_data = false
+    postgres     = { tier = "db-custom-4-16384", disk_gb = 100, high_availability = true }
   }
 
   assert {

@@ -47,7 +47,8 @@ run "several_have_the_key_where_pixabay_is_among_them" {
   command = plan
 
   variables {
-    image_sources = ["pixabay", "openverse"]
+    image_sources       = ["pixabay", "openverse"]
+    memorystore_enabled = true
   }
 
   assert {
@@ -64,9 +65,8 @@ run "openverse_is_fetched_from_by_one_instance_where_each_keeps_its_own_quotas" 
   command = plan
 
   variables {
-    image_sources       = ["openverse"]
-    source_contact      = null
-    memorystore_enabled = false
+    image_sources  = ["openverse"]
+    source_contact = null
   }
 
   assert {

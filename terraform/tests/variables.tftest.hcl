@@ -136,6 +136,7 @@ run "refuses_what_does_not_fit_together" {
     inference_image            = ""
     embedding_dimension        = 1.5
     other_embedding_dimensions = [1.5]
+    memorystore_enabled        = true # which has a subnet
     instances                  = { query = { max = 100 } }
     pools                      = { size = 501 }
     budget                     = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 10, currency = "€" }
@@ -315,6 +316,7 @@ run "takes_the_upper_bounds" {
     images_max_age_days         = 32
     pools                       = { size = 500, orientation = "vertical", language = "zh" }
     allowed_origins             = ["*"]
+    memorystore_enabled         = true
     instances                   = { query = { max = 22 } } # with the others 30, half of the subnet's addresses
   }
 
@@ -340,7 +342,6 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
     pools                       = { size = 3 }
     allowed_origins             = ["http://localhost:8080", "https://app.example.com"]
     instances                   = { query = { max = 100 } }
-    memorystore_enabled         = false
     pixabay_key_version         = "2"
     state_bucket                = "example-project-terraform-state"
   }

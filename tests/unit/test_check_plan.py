@@ -32,7 +32,7 @@ FETCH = "google_cloudfunctions2_function.fetch"
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployment]:
-    with deployment("default") as found:
+    with deployment("cached") as found:
         found.add_archive("new.zip", b"other code")
         yield found
 
