@@ -39,7 +39,7 @@ class Case:
     profile: str
     kind: str
     apart: bool = False
-    memorystore: bool = True
+    memorystore: bool = False
     domain: bool = False
 
 

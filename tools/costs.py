@@ -143,7 +143,7 @@ def _at_the_limits(costs: Costs) -> str:
 def _differences(costs: Costs) -> str:
     rows = []
     for name, change in (
-        ("without Memorystore", {"memorystore": False}),
+        ("with Memorystore", {"memorystore": True}),
         ("with a domain", {"domain": True}),
     ):
         for kind in ("warm", "new"):
@@ -155,7 +155,7 @@ def _differences(costs: Costs) -> str:
 
 def by_profile(costs: Costs) -> str:
     """Return what each profile costs idle, for a search and for a new keyword, for a terminal."""
-    idle = {True: "a month in which nobody asks", False: "the same without Memorystore"}
+    idle = {False: "a month in which nobody asks", True: "the same with Memorystore"}
     rows: list[tuple[str, ...]] = [("US dollars, before free quotas", *PROFILES)]
     for memorystore, said in idle.items():
         months = (
@@ -175,9 +175,9 @@ def by_profile(costs: Costs) -> str:
 
 def _idle(costs: Costs) -> str:
     options = {
-        "without Memorystore": {"memorystore": False, "domain": False},
-        "as it comes": {"memorystore": True, "domain": False},
-        "with a domain": {"memorystore": True, "domain": True},
+        "as it comes": {"memorystore": False, "domain": False},
+        "with Memorystore": {"memorystore": True, "domain": False},
+        "with that and a domain": {"memorystore": True, "domain": True},
     }
     columns = [costs.idle(**option, profile="split") for option in options.values()]
     rows = [[name, *(f"{column[name]:.2f}" for column in columns)] for name in columns[0]]
@@ -186,8 +186,8 @@ def _idle(costs: Costs) -> str:
     rows.append([f"{conditions:.0f} conditions of alerts", *(["unknown"] * len(columns))])
     rows.append(["the uptime check itself", *(["unknown"] * len(columns))])
     total = [f"**{sum(column.values()):.2f}**" for column in columns]
-    less = costs.idle(memorystore=True, domain=False, profile="cpu")
-    saved = columns[1]["Artifact Registry, at most"] - less["Artifact Registry, at most"]
+    less = costs.idle(memorystore=False, domain=False, profile="cpu")
+    saved = columns[0]["Artifact Registry, at most"] - less["Artifact Registry, at most"]
     text = table(["a month", *options], [*rows, ["**together, but for the unknown**", *total]])
     return f"{text}\n\nThe profile `cpu` has smaller images: {saved:.2f} less."
 

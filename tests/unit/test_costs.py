@@ -258,11 +258,11 @@ def test_the_total_is_the_sum_of_the_parts_that_are_shown() -> None:
 
 
 def test_what_a_profile_is_chosen_by_is_what_the_page_says() -> None:
-    header, idle, without, *each = costs.by_profile(COSTS).splitlines()
+    header, idle, cached, *each = costs.by_profile(COSTS).splitlines()
     assert header.split()[-3:] == list(PROFILES)
     assert PROFILES[0] == applied("default").outputs["inference_profile"], "the default first"
     page = costs.page(COSTS)
-    for month, column in ((idle, 3), (without, 2)):
+    for month, column in ((idle, 2), (cached, 3)):
         (total,) = re.findall(r"(?m)^\| \*\*together, but for.*$", page)
         assert month.split()[-3] == total.split("|")[column].strip(" *")
     spread = page.partition("## By how they are spread")[2]
