@@ -38,6 +38,7 @@ from imagesearch.setting_types import (
     Origins,
     ProjectId,
     Secret,
+    TopicPrefix,
     Upper,
     Url,
     lower,
@@ -177,6 +178,11 @@ class Settings(BaseModel):
     )
     firestore_database: Database = Field(
         "(default)", description="Firestore database of the catalog."
+    )
+    topic_prefix: TopicPrefix = Field(
+        "",
+        description="What the names of Pub/Sub's topics begin with, `imagesearch-dev-`, where "
+        "several deployments share a project.",
     )
     library: Lower[Literal["", "firestore", "sqlite", "postgres"]] = Field(
         "",
