@@ -218,6 +218,11 @@ class Settings(BaseModel):
         "Run, 2 behind a load balancer; 0: that header is ignored, and `X-Forwarded-Proto` and "
         "`X-Forwarded-Host` are, too, so that links behind a proxy that ends TLS need it set.",
     )
+    traces: Lower[Literal["", "console", "cloud"]] = Field(
+        "",
+        description="Where spans of searches, fetches and batches go: `console`, stderr, `cloud`, "
+        "Cloud Trace; empty: nowhere.",
+    )
     log_level: Upper[Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = Field(
         "INFO", description="How much is logged."
     )

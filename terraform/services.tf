@@ -27,6 +27,7 @@ locals {
     local.has_postgres ? ["sqladmin"] : [],
     local.forgets_unused || local.has_collections || local.looks_for_drift > 0 ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
+    var.traces_enabled ? ["cloudtrace"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))
 
@@ -37,6 +38,7 @@ locals {
       GOOGLE_CLOUD_PROJECT = var.project_id
       FIRESTORE_DATABASE   = google_firestore_database.catalog.name
     },
+    var.traces_enabled ? { TRACES = "cloud" } : {},
     local.is_first ? {} : { TOPIC_PREFIX = local.prefix },
     local.redis_settings,
     local.library_settings,

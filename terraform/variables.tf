@@ -514,6 +514,12 @@ variable "budget" {
   }
 }
 
+variable "traces_enabled" {
+  description = "Whether spans of searches, fetches and batches are sent to Cloud Trace."
+  type        = bool
+  default     = false
+}
+
 variable "objectives" {
   description = "Shares of the requests that are to go well over four weeks: answered without an error, and, of searches that wait for nothing, within 2 s."
   type = object({

@@ -21,6 +21,7 @@ run "another_name_is_another_deployment" {
     state_bucket   = "example-project-imagesearch-dev-state"
     drift_schedule = "41 5 * * 1"
     objectives     = { availability = 0.99 }
+    traces_enabled = true
   }
 
   assert {
@@ -30,6 +31,14 @@ run "another_name_is_another_deployment" {
   assert {
     condition     = google_cloudfunctions2_function.query.service_config[0].environment_variables["TOPIC_PREFIX"] == "imagesearch-dev-"
     error_message = "The functions publish to these."
+  }
+  assert {
+    condition = (
+      google_cloudfunctions2_function.fetch.service_config[0].environment_variables["TRACES"] == "cloud"
+      && toset(keys(google_project_iam_member.workload_writes_traces)) == toset(["query", "fetch", "inference", "scorer"])
+      && contains(keys(google_project_service.api), "cloudtrace")
+    )
+    error_message = "Each workload may send spans, and does."
   }
   assert {
     condition     = google_firestore_database.catalog.name == "imagesearch-dev"

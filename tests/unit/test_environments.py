@@ -7,16 +7,17 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.plans import Deployment, deployment
 from tests.terraform import IMAGE, PROJECT, RUNS, TERRAFORM, Applied, applied, side_by_side
 
 ENVIRONMENTS = TERRAFORM / "environments"
 NAMES = Path(__file__).with_name("terraform_names.json")
-# What Google knows a resource by, within its kind; grants are of what they are on, and a database
-# and a user of PostgreSQL of their instance.
-CALLED_BY = ("name", "account_id", "secret_id", "repository_id", "role_id", "service_id", "slo_id")
-WITHIN_OTHERS = ("google_sql_database", "google_sql_user")
+# What Google knows a resource by, within its kind; grants are of what they are on, and a
+# database, a user and an objective are called within what they are of.
+CALLED_BY = ("name", "account_id", "secret_id", "repository_id", "role_id", "service_id")
+WITHIN_OTHERS = ("google_monitoring_slo", "google_sql_database", "google_sql_user")
 
 
 def names(one: Applied) -> dict[str, str]:
@@ -144,10 +145,21 @@ def prod_of(there: Deployment) -> Deployment:
     return there
 
 
+def changes_of(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what *plan* says of each resource, but the password, which is in no state here."""
+    return [
+        one
+        for one in plan["resource_changes"]
+        if one["mode"] == "managed" and "database_password" not in one["address"]
+    ]
+
+
 def test_what_was_deployed_before_moves_into_prod_and_nothing_of_it_changes() -> None:
     old = set(re.findall(r"from = (\S+)", (ENVIRONMENTS / "prod" / "moved.tf").read_text()))
     assert {address.partition("[")[0] for address in json.loads(NAMES.read_text())} < old
     with deployment("full") as there:
+        # What is written into the state lacks a few values of the provider's: with or without a move.
+        unmoved = {one["address"]: one["change"]["actions"] for one in changes_of(there.plan())}
         prod = prod_of(there)
         plan = prod.planned()
         # An apply that makes nothing else keeps what the script goes on with.
@@ -155,18 +167,14 @@ def test_what_was_deployed_before_moves_into_prod_and_nothing_of_it_changes() ->
         target = "-target=module.imagesearch.terraform_data.deployment"
         prod.terraform("apply", "-auto-approve", target)
         outputs = json.loads(prod.terraform("output", "-json"))
-    changes = {
-        one["address"]: one
-        for one in plan["resource_changes"]
-        # The password is in no state that is written here.
-        if one["mode"] == "managed" and "database_password" not in one["address"]
-    }
     moved = 0
-    for address, one in changes.items():
-        if address.removeprefix("module.imagesearch.").partition("[")[0] in old:
-            assert one["change"]["actions"] == ["no-op"], address
-            assert one["previous_address"] == address.removeprefix("module.imagesearch.")
+    for one in changes_of(plan):
+        before = one["address"].removeprefix("module.imagesearch.")
+        if before.partition("[")[0] in old:
+            assert one["change"]["actions"] == unmoved[before], before
+            assert one["previous_address"] == before
             moved += 1
+    assert sum(actions == ["no-op"] for actions in unmoved.values()) > 200
     assert moved > 200
     kept = {name: one["value"] for name, one in outputs.items()}
     assert kept == {"region": "europe-west4", "inference_profile": "split"}

@@ -76,6 +76,7 @@ KEPT = {
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
     "previous_clip_model": "so it does, while it has two",
     "gallery_url": "the demo's",
+    "traces": "none are sent, unless traces_enabled says so",
     "topic_prefix": "that of the name imagesearch",
     "source": "of a service that embeds or scores: it asks none",
 }
