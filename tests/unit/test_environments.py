@@ -158,7 +158,7 @@ def test_what_was_deployed_before_moves_into_prod_and_nothing_of_it_changes() ->
     old = set(re.findall(r"from = (\S+)", (ENVIRONMENTS / "prod" / "moved.tf").read_text()))
     assert {address.partition("[")[0] for address in json.loads(NAMES.read_text())} < old
     with deployment("full") as there:
-        # What is written into the state lacks a few values of the provider's: with or without a move.
+        # What is written into the state lacks a few values, with or without a move.
         unmoved = {one["address"]: one["change"]["actions"] for one in changes_of(there.plan())}
         prod = prod_of(there)
         plan = prod.planned()
