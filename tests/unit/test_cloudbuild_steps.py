@@ -258,3 +258,28 @@ def test_an_unknown_profile_is_refused_before_anything_is_built(machine: Machine
     assert ended.returncode == 1
     assert ended.stderr == "the inference profile must be gpu, split or cpu, got tpu\n"
     assert machine.calls == []
+
+
+# Drift
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (0, "What is there is what the configuration says."),
+        (2, "What is deployed by gs://state has drifted"),
+        (1, "Whether what is deployed by gs://state has drifted is not known"),
+    ],
+)
+def test_a_plan_that_changes_something_fails_and_says_so(
+    status: int, said: str, machine: Machine
+) -> None:
+    machine.add_program("terraform", f'case "$*" in *" plan "*) exit {status} ;; esac{TERRAFORM}')
+    given = {"ENVIRONMENT": "prod", "PROJECT_ID": "my-project", "STATE_BUCKET": "state"}
+    ended = machine.run(["sh", "-c", steps("drift.yaml")["plan"]["script"]], **given)
+    assert ended.returncode == status
+    assert said in ended.stdout
+    (planned,) = [call for call in machine.calls if " plan " in call]
+    assert " -lock=false -detailed-exitcode " in planned
+    assert f"-var=inference_image={OUTPUTS['inference_image']}" in planned
+    assert not any(" apply " in call for call in machine.calls)
