@@ -22,7 +22,7 @@ install_with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsew
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run emulators check test fast-tests all-tests coverage terraform-test checkov first-deployment verify-deployment lint format bench bench-full check-weights eval openapi lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test terraform-lock checkov first-deployment verify-deployment lint format bench bench-full check-weights eval openapi lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -57,14 +57,25 @@ terraform-test: ## Check terraform/ against a mocked Google; needs terraform and
 		terraform fmt -check -recursive -diff terraform && \
 		terraform -chdir="$$folder/terraform" init -backend=false -input=false && \
 		terraform -chdir="$$folder/terraform" validate && \
-		terraform -chdir="$$folder/terraform" test
+		terraform -chdir="$$folder/terraform" test && \
+		for root in "$$folder"/terraform/environments/*/; do \
+			terraform -chdir="$$root" init -backend=false -input=false && \
+			terraform -chdir="$$root" validate || exit 1; \
+		done
+
+terraform-lock: ## Pin the newest providers that terraform/ admits, with the hashes of every platform
+	@for root in terraform/environments/*/; do \
+		terraform -chdir="$$root" init -backend=false -input=false -upgrade && \
+		terraform -chdir="$$root" providers lock -platform=linux_amd64 -platform=linux_arm64 \
+			-platform=darwin_amd64 -platform=darwin_arm64 -platform=windows_amd64 || exit 1; \
+	done
 
 checkov: .venv-checkov/$(CHECKOV) ## Check terraform/ against the rules of checkov, in a venv of its own
 	.venv-checkov/bin/checkov --directory terraform --framework terraform --skip-path tests \
 		--skip-download --compact --quiet
 
-first-deployment: ## Deploy to the Google Cloud project PROJECT: docs/deploy.md
-	tools/first_deployment.sh --project=$(PROJECT)
+first-deployment: ## Deploy ENVIRONMENT (prod or dev) to the Google Cloud project PROJECT: docs/deploy.md
+	tools/first_deployment.sh --project=$(PROJECT) $(if $(ENVIRONMENT),--environment=$(ENVIRONMENT))
 
 verify-deployment: .venv/dev ## Deploy to the scratch project PROJECT, prove that all works, and destroy it: docs/deploy.md
 	$(BIN)/python -m tools.verify_deployment --project=$(PROJECT)

@@ -229,6 +229,16 @@ Bucket = Annotated[
         )
     ),
 ]
+# Terraform's `name` and a hyphen.
+TopicPrefix = Annotated[
+    str,
+    AfterValidator(
+        like(
+            r"[a-z][a-z0-9-]{2,18}[a-z0-9]-",
+            "4 to 20 small letters, digits and hyphens, the first a letter, and a hyphen",
+        )
+    ),
+]
 # https://cloud.google.com/firestore/docs/manage-databases
 Database = Annotated[
     str,

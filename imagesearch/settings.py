@@ -38,6 +38,7 @@ from imagesearch.setting_types import (
     Origins,
     ProjectId,
     Secret,
+    TopicPrefix,
     Upper,
     Url,
     lower,
@@ -197,6 +198,11 @@ class Settings(BaseModel):
     firestore_database: Database = Field(
         "(default)", description="Firestore database of the catalog."
     )
+    topic_prefix: TopicPrefix = Field(
+        "",
+        description="What the names of Pub/Sub's topics begin with, `imagesearch-dev-`, where "
+        "several deployments share a project.",
+    )
     library: Lower[Literal["", "firestore", "sqlite", "postgres"]] = Field(
         "",
         description="What keeps images and embeddings: `postgres`, or empty: `sqlite` in the "
@@ -230,6 +236,11 @@ class Settings(BaseModel):
         description="Proxies that append to `X-Forwarded-For`, for the rate limit: 1 on Cloud "
         "Run, 2 behind a load balancer; 0: that header is ignored, and `X-Forwarded-Proto` and "
         "`X-Forwarded-Host` are, too, so that links behind a proxy that ends TLS need it set.",
+    )
+    traces: Lower[Literal["", "console", "cloud"]] = Field(
+        "",
+        description="Where spans of searches, fetches and batches go: `console`, stderr, `cloud`, "
+        "Cloud Trace; empty: nowhere.",
     )
     log_level: Upper[Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = Field(
         "INFO", description="How much is logged."

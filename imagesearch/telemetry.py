@@ -11,9 +11,10 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from imagesearch.domain.errors import ImageSearchError
@@ -21,19 +22,54 @@ from imagesearch.domain.errors import ImageSearchError
 # Version, trace, span and flags, and what versions after 00 may add:
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT = re.compile(
-    r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+    r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]{2}(-.*)?"
 )
 # https://cloud.google.com/trace/docs/trace-context#legacy-http-header
 _CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(/.*)?")
 _TRACE = re.compile(r"(?!0{32})[0-9a-f]{32}")
 # Asked every few seconds, or many for each visit: told of only when they fail.
 _QUIET = ("alive", "started", "ready", "page")
+# A span has these itself; and what a stranger wrote is for the log alone.
+_NO_ATTRIBUTES = ("kind", "seconds", "stages", "excerpt")
 _SUMMARY = ("kind", "pool_id", "status", "outcome", "seconds")  # what the message says already
 
 _logger = logging.getLogger(__name__)
 _current: ContextVar[Work | None] = ContextVar("work", default=None)
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Span:
+    """
+    A unit of work, or a stage of one, in OpenTelemetry's words; times are Unix, in nanoseconds.
+
+    Source: https://opentelemetry.io/docs/specs/otel/trace/api/#span
+
+    Attributes:
+        trace: 32 hexadecimal digits.
+        span_id: 16, of its own.
+        parent_id: those of the span that it is within; empty: of none that is known.
+        attributes: what the line of the log has besides: no keyword, and no query.
+    """
+
+    trace: str
+    span_id: str
+    parent_id: str
+    name: str
+    start_ns: int
+    end_ns: int
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+Export = Callable[[Sequence[Span]], None]
+_export: Export | None = None  # while spans go nowhere, none is made
+
+
+def export_spans(export: Export | None) -> None:
+    """Have the spans of each unit of work given to *export* from now on; None: to nobody."""
+    global _export
+    _export = export
 
 
 class Work:
@@ -48,14 +84,18 @@ class Work:
         stages: seconds by name, each the sum of its turns; a stage may lie within another.
     """
 
-    def __init__(self, kind: str, trace: str | None = None) -> None:
+    def __init__(self, kind: str, trace: str | None = None, parent_id: str = "") -> None:
         self.kind = kind
         self.trace = trace or secrets.token_hex(16)
+        self.span_id = secrets.token_hex(8)
+        self.parent_id = parent_id
         self.client = ""
         self.level: int | None = None
         self.stages: dict[str, float] = {}
         self._fields: dict[str, object] = {}
+        self._spans: list[tuple[str, int, int]] = []  # of stages: name, start, end
         self._started = time.perf_counter()
+        self._start_ns = time.time_ns()
         self._lock = threading.Lock()
 
     def note(self, **fields: object) -> None:
@@ -67,6 +107,30 @@ class Work:
         """Add *seconds* to a stage."""
         with self._lock:
             self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+
+    def add_span(self, stage: str, start_ns: int, end_ns: int) -> None:
+        """Add one turn of a stage."""
+        with self._lock:
+            self._spans.append((stage, start_ns, end_ns))
+
+    def spans(self) -> list[Span]:
+        """Return the unit of work so far, and the turns of its stages within it."""
+        told = {name: value for name, value in self.fields().items() if name not in _NO_ATTRIBUTES}
+        own = Span(
+            self.trace,
+            self.span_id,
+            self.parent_id,
+            self.kind,
+            self._start_ns,
+            time.time_ns(),
+            told,
+        )
+        with self._lock:
+            turns = list(self._spans)
+        return [own, *(self._within(name, start, end) for name, start, end in turns)]
+
+    def _within(self, name: str, start_ns: int, end_ns: int) -> Span:
+        return Span(self.trace, secrets.token_hex(8), self.span_id, name, start_ns, end_ns)
 
     def follow(self, trace: str | None) -> None:
         """Go on with *trace*, if it is one."""
@@ -115,14 +179,21 @@ def _summary(fields: Mapping[str, object]) -> str:
 
 
 @contextmanager
-def unit(kind: str, trace: str | None = None) -> Iterator[Work]:
-    """Do one unit of work and write its line at the end; without a *trace* it begins one."""
-    work = Work(kind, trace)
+def unit(kind: str, trace: str | None = None, parent_id: str = "") -> Iterator[Work]:
+    """
+    Do one unit of work and write its line at the end; without a *trace* it begins one.
+
+    Args:
+        parent_id: the span that it is within, of whoever asked for it.
+    """
+    work = Work(kind, trace, parent_id)
     token = _current.set(work)
     try:
         yield work
     finally:
         work.log()
+        if _export is not None and work.kind not in _QUIET:
+            _export(work.spans())
         _current.reset(token)
 
 
@@ -134,11 +205,14 @@ def stage(name: str) -> Iterator[None]:
         yield
         return
     work.add(name, 0.0)  # now: a stage stands before those within it
+    start_ns = 0 if _export is None else time.time_ns()
     started = time.perf_counter()
     try:
         yield
     finally:
         work.add(name, time.perf_counter() - started)
+        if start_ns:
+            work.add_span(name, start_ns, time.time_ns())
 
 
 def waiting(name: str, items: Iterable[Item]) -> Iterator[Item]:
@@ -190,17 +264,24 @@ def trace_to_send() -> str:
 
 def trace_headers() -> dict[str, str]:
     """Return the header that carries the current trace to another service, if there is one."""
-    trace = current_trace()
-    # The flags say that no span is recorded; the id of the span is needed all the same.
-    return {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-00"} if trace else {}
+    work = _current.get()
+    # The flags say whether a span is recorded; its id is needed all the same.
+    recorded = "00" if _export is None else "01"
+    return {"traceparent": f"00-{work.trace}-{work.span_id}-{recorded}"} if work else {}
 
 
 def trace_of(header: Callable[[str], str | None]) -> str | None:
     """Return the trace that a request brings in a *header*, which is looked up by name."""
     w3c = _TRACEPARENT.fullmatch(header("traceparent") or "")
-    if w3c and _TRACE.fullmatch(w3c[2]) and not (w3c[1] == "00" and w3c[3]):
+    if w3c and _TRACE.fullmatch(w3c[2]) and not (w3c[1] == "00" and w3c[4]):
         return w3c[2]
     cloud = _CLOUD_TRACE.fullmatch(header("X-Cloud-Trace-Context") or "")
     if cloud and _TRACE.fullmatch(cloud[1].lower()):
         return cloud[1].lower()
     return None
+
+
+def parent_of(header: Callable[[str], str | None]) -> str:
+    """Return the span that a request's `traceparent` is sent by; empty without one."""
+    w3c = _TRACEPARENT.fullmatch(header("traceparent") or "")
+    return w3c[3] if w3c and _TRACE.fullmatch(w3c[2]) else ""

@@ -261,9 +261,9 @@ class _Door:
         if scope["type"] != "http" or scope["path"] == EMBED_PATH:
             await self._app(scope, receive, send)
             return
-        with telemetry.unit(
-            _kind(scope["path"]), telemetry.trace_of(Headers(scope=scope).get)
-        ) as unit:
+        header = Headers(scope=scope).get
+        kind = _kind(scope["path"])
+        with telemetry.unit(kind, telemetry.trace_of(header), telemetry.parent_of(header)) as unit:
 
             async def send_timed(message: Message) -> None:
                 if message["type"] == "http.response.start":

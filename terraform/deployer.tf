@@ -4,7 +4,7 @@
 
 resource "google_service_account" "deployer" {
   account_id   = "${local.name}-deployer"
-  display_name = "imagesearch: Cloud Build"
+  display_name = "${local.name}: Cloud Build"
 
   depends_on = [google_project_service.api]
 }
@@ -120,8 +120,8 @@ resource "google_project_iam_member" "deployer" {
 # What has no viewer's role that leaves the data out. The one thing here that opens a door is the AUTH
 # string, which a plan reads back with the Memorystore that it belongs to.
 resource "google_project_iam_custom_role" "deployer_reads" {
-  role_id = "imagesearchDeployerReads"
-  title   = "imagesearch: what a plan reads besides"
+  role_id = "${local.word}DeployerReads"
+  title   = "${local.name}: what a plan reads besides"
   permissions = [
     "datastore.backupSchedules.get",
     "datastore.backupSchedules.list",
@@ -148,7 +148,7 @@ resource "google_project_iam_member" "deployer_reads_the_rest" {
 # plans from the state alone, without looking at what is there.
 resource "google_service_account" "planner" {
   account_id   = "${local.name}-planner"
-  display_name = "imagesearch: Cloud Build, for what is not yet on the main branch"
+  display_name = "${local.name}: Cloud Build, for what is not yet on the main branch"
 
   depends_on = [google_project_service.api]
 }

@@ -24,7 +24,7 @@ locals {
 }
 
 resource "google_firestore_database" "catalog" {
-  name        = var.firestore_database
+  name        = local.firestore_database
   location_id = var.region
   type        = "FIRESTORE_NATIVE"
 

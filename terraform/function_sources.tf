@@ -21,13 +21,16 @@ resource "google_storage_bucket" "sources" {
 # Whoever packages a zip uploads it, under the name of its hash, before it is applied: another zip is
 # another object and so another revision, and the ones before stay for rolling back.
 locals {
-  archives = { for name, path in var.function_archives : name => "${name}-${filesha256(path)}.zip" }
+  archive_paths = { for name, given in var.function_archives :
+    name => coalesce(given, "${path.module}/../build/${name}.zip")
+  }
+  archives = { for name, path in local.archive_paths : name => "${name}-${filesha256(path)}.zip" }
 }
 
 # The default account of builds has far more rights, or in a new project none.
 resource "google_service_account" "build" {
   account_id   = "${local.name}-build"
-  display_name = "imagesearch: builds of the functions"
+  display_name = "${local.name}: builds of the functions"
 
   depends_on = [google_project_service.api]
 }

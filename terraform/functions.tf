@@ -68,14 +68,14 @@ locals {
 
 resource "google_service_account" "query" {
   account_id   = "${local.name}-query"
-  display_name = "imagesearch: the query function"
+  display_name = "${local.name}: the query function"
 
   depends_on = [google_project_service.api]
 }
 
 resource "google_service_account" "fetch" {
   account_id   = "${local.name}-fetch"
-  display_name = "imagesearch: the fetch function"
+  display_name = "${local.name}: the fetch function"
 
   depends_on = [google_project_service.api]
 }

@@ -37,7 +37,7 @@ resource "google_service_account" "inference" {
   for_each = local.inference_services
 
   account_id   = "${local.name}-${each.key}"
-  display_name = "imagesearch: the inference service that ${each.value.does}"
+  display_name = "${local.name}: the inference service that ${each.value.does}"
 
   depends_on = [google_project_service.api]
 }

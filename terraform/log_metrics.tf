@@ -3,7 +3,7 @@
 
 # What a push door logs of each message: imagesearch/doors/push.py.
 resource "google_logging_metric" "source_refusals" {
-  name   = "${local.name}_source_refusals"
+  name   = "${local.word}_source_refusals"
   filter = <<-FILTER
     resource.type = "cloud_run_revision"
     resource.labels.service_name = "${local.fetch_service}"
@@ -20,7 +20,7 @@ resource "google_logging_metric" "source_refusals" {
 }
 
 resource "google_logging_metric" "malformed_messages" {
-  name   = "${local.name}_malformed_messages"
+  name   = "${local.word}_malformed_messages"
   filter = <<-FILTER
     resource.type = "cloud_run_revision"
     resource.labels.service_name = ("${local.fetch_service}" OR "${local.inference_service}")
@@ -37,7 +37,7 @@ resource "google_logging_metric" "malformed_messages" {
 
 # What failed five times, and its pool is marked failed: imagesearch/doors/push.py.
 resource "google_logging_metric" "given_up" {
-  name   = "${local.name}_given_up"
+  name   = "${local.word}_given_up"
   filter = <<-FILTER
     resource.type = "cloud_run_revision"
     resource.labels.service_name = ("${local.fetch_service}" OR "${local.inference_service}")
@@ -55,7 +55,7 @@ resource "google_logging_metric" "given_up" {
 # Searches that were answered without waiting for a pool: imagesearch/telemetry.py. A pool that is waited for
 # is looked at every 0.1 s, and the stage `wait` takes microseconds otherwise.
 resource "google_logging_metric" "ready_search_seconds" {
-  name            = "${local.name}_ready_search_seconds"
+  name            = "${local.word}_ready_search_seconds"
   value_extractor = "EXTRACT(jsonPayload.seconds)"
   filter          = <<-FILTER
     resource.type = "cloud_run_revision"
@@ -83,7 +83,7 @@ resource "google_logging_metric" "ready_search_seconds" {
 # Cloud Run's own line for a request that no instance could take. The metric request_count leaves these
 # out: they reach no revision.
 resource "google_logging_metric" "no_instance" {
-  name   = "${local.name}_no_instance"
+  name   = "${local.word}_no_instance"
   filter = <<-FILTER
     resource.type = "cloud_run_revision"
     resource.labels.service_name = (${join(" OR ", [for name in local.inference_names : "\"${name}\""])})

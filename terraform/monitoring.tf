@@ -9,11 +9,14 @@ locals {
   query_service     = google_cloudfunctions2_function.query.name
   fetch_service     = google_cloudfunctions2_function.fetch.name
   inference_service = google_cloud_run_v2_service.inference["inference"].name
+  service_names     = concat([local.query_service, local.fetch_service], local.inference_names)
   inference_names   = [for one in google_cloud_run_v2_service.inference : one.name]
 
   # Labels of a metric of Cloud Run in PromQL.
   query_revisions     = "monitored_resource=\"cloud_run_revision\",service_name=\"${local.query_service}\""
   inference_revisions = "monitored_resource=\"cloud_run_revision\",service_name=~\"${join("|", local.inference_names)}\""
+
+  all_revisions = "monitored_resource=\"cloud_run_revision\",service_name=~\"${join("|", local.service_names)}\""
 
   # Requests that Cloud Run refused because it had no instance for them, and services that had one at
   # all: together they tell a service that is full from one that does not come.
@@ -23,9 +26,9 @@ locals {
   # Conditions on metrics that Google writes by itself.
   metric_alerts = {
     dead-letters = {
-      title     = "imagesearch: messages were given up"
+      title     = "${local.name}: messages were given up"
       severity  = "ERROR"
-      filter    = "resource.type = \"pubsub_subscription\" AND metric.type = \"pubsub.googleapis.com/subscription/dead_letter_message_count\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in keys(local.workers) : "\"${name}\""])})"
+      filter    = "resource.type = \"pubsub_subscription\" AND metric.type = \"pubsub.googleapis.com/subscription/dead_letter_message_count\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in keys(local.workers) : "\"${local.prefix}${name}\""])})"
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"
       threshold = 0
@@ -34,9 +37,9 @@ locals {
     }
     # Not of collect-jobs: the last page of an update waits until all pictures are embedded.
     oldest-unacked = {
-      title     = "imagesearch: work is waiting"
+      title     = "${local.name}: work is waiting"
       severity  = "WARNING"
-      filter    = "resource.type = \"pubsub_subscription\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in keys(local.workers) : "\"${name}\"" if name != "collect-jobs"])})"
+      filter    = "resource.type = \"pubsub_subscription\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in keys(local.workers) : "\"${local.prefix}${name}\"" if name != "collect-jobs"])})"
       aligner   = "ALIGN_MAX"
       reducer   = "REDUCE_MAX"
       threshold = 600
@@ -44,7 +47,7 @@ locals {
       then      = "The oldest message waits for more than 10 minutes. See whether the service that the subscription pushes to starts, and whether its max of instances is reached."
     }
     api-down = {
-      title    = "imagesearch: the API does not answer"
+      title    = "${local.name}: the API does not answer"
       severity = "CRITICAL"
       filter   = "resource.type = \"uptime_url\" AND metric.type = \"monitoring.googleapis.com/uptime_check/check_passed\" AND metric.labels.check_id = \"${google_monitoring_uptime_check_config.ready.uptime_check_id}\""
       # Of each place the last check, and how many places failed; a check comes every 5 minutes.
@@ -60,7 +63,7 @@ locals {
   # first log line does: Terraform could not make an alert on those otherwise.
   query_alerts = {
     errors = {
-      title    = "imagesearch: the API answers with errors"
+      title    = "${local.name}: the API answers with errors"
       severity = "CRITICAL"
       query    = <<-PROMQL
         sum(rate(run_googleapis_com:request_count{${local.query_revisions},response_code_class="5xx"}[10m]))
@@ -73,7 +76,7 @@ locals {
     # Not of all requests: a search of a new keyword may wait for 25 s, which is what it asked for.
     # The window is shorter than the duration, so that one cold start pages nobody.
     latency = {
-      title    = "imagesearch: the API is slow"
+      title    = "${local.name}: the API is slow"
       severity = "WARNING"
       query    = <<-PROMQL
         histogram_quantile(0.95, sum by (le) (rate(logging_googleapis_com:user_${google_logging_metric.ready_search_seconds.name}_bucket{${local.query_revisions}}[5m]))) > 2
@@ -83,7 +86,7 @@ locals {
       then     = "Of the searches that had nothing to wait for, at least 20 in 5 minutes, 5 % take longer than 2 s. The stages of each are in the log."
     }
     no-instance = {
-      title    = "imagesearch: the inference service has no instance"
+      title    = "${local.name}: the inference service has no instance"
       severity = "CRITICAL"
       query    = <<-PROMQL
         sum by (service_name) (increase(${local.refused_requests}[10m])) >= 3
@@ -94,7 +97,7 @@ locals {
     }
     # By design a burst is refused and comes again: only what goes on pages, as above.
     full = {
-      title    = "imagesearch: the inference service is full"
+      title    = "${local.name}: the inference service is full"
       severity = "WARNING"
       query    = <<-PROMQL
         (
@@ -107,21 +110,21 @@ locals {
       then     = "It runs, and for 10 minutes refused 20 requests and more in every 5, because its instances have all that they can do."
     }
     source = {
-      title    = "imagesearch: an image source refuses"
+      title    = "${local.name}: an image source refuses"
       severity = "WARNING"
       query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.source_refusals.name}{monitored_resource=\"cloud_run_revision\"}[30m])) >= 5"
       duration = "0s"
       then     = "Five fetches in 30 minutes met the rate limit of Pixabay or of another source, or were refused, as with a key that is no longer valid. A single one is tried again by itself."
     }
     given-up = {
-      title    = "imagesearch: keywords were given up"
+      title    = "${local.name}: keywords were given up"
       severity = "ERROR"
       query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.given_up.name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
       duration = "0s"
       then     = "A fetch or a batch failed five times, and its pool is marked failed. The log line says with what."
     }
     malformed = {
-      title    = "imagesearch: a message was malformed"
+      title    = "${local.name}: a message was malformed"
       severity = "ERROR"
       query    = "sum(increase(logging_googleapis_com:user_${google_logging_metric.malformed_messages.name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
       duration = "0s"
@@ -133,7 +136,7 @@ locals {
 resource "google_monitoring_notification_channel" "email" {
   count = var.alert_email == null ? 0 : 1
 
-  display_name = "imagesearch"
+  display_name = local.name
   type         = "email"
   labels       = { email_address = var.alert_email }
 
@@ -174,7 +177,7 @@ resource "google_monitoring_alert_policy" "metric" {
 }
 
 resource "google_monitoring_alert_policy" "query" {
-  for_each = local.query_alerts
+  for_each = merge(local.query_alerts, local.objective_alerts)
 
   display_name          = each.value.title
   severity              = each.value.severity
@@ -201,7 +204,7 @@ resource "google_monitoring_alert_policy" "query" {
 }
 
 resource "google_monitoring_alert_policy" "inference_start" {
-  display_name          = "imagesearch: the inference service does not start"
+  display_name          = "${local.name}: the inference service does not start"
   severity              = "CRITICAL"
   combiner              = "OR"
   notification_channels = local.notification_channels
@@ -231,7 +234,7 @@ resource "google_monitoring_alert_policy" "inference_start" {
 }
 
 resource "google_monitoring_uptime_check_config" "ready" {
-  display_name     = "imagesearch: GET /ready"
+  display_name     = "${local.name}: GET /ready"
   timeout          = "30s" # a function that slept has to start
   period           = "300s"
   selected_regions = ["EUROPE", "USA_VIRGINIA", "ASIA_PACIFIC"]

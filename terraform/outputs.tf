@@ -40,6 +40,11 @@ output "images_bucket" {
   value       = google_storage_bucket.images.name
 }
 
+output "sources_bucket" {
+  description = "Bucket of the functions' zips."
+  value       = google_storage_bucket.sources.name
+}
+
 output "fetch_service_account" {
   description = "Account that reads the buckets of collections."
   value       = google_service_account.fetch.email
@@ -86,6 +91,6 @@ output "commands" {
     first_search     = "curl --get '${local.api_url}/search' --data-urlencode t=horse --data-urlencode 's_query=horses amidst flowers'"
     add_pixabay_key  = "gcloud secrets versions add ${local.name}-pixabay-key --project=${var.project_id} --data-file=-"
     see_dead_letters = "gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letter_kept["fetch-jobs"].name} --project=${var.project_id} --limit=10"
-    follow_the_log   = "gcloud logging read 'resource.type=cloud_run_revision AND resource.labels.service_name:${local.name}-' --project=${var.project_id} --limit=50 --freshness=1h"
+    follow_the_log   = "gcloud logging read 'resource.type=cloud_run_revision AND resource.labels.service_name=(${join(" OR ", local.service_names)})' --project=${var.project_id} --limit=50 --freshness=1h"
   }
 }

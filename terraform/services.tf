@@ -1,7 +1,14 @@
 # The project, its APIs, and what every other file reads.
 
 locals {
-  name = "imagesearch"
+  name = var.name
+  # What has no name of ours in it is called as before there were several in a project.
+  is_first = var.name == "imagesearch"
+  prefix   = local.is_first ? "" : "${var.name}-"
+  # As PromQL and custom roles want it: no hyphens.
+  word = replace(var.name, "-", "_")
+
+  firestore_database = coalesce(var.firestore_database, local.is_first ? "(default)" : var.name)
 
   # Source: cloud.google.com/run/docs/configuring/services/gpu, read 2026-08.
   l4_regions_by_invitation = ["asia-south1", "us-central1"]
@@ -18,8 +25,9 @@ locals {
     ],
     var.memorystore_enabled ? ["redis"] : [],
     local.has_postgres ? ["sqladmin"] : [],
-    local.forgets_unused || local.has_collections ? ["cloudscheduler"] : [],
+    local.forgets_unused || local.has_collections || local.looks_for_drift > 0 ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
+    var.traces_enabled ? ["cloudtrace"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))
 
@@ -30,6 +38,8 @@ locals {
       GOOGLE_CLOUD_PROJECT = var.project_id
       FIRESTORE_DATABASE   = google_firestore_database.catalog.name
     },
+    var.traces_enabled ? { TRACES = "cloud" } : {},
+    local.is_first ? {} : { TOPIC_PREFIX = local.prefix },
     local.redis_settings,
     local.library_settings,
   )

@@ -51,7 +51,7 @@ resource "google_pubsub_topic" "work" {
   # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds a keyword, ids, or an object's name
   for_each = local.workers
 
-  name = each.key
+  name = "${local.prefix}${each.key}"
 
   depends_on = [google_project_service.api]
 }
@@ -60,7 +60,7 @@ resource "google_pubsub_topic" "dead_letter" {
   # checkov:skip=CKV_GCP_83: as above
   for_each = local.workers
 
-  name = "${each.key}-dead-letter"
+  name = "${local.prefix}${each.key}-dead-letter"
 
   depends_on = [google_project_service.api]
 }
@@ -68,7 +68,7 @@ resource "google_pubsub_topic" "dead_letter" {
 resource "google_pubsub_subscription" "work" {
   for_each = local.workers
 
-  name  = each.key
+  name  = "${local.prefix}${each.key}"
   topic = google_pubsub_topic.work[each.key].id
 
   ack_deadline_seconds       = each.value.ack_deadline_seconds
@@ -110,7 +110,7 @@ resource "google_pubsub_subscription" "work" {
 resource "google_pubsub_subscription" "dead_letter" {
   for_each = local.workers
 
-  name  = "${each.key}-dead-letter"
+  name  = "${local.prefix}${each.key}-dead-letter"
   topic = google_pubsub_topic.dead_letter[each.key].id
 
   ack_deadline_seconds       = 600 # jobs that wait for their turn may hold all threads of the function
@@ -143,7 +143,7 @@ resource "google_pubsub_subscription" "dead_letter" {
 resource "google_pubsub_subscription" "dead_letter_kept" {
   for_each = local.workers
 
-  name  = "${each.key}-dead-letter-kept"
+  name  = "${local.prefix}${each.key}-dead-letter-kept"
   topic = google_pubsub_topic.dead_letter[each.key].id
 
   message_retention_duration = "604800s"
@@ -185,7 +185,7 @@ resource "google_pubsub_topic_iam_member" "fetch_publishes_embed_batches" {
 # Whose token each push carries. It may call the two services, and nothing else.
 resource "google_service_account" "push" {
   account_id   = "${local.name}-push"
-  display_name = "imagesearch: pushes of Pub/Sub"
+  display_name = "${local.name}: pushes of Pub/Sub"
 
   depends_on = [google_project_service.api]
 }

@@ -8,6 +8,24 @@ variable "project_id" {
   }
 }
 
+variable "name" {
+  description = "Name of this deployment, which everything in it is called by: another name is another deployment beside it."
+  type        = string
+  default     = "imagesearch"
+
+  validation {
+    # An account is called by it and -inference, in at most 30 characters; a Firestore database has at least 4.
+    condition     = can(regex("^[a-z][a-z0-9-]{2,18}[a-z0-9]$", var.name))
+    error_message = "name must be 4 to 20 small letters, digits and hyphens, the first a letter and the last no hyphen, such as imagesearch-dev; got \"${var.name}\"."
+  }
+
+  # A registry and a URL map of imagesearch are called imagesearch-cache and imagesearch-redirect.
+  validation {
+    condition     = !can(regex("-(cache|redirect)$", var.name))
+    error_message = "name must not end as the names of parts of another deployment do, in -cache or -redirect; got \"${var.name}\": take imagesearch-dev."
+  }
+}
+
 variable "region" {
   description = "Region of everything that is not global; the profiles gpu and split need one that has L4 GPUs."
   type        = string
@@ -47,9 +65,9 @@ variable "inference_image" {
   }
 }
 
-# tools/push_image.sh reads these four of terraform.tfvars: the model is baked into the image.
+# tools/push_image.sh reads these four of the environment's main.tf: the model is baked into the image.
 variable "clip_model" {
-  description = "Model that the image is built with, on one line of terraform.tfvars: small, best, a hub id or models/NAME; null: what inference_service/Dockerfile says, which is small."
+  description = "Model that the image is built with, on one line of the environment's main.tf: small, best, a hub id or models/NAME; null: what inference_service/Dockerfile says, which is small."
   type        = string
   default     = null
 
@@ -81,7 +99,7 @@ variable "clip_revision" {
 }
 
 variable "previous_clip_model" {
-  description = "Model before, in the image as well while the model changes, on one line of terraform.tfvars; null: none."
+  description = "Model before, in the image as well while the model changes, on one line of the environment's main.tf; null: none."
   type        = string
   default     = null
 
@@ -135,16 +153,16 @@ variable "other_embedding_dimensions" {
 }
 
 variable "function_archives" {
-  description = "Paths of the zips of the two functions."
+  description = "Paths of the zips of the two functions; null: build/query.zip and build/fetch.zip of this repository."
   type = object({
-    query = optional(string, "../build/query.zip")
-    fetch = optional(string, "../build/fetch.zip")
+    query = optional(string)
+    fetch = optional(string)
   })
   default = {}
 
   validation {
-    condition     = alltrue([for path in values(var.function_archives) : fileexists(path)])
-    error_message = "There is no ${join(" and no ", [for path in values(var.function_archives) : path if !fileexists(path)])}: in the project's root, python -m tools.package_function query and python -m tools.package_function fetch make the two zips."
+    condition     = alltrue([for name, given in var.function_archives : fileexists(coalesce(given, "${path.module}/../build/${name}.zip"))])
+    error_message = "There is no ${join(" and no ", [for name, given in var.function_archives : coalesce(given, "${path.module}/../build/${name}.zip") if !fileexists(coalesce(given, "${path.module}/../build/${name}.zip"))])}: in the project's root, python -m tools.package_function query and python -m tools.package_function fetch make the two zips."
   }
 }
 
@@ -193,13 +211,13 @@ variable "memorystore_enabled" {
 }
 
 variable "firestore_database" {
-  description = "Firestore database that Terraform makes; of all of a project's, \"(default)\" is sure to have the free quota."
+  description = "Firestore database that Terraform makes; null: \"(default)\", which of all of a project's is sure to have the free quota, or for another name than imagesearch that name."
   type        = string
-  default     = "(default)"
+  default     = null
 
   validation {
-    condition     = var.firestore_database == "(default)" || can(regex("^[a-z][a-z0-9-]{2,61}[a-z0-9]$", var.firestore_database))
-    error_message = "firestore_database must be (default) or 4 to 63 small letters, digits and hyphens, the first a letter and the last no hyphen; got \"${var.firestore_database}\"."
+    condition     = coalesce(var.firestore_database, "(default)") == "(default)" || can(regex("^[a-z][a-z0-9-]{2,61}[a-z0-9]$", var.firestore_database))
+    error_message = "firestore_database must be (default) or 4 to 63 small letters, digits and hyphens, the first a letter and the last no hyphen; got \"${coalesce(var.firestore_database, "-")}\"."
   }
 }
 
@@ -529,6 +547,43 @@ variable "budget" {
   validation {
     condition     = var.budget == null ? true : can(regex("^[A-Z]{3}$", var.budget.currency))
     error_message = "budget.currency must be three capitals, such as USD, and the billing account's own."
+  }
+}
+
+variable "traces_enabled" {
+  description = "Whether spans of searches, fetches and batches are sent to Cloud Trace."
+  type        = bool
+  default     = false
+}
+
+variable "objectives" {
+  description = "Shares of the requests that are to go well over four weeks: answered without an error, and, of searches that wait for nothing, within 2 s."
+  type = object({
+    availability = optional(number, 0.995)
+    latency      = optional(number, 0.95)
+  })
+  default = {}
+
+  # Below, no share of bad requests would be 14.4 times what is allowed.
+  validation {
+    condition     = alltrue([for share in values(var.objectives) : share >= 0.94 && share <= 0.9999])
+    error_message = "objectives: each must be a share from 0.94 to 0.9999, such as 0.995 for 99.5 %; got ${jsonencode(var.objectives)}."
+  }
+}
+
+variable "drift_schedule" {
+  description = "When drift.yaml looks whether what is there is what the configuration says, in five fields of cron and UTC; null: never."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.drift_schedule == null || can(regex("^([0-9*,/-]+ ){3}[0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$", var.drift_schedule))
+    error_message = "drift_schedule must be five fields of cron, such as 41 5 * * 1 for Mondays at 5:41, or null; got \"${coalesce(var.drift_schedule, "-")}\"."
+  }
+
+  validation {
+    condition     = var.drift_schedule == null || var.state_bucket != null
+    error_message = "drift_schedule needs state_bucket, of which the plan is."
   }
 }
 

@@ -9,20 +9,6 @@ terraform {
       version = ">= 7.21, < 8.0"
     }
   }
-
-  # The bucket is given at init: terraform init -backend-config=bucket=NAME
-  backend "gcs" {
-    prefix = "imagesearch"
-  }
 }
 
-provider "google" {
-  project = var.project_id
-  region  = var.region
-
-  # The budget's API asks who pays for a request that a person makes.
-  user_project_override = var.budget != null
-  billing_project       = var.budget == null ? null : var.project_id
-
-  default_labels = { app = local.name }
-}
+# Neither a provider nor a backend: whoever calls this has them, as environments/prod does.

@@ -41,7 +41,6 @@ class Deployment:
         self.variables = RUNS[name]
         for source in TERRAFORM.glob("*.tf"):
             (folder / source.name).write_text(source.read_text())
-        (folder / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
         self.add_archive("empty.zip", (TERRAFORM / "tests" / "empty.zip").read_bytes())
         self.terraform("init", "-input=false")
         self._give({})
@@ -57,6 +56,10 @@ class Deployment:
     def plan(self, **variables: object) -> dict[str, Any]:
         """Return the plan of what *variables*, and the files as they are now, change."""
         self._give(variables)
+        return self.planned()
+
+    def planned(self) -> dict[str, Any]:
+        """Return the plan of what the files as they are now change."""
         self.terraform("plan", "-input=false", "-refresh=false", "-lock=false", "-out=plan")
         planned: dict[str, Any] = json.loads(self.terraform("show", "-json", "plan"))
         return planned

@@ -43,6 +43,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "allowed_origins": ["https://app.example.com"],
         "api_key": {"secret": "imagesearch-api-key", "version": "3"},
         "alert_email": "ops@example.com",
+        "drift_schedule": "41 5 * * 1",
         "state_bucket": f"{PROJECT}-imagesearch-state",
         "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
         "collections": {
@@ -142,6 +143,59 @@ def _messages() -> list[dict[str, Any]]:
     return messages
 
 
+@cache
+def side_by_side() -> Mapping[str, Applied]:
+    """Return what two deployments in one project are made of, by the names that RUNS calls them."""
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not installed")
+    state = once("terraform-two", _test_two)
+    if state is None:
+        pytest.skip("the provider's schema cannot be had: no network")
+    return {
+        one["address"].removeprefix("module."): Applied(_resources(one), {})
+        for one in state["root_module"]["child_modules"]
+    }
+
+
+TWO = {"one": "imagesearch", "other": "imagesearch-dev"}
+
+
+def _test_two() -> Mapping[str, Any] | None:
+    with TemporaryDirectory(prefix="terraform-") as folder:
+        _copy(Path(folder) / "imagesearch")
+        root = Path(folder) / "company"  # that calls the module twice, with its own provider
+        (root / "tests").mkdir(parents=True)
+        shutil.copy(TERRAFORM / "tests" / "empty.zip", root)
+        modules = (
+            f'module "{called}" {{\n  source = "../imagesearch"\n  name = "{name}"\n'
+            f"{_assignments({**RUNS['full'], 'domain': f'{called}.example.com'})}\n}}\n"
+            for called, name in TWO.items()
+        )
+        # A mock takes the place of a provider that the root itself names.
+        (root / "main.tf").write_text('provider "google" {}\n' + "\n".join(modules))
+        mocks = _MOCKS.partition("override_data")[0]
+        numbers = "".join(
+            f"override_data {{\n  target = module.{called}.data.google_project.this\n"
+            f'  values = {{ number = "{PROJECT_NUMBER}" }}\n}}\n'
+            for called in TWO
+        )
+        text = f'{mocks}{numbers}run "two" {{\n  command = apply\n}}\n'
+        (root / "tests" / "two.tftest.hcl").write_text(text)
+        init = _terraform(str(root), "init", "-input=false")
+        if init.returncode:
+            if OFFLINE_PROVIDERS.exists():
+                pytest.fail(init.stdout + init.stderr)
+            return None
+        tested = _terraform(str(root), "test", "-json", "-verbose")
+        messages = [json.loads(line) for line in tested.stdout.splitlines()]
+        errors = [one for one in messages if one.get("diagnostic", {}).get("severity") == "error"]
+        assert not errors, errors[0]
+        state: Mapping[str, Any] = next(
+            one["test_state"] for one in messages if one["type"] == "test_state"
+        )
+        return state
+
+
 def waits_for(address: str) -> set[str]:
     """Return all that Terraform makes before the resource at *address*, itself included."""
     found, to_see = set(), [address]
@@ -189,9 +243,9 @@ def _edges(graph: str) -> dict[str, list[str]]:
 
 
 def _copy(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
     for source in TERRAFORM.glob("*.tf"):
         shutil.copy(source, folder)
-    (folder / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
     shutil.copy(TERRAFORM / "tests" / "empty.zip", folder)
     (folder / "tests").mkdir()
 
@@ -222,7 +276,7 @@ def environment() -> dict[str, str]:
     return environment
 
 
-def _file(name: str, variables: Mapping[str, object]) -> str:
+def _assignments(variables: Mapping[str, object]) -> str:
     given = {
         "project_id": PROJECT,
         "inference_image": IMAGE,
@@ -230,13 +284,25 @@ def _file(name: str, variables: Mapping[str, object]) -> str:
         **variables,
     }
     # JSON is HCL, but for the names of arguments.
-    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
-    return f'{_MOCKS}\nvariables {{\n{lines}\n}}\nrun "{name}" {{\n  command = apply\n}}\n'
+    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
+
+
+def _file(name: str, variables: Mapping[str, object]) -> str:
+    given = f"variables {{\n{_assignments(variables)}\n}}\n"
+    return f'{_MOCKS}\n{given}run "{name}" {{\n  command = apply\n}}\n'
 
 
 def _applied(state: Mapping[str, Any]) -> Applied:
-    resources = state["root_module"]["resources"]
     return Applied(
-        tuple(Resource(one["address"], one["type"], one["values"]) for one in resources),
+        _resources(state["root_module"]),
         {name: one.get("value") for name, one in state["outputs"].items()},
+    )
+
+
+def _resources(module: Mapping[str, Any]) -> tuple[Resource, ...]:
+    """Return what is in *module*, by addresses within it."""
+    within = f"{module['address']}." if "address" in module else ""
+    return tuple(
+        Resource(one["address"].removeprefix(within), one["type"], one["values"])
+        for one in module["resources"]
     )

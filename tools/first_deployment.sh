@@ -2,17 +2,18 @@
 # Deploys to a project that has nothing yet, and applies what Cloud Build may not (decision 0020).
 # Safe to run again, after a failure too: what is there is kept, and what has not changed is not
 # built. Region and profile stay what they were; the first time, they are europe-west4 and split.
-# Everything else but the project is in terraform/terraform.tfvars.
+# Everything else but the project is in terraform/environments/ENVIRONMENT/main.tf.
 #
-# Usage: tools/first_deployment.sh --project=ID [--region=REGION] [--profile=split|gpu|cpu]
-#                                  [--yes] [--dry-run]
+# Usage: tools/first_deployment.sh --project=ID [--environment=prod|dev] [--region=REGION]
+#                                  [--profile=split|gpu|cpu] [--yes] [--dry-run]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-project='' region='' profile='' approve=() dry_run=''
+project='' environment=prod region='' profile='' approve=() dry_run=''
 for argument in "$@"; do
   case $argument in
     --project=?*) project=${argument#*=} ;;
+    --environment=?*) environment=${argument#*=} ;;
     --region=?*) region=${argument#*=} ;;
     --profile=split | --profile=gpu | --profile=cpu) profile=${argument#*=} ;;
     --yes) approve=(-auto-approve) ;;
@@ -29,10 +30,25 @@ if [ -z "$project" ]; then
   exit 2
 fi
 
-state_bucket=$project-imagesearch-state
-sources_bucket=$project-imagesearch-sources
-key_secret=imagesearch-pixabay-key
-deployer=imagesearch-deployer@$project.iam.gserviceaccount.com
+root=terraform/environments/$environment
+if [ ! -f "$root/main.tf" ]; then
+  echo "--environment must be one of $(cd terraform/environments && echo */ | tr -d /), got $environment" >&2
+  exit 2
+fi
+if [ -f terraform/terraform.tfvars ]; then
+  echo "terraform/terraform.tfvars is no longer read: put its lines into the module block of $root/main.tf" \
+    "(budget into its locals), and remove it." >&2
+  exit 2
+fi
+name=$(sed -n 's/^  name *= *"\(.*\)"$/\1/p' "$root/main.tf")
+if [ -z "$name" ]; then
+  echo "$root/main.tf has no line such as: name = \"imagesearch\"" >&2
+  exit 2
+fi
+state_bucket=$project-$name-state
+sources_bucket=$project-$name-sources
+key_secret=$name-pixabay-key
+deployer=$name-deployer@$project.iam.gserviceaccount.com
 # Terraform turns on the others; it cannot turn on those that it needs to do so, and Pub/Sub's agent
 # is made before it runs.
 apis="cloudresourcemanager cloudscheduler iam pubsub serviceusage storage"
@@ -87,7 +103,7 @@ refuse_state_bucket() {
 }
 
 init() { # -reconfigure: this checkout may have been used for another project
-  do_it terraform -chdir=terraform init -input=false -reconfigure \
+  do_it terraform -chdir="$root" init -input=false -reconfigure \
     -backend-config="bucket=$state_bucket"
 }
 
@@ -99,18 +115,20 @@ deployed() { # OUTPUT of the deployment that there is, if any
 settle_place() {
   local outputs='{}' was_profile
   # Not asked with `there`: a failure to read is no first deployment.
-  [ -z "$state_there" ] || outputs=$(terraform -chdir=terraform output -json)
+  [ -z "$state_there" ] || outputs=$(terraform -chdir="$root" output -json)
   was_region=$(deployed region)
   was_profile=$(deployed inference_profile)
   was_image=$(deployed inference_image)
+  was_elsewhere=''
+  [ -z "$was_image" ] || [ -n "$(deployed sources_bucket)" ] || was_elsewhere=yes
   region=${region:-${was_region:-europe-west4}}
   profile=${profile:-${was_profile:-split}}
   if [ "$region" != "${was_region:-$region}" ]; then
-    echo "imagesearch is deployed in $was_region; in $region all of it would be made anew, without" \
+    echo "$name is deployed in $was_region; in $region all of it would be made anew, without" \
       "its data. Leave --region out, or take it down first: docs/deploy.md says how." >&2
     exit 2
   fi
-  echo "Project $project, region $region, profile $profile"
+  echo "Project $project, environment $environment, region $region, profile $profile"
   [ "$profile" = "${was_profile:-$profile}" ] ||
     echo "The profile is $was_profile now: this changes the inference services."
   [ "$profile" = "$was_profile" ] || python3 -m tools.costs --profiles
@@ -174,7 +192,7 @@ package_functions() {
 apply() { # IMAGE ARGUMENT...
   local image=$1
   shift
-  do_it terraform -chdir=terraform apply -input=false "$@" -var="project_id=$project" \
+  do_it terraform -chdir="$root" apply -input=false "$@" -var="project_id=$project" \
     -var="region=$region" -var="state_bucket=$state_bucket" -var="inference_profile=$profile" \
     -var="inference_image=$image"
 }
@@ -196,8 +214,8 @@ image_tag() {
   echo "${files:0:16}-$accelerator"
 }
 
-models() { # that terraform.tfvars has put into the image
-  grep -E '^[[:space:]]*(previous_)?clip_(model|revision)[[:space:]]*=' terraform/terraform.tfvars 2>/dev/null ||
+models() { # that the environment has put into the image
+  grep -E '^[[:space:]]*(previous_)?clip_(model|revision)[[:space:]]*=' "$root/main.tf" ||
     true
 }
 
@@ -207,7 +225,7 @@ image_there() {
 
 uses_pixabay() { # as it does unless `image_sources`, on one line, leaves it out
   local sources
-  sources=$(grep -hE '^[[:space:]]*image_sources[[:space:]]*=' terraform/terraform.tfvars 2>/dev/null) ||
+  sources=$(grep -hE '^[[:space:]]*image_sources[[:space:]]*=' "$root/main.tf") ||
     return 0
   [[ $sources == *'"pixabay"'* ]]
 }
@@ -219,35 +237,35 @@ key_there() { # a version, without which the fetch function cannot be made
 
 prepare() { # what the image and the key are put into, the rights to do so, region and profile
   local targets=(
-    -target=google_artifact_registry_repository_iam_member.deployer_pushes
-    -target=google_storage_bucket_iam_member.deployer_writes_state
-    -target=google_project_iam_member.deployer
-    -target=google_storage_bucket_iam_member.deployer_uploads_archives
-    -target=google_secret_manager_secret.pixabay_key
+    -target=module.imagesearch.google_artifact_registry_repository_iam_member.deployer_pushes
+    -target=module.imagesearch.google_storage_bucket_iam_member.deployer_writes_state
+    -target=module.imagesearch.google_project_iam_member.deployer
+    -target=module.imagesearch.google_storage_bucket_iam_member.deployer_uploads_archives
+    -target=module.imagesearch.google_secret_manager_secret.pixabay_key
   )
   # What is deployed keeps its profile until its services have another.
   [ -n "$was_region" ] || targets+=(
-    -target=terraform_data.deployment
+    -target=module.imagesearch.terraform_data.deployment
   )
   # A right takes minutes to spread, and the image about as long to be built: before the first one,
   # whatever is built or starts after it is given its rights. To what runs, nothing is done here.
   [ -n "$was_image" ] || targets+=(
-    -target=google_artifact_registry_repository_iam_member.build_writes
-    -target=google_project_iam_member.build
-    -target=google_project_iam_member.workload_uses_catalog
-    -target=google_pubsub_topic_iam_member.agent_publishes_dead_letters
-    -target=google_pubsub_topic_iam_member.fetch_publishes_collect_jobs
-    -target=google_pubsub_topic_iam_member.fetch_publishes_embed_batches
-    -target=google_pubsub_topic_iam_member.query_publishes_fetch_jobs
-    -target=google_secret_manager_secret_iam_member.query_reads_api_key
-    -target=google_secret_manager_secret_iam_member.fetch_reads_pixabay_key
-    -target=google_secret_manager_secret_iam_member.workload_reads_database_url
-    -target=google_secret_manager_secret_iam_member.workload_reads_redis_auth
-    -target=google_service_account_iam_member.agent_mints_push_tokens
-    -target=google_storage_bucket_iam_member.fetch_lists_collections
-    -target=google_storage_bucket_iam_member.fetch_reads_collections
-    -target=google_storage_bucket_iam_member.fetch_writes_images
-    -target=google_storage_bucket_iam_member.inference_reads_images
+    -target=module.imagesearch.google_artifact_registry_repository_iam_member.build_writes
+    -target=module.imagesearch.google_project_iam_member.build
+    -target=module.imagesearch.google_project_iam_member.workload_uses_catalog
+    -target=module.imagesearch.google_pubsub_topic_iam_member.agent_publishes_dead_letters
+    -target=module.imagesearch.google_pubsub_topic_iam_member.fetch_publishes_collect_jobs
+    -target=module.imagesearch.google_pubsub_topic_iam_member.fetch_publishes_embed_batches
+    -target=module.imagesearch.google_pubsub_topic_iam_member.query_publishes_fetch_jobs
+    -target=module.imagesearch.google_secret_manager_secret_iam_member.fetch_reads_pixabay_key
+    -target=module.imagesearch.google_secret_manager_secret_iam_member.query_reads_api_key
+    -target=module.imagesearch.google_secret_manager_secret_iam_member.workload_reads_database_url
+    -target=module.imagesearch.google_secret_manager_secret_iam_member.workload_reads_redis_auth
+    -target=module.imagesearch.google_service_account_iam_member.agent_mints_push_tokens
+    -target=module.imagesearch.google_storage_bucket_iam_member.fetch_lists_collections
+    -target=module.imagesearch.google_storage_bucket_iam_member.fetch_reads_collections
+    -target=module.imagesearch.google_storage_bucket_iam_member.fetch_writes_images
+    -target=module.imagesearch.google_storage_bucket_iam_member.inference_reads_images
   )
   # Google makes these accounts when it is asked for them, and Terraform grants them rights.
   local each
@@ -276,7 +294,7 @@ build_image() {
   do_it gcloud builds submit --project="$project" --config=inference_service/cloudbuild.yaml \
     --service-account="projects/$project/serviceAccounts/$deployer" \
     --gcs-source-staging-dir="gs://$sources_bucket/build-sources" \
-    --substitutions="_REPOSITORY=$repository,_TAG=$tag,_PROFILE=$profile" . || {
+    --substitutions="_REPOSITORY=$repository,_TAG=$tag,_PROFILE=$profile,_ENVIRONMENT=$environment" . || {
     echo "A new account's rights take some minutes to spread: if they were missing, run this again." >&2
     exit 1
   }
@@ -306,7 +324,7 @@ elif there gcloud storage buckets describe "gs://$state_bucket"; then
 fi
 settle_place
 
-repository=$region-docker.pkg.dev/$project/imagesearch
+repository=$region-docker.pkg.dev/$project/$name
 image=$repository/inference
 tag=$(image_tag)
 
@@ -323,6 +341,12 @@ if [ -z "$state_there" ]; then
 fi
 keep_earlier_states
 package_functions
+# What was deployed before there were environments moves into its module, which takes a whole apply:
+# Terraform refuses to move a part.
+if [ -n "$was_elsewhere" ]; then
+  upload_archives
+  apply "$was_image" ${approve[@]+"${approve[@]}"}
+fi
 [ -n "$prepared" ] || prepare
 ! uses_pixabay || key_there || add_key
 image_there || build_image
@@ -331,4 +355,4 @@ digest=sha256:DIGEST
   digest=$(gcloud artifacts docker images describe "$image:$tag" --format='value(image_summary.digest)')
 upload_archives
 apply "$image@$digest" ${approve[@]+"${approve[@]}"} # so written, bash 3.2 takes an empty list
-do_it terraform -chdir=terraform output
+do_it terraform -chdir="$root" output

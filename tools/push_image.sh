@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the inference service's image; with a tag, also pushes it, and writes its name by digest to a
-# file. Cloud Build runs it in a container with Docker; cloudbuild.yaml says which.
+# file. Cloud Build runs it in a container with Docker; cloudbuild.yaml says which. The models are those of
+# the environment that the variable ENVIRONMENT names, else of prod.
 #
 # Usage: tools/push_image.sh REPOSITORY PROFILE [TAG FILE]
 set -eu
@@ -24,21 +25,21 @@ docker buildx create --use --name images --driver docker-container \
   --driver-opt image=moby/buildkit:v0.29.0
 set -- --file inference_service/Dockerfile --build-arg "ACCELERATOR=$accelerator" --cache-from "$cache"
 
-of_tfvars() { # NAME: what terraform.tfvars says of it on one line
-  sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*\"\([^\"]*\)\".*/\1/p" terraform/terraform.tfvars \
-    2>/dev/null || true
+set_to() { # NAME: what the environment says of it on one line
+  sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*\"\([^\"]*\)\".*/\1/p" \
+    "terraform/environments/${ENVIRONMENT:-prod}/main.tf"
 }
-model=$(of_tfvars clip_model)
-revision=$(of_tfvars clip_revision)
+model=$(set_to clip_model)
+revision=$(set_to clip_revision)
 [ -z "$model" ] || set -- "$@" --build-arg "CLIP_MODEL=$model"
 # The Dockerfile's is the commit of `small`: of another model none is better than that.
 case $model in
   '' | small) [ -z "$revision" ] || set -- "$@" --build-arg "CLIP_REVISION=$revision" ;;
   *) set -- "$@" --build-arg "CLIP_REVISION=$revision" ;;
 esac
-model=$(of_tfvars previous_clip_model)
+model=$(set_to previous_clip_model)
 [ -z "$model" ] || set -- "$@" --build-arg "PREVIOUS_CLIP_MODEL=$model" \
-  --build-arg "PREVIOUS_CLIP_REVISION=$(of_tfvars previous_clip_revision)"
+  --build-arg "PREVIOUS_CLIP_REVISION=$(set_to previous_clip_revision)"
 
 if [ -z "$tag" ]; then
   docker buildx build "$@" .

@@ -4,9 +4,9 @@ Proves a deployment on a real project of Google Cloud, and takes it down again.
     make verify-deployment PROJECT=my-scratch-project
 
 The project is one that may be emptied, and says so: it has the label `may-be-destroyed=true`.
-What is applied is this checkout with its terraform/terraform.tfvars. Each step says what it proves;
-after a step that failed the others are tried all the same, and what was made is destroyed at the
-end. The report is printed, and is in build/verify-deployment.md.
+What is applied is this checkout's environment `dev`, whose data may go. Each step says what it
+proves; after a step that failed the others are tried all the same, and what was made is destroyed.
+The report is printed, and is in build/verify-deployment.md.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGESEARCH = Path(sys.executable).with_name("imagesearch")
 MONITORING = "https://monitoring.googleapis.com/v3"
 LABEL: Final = "may-be-destroyed"
+MODULE: Final = "module.imagesearch."
 REPORT: Final = Path("build") / "verify-deployment.md"
 POLL_SECONDS = 10.0
 SEARCH_SECONDS: Final = 900  # a GPU that wakes, and 200 pictures that are fetched and embedded
@@ -63,12 +64,14 @@ class Deployment:
     A project, and what Terraform has made in it.
 
     Attributes:
+        environment: a folder of terraform/environments.
         place: arguments of the first deployment that choose region and profile.
         values: the outputs, by name, as they were after the first deployment.
-        resources: what is in the state, by address.
+        resources: what is in the state, by address within the module.
     """
 
     project: str
+    environment: str = "dev"
     place: Sequence[str] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -91,13 +94,17 @@ class Deployment:
 
     def apply(self) -> str:
         """Deploy, and read what there is."""
-        run("tools/first_deployment.sh", f"--project={self.project}", *self.place, "--yes")
-        outputs = json.loads(run("terraform", "-chdir=terraform", "output", "-json"))
+        run(
+            *("tools/first_deployment.sh", f"--project={self.project}"),
+            *(f"--environment={self.environment}", *self.place, "--yes"),
+        )
+        outputs = json.loads(run("terraform", self._root, "output", "-json"))
         self.values = {name: output["value"] for name, output in outputs.items()}
-        state = json.loads(run("terraform", "-chdir=terraform", "show", "-json"))
+        state = json.loads(run("terraform", self._root, "show", "-json"))
+        [module] = state["values"]["root_module"]["child_modules"]
         self.resources = {
-            resource["address"]: resource["values"]
-            for resource in state["values"]["root_module"]["resources"]
+            resource["address"].removeprefix(MODULE): resource["values"]
+            for resource in module["resources"]
         }
         return f"{len(self.resources)} resources, {self.values['api_url']}"
 
@@ -176,27 +183,35 @@ class Deployment:
 
     def destroy(self) -> str:
         """Take all of it down, the state's bucket last."""
-        for action in ("apply", "destroy"):
-            self._terraform(action, "-auto-approve", "-var=protect_data=false")
-        if left := run("terraform", "-chdir=terraform", "state", "list").split():
+        self._terraform("destroy", "-auto-approve")
+        if left := run("terraform", self._root, "state", "list").split():
             raise StepFailed(f"the state still has {', '.join(left)}")
-        run("gcloud", "storage", "rm", "--recursive", f"gs://{self.project}-imagesearch-state")
+        run("gcloud", "storage", "rm", "--recursive", f"gs://{self._state_bucket}")
         buckets = run("gcloud", "storage", "ls", f"--project={self.project}").split()
         return f"left: {', '.join(buckets) or 'no bucket'}"
+
+    @property
+    def _root(self) -> str:
+        return f"-chdir=terraform/environments/{self.environment}"
+
+    @property
+    def _state_bucket(self) -> str:
+        bucket: str = self.values["sources_bucket"].removesuffix("-sources")
+        return f"{bucket}-state"
 
     def _terraform(
         self, action: str, *arguments: str, succeeds: Sequence[int] = (0,)
     ) -> subprocess.CompletedProcess[str]:
         variables = {
             "project_id": self.project,
-            "state_bucket": f"{self.project}-imagesearch-state",
+            "state_bucket": self._state_bucket,
             **{
                 name: self.values[name]
                 for name in ("region", "inference_profile", "inference_image")
             },
         }
         given = [f"-var={name}={value}" for name, value in variables.items()]
-        command = ("terraform", "-chdir=terraform", action, "-input=false", "-no-color", *given)
+        command = ("terraform", self._root, action, "-input=false", "-no-color", *given)
         return completed([*command, *arguments], succeeds)
 
     def _complete(self) -> dict[str, Any] | None:
@@ -378,12 +393,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Verify and print the report; return 1 where a step failed, 2 where none was begun."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--project", required=True, help=f"has the label {LABEL}=true")
+    parser.add_argument("--environment", default="dev", help="one whose data may go: %(default)s")
     parser.add_argument("--region", help="as of the first deployment")
     parser.add_argument("--profile", choices=("split", "gpu", "cpu"), default="cpu")
     parser.add_argument("--keep", action="store_true", help="do not destroy what was made")
     given = parser.parse_args(arguments)
     place = [f"--profile={given.profile}", *([f"--region={given.region}"] if given.region else [])]
-    deployment = Deployment(given.project, place)
+    deployment = Deployment(given.project, given.environment, place)
     try:
         deployment.check_label()
     except StepFailed as error:

@@ -63,7 +63,8 @@ wsgi.guard(
 def query(request: Request) -> Response:
     """Answer the paths of `http_api.PATHS`, and with the page's files."""
     kind = _kind(request.path)
-    with telemetry.unit(kind, telemetry.trace_of(request.headers.get)) as unit:
+    header = request.headers.get
+    with telemetry.unit(kind, telemetry.trace_of(header), telemetry.parent_of(header)) as unit:
         response = _guarded(request)
         unit.note(status=response.status_code)
         _compress(response, request)

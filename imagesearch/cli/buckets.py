@@ -167,9 +167,9 @@ def _wait(is_done: Callable[[], bool], stand: Callable[[], object] = lambda: Non
 
 @contextmanager
 def _publisher(settings: Settings) -> Iterator[Publisher]:
-    from imagesearch.adapters.buses.pubsub import PubsubPublisher
+    from imagesearch.compose.publisher import publisher_of
 
-    with closing(PubsubPublisher(settings.google_cloud_project)) as publisher:
+    with closing(publisher_of(settings)) as publisher:
         yield publisher
 
 

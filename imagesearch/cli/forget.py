@@ -131,17 +131,17 @@ def _unknown(stored: StoredCollections, image_ids: tuple[str, ...]) -> list[str]
 
 def _in_the_cloud(settings: Settings, job: ForgetJob, *, lists: bool, is_dry: bool) -> None:
     """Look for oneself, and have the fetch function do what changes anything."""
-    from imagesearch.adapters.buses.pubsub import PubsubPublisher
     from imagesearch.clock import SystemClock
     from imagesearch.compose.cloud import cache_of, catalog_of, check_sdk
     from imagesearch.compose.image_store import image_store_of
+    from imagesearch.compose.publisher import publisher_of
     from imagesearch.compose.start import require
     from imagesearch.usecases.forget import Forget
 
     require(settings, "google_cloud_project")
     check_sdk()
     if not (lists or is_dry):
-        PubsubPublisher(settings.google_cloud_project).publish(job)
+        publisher_of(settings).publish(job)
         out.print("It is handed over to the fetch function, whose log says what became of it.")
         return
     require(settings, "images_bucket")

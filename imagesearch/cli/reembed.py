@@ -69,9 +69,9 @@ def _on_this_machine(settings: Settings, tell: Callable[[Reembedding], None]) ->
 def _in_the_cloud(
     settings: Settings, model_revision: str | None, tell: Callable[[Reembedding], None]
 ) -> Reembedding:
-    from imagesearch.adapters.buses.pubsub import PubsubPublisher
     from imagesearch.clock import SystemClock
     from imagesearch.compose.cloud import catalog_of
+    from imagesearch.compose.publisher import publisher_of
     from imagesearch.compose.start import require
 
     require(settings, "google_cloud_project")
@@ -79,7 +79,7 @@ def _in_the_cloud(
         message = "--model-revision must be what GET /started of the scorer says, got none"
         raise InvalidRequest(message, field="--model-revision")
     with closing(catalog_of(settings)) as catalog:
-        publisher = PubsubPublisher(settings.google_cloud_project)
+        publisher = publisher_of(settings)
         clock = SystemClock()
         pools = StoredPools(catalog, publisher, clock, at_once=_POOLS_AT_ONCE)
         return Reembed(catalog, pools, clock)(model_revision, tell)

@@ -41,6 +41,7 @@ def serve(
 ) -> None:
     """Serve the page and the API until Ctrl-C."""
     # Only here, as they import uvicorn: a search starts faster without it.
+    from imagesearch.compose.spans import export_spans
     from imagesearch.doors.uvicorn_protocol import raise_descriptor_limit
     from imagesearch.local.server import Server, known_hosts, server_config
 
@@ -49,6 +50,7 @@ def serve(
         bind_address=host, port=port, data_dir=data_dir, clip_model=model, source=source
     )
     logs.configure(settings.log_level)
+    export_spans(settings)
     with _listening(settings) as listener:
         url = reachable_url(settings.bind_address, listener.getsockname()[1])
         with opened_stack(settings) as stack:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imagesearch.adapters.buckets import gcs as buckets
-from imagesearch.adapters.buses.pubsub import PubsubPublisher
 from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of, database_of
 from imagesearch.compose.image_store import image_store_of
+from imagesearch.compose.publisher import publisher_of
 from imagesearch.compose.start import require
 from imagesearch.folders.bucket import BucketPictures
 from imagesearch.ports import (
@@ -61,7 +61,7 @@ def compose(settings: Settings) -> CloudFetchProcess:
     database = database_of(settings)
     catalog = catalog_of(settings, database)
     store = image_store_of(settings)
-    publisher = PubsubPublisher(project)
+    publisher = publisher_of(settings)
     collections = FirestoreCollections(database)
     process = fetch_process(
         settings,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from imagesearch.adapters.buses.pubsub import PubsubPublisher
 from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of, database_of
+from imagesearch.compose.publisher import publisher_of
 from imagesearch.compose.start import require
 from imagesearch.domain.collections import CollectionCount
 from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer
@@ -62,7 +62,7 @@ def compose(settings: Settings) -> QueryProcess:
         catalog=catalog,
         cache=cache,
         limiter=limiter,
-        publisher=PubsubPublisher(settings.google_cloud_project),
+        publisher=publisher_of(settings),
         scorer=CloudRunScorer(scoring, clock=clock),
         wake=embedding.wake,
     )

@@ -51,6 +51,11 @@ def start(compose: Callable[[Settings], Process]) -> Process:
                 "a process of its own needs EDITION=cloud"
             )
         logs.configure(settings.log_level, settings.google_cloud_project)
+        if settings.traces:
+            # Here: it takes `require` of this module, and most processes need none of it.
+            from imagesearch.compose.spans import export_spans
+
+            export_spans(settings)
         return compose(settings)
     except ImageSearchError as error:
         _logger.critical("cannot start: %s", "; ".join(str(error).splitlines()))

@@ -70,7 +70,7 @@ run "data_can_be_given_up_and_alerts_reach_an_address" {
     error_message = "Every alert is sent."
   }
   assert {
-    condition     = join(",", concat(keys(google_monitoring_alert_policy.metric), keys(google_monitoring_alert_policy.query))) == "api-down,dead-letters,oldest-unacked,errors,full,given-up,latency,malformed,no-instance,source"
+    condition     = join(",", concat(keys(google_monitoring_alert_policy.metric), keys(google_monitoring_alert_policy.query))) == "api-down,dead-letters,oldest-unacked,availability-objective,errors,full,given-up,latency,latency-objective,malformed,no-instance,source"
     error_message = "One for each way in which it breaks."
   }
   assert {

@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"domain", "ports"},
     "compose": {
         *("adapters", "clock", "deployment", "devices", "domain", "folders", "installation"),
-        *("logs", "ports", "settings", "sources", "usecases"),
+        *("logs", "ports", "settings", "sources", "telemetry", "usecases"),
     },
 }
 

@@ -23,7 +23,9 @@ OUTPUTS = {
     "inference_profile": "split",
     "image_repository": "registry/repository",
     "inference_image": "registry/repository/inference@sha256:deployed",
+    "sources_bucket": "my-project-imagesearch-sources",
 }
+PROD = "terraform/environments/prod"
 TERRAFORM = """
 case "$*" in
   *" output -raw "*) cat "$state/outputs/${*: -1}" ;;
@@ -39,6 +41,8 @@ def machine(tmp_path: Path) -> Machine:
     (machine.project / "build").mkdir()
     for name in ("query", "fetch"):
         (machine.project / "build" / f"{name}.zip").write_text(name)
+    (machine.project / PROD).mkdir(parents=True)
+    (machine.project / PROD / "main.tf").touch()
     (machine.state / "outputs").mkdir()
     for name, value in OUTPUTS.items():
         (machine.state / "outputs" / name).write_text(value)
@@ -57,6 +61,7 @@ def run(machine: Machine, *names: str, fails: str = "", **variables: str) -> str
         "BUILD_ID": "build-7",
         "PROJECT_ID": "my-project",
         "STATE_BUCKET": "state",
+        "ENVIRONMENT": "prod",
         **variables,
     }
     printed = ""
@@ -85,10 +90,10 @@ def test_a_commit_on_main_is_deployed_with_the_plan_that_was_made(machine: Machi
         f"{name}-{hashlib.sha256(name.encode()).hexdigest()}.zip"
         for name in ("query", "fetch")
     ]
-    applied = "terraform -chdir=terraform apply -input=false -lock-timeout=300s ../build/plan"
+    applied = f"terraform -chdir={PROD} apply -input=false -lock-timeout=300s ../../../build/plan"
     assert machine.calls[-3:] == [*uploads, applied]
     (planned,) = [call for call in machine.calls if " plan " in call]
-    assert " -lock-timeout=300s -out=../build/plan " in planned
+    assert " -lock-timeout=300s -out=../../../build/plan " in planned
     assert "refresh" not in planned
 
 
@@ -109,7 +114,7 @@ def test_another_branch_and_any_pull_request_are_planned_only(
     assert not any("gcloud" in call or " apply " in call for call in machine.calls)
     (planned,) = [call for call in machine.calls if " plan " in call]
     # All that its account may do: read the state, and neither lock it nor look at what is there.
-    assert " -lock=false -refresh=false -out=../build/plan " in planned
+    assert " -lock=false -refresh=false -out=../../../build/plan " in planned
     assert f" -var=inference_image={OUTPUTS['inference_image']}" in planned
 
 
@@ -207,8 +212,7 @@ def test_the_image_is_built_for_the_profile_and_named_by_its_digest(
 def test_the_image_has_the_models_that_the_variables_name(
     said: str, models: list[str], machine: Machine
 ) -> None:
-    (machine.project / "terraform").mkdir(exist_ok=True)
-    (machine.project / "terraform" / "terraform.tfvars").write_text(f"{said}\n")
+    (machine.project / PROD / "main.tf").write_text(f"{said}\n")
     assert push(machine, "cpu", {"containerimage.digest": DIGEST}).returncode == 0
     arguments = re.findall(r"--build-arg (\S*)", machine.calls[-1])
     assert arguments == ["ACCELERATOR=cpu", *models]
@@ -254,3 +258,28 @@ def test_an_unknown_profile_is_refused_before_anything_is_built(machine: Machine
     assert ended.returncode == 1
     assert ended.stderr == "the inference profile must be gpu, split or cpu, got tpu\n"
     assert machine.calls == []
+
+
+# Drift
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (0, "What is there is what the configuration says."),
+        (2, "What is deployed by gs://state has drifted"),
+        (1, "Whether what is deployed by gs://state has drifted is not known"),
+    ],
+)
+def test_a_plan_that_changes_something_fails_and_says_so(
+    status: int, said: str, machine: Machine
+) -> None:
+    machine.add_program("terraform", f'case "$*" in *" plan "*) exit {status} ;; esac{TERRAFORM}')
+    given = {"ENVIRONMENT": "prod", "PROJECT_ID": "my-project", "STATE_BUCKET": "state"}
+    ended = machine.run(["sh", "-c", steps("drift.yaml")["plan"]["script"]], **given)
+    assert ended.returncode == status
+    assert said in ended.stdout
+    (planned,) = [call for call in machine.calls if " plan " in call]
+    assert " -lock=false -detailed-exitcode " in planned
+    assert f"-var=inference_image={OUTPUTS['inference_image']}" in planned
+    assert not any(" apply " in call for call in machine.calls)

@@ -101,6 +101,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("GOOGLE_CLOUD_PROJECT", "My Project", "a project id"),
         ("IMAGES_BUCKET", "gs://images", "without gs://"),
         ("FIRESTORE_DATABASE", "default)", "(default), or 4 to 63"),
+        ("TOPIC_PREFIX", "imagesearch-dev", "and a hyphen"),
         ("DATA_DIR", "~nobody-of-that-name/data", "a home folder that there is"),
         ("DATA_DIR", '"/srv/data"', "without quotes"),
         ("DATA_DIR", "\u201c/srv/data\u201d", "without quotes"),

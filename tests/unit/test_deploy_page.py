@@ -81,7 +81,7 @@ def test_each_alert_has_a_command_that_shows_the_cause() -> None:
 
 
 def test_each_output_that_a_command_reads_is_one(full: Applied) -> None:
-    asked = set(re.findall(r"-chdir=terraform output (?:-raw |-json )?(\w+)", commands()))
+    asked = set(re.findall(r'-chdir="\$ROOT" output (?:-raw |-json )?(\w+)', commands()))
     asked |= set(re.findall(r"\$\(account (\w+)\)", commands()))
     assert asked
     assert asked <= set(full.outputs)
@@ -97,7 +97,7 @@ def test_each_variable_that_is_set_is_one() -> None:
 
 def test_each_resource_that_a_command_is_about_is_one(full: Applied) -> None:
     addresses = {re.sub(r"\[.*", "", one.address) for one in full.resources}
-    asked = set(re.findall(r"-target=(\S+)", commands()))
+    asked = set(re.findall(r"-target=module\.imagesearch\.(\S+)", commands()))
     assert asked
     assert asked <= addresses
 
@@ -115,9 +115,9 @@ def test_each_subscription_and_topic_of_a_command_is_one(full: Applied) -> None:
 
 
 def test_each_name_that_begins_with_ours_is_given_by_terraform(full: Applied) -> None:
-    """Services, secrets, buckets; the page makes two triggers, a script the state's bucket."""
-    triggers = set(re.findall(r"triggers create github --name=(\S+)", commands()))
-    assert len(triggers) == 2
+    """Services, secrets, buckets; the page makes three triggers, a script the state's bucket."""
+    triggers = set(re.findall(r"triggers create \w+ --name=(\S+)", commands()))
+    assert len(triggers) == 3
     assert triggers == set(re.findall(r"triggers delete (\S+)", commands()))
     known = names(full) | triggers | {"$PROJECT-imagesearch-state"}
     used = set(re.findall(r"(?:\$PROJECT-)?\bimagesearch-[a-z-]*[a-z]", commands()))

@@ -54,7 +54,7 @@ TERRAFORM = """
 keep() { # APPLIED [IMAGE]
   local image='' form='"%s": {"value": "%s"}'
   [ -z "${2-}" ] || image=$(printf ", $form" inference_image "$2")
-  printf "{$form, $form%s}" region "$(value region "$1")" \\
+  printf "{$form, $form, $form%s}" sources_bucket here region "$(value region "$1")" \\
     inference_profile "$(value inference_profile "$1")" "$image" >"$state/outputs"
 }
 value() { sed "s/.*-var=$1=\\([^ ]*\\).*/\\1/" <<<"$2"; }
@@ -63,7 +63,7 @@ case "$*" in
     [ ! -e "$state/unreadable" ] || exit 1
     cat "$state/outputs" 2>/dev/null || echo {} ;;
   *" apply "*-target=*)
-    ! grep -q -e -target=terraform_data.deployment <<<"$*" || keep "$*" ;;
+    ! grep -q -e -target=module.imagesearch.terraform_data.deployment <<<"$*" || keep "$*" ;;
   *" apply "*)
     [ ! -e "$state/apply-fails" ] || exit 1
     keep "$*" "$(value inference_image "$*")" ;;
@@ -83,6 +83,8 @@ def machine_in(folder: Path) -> Machine:
 def checkout_in(folder: Path) -> Machine:
     machine = machine_in(folder)
     compiled = shutil.ignore_patterns("__pycache__")
+    environments = Path("terraform") / "environments"
+    shutil.copytree(ROOT / environments, machine.project / environments)
     for name in ("tools", "functions", "imagesearch", "inference_service"):
         shutil.copytree(ROOT / name, machine.project / name, ignore=compiled)
     for name in ("requirements.lock", "requirements-dev.lock", ".dockerignore"):
@@ -134,6 +136,10 @@ def first_deployment(
     return machine.run(typed, **secret)
 
 
+def main_of(machine: Machine, environment: str = "prod") -> Path:
+    return machine.project / "terraform" / "environments" / environment / "main.tf"
+
+
 def made(calls: Sequence[str]) -> list[str]:
     return [call for call in calls if any(word in f"{call} " for word in MAKES)]
 
@@ -147,19 +153,19 @@ def test_an_empty_project_gets_everything_in_order(first: First) -> None:
         "gcloud storage buckets update",
         "gcloud beta services identity",
         "gcloud beta services identity",
-        "terraform -chdir terraform apply",
+        "terraform -chdir terraform environments",
         "gcloud secrets versions add",
         "gcloud builds submit --project",
         "gcloud storage cp build",
         "gcloud storage cp build",
-        "terraform -chdir terraform apply",
+        "terraform -chdir terraform environments",
     ]
     before, after = [call for call in machine.calls if " apply " in call]
     assert "-target=" in before
     assert "-target=" not in after
     assert f"-var=inference_image={REPOSITORY}/inference@{DIGEST}" in after
     assert "-var=inference_profile=split " in after
-    assert "region europe-west4, profile split" in ended.stdout
+    assert "environment prod, region europe-west4, profile split" in ended.stdout
 
 
 def test_the_zips_are_uploaded_under_the_names_that_terraform_looks_for(first: First) -> None:
@@ -300,7 +306,7 @@ def test_a_bucket_that_was_taken_since_is_not_taken_for_ours_either(deployed: Ma
 
 
 def targets(call: str) -> set[str]:
-    return set(re.findall(r"-target=(\S+)", call))
+    return set(re.findall(r"-target=module\.imagesearch\.(\S+)", call))
 
 
 def test_rights_are_granted_before_the_first_image_is_built(fresh: Machine) -> None:
@@ -386,9 +392,8 @@ def test_without_a_key_it_stops_before_the_functions_that_need_it(fresh: Machine
 def test_a_key_is_asked_for_where_pixabay_is_a_source(
     fresh: Machine, sources: str, is_asked_for: bool
 ) -> None:
-    folder = fresh.project / "terraform"
-    folder.mkdir(exist_ok=True)
-    (folder / "terraform.tfvars").write_text(f"image_sources  = {sources}\n")
+    with main_of(fresh).open("a") as main:
+        main.write(f"  image_sources  = {sources}\n")
     ended = first_deployment(fresh)
     assert ended.returncode == 0, ended.stderr
     assert (fresh.state / "key").exists() == is_asked_for
@@ -396,6 +401,55 @@ def test_a_key_is_asked_for_where_pixabay_is_a_source(
     fresh.forget()
     first_deployment(fresh)
     assert not any("target=" in call for call in fresh.calls), "what is prepared is kept"
+
+
+# Environments
+
+
+def test_another_environment_has_a_state_a_registry_and_a_key_of_its_own(fresh: Machine) -> None:
+    ended = first_deployment(fresh, "--environment=dev")
+    assert ended.returncode == 0, ended.stderr
+    calls = made(fresh.calls)
+    applies = [call for call in calls if " apply " in call]
+    assert len(applies) == 2
+    assert all("-chdir=terraform/environments/dev " in call for call in applies)
+    assert all("-var=state_bucket=my-project-123-imagesearch-dev-state" in one for one in applies)
+    assert any("secrets versions add imagesearch-dev-pixabay-key" in call for call in calls)
+    (submitted,) = [call for call in calls if "builds submit" in call]
+    assert "my-project-123/imagesearch-dev," in submitted
+    assert "_ENVIRONMENT=dev" in submitted
+    assert "/imagesearch-dev-deployer@" in submitted
+    others = re.findall(r"imagesearch-(?!dev)\w+", "\n".join(calls))
+    assert not others
+
+
+def test_an_environment_that_is_none_is_named_with_those_that_are(fresh: Machine) -> None:
+    ended = first_deployment(fresh, "--environment=staging")
+    assert ended.returncode == 2
+    assert "--environment must be one of dev prod, got staging" in ended.stderr
+    assert fresh.calls == []
+
+
+def test_settings_where_they_were_before_are_not_passed_over(fresh: Machine) -> None:
+    (fresh.project / "terraform" / "terraform.tfvars").write_text('domain = "example.com"\n')
+    ended = first_deployment(fresh)
+    assert ended.returncode == 2
+    assert "terraform/environments/prod/main.tf" in ended.stderr
+    assert fresh.calls == []
+
+
+def test_what_was_deployed_before_there_were_environments_moves_whole(deployed: Machine) -> None:
+    """Terraform refuses to move a part of a state: nothing is targeted before all has moved."""
+    outputs = json.loads((deployed.state / "outputs").read_text())
+    del outputs["sources_bucket"]
+    (deployed.state / "outputs").write_text(json.dumps(outputs))
+    (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
+    assert first_deployment(deployed).returncode == 0
+    moves, prepares, rolls_out = [call for call in deployed.calls if " apply " in call]
+    assert "-target=" not in moves
+    assert outputs["inference_image"]["value"] in moves
+    assert "-target=" in prepares
+    assert "-target=" not in rolls_out
 
 
 def test_a_dry_run_calls_nothing_and_prints_the_first_deployment(fresh: Machine) -> None:

@@ -107,6 +107,14 @@ def error_of(total_seconds: float) -> ImageSearchError:
     return caught.value
 
 
+def test_a_message_goes_to_the_topic_of_its_own_deployment(service: Service) -> None:
+    prefix = "imagesearch-dev-"
+    with closing(PubsubPublisher("project", topic_prefix=prefix)) as publisher:
+        publisher.publish(JOB)
+    (taken,) = service.taken
+    assert taken.topic == "projects/project/topics/imagesearch-dev-fetch-jobs"
+
+
 def test_a_message_goes_to_its_topic_with_its_attributes(service: Service) -> None:
     publish()
     (request,) = service.taken

@@ -76,6 +76,8 @@ KEPT = {
     "clip_model": "inference_service/Dockerfile sets it to the model that it has",
     "previous_clip_model": "so it does, while it has two",
     "gallery_url": "the demo's",
+    "traces": "none are sent, unless traces_enabled says so",
+    "topic_prefix": "that of the name imagesearch",
     "source": "of a service that embeds or scores: it asks none",
 }
 # What costs money in the cloud, and none on one machine.
@@ -266,7 +268,12 @@ def test_a_plan_takes_the_models_that_the_hub_could_have(model: str) -> None:
 
 
 def topic_names(applied: Applied) -> dict[str, str]:
-    return {one.values["id"]: one.values["name"] for one in applied.of("pubsub_topic")}
+    """Return the topics that have messages of ours; the one of drift starts a build."""
+    return {
+        one.values["id"]: one.values["name"]
+        for one in applied.of("pubsub_topic")
+        if one.address != "google_pubsub_topic.drift[0]"
+    }
 
 
 def urls(applied: Applied) -> dict[str, str]:
@@ -383,12 +390,12 @@ def test_the_uptime_check_asks_the_query_function_whether_it_is_ready(full: Appl
 
 def test_what_the_first_deployment_prepares_is_there_to_be_prepared(full: Applied) -> None:
     script = (ROOT / "tools" / "first_deployment.sh").read_text()
-    targets = re.findall(r"-target=(\S+)", script)
+    targets = re.findall(r"-target=module\.imagesearch\.(\S+)", script)
     addresses = {re.sub(r"\[.*", "", one.address) for one in full.resources}
     assert targets
     assert set(targets) <= addresses
     assert full["google_storage_bucket.sources"]["name"] == f"{PROJECT}-imagesearch-sources"
-    assert "sources_bucket=$project-imagesearch-sources" in script
+    assert "sources_bucket=$project-$name-sources" in script
 
 
 # Firestore

@@ -23,7 +23,7 @@ from imagesearch.sources.pixabay_listing import Pixabay
 from imagesearch.usecases.spending import Spending
 from imagesearch.wire.messages import encode
 from tests.log_lines import Log
-from tests.terraform import Applied, applied
+from tests.terraform import ROOT, Applied, applied
 from tests.unit.test_functions import SEARCH, serve
 from tests.world import World
 from tools.cost_model import load as load_costs
@@ -277,7 +277,11 @@ def test_the_api_is_slow_by_the_searches_that_had_nothing_to_wait_for(full: Appl
 
 
 @pytest.mark.parametrize(
-    "key", ["errors", "latency", "source", "malformed", "given-up", "no-instance", "full"]
+    "key",
+    [
+        *("errors", "latency", "source", "malformed", "given-up", "no-instance", "full"),
+        *("availability-objective", "latency-objective"),
+    ],
 )
 def test_a_query_has_each_bracket_that_it_needs_and_one_resource_for_each_metric(
     full: Applied, key: str
@@ -289,3 +293,43 @@ def test_a_query_has_each_bracket_that_it_needs_and_one_resource_for_each_metric
     labels = re.findall(r"_com:\w+\{([^}]*)\}", query)
     assert len(labels) == len(re.findall(r"_com:", query))
     assert all('monitored_resource="cloud_run_revision"' in one for one in labels)
+
+
+@pytest.mark.parametrize(
+    ("key", "goal"), [("availability-objective", 0.995), ("latency-objective", 0.95)]
+)
+def test_an_objective_alerts_when_its_four_weeks_are_used_up_too_fast(
+    full: Applied, key: str, goal: float
+) -> None:
+    """The windows and rates of the Site Reliability Workbook: each with one that ends it soon."""
+    query, _ = promql(full, key)
+    told = re.findall(r"\[(\w+)\]\)\) > (0\.\d+)", query)
+    rates = {window: float(share) / (1 - goal) for window, share in told}
+    assert rates == pytest.approx({"1h": 14.4, "5m": 14.4, "6h": 6, "30m": 6})
+    assert re.search(r"\[6h\]\)\) >= \d+$", query), "of few requests one is a large share"
+
+
+def test_the_objective_of_availability_is_of_the_query_functions_requests(full: Applied) -> None:
+    slo = full["google_monitoring_slo.availability"]
+    (ratio,) = slo["request_based_sli"][0]["good_total_ratio"]
+    total, bad = ratio["total_service_filter"], ratio["bad_service_filter"]
+    assert 'resource.labels.service_name = "imagesearch-query"' in total
+    assert bad == f'{total} AND metric.labels.response_code_class = "5xx"'
+
+
+def test_a_search_within_the_objective_has_a_bucket_of_its_own(full: Applied) -> None:
+    """What is counted as fast enough is a bucket: 2 s must be a bound."""
+    (options,) = metric(full, "ready_search_seconds")["bucket_options"]
+    assert 2 in options["explicit_buckets"][0]["bounds"]
+    query, _ = promql(full, "latency-objective")
+    assert set(re.findall(r'le=~"([^"]*)"', query)) == {"2|2.0"}
+
+
+def test_what_drifts_is_told_by_the_words_of_the_build(full: Applied) -> None:
+    (condition,) = full["google_monitoring_alert_policy.drift[0]"]["conditions"]
+    (matched,) = condition["condition_matched_log"]
+    said = re.search(r'textPayload : "(.*)"', matched["filter"])
+    assert said
+    words = said[1].replace("example-project-imagesearch-state", "$STATE_BUCKET")
+    echoed = re.findall(r'echo "(.*)"', (ROOT / "drift.yaml").read_text())
+    assert [words in one for one in echoed] == [False, True, True]

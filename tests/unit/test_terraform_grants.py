@@ -50,6 +50,7 @@ GRANTS = {
     (AGENT, "pubsub.publisher", "collect-jobs-dead-letter"),
     (AGENT, "pubsub.subscriber", "collect-jobs"),
     (SCHEDULER, "pubsub.publisher", "collect-jobs"),
+    (SCHEDULER, "pubsub.publisher", "imagesearch-drift"),
     (AGENT, "pubsub.publisher", "bucket-events-dead-letter"),
     (AGENT, "pubsub.subscriber", "bucket-events"),
     (STORAGE, "pubsub.publisher", "bucket-events"),
@@ -297,7 +298,8 @@ def test_nothing_is_built_or_starts_or_pushes_before_it_has_its_rights(full: App
 def test_rights_are_among_what_is_made_before_the_first_image_is_built(full: Applied) -> None:
     """All but those on what is made from the image, or beside it."""
     script = (ROOT / "tools" / "first_deployment.sh").read_text()
-    before = {two for one in re.findall(r"-target=(\w+\.\w+)", script) for two in waits_for(one)}
+    targets = re.findall(r"-target=module\.imagesearch\.(\w+\.\w+)", script)
+    before = {two for one in targets for two in waits_for(one)}
     later = {without_key(one.address) for one in full.of(*USERS)}
     needed = {address for one in users(full) for address in needed_by(one, full)}
     possible = {address for address in needed if not waits_for(address) & later}

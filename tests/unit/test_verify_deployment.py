@@ -69,8 +69,11 @@ def resources() -> dict[str, Any]:
             "conditions": [{"condition_threshold": [{"filter": FILTER}]}],
         },
     }
-    held = [{"address": address, "values": each} for address, each in values.items()]
-    return {"values": {"root_module": {"resources": held}}}
+    held = [
+        {"address": f"module.imagesearch.{address}", "values": each}
+        for address, each in values.items()
+    ]
+    return {"values": {"root_module": {"child_modules": [{"resources": held}]}}}
 
 
 @dataclass
@@ -145,6 +148,7 @@ def cloud(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "region": "europe-west4",
             "inference_profile": "cpu",
             "inference_image": "image@sha256:ab",
+            "sources_bucket": f"{PROJECT}-imagesearch-dev-sources",
         }
         kept = {name: {"value": value} for name, value in outputs.items()}
         (machine.state / "outputs").write_text(json.dumps(kept))
@@ -178,12 +182,12 @@ def test_every_step_passes_and_nothing_is_left(machine: Machine, cloud: Cloud) -
     assert {row[1] for row in rows.values()} == {"passed"}
     assert all(len(row[0]) > 20 for row in rows.values())  # what it proves
     calls = machine.calls
-    assert calls[1] == f"first --project={PROJECT} --profile=cpu --yes"
+    assert calls[1] == f"first --project={PROJECT} --environment=dev --profile=cpu --yes"
     assert [call.split()[2] for call in calls if "-var=region=europe-west4" in call] == [
-        *("plan", "apply", "apply", "destroy")
+        *("plan", "apply", "destroy")
     ]
     assert calls[-3:-1] == [
-        f"gcloud storage rm --recursive gs://{PROJECT}-imagesearch-state",
+        f"gcloud storage rm --recursive gs://{PROJECT}-imagesearch-dev-state",
         f"gcloud storage ls --project={PROJECT}",
     ]
     assert cloud.asked_metrics[0]["filter"] == FILTER
@@ -207,14 +211,16 @@ def test_the_message_is_given_up_by_pub_sub_and_not_by_us(machine: Machine, clou
 def test_what_it_reads_of_a_state_is_what_terraform_makes() -> None:
     made = applied("full")
     for address, expected in {
-        each["address"]: each["values"]
-        for each in resources()["values"]["root_module"]["resources"]
+        each["address"].removeprefix("module.imagesearch."): each["values"]
+        for each in resources()["values"]["root_module"]["child_modules"][0]["resources"]
     }.items():
         assert shape(expected) <= shape(made[address]), address
     assert made['google_monitoring_alert_policy.metric["dead-letters"]']["conditions"][0][
         "condition_threshold"
     ][0]["filter"].count("dead_letter_message_count")
-    assert {"api_url", "region", "inference_profile", "inference_image"} <= made.outputs.keys()
+    assert {
+        *("api_url", "region", "inference_profile", "inference_image", "sources_bucket")
+    } <= made.outputs.keys()
 
 
 def shape(value: Any, path: str = "") -> set[str]:
@@ -283,6 +289,6 @@ def test_what_is_to_be_kept_is_kept(machine: Machine, cloud: Cloud) -> None:
     status, rows = verify(machine, "--keep", "--region", "us-east4", "--profile", "split")
     assert (status, rows["destroy"][1:]) == (0, ["left out", "0 s", "--keep"])
     assert machine.calls[1] == (
-        f"first --project={PROJECT} --profile=split --region=us-east4 --yes"
+        f"first --project={PROJECT} --environment=dev --profile=split --region=us-east4 --yes"
     )
     assert not [call for call in machine.calls if " destroy " in call]

@@ -32,11 +32,15 @@ class PubsubPublisher:
     PUBSUB_EMULATOR_HOST names an emulator to talk to instead of Google.
 
     Args:
+        topic_prefix: what the names of the topics begin with, where several deployments share
+            *project*.
         total_seconds: how long a publish may take, its retries included.
     """
 
-    def __init__(self, project: str, *, total_seconds: float = 10.0) -> None:
-        self._project = project
+    def __init__(
+        self, project: str, *, topic_prefix: str = "", total_seconds: float = 10.0
+    ) -> None:
+        self._topics = f"projects/{project}/topics/{topic_prefix}"
         self._total_seconds = total_seconds
         self._connecting = threading.Lock()
         self._client: Any = None
@@ -54,7 +58,7 @@ class PubsubPublisher:
         with translated(f"Pub/Sub topic {topic}"):
             self._connected().publish(
                 request={
-                    "topic": f"projects/{self._project}/topics/{topic}",
+                    "topic": f"{self._topics}{topic}",
                     "messages": [
                         {
                             "data": encode(message),

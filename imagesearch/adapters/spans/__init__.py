@@ -1,0 +1,1 @@
+"""Where spans of telemetry.py go, a file a place."""
