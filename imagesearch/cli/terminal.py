@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 class _Answer(Console):
     """What was asked for: a file or a program that takes it gets every row on one line."""
 
-    @property
+    @property  # type: ignore[misc]  # nothing here sets it
     def size(self) -> ConsoleDimensions:
         """The terminal's columns and lines; without a terminal, more columns than a row has."""
         return super().size if self.is_terminal else ConsoleDimensions(_PIPED_COLUMNS, 25)
