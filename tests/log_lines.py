@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
@@ -45,8 +46,8 @@ def log() -> Log:
     return kept
 
 
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
+@contextmanager
+def kept_logging() -> Iterator[None]:
     """Undo what configures the log of a process of its own, which this one is not."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -56,3 +57,10 @@ def logging_as_it_was() -> Iterator[None]:
     root.setLevel(level)
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Do so after each test."""
+    with kept_logging():
+        yield

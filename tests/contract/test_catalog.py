@@ -1090,10 +1090,13 @@ def test_the_nearest_under_a_filter_are_k_that_match_when_k_do(catalog: Catalog)
     begin(catalog, numbers)
     record_other_model(catalog)
     record(catalog, numbers)
-    for word, k in product(ORIENTATIONS, (1, 30, 1000)):
-        query = embedding(9000 + k)
-        nearest = catalog.library.nearest(query, k, MODEL, where_of({"orientation": word}))
-        everything = catalog.library.nearest(query, 1000, MODEL).hits
+    queries = {k: embedding(9000 + k) for k in (1, 30, 1000)}
+    nearest_of_all = {
+        k: catalog.library.nearest(query, 1000, MODEL).hits for k, query in queries.items()
+    }
+    for word, k in product(ORIENTATIONS, queries):
+        nearest = catalog.library.nearest(queries[k], k, MODEL, where_of({"orientation": word}))
+        everything = nearest_of_all[k]
         matching = [hit for hit in everything if ORIENTATIONS[word](hit[0])]
         assert matching
         assert list(nearest.hits) == matching[:k]

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,31 @@ import requests
 from PIL import Image
 
 from imagesearch.cli.contact_sheet import write_contact_sheet
+from imagesearch.cli.main import main
 from tests.e2e.conftest import Serving, serving
+from tests.log_lines import kept_logging
 
-POOL_SIZE = 30  # small, where the size does not matter
+POOL_SIZE = 12  # small, where the size does not matter
 
 
 def imagesearch(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process: another one takes seconds to start."""
+    command = ["imagesearch", *arguments]
+    out, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patched, kept_logging():
+        patched.delenv("PIXABAY_API_KEY", raising=False)
+        for name, value in {"COLUMNS": "160", "POOL_SIZE": str(POOL_SIZE), **env}.items():
+            patched.setenv(name, value)
+        patched.setattr(sys, "argv", command)
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main()
+    status = ended.value.code
+    assert isinstance(status, int | None)
+    return subprocess.CompletedProcess(command, status or 0, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own."""
     clean = {name: value for name, value in os.environ.items() if name != "PIXABAY_API_KEY"}
     return subprocess.run(
         [sys.executable, "-m", "imagesearch", *arguments],
@@ -40,7 +61,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_search_prints_a_table_and_writes_a_contact_sheet(data_dir: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "found.png"
-    run = imagesearch(
+    run = process(
         *("search", "penguin", "three penguins", "-k", "5", "--contact-sheet", str(sheet)),
         *("--data-dir", str(data_dir)),
     )
@@ -212,7 +233,7 @@ def test_two_searches_on_one_folder_take_turns(data_dir: Path) -> None:
     runs: list[subprocess.CompletedProcess[str]] = []
 
     def search(keyword: str) -> None:
-        runs.append(imagesearch("search", keyword, "x", "-k", "1", "--data-dir", str(data_dir)))
+        runs.append(process("search", keyword, "x", "-k", "1", "--data-dir", str(data_dir)))
 
     threads = [threading.Thread(target=search, args=(keyword,)) for keyword in ("sea", "tree")]
     for thread in threads:
@@ -232,7 +253,7 @@ def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_a_port_in_use_is_named_with_a_way_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        run = imagesearch("serve", "--port", port, DATA_DIR=str(tmp_path / "data"))
+        run = process("serve", "--port", port, DATA_DIR=str(tmp_path / "data"))
     assert run.returncode == 1
     assert f"PORT {port}" in run.stderr
     assert "PORT=0" in run.stderr

@@ -23,6 +23,7 @@ from imagesearch.sources import polite
 from imagesearch.sources.download import Downloader
 from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.conftest import Serving, serving
+from tests.e2e.test_cli import imagesearch
 from tests.e2e.test_collections import Terminal, write
 from tests.e2e.test_collections import serving as serving_own
 from tests.stub_http import StubServer, reply
@@ -130,9 +131,7 @@ def test_nothing_is_unused_on_the_day_that_it_was_fetched(server: Serving) -> No
 def test_what_cannot_be_forgotten_is_said_in_one_line(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    command = [sys.executable, "-m", "imagesearch", "forget", *arguments]
-    command += ["--data-dir", str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = imagesearch("forget", *arguments, "--data-dir", str(tmp_path))
     assert run.returncode != 0
     assert said in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr

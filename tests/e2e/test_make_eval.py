@@ -67,10 +67,9 @@ def test_each_set_gets_a_table_json_and_a_page_and_is_counted_anew(
 
 
 def test_a_figure_that_is_altered_is_told(
-    measured: tuple[Path, str], run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    measured: tuple[Path, str], run: dict[str, Any], counted_once: None
 ) -> None:
     folder = measured[0] / "stamps"
-    counted_once(monkeypatch, run, folder)
     assert recount.recounted(run, folder).wrong == []
     for alter, told in (
         (lambda of: of["recall"]["picture"][1], "picture R@5 in en: "),
@@ -83,16 +82,23 @@ def test_a_figure_that_is_altered_is_told(
     assert line.startswith("no match in en, high end: ")
 
 
-def counted_once(monkeypatch: pytest.MonkeyPatch, run: dict[str, Any], folder: Path) -> None:
+@pytest.fixture(scope="module")
+def counted(measured: tuple[Path, str], run: dict[str, Any]) -> Any:
+    """What the second computation makes of the pictures, which no altered figure changes."""
+    folder = measured[0] / "stamps"
     names = [picture["name"] for picture in run["measured"]]
-    ranks = recount.counted_ranks(
+    return recount.counted_ranks(
         run["model"],
         folder,
         recount._captions(folder, names),
         per_spread=run["per_spread"],
         share=run["hubness_share"],
     )
-    monkeypatch.setattr(recount, "counted_ranks", lambda *_, **__: ranks)
+
+
+@pytest.fixture
+def counted_once(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recount, "counted_ranks", lambda *_, **__: counted)
 
 
 def after(
@@ -109,10 +115,9 @@ def after(
 
 
 def test_ranks_and_captions_that_are_others_are_told(
-    measured: tuple[Path, str], run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    measured: tuple[Path, str], run: dict[str, Any], counted_once: None
 ) -> None:
     folder = measured[0] / "stamps"
-    counted_once(monkeypatch, run, folder)
     altered = copy.deepcopy(run)
     altered["measured"][0]["caption_ranks"]["de"] += 1
     assert "caption in de: 1 of 13 ranks are others" in recount.recounted(altered, folder).wrong[0]

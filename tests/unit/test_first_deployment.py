@@ -69,6 +69,7 @@ case "$*" in
     keep "$*" "$(value inference_image "$*")" ;;
 esac
 """
+COMPILED = shutil.ignore_patterns("__pycache__")
 PROFILES = costs.by_profile(load())
 MAKES = (" enable ", " create ", " update ", " submit ", " cp ", " add ", " apply ")
 
@@ -80,22 +81,28 @@ def machine_in(folder: Path) -> Machine:
     return machine
 
 
-def checkout_in(folder: Path) -> Machine:
+def checkout_in(folder: Path, *, is_whole: bool = False) -> Machine:
+    """Return a machine with our checkout, or with one of a program that does nothing."""
     machine = machine_in(folder)
-    compiled = shutil.ignore_patterns("__pycache__")
     environments = Path("terraform") / "environments"
     shutil.copytree(ROOT / environments, machine.project / environments)
-    for name in ("tools", "functions", "imagesearch", "inference_service"):
-        shutil.copytree(ROOT / name, machine.project / name, ignore=compiled)
+    whole = ("imagesearch", "inference_service") if is_whole else ()
+    for name in ("tools", "functions", *whole):
+        shutil.copytree(ROOT / name, machine.project / name, ignore=COMPILED)
     for name in ("requirements.lock", "requirements-dev.lock", ".dockerignore"):
         shutil.copyfile(ROOT / name, machine.project / name)
+    if not is_whole:  # to package and to hash all of ours, each time again, is most of the time
+        for main in machine.project.glob("functions/*/main.py"):
+            main.write_text("import imagesearch\n")
+        (machine.project / "imagesearch").mkdir()
+        (machine.project / "imagesearch" / "__init__.py").touch()
     subprocess.run(["git", "init", "-q"], cwd=machine.project, check=True)
     return machine
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Machine:
-    """A checkout beside a project of Google's that has nothing."""
+    """A small checkout beside a project of Google's that has nothing."""
     return checkout_in(tmp_path)
 
 
@@ -109,18 +116,25 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> First:
-    machine = checkout_in(tmp_path_factory.mktemp("deployed"))
+    machine = checkout_in(tmp_path_factory.mktemp("whole"), is_whole=True)
     ended = first_deployment(machine)
     assert ended.returncode == 0, ended.stderr
     return First(machine, ended)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    machine = checkout_in(tmp_path_factory.mktemp("small"))
+    assert first_deployment(machine).returncode == 0
+    return machine
+
+
 @pytest.fixture
-def deployed(first: First, tmp_path: Path) -> Machine:
-    """A copy of the first one, to be changed; of what was called nothing is noted."""
+def deployed(small: Machine, tmp_path: Path) -> Machine:
+    """A copy of the small one, to be changed; of what was called nothing is noted."""
     machine = machine_in(tmp_path)
-    shutil.copytree(first.machine.project, machine.project, dirs_exist_ok=True)
-    shutil.copytree(first.machine.state, machine.state, dirs_exist_ok=True)
+    shutil.copytree(small.project, machine.project, dirs_exist_ok=True)
+    shutil.copytree(small.state, machine.state, dirs_exist_ok=True)
     machine.forget()
     return machine
 
