@@ -184,6 +184,7 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
+        gc.freeze()  # it stays to the end: later looks leave it out
         gc.enable()
 
 
