@@ -526,11 +526,12 @@ variable "alert_email" {
 }
 
 variable "budget" {
-  description = "Monthly amount at which the billing account's people are told, in its own currency; it stops nothing."
+  description = "Monthly amount at which the billing account's people are told, in its own currency, and whether new keywords stop once it is spent."
   type = object({
     billing_account = string
     monthly_amount  = number
     currency        = optional(string, "USD")
+    stops_new_work  = optional(bool, false)
   })
   default = null
 

@@ -45,7 +45,11 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "alert_email": "ops@example.com",
         "drift_schedule": "41 5 * * 1",
         "state_bucket": f"{PROJECT}-imagesearch-state",
-        "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
+        "budget": {
+            "billing_account": "012345-6789AB-CDEF01",
+            "monthly_amount": 100,
+            "stops_new_work": True,
+        },
         "collections": {
             "My photos": {"bucket": "example-photos"},
             "Work": {

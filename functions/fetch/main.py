@@ -1,4 +1,4 @@
-"""The push function: fetch jobs, forgetting, and buckets that are collections.
+"""The push function: fetch jobs, forgetting, buckets that are collections, and the budget.
 
 The doors are below, dead letters have their own. The HTTP status is the ack
 (`imagesearch/doors/push.py`); the work is in `imagesearch/usecases/`: `fetch.py`, `forget.py` and
@@ -19,7 +19,7 @@ from imagesearch.compose.start import process_of
 from imagesearch.deployment.topics import MAX_DELIVERY_ATTEMPTS
 from imagesearch.domain.errors import NotFound, Overloaded
 from imagesearch.domain.forgetting import Forgotten
-from imagesearch.domain.work import BucketEvent, CollectJob, FetchJob, ForgetJob
+from imagesearch.domain.work import BucketEvent, BudgetNotice, CollectJob, FetchJob, ForgetJob
 from imagesearch.doors import push, wsgi
 from imagesearch.usecases.collect import CollectReport
 from imagesearch.usecases.fetch import FetchReport
@@ -155,6 +155,11 @@ def _note_not_followed(body: bytes) -> int:
     return push.handle(body, BucketEvent, do)
 
 
+def _heed_budget(body: bytes) -> int:
+    """Begin no new work today where the month's budget is spent; the next notice is tomorrow's."""
+    return push.handle(body, BudgetNotice, lambda notice, _: _process.heed_budget(notice))
+
+
 _DOORS: dict[str, Callable[[bytes], int]] = {
     "/dead-letter": _give_up,
     "/forget": _forget,
@@ -163,4 +168,5 @@ _DOORS: dict[str, Callable[[bytes], int]] = {
     "/collect/dead-letter": _end_update,
     "/bucket-events": partial(_unless_full, _events_here, _follow),
     "/bucket-events/dead-letter": _note_not_followed,
+    "/budget": _heed_budget,
 }

@@ -31,6 +31,7 @@ from imagesearch.usecases.collect import Collect, Follow, Remove
 from imagesearch.usecases.fetch import Fetch, GiveUp
 from imagesearch.usecases.forget import Forget
 from imagesearch.usecases.pools import Catalog
+from imagesearch.usecases.spending import HeedBudget
 from imagesearch.usecases.stored_pools import StoredPools
 
 
@@ -45,11 +46,12 @@ class FetchProcess:
 
 @dataclass(frozen=True)
 class CloudFetchProcess(FetchProcess):
-    """What it asks besides, of buckets that are collections."""
+    """What it asks besides, of buckets that are collections and of the billing budget."""
 
     collect: Collect
     follow: Follow
     remove: Remove
+    heed_budget: HeedBudget
 
 
 def compose(settings: Settings) -> CloudFetchProcess:
@@ -90,12 +92,13 @@ def compose(settings: Settings) -> CloudFetchProcess:
 def with_buckets(
     process: FetchProcess, images: BucketImages, publisher: Publisher, clock: Clock
 ) -> CloudFetchProcess:
-    """Return *process* with the use cases of buckets."""
+    """Return *process* with the use cases of buckets and of the budget."""
     return CloudFetchProcess(
         *(process.fetch, process.give_up, process.forget),
         Collect(images, publisher, clock),
         Follow(images, clock),
         Remove(images, clock),
+        HeedBudget(process.fetch.catalog, clock),
     )
 
 

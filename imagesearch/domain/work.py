@@ -136,3 +136,22 @@ def batch_slices(
     while start < images:
         yield slice(start, start + size)
         start, size = start + size, min(2 * size, most)
+
+
+@dataclass(frozen=True)
+class BudgetNotice(Message):
+    """
+    What a billing budget says several times a day, in the currency of its billing account.
+
+    Attributes:
+        cost: of the budget's month so far.
+        amount: of the budget.
+    """
+
+    cost: float
+    amount: float
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing of the budget is left."""
+        return self.cost >= self.amount

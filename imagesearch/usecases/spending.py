@@ -10,11 +10,13 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.forgetting import day_of
+from imagesearch.domain.work import BudgetNotice
 from imagesearch.ports import Clock
 from imagesearch.usecases.pools import Catalog
 
@@ -33,10 +35,39 @@ _FOR_KNOWN = 4  # a quarter of the money is for what is there
 _LEASES = 100  # a process takes a hundredth at a time: a write for each search is slow and dear
 _ON_CREDIT = 10  # a tenth may be owed while the catalog does not answer
 _DAY_SECONDS = 86_400.0
+_WORK = "work"  # the purse of new keywords and of searches over everything
+_ALL = 10**15  # more than a day may have, and little of what a counter holds
 
 Gpu = Literal["", "embedder", "scorer"]  # which service has one; the scorer that has embeds, too
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BudgetReport:
+    """What came of a notice: `not spent`, or `the day is over` for new work."""
+
+    outcome: str
+
+
+@dataclass(frozen=True)
+class HeedBudget:
+    """
+    Begins no new work on a day on which a notice says that the month's budget is spent.
+
+    What is left of the day's money for new work is spent in the catalog, so that every process sees
+    it once it needs more; searches of known keywords go on. Each day's first notice does it again.
+    """
+
+    catalog: Catalog
+    clock: Clock
+
+    def __call__(self, notice: BudgetNotice) -> BudgetReport:
+        """Do it; Unavailable where the catalog does not answer."""
+        if not notice.is_spent:
+            return BudgetReport("not spent")
+        self.catalog.count(_Purse.counter(_WORK), self.clock.now(), most=2**62, more=_ALL)
+        return BudgetReport("the day is over")
 
 
 class Spending:
@@ -65,7 +96,7 @@ class Spending:
         new = 0 if dollars is None else round(1e6 * dollars) - known
         go_on = "searches of known keywords go on"
         self._known = _Purse("known", known, catalog, clock, "come again then", on_credit=True)
-        self._new = _Purse("work", new, catalog, clock, go_on)
+        self._new = _Purse(_WORK, new, catalog, clock, go_on)
         self._is_counted = dollars is not None
         self._clock, self._gpu, self._entries = clock, gpu, entries
         self._lock = threading.Lock()
@@ -126,13 +157,18 @@ class _Purse:
         *,
         on_credit: bool = False,
     ) -> None:
-        self._name, self._most, self._goes_on = f"money-{name}", most, goes_on
+        self._name, self._most, self._goes_on = self.counter(name), most, goes_on
         self._catalog, self._clock, self._on_credit = catalog, clock, on_credit
         self._lock = threading.Lock()
         self._day = -1
         self._left = 0.0
         self._owed = 0  # taken while the catalog did not answer
         self._spent_on = -1  # the day on which the catalog refused: it is not asked again
+
+    @staticmethod
+    def counter(name: str) -> str:
+        """Return what the catalog counts the purse by."""
+        return f"money-{name}"
 
     def owe(self, amount: float) -> None:
         """Take *amount*, whether or not it is there: the next one who takes makes up for it."""

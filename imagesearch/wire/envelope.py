@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagesearch.domain.errors import MalformedMessage
-from imagesearch.domain.work import BucketEvent
+from imagesearch.domain.work import BucketEvent, BudgetNotice
 from imagesearch.wire import messages
 from imagesearch.wire.bucket_events import bucket_event_of
+from imagesearch.wire.budget_notices import budget_notice_of
 from imagesearch.wire.messages import AnyMessage
 from imagesearch.wire.validation import well_formed
 
@@ -57,4 +58,6 @@ class PushEnvelope(BaseModel):
             data = base64.b64decode(self.message.data, validate=True)
         except ValueError as error:  # binascii.Error is one, and what is not ASCII gets another
             raise MalformedMessage(f"message.data is not base64: {error}") from error
+        if issubclass(kind, BudgetNotice):
+            return budget_notice_of(data)  # type: ignore[return-value]
         return messages.decode(kind, data)

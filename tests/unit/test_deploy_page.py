@@ -20,7 +20,13 @@ from tests.unit.test_terraform import variables
 PAGE = ROOT / "docs" / "deploy.md"
 RECOVERY = ROOT / "docs" / "recovery.md"
 TEXT = PAGE.read_text() + RECOVERY.read_text()
-LISTED = (PAGE, RECOVERY, ROOT / "docs" / "references.md", ROOT / "docs" / "costs.md", TERRAFORM / "README.md")
+LISTED = (
+    PAGE,
+    RECOVERY,
+    ROOT / "docs" / "references.md",
+    ROOT / "docs" / "costs.md",
+    TERRAFORM / "README.md",
+)
 
 
 @pytest.fixture
