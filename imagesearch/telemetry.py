@@ -191,10 +191,21 @@ def unit(kind: str, trace: str | None = None, parent_id: str = "") -> Iterator[W
     try:
         yield work
     finally:
-        work.log()
-        if _export is not None and work.kind not in _QUIET:
-            _export(work.spans())
-        _current.reset(token)
+        try:
+            work.log()
+            _hand_over(work)
+        finally:
+            _current.reset(token)
+
+
+def _hand_over(work: Work) -> None:
+    """Have the spans of *work* exported, if any are; what goes wrong there is not its fault."""
+    if _export is None or work.kind in _QUIET:
+        return
+    try:
+        _export(work.spans())
+    except Exception as error:  # noqa: BLE001 - whatever an exporter raises
+        _logger.warning("the spans of a %s are lost: %r", work.kind, error)
 
 
 @contextmanager
@@ -272,8 +283,7 @@ def trace_headers() -> dict[str, str]:
 
 def trace_of(header: Callable[[str], str | None]) -> str | None:
     """Return the trace that a request brings in a *header*, which is looked up by name."""
-    w3c = _TRACEPARENT.fullmatch(header("traceparent") or "")
-    if w3c and _TRACE.fullmatch(w3c[2]) and not (w3c[1] == "00" and w3c[4]):
+    if w3c := _w3c(header):
         return w3c[2]
     cloud = _CLOUD_TRACE.fullmatch(header("X-Cloud-Trace-Context") or "")
     if cloud and _TRACE.fullmatch(cloud[1].lower()):
@@ -283,5 +293,11 @@ def trace_of(header: Callable[[str], str | None]) -> str | None:
 
 def parent_of(header: Callable[[str], str | None]) -> str:
     """Return the span that a request's `traceparent` is sent by; empty without one."""
+    w3c = _w3c(header)
+    return w3c[3] if w3c else ""
+
+
+def _w3c(header: Callable[[str], str | None]) -> re.Match[str] | None:
+    """Return the parts of a request's `traceparent`, where it is one."""
     w3c = _TRACEPARENT.fullmatch(header("traceparent") or "")
-    return w3c[3] if w3c and _TRACE.fullmatch(w3c[2]) else ""
+    return w3c if w3c and _TRACE.fullmatch(w3c[2]) and not (w3c[1] == "00" and w3c[4]) else None

@@ -6,13 +6,13 @@ locals {
 
   cost_alerts = {
     reads = {
-      title = "imagesearch: Firestore is read much"
+      title = "${local.name}: Firestore is read much"
       query = "sum(increase(firestore_googleapis_com:document_read_count{monitored_resource=\"firestore_instance\"}[1h])) > ${ceil(var.dollars_per_day / 4 / local.dollars_per_read)}"
       then  = "In an hour reads of documents cost a quarter of dollars_per_day. Searches over everything read a hundredth of all that is stored."
     }
     # What is published for new keywords and renewals; the count of sent messages is deprecated, that of sizes is not.
     keywords = {
-      title = "imagesearch: many new keywords"
+      title = "${local.name}: many new keywords"
       query = "sum(increase(pubsub_googleapis_com:topic_message_sizes_count{monitored_resource=\"pubsub_topic\",topic_id=\"${google_pubsub_topic.work["fetch-jobs"].name}\"}[1h])) > ${ceil(var.new_keywords_per_day / 4)}"
       then  = "In an hour a quarter of new_keywords_per_day was begun."
     }
@@ -48,7 +48,7 @@ resource "google_monitoring_alert_policy" "cost" {
 
 # The query function's line, once a process and day: imagesearch/usecases/spending.py.
 resource "google_monitoring_alert_policy" "spent" {
-  display_name          = "imagesearch: what a day may cost is spent"
+  display_name          = "${local.name}: what a day may cost is spent"
   severity              = "ERROR"
   combiner              = "OR"
   notification_channels = local.notification_channels

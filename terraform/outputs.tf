@@ -55,6 +55,17 @@ output "collection_jobs" {
   value       = { for name, one in google_cloud_scheduler_job.updates_collection : name => one.name }
 }
 
+output "settings" {
+  description = "What the command line of a person needs to reach this deployment, by the name of the setting."
+  value = {
+    EDITION              = "cloud"
+    GOOGLE_CLOUD_PROJECT = var.project_id
+    FIRESTORE_DATABASE   = google_firestore_database.catalog.name
+    IMAGES_BUCKET        = google_storage_bucket.images.name
+    TOPIC_PREFIX         = local.prefix
+  }
+}
+
 output "image_repository" {
   description = "Where the inference service's image is pushed to, without the image's own name."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"

@@ -36,6 +36,7 @@ POLL_SECONDS = 10.0
 SEARCH_SECONDS: Final = 900  # a GPU that wakes, and 200 pictures that are fetched and embedded
 DEAD_LETTER_SECONDS: Final = 900  # Pub/Sub's metrics come some minutes late
 FORGET_SECONDS: Final = 300
+RIGHTS_SECONDS = 300.0
 HTTP_SECONDS: Final = 60
 SUBSCRIPTION: Final = "fetch-jobs"
 QUERY: Final = {"t": "horse", "s_query": "horses amidst flowers", "wait": "25"}
@@ -94,10 +95,15 @@ class Deployment:
 
     def apply(self) -> str:
         """Deploy, and read what there is."""
-        run(
+        command = (
             *("tools/first_deployment.sh", f"--project={self.project}"),
             *(f"--environment={self.environment}", *self.place, "--yes"),
         )
+        try:
+            run(*command)
+        except StepFailed:  # most often rights that take some minutes to spread
+            time.sleep(RIGHTS_SECONDS)
+            run(*command)
         outputs = json.loads(run("terraform", self._root, "output", "-json"))
         self.values = {name: output["value"] for name, output in outputs.items()}
         state = json.loads(run("terraform", self._root, "show", "-json"))
@@ -145,22 +151,24 @@ class Deployment:
             f"--push-auth-service-account={token['service_account_email']}",
             f"--push-auth-token-audience={token['audience']}",
         )
-        run(
-            *("gcloud", "pubsub", "topics", "publish", worker["topic"].rpartition("/")[2]),
-            *(f"--project={self.project}", f"--message={mark}"),
-        )
-        waited_for(
-            lambda: mark in self._pulled(kept["name"]),
-            DEAD_LETTER_SECONDS,
-            f"the message in {kept['name']}",
-        )
-        condition = alert["conditions"][0]["condition_threshold"][0]["filter"]
-        waited_for(
-            lambda: self._series(condition),
-            DEAD_LETTER_SECONDS,
-            f"a point of the alert's filter, {condition}",
-        )
-        self._terraform("apply", "-auto-approve")
+        try:
+            run(
+                *("gcloud", "pubsub", "topics", "publish", worker["topic"].rpartition("/")[2]),
+                *(f"--project={self.project}", f"--message={mark}"),
+            )
+            waited_for(
+                lambda: mark in self._pulled(kept["name"]),
+                DEAD_LETTER_SECONDS,
+                f"the message in {kept['name']}",
+            )
+            condition = alert["conditions"][0]["condition_threshold"][0]["filter"]
+            waited_for(
+                lambda: self._series(condition),
+                DEAD_LETTER_SECONDS,
+                f"a point of the alert's filter, {condition}",
+            )
+        finally:
+            self._terraform("apply", "-auto-approve")
         return f"kept in {kept['name']}, and counted by the filter of {alert['display_name']!r}"
 
     def forget(self) -> str:
@@ -171,13 +179,12 @@ class Deployment:
         image = best["results"][0]
         run(
             *(str(IMAGESEARCH), "forget", image["image_id"]),
-            EDITION="cloud",
-            GOOGLE_CLOUD_PROJECT=self.project,
+            **self.values["settings"],
         )
         waited_for(
             lambda: not self._is_shown(image),
             FORGET_SECONDS,
-            f"an answer without {image['image_id']}, whose picture answers 404",
+            f"an answer without {image['image_id']}, whose picture is not served",
         )
         return f"{image['image_id']} is in no answer, and its picture is gone"
 
@@ -261,7 +268,8 @@ class Deployment:
         if body is None or any(hit["image_id"] == image["image_id"] for hit in body["results"]):
             return True
         url = f"{image['url']}?{uuid.uuid4().hex}"
-        return requests.get(url, timeout=HTTP_SECONDS).status_code != 404
+        # Who may not list a bucket is told 403 of what is not there.
+        return requests.get(url, timeout=HTTP_SECONDS).status_code not in (403, 404)
 
 
 def run(*command: str, **environment: str) -> str:

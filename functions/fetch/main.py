@@ -47,8 +47,8 @@ def fetch(request: Request) -> Response:
     """Do the pushed job, or mark the pool of a dead letter failed."""
     if request.method != "POST":
         return Response(status=200 if request.path == "/alive" else 405)
-    body = request.get_data()
-    return Response(status=_DOORS.get(request.path, _fetch)(body))
+    door = _DOORS.get(request.path)
+    return Response(status=404 if door is None else door(request.get_data()))
 
 
 def _fetch(body: bytes) -> int:
@@ -161,6 +161,7 @@ def _heed_budget(body: bytes) -> int:
 
 
 _DOORS: dict[str, Callable[[bytes], int]] = {
+    "/": _fetch,
     "/dead-letter": _give_up,
     "/forget": _forget,
     "/forget/dead-letter": _note_not_forgotten,

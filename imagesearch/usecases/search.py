@@ -196,9 +196,7 @@ class Search:
         if request.scope == "catalog":
             if self.catalog_searches.per_day == 0:
                 raise InvalidRequest(_SWITCHED_OFF, field="scope")
-            if client is not None:
-                self._spend(self.catalog_searches, client)
-            self.spending.everything()
+            self._spend(self.catalog_searches, client, self.spending.everything)
             answer = self._answer(call, (), None, self._score(request, None))
             # Those of a keyword's pool are noted as it is fetched, which it is each day.
             shown = [hit.image.image_id for hit in answer.hits or ()]
@@ -365,9 +363,8 @@ class Search:
             # Of many simultaneous searches only the first is counted.
             return PoolRequest(noted, created=False)
         is_new = known is None or known.due_generation(now, self.policy) != known.current.number
-        if client is not None and is_new:
-            self._spend(self.new_keywords, client)
-        self.spending.new_keyword()  # also what is taken up again, which costs as much
+        # Also what is taken up again is charged, as it costs as much.
+        self._spend(self.new_keywords, client if is_new else None, self.spending.new_keyword)
         requested = self.catalog.request_pool(key, now)
         if requested.created:
             # Before the job: after it the fetcher's own notes must not be undone.
@@ -375,17 +372,24 @@ class Search:
         return requested
 
     @stage("limit")
-    def _spend(self, limits: Limits, client: str) -> None:
+    def _spend(self, limits: Limits, client: str | None, charge: Callable[[], None]) -> None:
         """
         Count one of what *limits* are of, of the client's in a minute and of everybody's in a day.
+
+        In between it is charged: what the day has no money for is none of those that it may have.
+        Without a client it is charged alone.
 
         Raises:
             Overloaded: there are none left.
             Unavailable: the catalog, which counts the day's, does not answer.
         """
+        if client is None:
+            charge()
+            return
         what, goes_on = limits.what, limits.goes_on
         refusal = f"a client may ask for {limits.per_minute} {what} in a minute; {goes_on}"
         clients.spend(self.limiter, limits.name, client, limits.per_minute, refusal)
+        charge()
         now = self.clock.now()
         if limits.per_day and not self.catalog.count(limits.name, now, limits.per_day):
             raise Overloaded(
@@ -423,6 +427,7 @@ class Search:
 
     def _reopen(self, pool: Pool, reply: ScoreReply) -> Pool:
         """The model changed: have the pool embedded again from the stored originals."""
+        self.spending.new_keyword()  # it wakes a GPU as a new one does
         reopened = self.catalog.reopen(
             pool.pool_id,
             pool.answering.number,

@@ -32,7 +32,9 @@ GPU_SECOND = 291.0  # of an instance that is awake
 AWAKE_SECONDS = 630.0  # that a GPU is awake for one piece of work: its start, and its rest after it
 _FREE_SECONDS = 0.1  # of a scoring, which SEARCH has
 _FOR_KNOWN = 4  # a quarter of the money is for what is there
-_LEASES = 100  # a process takes a hundredth at a time: a write for each search is slow and dear
+# A process takes as much again as it has taken, from a thousandth to eight: a write for each search
+# is slow and dear, and what a process took and did not spend is lost when it ends.
+_FIRST_LEASE, _LARGEST_LEASE = 1000, 125
 _ON_CREDIT = 10  # a tenth may be owed while the catalog does not answer
 _DAY_SECONDS = 86_400.0
 _WORK = "work"  # the purse of new keywords and of searches over everything
@@ -105,7 +107,7 @@ class Spending:
     def search(self) -> None:
         """Charge what is scored; Overloaded when the day's money for searches is spent."""
         if self._is_counted:
-            self._known.take(SEARCH + self._awake(self._gpu == "scorer"))
+            self._charge(self._known, SEARCH, wakes=self._gpu == "scorer")
 
     def everything(self) -> None:
         """Charge what a search over everything costs beyond that; Overloaded, Unavailable."""
@@ -115,7 +117,7 @@ class Spending:
     def new_keyword(self) -> None:
         """Charge work that a keyword's pool needs; Overloaded, Unavailable."""
         if self._is_counted:
-            self._new.take(NEW_KEYWORD + self._awake(self._gpu != ""))
+            self._charge(self._new, NEW_KEYWORD, wakes=self._gpu != "")
 
     def waited(self, seconds: float) -> None:
         """Charge the time that a search waited, which is known afterwards alone."""
@@ -128,20 +130,22 @@ class Spending:
             beyond = max(0.0, seconds - _FREE_SECONDS)
             self._known.owe((QUERY_SECOND + SCORER_SECOND) * beyond)
 
-    def _awake(self, is_woken: bool) -> float:
+    def _charge(self, purse: _Purse, amount: float, *, wakes: bool) -> None:
         """
-        Return the price of the time that a GPU stays awake for more work.
+        Take *amount*, and what it costs that a GPU stays awake for this work, if it *wakes* one.
 
         Since this process last woke it at most that time has passed awake: what other processes
-        do makes it less, so that all together charge as much as is paid for, or more.
+        do makes it less, so that all together charge as much as is paid for, or more. What is
+        refused wakes nothing.
         """
-        if not is_woken:
-            return 0.0
-        now = self._clock.monotonic()
+        if not wakes:
+            purse.take(amount)
+            return
         with self._lock:
+            now = self._clock.monotonic()
             since = AWAKE_SECONDS if self._worked_at is None else now - self._worked_at
+            purse.take(amount + GPU_SECOND * min(since, AWAKE_SECONDS))
             self._worked_at = now
-        return GPU_SECOND * min(since, AWAKE_SECONDS)
 
 
 class _Purse:
@@ -162,6 +166,7 @@ class _Purse:
         self._lock = threading.Lock()
         self._day = -1
         self._left = 0.0
+        self._taken = 0  # of the day
         self._owed = 0  # taken while the catalog did not answer
         self._spent_on = -1  # the day on which the catalog refused: it is not asked again
 
@@ -187,12 +192,14 @@ class _Purse:
         with self._lock:  # others wait for the lease, rather than take one each
             if day_of(now) != self._day:
                 self._day, self._left = day_of(now), min(0.0, self._left)
+                self._taken = 0
             if self._left < amount:
                 self._lease(amount - self._left, now)
             self._left -= amount
 
     def _lease(self, missing: float, now: datetime) -> None:
-        lease = max(math.ceil(missing), self._most // _LEASES)
+        usual = min(max(self._taken, self._most // _FIRST_LEASE), self._most // _LARGEST_LEASE)
+        lease = max(math.ceil(missing), usual)
         try:
             is_there = self._spent_on != self._day and self._catalog.count(
                 self._name, now, self._most, lease + self._owed
@@ -213,3 +220,4 @@ class _Purse:
                 retry_after_seconds=_DAY_SECONDS - now.timestamp() % _DAY_SECONDS,
             )
         self._left, self._owed = self._left + lease, 0
+        self._taken += lease

@@ -1023,6 +1023,7 @@ def test_a_dead_letter_is_nacked_while_the_catalog_is_down(
 
 def test_the_push_door_takes_only_posts(fetch: FlaskClient) -> None:
     assert fetch.get("/").status_code == 405
+    assert fetch.post("/-that-there-is-not", data=b"{}").status_code == 404, "a nack, not an ack"
     assert fetch.get("/alive").status_code == 200
 
 

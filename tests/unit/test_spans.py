@@ -48,6 +48,24 @@ def test_a_unit_of_work_is_a_span_and_each_turn_of_a_stage_one_within(spans: lis
         assert search.start_ns <= one.start_ns <= one.end_ns <= search.end_ns
 
 
+def test_an_exporter_that_fails_takes_no_answer_away() -> None:
+    def fail(_: Sequence[Span]) -> None:
+        raise BrokenPipeError("nobody reads it")
+
+    telemetry.export_spans(fail)
+    try:
+        with telemetry.unit("search", TRACE) as unit:
+            unit.note(status=200)
+        assert telemetry.current_trace() is None
+    finally:
+        telemetry.export_spans(None)
+
+
+def test_a_header_that_gives_no_trace_gives_no_parent() -> None:
+    given = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01-more"}
+    assert (telemetry.trace_of(given.get), telemetry.parent_of(given.get)) == (None, "")
+
+
 def test_what_is_asked_of_another_service_is_within_the_span_that_asked(spans: list[Span]) -> None:
     with telemetry.unit("search"):
         headers = telemetry.trace_headers()

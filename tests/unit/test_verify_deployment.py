@@ -50,10 +50,12 @@ case "$*" in
 esac
 """
 
+FORGET = '[ "$EDITION $TOPIC_PREFIX" = "cloud imagesearch-dev-" ] && echo "$2" >"$state/forgotten"'
+
 
 def resources() -> dict[str, Any]:
     token = {"service_account_email": "push@x", "audience": "https://fetch.example"}
-    push = {"push_endpoint": "https://fetch.example/fetch", "oidc_token": [token]}
+    push = {"push_endpoint": "https://fetch.example/", "oidc_token": [token]}
     values = {
         'google_pubsub_subscription.work["fetch-jobs"]': {
             "name": "fetch-jobs",
@@ -127,9 +129,7 @@ def machine(tmp_path: Path) -> Machine:
     machine.add_program("gcloud", GCLOUD)
     machine.add_program("terraform", TERRAFORM)
     machine.add_program("git", "echo v1-3-gabc")
-    machine.add_program(
-        "imagesearch", 'echo "$EDITION $GOOGLE_CLOUD_PROJECT $*" >&2; echo $2 >"$state/forgotten"'
-    )
+    machine.add_program("imagesearch", FORGET)
     machine.add_program("first", '[ ! -e "$state/no-quota" ] || { echo no GPU quota >&2; exit 1; }')
     first = machine.project / "tools" / "first_deployment.sh"
     first.parent.mkdir()
@@ -149,6 +149,7 @@ def cloud(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "inference_profile": "cpu",
             "inference_image": "image@sha256:ab",
             "sources_bucket": f"{PROJECT}-imagesearch-dev-sources",
+            "settings": {"EDITION": "cloud", "TOPIC_PREFIX": "imagesearch-dev-"},
         }
         kept = {name: {"value": value} for name, value in outputs.items()}
         (machine.state / "outputs").write_text(json.dumps(kept))
@@ -159,6 +160,7 @@ def cloud(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "IMAGESEARCH": programs / "imagesearch",
             "MONITORING": f"{cloud.origin}/v3",
             "POLL_SECONDS": 0.01,
+            "RIGHTS_SECONDS": 0.01,
             "DEAD_LETTER_SECONDS": 0.3,
             "FORGET_SECONDS": 0.3,
             "SEARCH_SECONDS": 5,
@@ -198,7 +200,7 @@ def test_every_step_passes_and_nothing_is_left(machine: Machine, cloud: Cloud) -
 def test_the_message_is_given_up_by_pub_sub_and_not_by_us(machine: Machine, cloud: Cloud) -> None:
     verify(machine)
     [update] = [call for call in machine.calls if "subscriptions update" in call]
-    assert "--push-endpoint=https://fetch.example/fetch-that-there-is-not" in update
+    assert "--push-endpoint=https://fetch.example/-that-there-is-not" in update
     assert "--max-delivery-attempts=5 --min-retry-delay=1s" in update
     assert "--push-auth-token-audience=https://fetch.example" in update
     at = machine.calls.index(update)
@@ -219,7 +221,8 @@ def test_what_it_reads_of_a_state_is_what_terraform_makes() -> None:
         "condition_threshold"
     ][0]["filter"].count("dead_letter_message_count")
     assert {
-        *("api_url", "region", "inference_profile", "inference_image", "sources_bucket")
+        *("api_url", "region", "inference_profile", "inference_image", "sources_bucket"),
+        "settings",
     } <= made.outputs.keys()
 
 

@@ -22,7 +22,7 @@ from imagesearch.telemetry import Span
 
 URL = "https://cloudtrace.googleapis.com"
 MOST_WAITING = 1000  # units of work whose spans wait; more are dropped
-MOST_SPANS = 500  # of a request
+MOST_SPANS = 500  # of a request, unless one unit of work has more
 _TIMEOUT_SECONDS = 5.0
 _REST_SECONDS = 0.5  # in which more come, to go in one request
 _TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 - a path
@@ -87,7 +87,7 @@ class CloudTrace:
             spans = [span for each in taken for span in each]
             try:
                 self._send(spans)
-            except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+            except Exception as error:  # noqa: BLE001 - nothing ends this thread
                 _logger.warning("%d spans were not taken by Cloud Trace: %s", len(spans), error)
             for _ in taken:
                 self._waiting.task_done()
@@ -105,9 +105,9 @@ class CloudTrace:
         if time.monotonic() >= self._token_ends:
             host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
             answer = _ask("GET", f"http://{host}{_TOKEN_PATH}", {"Metadata-Flavor": "Google"}, None)
-            told = json.loads(answer)
-            self._token = told["access_token"]
-            self._token_ends = time.monotonic() + told["expires_in"] - _TOKEN_MARGIN_SECONDS
+            token = json.loads(answer)
+            self._token = token["access_token"]
+            self._token_ends = time.monotonic() + token["expires_in"] - _TOKEN_MARGIN_SECONDS
         return self._token
 
 

@@ -19,5 +19,5 @@ class Console:
 
     def __call__(self, spans: Sequence[Span]) -> None:
         """Write *spans* with one call, so that those of other threads do not come between."""
-        lines = "".join(f"{json.dumps(asdict(span))}\n" for span in spans)
+        lines = "".join(f"{json.dumps(asdict(span), default=str)}\n" for span in spans)
         (self._out or sys.stderr).write(lines)

@@ -66,6 +66,11 @@ output "collection_jobs" {
   value       = module.imagesearch.collection_jobs
 }
 
+output "settings" {
+  description = "What the command line of a person needs to reach this deployment, by the name of the setting."
+  value       = module.imagesearch.settings
+}
+
 output "image_repository" {
   description = "Where the inference service's image is pushed to, without the image's own name."
   value       = module.imagesearch.image_repository
