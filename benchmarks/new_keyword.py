@@ -135,7 +135,7 @@ class OneAfterTheOther:
         from transformers import CLIPModel, CLIPProcessor
 
         self._url, self._images = url, images
-        self._model = CLIPModel.from_pretrained(DEMO_MODEL)
+        self._model = CLIPModel.from_pretrained(DEMO_MODEL, dtype="float32")
         self._processor: Any = CLIPProcessor.from_pretrained(DEMO_MODEL)
 
     def __call__(self) -> Row:

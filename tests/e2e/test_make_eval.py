@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imagesearch.settings import DEMO_MODEL
+from inference_service.encoder import ModelEncoder
 from tests.e2e.test_cli import imagesearch
 from tests.eval_packages import write_clipart, write_stamps
 from tools.eval import clipart, recount, stamps
+from tools.eval.reference import Reference
 from tools.siglip_checkpoints import save_siglip_2, tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +154,16 @@ def test_a_model_of_the_other_family_is_counted_anew(
     counted = recount.recounted(run, folder)
     assert counted.wrong == []
     assert counted.searches == sum(2 * of["captions"] + of["pictures"] for of in run["figures"])
+
+
+def test_both_computations_have_float32_of_weights_that_are_kept_in_float16() -> None:
+    encoder, reference = ModelEncoder.load(str(DEMO_MODEL)), Reference(str(DEMO_MODEL))
+    queries = ["horses amidst flowers", "eine Ente", "三頭の牛"]
+    try:
+        ours = [encoder.encode_text(query).vector for query in queries]
+    finally:
+        encoder.close()
+    np.testing.assert_allclose(reference.texts(queries), ours, atol=3e-6)
 
 
 def test_right_ones_come_last_of_those_that_tie() -> None:

@@ -26,7 +26,7 @@ class Reference:
 
     def __init__(self, model: str) -> None:
         disable_progress_bar()
-        self._model: Any = AutoModel.from_pretrained(model).eval()
+        self._model: Any = AutoModel.from_pretrained(model, dtype=torch.float32).eval()
         self._processor: Any = AutoImageProcessor.from_pretrained(model, backend="pil")
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model, padding_side="right")
         self._is_clip = self._model.config.model_type == "clip"
