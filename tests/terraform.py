@@ -33,6 +33,13 @@ IMAGE = f"registry.example.com/inference@sha256:{'0' * 64}"
 RUNS: Mapping[str, Mapping[str, object]] = {
     "default": {},
     "cached": {"memorystore_enabled": True},
+    "braked": {
+        "budget": {
+            "billing_account": "012345-6789AB-CDEF01",
+            "monthly_amount": 100,
+            "stops_new_work": True,
+        }
+    },
     "full": {  # everything at once
         "inference_profile": "split",
         "library": "postgres",
@@ -45,11 +52,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "alert_email": "ops@example.com",
         "drift_schedule": "41 5 * * 1",
         "state_bucket": f"{PROJECT}-imagesearch-state",
-        "budget": {
-            "billing_account": "012345-6789AB-CDEF01",
-            "monthly_amount": 100,
-            "stops_new_work": True,
-        },
+        "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
         "collections": {
             "My photos": {"bucket": "example-photos"},
             "Work": {

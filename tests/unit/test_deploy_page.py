@@ -42,7 +42,10 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> str:
     """Return every command, those in the running text too."""
-    return "\n".join(blocks("sh")) + "\n".join(re.findall(r"`((?:gcloud|tf|terraform) .*?)`", TEXT))
+    typed = "\n".join(blocks("sh")) + "\n".join(
+        re.findall(r"`((?:gcloud|tf|terraform) .*?)`", TEXT)
+    )
+    return typed.replace("$NAME", "imagesearch")
 
 
 def words(value: Any) -> Iterator[str]:

@@ -496,6 +496,21 @@ def test_what_expires_is_what_the_catalog_gives_an_end(full: Applied) -> None:
     assert 'kept = {"expire_at": pool.current.requested_at + self._kept}' in written
 
 
+def test_a_budget_that_is_to_stop_new_work_tells_the_fetch_function(full: Applied) -> None:
+    assert "google_pubsub_topic.budget[0]" not in {one.address for one in full.resources}
+    braked = applied("braked")
+    [rule] = braked["google_billing_budget.month[0]"]["all_updates_rule"]
+    topic = braked["google_pubsub_topic.budget[0]"]
+    assert (rule["pubsub_topic"], rule["schema_version"]) == (topic["id"], "1.0")
+    subscription = braked["google_pubsub_subscription.budget[0]"]
+    assert subscription["topic"] == topic["id"]
+    [push] = subscription["push_config"]
+    assert push["push_endpoint"] == f"{urls(braked)['fetch']}/budget"
+    assert push["oidc_token"][0]["audience"] == urls(braked)["fetch"]
+    granted = braked["google_pubsub_topic_iam_member.billing_tells_of_budget[0]"]
+    assert granted["member"] == "serviceAccount:billing-budget-alert@system.gserviceaccount.com"
+
+
 def test_the_catalog_is_kept_as_it_was_for_a_week_and_in_weekly_backups_for_four(
     full: Applied,
 ) -> None:

@@ -331,5 +331,7 @@ def test_what_drifts_is_told_by_the_words_of_the_build(full: Applied) -> None:
     said = re.search(r'textPayload : "(.*)"', matched["filter"])
     assert said
     words = said[1].replace("example-project-imagesearch-state", "$STATE_BUCKET")
-    echoed = re.findall(r'echo "(.*)"', (ROOT / "drift.yaml").read_text())
-    assert [words in one for one in echoed] == [False, True, True]
+    build = (ROOT / "drift.yaml").read_text()
+    unknown, as_it_is, drifted = re.findall(r'(?:unknown=|echo )"(\w[^"]*)"', build)
+    assert [words in one for one in (unknown, as_it_is, drifted)] == [True, False, True]
+    assert build.count('echo "$unknown"') == 2, "also where it ends before the plan"
