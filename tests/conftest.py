@@ -143,6 +143,7 @@ SLOW = {
     "test_demo_references.py",
     "test_demo_training.py",
     "test_deploy_page.py",
+    "test_environments.py",
     "test_first_deployment.py",
     "test_logs.py",
     "test_makefile.py",
@@ -159,6 +160,7 @@ SLOW = {
     "test_torch_extra.py",
     "test_typed_text.py",
     "test_uvicorn_protocol.py",
+    "test_verify_deployment.py",
     "test_where_my_change_goes.py",
 }
 FAST = "not slow"  # what `make check` gives as -m
@@ -184,7 +186,6 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
-        gc.freeze()  # it stays to the end: later looks leave it out
         gc.enable()
 
 
