@@ -115,7 +115,9 @@ class Work:
 
     def spans(self) -> list[Span]:
         """Return the unit of work so far, and the turns of its stages within it."""
-        told = {name: value for name, value in self.fields().items() if name not in _NO_ATTRIBUTES}
+        attributes = {
+            name: value for name, value in self.fields().items() if name not in _NO_ATTRIBUTES
+        }
         own = Span(
             self.trace,
             self.span_id,
@@ -123,7 +125,7 @@ class Work:
             self.kind,
             self._start_ns,
             time.time_ns(),
-            told,
+            attributes,
         )
         with self._lock:
             turns = list(self._spans)

@@ -314,7 +314,7 @@ class ModelEncoder:
         """Return for each its embedding or why there is none, by *ends* of monotonic time."""
         outcomes = decoder.ask(some, _seconds_until(ends))
         framed = [outcome for outcome in outcomes if not isinstance(outcome, RejectedImage)]
-        vectors = embedder.ask([one.pixels for one in framed], _seconds_until(ends))
+        vectors = embedder.ask([outcome.pixels for outcome in framed], _seconds_until(ends))
         embedded = map(_with_facts, vectors, framed)
         return [
             outcome if isinstance(outcome, RejectedImage) else next(embedded)

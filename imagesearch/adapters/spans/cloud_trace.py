@@ -136,7 +136,7 @@ def _json_of(span: Span, project: str) -> dict[str, Any]:
 
     Source: https://cloud.google.com/trace/docs/reference/v2/rest/v2/projects.traces#Span
     """
-    told: dict[str, Any] = {
+    body: dict[str, Any] = {
         "name": f"projects/{project}/traces/{span.trace}/spans/{span.span_id}",
         "spanId": span.span_id,
         "displayName": {"value": span.name},
@@ -150,8 +150,8 @@ def _json_of(span: Span, project: str) -> dict[str, Any]:
         },
     }
     if span.parent_id:
-        told["parentSpanId"] = span.parent_id
-    return told
+        body["parentSpanId"] = span.parent_id
+    return body
 
 
 def _time(unix_ns: int) -> str:
