@@ -6,6 +6,7 @@ Proves a deployment on a real project of Google Cloud, and takes it down again.
 The project is one that may be emptied, and says so: it has the label `may-be-destroyed=true`.
 What is applied is this checkout's environment `dev`, whose data may go. Each step says what it
 proves; after a step that failed the others are tried all the same, and what was made is destroyed.
+Where the first deployment fails twice nothing is, as nothing says what is there.
 The report is printed, and is in build/verify-deployment.md.
 """
 
