@@ -242,7 +242,7 @@ def test_a_day_of_one_attacker_costs_no_more_than_is_to_be(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", ["split", "cpu"])
+@pytest.mark.parametrize("profile", ["split", "gpu", "cpu"])
 def test_nor_does_one_of_who_has_a_48(
     world: World, monkeypatch: pytest.MonkeyPatch, profile: str
 ) -> None:
