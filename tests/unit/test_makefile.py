@@ -105,7 +105,8 @@ echo "pip $*" >> asked
 while [ $# -gt 0 ] && [ "$1" != --target ]; do shift; done
 [ $# = 0 ] && exit
 mkdir "$2/bin"
-printf '#!/bin/sh\necho "uv $* $UV_EXTRA_INDEX_URL $UV_FIND_LINKS" >> asked\nexit %s\n' "$UV_ENDS_WITH" > "$2/bin/uv"
+said='uv $* $UV_EXTRA_INDEX_URL $UV_FIND_LINKS'
+printf '#!/bin/sh\necho "%s" >> asked\nexit %s\n' "$said" "$UV_ENDS_WITH" > "$2/bin/uv"
 chmod +x "$2/bin/uv"
 """
 
