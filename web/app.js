@@ -5,7 +5,7 @@
  * whether this is the demo. Every text of the server enters the page as text.
  */
 
-import { loadConfig } from "./api.js";
+import { loadConfig, onKey } from "./api.js";
 import { shownHits } from "./cards.js";
 import { loadCollections } from "./collections.js";
 import { offerCollections, setUpExamples } from "./examples.js";
@@ -69,6 +69,12 @@ function followHistory() {
   else readAddress();
 }
 
+async function showCollections() {
+  const collections = await loadCollections();
+  setPlaces(collections);
+  offerCollections(collections);
+}
+
 const isPlainClick = (event) => event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
 
 /** Links that stay on this page change the address without loading the page again. */
@@ -92,6 +98,5 @@ document.addEventListener("click", followInside);
 document.addEventListener("click", unfold);
 addEventListener("popstate", followHistory);
 readAddress();
-const collections = await loadCollections(); // after the search of the address: that is what a person waits for
-setPlaces(collections);
-offerCollections(collections);
+onKey(showCollections);
+showCollections(); // after the search of the address: that is what a person waits for

@@ -165,8 +165,8 @@ function complaint(name, search) {
   return `The ${NAMES[name]} has ${number(count)} characters; at most ${number(LIMITS[name])} can be read.`;
 }
 
-/** Show *failure* at its field; returns false when it has none on the form. */
-export function showFailure({ field, text }) {
+/** Show at *field* what went wrong with it; returns false when the form has none of that name. */
+export function showFailure(field, text) {
   const name = field === "picture" || field === "like" ? "s_query" : field;
   if (!(name in fields)) return false;
   sayOf(name, text);

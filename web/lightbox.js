@@ -1,6 +1,6 @@
 /** One picture, large: what is known of it and what can be done with it. */
 
-import { Failure, apiBase } from "./api.js";
+import { apiBase } from "./api.js";
 import { altOf, cardOf, fileOf, licenceOf, pictureOf, showMatch, shownHits } from "./cards.js";
 import { announce, build, element, outside, safeUrl } from "./dom.js";
 import { addressOf, addressSearch, moreLike } from "./search.js";
@@ -115,7 +115,7 @@ async function download(url, name) {
   try {
     // Not as it is kept from the <img>: for that a bucket sends no word that this page may read it.
     const response = await fetch(url, { cache: "reload" });
-    if (!response.ok) throw new Failure("", "");
+    if (!response.ok) throw new Error(response.statusText);
     const local = URL.createObjectURL(await response.blob());
     build("a", { href: local, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(local), 60_000); // when the browser has surely read it

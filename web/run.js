@@ -1,15 +1,12 @@
 /** One search, from its first question to its last picture. */
 
-import { FIRST_WAIT_SECONDS, Failure, ask } from "./api.js";
+import { answers, ask } from "./api.js";
+import { isLast, sleep } from "./client.js";
 import { loadCollections } from "./collections.js";
 import { MOST, atLeast } from "./search.js";
 import * as view from "./view.js";
 
-const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
-const GIVE_UP_SECONDS = 300;
-const LONGEST_COUNTDOWN_SECONDS = 120;
 const SPOKEN_EVERY_SECONDS = 8; // while one answer is waited for: a scorer that starts takes more than one of these
-const RETRIES = 3;
 const MOST_PAGES = 5; // of MOST: a search of everything looks at no more
 
 let shown = new AbortController(); // ends when another search takes the place of this one
@@ -61,7 +58,7 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
   const again = () => run(search, { moveFocus: true });
   try {
     const asked = atLeast(count, search);
-    const answer = await follow(search, signal, { asked, begun, moveFocus, onShown });
+    const answer = await follow(search, signal, { asked, moveFocus, onShown });
     isAtWork = false;
     view.showEnd(answer, search, { seconds: (performance.now() - begun) / 1000, again });
     offerMore(search, answer, asked);
@@ -75,34 +72,26 @@ export async function run(search, { moveFocus = false, count = 0, onShown = () =
 
 /** Have *again* called when the connection is back, whose lack *error* may tell of, unless *signal* ends that. */
 function goOnWhenBack(error, again, signal) {
-  if (error.isUnreached) addEventListener("online", again, { once: true, signal });
+  if (error.kind === "unreached") addEventListener("online", again, { once: true, signal });
 }
 
 /** Ask until the answer is whole, as *asked* for *search*; each one is shown. Returns the last. */
-async function follow(search, signal, { asked, begun, moveFocus, onShown }) {
-  let wait = FIRST_WAIT_SECONDS;
+async function follow(search, signal, { asked, moveFocus, onShown }) {
   let isShown = false;
+  let answer;
   const counted = search.filters.collection && loadCollections(); // how many pictures it has by now
-  while (performance.now() < begun + GIVE_UP_SECONDS * 1000) {
-    const answer = await askPatiently(asked, wait, signal);
+  for await (answer of answers(asked, patiently(signal))) {
     await counted;
     if (signal.aborted) throw signal.reason;
-    const isOver = isLast(answer, search);
-    view.showAnswer(answer, search, isOver);
+    view.showAnswer(answer, search, isLast(answer, asked));
     if (answer.results.length && !isShown) {
       isShown = true;
       if (moveFocus) view.focusHeading();
       onShown();
     }
-    if (isOver) return answer;
-    await sleep(answer.pauseSeconds, signal);
-    wait = NEXT_WAIT_SECONDS;
   }
-  throw new Failure("Still not finished", `After ${GIVE_UP_SECONDS / 60} minutes some pictures are not ready. Try again to go on from here.`);
+  return answer;
 }
-
-/** A search of everything is: what awaits a new model does so until a person searches its keyword. */
-const isLast = (answer, search) => Boolean(search.scope) || answer.complete || answer.pool?.state === "failed";
 
 const offerMore = (search, answer, asked) => view.showMore(answer.next ? () => more(search, answer, asked) : null);
 
@@ -112,7 +101,7 @@ async function more(search, answer, asked) {
   const again = () => more(search, answer, asked);
   view.showMoreOnItsWay();
   try {
-    const page = await askPatiently(asked, FIRST_WAIT_SECONDS, signal, answer.next);
+    const page = await ask(asked, { ...patiently(signal), cursor: answer.next });
     const results = page.restarted ? page.results : [...answer.results, ...page.results];
     const longer = { ...page, results };
     view.showLonger(longer, search);
@@ -146,7 +135,7 @@ async function similarTo({ similar }, search, signal) {
   const hits = new Map();
   let cursor = null;
   for (let page = 0; page < MOST_PAGES && hits.size < similar.length; page++) {
-    const answer = await askAloud(unfoldedSearch, FIRST_WAIT_SECONDS, signal, cursor);
+    const answer = await ask(unfoldedSearch, { signal, cursor, retries: 0, during: aloud });
     for (const hit of answer.results) if (similar.includes(hit.image_id)) hits.set(hit.image_id, hit);
     cursor = answer.next;
     if (!cursor) break;
@@ -154,51 +143,26 @@ async function similarTo({ similar }, search, signal) {
   return [...hits.values()];
 }
 
-async function askPatiently(search, waitSeconds, signal, cursor = null) {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await askAloud(search, waitSeconds, signal, cursor);
-    } catch (failure) {
-      const isShort = failure.retrySeconds !== null && failure.retrySeconds <= LONGEST_COUNTDOWN_SECONDS;
-      if (!isShort || attempt === RETRIES || signal.aborted) throw withOutlook(failure, attempt);
-      await countDown(failure, signal);
-    }
-  }
-}
+/** How the client waits: the person hears and sees that it does. */
+const patiently = (signal) => ({ signal, during: aloud, pause: countDown });
 
-/** `ask`, and have those who hear the page know that it still waits for the answer. */
-async function askAloud(...question) {
+/** *asking*, and have those who hear the page know that it still waits for the answer. */
+async function aloud(asking) {
   let waited = 0;
   const timer = setInterval(() => view.sayStillAtWork(waited += SPOKEN_EVERY_SECONDS), SPOKEN_EVERY_SECONDS * 1000);
   try {
-    return await ask(...question);
+    return await asking;
   } finally {
     clearInterval(timer);
   }
 }
 
-/** *failure* with what a person can expect of waiting. */
-function withOutlook(failure, retries) {
-  if (failure.retrySeconds === null) return failure;
-  const minutes = Math.round(failure.retrySeconds / 60);
-  const wait = minutes < 120 ? `${minutes} minutes` : `${Math.ceil(minutes / 60)} hours`;
-  const isLong = failure.retrySeconds > LONGEST_COUNTDOWN_SECONDS;
-  failure.outlook = isLong ? `Come back in about ${wait}.` : `It still fails after ${retries + 1} tries.`;
-  return failure;
-}
-
 async function countDown(failure, signal) {
+  if (failure.kind === "unreached") throw failure; // the browser says when the connection is back
   const seconds = Math.max(1, Math.ceil(failure.retrySeconds));
   for (let left = seconds; left > 0; left--) {
     view.showCountdown(failure, left, left === seconds ? stop : null);
     await sleep(1, signal);
   }
   view.showCountdown(failure, 0);
-}
-
-function sleep(seconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
-  });
 }

@@ -73,12 +73,10 @@ export function paramsOf(search) {
 
 export const addressOf = (search) => `?${paramsOf(search)}`;
 
-/** What the API is asked of *search*: paramsOf, but for the picture, which travels beside them. */
+/** What the API is asked of *search*, by its names; the picture is in the page's storage. */
 export function questionOf(search) {
-  const params = paramsOf(search);
-  params.delete("picture");
-  params.set("k", pageSize(search));
-  return params;
+  const { filters, picture: _, ...rest } = search;
+  return { ...rest, ...filters, k: pageSize(search) };
 }
 
 /** How many pictures are asked for at once, as the API is to judge it. */

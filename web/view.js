@@ -1,6 +1,5 @@
 /** What the page shows of a search: how far it is, what came of it, and what went wrong. */
 
-import { Failure } from "./api.js";
 import { cardOf, dropCards, foldAll, showCards, shownHits, unfold } from "./cards.js";
 import { collectionNamed } from "./collections.js";
 import { announce, element, setText } from "./dom.js";
@@ -8,7 +7,7 @@ import { showExamples } from "./examples.js";
 import { hideFilters, showFilters, takeOff } from "./filters.js";
 import * as form from "./form.js";
 import { addressOf, canBeTakenOff, nameOf, placeOf } from "./search.js";
-import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
+import { failureWords, number, outlookOf, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
 
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 
@@ -281,26 +280,29 @@ const noticeText = () => `${sentence(element("notice-title").textContent)} ${ele
 export function showCountdown(failure, left, stop = null) {
   if (stop) {
     element("progress").hidden = true;
-    showNotice(failure.title, failure.text, { again: stop, call: "Stop" });
-    announce(`${failure.title}. Trying again in ${left} seconds.`);
+    const { title, text } = failureWords(failure);
+    showNotice(title, text, { again: stop, call: "Stop" });
+    announce(`${title}. Trying again in ${left} seconds.`);
   }
   setText("notice-wait", left ? `Trying again in ${left} s.` : "Trying again …");
 }
 
 /** Say that *search* failed; *again* tries it again, where that can help. */
-export function showFailure(error, search, again) {
-  const failure = error instanceof Failure ? error : new Failure("Something broke on this page", String(error));
+export function showFailure(failure, search, again) {
+  const { title, text } = failureWords(failure);
+  const { field } = failure.error ?? {};
   element("progress").hidden = true;
   if (element("cards").inert) dropResults();
   showFiltersOf(search);
-  if (form.showFailure(failure)) return;
-  showNotice(failure.title, failure.text, wayOn(failure, search, again));
-  setText("notice-wait", failure.outlook ?? "");
+  if (form.showFailure(field, text)) return;
+  showNotice(title, text, wayOn(failure, search, again));
+  setText("notice-wait", outlookOf(failure));
   announce(noticeText());
 }
 
-function wayOn({ field, isForEver }, search, again) {
+function wayOn({ error, isForEver }, search, again) {
   if (!isForEver) return { again };
+  const { field } = error;
   return canBeTakenOff(field) ? { again: () => takeOff(search, field), call: "Take it off" } : {};
 }
 

@@ -1,5 +1,7 @@
 /** What the page says: texts made of numbers, names and what went wrong. */
 
+import { LONGEST_RETRY_SECONDS } from "./client.js";
+
 const WRITTEN_FROM_THE_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 const FIRST_STRONG_ISOLATE = "\u2068";
 const POP_ISOLATE = "\u2069";
@@ -70,8 +72,33 @@ const FAILURES = {
   504: ["The search took too long", "The server gave up waiting. A second try is often faster."],
 };
 
-/** Title and text for an answer of *status*; the server's own *error* says more, where it has one. */
-export function failureWords(status, error) {
+const KINDS = {
+  late: ["No answer from the server", "It was silent for too long."],
+  unfinished: ["Still not finished", "After 5 minutes some pictures are not ready. Try again to go on from here."],
+};
+
+/** Title and text for *failure*, of the client or of this page. */
+export function failureWords(failure) {
+  const { kind } = failure;
+  if (!kind) return { title: "Something broke on this page", text: String(failure) };
+  if (kind === "unreached") return { title: "No connection to the server", text: navigator.onLine ? UNREACHED : OFFLINE };
+  if (kind in KINDS) return { title: KINDS[kind][0], text: KINDS[kind][1] };
+  return refusalWords(failure);
+}
+
+const UNREACHED = "Check your network, or whether the server is running.";
+const OFFLINE = "You are offline. The search goes on when the connection is back.";
+
+/** What a person can expect of waiting out *failure*; "" where it cannot be. */
+export function outlookOf({ kind, retrySeconds, tries }) {
+  if (kind !== "refused" || retrySeconds === null) return "";
+  if (retrySeconds <= LONGEST_RETRY_SECONDS) return `It still fails after ${tries} tries.`;
+  const minutes = Math.round(retrySeconds / 60);
+  return `Come back in about ${minutes < 120 ? `${minutes} minutes` : `${Math.ceil(minutes / 60)} hours`}.`;
+}
+
+/** The server's own *error* says more, where it has one. */
+function refusalWords({ status, error }) {
   const [title, text] = FAILURES[status] ?? (status >= 500 ? FAILURES[500] : [
     "The server's answer makes no sense",
     `Something that is not a search answer came back (HTTP ${status}).`,

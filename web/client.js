@@ -1,0 +1,254 @@
+/**
+ * A client of the search API, for this page and for any other; it imports nothing, and Node runs it, too.
+ *
+ *   const client = new Client("https://pictures.example/");
+ *   for await (const hit of client.search({ s_query: "two horses amidst flowers" })) console.log(hit.url);
+ *
+ * A search is an object of the API's parameters, those that are lists as arrays, and `picture` and
+ * `unlike_picture` as Blobs. Parameters and answers are those of docs/openapi.yaml, and a test holds the
+ * types at the end of this file to it.
+ */
+
+const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress
+const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back until it ends
+const PAUSE_SECONDS = 0.5;
+const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
+const GIVE_UP_SECONDS = 300;
+const RETRIES = 3;
+const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
+export const LONGEST_RETRY_SECONDS = 120;
+const MOST_PAGES = 1000; // of a search: the API looks at 1000 pictures, so more are none of its answers
+const WORTH_WAITING = new Set([429, 502, 503, 504]);
+const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and stays so
+const PICTURES = ["picture", "unlike_picture"];
+
+/**
+ * Why there is no answer; the message is a sentence for a person.
+ *
+ * kind: `unreached`, `late` (silent for too long), `refused`, `odd` (no answer of this API, or of another
+ * version of it) or `unfinished`; status: the HTTP status, 0 without an answer; error: the API's own
+ * {code, message, field}, {} without; retrySeconds: when to try again, null where that cannot help;
+ * isForEver: the same can never succeed; tries: how often it was asked.
+ */
+export class SearchFailed extends Error {
+  constructor(kind, message, { status = 0, error = {}, retrySeconds = null } = {}) {
+    super(message);
+    this.name = "SearchFailed";
+    Object.assign(this, { kind, status, error, retrySeconds, isForEver: FOR_EVER.has(status), tries: 1 });
+  }
+}
+
+export class Client {
+  #base;
+  #apiKey;
+  #askForKey;
+  #fetch;
+
+  /**
+   * A client of the API at *url*.
+   *
+   * apiKey: for a server that asks for one; askForKey: called when a search is refused for the lack of it,
+   * returns another one or "", or a promise of it; fetch: used instead of the platform's own.
+   */
+  constructor(url, { apiKey = "", askForKey = () => "", fetch = (...asked) => globalThis.fetch(...asked) } = {}) {
+    this.#base = new URL(String(url).replace(/\/*$/, "/"));
+    this.#apiKey = apiKey;
+    this.#askForKey = askForKey;
+    this.#fetch = fetch;
+  }
+
+  /** The hits of *search*, the best first, page after page, each once; options: those of `ask`. */
+  async *search(search, options = {}) {
+    const given = new Set();
+    let { cursor = null } = options;
+    for (let page = 0; page < MOST_PAGES; page++) {
+      const answer = await this.page(search, { ...options, cursor });
+      for (const hit of answer.results) {
+        if (given.has(hit.image_id)) continue; // the pool has changed, and its pages began anew
+        given.add(hit.image_id);
+        yield hit;
+      }
+      cursor = answer.next;
+      if (!cursor) return;
+    }
+    throw new SearchFailed("odd", `${this.#base.href} answers with more than ${MOST_PAGES} pages`);
+  }
+
+  /** One page of *search*, when all the pictures of its keyword are there; options: those of `ask`. */
+  async page(search, options = {}) {
+    let last;
+    for await (last of this.answers(search, options));
+    return last;
+  }
+
+  /** Each answer to *search* while its pictures come, the whole one last; options: those of `ask`. */
+  async *answers(search, options = {}) {
+    const giveUpAt = performance.now() + GIVE_UP_SECONDS * 1000; // a clock that nobody sets
+    let waitSeconds = FIRST_WAIT_SECONDS;
+    while (performance.now() < giveUpAt) {
+      const { answer, pauseSeconds } = await this.#askPatiently(search, { ...options, waitSeconds });
+      yield answer;
+      if (isLast(answer, search)) return;
+      await sleep(pauseSeconds, options.signal);
+      waitSeconds = NEXT_WAIT_SECONDS;
+    }
+    throw new SearchFailed("unfinished", `no complete answer within ${GIVE_UP_SECONDS} seconds`);
+  }
+
+  /**
+   * What there is of *search* now. Raises a SearchFailed, and an AbortError once *signal* is aborted.
+   *
+   * waitSeconds: how long the server may wait for its pool; cursor: the `next` of an answer to the same
+   * search, for what comes after it; retries: how often it is tried again where that can help; pause: waits
+   * before that, is given the failure and *signal*, and may throw the failure instead; during: is given the
+   * promise of each question, and returns one that ends with it.
+   */
+  async ask(search, options = {}) {
+    return (await this.#askPatiently(search, options)).answer;
+  }
+
+  /** The pool of that id, and why pictures of it were rejected. */
+  pool(poolId, { signal } = {}) {
+    return this.#read(`pools/${encodeURIComponent(poolId)}`, "pool_id", signal);
+  }
+
+  /** The collections of own pictures; nobody is asked for a key. */
+  async collections({ signal } = {}) {
+    return (await this.#read("collections", "collections", signal)).collections;
+  }
+
+  /** What `ask` fetches: a URL, and the options of `fetch`. A picture takes a form, all else an address. */
+  question(search, { waitSeconds = FIRST_WAIT_SECONDS, cursor = null } = {}) {
+    const url = new URL("search", this.#base);
+    const params = paramsOf({ ...search, wait: waitSeconds, cursor });
+    const pictures = PICTURES.filter((name) => search[name]);
+    if (!pictures.length) {
+      url.search = params;
+      return [url, this.#withKey({})];
+    }
+    const form = new FormData();
+    for (const [name, value] of params) form.append(name, value);
+    for (const name of pictures) form.append(name, search[name], name);
+    return [url, this.#withKey({ method: "POST", body: form })];
+  }
+
+  async #askPatiently(search, { signal, retries = RETRIES, pause = waitFor, during = (asking) => asking, ...question }) {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await during(this.#askOnce(search, question, signal));
+      } catch (failure) {
+        if (signal?.aborted || !(failure instanceof SearchFailed)) throw failure;
+        failure.tries = tries;
+        const isShort = failure.retrySeconds !== null && failure.retrySeconds <= LONGEST_RETRY_SECONDS;
+        if (!isShort || tries > retries) throw failure;
+        await pause(failure, signal);
+      }
+    }
+  }
+
+  async #askOnce(search, question, signal) {
+    let reached = await this.#reach(...this.question(search, question), signal);
+    if (reached.response.status === 401) {
+      const key = await this.#askForKey();
+      if (key) {
+        this.#apiKey = key;
+        reached = await this.#reach(...this.question(search, question), signal);
+      }
+    }
+    return this.#checked(reached, search);
+  }
+
+  async #read(path, field, signal) {
+    const reached = await this.#reach(new URL(path, this.#base), this.#withKey({}), signal);
+    if (reached.response.status !== 200 || !reached.answer?.[field]) throw this.#failureOf(reached);
+    return reached.answer;
+  }
+
+  #withKey(options) {
+    return this.#apiKey ? { ...options, headers: { "X-API-Key": this.#apiKey } } : options;
+  }
+
+  /** Fetch *url* with *options*; *signal* ends it, and so does the time limit. */
+  async #reach(url, options, signal) {
+    // One controller for both: `AbortSignal.any` is younger than browsers that are still in use.
+    const controller = new AbortController();
+    const cancel = () => controller.abort();
+    let isLate = false;
+    const timer = setTimeout(() => { isLate = true; cancel(); }, REQUEST_TIMEOUT_SECONDS * 1000);
+    signal?.addEventListener("abort", cancel);
+    if (signal?.aborted) cancel();
+    try {
+      const response = await this.#fetch(url, { ...options, signal: controller.signal });
+      return { response, answer: parse(await response.text()) };
+    } catch {
+      if (signal?.aborted) throw aborted();
+      const { origin } = this.#base;
+      if (isLate) throw new SearchFailed("late", `${origin} was silent for ${REQUEST_TIMEOUT_SECONDS} seconds`);
+      throw new SearchFailed("unreached", `${origin} does not answer`, { retrySeconds: RETRY_SECONDS });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  #checked({ response, answer }, search) {
+    const hasResults = response.status === 200 && Array.isArray(answer?.results);
+    const isOnItsWay = response.status === 202 && answer?.pool;
+    if (!hasResults && !isOnItsWay) throw this.#failureOf({ response, answer });
+    const unheard = ["minus", "like", "unlike"].find((name) => hasResults && search[name]?.length && !answer[name]);
+    if (unheard) throw new SearchFailed("odd", `the answer knows nothing of ${unheard}: it is of another version`, { status: 200 });
+    return { answer: { results: [], complete: false, ...answer }, pauseSeconds: retryAfter(response) ?? PAUSE_SECONDS };
+  }
+
+  #failureOf({ response, answer }) {
+    const { status } = response;
+    const error = typeof answer?.error === "object" && answer.error !== null ? answer.error : {};
+    const retrySeconds = WORTH_WAITING.has(status) ? retryAfter(response) ?? RETRY_SECONDS : null;
+    const isRefusal = status >= 400;
+    const said = isRefusal ? error.message ?? "no reason given" : `${this.#base.href} does not answer as an imagesearch does`;
+    return new SearchFailed(isRefusal ? "refused" : "odd", `${said} (HTTP ${status})`, { status, error, retrySeconds });
+  }
+}
+
+/** The URLSearchParams of *search*, without its pictures and what has no text. */
+function paramsOf(search) {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(search)) {
+    if (PICTURES.includes(name)) continue;
+    for (const each of [value].flat()) if (each !== undefined && each !== null && each !== "") params.append(name, each);
+  }
+  return params;
+}
+
+/** A search of everything is: what awaits a new model does so until a person searches its keyword. */
+export const isLast = (answer, search) => search.scope === "catalog" || !answer.pool || answer.complete || answer.pool.state === "failed";
+
+/** Seconds of a Retry-After header (seconds or a date), or null. */
+function retryAfter(response) {
+  const value = response.headers.get("Retry-After");
+  if (value === null) return null;
+  const seconds = Number.isNaN(Number(value)) ? (Date.parse(value) - Date.now()) / 1000 : Number(value);
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
+}
+
+function parse(body) {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
+  }
+}
+
+const aborted = () => new DOMException("the search was given up", "AbortError");
+
+const waitFor = (failure, signal) => sleep(failure.retrySeconds, signal);
+
+/** End after so many seconds; an AbortError once *signal* is aborted. */
+export function sleep(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const cancel = () => { clearTimeout(timer); reject(aborted()); };
+    const timer = setTimeout(() => { signal?.removeEventListener("abort", cancel); resolve(); }, seconds * 1000);
+    if (signal?.aborted) cancel();
+    else signal?.addEventListener("abort", cancel, { once: true });
+  });
+}
