@@ -102,7 +102,7 @@ eval: .venv/dev ## Measure MODEL on SETS (stamps clipart) of Debian's, in LANGUA
 	@$(BIN)/python -m tools.eval $(if $(MODEL),--model "$(MODEL)") $(if $(SETS),--sets $(SETS)) \
 		$(if $(LANGUAGES),--languages $(LANGUAGES))
 
-openapi: .venv/dev ## Write web/openapi.json and web/reference.html from docs/openapi.yaml
+openapi: .venv/dev ## Write web/openapi.json, reference.html and client-types.d.ts from docs/openapi.yaml
 	$(BIN)/python -m tools.openapi
 
 docs: .venv/run ## Build the documentation site into web/docs/, which every server has at /docs/

@@ -20,7 +20,8 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from benchmarks.common import Bars, Benchmark, Column, Figures, Goal, Row, in_turns, medians, timed
-from imagesearch.cli.client import stack_client
+from imagesearch.cli.client import StackServer
+from imagesearch.client.searching import Ask
 from imagesearch.clock import SystemClock
 from imagesearch.demo.gallery import create_gallery
 from imagesearch.domain.errors import Bug
@@ -199,12 +200,12 @@ def ours(url: str, images: int, encoder: Encoder) -> Row:
 
 
 def _watched(stack: Stack) -> Row:
-    ask = stack_client(stack).ask
-    asked = {"t": KEYWORD, "s_query": QUERY, "k": TOP_K, "wait": 0}
+    ask = StackServer(stack).ask
+    asked = {"t": KEYWORD, "s_query": QUERY, "k": str(TOP_K), "wait": "0"}
     row: Row = {}
     started = time.perf_counter()
     while (now := time.perf_counter() - started) < GIVE_UP_SECONDS:
-        body = ask("/search", asked, None).body
+        body = ask(Ask("/search", asked)).body
         now = time.perf_counter() - started
         if body["pool"]["state"] in ("embedding", "ready"):
             row.setdefault("downloaded_seconds", now)

@@ -1,4 +1,4 @@
-"""Writes web/openapi.json and web/reference.html from docs/openapi.yaml.
+"""Writes web/openapi.json, reference.html and client-types.d.ts from docs/openapi.yaml.
 
 They are committed, so that a server needs neither PyYAML nor time to make them: a test holds them
 to the document.
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "openapi.yaml"
 JSON = ROOT / "web" / "openapi.json"
 PAGE = ROOT / "web" / "reference.html"
+TYPES = ROOT / "web" / "client-types.d.ts"
 
 Node = Mapping[str, Any]
 
@@ -233,11 +234,58 @@ def _text(markdown: str) -> str:
     return re.sub(r"\[([^]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', with_code)
 
 
+def as_types(document: Node) -> str:
+    """Return web/client-types.d.ts: what web/client.js takes and returns, in TypeScript."""
+    schemas = dict(document["components"]["schemas"])
+    search = schemas.pop("SearchForm")
+    fields = {name: each for name, each in search["properties"].items() if name != "wait"}
+    schemas["Search"] = {"properties": fields}
+    lines = ["// Written by `make openapi` from docs/openapi.yaml"]
+    for name, schema in schemas.items():
+        lines += ["", f"export interface {name} {{", *_members(schema), "}"]
+    return "\n".join(lines) + "\n"
+
+
+def _members(schema: Node) -> Iterator[str]:
+    for name, each in schema["properties"].items():
+        if description := each.get("description"):
+            yield f"  /** {description.strip()} */"
+        optional = "" if name in schema.get("required", ()) else "?"
+        yield f"  {name}{optional}: {_type(each)};"
+
+
+_TYPES = {"integer": "number", "object": "object"}  # others have the same name
+
+
+def _type(schema: Node) -> str:
+    """Return the TypeScript of what *schema* admits."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return " | ".join(map(_type, schema["anyOf"]))
+    if "contentMediaType" in schema:
+        return "Blob"
+    if "enum" in schema or "const" in schema:
+        return " | ".join(json.dumps(each) for each in schema.get("enum") or [schema["const"]])
+    kind = schema["type"]
+    if kind == "array":
+        items = _type(schema["items"])
+        return f"({items})[]" if " " in items else f"{items}[]"
+    if kind == "object" and "properties" in schema:
+        return f"{{ {' '.join(line.strip() for line in _members(schema))} }}"
+    if kind == "object":
+        return f"Record<string, {_type(schema['additionalProperties'])}>"
+    return " | ".join(
+        _TYPES.get(each, each) for each in ([kind] if isinstance(kind, str) else kind)
+    )
+
+
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     document = read()
     JSON.write_text(as_json(document), encoding="utf-8")
     PAGE.write_text(as_page(document), encoding="utf-8")
+    TYPES.write_text(as_types(document), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
  *   for await (const hit of client.search({ s_query: "two horses amidst flowers" })) console.log(hit.url);
  *
  * A search is an object of the API's parameters, those that are lists as arrays, and `picture` and
- * `unlike_picture` as Blobs. Parameters and answers are those of docs/openapi.yaml, and a test holds the
- * types at the end of this file to it.
+ * `unlike_picture` as Blobs. Parameters and answers are those of docs/openapi.yaml: client-types.d.ts has them,
+ * and client.d.ts the functions here, for editors and TypeScript.
  */
 
 const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress

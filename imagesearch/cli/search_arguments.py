@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagesearch.cli.client import SearchFailed
+from imagesearch.client import SearchFailed
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import OF_OWN
 from imagesearch.domain.queries import MAX_PICTURE_BYTES, SearchRequest

@@ -21,7 +21,7 @@ from rich.style import Style
 from rich.text import Text
 
 from imagesearch import logs
-from imagesearch.cli.client import SearchFailed
+from imagesearch.client import SearchFailed
 from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.printable import printable
 from imagesearch.setting_types import trimmed

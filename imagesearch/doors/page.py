@@ -24,6 +24,7 @@ _WORDS = {
     ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".ts": "text/plain",
     ".txt": "text/plain",
     ".webmanifest": "application/manifest+json",
 }

@@ -20,7 +20,7 @@ from imagesearch.domain.collections import Collection
 from imagesearch.local.embedded.services import StoredCollections
 from imagesearch.settings import load_settings
 from tests.e2e.conftest import serving
-from tests.e2e.pages import Answer, shown_images, wait_for_all_results
+from tests.e2e.pages import Answer, error, send_query, shown_images, wait_for_all_results
 from tests.e2e.test_page_looks import DESKTOP, PHONE, SHIFTS, violations
 
 QUERY = "a dog in the snow"
@@ -85,6 +85,22 @@ def asked(page: Page) -> dict[str, list[str]]:
 
 
 # -- where to search
+
+
+def test_who_gives_the_key_of_a_server_is_offered_its_collections(page: Page) -> None:
+    def guarded(route: Route) -> None:
+        if route.request.headers.get("x-api-key") == "the key":
+            route.continue_()
+        else:
+            error(401, "X-API-Key must be the key of this server")(route)
+
+    page.route(re.compile(r"/(search|collections)(\?|$)"), guarded)
+    page.once("dialog", lambda dialog: dialog.accept("the key"))
+    page.goto("/")
+    expect(page.get_by_label("Search in")).to_be_hidden()
+    send_query(page, "cow", "three cows")
+    wait_for_all_results(page, 60)
+    expect(page.get_by_label("Search in").locator("option")).to_contain_text(["Pictures"])
 
 
 def test_the_first_screen_offers_collections_and_one_is_searched(page: Page) -> None:

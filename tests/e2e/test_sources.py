@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from imagesearch.adapters.buses.local_bus import LocalBus
-from imagesearch.cli.client import stack_client
+from imagesearch.cli.client import StackServer, stack_client
+from imagesearch.client.searching import Ask
 from imagesearch.local.embedded.services import EmbeddedServices
 from imagesearch.local.embedded.stack import Stack
 from imagesearch.settings import Settings, load_settings
@@ -127,8 +128,8 @@ def test_odd_images_are_embedded_or_rejected_and_cost_the_others_nothing(
         return reply(200, listing(server.origin, list(images)), Content_Type="application/json")
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
-        params = {"t": "odd", "s_query": "x", "k": 50, "fold": "false"}
-        answer = stack_client(stack).search(params, lambda _: None)
+        params: dict[str, Any] = {"t": "odd", "s_query": "x", "k": 50, "fold": False}
+        answer = stack_client(stack).page(**params).as_it_came()
     usable = {name for name, (_, is_usable) in images.items() if is_usable}
     assert {result["tags"][0] for result in answer["results"]} == {
         name.split("_")[0] for name in usable
@@ -148,9 +149,9 @@ def test_a_pool_tells_why_an_image_was_rejected(tmp_path: Path, encoder: ModelEn
         return reply(200, listing(server.origin, names), Content_Type="application/json")
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
-        client = stack_client(stack)
-        answer = client.search({"t": "gone", "s_query": "x"}, lambda _: None)
-        pool = client.ask(f"/pools/{answer['pool']['pool_id']}", {}, None).body
+        of_stack = StackServer(stack)
+        answer = stack_client(stack).page(t="gone", s_query="x").as_it_came()
+        pool = of_stack.ask(Ask(f"/pools/{answer['pool']['pool_id']}")).body
     assert (pool["state"], pool["embedded"], pool["rejected"]) == ("ready", 1, 1)
     assert list(pool["rejections"]) == ["demo-1"]
     assert "404" in pool["rejections"]["demo-1"]
@@ -187,11 +188,13 @@ def test_odd_hits_are_made_harmless_or_rejected_and_cost_the_others_nothing(
         return reply(200, json.dumps({"totalHits": len(hits), "hits": hits}))
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
-        client = stack_client(stack)
-        asked = {"s_query": "x", "k": 200, "fold": "false"}
-        answer = client.search({"t": "odd", **asked}, lambda _: None)
-        everything = client.ask("/search", {"scope": "catalog", **asked}, None)
-        pool = client.ask(f"/pools/{answer['pool']['pool_id']}", {}, None).body
+        of_stack = StackServer(stack)
+        asked: dict[str, Any] = {"s_query": "x", "k": 200, "fold": False}
+        answer = stack_client(stack).page(t="odd", **asked).as_it_came()
+        everything = of_stack.ask(
+            Ask("/search", {"scope": "catalog", "s_query": "x", "k": "200", "fold": "false"})
+        )
+        pool = of_stack.ask(Ask(f"/pools/{answer['pool']['pool_id']}")).body
     assert (pool["state"], pool["embedded"], pool["rejected"]) == ("ready", 5, 7)
     assert all(len(reason) <= 200 for reason in pool["rejections"].values())
     assert everything.status == 200
@@ -224,9 +227,9 @@ def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tri
         StubServer(lambda request: state["script"](request)) as server,
         stack_over(server.origin, tmp_path, encoder, retry_seconds=0.5) as stack,
     ):
-        ask = stack_client(stack).ask
-        params = {"t": "horse", "s_query": "x", "wait": 10}
-        failed = ask("/search", params, None)
+        ask = StackServer(stack).ask
+        params = {"t": "horse", "s_query": "x", "wait": "10"}
+        failed = ask(Ask("/search", params))
         assert failed.status == 503
         assert failed.retry_after_seconds is not None
         assert "could not be fetched: " in failed.body["error"]["message"]
@@ -239,7 +242,7 @@ def test_a_source_that_fails_fails_the_pool_with_a_reason_and_a_later_search_tri
             else reply(200, listing(server.origin, ["fine.jpg"]))
         )
         time.sleep(0.6)
-        answer = ask("/search", params, None)
+        answer = ask(Ask("/search", params))
         assert answer.status == 200
         assert len(answer.body["results"]) == 1
         assert answer.body["pool"]["generation"] == 2
@@ -255,13 +258,13 @@ def test_a_slow_source_gives_202_with_when_to_ask_again(
         return reply(200, listing("", []))
 
     with StubServer(script) as server, stack_over(server.origin, tmp_path, encoder) as stack:
-        ask = stack_client(stack).ask
-        answer = ask("/search", {"t": "horse", "s_query": "x", "wait": 0.2}, None)
+        ask = StackServer(stack).ask
+        answer = ask(Ask("/search", {"t": "horse", "s_query": "x", "wait": "0.2"}))
         assert (answer.status, answer.body["status"]) == (202, "fetching")
         assert answer.retry_after_seconds == 1
         release.set()
         assert (
-            ask("/search", {"t": "horse", "s_query": "x", "wait": 10}, None).body["results"] == []
+            ask(Ask("/search", {"t": "horse", "s_query": "x", "wait": "10"})).body["results"] == []
         )
 
 
@@ -272,12 +275,12 @@ def test_what_cannot_be_had_fails_its_pool_and_keeps_its_reason_past_the_process
     params = {"t": "horse", "s_query": "x"}
     with StubServer(server_error) as server:
         with stack_over(server.origin, tmp_path, encoder) as stack:
-            stack_client(stack).ask("/search", {**params, "wait": 10}, None)
+            StackServer(stack).ask(Ask("/search", {**params, "wait": "10"}))
             assert stack.services.bus.dead_letters() == []
         assert [job["delivery_attempt"] for job in log.entries("FetchJob")] == [1, 2, 3, 4, 5]
         assert log.entries("FetchJob")[-1]["outcome"] == "given up"
         with stack_over(server.origin, tmp_path, encoder, retry_seconds=60) as stack:
-            answer = stack_client(stack).ask("/search", {**params, "wait": 0}, None)
+            answer = StackServer(stack).ask(Ask("/search", {**params, "wait": "0"}))
     assert answer.status == 503
     assert "answered 500" in answer.body["error"]["message"]
 
@@ -299,12 +302,10 @@ def test_sixty_new_keywords_at_once_are_each_published_once_and_all_become_ready
         StubServer(script) as server,
         stack_over(server.origin, tmp_path, encoder, **settings) as stack,
     ):
-        ask, left = stack_client(stack).ask, [f"keyword {n}" for n in range(60)]
+        ask, left = StackServer(stack).ask, [f"keyword {n}" for n in range(60)]
         while left:
-            asked = {key: {"t": key, "s_query": "x", "wait": 0.05} for key in left}
-            left = [
-                key for key in left if not ask("/search", asked[key], None).body.get("complete")
-            ]
+            asked = {key: {"t": key, "s_query": "x", "wait": "0.05"} for key in left}
+            left = [key for key in left if not ask(Ask("/search", asked[key])).body.get("complete")]
         assert stack.services.bus.dead_letters() == []
     published = [one for one in log.entries("search") if "publish" in one["stages"]]
     assert len({one["pool_id"] for one in published}) == len(published) == 60
@@ -348,8 +349,8 @@ def open_stack(
 
 
 def searched(stack: Stack) -> dict[str, Any]:
-    params = {"t": "horse", "s_query": "a horse", "fold": "false"}
-    return stack_client(stack).search(params, lambda _: None)
+    params: dict[str, Any] = {"t": "horse", "s_query": "a horse", "fold": False}
+    return stack_client(stack).page(**params).as_it_came()
 
 
 def test_pictures_of_commons_are_found_with_their_licence(

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import json
 import math
 import socket
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from imagesearch.cli.client import (
-    GIVE_UP_SECONDS,
-    MAX_ANSWER_BYTES,
-    Answer,
-    SearchClient,
-    SearchFailed,
-    http_client,
-    retry_after_seconds,
-)
+from imagesearch.cli.client import opened_server
+from imagesearch.client import AsyncClient, Client, SearchFailed, Unreached
+from imagesearch.client.http import MAX_ANSWER_BYTES, HttpServer, retry_after_seconds
+from imagesearch.client.searching import GIVE_UP_SECONDS, Ask, Outcome, Patience, Pause, Reply
 from imagesearch.domain.errors import InvalidRequest
 from tests.stub_http import Request, StubServer, reply
 
-PARAMS = {"t": "horse", "s_query": "a horse"}
+PARAMS: dict[str, Any] = {"t": "horse", "s_query": "a horse"}
 NOW = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
 POOL = {"state": "ready", "images": 1, "embedded": 1, "rejected": 0, "reason": None}
 RESULT = {
@@ -49,31 +47,42 @@ FOUND: dict[str, Any] = {
 
 
 @dataclass
-class Patience:
-    """Seconds that pass by waiting alone, and what was asked in them."""
+class Script:
+    """A server of these outcomes, and seconds that pass by waiting alone."""
 
-    answers: Iterator[Answer]
+    outcomes: Iterator[Outcome]
     answering_seconds: float = 0.0
     seconds: float = 0.0
+    asked: list[Ask] = field(default_factory=list)
     asked_at: list[float] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
 
-    def client(self) -> SearchClient:
-        return SearchClient(self.ask, lambda _: b"", now=lambda: self.seconds, sleep=self.sleep)
+    def client(self) -> Client:
+        return Client(self, patience=Patience(now=lambda: self.seconds), sleep=self.sleep)
 
-    def ask(
-        self, path: str, params: Mapping[str, Any], pictures: Mapping[str, bytes] | None
-    ) -> Answer:
+    def page(self, **search: Any) -> Any:
+        """Return the page as it came."""
+        return self.client().page(on_wait=self.pauses.append, **search).as_it_came()
+
+    def ask(self, ask: Ask) -> Reply:
+        self.asked.append(ask)
         self.asked_at.append(self.seconds)
         self.seconds += self.answering_seconds
-        return next(self.answers)
+        outcome = next(self.outcomes)
+        if isinstance(outcome, Unreached):
+            raise outcome
+        return outcome
+
+    def image(self, url: str) -> bytes:
+        return url.encode()
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
 
-def ever(status: int, body: Any, retry_after: float | None) -> Iterator[Answer]:
+def ever(status: int, body: Any, retry_after: float | None) -> Iterator[Outcome]:
     while True:
-        yield Answer(status, body, retry_after)
+        yield Reply(status, body, retry_after)
 
 
 @pytest.mark.parametrize(
@@ -90,18 +99,18 @@ def ever(status: int, body: Any, retry_after: float | None) -> Iterator[Answer]:
 def test_an_instant_answer_is_not_asked_for_again_at_once(
     status: int, body: Any, retry_after: float | None, most: int
 ) -> None:
-    patience = Patience(ever(status, body, retry_after))
+    script = Script(ever(status, body, retry_after))
     with pytest.raises(SearchFailed, match="no complete answer within 300 seconds"):
-        patience.client().search(PARAMS, lambda _: None)
-    assert len(patience.asked_at) <= most
-    assert patience.seconds <= GIVE_UP_SECONDS
+        script.page(**PARAMS)
+    assert len(script.asked_at) <= most
+    assert script.seconds <= GIVE_UP_SECONDS
 
 
 def test_an_answer_that_was_waited_for_is_asked_for_again_at_once() -> None:
-    waiting = [Answer(202, {"pool": POOL}, 1.0)] * 3
-    patience = Patience(iter([*waiting, Answer(200, FOUND, None)]), answering_seconds=2.0)
-    assert patience.client().search(PARAMS, lambda _: None) == FOUND
-    assert patience.asked_at == [0.0, 2.0, 4.0, 6.0]
+    waiting = [Reply(202, {"pool": POOL}, 1.0)] * 3
+    script = Script(iter([*waiting, Reply(200, FOUND, None)]), answering_seconds=2.0)
+    assert script.page(**PARAMS) == FOUND
+    assert script.asked_at == [0.0, 2.0, 4.0, 6.0]
 
 
 @pytest.mark.parametrize(
@@ -131,21 +140,203 @@ def test_a_retry_after_is_seconds_or_a_date_within_the_bounds_of_sense(
 
 def test_a_part_without_text_is_none_to_look_for_in_the_answer() -> None:
     asked = {**PARAMS, "minus": ["", " people ", "people"]}
-    patience = Patience(ever(200, {**FOUND, "minus": ["people"]}, None))
-    assert patience.client().search(asked, print)["minus"] == ["people"]
+    script = Script(ever(200, {**FOUND, "minus": ["people"]}, None))
+    assert script.page(**asked)["minus"] == ["people"]
 
 
-FILTERED = {**PARAMS, "orientation": "vertical"}
+FILTERED: dict[str, Any] = {**PARAMS, "orientation": "vertical"}
 
 
 @pytest.mark.parametrize("more", [{}, {"filters": {}}, {"filters": {"orientation": "square"}}])
 def test_an_answer_that_is_not_filtered_as_asked_is_refused(more: dict[str, Any]) -> None:
     """A server of the version before takes no notice of a filter."""
-    patience = Patience(ever(200, {**FOUND, **more}, None))
+    script = Script(ever(200, {**FOUND, **more}, None))
     with pytest.raises(SearchFailed, match="not filtered: it is of another version"):
-        patience.client().search(FILTERED, lambda _: None)
+        script.page(**FILTERED)
     answer = {**FOUND, "filters": {"orientation": "vertical"}, "matching": 1}
-    assert Patience(ever(200, answer, None)).client().search(FILTERED, lambda _: None) == answer
+    assert Script(ever(200, answer, None)).page(**FILTERED) == answer
+
+
+# --- trying again --------------------------------------------------------------------------------
+
+AWAY = Unreached("http://127.0.0.1:9/search does not answer: ConnectionError")
+ALL = [Reply(200, FOUND, None)]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "pauses"),
+    [
+        ([AWAY], [0.5]),
+        ([AWAY, Reply(502, None, None), AWAY], [0.5, 1.0, 2.0]),
+        ([Reply(503, {"error": {"message": "starting"}}, 7.0)], [7.0]),
+        ([Reply(429, None, 30.0)] * 5, [30.0] * 5),
+        ([Reply(504, None, 10.0)], [10.0]),
+    ],
+)
+def test_what_may_recover_is_asked_again_after_a_pause(
+    trouble: list[Outcome], pauses: list[float]
+) -> None:
+    script = Script(iter([*trouble, *ALL]))
+    assert script.page(**PARAMS) == FOUND
+    assert [pause.seconds for pause in script.pauses] == pauses
+    assert len({ask.params["t"] for ask in script.asked}) == 1
+
+
+def test_why_it_is_asked_again_is_told_with_how_far_the_pool_is() -> None:
+    starting = Reply(503, {"error": {"message": "the model is starting"}}, 3.0)
+    script = Script(iter([AWAY, starting, Reply(202, {"pool": POOL}, 1.0), *ALL]))
+    script.page(**PARAMS)
+    away, busy, growing = script.pauses
+    assert away.reason == str(AWAY)
+    assert busy.reason == "the model is starting (HTTP 503)"
+    assert growing.pool is not None
+    assert growing.pool.images == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (AWAY, "does not answer: ConnectionError"),
+        (Reply(503, None, None), r"no reason given \(HTTP 503\)"),
+    ],
+)
+def test_a_server_that_stays_away_is_given_up_after_four_tries(
+    outcome: Outcome, message: str
+) -> None:
+    script = Script(iter([outcome] * 4))
+    with pytest.raises(SearchFailed, match=message):
+        script.page(**PARAMS)
+    assert script.seconds == 3.5
+
+
+@pytest.mark.parametrize("outcome", [Reply(503, None, 30.0), Reply(500, None, None)])
+def test_what_will_not_be_well_soon_is_told_at_once(outcome: Outcome) -> None:
+    script = Script(iter([outcome]))
+    with pytest.raises(SearchFailed):
+        script.page(**PARAMS)
+
+
+def test_a_server_with_a_login_says_what_it_wants() -> None:
+    error = {"error": {"code": "unauthorized", "message": "X-API-Key must be the key"}}
+    with pytest.raises(SearchFailed, match="give the key of this server as SEARCH_API_KEY") as told:
+        Script(iter([Reply(401, error, None)])).page(**PARAMS)
+    assert told.value.status == 401
+
+
+# --- paging --------------------------------------------------------------------------------------
+
+
+def page_with(*image_ids: str, **more: Any) -> Reply:
+    results = [{**RESULT, "image_id": image_id} for image_id in image_ids]
+    return Reply(200, {**FOUND, "results": results, "next": None, **more}, None)
+
+
+PAGES = [
+    page_with("a", "b", next="x1"),
+    page_with("a", "c", next="x2", restarted=True),
+    page_with("b", "d"),
+]
+
+
+def test_the_hits_of_all_pages_come_one_after_the_other_and_each_once() -> None:
+    script = Script(iter(PAGES))
+    hits = [hit.image_id for hit in script.client().search(t="horse", s_query="a horse", k=2)]
+    assert hits == ["a", "b", "c", "d"]
+    assert [ask.params.get("cursor") for ask in script.asked] == [None, "x1", "x2"]
+    assert {ask.params["k"] for ask in script.asked} == {"2"}
+
+
+def test_no_page_is_asked_for_before_its_hits_are_wanted() -> None:
+    script = Script(iter(PAGES[:1]))
+    hits = script.client().search(t="horse")
+    assert [next(hits).image_id, next(hits).image_id] == ["a", "b"]
+    assert len(script.asked) == 1
+
+
+def test_a_server_whose_pages_never_end_is_left() -> None:
+    script = Script(iter(page_with("a", next=f"x{number}") for number in range(2_000)))
+    with pytest.raises(SearchFailed, match="more than 1000 pages"):
+        list(script.client().search(t="horse"))
+
+
+# --- with asyncio --------------------------------------------------------------------------------
+
+
+def test_with_asyncio_it_is_the_same() -> None:
+    script = Script(iter([AWAY, Reply(202, {"pool": POOL}, 1.0), *PAGES]))
+
+    async def sleep(seconds: float) -> None:
+        script.sleep(seconds)
+
+    async def all_hits() -> list[str]:
+        patience = Patience(now=lambda: script.seconds)
+        client = AsyncClient(script, patience=patience, sleep=sleep)
+        hits = client.search(on_wait=script.pauses.append, t="horse", k=2)
+        return [hit.image_id async for hit in hits]
+
+    assert asyncio.run(all_hits()) == ["a", "b", "c", "d"]
+    assert [pause.seconds for pause in script.pauses] == [0.5, 1.0]
+
+
+def test_with_asyncio_other_work_goes_on_and_a_question_can_be_given_up() -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    class Silent(Script):
+        def ask(self, ask: Ask) -> Reply:
+            asked.set()
+            over.wait(30)
+            return Reply(200, FOUND, None)
+
+    async def given_up() -> bool:
+        page = asyncio.create_task(AsyncClient(Silent(iter(()))).page(t="horse"))
+        while not asked.is_set():
+            await asyncio.sleep(0)  # which a question that blocked would never come back to
+        page.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await page
+        return page.cancelled()
+
+    try:
+        assert asyncio.run(given_up())
+    finally:
+        over.set()
+
+
+def test_what_a_client_reads_besides() -> None:
+    collection = {"name": "P", "pictures": 2, "images": 1, "problems": 0, "updating": False}
+    replies = [
+        Reply(200, {"collections": [collection]}, None),
+        Reply(200, {**POOL, "rejections": {"pixabay-1": "truncated"}}, None),
+    ]
+    script = Script(iter([*replies, *replies]))
+    client = script.client()
+    assert [each.name for each in client.collections()] == ["P"]
+    assert client.pool("f" * 32).rejections == {"pixabay-1": "truncated"}
+    assert client.image("u") == b"u"
+    eager = AsyncClient(script)
+    assert [each.images for each in asyncio.run(eager.collections())] == [1]
+    assert asyncio.run(eager.pool("f" * 32)).embedded == 1
+    assert asyncio.run(eager.image("u")) == b"u"
+    assert {ask.path for ask in script.asked} == {"/collections", f"/pools/{'f' * 32}"}
+
+
+def test_a_search_is_asked_as_the_api_takes_it() -> None:
+    script = Script(ever(200, FOUND, None))
+    script.client().page(t="horse", fold=False, k=3, like_weight=[0.5], picture=b"jpeg")
+    (ask,) = script.asked
+    asked: dict[str, Any] = {"t": "horse", "fold": "false", "k": "3", "wait": "2"}
+    asked["like_weight"] = ["0.5"]
+    assert ask == Ask("/search", asked, {"picture": b"jpeg"})
+
+
+# --- over HTTP -----------------------------------------------------------------------------------
+
+HASTE = Patience(retry_pauses_seconds=())
+
+
+def hasty(url: str, **options: Any) -> Client:
+    """Return a client that tries nothing again."""
+    return Client(HttpServer(url, **options), patience=HASTE)
 
 
 def fails(body: Any, status: int = 200, **headers: str) -> str:
@@ -155,7 +346,7 @@ def fails(body: Any, status: int = 200, **headers: str) -> str:
         StubServer(lambda _: reply(status, data, **headers)) as server,
         pytest.raises(SearchFailed) as caught,
     ):
-        http_client(server.origin).search(PARAMS, lambda _: None)
+        hasty(server.origin).page(**PARAMS)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 800
     return str(caught.value)
@@ -204,12 +395,12 @@ def test_an_answer_of_another_shape_is_refused(body: Any) -> None:
 def test_an_answer_over_everything_has_no_pool_and_is_not_waited_for() -> None:
     asked = {"like": ["pixabay-2"], "scope": "catalog"}
     answer = {**FOUND, **asked, "keyword": None, "pool": None, "complete": False}
-    patience = Patience(ever(200, answer, None))
-    assert patience.client().search(asked, lambda _: None) == answer
-    assert len(patience.asked_at) == 1
-    of_a_pool = Patience(ever(200, {**FOUND, "like": ["pixabay-2"]}, None))
+    script = Script(ever(200, answer, None))
+    assert script.page(**asked) == answer
+    assert len(script.asked_at) == 1
+    of_a_pool = Script(ever(200, {**FOUND, "like": ["pixabay-2"]}, None))
     with pytest.raises(SearchFailed, match=r"not an imagesearch's: scope"):
-        of_a_pool.client().search(asked, lambda _: None)
+        of_a_pool.page(**asked)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +448,7 @@ def test_a_body_that_is_cut_short_is_no_answer() -> None:
         return b""
 
     with StubServer(script) as server, pytest.raises(SearchFailed, match="does not answer"):
-        http_client(server.origin).search(PARAMS, lambda _: None)
+        hasty(server.origin).page(**PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -271,8 +462,8 @@ def test_a_body_that_is_cut_short_is_no_answer() -> None:
 )
 def test_an_answer_that_drips_is_given_up(dripped: bytes) -> None:
     with StubServer(lambda one: server.trickle(one, dripped, seconds=0.02)) as server:
-        client = http_client(server.origin, exchange_seconds=0.2)
-        for ask in (lambda: client.search(PARAMS, print), lambda: client.image(server.origin)):
+        client = hasty(server.origin, exchange_seconds=0.2)
+        for ask in (lambda: client.page(**PARAMS), lambda: client.image(server.origin)):
             with pytest.raises(SearchFailed, match=r"did not end its answer within 0\.2 s"):
                 ask()
 
@@ -285,8 +476,8 @@ def test_redirects_are_followed_to_their_end_and_no_further() -> None:
         return reply(200, json.dumps(FOUND)) if path == "/again" else reply(302, Location="/x")
 
     with StubServer(script) as server:
-        client = http_client(server.origin)
-        assert client.search(PARAMS, lambda _: None) == FOUND
+        client = hasty(server.origin)
+        assert client.page(**PARAMS).as_it_came() == FOUND
         with pytest.raises(SearchFailed, match="redirects more than 5 times"):
             client.image(f"{server.origin}/x")
         assert len(server.requests) == 2 + 6
@@ -312,7 +503,7 @@ def test_a_redirect_leads_to_http_alone(to: str) -> None:
 )
 def test_an_image_is_read_over_http_alone(url: str) -> None:
     with pytest.raises(SearchFailed):
-        http_client("http://127.0.0.1:9").image(url)
+        hasty("http://127.0.0.1:9").image(url)
 
 
 @pytest.mark.parametrize(
@@ -354,13 +545,13 @@ HOSTS = {
 }
 
 
-def client(url: str) -> SearchClient:
+def client(url: str) -> Client:
     """Return a client for which the names of HOSTS, and all that are numbers, have addresses."""
 
     def addresses(host: str) -> list[str]:
         return HOSTS.get(host) or [str(one[-1][0]) for one in socket.getaddrinfo(host, None)]
 
-    return http_client(url, addresses=addresses)
+    return hasty(url, addresses=addresses)
 
 
 PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
@@ -384,7 +575,7 @@ def test_what_is_on_this_machine_is_asked_without_a_proxy(proxy: StubServer) -> 
     with StubServer(script) as server:
         for host in ("127.0.0.1", "localhost"):
             asked = client(f"http://{host}:{server.port}")
-            assert asked.search(PARAMS, lambda _: None) == FOUND
+            assert asked.page(**PARAMS).as_it_came() == FOUND
             asked.image(f"http://{host}:{server.port}/1.jpg")
         assert len(server.requests) == 4
         with pytest.raises(SearchFailed, match=r"inside\.example"):  # which only HOSTS knows
@@ -393,7 +584,7 @@ def test_what_is_on_this_machine_is_asked_without_a_proxy(proxy: StubServer) -> 
 
 
 def test_what_is_elsewhere_is_asked_through_the_proxy(proxy: StubServer) -> None:
-    assert client("http://search.example").search(PARAMS, lambda _: None) == FOUND
+    assert client("http://search.example").page(**PARAMS).as_it_came() == FOUND
     assert proxy.requests[0].target.startswith("http://search.example/search?")
 
 
@@ -410,13 +601,19 @@ def test_what_is_elsewhere_is_asked_through_the_proxy(proxy: StubServer) -> None
     ],
 )
 def test_a_url_that_is_none_is_named(url: str) -> None:
-    with pytest.raises(InvalidRequest, match="--url must be an http:// or https:// URL"):
-        http_client(url)
+    bound = "must be an http:// or https:// URL"
+    with pytest.raises(InvalidRequest, match=f"^url {bound}"):
+        Client(url)
+    with (
+        pytest.raises(InvalidRequest, match=f"^--url {bound}"),
+        opened_server(url, None, model=None, source=None),
+    ):
+        pass
 
 
 def test_the_url_may_end_in_a_slash_and_have_a_path() -> None:
     with StubServer(lambda _: reply(200, json.dumps(FOUND))) as server:
-        http_client(f" HTTP://127.0.0.1:{server.port}/api/ ").search(PARAMS, lambda _: None)
+        Client(f" HTTP://127.0.0.1:{server.port}/api/ ").page(**PARAMS)
         assert server.requests[0].target.startswith("/api/search?")
 
 
@@ -426,8 +623,8 @@ def test_the_key_is_sent_to_the_server_and_to_no_other(monkeypatch: pytest.Monke
         StubServer(lambda _: reply(200, b"a picture")) as other,
         StubServer(lambda _: reply(200, json.dumps(FOUND).encode())) as server,
     ):
-        client = http_client(server.origin)
-        client.search(PARAMS, lambda _: None)
+        client = Client(server.origin)
+        client.page(**PARAMS)
         client.image(f"{server.origin}/images/1.jpg")
         client.image(f"{other.origin}/1.jpg")
     assert [one.headers.get("x-api-key") for one in server.requests] == ["the key", "the key"]

@@ -78,6 +78,7 @@ def query(world: World) -> FlaskClient:
 def test_what_is_made_of_the_document_is_that_of_the_document() -> None:
     assert openapi.JSON.read_text() == openapi.as_json(DOCUMENT), "run `make openapi`"
     assert openapi.PAGE.read_text() == openapi.as_page(DOCUMENT), "run `make openapi`"
+    assert openapi.TYPES.read_text() == openapi.as_types(DOCUMENT), "run `make openapi`"
 
 
 def test_the_document_is_served(query: FlaskClient) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from imagesearch.cli.client import Answer, SearchClient, SearchFailed, ToldCollection
+from imagesearch.cli.search import collection_named
 from imagesearch.cli.search_arguments import Arguments, checked
 from imagesearch.cli.search_table import print_table
+from imagesearch.client import Answer, Client, Collection, SearchFailed
+from imagesearch.client.searching import Ask, Reply
 from imagesearch.domain.collections import CollectionCount
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.filters import OF_OWN
@@ -135,36 +138,42 @@ def test_a_collection_that_cannot_be_is_told_by_its_option() -> None:
 PICTURES = {"name": "Pictures", "pictures": 4100, "images": 4000, "problems": 0, "updating": False}
 
 
-def told(body: Any, name: str, status: int = 200) -> ToldCollection | None:
-    def ask(path: str, *_: Any) -> Answer:
-        assert path == "/collections"
-        return Answer(status, body, None)
+@dataclass
+class OneReply:
+    """A server that answers once and for all, or raises."""
 
-    return SearchClient(ask, lambda _: b"").collection(name)
+    outcome: Reply | Exception
+
+    def ask(self, ask: Ask) -> Reply:
+        assert ask.path == "/collections"
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def image(self, url: str) -> bytes:
+        raise AssertionError(url)
+
+
+def told(outcome: Reply | Exception, name: str) -> Collection | None:
+    return collection_named(Client(OneReply(outcome)), name)
 
 
 def test_a_collection_is_known_by_its_name_however_it_is_written() -> None:
     other = {**PICTURES, "name": "Phone"}
-    collection = told({"collections": [other, PICTURES]}, "  pictures ")
-    assert collection == ToldCollection(name="Pictures", images=4000, updating=False)
-    assert told({"collections": [other]}, "Pictures") is None
+    collection = told(Reply(200, {"collections": [other, PICTURES]}, None), "  pictures ")
+    assert collection == Collection.model_validate(PICTURES)
+    assert told(Reply(200, {"collections": [other]}, None), "Pictures") is None
 
 
 @pytest.mark.parametrize("body", [None, {}, {"collections": [{"name": 7}]}, {"error": {}}, "x"])
 def test_a_server_that_tells_nothing_of_collections_hides_no_picture(body: Any) -> None:
-    assert told(body, "Pictures", 404) is None
-
-    def ask(*_: Any) -> Answer:
-        raise SearchFailed("it is gone")
-
-    assert SearchClient(ask, lambda _: b"").collection("Pictures") is None
+    assert told(Reply(404, body, None), "Pictures") is None
+    assert told(Reply(200, body, None), "Pictures") is None
+    assert told(SearchFailed("it is gone"), "Pictures") is None
 
 
 def test_nothing_is_asked_of_no_collection() -> None:
-    def ask(*_: Any) -> Answer:
-        raise AssertionError
-
-    assert SearchClient(ask, lambda _: b"").collection("") is None
+    assert told(AssertionError(), "") is None
 
 
 RESULT = {
@@ -182,17 +191,18 @@ ANSWER: dict[str, Any] = {
     "query": "a lake",
     "complete": True,
     "query_truncated": False,
+    "scope": "catalog",
     "pool": None,
     "timings": {"total_seconds": 0.01},
     "filters": {"collection": "pictures"},
 }
-KNOWN = ToldCollection(name="Pictures", images=4000, updating=False)
+KNOWN = Collection.model_validate(PICTURES)
 
 
 def printed(
-    capsys: pytest.CaptureFixture[str], collection: ToldCollection | None, **changes: Any
+    capsys: pytest.CaptureFixture[str], collection: Collection | None, **changes: Any
 ) -> str:
-    answer = {**ANSWER, **changes}
+    answer = Answer.model_validate({**ANSWER, **changes})
     print_table(answer, ("http",), 1, is_keyword_given=False, collection=collection)
     return " ".join(capsys.readouterr().out.split())
 

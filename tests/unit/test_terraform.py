@@ -27,7 +27,7 @@ from imagesearch.adapters.pools import firestore as pools_firestore
 from imagesearch.adapters.records import marks_fields
 from imagesearch.adapters.retention import firestore as retention_firestore
 from imagesearch.adapters.scorers.cloud_run import PATIENCE_SECONDS
-from imagesearch.cli import client
+from imagesearch.client import http as client
 from imagesearch.compose import fetch, inference, query
 from imagesearch.deployment.services import SERVICES
 from imagesearch.deployment.topics import (

@@ -1,0 +1,137 @@
+// What web/client.js does, run in Node by tests/unit/test_js_client.py; no test waits.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import * as module from "../../web/client.js";
+
+const { Client, SearchFailed } = module;
+const DOCUMENT = JSON.parse(readFileSync(new URL("../../web/openapi.json", import.meta.url)));
+const exampleOf = (name) => DOCUMENT.components.responses[name].content["application/json"].example;
+const FOUND = exampleOf("Found");
+const NOW = { "Retry-After": "0" };
+const SEARCH = { t: "horse", s_query: "a horse" };
+
+/** A client whose fetch gives *answers*, one after the other, and what it was asked. */
+function scripted(...answers) {
+  const asked = [];
+  const fetch = async (url, options) => {
+    asked.push({ url, options });
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    const [status, body, headers = {}] = answer;
+    return new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });
+  };
+  return { asked, client: (options = {}) => new Client("https://pictures.example/api", { fetch, ...options }) };
+}
+
+const page = (...ids) => ({ ...FOUND, results: ids.map((image_id) => ({ ...FOUND.results[0], image_id })) });
+
+async function hitsOf(hits) {
+  const ids = [];
+  for await (const { image_id } of hits) ids.push(image_id);
+  return ids;
+}
+
+test("the hits of all pages come one after the other, and each once", async () => {
+  const { asked, client } = scripted(
+    [200, { ...page("a", "b"), next: "x1" }], [200, { ...page("a", "c"), next: "x2", restarted: true }], [200, page("b", "d")],
+  );
+  assert.deepEqual(await hitsOf(client().search({ ...SEARCH, k: 2 })), ["a", "b", "c", "d"]);
+  assert.deepEqual(asked.map(({ url }) => url.searchParams.get("cursor")), [null, "x1", "x2"]);
+  assert.equal(asked[0].url.pathname, "/api/search");
+});
+
+test("a pool is waited for, and each answer on the way is given", async () => {
+  const { client } = scripted([202, exampleOf("Fetching"), NOW], [200, { ...FOUND, complete: false }, NOW], [200, FOUND]);
+  const counts = [];
+  for await (const answer of client().answers(SEARCH)) counts.push([answer.results.length, answer.complete]);
+  assert.deepEqual(counts, [[0, false], [1, false], [1, true]]);
+});
+
+test("what may recover is asked again, and what stays away is told after four tries", async () => {
+  const busy = [503, exampleOf("Unavailable"), { "Retry-After": "7" }];
+  const pauses = [];
+  const pause = async (failure) => pauses.push([failure.kind, failure.retrySeconds]);
+  const { client } = scripted(busy, new TypeError("gone"), [200, FOUND]);
+  assert.equal((await client().page(SEARCH, { pause })).matching, 120);
+  assert.deepEqual(pauses, [["refused", 7], ["unreached", 5]]);
+  const down = scripted(busy, busy, busy, busy);
+  const failure = await down.client().page(SEARCH, { pause }).catch((error) => error);
+  assert.deepEqual([failure.message, failure.tries], ["the catalog does not answer (HTTP 503)", 4]);
+});
+
+test("what is asked to wait long, or can never succeed, is told at once", async () => {
+  for (const [status, name, headers, isForEver] of [[429, "Overloaded", { "Retry-After": "3600" }, false], [400, "InvalidRequest", {}, true]]) {
+    const { client } = scripted([status, exampleOf(name), headers]);
+    const failure = await client().page(SEARCH).catch((error) => error);
+    assert.ok(failure instanceof SearchFailed);
+    assert.deepEqual([failure.status, failure.isForEver, failure.tries], [status, isForEver, 1]);
+    assert.match(failure.message, new RegExp(exampleOf(name).error.message.slice(0, 20)));
+  }
+});
+
+test("a key that lacks is asked for once, and sent from then on, to what is asked besides, too", async () => {
+  const { asked, client } = scripted([401, exampleOf("Unauthorized")], [200, FOUND], [200, { collections: [] }]);
+  const guarded = client({ apiKey: "old", askForKey: async () => "new" });
+  await guarded.page(SEARCH);
+  await guarded.collections();
+  assert.deepEqual(asked.map(({ options }) => options.headers["X-API-Key"]), ["old", "new", "new"]);
+});
+
+test("an answer that is none of this API, or of another version, says so", async () => {
+  const odd = /does not answer as an imagesearch does \(HTTP 200\)/;
+  for (const body of ["<h1>Log in</h1>", {}, null, [], { results: 3 }]) {
+    await assert.rejects(scripted([200, body]).client().page(SEARCH), { kind: "odd", message: odd });
+  }
+  const older = { ...FOUND, minus: undefined };
+  await assert.rejects(scripted([200, older]).client().page({ ...SEARCH, minus: ["night"] }), /of another version/);
+});
+
+test("a search that is given up ends at once with an AbortError", async () => {
+  const controller = new AbortController();
+  const silent = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
+  const asking = new Client("https://pictures.example", { fetch: silent }).page(SEARCH, { signal: controller.signal });
+  controller.abort();
+  await assert.rejects(asking, { name: "AbortError" });
+});
+
+test("lists are repeated, what is empty is left out, and a picture takes a form", async () => {
+  const { asked, client } = scripted([200, FOUND], [200, FOUND]);
+  await client().ask({ ...SEARCH, like: ["a", "b"], like_weight: [1, 2], tag: "", user: undefined });
+  assert.equal(asked[0].url.search, "?t=horse&s_query=a+horse&like=a&like=b&like_weight=1&like_weight=2&wait=0.5");
+  await client().ask({ s_query: "x", picture: new Blob(["jpeg"]) });
+  const { method, body } = asked[1].options;
+  assert.deepEqual([method, asked[1].url.search, [...body.keys()]], ["POST", "", ["s_query", "wait", "picture"]]);
+});
+
+const READS = {
+  "/search": [(client) => client.ask(SEARCH, { retries: 0 }), (body) => ({ results: [], complete: false, ...body })],
+  "/collections": [(client) => client.collections(), (body) => body.collections],
+  "/pools/{pool_id}": [(client) => client.pool("4b1c"), (body) => body],
+};
+
+for (const [path, [ask, read]] of Object.entries(READS)) {
+  test(`every answer that the document shows of ${path} is read or told`, async () => {
+    for (const [code, response] of Object.entries(DOCUMENT.paths[path].get.responses)) {
+      const status = code === "default" ? 405 : Number(code);
+      const { content } = response.$ref ? DOCUMENT.components.responses[response.$ref.split("/").at(-1)] : response;
+      const { example } = content["application/json"];
+      const outcome = await ask(scripted([status, example]).client()).catch((error) => error);
+      if (status < 300) assert.deepEqual(outcome, read(example));
+      else assert.equal(outcome.message, `${example.error.message} (HTTP ${status})`);
+    }
+  });
+}
+
+test("client.d.ts declares what the module has", () => {
+  const declared = readFileSync(new URL("../../web/client.d.ts", import.meta.url), "utf8");
+  const names = [...declared.matchAll(/^export (?:const|class|function) (\w+)/gm)].map(([, name]) => name);
+  assert.deepEqual(names.sort(), Object.keys(module).sort());
+  const methods = declared.split("export class Client")[1].split("\n}")[0].matchAll(/^  (\w+)\(/gm);
+  assert.deepEqual([...methods].map(([, name]) => name).sort(), Object.getOwnPropertyNames(Client.prototype).sort());
+  const fields = declared.split("export class SearchFailed")[1].split("}")[0].matchAll(/^  (\w+):/gm);
+  const own = Object.keys(new SearchFailed("odd", "")).filter((name) => name !== "name");
+  assert.deepEqual([...fields].map(([, name]) => name).sort(), own.sort());
+});
