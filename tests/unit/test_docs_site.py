@@ -17,6 +17,14 @@ from tools.docs_site.pages import ELSEWHERE, CannotBuild, Site, navigation, read
 from tools.package_function import _hashed_pins, _pins
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = json.dumps(
+    {
+        "cells": [
+            {"cell_type": "markdown", "source": ["# A notebook\n", "with a text"]},
+            {"cell_type": "code", "source": ["if True:\n", "    print(1 < 2)"]},
+        ]
+    }
+)
 TOOL = ROOT / "tools" / "docs_site"
 
 
@@ -32,7 +40,7 @@ def small(tmp_path: Path) -> Path:
     """A project of as few pages as there can be; each test breaks one of them."""
     for path in ("docs/README.md", *ELSEWHERE):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("# Title\n")
+        (tmp_path / path).write_text(NOTEBOOK if path.endswith(".ipynb") else "# Title\n")
     links = " ".join(f"[{path}](../{path})" for path in ELSEWHERE)
     (tmp_path / "docs" / "README.md").write_text(f"# Home\n\n## All\n\n{links}\n")
     return tmp_path
@@ -196,9 +204,17 @@ def test_headings_have_the_anchors_that_github_gives_them(small: Path) -> None:
 
 
 def test_a_comment_is_for_who_writes_and_code_is_shown_as_it_is(small: Path) -> None:
-    page = shown(small, "<!-- note -->\n```sh\nmake run  # <now> <!-- kept -->\n```")
-    assert "note" not in page
+    page = shown(small, "<!-- hidden words -->\n```sh\nmake run  # <now> <!-- kept -->\n```")
+    assert "hidden words" not in page
     assert "&lt;now&gt; &lt;!-- kept --&gt;" in page
+
+
+def test_a_notebook_is_a_page_with_its_code(small: Path) -> None:
+    site = read_site(small)
+    page = page_html(site, site.pages["examples/search.ipynb"])
+    assert "<p>with a text</p>" in page
+    code = re.sub(r"<[^>]+>", "", page.partition("<pre")[2])
+    assert "if True:\n    print(1 &lt; 2)" in code
 
 
 def test_a_table_is_aligned_by_a_class(small: Path) -> None:

@@ -6,6 +6,7 @@ link is followed from where its page lies in the project, so that one text serve
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ ELSEWHERE = {
     "README.md": "readme.html",
     "CONTRIBUTING.md": "contributing.html",
     "CHANGELOG.md": "changelog.html",
+    "examples/search.ipynb": "notebook.html",
     "models/demo/README.md": "demo-model.html",
     "terraform/README.md": "terraform.html",
 }
@@ -125,7 +127,10 @@ def relative(address: str, page: str) -> str:
 
 def _read(root: Path, source: str) -> Page:
     text = (root / source).read_text(encoding="utf-8")
-    text = text[front.end() :] if (front := _FRONT_MATTER.match(text)) else text
+    if source.endswith(".ipynb"):
+        text = _notebook(text)
+    elif front := _FRONT_MATTER.match(text):
+        text = text[front.end() :]
     # In the text of GitHub a comment is for who writes; within a block of code there is none.
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     tokens = [token for token in parser.parse(text) if not _is_comment(token)]
@@ -136,6 +141,13 @@ def _read(root: Path, source: str) -> Page:
     if not headings:
         raise CannotBuild(f"{source}: a page begins with a heading")
     return Page(source, address_of(source), tuple(tokens), headings, tuple(_sections(tokens)))
+
+
+def _notebook(text: str) -> str:
+    """Return the Markdown of a notebook, its code in blocks; what the code put out is left out."""
+    texts = {"markdown": "{}", "code": "```python\n{}\n```"}
+    cells = json.loads(text)["cells"]
+    return "\n\n".join(texts[cell["cell_type"]].format("".join(cell["source"])) for cell in cells)
 
 
 def _is_html(token: Token) -> bool:
