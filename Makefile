@@ -31,7 +31,7 @@ with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsewhere); }
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run emulators check test fast-tests all-tests coverage terraform-test terraform-lock checkov first-deployment verify-deployment lint format bench bench-full check-weights eval openapi lock clean help anew
+.PHONY: run emulators check test fast-tests all-tests coverage terraform-test terraform-lock checkov first-deployment verify-deployment lint format bench bench-full check-weights eval openapi docs lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -114,6 +114,9 @@ eval: .venv/dev ## Measure MODEL on SETS (stamps clipart) of Debian's, in LANGUA
 openapi: .venv/dev ## Write web/openapi.json, reference.html and client-types.d.ts from docs/openapi.yaml
 	$(BIN)/python -m tools.openapi
 
+docs: .venv/run ## Build the documentation site into web/docs/, which every server has at /docs/
+	@$(BIN)/python -m tools.docs_site
+
 lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(PIP) pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
@@ -123,7 +126,7 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-dev.lock  # installs everywhere
-	for folder in functions/query functions/fetch inference_service; do \
+	for folder in functions/query functions/fetch inference_service tools/docs_site; do \
 		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 			--no-emit-find-links --constraint requirements-dev.lock --generate-hashes \
 			--output-file $$folder/requirements.txt $$folder/requirements.in \
@@ -142,7 +145,7 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	done
 
 clean: ## Remove the virtual environment and the data
-	rm -rf .venv .venv-checkov .venv-peers .data build/eval
+	rm -rf .venv .venv-checkov .venv-peers .data build/eval web/docs
 
 anew:
 

@@ -44,8 +44,9 @@ def _curves(curves: Curves, rows: Sequence[Row]) -> Figure:
             if row.get("is_ours"):
                 at = [row[each.key] * each.scale for each in _axes_of(curves)]
                 axes.plot(*at, marker="o", markersize=9, color=drawn_line.get_color())
-    for column, label in zip(_axes_of(curves), (axes.set_xlabel, axes.set_ylabel), strict=True):
-        label(column.heading, color=INK)
+    across, up = _axes_of(curves)
+    axes.set_xlabel(across.heading, color=INK)
+    axes.set_ylabel(up.heading, color=INK)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, color="#e5e7eb")

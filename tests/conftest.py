@@ -55,7 +55,13 @@ GROUPS = {
         "test_postgres.py",
     ),
     "collections": ("test_model_change.py", "test_collections.py", "test_forgetting.py"),
-    "server": ("test_pipeline.py", "test_cli.py", "test_hostile_requests.py"),
+    "server": (
+        "test_pipeline.py",
+        "test_cli.py",
+        "test_hostile_requests.py",
+        "test_tours.py",
+        "test_notebook.py",
+    ),
     "page": (
         "test_page.py",
         "test_page_trouble.py",

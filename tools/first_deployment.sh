@@ -184,6 +184,7 @@ keep_earlier_states() {
 
 package_functions() {
   local name
+  do_it sh tools/build_docs.sh # which the query function serves beside the page
   for name in query fetch; do
     do_it python3 -m tools.package_function "$name" --output "build/$name.zip"
   done

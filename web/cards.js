@@ -3,7 +3,7 @@
 import { apiBase } from "./api.js";
 import { EAGER, build, element, safeUrl, unseen } from "./dom.js";
 import { addressOf, moreLike } from "./search.js";
-import { MATCHES, number } from "./words.js";
+import { MATCHES, altOf, creditOf, number } from "./words.js";
 
 const [NARROWEST, WIDEST] = [0.5, 2.6]; // width / height, beyond which a card shows a part
 
@@ -95,20 +95,6 @@ function newCard(hit, rank) {
 
 /** Width and height in pixels; a common shape when the answer lacks them. */
 const sizeOf = ({ width, height }) => (width > 0 && height > 0 ? [width, height] : [640, 427]);
-
-/** What a picture is called that has no other description: its tags, an own one's title or file. */
-export function altOf({ tags, own }) {
-  const words = [own?.title, tags?.join(", "), own && fileOf(own)].find(Boolean);
-  return words ?? "Picture without a description";
-}
-
-export const fileOf = ({ file }) => file.split("/").pop();
-
-/** Whose picture it is, as its source asks; of an own one what it is called, and in which album it is. */
-function creditOf({ credit, own }) {
-  const texts = own ? [own.title || fileOf(own), own.albums[0]] : [credit?.user, credit?.source];
-  return texts.filter(Boolean).join(" · ") || "Where it is from";
-}
 
 /** Say that, with a link to the picture where there is one to follow. */
 function showCredit(link, hit) {

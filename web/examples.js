@@ -37,12 +37,13 @@ export function offerCollections(collections) {
 }
 
 /** Choose the examples of this edition, which *config* names. */
-export function setUpExamples({ demo, demo_keywords: keywords, sources }) {
+export function setUpExamples({ demo, demo_keywords: keywords, docs, sources }) {
   const examples = demo ? OF_THE_DEMO.filter(({ t }) => keywords.includes(t)) : OF_PHOTOGRAPHS;
   element("example-list").replaceChildren(...examples.map(exampleLink));
   element("keyword-list").replaceChildren(...keywords.map(keywordButton));
   element("keywords").hidden = !keywords.length;
   element("demo").hidden = !demo;
+  element("docs").hidden = !docs;
   if (examples.length) setPlaceholder(examples[0]);
   if (demo) offerPhotographs();
   else if (sources?.length) showSources(sources);

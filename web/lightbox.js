@@ -1,10 +1,10 @@
 /** One picture, large: what is known of it and what can be done with it. */
 
 import { apiBase } from "./api.js";
-import { altOf, cardOf, fileOf, licenceOf, pictureOf, showMatch, shownHits } from "./cards.js";
+import { cardOf, licenceOf, pictureOf, showMatch, shownHits } from "./cards.js";
 import { announce, build, element, outside, safeUrl } from "./dom.js";
 import { addressOf, addressSearch, moreLike } from "./search.js";
-import { dateOf, number, ratingOf, reasonsOf } from "./words.js";
+import { altOf, dateOf, fileOf, number, ratingOf, reasonsOf } from "./words.js";
 
 const dialog = element("lightbox");
 let shownId = null;

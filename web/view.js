@@ -4,10 +4,11 @@ import { cardOf, dropCards, foldAll, showCards, shownHits, unfold } from "./card
 import { collectionNamed } from "./collections.js";
 import { announce, element, setText } from "./dom.js";
 import { showExamples } from "./examples.js";
+import { failureWords, outlookOf } from "./failures.js";
 import { hideFilters, showFilters, takeOff } from "./filters.js";
 import * as form from "./form.js";
 import { addressOf, canBeTakenOff, nameOf, placeOf } from "./search.js";
-import { failureWords, number, outlookOf, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
+import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
 
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 

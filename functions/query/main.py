@@ -50,6 +50,7 @@ _config = page_config(
     _keywords,
     [(source.credit, source.site, source.note) for source in _sources],
     has_collections=True,
+    has_docs=(ROOT / "web" / "docs").is_dir(),
 )
 _page = PageFiles(ROOT / "web", {"config.json": _config})
 wsgi.guard(
@@ -117,6 +118,8 @@ def _route(request: Request) -> Response:
     if file := _page.file(request.path):  # not counted: they are many, and cost next to nothing
         after_question_mark = request.query_string.decode("latin-1")
         return _send(addressed(file, request.host_url, after_question_mark), request)
+    if _page.file(f"{request.path}/"):  # a folder with a page: its links begin at the slash
+        return Response(status=308, headers={"Location": f"{request.path}/"})
     client = _count_request(request)
     if request.path == "/ready":
         _process.check()

@@ -78,7 +78,9 @@ class PageFiles:
 
     def file(self, url_path: str) -> PageFile | None:
         """Return the file at *url_path*, which begins with a slash; None when there is none."""
-        path = url_path.removeprefix("/") or _INDEX
+        path = url_path.removeprefix("/")
+        if not path or path.endswith("/"):
+            path += _INDEX
         if path in self._written:
             return self._written[path]
         if Path(path).suffix not in MEDIA_TYPES or not _PATH.fullmatch(path):
@@ -135,6 +137,7 @@ def page_config(
     sources: Iterable[tuple[str, str, str]],
     *,
     has_collections: bool,
+    has_docs: bool,
 ) -> bytes:
     """
     Return config.json as it is beside the API; without *demo_keywords* this is no demo.
@@ -142,12 +145,14 @@ def page_config(
     Args:
         sources: of where images come from, each name, page, and what it asks to be said of it.
         has_collections: whether there may be collections, which the page then asks for.
+        has_docs: whether the documentation was built, at docs/ beside the page.
     """
     config = {
         "api": "",
         "demo": bool(demo_keywords),
         "demo_keywords": demo_keywords,
         "collections": has_collections,
+        "docs": has_docs,
         "sources": [{"name": name, "site": site, "note": note} for name, site, note in sources],
     }
     return json.dumps(config).encode()

@@ -19,10 +19,12 @@ from tests.unit.test_terraform import variables
 
 PAGE = ROOT / "docs" / "deploy.md"
 RECOVERY = ROOT / "docs" / "recovery.md"
-TEXT = PAGE.read_text() + RECOVERY.read_text()
+TOUR = ROOT / "docs" / "tours" / "operator.md"
+TEXT = PAGE.read_text() + RECOVERY.read_text() + TOUR.read_text()
 LISTED = (
     PAGE,
     RECOVERY,
+    TOUR,
     ROOT / "docs" / "references.md",
     ROOT / "docs" / "costs.md",
     TERRAFORM / "README.md",

@@ -84,10 +84,11 @@ def test_collections_are_told_with_what_is_there_of_them() -> None:
     assert http_api.collections_json([count]) == {"collections": [told]}
 
 
-def test_the_page_is_told_whether_to_ask_for_collections() -> None:
-    for has_collections in (True, False):
-        config = json.loads(page_config((), [("Pixabay", "", "")], has_collections=has_collections))
-        assert config["collections"] is has_collections
+def test_the_page_is_told_whether_there_are_collections_and_documents() -> None:
+    for there in (True, False):
+        written = page_config((), [("Pixabay", "", "")], has_collections=there, has_docs=not there)
+        config = json.loads(written)
+        assert (config["collections"], config["docs"]) == (there, not there)
 
 
 # --- on the command line -------------------------------------------------------------------------

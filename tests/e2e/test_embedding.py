@@ -1,0 +1,319 @@
+"""`<image-search>` in a page of another origin, in a real browser; the server is the true one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from imagesearch.installation import ROOT
+from tests.e2e.conftest import Serving, serving
+from tests.e2e.pages import answer_with, error, html
+
+WEB = ROOT / "web"
+DOCUMENT = ROOT / "docs" / "embedding.md"
+MOST_BYTES = 12_000
+HOST_PAGE = """<!doctype html>
+<html lang="de">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>Eine Seite</title>
+<meta http-equiv="Content-Security-Policy" content="style-src 'none'">
+<script type="module" src="{url}/image-search.js"></script>
+</head>
+<body><main><h1>Eine Seite</h1><image-search {attributes}></image-search></main></body>
+</html>
+"""
+HORSES = 'keyword="horse" query="horses amidst flowers" k="4"'
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("host")
+
+
+@pytest.fixture(scope="module")
+def host(folder: Path) -> Iterator[str]:
+    """The origin of the page that the search is in."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+@pytest.fixture(scope="module")
+def allowing(host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("embedded") / "data", ALLOWED_ORIGINS=host) as running:
+        running.complete(t="horse", s_query="x")
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 900, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    yield page
+    context.close()
+
+
+Opened = Callable[[str], Locator]
+
+
+@pytest.fixture
+def opened(page: Page, host: str, folder: Path, allowing: Serving) -> Opened:
+    def open_with(attributes: str) -> Locator:
+        text = HOST_PAGE.format(url=allowing.url, attributes=attributes)
+        (folder / "index.html").write_text(text)
+        page.goto(f"{host}/")
+        return page.locator("image-search")
+
+    return open_with
+
+
+def state(search: Locator) -> Locator:
+    return search.locator(".state")
+
+
+def look_for(search: Locator, words: str) -> None:
+    search.get_by_label("What should be in the picture").fill(words)
+    search.get_by_role("button", name="Search").click()
+
+
+# What it shows
+
+
+def test_one_tag_searches_from_another_origin_under_a_strict_policy(
+    page: Page, opened: Opened, host: str, allowing: Serving
+) -> None:
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(request.url))
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text))
+    search = opened(HORSES)
+    expect(state(search)).to_have_text("4 pictures, the best first.")
+    expect(search.locator("li")).to_have_count(4)
+    expect(search.locator(".match").first).to_have_text("Strong match")
+    credit = search.locator("a.credit").first
+    expect(credit).to_contain_text("imagesearch demo · the demo gallery")
+    widths = search.locator("img").evaluate_all("all => all.map(each => each.naturalWidth)")
+    assert min(widths) > 0
+    assert {urlsplit(url).netloc for url in asked} == {
+        urlsplit(host).netloc,
+        urlsplit(allowing.url).netloc,
+    }
+    assert [text for text in problems if "favicon" not in text and "404" not in text] == []
+
+
+def test_all_that_the_tag_loads_is_small(page: Page, opened: Opened) -> None:
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(urlsplit(request.url).path))
+    expect(opened(HORSES).locator("li")).to_have_count(4)
+    scripts = {path.lstrip("/") for path in loaded if path.endswith((".js", ".css", ".json"))}
+    assert "image-search.js" in scripts
+    sizes = {name: len(gzip.compress((WEB / name).read_bytes(), 9)) for name in scripts}
+    assert sum(sizes.values()) <= MOST_BYTES, sizes
+
+
+def test_more_is_shown_behind_what_is_there_and_the_focus_goes_there(opened: Opened) -> None:
+    search = opened(HORSES)
+    search.get_by_role("button", name="Show more").click()
+    expect(search.locator("li")).to_have_count(8)
+    ids = search.locator("li").evaluate_all("all => all.map(each => each.dataset.image)")
+    assert len(set(ids)) == 8
+    focused = search.evaluate("each => each.shadowRoot.activeElement.closest('li').dataset.image")
+    assert focused == ids[4]
+
+
+def test_what_a_person_types_is_searched_and_written_back(opened: Opened) -> None:
+    search = opened('keyword="horse" k="3"')
+    expect(search.locator("li")).to_have_count(0)
+    search.get_by_label("What should be in the picture").fill("a horse at night")
+    search.get_by_label("What should be in the picture").press("Enter")
+    expect(search.locator("li")).to_have_count(3)
+    expect(search).to_have_attribute("query", "a horse at night")
+
+
+def test_attributes_that_are_set_in_one_go_are_one_search(page: Page, opened: Opened) -> None:
+    search = opened(HORSES)
+    expect(search.locator("li")).to_have_count(4)
+    asked: list[str] = []
+    page.on("request", lambda request: "/search" in request.url and asked.append(request.url))
+    search.evaluate("each => { each.setAttribute('k', '2'); each.setAttribute('query', 'snow'); }")
+    expect(search.locator("li")).to_have_count(2)
+    assert [(parse_qs(urlsplit(url).query)["s_query"], url.count("k=2")) for url in asked] == [
+        (["snow"], 1)
+    ]
+
+
+def test_the_page_hears_of_answers_and_decides_what_a_click_does(
+    page: Page, opened: Opened
+) -> None:
+    """By the listener of docs/embedding.md, as it stands there, and one for answers."""
+    search = opened('keyword="horse"')
+    (listener,) = re.findall(r"```js\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    page.evaluate(listener)
+    page.evaluate(
+        "addEventListener('image-search-answer', (event) => console.log(event.detail.query))"
+    )
+    written: list[str] = []
+    page.on("console", lambda message: written.append(message.text))
+    search.evaluate("each => { each.setAttribute('k', '2'); each.setAttribute('query', 'snow'); }")
+    expect(search.locator("li")).to_have_count(2)
+    with page.expect_console_message(lambda message: message.text.startswith("demo-")):
+        search.locator("a.picture").first.click()
+    shown = search.locator("li").first.get_attribute("data-image")
+    assert written[0] == "snow"
+    assert written[-1].startswith(f"{shown} http")
+    assert len(page.context.pages) == 1
+
+
+@pytest.mark.parametrize("document", ["embedding.md", "tours/front-end.md"])
+def test_the_tag_of_the_documentation_works_as_it_stands(
+    page: Page, host: str, folder: Path, allowing: Serving, document: str
+) -> None:
+    (snippet,) = re.findall(r"```html\n(.*?)```", (ROOT / "docs" / document).read_text(), re.DOTALL)
+    (folder / "index.html").write_text(snippet.replace("http://127.0.0.1:8080", allowing.url))
+    page.goto(f"{host}/")
+    expect(page.locator("image-search li")).to_have_count(4)
+
+
+def test_the_documentation_has_every_attribute_and_event() -> None:
+    code = (WEB / "image-search.js").read_text()
+    text = DOCUMENT.read_text()
+    (attributes,) = re.findall(r"const ATTRIBUTES = (\[.*?\]);", code)
+    events = set(re.findall(r'"(image-search-\w+)"', code))
+    rows = re.findall(r"(?m)^\| `([\w-]+)` \|", text)
+    assert set(rows) == {*json.loads(attributes), *events}
+
+
+# What goes wrong
+
+
+def test_a_server_that_is_away_is_named_nothing_is_lost_and_it_goes_on(
+    page: Page, opened: Opened, allowing: Serving
+) -> None:
+    search = opened('keyword="horse" k="2"')
+    page.clock.install()
+    answer_with(page, lambda route: route.abort())
+    look_for(search, "a horse in the snow")
+    for _ in range(3):
+        expect(state(search)).to_contain_text("does not answer")
+        expect(state(search)).to_contain_text("Trying again in 5 s")
+        with page.expect_request(re.compile(r"/search\?")):
+            page.clock.run_for(5_100)
+    alert = search.get_by_role("alert")
+    expect(alert).to_contain_text(f"{allowing.url} does not answer. Check your network")
+    expect(search.get_by_label("What should be in the picture")).to_have_value(
+        "a horse in the snow"
+    )
+    page.unroute_all()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(search.locator("li")).to_have_count(2)
+    expect(alert).to_be_hidden()
+
+
+def test_a_busy_server_is_asked_again_when_it_says(page: Page, opened: Opened) -> None:
+    search = opened('keyword="horse" k="2"')
+    page.clock.install()
+    answer_with(page, error(503, "the scorer starts"), lambda route: route.continue_())
+    look_for(search, "a horse in the snow")
+    expect(state(search)).to_have_text(
+        "The scorer starts (HTTP 503). Trying again in 5 s …"  # as it does not say when
+    )
+    page.clock.run_for(5_100)
+    expect(search.locator("li")).to_have_count(2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence", "can_be_tried_again"),
+    [
+        (html(200), "does not answer as an imagesearch does (HTTP 200).", True),
+        (error(400, "k must be between 1 and 200, got 0", "k"), "K must be between 1", False),
+        (error(404, "there is no /search"), "There is no /search (HTTP 404).", True),
+    ],
+)
+def test_another_answer_is_a_sentence(
+    page: Page,
+    opened: Opened,
+    answer: Callable[[Route], None],
+    sentence: str,
+    can_be_tried_again: bool,
+) -> None:
+    answer_with(page, answer)
+    search = opened(HORSES)
+    expect(search.get_by_role("alert")).to_contain_text(sentence)
+    expect(search.get_by_role("button", name="Try again")).to_have_count(int(can_be_tried_again))
+    expect(search.get_by_label("What should be in the picture")).to_have_value(
+        "horses amidst flowers"
+    )
+    page.unroute_all()
+    if can_be_tried_again:
+        search.get_by_role("button", name="Try again").click()
+        expect(search.locator("li")).to_have_count(4)
+
+
+def test_a_server_behind_a_key_asks_for_it(page: Page, opened: Opened) -> None:
+    keys: list[str | None] = []
+
+    def with_key(route: Route) -> None:
+        keys.append(route.request.headers.get("x-api-key"))
+        if keys[-1] is None:
+            error(401, "X-API-Key must be the key of this server")(route)
+        else:
+            route.continue_()
+
+    page.route(re.compile(r"/search\?"), with_key)
+    search = opened(HORSES)
+    expect(search.get_by_role("alert")).to_contain_text("This server asks for a key")
+    search.get_by_label("Key").fill("secret")
+    search.get_by_label("Key").press("Enter")
+    expect(search.locator("li")).to_have_count(4)
+    assert keys == [None, "secret"]
+
+
+# For everyone
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_it(page: Page, opened: Opened, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    search = opened(HORSES)
+    expect(search.locator("li")).to_have_count(4)
+    report = Axe().run(page)
+    assert not report.response["violations"], report.generate_report()
+    colour = search.evaluate("each => getComputedStyle(each).backgroundColor")
+    assert colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 22, 20)"}[scheme]
+
+
+def test_it_fits_a_narrow_column(page: Page, opened: Opened) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    expect(opened(HORSES).locator("li")).to_have_count(4)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_the_demo_page_has_the_whole_tag_and_axe_finds_nothing_there(
+    page: Page, allowing: Serving
+) -> None:
+    page.goto(f"{allowing.url}/embed")  # its links begin at the slash that this lacks
+    assert page.url == f"{allowing.url}/embed/"
+    expect(page.locator("image-search li")).to_have_count(6)
+    expect(page.locator("#tag")).to_contain_text(f'src="{allowing.url}/image-search.js"')
+    expect(page.locator("#told")).to_contain_text("image-search-answer: 6 pictures")
+    report = Axe().run(page)
+    assert not report.response["violations"], report.generate_report()

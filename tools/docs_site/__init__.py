@@ -1,0 +1,1 @@
+"""The documentation site: `pages.py` reads what is written, `html.py` writes what is shown."""
