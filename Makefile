@@ -122,7 +122,7 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 		--no-emit-find-links --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --allow-unsafe \
-		--extra torch --extra dev --extra cloud --extra postgres \
+		--extra torch --extra dev --extra cloud --extra mcp --extra postgres \
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-dev.lock  # installs everywhere

@@ -128,6 +128,10 @@ class StackServer:
             return self._browser.image(url)
         return Path(unquote(urlsplit(url).path)).read_bytes()
 
+    def begin_collections(self) -> None:
+        """Have the updates made that are asked for, as a server does."""
+        self._stack.services.begin_collections()
+
     def _with_own_files(self, body: Any) -> Any:
         """Have links to own pictures lead to their files."""
         results = body.get("results", ()) if isinstance(body, dict) else ()

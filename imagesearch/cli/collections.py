@@ -99,7 +99,7 @@ def add(
         if settings.model == str(DEMO_MODEL):
             err.print(DEMO_MODEL_NOTE)
         before = {each.name for each in stored.collections.all()}
-        collection = _added(stored, Path(root), name, keep_place)
+        collection = added(stored, Path(root), name, keep_place, _say)
         _bring_up_to_date(settings, stored.collections, [collection])
         is_empty = not stored.collections.known_files(collection.name, most=1)
         if is_empty and collection.name not in before:
@@ -197,10 +197,18 @@ def opened(settings: Settings) -> Iterator[StoredCollections]:
         yield stored
 
 
-def _added(
-    stored: StoredCollections, given: Path, name: str, keeps_place: bool | None
+def added(
+    stored: StoredCollections,
+    given: Path,
+    name: str,
+    keeps_place: bool | None,
+    say: Callable[[str], None],
 ) -> Collection:
-    """Return the collection of *given*, kept, or the one that has it in it."""
+    """
+    Return the collection of *given*, kept, or the one that has it in it.
+
+    What is otherwise than one may think is told by *say*. Raises InvalidRequest.
+    """
     from imagesearch.folders.roots import check_root  # here: it imports what downloads
 
     collections = stored.collections
@@ -213,7 +221,7 @@ def _added(
     for each in every.values():
         if Path(each.root) == root:
             if name and name != each.name:
-                _say(f"{root} is the collection {each.name!r} already.")
+                say(f"{root} is the collection {each.name!r} already.")
             if keeps_place is not None:
                 each = replace(each, keeps_place=keeps_place)
                 collections.keep(each)
@@ -223,23 +231,23 @@ def _added(
             if _is_skipped(Path(each.root), within):
                 bound = f"FOLDER must be none that {each.name!r} skips, which it is in"
                 raise InvalidRequest(f"{bound}, got {within!r}", field="FOLDER")
-            _say(
+            say(
                 f"{root} is in the collection {each.name!r} already, and is searched by"
                 f" --collection {each.name!r} --folder {within!r}."
             )
             return each
     moved = _moved(stored, every.values(), root)
     if moved is not None:
-        _say(f"{moved.name!r} was {moved.root}, which is gone: it is {root} now.")
+        say(f"{moved.name!r} was {moved.root}, which is gone: it is {root} now.")
         if moved.name != (name or _name_of(root)):
-            _say(f"It keeps its name, {moved.name!r}.")
+            say(f"It keeps its name, {moved.name!r}.")
         kept = moved.keeps_place if keeps_place is None else keeps_place
         collection = replace(moved, root=str(root), keeps_place=kept)
         collections.keep(collection)
         return collection
     inner = [each.name for each in every.values() if Path(each.root).is_relative_to(root)]
     if inner:
-        _say(f"It has the collections {', '.join(inner)} in it; no picture is embedded twice.")
+        say(f"It has the collections {', '.join(inner)} in it; no picture is embedded twice.")
     name = checked_name(name or _name_of(root))
     # A filter finds a collection by its name in any case.
     before = next((each for each in every.values() if alike(each.name) == alike(name)), None)

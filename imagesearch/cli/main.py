@@ -19,6 +19,7 @@ from imagesearch.cli import terminal
 COMMANDS = {
     "serve": ("serve.serve", "EXAMPLES"),
     "search": ("search.search", "EXAMPLES"),
+    "mcp": ("mcp.mcp", "EXAMPLES"),
     "add": ("collections.add", "ADD_EXAMPLES"),
     "update": ("collections.update", ""),
     "watch": ("watch.watch", ""),

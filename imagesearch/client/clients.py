@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol, TypeVar, Unpack, cast
 
-from imagesearch.client.api import Answer, Collection, Hit, PoolWithRejections, Search
+from imagesearch.client.api import Answer, Collection, Fetching, Hit, PoolWithRejections, Search
 from imagesearch.client.errors import Unreached
 from imagesearch.client.http import HttpServer, in_a_thread
 from imagesearch.client.searching import (
@@ -21,6 +21,7 @@ from imagesearch.client.searching import (
     Reply,
     Steps,
     collections_of,
+    now_of,
     page_of,
     pool_of,
 )
@@ -88,6 +89,10 @@ class Client:
         """Return one page, when all the pictures of its keyword are there, or as many as can be."""
         return self._through(page_of(search, self._patience), on_wait)
 
+    def ask(self, *, wait_seconds: float = 0, **search: Unpack[Search]) -> Answer | Fetching:
+        """Return what there is now, after the server has waited so long for the pictures."""
+        return self._through(now_of(search, wait_seconds, self._patience))
+
     def collections(self) -> list[Collection]:
         """Return the collections of own pictures, in the order of their names."""
         return self._through(collections_of(self._patience))
@@ -147,6 +152,10 @@ class AsyncClient:
     async def page(self, *, on_wait: OnWait = _ignored, **search: Unpack[Search]) -> Answer:
         """Return one page, when all the pictures of its keyword are there, or as many as can be."""
         return await self._through(page_of(search, self._patience), on_wait)
+
+    async def ask(self, *, wait_seconds: float = 0, **search: Unpack[Search]) -> Answer | Fetching:
+        """Return what there is now, after the server has waited so long for the pictures."""
+        return await self._through(now_of(search, wait_seconds, self._patience))
 
     async def collections(self) -> list[Collection]:
         """Return the collections of own pictures, in the order of their names."""

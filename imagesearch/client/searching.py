@@ -99,16 +99,19 @@ def page_of(search: Search, patience: Patience) -> Steps[Answer]:
     give_up_at = patience.now() + patience.give_up_seconds
     while True:
         reply, asked_at = yield from _reply_to(ask, patience, give_up_at)
-        shape: type[Answer | Fetching] = Fetching if reply.status == 202 else Answer
-        answer = _read(reply, shape, statuses=(200, 202))
-        if isinstance(answer, Answer):
-            _check_parts(answer, ask.params)
-            # Of everything no fetch makes it more.
-            if answer.pool is None or answer.complete or answer.pool.state == "failed":
-                return answer
+        answer = _found(reply, ask)
+        if isinstance(answer, Answer) and _is_last(answer):
+            return answer
         # Of an answer that was waited for, the pause is over already.
         ask_at = asked_at + (reply.retry_after_seconds or USUAL_PAUSE_SECONDS)
         yield _pause(ask_at, "the pictures are on their way", patience, give_up_at, answer.pool)
+
+
+def now_of(search: Search, wait_seconds: float, patience: Patience) -> Steps[Answer | Fetching]:
+    """Return what there is of *search* once the server has waited so long; raises SearchFailed."""
+    ask = _question(search, wait_seconds)
+    reply, _ = yield from _reply_to(ask, patience, patience.now() + patience.give_up_seconds)
+    return _found(reply, ask)
 
 
 def collections_of(patience: Patience) -> Steps[list[Collection]]:
@@ -152,14 +155,27 @@ class Pages:
         return hits
 
 
-def _question(search: Search) -> Ask:
+def _is_last(answer: Answer) -> bool:
+    """Return whether asking again brings no more: of everything no fetch does."""
+    return answer.pool is None or answer.complete or answer.pool.state == "failed"
+
+
+def _found(reply: Reply, ask: Ask) -> Answer | Fetching:
+    if reply.status == 202:
+        return _read(reply, Fetching, 202)
+    answer = _read(reply, Answer)
+    _check_parts(answer, ask.params)
+    return answer
+
+
+def _question(search: Search, wait_seconds: float = POLL_WAIT_SECONDS) -> Ask:
     params = {
         name: [_text(each) for each in value] if isinstance(value, list) else _text(value)
         for name, value in search.items()
         if name not in PICTURES and value is not None
     }
     pictures = {name: cast(bytes, search.get(name)) for name in PICTURES if search.get(name)}
-    return Ask("/search", {**params, "wait": str(POLL_WAIT_SECONDS)}, pictures)
+    return Ask("/search", {**params, "wait": f"{wait_seconds:g}"}, pictures)
 
 
 def _text(value: object) -> str:
@@ -219,9 +235,9 @@ def _why(outcome: Outcome) -> str:
     return str(outcome if isinstance(outcome, Unreached) else _refusal(outcome))
 
 
-def _read(reply: Reply, shape: type[P], statuses: tuple[int, ...] = (200,)) -> P:
+def _read(reply: Reply, shape: type[P], status: int = 200) -> P:
     """Return what the reply says, or raise SearchFailed."""
-    if reply.status not in statuses:
+    if reply.status != status:
         raise _refusal(reply)
     try:
         return shape.model_validate(reply.body)

@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "installation": set(),
     "setting_types": set(),
     "client": {"domain", "setting_types"},
+    "mcp_server": {"client", "domain", "folders"},
     "named_models": set(),
     "devices": {"installation", "named_models"},
     "settings": {"domain", "installation", "named_models", "setting_types", "sources"},

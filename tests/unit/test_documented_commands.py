@@ -109,7 +109,7 @@ def test_every_block_of_json_and_python_can_be_read(site: Site) -> None:
 
 def test_every_block_says_what_it_is_of(site: Site) -> None:
     """One of another language is tried by nobody: add who does."""
-    known = {"sh", "json", "python", "hcl", "terraform", "html", "js", ""}
+    known = {"sh", "json", "python", "hcl", "terraform", "html", "js", "toml", ""}
     languages = {
         token.info.split(" ")[0]
         for page in site.pages.values()

@@ -62,11 +62,16 @@ def of_parquet(folder: Path) -> None:
     table_of(file)
 
 
+def of_mcp(_: Path) -> None:
+    cli(["mcp", "--url", "http://127.0.0.1:9"])
+
+
 EXTRAS: dict[str, tuple[str, Callable[[Path], None], type[Exception]]] = {
     "torch": ("torch", of_torch, ModuleNotFoundError),
     "cloud": ("google.cloud.firestore", of_cloud, InvalidRequest),
     "postgres": ("psycopg_pool", of_postgres, InvalidRequest),
     "heic": ("pillow_heif", of_heic, RejectedImage),
+    "mcp": ("mcp.server", of_mcp, InvalidRequest),
     "parquet": ("pyarrow", of_parquet, InvalidRequest),
 }
 
