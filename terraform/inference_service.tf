@@ -52,6 +52,13 @@ resource "google_cloud_run_v2_service" "inference" {
   ingress             = "INGRESS_TRAFFIC_ALL"
   deletion_protection = false # nothing is stored in it
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization == null ? [] : [true]
+    content {
+      use_default = binary_authorization.value
+    }
+  }
+
   template {
     service_account                  = google_service_account.inference[each.key].email
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
@@ -146,6 +153,7 @@ resource "google_cloud_run_v2_service" "inference" {
   }
 
   depends_on = [
+    google_binary_authorization_policy.project,
     google_firestore_index.filtered, # a search by one that is not there fails
     google_firestore_index.tagged,
     google_project_iam_member.workload_uses_catalog,

@@ -81,6 +81,11 @@ output "planner_service_account" {
   value       = google_service_account.planner.email
 }
 
+output "updater_service_account" {
+  description = "Account of the trigger of update.yaml; null without update_schedule."
+  value       = one(google_service_account.updater[*].email)
+}
+
 output "pixabay_key_secret" {
   description = "Secret that the Pixabay key is a version of; null where Pixabay is not among image_sources."
   value       = one(google_secret_manager_secret.pixabay_key[*].secret_id)

@@ -34,7 +34,9 @@ case "$*" in
   "storage buckets create"*) [ ! -e "$state/name-is-taken" ] && touch "$state/bucket" ;;
   "storage buckets update"*) echo True >"$state/versioning" ;;
   "storage objects describe"*) grep -qxF "$4" "$state/objects" 2>/dev/null ;;
+  "storage cp gs://"*) touch "$4" ;;
   "storage cp"*) echo "$4" >>"$state/objects" ;;
+  "artifacts sbom load"*) ;;
   "secrets versions list"*) cat "$state/key-version" 2>/dev/null || true ;;
   "secrets versions add"*) cat >"$state/key"; echo 1 >"$state/key-version" ;;
   "artifacts docker images describe"*--format*) echo "sha256:$(printf 'ab%.0s' {1..32})" ;;
@@ -71,7 +73,10 @@ esac
 """
 COMPILED = shutil.ignore_patterns("__pycache__")
 PROFILES = costs.by_profile(load())
-MAKES = (" enable ", " create ", " update ", " submit ", " cp ", " add ", " apply ")
+MAKES = (
+    *(" enable ", " create ", " update ", " submit ", "submit_image.sh ", " load "),
+    *(" cp build/", " add ", " apply "),
+)
 
 
 def machine_in(folder: Path) -> Machine:
@@ -170,6 +175,7 @@ def test_an_empty_project_gets_everything_in_order(first: First) -> None:
         "terraform -chdir terraform environments",
         "gcloud secrets versions add",
         "gcloud builds submit --project",
+        "gcloud artifacts sbom load",
         "gcloud storage cp build",
         "gcloud storage cp build",
         "terraform -chdir terraform environments",
@@ -211,6 +217,7 @@ def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> Non
         ["beta", "services"],
         ["beta", "services"],
         ["builds", "submit"],
+        ["artifacts", "sbom"],
         ["storage", "cp"],
         ["storage", "cp"],
     ]
@@ -499,3 +506,15 @@ def test_missing_credentials_of_terraform_are_told_with_the_command(fresh: Machi
     assert ended.returncode == 1
     assert "gcloud auth application-default login" in ended.stderr
     assert made(fresh.calls) == []
+
+
+def test_for_an_attestation_the_image_is_built_anew_while_the_api_is_on(deployed: Machine) -> None:
+    """Cloud Build attests no image of before."""
+    text = main_of(deployed).read_text()
+    main_of(deployed).write_text(text.replace("  name  ", "  binary_authorization = {}\n  name  "))
+    assert first_deployment(deployed).returncode == 0
+    enabled, submitted = (
+        next(number for number, call in enumerate(deployed.calls) if words in call)
+        for words in (" binaryauthorization.googleapis.com", " builds submit ")
+    )
+    assert enabled < submitted

@@ -86,6 +86,11 @@ output "planner_service_account" {
   value       = module.imagesearch.planner_service_account
 }
 
+output "updater_service_account" {
+  description = "Account of the trigger of update.yaml; null without update_schedule."
+  value       = module.imagesearch.updater_service_account
+}
+
 output "pixabay_key_secret" {
   description = "Secret that the Pixabay key is a version of; null where Pixabay is not among image_sources."
   value       = module.imagesearch.pixabay_key_secret
