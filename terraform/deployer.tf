@@ -44,6 +44,23 @@ resource "google_cloud_run_v2_service_iam_member" "deployer_updates_inference" {
   member   = google_service_account.deployer.member
 }
 
+# A function's traffic is that of the Cloud Run service of its name.
+resource "google_cloud_run_v2_service_iam_member" "deployer_shifts_traffic" {
+  for_each = {
+    query = google_cloudfunctions2_function.query.name
+    fetch = google_cloudfunctions2_function.fetch.name
+  }
+
+  name     = each.value
+  location = var.region
+  role     = "roles/run.developer"
+  member   = google_service_account.deployer.member
+
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.query.id, google_cloudfunctions2_function.fetch.id]
+  }
+}
+
 resource "google_cloudfunctions2_function_iam_member" "deployer_updates_function" {
   for_each = {
     query = google_cloudfunctions2_function.query.name

@@ -148,8 +148,8 @@ resource "google_cloud_run_v2_service" "inference" {
   }
 
   lifecycle {
-    # What gcloud and the API write beside Terraform.
-    ignore_changes = [client, client_version, scaling]
+    # What gcloud and the API write beside Terraform; the traffic is tools/roll_out.py's.
+    ignore_changes = [client, client_version, scaling, traffic]
   }
 
   depends_on = [

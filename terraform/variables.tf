@@ -152,6 +152,23 @@ variable "other_embedding_dimensions" {
   }
 }
 
+variable "new_revision_percent" {
+  description = "Share of the traffic, in percent, that the new revision of each service gets by a roll-out until it is promoted or taken back: docs/deploy.md; with 100 all of it, at the roll-out's end."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.new_revision_percent >= 1 && var.new_revision_percent <= 100 && floor(var.new_revision_percent) == var.new_revision_percent
+    error_message = "new_revision_percent must be a whole number from 1 to 100, such as 10; got ${var.new_revision_percent}."
+  }
+
+  # Each revision embeds by its own model, so that a pool would have images of either: decision 0073.
+  validation {
+    condition     = var.new_revision_percent == 100 || var.previous_clip_model == null
+    error_message = "new_revision_percent must be 100 while previous_clip_model is set, since the revision of before would go on embedding by the model of before; got ${var.new_revision_percent}."
+  }
+}
+
 variable "function_archives" {
   description = "Paths of the zips of the two functions; null: build/query.zip and build/fetch.zip of this repository."
   type = object({

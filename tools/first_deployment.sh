@@ -319,6 +319,10 @@ upload_archives() {
   done
 }
 
+shift_traffic() { # hold or share: what is new gets its share when all of it is there
+  do_it python3 -m tools.roll_out "$1" --environment="$environment"
+}
+
 check_tools
 state_there=''
 find_state_bucket
@@ -359,5 +363,7 @@ digest=sha256:DIGEST
 [ -n "$dry_run" ] ||
   digest=$(gcloud artifacts docker images describe "$image:$tag" --format='value(image_summary.digest)')
 upload_archives
+[ -z "$was_image" ] || shift_traffic hold # before the plan, which reads what is so
 apply "$image@$digest" ${approve[@]+"${approve[@]}"} # so written, bash 3.2 takes an empty list
+shift_traffic share
 do_it terraform -chdir="$root" output

@@ -184,10 +184,11 @@ def test_nothing_is_deployed_before_every_check_has_passed() -> None:
     for name, step in steps().items():
         waits = set(step["waitFor"]) - {"-"}
         before[name] = waits.union(*(before[one] for one in waits))
-    checks = {"deployment", "test", "terraform-test", "plan", "image", "push", "package"}
+    checks = {"deployment", "test", "terraform-test", "plan", "image", "push", "package", "hold"}
     assert before["check-plan"] == checks
     assert "check-plan" in before["upload"]
     assert "upload" in before["apply"]
+    assert "apply" in before["share"]
     # These write the lock file of Terraform's providers, or read it.
     assert "deployment" in before["terraform-test"]
     assert "terraform-test" in before["plan"]
@@ -201,7 +202,7 @@ def test_the_files_that_the_steps_run_exist(config: str) -> None:
         named += re.findall(r"--config=(\S+)", command)
         named += [
             f"{module.replace('.', '/')}.py"
-            for module in re.findall(r"python -m ([\w.]+)", step.get("script", ""))
+            for module in re.findall(r"python3? -m ([\w.]+)", step.get("script", ""))
         ]
         assert [name for name in named if not (ROOT / name).is_file()] == []
 

@@ -30,6 +30,7 @@ OUTPUTS = {
 PROD = "terraform/environments/prod"
 TERRAFORM = """
 case "$*" in
+  *" output -json") cat "$state/outputs.json" ;;
   *" output -raw "*) cat "$state/outputs/${*: -1}" ;;
   *" show -json "*) cat "$state/plan.json" ;;
 esac
@@ -49,6 +50,7 @@ def machine(tmp_path: Path) -> Machine:
     for name, value in OUTPUTS.items():
         (machine.state / "outputs" / name).write_text(value)
     (machine.state / "plan.json").write_text("{}")
+    (machine.state / "outputs.json").write_text("{}")
     machine.add_program("gcloud", "exit 0")
     machine.add_program("terraform", TERRAFORM)
     return machine
@@ -78,7 +80,7 @@ def run(machine: Machine, *names: str, fails: str = "", **variables: str) -> str
     return printed
 
 
-DEPLOYS = ("deployment", "plan", "check-plan", "upload", "apply")
+DEPLOYS = ("deployment", "hold", "plan", "check-plan", "upload", "apply", "share")
 elsewhere = pytest.mark.parametrize(
     ("branch", "pull_request"),
     [("feature", ""), ("", ""), ("main", "7"), ("feature", "7"), ("main2", ""), ("mai", "")],
@@ -93,10 +95,41 @@ def test_a_commit_on_main_is_deployed_with_the_plan_that_was_made(machine: Machi
         for name in ("query", "fetch")
     ]
     applied = f"terraform -chdir={PROD} apply -input=false -lock-timeout=300s ../../../build/plan"
-    assert machine.calls[-3:] == [*uploads, applied]
+    assert machine.calls[-4:-1] == [*uploads, applied]
     (planned,) = [call for call in machine.calls if " plan " in call]
     assert " -lock-timeout=300s -out=../../../build/plan " in planned
     assert "refresh" not in planned
+
+
+CLOUD_RUN = """
+revision='{"metadata": {"name": "query-%s", "creationTimestamp": "%s"},
+  "status": {"conditions": [{"type": "Ready", "status": "True"}]}}'
+case "$*" in
+  *describe*) cat "$state/traffic" ;;
+  *"revisions list"*) printf "[$revision, $revision]" 1 2026-11-01 2 2026-11-02 ;;
+esac
+"""
+
+
+def test_what_serves_is_held_before_the_plan_and_what_is_new_gets_its_share_at_the_end(
+    machine: Machine,
+) -> None:
+    """The plan sends back what it read: whether a function's new revision gets all by itself."""
+    outputs = {
+        "services": ["query"],
+        "new_revision_percent": 10,
+        "region": "us-east4",
+        "settings": {"GOOGLE_CLOUD_PROJECT": "my-project"},
+    }
+    kept = {name: {"value": value} for name, value in outputs.items()}
+    (machine.state / "outputs.json").write_text(json.dumps(kept))
+    serving = {"revisionName": "query-1", "percent": 100, "latestRevision": True}
+    (machine.state / "traffic").write_text(json.dumps({"status": {"traffic": [serving]}}))
+    machine.add_program("gcloud", CLOUD_RUN)
+    run(machine, *DEPLOYS)
+    words = ("--to-revisions=query-1=100 ", " plan ", " apply ", "=query-2=10,query-1=90 ")
+    order = [next(at for at, call in enumerate(machine.calls) if word in call) for word in words]
+    assert order == sorted(order)
 
 
 def test_a_plan_is_of_the_region_and_profile_that_are_deployed(machine: Machine) -> None:

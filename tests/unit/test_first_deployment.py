@@ -37,6 +37,11 @@ case "$*" in
   "storage cp gs://"*) touch "$4" ;;
   "storage cp"*) echo "$4" >>"$state/objects" ;;
   "artifacts sbom load"*) ;;
+  "run services describe"*) echo '{"status": {"traffic": [{"revisionName": "a", "percent": 100,
+    "latestRevision": true}]}}' ;;
+  "run revisions list"*) echo '[{"metadata": {"name": "a", "creationTimestamp": "2026"},
+    "status": {}}]' ;;
+  "run services update-traffic"*) ;;
   "secrets versions list"*) cat "$state/key-version" 2>/dev/null || true ;;
   "secrets versions add"*) cat >"$state/key"; echo 1 >"$state/key-version" ;;
   "artifacts docker images describe"*--format*) echo "sha256:$(printf 'ab%.0s' {1..32})" ;;
@@ -422,6 +427,33 @@ def test_a_key_is_asked_for_where_pixabay_is_a_source(
     fresh.forget()
     first_deployment(fresh)
     assert not any("target=" in call for call in fresh.calls), "what is prepared is kept"
+
+
+# The traffic
+
+
+def test_what_serves_is_held_until_all_that_is_new_is_there(deployed: Machine) -> None:
+    outputs = json.loads((deployed.state / "outputs").read_text())
+    shifts = {
+        "services": ["imagesearch-query"],
+        "new_revision_percent": 10,
+        "settings": {"GOOGLE_CLOUD_PROJECT": "my-project-123"},
+    }
+    kept = {name: {"value": value} for name, value in shifts.items()}
+    (deployed.state / "outputs").write_text(json.dumps({**outputs, **kept}))
+    assert first_deployment(deployed).returncode == 0
+    (held,) = [at for at, call in enumerate(deployed.calls) if "--to-revisions=a=100" in call]
+    assert " apply " in deployed.calls[held + 1]
+
+
+def test_a_first_deployment_has_no_traffic_to_hold(first: First) -> None:
+    printed = first.ended.stdout.splitlines()
+    shifts = [line for line in printed if "tools.roll_out" in line]
+    assert shifts == ["+ python3 -m tools.roll_out share --environment=prod"]
+    applied = next(
+        at for at, line in enumerate(printed) if " apply " in line and "-target" not in line
+    )
+    assert applied < printed.index(shifts[0])
 
 
 # Environments

@@ -97,6 +97,8 @@ GRANTS = {
     ("deployer", "storage.objectUser", "example-project-imagesearch-state"),
     ("deployer", "run.developer", "imagesearch-inference"),
     ("deployer", "run.developer", "imagesearch-scorer"),
+    ("deployer", "run.developer", "imagesearch-query"),
+    ("deployer", "run.developer", "imagesearch-fetch"),
     ("deployer", "cloudfunctions.developer", "imagesearch-query"),
     ("deployer", "cloudfunctions.developer", "imagesearch-fetch"),
     ("deployer", "secretmanager.secretAccessor", "imagesearch-redis-auth"),

@@ -86,6 +86,16 @@ output "planner_service_account" {
   value       = module.imagesearch.planner_service_account
 }
 
+output "services" {
+  description = "Services of Cloud Run whose traffic a roll-out shifts, the functions' among them."
+  value       = module.imagesearch.services
+}
+
+output "new_revision_percent" {
+  description = "Share of the traffic that a new revision gets until it is promoted."
+  value       = module.imagesearch.new_revision_percent
+}
+
 output "updater_service_account" {
   description = "Account of the trigger of update.yaml; null without update_schedule."
   value       = module.imagesearch.updater_service_account
