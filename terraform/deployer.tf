@@ -44,6 +44,23 @@ resource "google_cloud_run_v2_service_iam_member" "deployer_updates_inference" {
   member   = google_service_account.deployer.member
 }
 
+# A function's traffic is that of the Cloud Run service of its name.
+resource "google_cloud_run_v2_service_iam_member" "deployer_shifts_traffic" {
+  for_each = {
+    query = google_cloudfunctions2_function.query.name
+    fetch = google_cloudfunctions2_function.fetch.name
+  }
+
+  name     = each.value
+  location = var.region
+  role     = "roles/run.developer"
+  member   = google_service_account.deployer.member
+
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.query.id, google_cloudfunctions2_function.fetch.id]
+  }
+}
+
 resource "google_cloudfunctions2_function_iam_member" "deployer_updates_function" {
   for_each = {
     query = google_cloudfunctions2_function.query.name
@@ -56,9 +73,10 @@ resource "google_cloudfunctions2_function_iam_member" "deployer_updates_function
   member         = google_service_account.deployer.member
 }
 
-# A new revision runs as its workload's account, and is built as the builder's.
+# A new revision runs as its workload's account, and is built as the builder's; the build of an image, which it
+# submits, runs as itself.
 resource "google_service_account_iam_member" "deployer_acts_as" {
-  for_each = merge(local.workloads, { build = google_service_account.build })
+  for_each = merge(local.workloads, { build = google_service_account.build, deployer = google_service_account.deployer })
 
   # Written out, so that it has the form that the provider asks for where Google is mocked, too.
   service_account_id = "projects/${var.project_id}/serviceAccounts/${each.value.account_id}@${var.project_id}.iam.gserviceaccount.com"
@@ -94,14 +112,20 @@ resource "google_billing_account_iam_member" "deployer_reads_budget" {
 }
 
 # A plan compares everything with what is there. These roles read settings, grants and metrics, no
-# image, message, document, log or key, and change nothing, but for the log that a build writes; a
-# consumer may also have the project asked on its account, as the budget's API wants it.
+# image, message, document, log or key, and change nothing, but for the log that a build writes, the builds that
+# it submits, and what is known of an image; a consumer may also have the project asked on its account, as
+# the budget's API wants it. Of a build: cloud.google.com/build/docs/iam-roles-permissions; of what is known of an
+# image: cloud.google.com/artifact-analysis/docs/upload-sboms, read 2026-11.
 resource "google_project_iam_member" "deployer" {
-  for_each = toset(concat(local.has_postgres ? ["roles/cloudsql.viewer"] : [], [
+  for_each = toset(concat(local.has_postgres ? ["roles/cloudsql.viewer"] : [], local.makes_policy ? ["roles/binaryauthorization.policyViewer"] : [], [
     "roles/browser",
+    "roles/cloudbuild.builds.editor",
     "roles/cloudfunctions.viewer",
     "roles/cloudscheduler.viewer",
     "roles/compute.viewer",
+    "roles/containeranalysis.notes.attacher",
+    "roles/containeranalysis.notes.editor",
+    "roles/containeranalysis.occurrences.editor",
     "roles/iam.securityReviewer",
     "roles/logging.logWriter",
     "roles/monitoring.viewer",

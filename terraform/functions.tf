@@ -132,6 +132,12 @@ resource "google_cloudfunctions2_function" "query" {
     }
   }
 
+  # The traffic is tools/roll_out.py's. What is there is sent back with each update: where a revision is named, a new
+  # one gets none of it. Source: https://github.com/GoogleCloudPlatform/magic-modules/pull/16981
+  lifecycle {
+    ignore_changes = [service_config[0].all_traffic_on_latest_revision]
+  }
+
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes,
     google_cloud_run_v2_service_iam_member.query_calls_inference,
@@ -194,6 +200,12 @@ resource "google_cloudfunctions2_function" "fetch" {
         subnetwork = direct_vpc_network_interface.value.subnetwork
       }
     }
+  }
+
+  # The traffic is tools/roll_out.py's. What is there is sent back with each update: where a revision is named, a new
+  # one gets none of it. Source: https://github.com/GoogleCloudPlatform/magic-modules/pull/16981
+  lifecycle {
+    ignore_changes = [service_config[0].all_traffic_on_latest_revision]
   }
 
   depends_on = [

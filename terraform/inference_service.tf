@@ -52,6 +52,13 @@ resource "google_cloud_run_v2_service" "inference" {
   ingress             = "INGRESS_TRAFFIC_ALL"
   deletion_protection = false # nothing is stored in it
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization == null ? [] : [true]
+    content {
+      use_default = binary_authorization.value
+    }
+  }
+
   template {
     service_account                  = google_service_account.inference[each.key].email
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
@@ -141,11 +148,12 @@ resource "google_cloud_run_v2_service" "inference" {
   }
 
   lifecycle {
-    # What gcloud and the API write beside Terraform.
-    ignore_changes = [client, client_version, scaling]
+    # What gcloud and the API write beside Terraform; the traffic is tools/roll_out.py's.
+    ignore_changes = [client, client_version, scaling, traffic]
   }
 
   depends_on = [
+    google_binary_authorization_policy.project,
     google_firestore_index.filtered, # a search by one that is not there fails
     google_firestore_index.tagged,
     google_project_iam_member.workload_uses_catalog,

@@ -81,6 +81,22 @@ output "planner_service_account" {
   value       = google_service_account.planner.email
 }
 
+# What tools/roll_out.py reads.
+output "services" {
+  description = "Services of Cloud Run whose traffic a roll-out shifts, the functions' among them."
+  value       = local.service_names
+}
+
+output "new_revision_percent" {
+  description = "Share of the traffic that a new revision gets until it is promoted."
+  value       = var.new_revision_percent
+}
+
+output "updater_service_account" {
+  description = "Account of the trigger of update.yaml; null without update_schedule."
+  value       = one(google_service_account.updater[*].email)
+}
+
 output "pixabay_key_secret" {
   description = "Secret that the Pixabay key is a version of; null where Pixabay is not among image_sources."
   value       = one(google_secret_manager_secret.pixabay_key[*].secret_id)

@@ -24,7 +24,20 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
+  dynamic "vulnerability_scanning_config" {
+    for_each = try([local.scanned.images], [])
+    content {
+      enablement_config = vulnerability_scanning_config.value
+    }
+  }
+
   depends_on = [google_project_service.api]
+}
+
+# Each new image costs once, and what the cache holds is none that runs. Of a repository that says nothing, the
+# API alone decides; where it is turned on for others, this repository is scanned with theirs.
+locals {
+  scanned = var.scan_images ? { images = "INHERITED", cache = "DISABLED" } : {}
 }
 
 # A repository of its own, since no policy could keep ten of everything but this.
@@ -41,6 +54,13 @@ resource "google_artifact_registry_repository" "cache" {
     condition {
       tag_state  = "UNTAGGED"
       older_than = "86400s"
+    }
+  }
+
+  dynamic "vulnerability_scanning_config" {
+    for_each = try([local.scanned.cache], [])
+    content {
+      enablement_config = vulnerability_scanning_config.value
     }
   }
 

@@ -20,14 +20,16 @@ locals {
 
   apis = toset(concat(
     [
-      "artifactregistry", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "firestore", "iam",
-      "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
+      "artifactregistry", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "containeranalysis",
+      "firestore", "iam", "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
     ],
     var.memorystore_enabled ? ["redis"] : [],
     local.has_postgres ? ["sqladmin"] : [],
-    local.forgets_unused || local.has_collections || local.looks_for_drift > 0 ? ["cloudscheduler"] : [],
+    local.forgets_unused || local.has_collections || local.looks_for_drift + local.makes_updates > 0 ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
     var.traces_enabled ? ["cloudtrace"] : [],
+    var.scan_images ? ["containerscanning"] : [],
+    var.binary_authorization != null ? ["binaryauthorization"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))
 

@@ -65,7 +65,7 @@ variable "inference_image" {
   }
 }
 
-# tools/push_image.sh reads these four of the environment's main.tf: the model is baked into the image.
+# tools/build_image.sh reads these four of the environment's main.tf: the model is baked into the image.
 variable "clip_model" {
   description = "Model that the image is built with, on one line of the environment's main.tf: small, best, a hub id or models/NAME; null: what inference_service/Dockerfile says, which is small."
   type        = string
@@ -149,6 +149,23 @@ variable "other_embedding_dimensions" {
   validation {
     condition     = alltrue([for each in var.other_embedding_dimensions : each >= 1 && each <= 2048 && floor(each) == each])
     error_message = "other_embedding_dimensions must be whole numbers from 1 to 2048, Firestore's limit; got ${jsonencode(var.other_embedding_dimensions)}."
+  }
+}
+
+variable "new_revision_percent" {
+  description = "Share of the traffic, in percent, that the new revision of each service gets by a roll-out until it is promoted or taken back: docs/deploy.md; with 100 all of it, at the roll-out's end."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.new_revision_percent >= 1 && var.new_revision_percent <= 100 && floor(var.new_revision_percent) == var.new_revision_percent
+    error_message = "new_revision_percent must be a whole number from 1 to 100, such as 10; got ${var.new_revision_percent}."
+  }
+
+  # Each revision embeds by its own model, so that a pool would have images of either: decision 0073.
+  validation {
+    condition     = var.new_revision_percent == 100 || var.previous_clip_model == null
+    error_message = "new_revision_percent must be 100 while previous_clip_model is set, since the revision of before would go on embedding by the model of before; got ${var.new_revision_percent}."
   }
 }
 
@@ -585,6 +602,38 @@ variable "drift_schedule" {
   validation {
     condition     = var.drift_schedule == null || var.state_bucket != null
     error_message = "drift_schedule needs state_bucket, of which the plan is."
+  }
+}
+
+variable "update_schedule" {
+  description = "When update.yaml raises what is pinned, tests it and leaves a patch, in five fields of cron and UTC; null: never."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.update_schedule == null || can(regex("^([0-9*,/-]+ ){3}[0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$", var.update_schedule))
+    error_message = "update_schedule must be five fields of cron, such as 11 3 1 * * for the first of each month at 3:11, or null; got \"${coalesce(var.update_schedule, "-")}\"."
+  }
+}
+
+variable "scan_images" {
+  description = "Whether Artifact Analysis looks through each new image for known vulnerabilities, which costs once for each: docs/costs.md."
+  type        = bool
+  default     = false
+}
+
+variable "binary_authorization" {
+  description = "On one line of the environment's main.tf: whether the inference services run only images that Cloud Build built in this project, and whether the project's one policy that says so is made here; null: any image."
+  type = object({
+    makes_policy = optional(bool, true)
+  })
+  default = null
+
+  # Cloud Build attests what it pushes to Artifact Registry, in the project that it builds in:
+  # cloud.google.com/build/docs/securing-builds/generate-validate-build-provenance, read 2026-11.
+  validation {
+    condition     = var.binary_authorization == null || can(regex("^[a-z0-9-]+-docker[.]pkg[.]dev/${var.project_id}/", var.inference_image))
+    error_message = "binary_authorization must be null for an image that no Cloud Build of ${var.project_id} pushed to its Artifact Registry, REGION-docker.pkg.dev/${var.project_id}/…; inference_image is \"${var.inference_image}\"."
   }
 }
 

@@ -42,6 +42,7 @@ class Machine:
 
     def add_program(self, name: str, script: str) -> None:
         path = self._programs / name
+        path.unlink(missing_ok=True)  # a link, as that of Python, would be written through
         note = f'echo "{name} $*" >>"{self.state}/calls"'
         path.write_text(f'#!/bin/bash\n{note}\nstate="{self.state}"\n{script}\n')
         path.chmod(0o755)

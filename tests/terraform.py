@@ -51,6 +51,8 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "api_key": {"secret": "imagesearch-api-key", "version": "3"},
         "alert_email": "ops@example.com",
         "drift_schedule": "41 5 * * 1",
+        "update_schedule": "11 3 1 * *",
+        "scan_images": True,
         "state_bucket": f"{PROJECT}-imagesearch-state",
         "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
         "collections": {

@@ -253,6 +253,8 @@ def page(costs: Costs) -> str:
     """Return the tables in Markdown."""
     images = SEARCHES * costs.value("images_per_pool")
     build = costs.value("roll_out_minutes") * costs.price("build_minute")
+    update = costs.value("update_minutes") * costs.price("build_minute")
+    scans = costs.value("scanned_images") * costs.price("image_scan")
     return "\n\n".join(
         [
             "## A month in which nobody asks",
@@ -273,7 +275,9 @@ def page(costs: Costs) -> str:
             _collection(costs),
             "## Other ways to run it",
             _differences(costs),
-            f"A roll-out by Cloud Build costs {build:.2f}.",
+            f"A roll-out by Cloud Build costs {build:.2f}, and with `scan_images` at most "
+            f"{scans:.2f} more, {costs.price('image_scan'):.2f} for each image that is new. "
+            f"An update by `update_schedule` costs {update:.2f} each time.",
             "## Formulas",
             table(["part", "for 1,000 searches or a month"], FORMULAS),
             "## Prices",

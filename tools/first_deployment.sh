@@ -161,6 +161,8 @@ END
 
 enable_apis() {
   local enabled='' missing=() api
+  # Only what is built while it is on is attested.
+  [ -z "$(attested)" ] || apis="$apis binaryauthorization"
   [ -n "$dry_run" ] ||
     enabled=$(gcloud services list --enabled --project="$project" --format='value(config.name)')
   for api in $apis; do
@@ -211,12 +213,17 @@ image_tag() {
   [ "$profile" != cpu ] || accelerator=cpu
   files=$(git ls-files --cached --others --exclude-standard -- \
     imagesearch inference_service models .dockerignore | sort -u | existing)
-  files=$({ echo "$files" && git hash-object --stdin-paths <<<"$files" && models; } | git hash-object --stdin)
+  files=$({ echo "$files" && git hash-object --stdin-paths <<<"$files" && models && attested; } | git hash-object --stdin)
   echo "${files:0:16}-$accelerator"
 }
 
 models() { # that the environment has put into the image
   grep -E '^[[:space:]]*(previous_)?clip_(model|revision)[[:space:]]*=' "$root/main.tf" ||
+    true
+}
+
+attested() { # what asks for an attestation, which an image of before has none of
+  grep -E '^[[:space:]]*binary_authorization[[:space:]]*=[[:space:]]*[{]' "$root/main.tf" ||
     true
 }
 
@@ -292,10 +299,8 @@ add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
 }
 
 build_image() {
-  do_it gcloud builds submit --project="$project" --config=inference_service/cloudbuild.yaml \
-    --service-account="projects/$project/serviceAccounts/$deployer" \
-    --gcs-source-staging-dir="gs://$sources_bucket/build-sources" \
-    --substitutions="_REPOSITORY=$repository,_TAG=$tag,_PROFILE=$profile,_ENVIRONMENT=$environment" . || {
+  do_it sh tools/submit_image.sh "$project" "$environment" "$repository" "$profile" "$tag" \
+    "$sources_bucket" "$deployer" build/inference_image || {
     echo "A new account's rights take some minutes to spread: if they were missing, run this again." >&2
     exit 1
   }
@@ -313,6 +318,10 @@ upload_archives() {
     there gcloud storage objects describe "$object" ||
       do_it gcloud storage cp "build/$name.zip" "$object"
   done
+}
+
+shift_traffic() { # hold or share: what is new gets its share when all of it is there
+  do_it python3 -m tools.roll_out "$1" --environment="$environment"
 }
 
 check_tools
@@ -355,5 +364,7 @@ digest=sha256:DIGEST
 [ -n "$dry_run" ] ||
   digest=$(gcloud artifacts docker images describe "$image:$tag" --format='value(image_summary.digest)')
 upload_archives
+[ -z "$was_image" ] || shift_traffic hold # before the plan, which reads what is so
 apply "$image@$digest" ${approve[@]+"${approve[@]}"} # so written, bash 3.2 takes an empty list
+shift_traffic share
 do_it terraform -chdir="$root" output

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -68,6 +68,45 @@ def test_a_new_image_and_new_zips_are_a_roll_out(deployed: Deployment) -> None:
     plan = deployed.plan(**NEW_CODE)
     assert changed(plan) == dict.fromkeys((INFERENCE, SCORER, QUERY, FETCH), "update")
     assert structural_changes(plan) == []
+
+
+@contextmanager
+def pinned(there: Deployment) -> Iterator[None]:
+    """Have gcloud send all traffic of *there* to revisions by their names."""
+    path = there.folder / "terraform.tfstate"
+    text = path.read_text()
+    state = json.loads(text)
+    shifted = 0
+    for resource in state["resources"]:
+        for instance in resource["instances"]:
+            if resource["type"] == "google_cloud_run_v2_service":
+                kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+                named = {"percent": 100, "revision": "a", "tag": None, "type": kind}
+                instance["attributes"]["traffic"] = [named]
+                shifted += 1
+            if resource["type"] == "google_cloudfunctions2_function":
+                (config,) = instance["attributes"]["service_config"]
+                config["all_traffic_on_latest_revision"] = False
+                shifted += 1
+    assert shifted == 4
+    path.write_text(json.dumps(state))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+def test_traffic_that_was_shifted_is_no_drift_and_is_sent_back_as_it_is(
+    deployed: Deployment,
+) -> None:
+    with pinned(deployed):
+        assert changed(deployed.plan()) == {}
+        plan = deployed.plan(**NEW_CODE)
+    assert structural_changes(plan) == []
+    after = {one["address"]: one["change"]["after"] for one in plan["resource_changes"]}
+    (config,) = after[QUERY]["service_config"]
+    assert config["all_traffic_on_latest_revision"] is False
+    assert after[INFERENCE]["traffic"][0]["revision"] == "a"
 
 
 def test_a_plan_without_changes_is_a_roll_out_of_nothing() -> None:

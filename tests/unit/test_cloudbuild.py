@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tools.pin_images import PINNED
+
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ["cloudbuild.yaml", "drift.yaml", "inference_service/cloudbuild.yaml"]
+CONFIGS = ["cloudbuild.yaml", "drift.yaml", "update.yaml", "inference_service/cloudbuild.yaml"]
 
 # Source: https://cloud.google.com/build/docs/build-config-file-schema
 BUILD_FIELDS = set(
@@ -124,11 +126,11 @@ def test_a_script_gets_its_substitutions_as_variables_because_none_are_put_into_
 
 
 @each_config
-def test_every_image_has_a_tag_that_is_not_the_latest(config: str) -> None:
+def test_every_image_has_a_tag_that_is_not_the_latest_and_a_digest(config: str) -> None:
     for step in build(config)["steps"]:
-        tag = step["name"].rpartition("/")[2].partition(":")[2]
-        assert tag, step["name"]
-        assert tag != "latest"
+        match = PINNED.fullmatch(step["name"])
+        assert match, step["name"]
+        assert match["tag"] != "latest"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,7 @@ def test_every_image_has_a_tag_that_is_not_the_latest(config: str) -> None:
     [
         ("cloudbuild.yaml", "planner"),
         ("drift.yaml", "deployer"),  # the planner may not look at what is there
+        ("update.yaml", "updater"),  # it runs what others published a day ago
         ("inference_service/cloudbuild.yaml", "deployer"),
     ],
 )
@@ -144,7 +147,8 @@ def test_without_a_trigger_a_build_has_the_least_rights_that_it_can_do_with(
 ) -> None:
     """A trigger's own account goes before the one that is named in the file."""
     found = build(config)
-    terraform = (ROOT / "terraform" / "deployer.tf").read_text()
+    files = ("deployer.tf", "updates.tf")
+    terraform = "".join((ROOT / "terraform" / file).read_text() for file in files)
     assert f'account_id   = "${{local.name}}-{name}"' in terraform
     account = f"{terraform_name()}-{name}@$PROJECT_ID.iam.gserviceaccount.com"
     assert found["serviceAccount"] == f"projects/$PROJECT_ID/serviceAccounts/{account}"
@@ -172,7 +176,7 @@ def test_the_time_limits_leave_every_chain_of_steps_its_time(config: str) -> Non
 
 def test_what_takes_long_waits_for_nothing_but_what_is_deployed() -> None:
     assert steps()["deployment"]["waitFor"] == steps()["package"]["waitFor"] == ["-"]
-    assert steps()["test"]["waitFor"] == steps()["image"]["waitFor"] == ["deployment"]
+    assert all(steps()[each]["waitFor"] == ["deployment"] for each in ("test", "image", "push"))
 
 
 def test_nothing_is_deployed_before_every_check_has_passed() -> None:
@@ -180,10 +184,11 @@ def test_nothing_is_deployed_before_every_check_has_passed() -> None:
     for name, step in steps().items():
         waits = set(step["waitFor"]) - {"-"}
         before[name] = waits.union(*(before[one] for one in waits))
-    checks = {"deployment", "test", "terraform-test", "plan", "image", "package"}
+    checks = {"deployment", "test", "terraform-test", "plan", "image", "push", "package", "hold"}
     assert before["check-plan"] == checks
     assert "check-plan" in before["upload"]
     assert "upload" in before["apply"]
+    assert "apply" in before["share"]
     # These write the lock file of Terraform's providers, or read it.
     assert "deployment" in before["terraform-test"]
     assert "terraform-test" in before["plan"]
@@ -194,11 +199,34 @@ def test_the_files_that_the_steps_run_exist(config: str) -> None:
     for step in build(config)["steps"]:
         command = " ".join([*step.get("args", []), step.get("script", "")])
         named = re.findall(r"\bsh,? (tools/\w+\.sh)\b", command)
+        named += re.findall(r"--config=(\S+)", command)
         named += [
             f"{module.replace('.', '/')}.py"
-            for module in re.findall(r"python -m ([\w.]+)", step.get("script", ""))
+            for module in re.findall(r"python3? -m ([\w.]+)", step.get("script", ""))
         ]
         assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_what_is_deployed_was_pushed_by_the_build_that_made_it_and_so_has_provenance() -> None:
+    """Of what a step pushes, Cloud Build makes none; without it this build fails."""
+    image = build("inference_service/cloudbuild.yaml")
+    assert image["images"] == ["${_REPOSITORY}/inference:${_TAG}"]
+    assert image["options"]["requestedVerifyOption"] == "VERIFIED"
+    for config in CONFIGS:
+        for step in build(config)["steps"]:
+            assert not re.search(r"docker push|--push", step.get("script", "")), step["id"]
+    assert "--push" not in (ROOT / "tools" / "build_image.sh").read_text()
+
+
+def test_the_contents_that_are_kept_are_those_of_the_image_that_is_pushed() -> None:
+    image = steps("inference_service/cloudbuild.yaml")
+    (pushed,) = build("inference_service/cloudbuild.yaml")["images"]
+    assert f"docker:{pushed}" in image["contents"]["args"]
+    (written,) = [one for one in image["contents"]["args"] if one.startswith("spdx-json=")]
+    assert written == f"spdx-json=/workspace/{image['keep-contents']['args'][3]}"
+    script = (ROOT / "tools" / "submit_image.sh").read_text()
+    kept = image["keep-contents"]["args"][-1].replace("${_SOURCES_BUCKET}", "$sources_bucket")
+    assert f'"{kept.replace("${_TAG}", "$tag")}"' in script
 
 
 # The words shared with Terraform

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine import ROOT, Machine
+from tests.unit.test_cloudbuild import build as config
 from tests.unit.test_cloudbuild import steps
 
 STRUCTURE = {"address": "google_pubsub_topic.new", "type": "google_pubsub_topic"}
@@ -24,10 +25,12 @@ OUTPUTS = {
     "image_repository": "registry/repository",
     "inference_image": "registry/repository/inference@sha256:deployed",
     "sources_bucket": "my-project-imagesearch-sources",
+    "deployer_service_account": "imagesearch-deployer@my-project.iam.gserviceaccount.com",
 }
 PROD = "terraform/environments/prod"
 TERRAFORM = """
 case "$*" in
+  *" output -json") cat "$state/outputs.json" ;;
   *" output -raw "*) cat "$state/outputs/${*: -1}" ;;
   *" show -json "*) cat "$state/plan.json" ;;
 esac
@@ -47,6 +50,7 @@ def machine(tmp_path: Path) -> Machine:
     for name, value in OUTPUTS.items():
         (machine.state / "outputs" / name).write_text(value)
     (machine.state / "plan.json").write_text("{}")
+    (machine.state / "outputs.json").write_text("{}")
     machine.add_program("gcloud", "exit 0")
     machine.add_program("terraform", TERRAFORM)
     return machine
@@ -76,7 +80,7 @@ def run(machine: Machine, *names: str, fails: str = "", **variables: str) -> str
     return printed
 
 
-DEPLOYS = ("deployment", "plan", "check-plan", "upload", "apply")
+DEPLOYS = ("deployment", "hold", "plan", "check-plan", "upload", "apply", "share")
 elsewhere = pytest.mark.parametrize(
     ("branch", "pull_request"),
     [("feature", ""), ("", ""), ("main", "7"), ("feature", "7"), ("main2", ""), ("mai", "")],
@@ -91,10 +95,41 @@ def test_a_commit_on_main_is_deployed_with_the_plan_that_was_made(machine: Machi
         for name in ("query", "fetch")
     ]
     applied = f"terraform -chdir={PROD} apply -input=false -lock-timeout=300s ../../../build/plan"
-    assert machine.calls[-3:] == [*uploads, applied]
+    assert machine.calls[-4:-1] == [*uploads, applied]
     (planned,) = [call for call in machine.calls if " plan " in call]
     assert " -lock-timeout=300s -out=../../../build/plan " in planned
     assert "refresh" not in planned
+
+
+CLOUD_RUN = """
+revision='{"metadata": {"name": "query-%s", "creationTimestamp": "%s"},
+  "status": {"conditions": [{"type": "Ready", "status": "True"}]}}'
+case "$*" in
+  *describe*) cat "$state/traffic" ;;
+  *"revisions list"*) printf "[$revision, $revision]" 1 2026-11-01 2 2026-11-02 ;;
+esac
+"""
+
+
+def test_what_serves_is_held_before_the_plan_and_what_is_new_gets_its_share_at_the_end(
+    machine: Machine,
+) -> None:
+    """The plan sends back what it read: whether a function's new revision gets all by itself."""
+    outputs = {
+        "services": ["query"],
+        "new_revision_percent": 10,
+        "region": "us-east4",
+        "settings": {"GOOGLE_CLOUD_PROJECT": "my-project"},
+    }
+    kept = {name: {"value": value} for name, value in outputs.items()}
+    (machine.state / "outputs.json").write_text(json.dumps(kept))
+    serving = {"revisionName": "query-1", "percent": 100, "latestRevision": True}
+    (machine.state / "traffic").write_text(json.dumps({"status": {"traffic": [serving]}}))
+    machine.add_program("gcloud", CLOUD_RUN)
+    run(machine, *DEPLOYS)
+    words = ("--to-revisions=query-1=100 ", " plan ", " apply ", "=query-2=10,query-1=90 ")
+    order = [next(at for at, call in enumerate(machine.calls) if word in call) for word in words]
+    assert order == sorted(order)
 
 
 def test_a_plan_is_of_the_region_and_profile_that_are_deployed(machine: Machine) -> None:
@@ -154,37 +189,33 @@ def test_the_tests_run_with_the_terraform_that_plans(machine: Machine) -> None:
 # The image
 
 DIGEST = "sha256:" + "ab" * 32
-DOCKER = """
-file=/dev/null
+SUBMITTED = """
 case "$*" in
-  "buildx build"*)
-    for last; do [ "$previous" = --metadata-file ] && file=$last; previous=$last; done
-    cat "$state/metadata" >"$file" ;;
+  "artifacts docker images describe"*) cat "$state/digest" ;;
+  "storage cp gs://"*) echo '{"spdxVersion": "SPDX-2.3"}' >"$4" ;;
+  "builds submit"* | "artifacts sbom load"* | "storage cp --no-clobber build"*) ;;
+  *) echo "unexpected: $*" >&2; exit 64 ;;
 esac
 """
 
 
-def push(machine: Machine, profile: str, metadata: object) -> subprocess.CompletedProcess[str]:
-    (machine.state / "metadata").write_text(json.dumps(metadata, indent=2))
-    machine.add_program("docker", DOCKER)
-    script = str(ROOT / "tools" / "push_image.sh")
-    return machine.run(["sh", script, "registry/repository", profile, "tag", "build/image"])
+def build(machine: Machine, profile: str, *tag: str) -> subprocess.CompletedProcess[str]:
+    machine.add_program("docker", "exit 0")
+    script = str(ROOT / "tools" / "build_image.sh")
+    return machine.run(["sh", script, "registry/repository", profile, *tag])
 
 
 @pytest.mark.parametrize(
     ("profile", "accelerator"), [("gpu", "cuda"), ("split", "cuda"), ("cpu", "cpu")]
 )
-def test_the_image_is_built_for_the_profile_and_named_by_its_digest(
+def test_the_image_is_built_for_the_profile_and_kept_for_the_end_of_the_build(
     profile: str, accelerator: str, machine: Machine
 ) -> None:
-    metadata = {"buildx.build.ref": "images/images0/x", "containerimage.digest": DIGEST}
-    ended = push(machine, profile, metadata)
+    ended = build(machine, profile, "tag")
     assert ended.returncode == 0, ended.stderr
-    image = (machine.project / "build" / "image").read_text()
-    assert image == f"registry/repository/inference@{DIGEST}\n"
     built = machine.calls[-1]
     assert f"--build-arg ACCELERATOR={accelerator} " in built
-    assert "--tag registry/repository/inference:tag --push " in built
+    assert "--tag registry/repository/inference:tag --load " in built
     cache = f"type=registry,ref=registry/repository-cache/inference:{accelerator}"
     assert f"--cache-from {cache} --cache-to {cache},mode=max," in built
     assert built.endswith(" .")
@@ -213,16 +244,39 @@ def test_the_image_has_the_models_that_the_variables_name(
     said: str, models: list[str], machine: Machine
 ) -> None:
     (machine.project / PROD / "main.tf").write_text(f"{said}\n")
-    assert push(machine, "cpu", {"containerimage.digest": DIGEST}).returncode == 0
+    assert build(machine, "cpu", "tag").returncode == 0
     arguments = re.findall(r"--build-arg (\S*)", machine.calls[-1])
     assert arguments == ["ACCELERATOR=cpu", *models]
 
 
-def test_the_image_of_a_commit_on_main_is_pushed_and_planned_with(machine: Machine) -> None:
-    built = build_image(machine)
-    assert "--tag registry/repository/inference:build-7 --push " in built
+def make_image(machine: Machine, digest: str = DIGEST, fails: str = "", **variables: str) -> str:
+    (machine.state / "digest").write_text(digest)
+    machine.add_program("docker", "exit 0")
+    machine.add_program("gcloud", SUBMITTED)
+    (machine.project / "tools").symlink_to(ROOT / "tools")
+    return run(machine, "deployment", "image", "push", fails=fails, **variables)
+
+
+def test_the_image_of_a_commit_on_main_is_built_by_a_build_of_its_own(machine: Machine) -> None:
+    make_image(machine)
+    assert not any(call.startswith("docker") for call in machine.calls)
+    submitted, described, fetched, loaded = machine.calls[-4:]
+    assert submitted.startswith("gcloud builds submit --project=my-project ")
+    assert " --config=inference_service/cloudbuild.yaml " in submitted
+    assert f"serviceAccounts/{OUTPUTS['deployer_service_account']} " in submitted
+    given = re.search(r"--substitutions=(\S+) \.$", submitted)
+    assert given
+    assert given[1].split(",") == [
+        *("_REPOSITORY=registry/repository", "_TAG=build-7", "_PROFILE=split"),
+        *("_ENVIRONMENT=prod", f"_SOURCES_BUCKET={OUTPUTS['sources_bucket']}"),
+    ]
+    named = {one.partition("=")[0] for one in given[1].split(",")}
+    assert named == set(config("inference_service/cloudbuild.yaml")["substitutions"])
+    assert " registry/repository/inference:build-7 " in described
     image = (machine.project / "build" / "inference_image").read_text()
     assert image == f"registry/repository/inference@{DIGEST}\n"
+    assert f"gs://{OUTPUTS['sources_bucket']}/sboms/build-7.spdx.json" in fetched
+    assert f" --uri=registry/repository/inference@{DIGEST} " in loaded
 
 
 @elsewhere
@@ -230,34 +284,93 @@ def test_the_image_of_a_proposal_is_built_and_pushed_nowhere(
     branch: str, pull_request: str, machine: Machine
 ) -> None:
     """Neither among those that are kept for rolling back, nor into the cache of later builds."""
-    built = build_image(machine, BRANCH_NAME=branch, PULL_REQUEST=pull_request)
-    assert "--push" not in built
+    make_image(machine, BRANCH_NAME=branch, PULL_REQUEST=pull_request)
+    assert not any(call.startswith("gcloud") for call in machine.calls)
+    built = machine.calls[-1]
+    assert "--load" not in built
     assert "--cache-to" not in built
     assert "--cache-from" in built
     image = (machine.project / "build" / "inference_image").read_text()
     assert image == OUTPUTS["inference_image"]
 
 
-def build_image(machine: Machine, **variables: str) -> str:
-    (machine.state / "metadata").write_text(json.dumps({"containerimage.digest": DIGEST}))
-    machine.add_program("docker", DOCKER)
-    (machine.project / "tools").symlink_to(ROOT / "tools")
-    run(machine, "deployment", "image", **variables)
-    return machine.calls[-1]
-
-
-def test_a_build_that_names_no_digest_is_a_failure(machine: Machine) -> None:
-    ended = push(machine, "gpu", {"containerimage.digest": "sha256:short"})
-    assert ended.returncode == 1
-    assert "build/image.json names no digest of the image" in ended.stderr
-    assert not (machine.project / "build" / "image").exists()
+def test_an_image_whose_digest_is_not_known_is_a_failure(machine: Machine) -> None:
+    printed = make_image(machine, digest="", fails="push")
+    assert "the registry names no digest of registry/repository/inference:build-7" in printed
+    assert not any("sbom load" in call for call in machine.calls)
 
 
 def test_an_unknown_profile_is_refused_before_anything_is_built(machine: Machine) -> None:
-    ended = push(machine, "tpu", {})
+    ended = build(machine, "tpu")
     assert ended.returncode == 1
     assert ended.stderr == "the inference profile must be gpu, split or cpu, got tpu\n"
     assert machine.calls == []
+
+
+# Updates
+
+UPDATES = ("images", "locks", "test", "patch", "leave")
+
+
+def update(machine: Machine, *, pinned: str, fails: str = "") -> str:
+    """Run update.yaml's steps in a repository whose newest versions are *pinned*."""
+    for command in (["init", "-q"], ["add", "--all"], [*AUTHOR, "commit", "-qm", "before"]):
+        assert machine.run(["git", *command]).returncode == 0
+    machine.add_program("python", f'echo "{pinned}" >pins')
+    machine.add_program("make", '[ "$*" != "$(cat "$state/fails" 2>/dev/null)" ]')
+    machine.add_program("apt-get", "exit 0")
+    printed = ""
+    for name in UPDATES:
+        script = steps("update.yaml")[name]["script"]
+        ended = machine.run(["sh", "-c", script], SOURCES_BUCKET="sources", BUILD_ID="build-7")
+        printed += ended.stdout + ended.stderr
+        assert (ended.returncode != 0) == (name == fails), printed
+        if ended.returncode:
+            break
+    return printed
+
+
+AUTHOR = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
+
+
+@pytest.fixture
+def pinned(machine: Machine) -> Machine:
+    (machine.project / ".gitignore").write_text("build\n")
+    (machine.project / "pins").write_text("old\n")
+    return machine
+
+
+def test_what_is_newer_and_passes_the_tests_is_left_as_a_patch(pinned: Machine) -> None:
+    printed = update(pinned, pinned="new")
+    where = "gs://sources/updates/build-7.patch"
+    assert pinned.calls[-1] == f"gcloud storage cp build/update.patch {where}"
+    assert f"An update of gs://sources waits, tested: {where}" in printed
+    assert [call for call in pinned.calls if call.startswith("make ")] == [
+        "make lock terraform-lock",
+        "make test checkov terraform-test",
+    ]
+    assert pinned.run(["git", "reset", "-q", "--hard"]).returncode == 0
+    assert pinned.run(["git", "apply", "build/update.patch"]).returncode == 0
+    assert (pinned.project / "pins").read_text() == "new\n"
+
+
+def test_where_all_is_the_newest_nobody_is_told(pinned: Machine) -> None:
+    printed = update(pinned, pinned="old")
+    assert "All that is pinned is the newest." in printed
+    assert "An update of" not in printed
+    assert not any(call.startswith("gcloud") for call in pinned.calls)
+
+
+def test_an_update_that_fails_the_tests_is_told_of_and_left_nowhere(pinned: Machine) -> None:
+    (pinned.state / "fails").write_text("test checkov terraform-test")
+    printed = update(pinned, pinned="new", fails="test")
+    assert "An update of gs://sources does not pass the tests" in printed
+    assert not any(call.startswith("gcloud") for call in pinned.calls)
+
+
+def test_the_alert_reads_the_words_that_the_build_says() -> None:
+    alert = (ROOT / "terraform" / "updates.tf").read_text()
+    assert 'textPayload : "An update of gs://${google_storage_bucket.sources.name}"' in alert
 
 
 # Drift

@@ -126,9 +126,9 @@ def test_each_subscription_and_topic_of_a_command_is_one(full: Applied) -> None:
 
 
 def test_each_name_that_begins_with_ours_is_given_by_terraform(full: Applied) -> None:
-    """Services, secrets, buckets; the page makes three triggers, a script the state's bucket."""
+    """Services, secrets, buckets; the page makes four triggers, a script the state's bucket."""
     triggers = set(re.findall(r"triggers create \w+ --name=(\S+)", commands()))
-    assert len(triggers) == 3
+    assert len(triggers) == 4
     assert triggers == set(re.findall(r"triggers delete (\S+)", commands()))
     known = names(full) | triggers | {"$PROJECT-imagesearch-state"}
     used = set(re.findall(r"(?:\$PROJECT-)?\bimagesearch-[a-z-]*[a-z]", commands()))

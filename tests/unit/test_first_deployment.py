@@ -34,7 +34,14 @@ case "$*" in
   "storage buckets create"*) [ ! -e "$state/name-is-taken" ] && touch "$state/bucket" ;;
   "storage buckets update"*) echo True >"$state/versioning" ;;
   "storage objects describe"*) grep -qxF "$4" "$state/objects" 2>/dev/null ;;
+  "storage cp gs://"*) touch "$4" ;;
   "storage cp"*) echo "$4" >>"$state/objects" ;;
+  "artifacts sbom load"*) ;;
+  "run services describe"*) echo '{"status": {"traffic": [{"revisionName": "a", "percent": 100,
+    "latestRevision": true}]}}' ;;
+  "run revisions list"*) echo '[{"metadata": {"name": "a", "creationTimestamp": "2026"},
+    "status": {}}]' ;;
+  "run services update-traffic"*) ;;
   "secrets versions list"*) cat "$state/key-version" 2>/dev/null || true ;;
   "secrets versions add"*) cat >"$state/key"; echo 1 >"$state/key-version" ;;
   "artifacts docker images describe"*--format*) echo "sha256:$(printf 'ab%.0s' {1..32})" ;;
@@ -71,7 +78,10 @@ esac
 """
 COMPILED = shutil.ignore_patterns("__pycache__")
 PROFILES = costs.by_profile(load())
-MAKES = (" enable ", " create ", " update ", " submit ", " cp ", " add ", " apply ")
+MAKES = (
+    *(" enable ", " create ", " update ", " submit ", "submit_image.sh ", " load "),
+    *(" cp build/", " add ", " apply "),
+)
 
 
 def machine_in(folder: Path) -> Machine:
@@ -172,6 +182,7 @@ def test_an_empty_project_gets_everything_in_order(first: First) -> None:
         "terraform -chdir terraform environments",
         "gcloud secrets versions add",
         "gcloud builds submit --project",
+        "gcloud artifacts sbom load",
         "gcloud storage cp build",
         "gcloud storage cp build",
         "terraform -chdir terraform environments",
@@ -213,6 +224,7 @@ def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> Non
         ["beta", "services"],
         ["beta", "services"],
         ["builds", "submit"],
+        ["artifacts", "sbom"],
         ["storage", "cp"],
         ["storage", "cp"],
     ]
@@ -419,6 +431,33 @@ def test_a_key_is_asked_for_where_pixabay_is_a_source(
     assert not any("target=" in call for call in fresh.calls), "what is prepared is kept"
 
 
+# The traffic
+
+
+def test_what_serves_is_held_until_all_that_is_new_is_there(deployed: Machine) -> None:
+    outputs = json.loads((deployed.state / "outputs").read_text())
+    shifts = {
+        "services": ["imagesearch-query"],
+        "new_revision_percent": 10,
+        "settings": {"GOOGLE_CLOUD_PROJECT": "my-project-123"},
+    }
+    kept = {name: {"value": value} for name, value in shifts.items()}
+    (deployed.state / "outputs").write_text(json.dumps({**outputs, **kept}))
+    assert first_deployment(deployed).returncode == 0
+    (held,) = [at for at, call in enumerate(deployed.calls) if "--to-revisions=a=100" in call]
+    assert " apply " in deployed.calls[held + 1]
+
+
+def test_a_first_deployment_has_no_traffic_to_hold(first: First) -> None:
+    printed = first.ended.stdout.splitlines()
+    shifts = [line for line in printed if "tools.roll_out" in line]
+    assert shifts == ["+ python3 -m tools.roll_out share --environment=prod"]
+    applied = next(
+        at for at, line in enumerate(printed) if " apply " in line and "-target" not in line
+    )
+    assert applied < printed.index(shifts[0])
+
+
 # Environments
 
 
@@ -501,3 +540,15 @@ def test_missing_credentials_of_terraform_are_told_with_the_command(fresh: Machi
     assert ended.returncode == 1
     assert "gcloud auth application-default login" in ended.stderr
     assert made(fresh.calls) == []
+
+
+def test_for_an_attestation_the_image_is_built_anew_while_the_api_is_on(deployed: Machine) -> None:
+    """Cloud Build attests no image of before."""
+    text = main_of(deployed).read_text()
+    main_of(deployed).write_text(text.replace("  name  ", "  binary_authorization = {}\n  name  "))
+    assert first_deployment(deployed).returncode == 0
+    enabled, submitted = (
+        next(number for number, call in enumerate(deployed.calls) if words in call)
+        for words in (" binaryauthorization.googleapis.com", " builds submit ")
+    )
+    assert enabled < submitted

@@ -26,6 +26,10 @@ STORAGE, OTHER_STORAGE = (
 )
 CATALOG = f'resource.name == "projects/{PROJECT}/databases/(default)"'
 FOLDER = 'resource.name.startsWith("projects/_/buckets/example-work/objects/pictures/2026/")'
+UPDATES = (
+    'resource.name.startsWith("projects/_/buckets/example-project-imagesearch-sources'
+    '/objects/updates/")'
+)
 FUNCTION_SOURCES = (
     f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-{PROJECT_NUMBER}-europe-west4/")'
 )
@@ -51,6 +55,7 @@ GRANTS = {
     (AGENT, "pubsub.subscriber", "collect-jobs"),
     (SCHEDULER, "pubsub.publisher", "collect-jobs"),
     (SCHEDULER, "pubsub.publisher", "imagesearch-drift"),
+    (SCHEDULER, "pubsub.publisher", "imagesearch-updates"),
     (AGENT, "pubsub.publisher", "bucket-events-dead-letter"),
     (AGENT, "pubsub.subscriber", "bucket-events"),
     (STORAGE, "pubsub.publisher", "bucket-events"),
@@ -92,6 +97,8 @@ GRANTS = {
     ("deployer", "storage.objectUser", "example-project-imagesearch-state"),
     ("deployer", "run.developer", "imagesearch-inference"),
     ("deployer", "run.developer", "imagesearch-scorer"),
+    ("deployer", "run.developer", "imagesearch-query"),
+    ("deployer", "run.developer", "imagesearch-fetch"),
     ("deployer", "cloudfunctions.developer", "imagesearch-query"),
     ("deployer", "cloudfunctions.developer", "imagesearch-fetch"),
     ("deployer", "secretmanager.secretAccessor", "imagesearch-redis-auth"),
@@ -99,16 +106,20 @@ GRANTS = {
     ("deployer", "billing.viewer", "012345-6789AB-CDEF01"),
     *(
         ("deployer", "iam.serviceAccountUser", account)
-        for account in ("query", "fetch", "inference", "scorer", "build")
+        for account in ("query", "fetch", "inference", "scorer", "build", "deployer")
     ),
     *(
         ("deployer", role, "the project")
         for role in (
             "browser",
+            "cloudbuild.builds.editor",
             "cloudfunctions.viewer",
             "cloudsql.viewer",
             "cloudscheduler.viewer",
             "compute.viewer",
+            "containeranalysis.notes.attacher",
+            "containeranalysis.notes.editor",
+            "containeranalysis.occurrences.editor",
             "iam.securityReviewer",
             "logging.logWriter",
             "monitoring.viewer",
@@ -120,6 +131,8 @@ GRANTS = {
             "imagesearchDeployerReads",
         )
     ),
+    ("updater", "logging.logWriter", "the project"),
+    ("updater", "storage.objectCreator", UPDATES),
     ("planner", "artifactregistry.reader", "imagesearch-cache"),
     ("planner", "storage.objectViewer", "example-project-imagesearch-state"),
     *(
@@ -213,7 +226,7 @@ def test_what_is_somebodys_bucket_is_only_read_and_of_a_folder_no_other_object(
 
 def test_every_account_is_a_workloads_own(full: Applied) -> None:
     accounts = {one.values["account_id"] for one in full.of("service_account")}
-    others = ("push", "build", "deployer", "planner")
+    others = ("push", "build", "deployer", "planner", "updater")
     assert accounts == {f"imagesearch-{name}" for name in (*WORKLOADS, *others)}
 
 

@@ -86,6 +86,21 @@ output "planner_service_account" {
   value       = module.imagesearch.planner_service_account
 }
 
+output "services" {
+  description = "Services of Cloud Run whose traffic a roll-out shifts, the functions' among them."
+  value       = module.imagesearch.services
+}
+
+output "new_revision_percent" {
+  description = "Share of the traffic that a new revision gets until it is promoted."
+  value       = module.imagesearch.new_revision_percent
+}
+
+output "updater_service_account" {
+  description = "Account of the trigger of update.yaml; null without update_schedule."
+  value       = module.imagesearch.updater_service_account
+}
+
 output "pixabay_key_secret" {
   description = "Secret that the Pixabay key is a version of; null where Pixabay is not among image_sources."
   value       = module.imagesearch.pixabay_key_secret

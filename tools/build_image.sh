@@ -1,14 +1,14 @@
 #!/bin/sh
-# Builds the inference service's image; with a tag, also pushes it, and writes its name by digest to a
-# file. Cloud Build runs it in a container with Docker; cloudbuild.yaml says which. The models are those of
-# the environment that the variable ENVIRONMENT names, else of prod.
+# Builds the inference service's image; with a tag, also keeps it in Docker, from where Cloud Build pushes it
+# at its end, and keeps the layers for the next build. Cloud Build runs it in a container with Docker;
+# cloudbuild.yaml says which. The models are those of the environment that the variable ENVIRONMENT names,
+# else of prod.
 #
-# Usage: tools/push_image.sh REPOSITORY PROFILE [TAG FILE]
+# Usage: tools/build_image.sh REPOSITORY PROFILE [TAG]
 set -eu
 repository=$1
 profile=$2
 tag=${3-}
-file=${4-}
 
 case $profile in
   gpu | split) accelerator=cuda ;;
@@ -22,7 +22,7 @@ cache=type=registry,ref=$repository-cache/inference:$accelerator
 
 # Docker's own builder cannot keep the layers of all stages in a registry; BuildKit's container can.
 docker buildx create --use --name images --driver docker-container \
-  --driver-opt image=moby/buildkit:v0.29.0
+  --driver-opt image=moby/buildkit:buildx-stable-1@sha256:0039c1d47e8748b5afea56f4e85f14febaf34452bd99d9552d2daa82262b5cc5
 set -- --file inference_service/Dockerfile --build-arg "ACCELERATOR=$accelerator" --cache-from "$cache"
 
 set_to() { # NAME: what the environment says of it on one line
@@ -46,15 +46,7 @@ if [ -z "$tag" ]; then
   exit
 fi
 
-mkdir -p "$(dirname "$file")"
-# No attestation: the digest is then that of the image, and not of a list that it is in. A cache
+# Docker holds images without attestations alone; Cloud Build makes its own of what it pushes. A cache
 # that cannot be written makes the next build slow, and fails none.
 docker buildx build "$@" --cache-to "$cache,mode=max,ignore-error=true" --provenance=false \
-  --tag "$repository/inference:$tag" --push --metadata-file "$file.json" .
-digest=$(sed -n 's/.*"containerimage\.digest": *"\(sha256:[0-9a-f]\{64\}\)".*/\1/p' "$file.json")
-if [ -z "$digest" ]; then
-  echo "$file.json names no digest of the image" >&2
-  exit 1
-fi
-echo "$repository/inference@$digest" >"$file"
-cat "$file"
+  --tag "$repository/inference:$tag" --load .

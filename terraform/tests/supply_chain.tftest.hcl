@@ -1,0 +1,135 @@
+# What is known of an image, and what may run: docs/decisions/0090-what-is-known-of-an-image.md.
+
+mock_provider "google" {}
+
+override_data {
+  target = data.google_project.this
+  values = { number = "123456789012" }
+}
+
+variables {
+  project_id        = "example-project"
+  inference_image   = "europe-west4-docker.pkg.dev/example-project/imagesearch/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
+}
+
+run "as_it_comes_provenance_is_made_and_nothing_is_scanned" {
+  command = plan
+
+  assert {
+    condition     = contains(keys(google_project_service.api), "containeranalysis")
+    error_message = "Provenance and the SBOM are kept by Artifact Analysis."
+  }
+  assert {
+    condition     = !contains(keys(google_project_service.api), "containerscanning") && length(google_artifact_registry_repository.images.vulnerability_scanning_config) == 0
+    error_message = "Scanning costs for each image, and is asked for."
+  }
+  assert {
+    condition     = length(google_binary_authorization_policy.project) == 0 && length(google_cloud_run_v2_service.inference["inference"].binary_authorization) == 0
+    error_message = "Any image runs until somebody asks for less."
+  }
+  assert {
+    condition     = length(google_service_account.updater) + length(google_cloud_scheduler_job.makes_updates) == 0
+    error_message = "Updates are asked for."
+  }
+}
+
+run "images_are_scanned_and_the_cache_is_not" {
+  command = plan
+
+  variables {
+    scan_images = true
+  }
+
+  assert {
+    condition     = contains(keys(google_project_service.api), "containerscanning")
+    error_message = "The API scans."
+  }
+  assert {
+    condition     = google_artifact_registry_repository.images.vulnerability_scanning_config[0].enablement_config == "INHERITED" && google_artifact_registry_repository.cache.vulnerability_scanning_config[0].enablement_config == "DISABLED"
+    error_message = "What the cache holds is no image that runs, and would be paid for as one."
+  }
+}
+
+run "only_what_cloud_build_built_runs" {
+  command = plan
+
+  variables {
+    binary_authorization = {}
+  }
+
+  assert {
+    condition     = google_binary_authorization_policy.project[0].default_admission_rule[0].require_attestations_by == toset(["projects/example-project/attestors/built-by-cloud-build"])
+    error_message = "The attestor is Cloud Build's own."
+  }
+  assert {
+    condition     = alltrue([for one in google_cloud_run_v2_service.inference : one.binary_authorization[0].use_default])
+    error_message = "Each inference service asks for the policy."
+  }
+  assert {
+    condition     = contains(keys(google_project_iam_member.deployer), "roles/binaryauthorization.policyViewer") && contains(keys(google_project_service.api), "binaryauthorization")
+    error_message = "A plan reads the policy."
+  }
+}
+
+run "another_deployment_of_the_project_has_the_policy" {
+  command = plan
+
+  variables {
+    binary_authorization = { makes_policy = false }
+  }
+
+  assert {
+    condition     = length(google_binary_authorization_policy.project) == 0 && google_cloud_run_v2_service.inference["inference"].binary_authorization[0].use_default
+    error_message = "A project has one policy."
+  }
+}
+
+run "an_image_that_cloud_build_did_not_build_here_is_refused" {
+  command = plan
+
+  variables {
+    inference_image      = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    binary_authorization = {}
+  }
+
+  expect_failures = [var.binary_authorization]
+}
+
+run "another_projects_image_is_refused" {
+  command = plan
+
+  variables {
+    inference_image      = "europe-west4-docker.pkg.dev/example-project-2/imagesearch/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    binary_authorization = { makes_policy = false }
+  }
+
+  expect_failures = [var.binary_authorization]
+}
+
+run "updates_have_an_account_that_can_do_nothing_else" {
+  command = plan
+
+  variables {
+    update_schedule = "11 3 1 * *"
+  }
+
+  assert {
+    condition     = google_storage_bucket_iam_member.updater_leaves_updates[0].role == "roles/storage.objectCreator" && strcontains(google_storage_bucket_iam_member.updater_leaves_updates[0].condition[0].expression, "/objects/updates/")
+    error_message = "It may not put a zip where the functions' are."
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.makes_updates[0].schedule == "11 3 1 * *"
+    error_message = "The schedule is what was given."
+  }
+}
+
+run "a_schedule_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    update_schedule = "monthly"
+  }
+
+  expect_failures = [var.update_schedule]
+}
