@@ -27,6 +27,7 @@ locals {
     local.has_postgres ? ["sqladmin"] : [],
     local.forgets_unused || local.has_collections || local.looks_for_drift > 0 ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
+    local.signed_in ? ["iap"] : [],
     var.traces_enabled ? ["cloudtrace"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))

@@ -481,6 +481,58 @@ variable "domain" {
   }
 }
 
+variable "door" {
+  description = "Who may call the API: everyone, as allUsers; everyone_unchecked, by a service that checks nobody, where the organisation forbids allUsers; or iap, who signs in and is among iap_members."
+  type        = string
+  default     = "everyone"
+
+  validation {
+    condition     = contains(["everyone", "everyone_unchecked", "iap"], var.door)
+    error_message = "door must be everyone, everyone_unchecked or iap; got \"${var.door}\". For a load balancer in front of it, set domain."
+  }
+
+  # IAP stands in a load balancer: cloud.google.com/iap/docs/enabling-cloud-run, read 2026-11. A function's own service
+  # may have it besides, which Cloud Functions has no setting for.
+  validation {
+    condition     = var.door != "iap" || var.domain != null
+    error_message = "door = \"iap\" needs a domain, as people sign in at its load balancer: domain = \"search.example.com\"."
+  }
+
+  # The same page: IAP answers a preflight of another origin with its own sign-in.
+  validation {
+    condition     = var.door != "iap" || length(var.allowed_origins) == 0
+    error_message = "allowed_origins must be empty with door = \"iap\": nobody signs in on a page of another origin; got ${join(", ", var.allowed_origins)}."
+  }
+}
+
+variable "iap_members" {
+  description = "Who may search with door = \"iap\", as IAM calls them: group:search@example.com, user:one@example.com, domain:example.com."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = (length(var.iap_members) > 0) == (var.door == "iap")
+    error_message = "iap_members must name somebody with door = \"iap\", such as group:search@example.com, and be empty otherwise; got ${jsonencode(var.iap_members)} with door = \"${var.door}\"."
+  }
+
+  validation {
+    condition     = alltrue([for member in var.iap_members : can(regex("^((user|group|serviceAccount):[^@: ]+@[^@: ]+|domain:[a-z0-9.-]+|principal(Set)?://[^ ]+)$", member))])
+    error_message = "iap_members must be as IAM writes them, such as group:search@example.com or domain:example.com, and not everyone, for whom there is door = \"everyone\"; got ${jsonencode(var.iap_members)}."
+  }
+}
+
+variable "private_images" {
+  description = "Whether the query function alone reads the stored images, for who may call it, out of a bucket that is closed to the public, as storage.publicAccessPrevention asks."
+  type        = bool
+  default     = false
+
+  # A public object is read past IAP: neither a bucket's URL nor a backend bucket asks it.
+  validation {
+    condition     = var.private_images || var.door != "iap"
+    error_message = "private_images must be true with door = \"iap\": of a public bucket pictures are read without signing in."
+  }
+}
+
 variable "retention_days" {
   description = "Days after which images that nobody used are forgotten, with their originals; 0: never."
   type        = number

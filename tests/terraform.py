@@ -63,9 +63,16 @@ RUNS: Mapping[str, Mapping[str, object]] = {
             },
         },
     },
+    "closed": {  # all that a company may have closed
+        "door": "iap",
+        "domain": "search.example.com",
+        "iap_members": ["group:search@example.com"],
+        "private_images": True,
+    },
     "refused": {
         "region": "us-west1",
         "inference_image": "registry.example.com/inference:latest",
+        "door": "iap",
         "function_archives": {"query": "../build/absent.zip", "fetch": "empty.zip"},
         "collections": {
             "Photos": {"bucket": f"gs://{PROJECT}-photos", "prefix": "/2026"},

@@ -391,7 +391,8 @@ def test_the_uptime_check_asks_the_query_function_whether_it_is_ready(full: Appl
 def test_what_the_first_deployment_prepares_is_there_to_be_prepared(full: Applied) -> None:
     script = (ROOT / "tools" / "first_deployment.sh").read_text()
     targets = re.findall(r"-target=module\.imagesearch\.(\S+)", script)
-    addresses = {re.sub(r"\[.*", "", one.address) for one in full.resources}
+    resources = (*full.resources, *applied("closed").resources)
+    addresses = {re.sub(r"\[.*", "", one.address) for one in resources}
     assert targets
     assert set(targets) <= addresses
     assert full["google_storage_bucket.sources"]["name"] == f"{PROJECT}-imagesearch-sources"
@@ -619,6 +620,7 @@ def test_a_refusal_says_what_to_do_instead() -> None:
     assert "collections: two names must differ in more than case" in said
     assert "collections: none may lie in another" in said
     assert "--format='value(projectNumber)' prints" in said
+    assert 'door = "iap" needs a domain, as people sign in at its load balancer' in said
 
 
 def variables() -> Mapping[str, tuple[str, str]]:

@@ -19,6 +19,8 @@ from tests.terraform import (
 )
 
 AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+IAP = f"service-{PROJECT_NUMBER}@gcp-sa-iap.iam.gserviceaccount.com"
+MONITORING = f"service-{PROJECT_NUMBER}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 SCHEDULER = f"service-{PROJECT_NUMBER}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
 STORAGE, OTHER_STORAGE = (
     f"service-{number}@gs-project-accounts.iam.gserviceaccount.com"
@@ -136,6 +138,7 @@ _TARGETS = (
     "repository",
     "service_account_id",
     "cloud_function",
+    "web_backend_service",
     "billing_account_id",
     "name",
 )
@@ -189,6 +192,19 @@ def test_the_public_may_search_and_see_images_and_nothing_else(full: Applied) ->
     public = {grant for grant in grants(full) if grant[0] in ("allUsers", "allAuthenticatedUsers")}
     assert public == {grant for grant in GRANTS if grant[0] == "allUsers"}
     assert len(public) == 2
+
+
+def test_where_people_sign_in_the_public_may_do_nothing() -> None:
+    """IAP calls for them, the uptime check for itself, and nobody else comes to the function."""
+    closed = applied("closed")
+    granted = set(grants(closed))
+    assert not [grant for grant in granted if grant[0].startswith("all")]
+    callers = {who for who, role, what in granted if what == "imagesearch-query" and "run." in role}
+    assert callers == {IAP, MONITORING}
+    assert ("query", "storage.objectViewer", "example-project-imagesearch-images") in granted
+    assert {who for who, role, _ in granted if role.startswith("iap.")} == {
+        "group:search@example.com"
+    }
 
 
 def test_what_is_somebodys_bucket_is_only_read_and_of_a_folder_no_other_object(
@@ -287,10 +303,12 @@ def users(applied: Applied) -> list[Resource]:
     return [one for one in applied.of(*USERS) if members(one, applied)]
 
 
-def test_nothing_is_built_or_starts_or_pushes_before_it_has_its_rights(full: Applied) -> None:
-    assert {one.type.removeprefix("google_") for one in users(full)} == set(USERS)
-    for one in users(full):
-        needed = needed_by(one, full)
+@pytest.mark.parametrize("name", ["full", "closed"])
+def test_nothing_is_built_or_starts_or_pushes_before_it_has_its_rights(name: str) -> None:
+    made = applied(name)
+    assert {one.type.removeprefix("google_") for one in users(made)} == set(USERS)
+    for one in users(made):
+        needed = needed_by(one, made)
         assert needed, one.address
         assert needed <= waits_for(without_key(one.address)), one.address
 
