@@ -82,8 +82,9 @@ resource "google_service_account" "fetch" {
 }
 
 resource "google_cloudfunctions2_function" "query" {
-  name     = "${local.name}-query"
-  location = var.region
+  name         = "${local.name}-query"
+  location     = var.region
+  kms_key_name = var.kms_key # that of docker_repository, too, as Google asks
 
   build_config {
     runtime           = "python312"
@@ -136,6 +137,7 @@ resource "google_cloudfunctions2_function" "query" {
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes,
     google_cloud_run_v2_service_iam_member.query_calls_inference,
+    google_kms_crypto_key_iam_member.agent_uses_key,
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.query_publishes_fetch_jobs,
@@ -147,8 +149,9 @@ resource "google_cloudfunctions2_function" "query" {
 }
 
 resource "google_cloudfunctions2_function" "fetch" {
-  name     = "${local.name}-fetch"
-  location = var.region
+  name         = "${local.name}-fetch"
+  location     = var.region
+  kms_key_name = var.kms_key # that of docker_repository, too, as Google asks
 
   build_config {
     runtime           = "python312"
@@ -200,6 +203,7 @@ resource "google_cloudfunctions2_function" "fetch" {
 
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes,
+    google_kms_crypto_key_iam_member.agent_uses_key,
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.fetch_publishes_collect_jobs,

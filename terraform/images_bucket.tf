@@ -33,7 +33,14 @@ resource "google_storage_bucket" "images" {
     max_age_seconds = 3600
   }
 
-  depends_on = [google_project_service.api]
+  dynamic "encryption" {
+    for_each = local.kms_keys
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 # The legacy role reads objects; objectViewer would list them, too.

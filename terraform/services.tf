@@ -28,6 +28,7 @@ locals {
     local.forgets_unused || local.has_collections || local.looks_for_drift > 0 ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
     local.signed_in ? ["iap"] : [],
+    var.kms_key == null ? [] : ["cloudkms", "eventarc"],
     var.traces_enabled ? ["cloudtrace"] : [],
     var.budget != null ? ["billingbudgets", "cloudbilling"] : [],
   ))

@@ -42,6 +42,24 @@ variable "region" {
   }
 }
 
+variable "kms_key" {
+  description = "Key of Cloud KMS, in the same region, that all that is stored is encrypted with, from the first day on; null: Google's own keys."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$", var.kms_key))
+    error_message = "kms_key must be a key, projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY, without a version; got \"${coalesce(var.kms_key, "-")}\". It is printed by: gcloud kms keys list --keyring=RING --location=REGION --format='value(name)'."
+  }
+
+  # Of each of these a key is in the place of what it encrypts: cloud.google.com/firestore/native/docs/cmek and
+  # cloud.google.com/functions/docs/securing/cmek, read 2026-11.
+  validation {
+    condition     = var.kms_key == null || try(split("/", var.kms_key)[3], var.region) == var.region
+    error_message = "kms_key must be in ${var.region}, where all that it encrypts is; got one in ${try(split("/", var.kms_key)[3], "-")}: make one with gcloud kms keyrings create RING --location=${var.region}, or deploy to that region."
+  }
+}
+
 variable "inference_profile" {
   description = "split: a service with an L4 embeds, and one on CPUs scores; gpu: one service with an L4 does both; cpu: one without a GPU does."
   type        = string

@@ -163,7 +163,7 @@ enable_apis() {
   local enabled='' missing=() api
   [ -n "$dry_run" ] ||
     enabled=$(gcloud services list --enabled --project="$project" --format='value(config.name)')
-  for api in $apis $(door_agents); do
+  for api in $apis $(door_agents) $(key_agents); do
     grep -qx "$api.googleapis.com" <<<"$enabled" || missing+=("$api.googleapis.com")
   done
   [ ${#missing[@]} -eq 0 ] || do_it gcloud services enable "${missing[@]}" --project="$project"
@@ -240,6 +240,17 @@ door_agents() { # that call the query function where people sign in
   [ "$(door)" != iap ] || echo iap monitoring
 }
 
+has_line() { # PATTERN of a setting of the environment, which is on one line
+  grep -qE "^[[:space:]]*$1" "$root/main.tf"
+}
+
+key_agents() { # that encrypt with a key of one's own (terraform/kms_key.tf)
+  has_line 'kms_key[[:space:]]*=[[:space:]]*"' || return 0
+  echo artifactregistry cloudfunctions eventarc firestore run secretmanager
+  ! has_line 'memorystore_enabled[[:space:]]*=[[:space:]]*true' || echo redis
+  ! has_line 'library[[:space:]]*=[[:space:]]*"postgres"' || echo sqladmin
+}
+
 settle_door() { # Cloud Functions has no setting for whether its service checks who calls (decision 0092)
   local unchecked='' wanted=--invoker-iam-check service=$name-query
   [ -n "$dry_run" ] || unchecked=$(gcloud run services describe "$service" --region="$region" --project="$project" \
@@ -262,9 +273,9 @@ make_agent() { # of an API: of itself it is there once the API is first used
   do_it gcloud beta services identity create --service="$1.googleapis.com" --project="$project"
 }
 
-make_door_agents() { # each time, as a door may be another one than at the first deployment
+make_other_agents() { # each time, as door and key may be other ones than at the first deployment
   local each
-  for each in $(door_agents); do
+  for each in $(door_agents) $(key_agents); do
     make_agent "$each"
   done
 }
@@ -375,6 +386,7 @@ if [ -z "$state_there" ]; then
   init
 fi
 keep_earlier_states
+make_other_agents
 package_functions
 # What was deployed before there were environments moves into its module, which takes a whole apply:
 # Terraform refuses to move a part.
@@ -389,7 +401,6 @@ digest=sha256:DIGEST
 [ -n "$dry_run" ] ||
   digest=$(gcloud artifacts docker images describe "$image:$tag" --format='value(image_summary.digest)')
 upload_archives
-make_door_agents
 apply "$image@$digest" ${approve[@]+"${approve[@]}"} # so written, bash 3.2 takes an empty list
 settle_door
 do_it terraform -chdir="$root" output

@@ -221,11 +221,13 @@ run "refuses_models_of_another_length" {
     embedding_dimension        = 384
     other_embedding_dimensions = [192]
     door                       = "balancer"
+    kms_key                    = "projects/their-keys/locations/europe-west4/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
   }
 
   expect_failures = [
     var.clip_model,
     var.door,
+    var.kms_key,
     var.previous_clip_model,
   ]
 }
@@ -280,12 +282,13 @@ run "refuses_no_source_at_all" {
 
   variables {
     image_sources  = []
+    kms_key        = "projects/their-keys/locations/global/keyRings/ring/cryptoKeys/key"
     door           = "iap" # without a domain
     iap_members    = ["group:search@example.com"]
     private_images = true
   }
 
-  expect_failures = [var.image_sources, var.door]
+  expect_failures = [var.image_sources, var.kms_key, var.door]
 }
 
 run "refuses_a_profile_and_an_orientation_that_there_are_not" {

@@ -441,6 +441,23 @@ def test_who_calls_for_people_that_sign_in_is_made_before_it_is_granted_anything
     assert "iap.googleapis.com" in enabled
 
 
+def test_who_encrypts_with_a_key_of_ones_own_is_made_before_it_is_granted_the_key(
+    fresh: Machine,
+) -> None:
+    key = "projects/p/locations/europe-west4/keyRings/r/cryptoKeys/k"
+    with main_of(fresh).open("a") as main:
+        main.write(f'  kms_key = "{key}"\n  memorystore_enabled = true\n')
+    assert first_deployment(fresh).returncode == 0
+    calls = fresh.calls
+    first_apply = next(number for number, call in enumerate(calls) if " apply " in call)
+    agents = [call for call in calls[:first_apply] if "identity create" in call]
+    made = {found for call in agents for found in re.findall(r"--service=(\w+)", call)}
+    text = (ROOT / "terraform" / "kms_key.tf").read_text()
+    granted = set(re.findall(r"(?m)^ +(\w+) += (?:\"service|local.pubsub)|\{ (\w+) = \"", text))
+    names = {name for pair in granted for name in pair if name}
+    assert names - made == {"sqladmin"}, "and there is no PostgreSQL"
+
+
 @pytest.mark.parametrize(
     ("sources", "is_asked_for"),
     [('["commons", "openverse"]', False), ('["pixabay", "commons"]', True)],

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.terraform import (
+    KEY,
     OTHER_PROJECT_NUMBER,
     PROJECT,
     PROJECT_NUMBER,
@@ -139,6 +140,7 @@ _TARGETS = (
     "service_account_id",
     "cloud_function",
     "web_backend_service",
+    "crypto_key_id",
     "billing_account_id",
     "name",
 )
@@ -205,6 +207,18 @@ def test_where_people_sign_in_the_public_may_do_nothing() -> None:
     assert {who for who, role, _ in granted if role.startswith("iap.")} == {
         "group:search@example.com"
     }
+
+
+def test_a_key_of_ones_own_is_used_by_the_agents_of_all_that_store_and_by_nobody_else() -> None:
+    used = {who for who, role, what in grants(applied("closed")) if what == KEY}
+    agents = (
+        *("gcp-sa-artifactregistry", "gcf-admin-robot", "gcp-sa-eventarc", "gcp-sa-firestore"),
+        *("gcp-sa-pubsub", "serverless-robot-prod", "gcp-sa-secretmanager", "gs-project-accounts"),
+        *("cloud-redis", "gcp-sa-cloud-sql"),
+    )
+    assert used == {f"service-{PROJECT_NUMBER}@{agent}.iam.gserviceaccount.com" for agent in agents}
+    roles = {role for _, role, what in grants(applied("closed")) if what == KEY}
+    assert roles == {"cloudkms.cryptoKeyEncrypterDecrypter"}
 
 
 def test_what_is_somebodys_bucket_is_only_read_and_of_a_folder_no_other_object(
