@@ -187,6 +187,11 @@ class Settings(BaseModel):
         description="Base URL of the stored images; empty: `/images/` of the same host, in the "
         "cloud the bucket's.",
     )
+    private_images: bool = Field(
+        False,
+        description="Whether in the cloud the query function serves the stored images itself, at "
+        "`/images/`, of a bucket that nobody else may read.",
+    )
     google_cloud_project: ProjectId = Field(
         "", description="Project id of Pub/Sub, Firestore and Cloud Storage; the cloud needs it."
     )
@@ -300,7 +305,7 @@ class Settings(BaseModel):
         """Return the URL that the names of stored images are appended to, after a slash."""
         if self.image_base_url:
             return self.image_base_url
-        if self.edition == "cloud":
+        if self.edition == "cloud" and not self.private_images:
             return f"https://storage.googleapis.com/{self.images_bucket}"
         return f"{host_url.rstrip('/')}/images"
 

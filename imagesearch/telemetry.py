@@ -28,7 +28,7 @@ _TRACEPARENT = re.compile(
 _CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(/.*)?")
 _TRACE = re.compile(r"(?!0{32})[0-9a-f]{32}")
 # Asked every few seconds, or many for each visit: told of only when they fail.
-_QUIET = ("alive", "started", "ready", "page")
+_QUIET = ("alive", "started", "ready", "page", "image")
 # A span has these itself; and what a stranger wrote is for the log alone.
 _NO_ATTRIBUTES = ("kind", "seconds", "stages", "excerpt")
 _SUMMARY = ("kind", "pool_id", "status", "outcome", "seconds")  # what the message says already

@@ -43,12 +43,12 @@ resource "google_billing_budget" "month" {
 }
 
 resource "google_pubsub_topic" "budget" {
-  # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds two sums
   count = local.budget_stops
 
-  name = "${local.name}-budget"
+  name         = "${local.name}-budget"
+  kms_key_name = var.kms_key
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 # The account that Cloud Billing publishes as, in every project.

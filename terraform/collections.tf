@@ -22,7 +22,7 @@ locals {
 
 # Reading it makes the agent, where there was none.
 data "google_storage_project_service_account" "this" {
-  count = contains([for one in values(local.collections) : one.project_number], local.this_project) ? 1 : 0
+  count = var.kms_key != null || contains([for one in values(local.collections) : one.project_number], local.this_project) ? 1 : 0
 
   project = var.project_id
 }

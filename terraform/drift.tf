@@ -6,12 +6,12 @@ locals {
 }
 
 resource "google_pubsub_topic" "drift" {
-  # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds nothing
   count = local.looks_for_drift
 
-  name = "${local.name}-drift"
+  name         = "${local.name}-drift"
+  kms_key_name = var.kms_key
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 resource "google_pubsub_topic_iam_member" "scheduler_starts_drift" {

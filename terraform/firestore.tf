@@ -35,7 +35,21 @@ resource "google_firestore_database" "catalog" {
   # What it was at any minute of the last 7 days, in place of the last hour.
   point_in_time_recovery_enablement = var.backup_weeks > 0 ? "POINT_IN_TIME_RECOVERY_ENABLED" : "POINT_IN_TIME_RECOVERY_DISABLED"
 
-  depends_on = [google_project_service.api]
+  dynamic "cmek_config" {
+    for_each = local.kms_keys
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = terraform_data.first_key.output.kms_key == var.kms_key
+      error_message = "kms_key was ${coalesce(terraform_data.first_key.output.kms_key, "null")} on the first day, and that is what it stays: Firestore takes another key in a new database alone. Put it back, or deploy anew under another name and move: docs/recovery.md."
+    }
+  }
+
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 # They outlive the database: docs/recovery.md.

@@ -15,7 +15,14 @@ resource "google_storage_bucket" "sources" {
     retention_duration_seconds = 0
   }
 
-  depends_on = [google_project_service.api]
+  dynamic "encryption" {
+    for_each = local.kms_keys
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 # Whoever packages a zip uploads it, under the name of its hash, before it is applied: another zip is
@@ -45,12 +52,13 @@ resource "google_artifact_registry_repository_iam_member" "build_writes" {
 locals {
   # Cloud Functions copies each zip into a bucket of its own making, which is not there before the
   # first function is: hence the project's policy, held to that bucket by its name.
-  functions_bucket = "gcf-v2-sources-${data.google_project.this.number}-${var.region}"
+  # Of what is encrypted with a key of one's own the bucket's name goes on, as far as others have seen.
+  functions_bucket = "gcf-v2-sources-${data.google_project.this.number}-${var.region}${var.kms_key == null ? "/" : ""}"
   build_roles = {
     "roles/logging.logWriter" = null
     "roles/storage.objectViewer" = {
       title      = "${local.name}-function-sources-only"
-      expression = "resource.name.startsWith(\"projects/_/buckets/${local.functions_bucket}/\")"
+      expression = "resource.name.startsWith(\"projects/_/buckets/${local.functions_bucket}\")"
     }
   }
 }

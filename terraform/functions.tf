@@ -1,4 +1,4 @@
-# The two functions: query is the one public door, fetch is called by Pub/Sub alone.
+# The two functions: query is the one door for people, fetch is called by Pub/Sub alone.
 
 locals {
   uses_pixabay = contains(var.image_sources, "pixabay")
@@ -28,6 +28,7 @@ locals {
       local.source_settings,
       {
         IMAGES_BUCKET               = google_storage_bucket.images.name
+        PRIVATE_IMAGES              = tostring(var.private_images)
         SCORER_URL                  = google_cloud_run_v2_service.inference[local.scorer].uri
         ALLOWED_ORIGINS             = join(",", var.allowed_origins)
         TRUSTED_PROXIES             = var.domain == null ? "1" : "2"
@@ -48,7 +49,7 @@ locals {
       local.scorer == "inference" ? {} : {
         EMBEDDER_URL = google_cloud_run_v2_service.inference["inference"].uri
       },
-      var.domain == null ? {} : { IMAGE_BASE_URL = "https://${var.domain}/images" },
+      var.domain == null || var.private_images ? {} : { IMAGE_BASE_URL = "https://${var.domain}/images" },
     )
     fetch = merge(
       local.settings,
@@ -81,8 +82,9 @@ resource "google_service_account" "fetch" {
 }
 
 resource "google_cloudfunctions2_function" "query" {
-  name     = "${local.name}-query"
-  location = var.region
+  name         = "${local.name}-query"
+  location     = var.region
+  kms_key_name = var.kms_key # that of docker_repository, too, as Google asks
 
   build_config {
     runtime           = "python312"
@@ -141,18 +143,21 @@ resource "google_cloudfunctions2_function" "query" {
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes,
     google_cloud_run_v2_service_iam_member.query_calls_inference,
+    google_kms_crypto_key_iam_member.agent_uses_key,
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.query_publishes_fetch_jobs,
     google_secret_manager_secret_iam_member.query_reads_api_key,
     google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,
+    google_storage_bucket_iam_member.query_reads_images,
   ]
 }
 
 resource "google_cloudfunctions2_function" "fetch" {
-  name     = "${local.name}-fetch"
-  location = var.region
+  name         = "${local.name}-fetch"
+  location     = var.region
+  kms_key_name = var.kms_key # that of docker_repository, too, as Google asks
 
   build_config {
     runtime           = "python312"
@@ -210,6 +215,7 @@ resource "google_cloudfunctions2_function" "fetch" {
 
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes,
+    google_kms_crypto_key_iam_member.agent_uses_key,
     google_project_iam_member.build,
     google_project_iam_member.workload_uses_catalog,
     google_pubsub_topic_iam_member.fetch_publishes_collect_jobs,
@@ -223,18 +229,8 @@ resource "google_cloudfunctions2_function" "fetch" {
   ]
 }
 
-# A function of the second generation is called by the rights of the Cloud Run service of its name.
-resource "google_cloud_run_v2_service_iam_member" "public_calls_query" {
-  name     = google_cloudfunctions2_function.query.name
-  location = var.region
-  role     = "roles/run.invoker"
-  member   = "allUsers"
-
-  lifecycle {
-    replace_triggered_by = [google_cloudfunctions2_function.query.id]
-  }
-}
-
+# A function of the second generation is called by the rights of the Cloud Run service of its name. Who calls
+# query is in door.tf.
 resource "google_cloud_run_v2_service_iam_member" "push_calls_fetch" {
   name     = google_cloudfunctions2_function.fetch.name
   location = var.region

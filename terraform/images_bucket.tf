@@ -1,14 +1,15 @@
-# The durable originals. Anyone may read an image whose name they know, and nobody may list them.
+# The durable originals. Anyone may read an image whose name they know, and nobody may list them; with
+# private_images the query function alone reads them for others: decision 0092.
 
 resource "google_storage_bucket" "images" {
   # checkov:skip=CKV_GCP_62: access logs of public pictures are of no use, and are billed
   # checkov:skip=CKV_GCP_78: an image is never changed, and a deleted one is kept for 7 days
-  # checkov:skip=CKV_GCP_114: the pictures are public, see below
+  # checkov:skip=CKV_GCP_114: the pictures are public unless private_images says otherwise
   name     = "${var.project_id}-${local.name}-images"
   location = var.region
 
   uniform_bucket_level_access = true
-  public_access_prevention    = "inherited"
+  public_access_prevention    = var.private_images ? "enforced" : "inherited"
   force_destroy               = !var.protect_data
 
   soft_delete_policy {
@@ -32,15 +33,39 @@ resource "google_storage_bucket" "images" {
     max_age_seconds = 3600
   }
 
-  depends_on = [google_project_service.api]
+  dynamic "encryption" {
+    for_each = local.kms_keys
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 # The legacy role reads objects; objectViewer would list them, too.
 resource "google_storage_bucket_iam_member" "public_reads_images" {
   # checkov:skip=CKV_GCP_28: a search answers with the URLs of these images
+  count = var.private_images ? 0 : 1
+
   bucket = google_storage_bucket.images.name
   role   = "roles/storage.legacyObjectReader"
   member = "allUsers"
+}
+
+# It was made without a choice.
+moved {
+  from = google_storage_bucket_iam_member.public_reads_images
+  to   = google_storage_bucket_iam_member.public_reads_images[0]
+}
+
+# It lists them, too: that is how a missing image is told from a missing bucket.
+resource "google_storage_bucket_iam_member" "query_reads_images" {
+  count = var.private_images ? 1 : 0
+
+  bucket = google_storage_bucket.images.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.query.member
 }
 
 # It replaces an image by itself when it tries an upload again, for which it must be able to delete.

@@ -62,6 +62,7 @@ resource "google_cloud_run_v2_service" "inference" {
   template {
     service_account                  = google_service_account.inference[each.key].email
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
+    encryption_key                   = var.kms_key
     timeout                          = "600s"
     max_instance_request_concurrency = 160
     gpu_zonal_redundancy_disabled    = each.value.gpu ? true : null
@@ -156,6 +157,7 @@ resource "google_cloud_run_v2_service" "inference" {
     google_binary_authorization_policy.project,
     google_firestore_index.filtered, # a search by one that is not there fails
     google_firestore_index.tagged,
+    google_kms_crypto_key_iam_member.agent_uses_key,
     google_project_iam_member.workload_uses_catalog,
     google_secret_manager_secret_iam_member.workload_reads_database_url,
     google_secret_manager_secret_iam_member.workload_reads_redis_auth,

@@ -1,7 +1,11 @@
-# With a domain: HTTPS in front of the query function, and the images through Cloud CDN.
+# With a domain: HTTPS in front of the query function, and public images through Cloud CDN. Private ones come from
+# the function, since neither IAP nor a limit stands before a bucket; Cloud CDN has no part in them, as IAP takes
+# none beside it: cloud.google.com/iap/docs/enabling-cloud-run, read 2026-11.
 
 locals {
-  balanced = var.domain == null ? 0 : 1
+  balanced           = var.domain == null ? 0 : 1
+  balances_images    = var.private_images ? 0 : local.balanced
+  images_per_request = 24 # as functions/query/main.py counts those that it serves
 }
 
 resource "google_compute_global_address" "front" {
@@ -44,6 +48,29 @@ resource "google_compute_security_policy" "front" {
 
   name = local.name
   type = "CLOUD_ARMOR"
+
+  dynamic "rule" {
+    for_each = var.private_images ? [local.images_per_request * var.rate_limit_per_minute] : []
+    content {
+      action      = "throttle"
+      priority    = 900
+      description = "Of images, which a page loads many of for a request."
+      match {
+        expr {
+          expression = "request.path.startsWith('/images/')"
+        }
+      }
+      rate_limit_options {
+        conform_action = "allow"
+        exceed_action  = "deny(429)"
+        enforce_on_key = "IP"
+        rate_limit_threshold {
+          count        = rule.value
+          interval_sec = 60
+        }
+      }
+    }
+  }
 
   rule {
     action      = "throttle"
@@ -104,14 +131,31 @@ resource "google_compute_backend_service" "query" {
     group = google_compute_region_network_endpoint_group.query[0].id
   }
 
+  dynamic "iap" {
+    for_each = local.signed_in ? [true] : []
+    content {
+      enabled = iap.value # with the OAuth client that Google keeps for an organisation's project
+    }
+  }
+
   log_config {
     enable      = true
     sample_rate = 0.1
   }
+
+  lifecycle {
+    # Source: cloud.google.com/iap/docs/custom-oauth-configuration, read 2026-11.
+    precondition {
+      condition     = !local.signed_in || coalesce(data.google_project.this.org_id, "-") != "-" || coalesce(data.google_project.this.folder_id, "-") != "-"
+      error_message = "door = \"iap\" needs a project of an organisation, since Google keeps an OAuth client for those alone; ${var.project_id} is of none: take door = \"everyone\" with an api_key, or move the project."
+    }
+  }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.agent_calls_query]
 }
 
 resource "google_compute_backend_bucket" "images" {
-  count = local.balanced
+  count = local.balances_images
 
   name        = "${local.name}-images"
   bucket_name = google_storage_bucket.images.name
@@ -139,12 +183,15 @@ resource "google_compute_url_map" "front" {
     name            = "front"
     default_service = google_compute_backend_service.query[0].id
 
-    path_rule {
-      paths   = ["/images/*"]
-      service = google_compute_backend_bucket.images[0].id
-      route_action {
-        url_rewrite {
-          path_prefix_rewrite = "/" # objects have no folder
+    dynamic "path_rule" {
+      for_each = google_compute_backend_bucket.images
+      content {
+        paths   = ["/images/*"]
+        service = path_rule.value.id
+        route_action {
+          url_rewrite {
+            path_prefix_rewrite = "/" # objects have no folder
+          }
         }
       }
     }

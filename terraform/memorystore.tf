@@ -30,6 +30,7 @@ resource "google_redis_instance" "cache" {
   authorized_network      = google_compute_network.private[0].id
   auth_enabled            = true
   transit_encryption_mode = "SERVER_AUTHENTICATION"
+  customer_managed_key    = var.kms_key
 
   redis_configs = {
     maxmemory-policy = "allkeys-lru"
@@ -37,7 +38,7 @@ resource "google_redis_instance" "cache" {
 
   deletion_protection = false
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 # Terraform's state has the AUTH string anyway, from the instance above.
@@ -46,10 +47,24 @@ resource "google_secret_manager_secret" "redis_auth" {
 
   secret_id = "${local.name}-redis-auth"
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = var.kms_key == null ? [true] : []
+      content {}
+    }
+    dynamic "user_managed" { # a key of a region encrypts no secret that is everywhere
+      for_each = local.kms_keys
+      content {
+        replicas {
+          location = var.region
+          customer_managed_encryption {
+            kms_key_name = user_managed.value
+          }
+        }
+      }
+    }
   }
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 resource "google_secret_manager_secret_version" "redis_auth" {

@@ -244,13 +244,22 @@ resource "google_monitoring_uptime_check_config" "ready" {
     port         = 443
     use_ssl      = true
     validate_ssl = true
+
+    # Nobody but people can sign in at the load balancer: so the function is asked past it, as an uptime check
+    # is internal to Cloud Run, with a token. Source: cloud.google.com/run/docs/securing/ingress, read 2026-11.
+    dynamic "service_agent_authentication" {
+      for_each = local.signed_in ? ["OIDC_TOKEN"] : []
+      content {
+        type = service_agent_authentication.value
+      }
+    }
   }
 
   monitored_resource {
     type = "uptime_url"
     labels = {
       project_id = var.project_id
-      host       = local.api_host
+      host       = local.signed_in ? local.function_host : local.api_host
     }
   }
 

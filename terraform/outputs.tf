@@ -2,6 +2,8 @@ locals {
   function_uri = google_cloudfunctions2_function.query.service_config[0].uri
   api_url      = var.domain == null ? local.function_uri : "https://${var.domain}"
   api_host     = trimsuffix(trimprefix(local.api_url, "https://"), "/")
+
+  function_host = trimsuffix(trimprefix(local.function_uri, "https://"), "/")
 }
 
 output "api_url" {

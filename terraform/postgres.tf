@@ -30,6 +30,8 @@ resource "google_sql_database_instance" "library" {
   region           = var.region
   database_version = "POSTGRES_18"
 
+  encryption_key_name = var.kms_key
+
   # Terraform's own protection, and below Google's.
   deletion_protection = var.protect_data
 
@@ -73,7 +75,7 @@ resource "google_sql_database_instance" "library" {
     }
   }
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 resource "google_compute_address" "library" {
@@ -132,10 +134,24 @@ resource "google_secret_manager_secret" "database_url" {
 
   secret_id = "${local.name}-database-url"
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = var.kms_key == null ? [true] : []
+      content {}
+    }
+    dynamic "user_managed" { # a key of a region encrypts no secret that is everywhere
+      for_each = local.kms_keys
+      content {
+        replicas {
+          location = var.region
+          customer_managed_encryption {
+            kms_key_name = user_managed.value
+          }
+        }
+      }
+    }
   }
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 resource "google_secret_manager_secret_version" "database_url" {

@@ -2,10 +2,10 @@
 # layers that the next build of an image begins with.
 
 resource "google_artifact_registry_repository" "images" {
-  # checkov:skip=CKV_GCP_84: encrypted with Google's keys
   repository_id = local.name
   location      = var.region
   format        = "DOCKER"
+  kms_key_name  = var.kms_key
 
   # What is kept wins over what is deleted: the last ten of each image stay for rolling back. Only what
   # is on the main branch, or a person deploys, is pushed here.
@@ -31,7 +31,7 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 # Each new image costs once, and what the cache holds is none that runs. Of a repository that says nothing, the
@@ -42,10 +42,10 @@ locals {
 
 # A repository of its own, since no policy could keep ten of everything but this.
 resource "google_artifact_registry_repository" "cache" {
-  # checkov:skip=CKV_GCP_84: encrypted with Google's keys
   repository_id = "${local.name}-cache"
   location      = var.region
   format        = "DOCKER"
+  kms_key_name  = var.kms_key
 
   # A build moves the tag, so that one cache stays for each accelerator.
   cleanup_policies {
@@ -64,5 +64,5 @@ resource "google_artifact_registry_repository" "cache" {
     }
   }
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }

@@ -27,6 +27,8 @@ locals {
     local.has_postgres ? ["sqladmin"] : [],
     local.forgets_unused || local.has_collections || local.looks_for_drift + local.makes_updates > 0 ? ["cloudscheduler"] : [],
     local.has_network || var.domain != null ? ["compute"] : [],
+    local.signed_in ? ["iap"] : [],
+    var.kms_key == null ? [] : ["cloudkms", "eventarc"],
     var.traces_enabled ? ["cloudtrace"] : [],
     var.scan_images ? ["containerscanning"] : [],
     var.binary_authorization != null ? ["binaryauthorization"] : [],

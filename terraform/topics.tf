@@ -48,21 +48,21 @@ locals {
 # Messages carry schema_version, kind and, on a pool, pool_id as attributes, and are checked when read;
 # those of bucket-events are Cloud Storage's own.
 resource "google_pubsub_topic" "work" {
-  # checkov:skip=CKV_GCP_83: encrypted with Google's keys; a message holds a keyword, ids, or an object's name
   for_each = local.workers
 
-  name = "${local.prefix}${each.key}"
+  name         = "${local.prefix}${each.key}"
+  kms_key_name = var.kms_key
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 resource "google_pubsub_topic" "dead_letter" {
-  # checkov:skip=CKV_GCP_83: as above
   for_each = local.workers
 
-  name = "${local.prefix}${each.key}-dead-letter"
+  name         = "${local.prefix}${each.key}-dead-letter"
+  kms_key_name = var.kms_key
 
-  depends_on = [google_project_service.api]
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
 }
 
 resource "google_pubsub_subscription" "work" {

@@ -42,6 +42,24 @@ variable "region" {
   }
 }
 
+variable "kms_key" {
+  description = "Key of Cloud KMS, in the same region, that all that is stored is encrypted with, from the first day on; null: Google's own keys."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$", var.kms_key))
+    error_message = "kms_key must be a key, projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY, without a version; got \"${coalesce(var.kms_key, "-")}\". It is printed by: gcloud kms keys list --keyring=RING --location=REGION --format='value(name)'."
+  }
+
+  # Of each of these a key is in the place of what it encrypts: cloud.google.com/firestore/native/docs/cmek and
+  # cloud.google.com/functions/docs/securing/cmek, read 2026-11.
+  validation {
+    condition     = var.kms_key == null || try(split("/", var.kms_key)[3], var.region) == var.region
+    error_message = "kms_key must be in ${var.region}, where all that it encrypts is; got one in ${try(split("/", var.kms_key)[3], "-")}: make one with gcloud kms keyrings create RING --location=${var.region}, or deploy to that region."
+  }
+}
+
 variable "inference_profile" {
   description = "split: a service with an L4 embeds, and one on CPUs scores; gpu: one service with an L4 does both; cpu: one without a GPU does."
   type        = string
@@ -495,6 +513,58 @@ variable "domain" {
   validation {
     condition     = var.domain == null || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain))
     error_message = "domain must be a host name in small letters, such as search.example.com, without https:// and without a path; got \"${coalesce(var.domain, "null")}\"."
+  }
+}
+
+variable "door" {
+  description = "Who may call the API: everyone, as allUsers; everyone_unchecked, by a service that checks nobody, where the organisation forbids allUsers; or iap, who signs in and is among iap_members."
+  type        = string
+  default     = "everyone"
+
+  validation {
+    condition     = contains(["everyone", "everyone_unchecked", "iap"], var.door)
+    error_message = "door must be everyone, everyone_unchecked or iap; got \"${var.door}\". For a load balancer in front of it, set domain."
+  }
+
+  # IAP stands in a load balancer: cloud.google.com/iap/docs/enabling-cloud-run, read 2026-11. A function's own service
+  # may have it besides, which Cloud Functions has no setting for.
+  validation {
+    condition     = var.door != "iap" || var.domain != null
+    error_message = "door = \"iap\" needs a domain, as people sign in at its load balancer: domain = \"search.example.com\"."
+  }
+
+  # The same page: IAP answers a preflight of another origin with its own sign-in.
+  validation {
+    condition     = var.door != "iap" || length(var.allowed_origins) == 0
+    error_message = "allowed_origins must be empty with door = \"iap\": nobody signs in on a page of another origin; got ${join(", ", var.allowed_origins)}."
+  }
+}
+
+variable "iap_members" {
+  description = "Who may search with door = \"iap\", as IAM calls them: group:search@example.com, user:one@example.com, domain:example.com."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = (length(var.iap_members) > 0) == (var.door == "iap")
+    error_message = "iap_members must name somebody with door = \"iap\", such as group:search@example.com, and be empty otherwise; got ${jsonencode(var.iap_members)} with door = \"${var.door}\"."
+  }
+
+  validation {
+    condition     = alltrue([for member in var.iap_members : can(regex("^((user|group|serviceAccount):[^@: ]+@[^@: ]+|domain:[a-z0-9.-]+|principal(Set)?://[^ ]+)$", member))])
+    error_message = "iap_members must be as IAM writes them, such as group:search@example.com or domain:example.com, and not everyone, for whom there is door = \"everyone\"; got ${jsonencode(var.iap_members)}."
+  }
+}
+
+variable "private_images" {
+  description = "Whether the query function alone reads the stored images, for who may call it, out of a bucket that is closed to the public, as storage.publicAccessPrevention asks."
+  type        = bool
+  default     = false
+
+  # A public object is read past IAP: neither a bucket's URL nor a backend bucket asks it.
+  validation {
+    condition     = var.private_images || var.door != "iap"
+    error_message = "private_images must be true with door = \"iap\": of a public bucket pictures are read without signing in."
   }
 }
 

@@ -44,8 +44,9 @@ class Deployment:
         self.add_archive("empty.zip", (TERRAFORM / "tests" / "empty.zip").read_bytes())
         self.terraform("init", "-input=false")
         self._give({})
-        # The one resource that is Terraform's own, and so can be made without Google.
-        self.terraform("apply", "-auto-approve", "-target=terraform_data.deployment")
+        # What is Terraform's own, and so can be made without Google.
+        own = ("-target=terraform_data.deployment", "-target=terraform_data.first_key")
+        self.terraform("apply", "-auto-approve", *own)
         self._add_to_state((one.address, one.values, {}) for one in applied(name).resources)
         # The mocks leave a provider's defaults out, which its plans have, and what is sensitive.
         self._add_to_state(

@@ -29,6 +29,7 @@ OFFLINE_PROVIDERS = ROOT.parent / "shared" / "terraform-check" / "check"
 PROJECT = "example-project"
 PROJECT_NUMBER = "123456789012"
 OTHER_PROJECT_NUMBER = "210987654321"  # that a bucket is of
+KEY = "projects/their-keys/locations/europe-west4/keyRings/ring/cryptoKeys/key"
 IMAGE = f"registry.example.com/inference@sha256:{'0' * 64}"
 RUNS: Mapping[str, Mapping[str, object]] = {
     "default": {},
@@ -65,9 +66,21 @@ RUNS: Mapping[str, Mapping[str, object]] = {
             },
         },
     },
+    "closed": {  # all that a company may have closed
+        "door": "iap",
+        "domain": "search.example.com",
+        "iap_members": ["group:search@example.com"],
+        "private_images": True,
+        "kms_key": KEY,
+        "memorystore_enabled": True,
+        "library": "postgres",
+        "drift_schedule": "41 5 * * 1",
+        "state_bucket": f"{PROJECT}-imagesearch-state",
+    },
     "refused": {
         "region": "us-west1",
         "inference_image": "registry.example.com/inference:latest",
+        "door": "iap",
         "function_archives": {"query": "../build/absent.zip", "fetch": "empty.zip"},
         "collections": {
             "Photos": {"bucket": f"gs://{PROJECT}-photos", "prefix": "/2026"},

@@ -41,6 +41,7 @@ class Case:
     apart: bool = False
     memorystore: bool = False
     domain: bool = False
+    private_images: bool = False
 
 
 class Costs:
@@ -77,7 +78,8 @@ class Costs:
         shown = SEARCHES * self.value("images_shown")
         requests = SEARCHES * (2 + (done["messages"] + 1 if done["messages"] else 0))  # 1: a wake
         return {
-            "query function": self._function("query", self._query_seconds(case), case),
+            "query function": self._function("query", self._query_seconds(case), case)
+            + shown * self.request("query", self.value("search_seconds")) * case.private_images,
             "fetch function": self._fetch(case),
             "inference service": self._inference(case),
             "scorer": self._scorer(case),
@@ -312,6 +314,9 @@ class Costs:
         if not case.domain:
             return (answers + images) * self.price("data_out")
         through = (answers + images) * self.price("load_balancer_data")
+        if case.private_images:  # which no CDN keeps
+            armor = (SEARCHES + shown) * self.price("armor_request")
+            return (answers + images) * self.price("data_out") + through + armor
         cdn = images * self.price("cdn_data_out") + shown * self.price("cdn_lookup")
         armor = SEARCHES * self.price("armor_request")
         return answers * self.price("data_out") + cdn + through + armor

@@ -67,7 +67,8 @@ FORMULAS = (
     (
         "to the callers",
         "(`answer_bytes` + `images_shown` × `image_bytes`) × `data_out`; with a domain the images "
-        "at `cdn_data_out`, with `cdn_lookup`, `load_balancer_data` and `armor_request` besides",
+        "at `cdn_data_out`, with `cdn_lookup`, `load_balancer_data` and `armor_request` besides; "
+        "private images cost a request of the query function each, and no CDN keeps them",
     ),
     (
         "Artifact Registry, at most",
@@ -136,7 +137,7 @@ def _at_the_limits(costs: Costs) -> str:
         "clients ask for is charged with its price, and refused once the day's dollars are spent "
         "([decision 0085](decisions/0085-a-day-has-so-many-dollars.md)). A refusal costs, too: "
         f"{costs.refused():.2f} a million. Images that are read from the bucket without a search "
-        "are counted by nobody."
+        "are counted by nobody, unless they are private: then each is charged."
     )
 
 
@@ -145,6 +146,8 @@ def _differences(costs: Costs) -> str:
     for name, change in (
         ("with Memorystore", {"memorystore": True}),
         ("with a domain", {"domain": True}),
+        ("with private images", {"private_images": True}),
+        ("with both", {"domain": True, "private_images": True}),
     ):
         for kind in ("warm", "new"):
             case = Case("cpu", kind)  # the same in each profile

@@ -165,7 +165,7 @@ enable_apis() {
   [ -z "$(attested)" ] || apis="$apis binaryauthorization"
   [ -n "$dry_run" ] ||
     enabled=$(gcloud services list --enabled --project="$project" --format='value(config.name)')
-  for api in $apis; do
+  for api in $apis $(door_agents) $(key_agents); do
     grep -qx "$api.googleapis.com" <<<"$enabled" || missing+=("$api.googleapis.com")
   done
   [ ${#missing[@]} -eq 0 ] || do_it gcloud services enable "${missing[@]}" --project="$project"
@@ -238,9 +238,54 @@ uses_pixabay() { # as it does unless `image_sources`, on one line, leaves it out
   [[ $sources == *'"pixabay"'* ]]
 }
 
+door() { # as the environment has it, on one line
+  local named
+  named=$(sed -nE 's/^[[:space:]]*door[[:space:]]*=[[:space:]]*"(.*)".*/\1/p' "$root/main.tf")
+  echo "${named:-everyone}"
+}
+
+door_agents() { # that call the query function where people sign in
+  [ "$(door)" != iap ] || echo iap monitoring
+}
+
+has_line() { # PATTERN of a setting of the environment, which is on one line
+  grep -qE "^[[:space:]]*$1" "$root/main.tf"
+}
+
+key_agents() { # that encrypt with a key of one's own (terraform/kms_key.tf)
+  has_line 'kms_key[[:space:]]*=[[:space:]]*"' || return 0
+  echo artifactregistry cloudfunctions eventarc firestore run secretmanager
+  ! has_line 'memorystore_enabled[[:space:]]*=[[:space:]]*true' || echo redis
+  ! has_line 'library[[:space:]]*=[[:space:]]*"postgres"' || echo sqladmin
+}
+
+settle_door() { # Cloud Functions has no setting for whether its service checks who calls (decision 0092)
+  local unchecked='' wanted=--invoker-iam-check service=$name-query
+  [ -n "$dry_run" ] || unchecked=$(gcloud run services describe "$service" --region="$region" --project="$project" \
+    --format="value(metadata.annotations['run.googleapis.com/invoker-iam-disabled'])")
+  if [ "$(door)" = everyone_unchecked ]; then
+    wanted=--no-invoker-iam-check
+    [ "$unchecked" != true ] || return 0
+  else
+    [ "$unchecked" = true ] || return 0
+  fi
+  do_it gcloud run services update "$service" "$wanted" --region="$region" --project="$project"
+}
+
 key_there() { # a version, without which the fetch function cannot be made
   [ -z "$dry_run" ] && [ -n "$(gcloud secrets versions list "$key_secret" --project="$project" \
     --filter=state=ENABLED --format='value(name)' 2>/dev/null)" ]
+}
+
+make_agent() { # of an API: of itself it is there once the API is first used
+  do_it gcloud beta services identity create --service="$1.googleapis.com" --project="$project"
+}
+
+make_other_agents() { # each time, as door and key may be other ones than at the first deployment
+  local each
+  for each in $(door_agents) $(key_agents); do
+    make_agent "$each"
+  done
 }
 
 prepare() { # what the image and the key are put into, the rights to do so, region and profile
@@ -274,11 +319,12 @@ prepare() { # what the image and the key are put into, the rights to do so, regi
     -target=module.imagesearch.google_storage_bucket_iam_member.fetch_reads_collections
     -target=module.imagesearch.google_storage_bucket_iam_member.fetch_writes_images
     -target=module.imagesearch.google_storage_bucket_iam_member.inference_reads_images
+    -target=module.imagesearch.google_storage_bucket_iam_member.query_reads_images
   )
   # Google makes these accounts when it is asked for them, and Terraform grants them rights.
   local each
   for each in pubsub cloudscheduler; do
-    do_it gcloud beta services identity create --service="$each.googleapis.com" --project="$project"
+    make_agent "$each"
   done
   # Terraform asks for an image even here, where nothing has one.
   apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve "${targets[@]}"
@@ -350,6 +396,7 @@ if [ -z "$state_there" ]; then
   init
 fi
 keep_earlier_states
+make_other_agents
 package_functions
 # What was deployed before there were environments moves into its module, which takes a whole apply:
 # Terraform refuses to move a part.
@@ -366,5 +413,6 @@ digest=sha256:DIGEST
 upload_archives
 [ -z "$was_image" ] || shift_traffic hold # before the plan, which reads what is so
 apply "$image@$digest" ${approve[@]+"${approve[@]}"} # so written, bash 3.2 takes an empty list
+settle_door
 shift_traffic share
 do_it terraform -chdir="$root" output

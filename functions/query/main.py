@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from typing import Any
+from typing import Any, cast
 
 import functions_framework
 from flask import Request, Response
@@ -18,6 +18,7 @@ from imagesearch import telemetry
 from imagesearch.compose.query import compose
 from imagesearch.compose.start import process_of
 from imagesearch.domain.errors import Bug, ImageSearchError, InvalidRequest, NotFound, Unauthorized
+from imagesearch.domain.object_names import is_object_name, media_type_of
 from imagesearch.domain.queries import MAX_TEXT_BYTES
 from imagesearch.doors import http_api, wsgi
 from imagesearch.doors.compression import LEAST_BYTES, gzipped
@@ -25,6 +26,7 @@ from imagesearch.doors.errors import BUG_MESSAGE, NO_SNIFFING, ErrorAnswer, answ
 from imagesearch.doors.page import PageFile, PageFiles, addressed, page_config, page_headers
 from imagesearch.doors.search_form import SEARCH_PATH, asked_of, search_bound
 from imagesearch.installation import ROOT
+from imagesearch.ports import ImageStore
 from imagesearch.sources.demo import KEYWORDS
 from imagesearch.usecases import clients
 from imagesearch.usecases.search import SearchAnswer
@@ -39,6 +41,9 @@ REQUEST_HEADERS = f"Content-Type, {KEY_HEADER}, traceparent, X-Cloud-Trace-Conte
 ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 QUICK = 4  # gzip's level: an answer is compressed each time, 13 KB in some 0.2 ms
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
+IMAGES_PATH = "/images/"  # as on one machine, where another door is in front of this one
+IMAGES_FOR_A_REQUEST = 24  # that the page shows of an answer: web/search.js
+IMAGE_CACHE_CONTROL = "private, max-age=86400"  # no proxy keeps what only some may see
 API = frozenset(path.split("/")[1] for path in http_api.PATHS)
 logger = logging.getLogger(__name__)
 _JSON = "application/json"
@@ -80,6 +85,8 @@ def _kind(path: str) -> str:
     first = path.strip("/").partition("/")[0]
     if first in API:
         return first
+    if _is_image(path):
+        return "image"
     return "page" if _page.file(path) else "request"
 
 
@@ -120,7 +127,10 @@ def _route(request: Request) -> Response:
         return _send(addressed(file, request.host_url, after_question_mark), request)
     if _page.file(f"{request.path}/"):  # a folder with a page: its links begin at the slash
         return Response(status=308, headers={"Location": f"{request.path}/"})
-    client = _count_request(request)
+    client = _client_of(request)
+    if _is_image(request.path):
+        return _image(request.path.removeprefix(IMAGES_PATH), client)
+    _count_request(client)
     if request.path == "/ready":
         _process.check()
         return _json({"status": "ready"})
@@ -208,16 +218,36 @@ def _pool(pool_id: str) -> Response:
     return _json({**body, "rejections": rejections})
 
 
-def _count_request(request: Request) -> str:
-    """Return who asks, or raise Overloaded for a client that asks too often."""
-    settings = _process.settings
+def _is_image(path: str) -> bool:
+    return _process.images is not None and path.startswith(IMAGES_PATH)
+
+
+def _image(name: str, client: str) -> Response:
+    """Return the stored image; whoever may call this may see it, as an <img> sends no key."""
+    limit = IMAGES_FOR_A_REQUEST * _process.settings.rate_limit_per_minute
+    refusal = f"a client may load {limit} images in a minute"
+    clients.spend(_process.limiter, "image", client, limit, refusal)
+    if not is_object_name(name):
+        raise NotFound(f"no image is stored as {name[:100]}")
+    _process.search.spending.image()
+    body = cast(ImageStore, _process.images).get(name)
+    headers = {"Cache-Control": IMAGE_CACHE_CONTROL}
+    return Response(body, 200, headers, mimetype=media_type_of(name))
+
+
+def _client_of(request: Request) -> str:
+    """Return who asks."""
     forwarded = request.headers.get("X-Forwarded-For", "")
-    client = clients.client_of(forwarded, request.remote_addr, settings.trusted_proxies)
-    limit = settings.rate_limit_per_minute
+    proxies = _process.settings.trusted_proxies
+    return clients.client_of(forwarded, request.remote_addr, proxies)
+
+
+def _count_request(client: str) -> None:
+    """Raise Overloaded for a client that asks too often."""
+    limit = _process.settings.rate_limit_per_minute
     refusal = f"a client may make {limit} requests in a minute"
     clients.spend(_process.limiter, "rate", client, limit, refusal)
     telemetry.serve(clients.mark_of(client))
-    return client
 
 
 def _check_key(request: Request) -> None:

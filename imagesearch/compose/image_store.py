@@ -1,6 +1,6 @@
 """Where the cloud's processes keep originals: the vendor is one line, for all of them.
 
-It is not in `cloud.py`: the query function has that, and never opens an original.
+Beside them the query function opens originals, where the bucket is closed to the public.
 """
 
 from __future__ import annotations

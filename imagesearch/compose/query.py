@@ -11,10 +11,11 @@ from imagesearch.adapters.collections.firestore import FirestoreCollections
 from imagesearch.adapters.scorers.cloud_run import CloudRunScorer, InferenceService
 from imagesearch.clock import SystemClock
 from imagesearch.compose.cloud import cache_of, catalog_of, database_of
+from imagesearch.compose.image_store import image_store_of
 from imagesearch.compose.publisher import publisher_of
 from imagesearch.compose.start import require
 from imagesearch.domain.collections import CollectionCount
-from imagesearch.ports import Cache, Clock, Publisher, RateLimiter, Scorer
+from imagesearch.ports import Cache, Clock, ImageStore, Publisher, RateLimiter, Scorer
 from imagesearch.settings import Settings
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.search import Search, catalog_searches, new_keywords
@@ -34,6 +35,7 @@ class QueryProcess:
     Attributes:
         check: returns when a search could be answered, else raises Unavailable.
         collections: returns what is there of each collection of own pictures.
+        images: the stored images, where this process serves them; else they have another door.
     """
 
     settings: Settings
@@ -42,12 +44,13 @@ class QueryProcess:
     search: Search
     check: Callable[[], None]
     collections: Callable[[], Sequence[CollectionCount]] = tuple
+    images: ImageStore | None = None
 
 
 def compose(settings: Settings) -> QueryProcess:
     """Return the query function on Google Cloud; InvalidRequest for a setting that it lacks."""
     require(settings, "google_cloud_project", "scorer_url")
-    if not settings.image_base_url:  # the bucket's URL stands for it
+    if settings.private_images or not settings.image_base_url:  # the bucket's URL stands for it
         require(settings, "images_bucket")
     clock = SystemClock()
     database = database_of(settings)
@@ -67,7 +70,8 @@ def compose(settings: Settings) -> QueryProcess:
         wake=embedding.wake,
     )
     counts = remembered(FirestoreCollections(database).counts, clock)
-    return QueryProcess(settings, clock, limiter, search, catalog.check, counts)
+    images = image_store_of(settings) if settings.private_images else None
+    return QueryProcess(settings, clock, limiter, search, catalog.check, counts, images)
 
 
 def remembered(

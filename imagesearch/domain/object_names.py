@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
 from imagesearch.domain.errors import InvalidRequest
 
+_MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
 
 def image_id_of(name: str) -> str:
     """Return the image that is stored as *name*: its id, a dot and a suffix."""
     return name.partition(".")[0]
+
+
+def media_type_of(name: str) -> str:
+    """Return what an image that is stored as *name* is served as, by its suffix."""
+    return _MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
 
 
 def is_object_name(name: str) -> bool:

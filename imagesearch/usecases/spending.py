@@ -26,6 +26,7 @@ NEW_KEYWORD = 2_880.0  # what is fetched, stored, embedded and waited for beyond
 ENTRY = 0.003  # a hundredth of a document read: of each entry that a search over everything covers
 FOUND = 301.0  # the documents that it reads, 1000 at most, and the write that counts it
 QUERY_SECOND = 26.0  # of the query function
+IMAGE = 15.0  # that the query function reads and sends, where the bucket is closed to the public
 SCORER_SECOND = 116.0  # of the largest service without a GPU that scores
 GPU_SECOND = 291.0  # of an instance that is awake
 
@@ -118,6 +119,11 @@ class Spending:
         """Charge work that a keyword's pool needs; Overloaded, Unavailable."""
         if self._is_counted:
             self._charge(self._new, NEW_KEYWORD, wakes=self._gpu != "")
+
+    def image(self) -> None:
+        """Charge an image that is served; Overloaded when the day's money for searches is spent."""
+        if self._is_counted:
+            self._known.take(IMAGE)
 
     def waited(self, seconds: float) -> None:
         """Charge the time that a search waited, which is known afterwards alone."""

@@ -79,11 +79,11 @@ run "everything_is_as_it_is_unless_told" {
     error_message = "Functions are built by the build account, not by the project's default one."
   }
   assert {
-    condition     = google_cloud_run_v2_service_iam_member.public_calls_query.role == "roles/run.invoker" && google_cloud_run_v2_service_iam_member.public_calls_query.name == google_cloudfunctions2_function.query.name
+    condition     = google_cloud_run_v2_service_iam_member.public_calls_query[0].role == "roles/run.invoker" && google_cloud_run_v2_service_iam_member.public_calls_query[0].name == google_cloudfunctions2_function.query.name
     error_message = "Anyone may call the query function."
   }
   assert {
-    condition     = google_storage_bucket_iam_member.public_reads_images.role == "roles/storage.legacyObjectReader" && google_storage_bucket_iam_member.public_reads_images.bucket == google_storage_bucket.images.name
+    condition     = google_storage_bucket_iam_member.public_reads_images[0].role == "roles/storage.legacyObjectReader" && google_storage_bucket_iam_member.public_reads_images[0].bucket == google_storage_bucket.images.name
     error_message = "Anyone may read an image, and not list them."
   }
   assert {

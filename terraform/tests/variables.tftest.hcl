@@ -220,10 +220,14 @@ run "refuses_models_of_another_length" {
     previous_clip_revision     = "0123456789abcdef0123456789abcdef01234567"
     embedding_dimension        = 384
     other_embedding_dimensions = [192]
+    door                       = "balancer"
+    kms_key                    = "projects/their-keys/locations/europe-west4/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1"
   }
 
   expect_failures = [
     var.clip_model,
+    var.door,
+    var.kms_key,
     var.previous_clip_model,
   ]
 }
@@ -267,19 +271,24 @@ run "refuses_commons_without_a_contact" {
 
   variables {
     image_sources = ["openverse", "commons"]
+    iap_members   = ["group:search@example.com"] # whom nobody asks
   }
 
-  expect_failures = [var.source_contact]
+  expect_failures = [var.source_contact, var.iap_members]
 }
 
 run "refuses_no_source_at_all" {
   command = plan
 
   variables {
-    image_sources = []
+    image_sources  = []
+    kms_key        = "projects/their-keys/locations/global/keyRings/ring/cryptoKeys/key"
+    door           = "iap" # without a domain
+    iap_members    = ["group:search@example.com"]
+    private_images = true
   }
 
-  expect_failures = [var.image_sources]
+  expect_failures = [var.image_sources, var.kms_key, var.door]
 }
 
 run "refuses_a_profile_and_an_orientation_that_there_are_not" {
@@ -289,9 +298,15 @@ run "refuses_a_profile_and_an_orientation_that_there_are_not" {
     inference_profile = "tpu"
     pools             = { orientation = "square" }
     instances         = { query = { max = 2.5 } }
+    door              = "iap" # beside pages of another origin
+    domain            = "search.example.com"
+    allowed_origins   = ["https://app.example.com"]
+    iap_members       = ["group:search@example.com"]
+    private_images    = true
   }
 
   expect_failures = [
+    var.door,
     var.inference_profile,
     var.pools,
     var.instances,

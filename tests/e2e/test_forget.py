@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import requests
+from PIL import Image
 
 from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
 from imagesearch.settings import load_settings
@@ -215,12 +216,19 @@ def test_an_own_picture_that_is_taken_down_is_gone_from_every_door_within_a_minu
 def test_in_the_cloud_a_picture_is_taken_down_by_a_message_within_a_minute() -> None:
     require_programs()
     environment = {**CLEAN, "POOL_SIZE": "6"}
-    with cloud_stack(load_settings(port=0, pixabay_api_key=None), environment) as stack:
+    settings = load_settings(port=0, pixabay_api_key=None, private_images=True)
+    with cloud_stack(settings, environment) as stack:
         stack.start()
         url = stack.query_url
         before = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
         gone = before["results"][0]
-        assert requests.get(gone["url"], timeout=10).status_code == 200
+        assert gone["url"].startswith(f"{url}/images/"), (
+            "served by the function, of a closed bucket"
+        )
+        shown = requests.get(gone["url"], timeout=10)
+        assert (shown.status_code, shown.headers["Content-Type"]) == (200, "image/jpeg")
+        with Image.open(io.BytesIO(shown.content)) as opened:
+            assert opened.size == (gone["width"], gone["height"])
         cloud = {
             **CLEAN,
             **stack.emulator_environment,

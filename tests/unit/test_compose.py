@@ -13,6 +13,7 @@ import pytest
 
 from imagesearch.adapters.caches.in_process import InProcessCache, InProcessLimiter
 from imagesearch.adapters.caches.memorystore import Memorystore
+from imagesearch.adapters.stores.gcs import GcsStore
 from imagesearch.clock import SystemClock
 from imagesearch.compose import cloud, fetch, inference, query
 from imagesearch.compose.start import hosted_by, process_of, start
@@ -83,6 +84,20 @@ def test_a_query_function_needs_a_base_of_image_urls_and_no_more() -> None:
         **{**CLOUD, "images_bucket": ""}, image_base_url="https://api.example.com/images"
     )
     assert query.compose(settings).settings.images_url("") == "https://api.example.com/images"
+
+
+def test_a_query_function_opens_images_only_where_the_public_may_not() -> None:
+    assert query.compose(load_settings(**CLOUD)).images is None
+    private = load_settings(**CLOUD, private_images=True)
+    process = query.compose(private)
+    assert isinstance(process.images, GcsStore)
+    assert process.settings.images_url("https://api.example.com/") == (
+        "https://api.example.com/images"
+    )
+    with pytest.raises(InvalidRequest, match="IMAGES_BUCKET is missing"):
+        query.compose(
+            private.model_copy(update={"images_bucket": "", "image_base_url": "https://x"})
+        )
 
 
 def test_no_model_is_loaded_for_a_service_that_lacks_a_setting() -> None:

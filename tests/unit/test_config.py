@@ -288,9 +288,10 @@ def test_in_the_cloud_only_a_gallery_makes_it_the_demo() -> None:
         ({}, "http://host/images"),
         ({"edition": "cloud", "images_bucket": "b"}, "https://storage.googleapis.com/b"),
         ({"edition": "cloud", "image_base_url": "https://cdn.example/"}, "https://cdn.example"),
+        ({"edition": "cloud", "images_bucket": "b", "private_images": True}, "http://host/images"),
     ],
 )
-def test_images_are_where_the_edition_keeps_them(given: dict[str, str], url: str) -> None:
+def test_images_are_where_the_edition_keeps_them(given: dict[str, object], url: str) -> None:
     assert load_settings(**given).images_url("http://host/") == url
 
 

@@ -192,6 +192,15 @@ def test_a_month_of_what_is_rented_costs_what_others_pay() -> None:
     assert idle["load balancer"] == pytest.approx(18.25, abs=0.01)
 
 
+def test_private_images_cost_a_request_each_and_their_bytes_from_no_cdn() -> None:
+    case = Case("cpu", "warm")
+    private = COSTS.total(replace(case, private_images=True)) - COSTS.total(case)
+    assert private == pytest.approx(10_000 * COSTS.request("query", 0.1))
+    balanced = replace(case, domain=True)
+    more = COSTS.total(replace(balanced, private_images=True)) - COSTS.total(balanced)
+    assert more > private, "as they leave at the dearer price"
+
+
 def test_nothing_is_rented_without_memorystore_and_a_domain() -> None:
     idle = COSTS.idle(memorystore=False, domain=False, profile="cpu")
     assert [name for name, usd in idle.items() if usd] == ["Artifact Registry, at most"]

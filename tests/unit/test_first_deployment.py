@@ -52,6 +52,9 @@ case "$*" in
     repository=$(sed 's/.*_REPOSITORY=\\([^,]*\\),.*/\\1/' <<<"$*")
     echo "$repository/inference:$tag" >>"$state/images" ;;
   "beta services identity create"*) ;;
+  "run services describe imagesearch"*"-query "*) cat "$state/unchecked" 2>/dev/null || true ;;
+  "run services update imagesearch-query --no-invoker-iam-check "*) echo true >"$state/unchecked" ;;
+  "run services update imagesearch-query --invoker-iam-check "*) rm "$state/unchecked" ;;
   *) echo "unexpected: $*" >&2; exit 64 ;;
 esac
 """
@@ -411,6 +414,62 @@ def test_without_a_key_it_stops_before_the_functions_that_need_it(fresh: Machine
     ended = first_deployment(fresh, PIXABAY_API_KEY="")
     assert ended.returncode != 0
     assert not any("builds submit" in call for call in fresh.calls)
+
+
+def door_commands(machine: Machine, door: str | None) -> list[str]:
+    """Deploy once more with *door*, and return what was done to the service of `query`."""
+    path = main_of(machine)
+    kept = [line for line in path.read_text().splitlines() if "door" not in line]
+    path.write_text("\n".join([*kept, f'  door = "{door}" # whose' if door else ""]))
+    (machine.state / "calls").unlink(missing_ok=True)
+    ended = first_deployment(machine)
+    assert ended.returncode == 0, ended.stderr
+    return [call for call in machine.calls if "run services update" in call]
+
+
+def test_a_service_that_is_to_check_nobody_is_told_so_once_and_checks_again(
+    deployed: Machine,
+) -> None:
+    assert door_commands(deployed, None) == []
+    [opened] = door_commands(deployed, "everyone_unchecked")
+    assert "update imagesearch-query --no-invoker-iam-check --region=europe-west4" in opened
+    assert deployed.calls.index(opened) > max(
+        number for number, call in enumerate(deployed.calls) if " apply " in call
+    )
+    assert door_commands(deployed, "everyone_unchecked") == []
+    [closed] = door_commands(deployed, "iap")
+    assert " --invoker-iam-check " in closed, "or whoever comes past IAP is let in"
+
+
+def test_who_calls_for_people_that_sign_in_is_made_before_it_is_granted_anything(
+    deployed: Machine,
+) -> None:
+    door_commands(deployed, "iap")
+    calls = deployed.calls
+    agents = [call for call in calls if "identity create" in call]
+    assert [re.findall(r"--service=(\w+)", call) for call in agents] == [["iap"], ["monitoring"]]
+    [apply] = [call for call in calls if " apply " in call]
+    assert calls.index(agents[-1]) < calls.index(apply)
+    [enabled] = [call for call in calls if "services enable" in call]
+    assert calls.index(enabled) < calls.index(agents[0])
+    assert "iap.googleapis.com" in enabled
+
+
+def test_who_encrypts_with_a_key_of_ones_own_is_made_before_it_is_granted_the_key(
+    fresh: Machine,
+) -> None:
+    key = "projects/p/locations/europe-west4/keyRings/r/cryptoKeys/k"
+    with main_of(fresh).open("a") as main:
+        main.write(f'  kms_key = "{key}"\n  memorystore_enabled = true\n')
+    assert first_deployment(fresh).returncode == 0
+    calls = fresh.calls
+    first_apply = next(number for number, call in enumerate(calls) if " apply " in call)
+    agents = [call for call in calls[:first_apply] if "identity create" in call]
+    made = {found for call in agents for found in re.findall(r"--service=(\w+)", call)}
+    text = (ROOT / "terraform" / "kms_key.tf").read_text()
+    granted = set(re.findall(r"(?m)^ +(\w+) += (?:\"service|local.pubsub)|\{ (\w+) = \"", text))
+    names = {name for pair in granted for name in pair if name}
+    assert names - made == {"sqladmin"}, "and there is no PostgreSQL"
 
 
 @pytest.mark.parametrize(

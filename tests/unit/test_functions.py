@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import functions_framework
 import pytest
@@ -34,7 +34,9 @@ from imagesearch.domain.pools import Pool, PoolKey, PoolState
 from imagesearch.domain.work import EmbedBatch, FetchJob, ForgetJob, Message
 from imagesearch.doors.push import MAX_BODY_BYTES
 from imagesearch.local.embedded.stack import mount
+from imagesearch.ports import ImageStore
 from imagesearch.settings import Settings, load_settings
+from imagesearch.usecases.spending import IMAGE, Spending
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import TOPIC_OF, attributes_of, encode
 from tests.log_lines import PROJECT, Log
@@ -45,7 +47,9 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 SEARCH = {"t": "horse", "s_query": "twin-3", "wait": "0"}
 
 
-def serve(name: str, world: World, settings: Settings) -> FlaskClient:
+def serve(
+    name: str, world: World, settings: Settings, images: ImageStore | None = None
+) -> FlaskClient:
     process = SimpleNamespace(
         settings=settings,
         clock=world.clock,
@@ -56,6 +60,7 @@ def serve(name: str, world: World, settings: Settings) -> FlaskClient:
         fetch=world.fetch,
         give_up=world.give_up,
         collections=tuple,
+        images=images,
         forget=world.forget,
     )
     app = mount(name, process)
@@ -564,6 +569,68 @@ def test_a_site_has_one_limit_with_all_addresses_of_its_48(world: World) -> None
     addresses = ["2001:db8:1:2::1", "2001:db8:1:3::2", "2001:db8:1:ffff::3", "2001:db8:2:3::1"]
     codes = [ask(query, f"new {n}", one).status_code for n, one in enumerate(addresses)]
     assert codes == [202, 202, 429, 202]
+
+
+def test_private_images_are_served_where_answers_say_and_kept_by_no_proxy(world: World) -> None:
+    world.ready_pool(count=5)
+    world.store.put("twin-3.jpg", b"pixels")
+    settings = load_settings(edition="cloud", images_bucket="b", private_images=True)
+    client = serve("query", world, settings, world.store)
+    answer = body(client.get("/search", query_string=SEARCH))
+    image = client.get(answer["results"][0]["url"])
+    assert (image.status_code, image.data, image.mimetype) == (200, b"pixels", "image/jpeg")
+    assert image.headers["Cache-Control"] == "private, max-age=86400"
+    assert image.headers["X-Content-Type-Options"] == "nosniff"
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "img-src 'self' blob: data:;" in policy, "the page's own origin, and no bucket"
+
+
+@pytest.mark.parametrize("name", ["absent.jpg", "", "a/b.jpg", "..", "%2e%2e%2fmain.py", "a?b"])
+def test_what_is_no_private_image_is_not_found(world: World, name: str) -> None:
+    client = serve("query", world, load_settings(), world.store)
+    refused = client.get(f"/images/{name}")
+    assert (refused.status_code, body(refused)["error"]["code"]) == (404, "not_found")
+
+
+def test_a_store_that_does_not_answer_is_a_503_and_not_a_missing_image(world: World) -> None:
+    def get(name: str) -> bytes:
+        raise Unavailable("Cloud Storage does not answer")
+
+    store = cast(ImageStore, SimpleNamespace(get=get))
+    client = serve("query", world, load_settings(), store)
+    refused = client.get("/images/twin-3.jpg")
+    assert (refused.status_code, body(refused)["error"]["code"]) == (503, "unavailable")
+
+
+def test_images_have_a_limit_of_their_own_that_leaves_searches_alone(world: World) -> None:
+    world.store.put("twin-3.jpg", b"pixels")
+    client = serve("query", world, load_settings(rate_limit_per_minute=1), world.store)
+    codes = [client.get("/images/twin-3.jpg").status_code for _ in range(26)]
+    assert codes == [200] * 24 + [429] * 2, "as many as the page shows"
+    assert "const PAGE = 24;" in (ROOT / "web" / "search.js").read_text()
+    assert client.get("/search", query_string=SEARCH).status_code == 202
+
+
+def test_private_images_are_charged_until_the_money_of_the_day_is_spent(world: World) -> None:
+    world.store.put("twin-3.jpg", b"pixels")
+    world.spending = Spending(world.catalog, world.clock, 4 * 2 * IMAGE / 1e6)
+    world.assemble()
+    client = serve("query", world, load_settings(), world.store)
+    codes = [client.get("/images/twin-3.jpg").status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+
+
+def test_a_private_image_is_shown_where_a_key_is_asked_for(world: World) -> None:
+    """The page cannot send one with a picture; whoever knows the name is whom a link was given."""
+    world.store.put("twin-3.jpg", b"pixels")
+    client = serve("query", world, load_settings(search_api_key="key"), world.store)
+    assert client.get("/images/twin-3.jpg").status_code == 200
+    assert client.get("/search", query_string=SEARCH).status_code == 401
+
+
+def test_a_public_bucket_is_read_past_this_function(query: FlaskClient, world: World) -> None:
+    world.store.put("twin-3.jpg", b"pixels")
+    assert query.get("/images/twin-3.jpg").status_code == 404
 
 
 def test_the_rate_limit_counts_a_48_and_a_mapped_address_as_one_client(world: World) -> None:

@@ -77,6 +77,9 @@ def test_each_second_and_entry_has_its_price() -> None:
     assert second("query") == pytest.approx(spending.QUERY_SECOND, abs=1)
     assert max(second("scorer"), second("cpu")) == pytest.approx(spending.SCORER_SECOND, abs=1)
     assert millionths(COSTS.hour_of_gpu() / 3600) == pytest.approx(spending.GPU_SECOND, abs=1)
+    read = COSTS.price("class_b") + COSTS.value("image_bytes") / 2**30 * COSTS.price("data_out")
+    image = millionths(COSTS.request("query", 0.1) + read)
+    assert image == pytest.approx(spending.IMAGE, abs=1)
     awake = COSTS.value("service_start_seconds") + COSTS.value("linger_seconds")
     assert awake == spending.AWAKE_SECONDS
     a_read = millionths(COSTS.price("firestore_read"))

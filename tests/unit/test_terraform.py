@@ -47,7 +47,7 @@ from imagesearch.settings import AllSettings, Settings, load_settings
 from imagesearch.sources.pixabay import LANGUAGES
 from imagesearch.wire.messages import TOPIC_OF, attributes_of, decode
 from inference_service.app import create_app
-from tests.terraform import PROJECT, ROOT, TERRAFORM, Applied, applied, refusals, waits_for
+from tests.terraform import KEY, PROJECT, ROOT, TERRAFORM, Applied, applied, refusals, waits_for
 from tests.world import TwinEncoder
 from tools.cost_model import load as load_costs
 
@@ -391,7 +391,8 @@ def test_the_uptime_check_asks_the_query_function_whether_it_is_ready(full: Appl
 def test_what_the_first_deployment_prepares_is_there_to_be_prepared(full: Applied) -> None:
     script = (ROOT / "tools" / "first_deployment.sh").read_text()
     targets = re.findall(r"-target=module\.imagesearch\.(\S+)", script)
-    addresses = {re.sub(r"\[.*", "", one.address) for one in full.resources}
+    resources = (*full.resources, *applied("closed").resources)
+    addresses = {re.sub(r"\[.*", "", one.address) for one in resources}
     assert targets
     assert set(targets) <= addresses
     assert full["google_storage_bucket.sources"]["name"] == f"{PROJECT}-imagesearch-sources"
@@ -537,6 +538,38 @@ def test_what_nothing_is_searched_by_has_no_index_of_its_own(full: Applied) -> N
     assert {name for of, name in exempt if of == "collected"} == fields - searched | in_order
 
 
+# A key of one's own
+
+ENCRYPTED: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    "artifact_registry_repository": lambda one: one["kms_key_name"],
+    "cloud_run_v2_service": lambda one: one["template"][0]["encryption_key"],
+    "cloudfunctions2_function": lambda one: one["kms_key_name"],
+    "firestore_database": lambda one: one["cmek_config"][0]["kms_key_name"],
+    "pubsub_topic": lambda one: one["kms_key_name"],
+    "redis_instance": lambda one: one["customer_managed_key"],
+    "secret_manager_secret": lambda one: one["replication"][0]["user_managed"][0]["replicas"][0][
+        "customer_managed_encryption"
+    ][0]["kms_key_name"],
+    "sql_database_instance": lambda one: one["encryption_key_name"],
+    "storage_bucket": lambda one: one["encryption"][0]["default_kms_key_name"],
+}
+
+
+def test_all_that_is_stored_is_encrypted_with_the_key_that_is_given(full: Applied) -> None:
+    closed = applied("closed")
+    for kind, key_of in ENCRYPTED.items():
+        made = closed.of(kind)
+        assert made, kind
+        for one in made:
+            assert key_of(one.values) == KEY, one.address
+            address = one.address.partition("[")[0]
+            assert "google_kms_crypto_key_iam_member.agent_uses_key" in waits_for(address), address
+    assert not [one for one in full.resources if KEY in str(one.values)]
+    for one in closed.of("secret_manager_secret"):
+        [replica] = one.values["replication"][0]["user_managed"][0]["replicas"]
+        assert replica["location"] == "europe-west4", "a key of a region encrypts nothing elsewhere"
+
+
 # Collections
 
 
@@ -619,6 +652,7 @@ def test_a_refusal_says_what_to_do_instead() -> None:
     assert "collections: two names must differ in more than case" in said
     assert "collections: none may lie in another" in said
     assert "--format='value(projectNumber)' prints" in said
+    assert 'door = "iap" needs a domain, as people sign in at its load balancer' in said
 
 
 def variables() -> Mapping[str, tuple[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.terraform import (
+    KEY,
     OTHER_PROJECT_NUMBER,
     PROJECT,
     PROJECT_NUMBER,
@@ -19,6 +20,8 @@ from tests.terraform import (
 )
 
 AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+IAP = f"service-{PROJECT_NUMBER}@gcp-sa-iap.iam.gserviceaccount.com"
+MONITORING = f"service-{PROJECT_NUMBER}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 SCHEDULER = f"service-{PROJECT_NUMBER}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
 STORAGE, OTHER_STORAGE = (
     f"service-{number}@gs-project-accounts.iam.gserviceaccount.com"
@@ -149,6 +152,8 @@ _TARGETS = (
     "repository",
     "service_account_id",
     "cloud_function",
+    "web_backend_service",
+    "crypto_key_id",
     "billing_account_id",
     "name",
 )
@@ -202,6 +207,31 @@ def test_the_public_may_search_and_see_images_and_nothing_else(full: Applied) ->
     public = {grant for grant in grants(full) if grant[0] in ("allUsers", "allAuthenticatedUsers")}
     assert public == {grant for grant in GRANTS if grant[0] == "allUsers"}
     assert len(public) == 2
+
+
+def test_where_people_sign_in_the_public_may_do_nothing() -> None:
+    """IAP calls for them, the uptime check for itself, and nobody else comes to the function."""
+    closed = applied("closed")
+    granted = set(grants(closed))
+    assert not [grant for grant in granted if grant[0].startswith("all")]
+    callers = {who for who, role, what in granted if what == "imagesearch-query" and "run." in role}
+    assert callers == {IAP, MONITORING}
+    assert ("query", "storage.objectViewer", "example-project-imagesearch-images") in granted
+    assert {who for who, role, _ in granted if role.startswith("iap.")} == {
+        "group:search@example.com"
+    }
+
+
+def test_a_key_of_ones_own_is_used_by_the_agents_of_all_that_store_and_by_nobody_else() -> None:
+    used = {who for who, role, what in grants(applied("closed")) if what == KEY}
+    agents = (
+        *("gcp-sa-artifactregistry", "gcf-admin-robot", "gcp-sa-eventarc", "gcp-sa-firestore"),
+        *("gcp-sa-pubsub", "serverless-robot-prod", "gcp-sa-secretmanager", "gs-project-accounts"),
+        *("cloud-redis", "gcp-sa-cloud-sql"),
+    )
+    assert used == {f"service-{PROJECT_NUMBER}@{agent}.iam.gserviceaccount.com" for agent in agents}
+    roles = {role for _, role, what in grants(applied("closed")) if what == KEY}
+    assert roles == {"cloudkms.cryptoKeyEncrypterDecrypter"}
 
 
 def test_what_is_somebodys_bucket_is_only_read_and_of_a_folder_no_other_object(
@@ -300,10 +330,12 @@ def users(applied: Applied) -> list[Resource]:
     return [one for one in applied.of(*USERS) if members(one, applied)]
 
 
-def test_nothing_is_built_or_starts_or_pushes_before_it_has_its_rights(full: Applied) -> None:
-    assert {one.type.removeprefix("google_") for one in users(full)} == set(USERS)
-    for one in users(full):
-        needed = needed_by(one, full)
+@pytest.mark.parametrize("name", ["full", "closed"])
+def test_nothing_is_built_or_starts_or_pushes_before_it_has_its_rights(name: str) -> None:
+    made = applied(name)
+    assert {one.type.removeprefix("google_") for one in users(made)} == set(USERS)
+    for one in users(made):
+        needed = needed_by(one, made)
         assert needed, one.address
         assert needed <= waits_for(without_key(one.address)), one.address
 

@@ -10,20 +10,13 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any
 
 from imagesearch.adapters.cloud_storage import limits, prepare
 from imagesearch.adapters.google_errors import translated
 from imagesearch.domain.errors import NotFound, Unavailable
-from imagesearch.domain.object_names import checked_object_name
+from imagesearch.domain.object_names import checked_object_name, media_type_of
 
-_CONTENT_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-}
 _CACHE_CONTROL = "public, max-age=86400"  # an image keeps its name for life; see Pixabay's 24 h
 _CONNECTIONS = 8  # at a time, to look names up
 
@@ -86,10 +79,9 @@ class GcsStore:
         """Store *data* as *name*, whole or not at all, for anyone's cache to keep a day."""
         blob = self._blob(name)
         blob.cache_control = _CACHE_CONTROL
-        content_type = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
         with _translated(name):
             # Trying again is safe without a generation: the same bytes replace themselves.
-            blob.upload_from_string(data, content_type=content_type, **self._limits())
+            blob.upload_from_string(data, content_type=media_type_of(name), **self._limits())
 
     def get(self, name: str) -> bytes:
         """Return the bytes of *name*, checked by their checksum; NotFound when there is none."""

@@ -114,6 +114,7 @@ class CloudStack:
     def _common(self, settings: Settings, inference_port: int) -> dict[str, str]:
         """Return what every service is told."""
         inference_url = f"http://{HOST}:{inference_port}"
+        bucket_url = "" if settings.private_images else self.images_url
         return {
             **self.emulator_environment,
             "EDITION": "cloud",
@@ -126,7 +127,8 @@ class CloudStack:
             "EMBEDDER_URL": inference_url,
             "SOURCE": settings.image_source.name,
             "GALLERY_URL": self.gallery_url,
-            "IMAGE_BASE_URL": settings.image_base_url or self.images_url,
+            "IMAGE_BASE_URL": settings.image_base_url or bucket_url,
+            "PRIVATE_IMAGES": str(settings.private_images),
             "ALLOWED_ORIGINS": settings.allowed_origins,
             "TRUSTED_PROXIES": "0",
         }
