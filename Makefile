@@ -5,19 +5,28 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/pytest
 CHECKOV := 3.3.30
+# For CLIP's vocabulary, which ships inside it; the rest of it would want torchvision.
+VOCABULARY := open_clip_torch==3.3.0
 # True when the virtual environment $(1) runs, and from here.
 runs = $(1)/bin/python -I tools/runs_here.py 2>/dev/null
 anew_unless_it_runs = $(shell $(call runs,$(1)) || echo anew)
 
-# uv takes a tenth of pip's time, and reads no settings of pip: where those lead elsewhere, or uv
+# uv takes a tenth of pip's time, and reads no settings of pip: further indexes and links are handed
+# on, of which it takes the best version, as pip does. Where the settings lead elsewhere, or uv
 # fails for whatever reason, pip does it, and says why it cannot. uv is removed again: 38 MB.
 # Neither compiles, which the first import does: to compile all takes longer than that, and 60 MB.
 elsewhere = $(BIN)/python -m pip config list | grep -qE '[.](index-url|no-index|proxy)='
-install_with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsewhere); } && \
+# What pip's setting $(1) says, as its list prints it: between quotes, a line's end as \n.
+of_pip = $$($(BIN)/python -m pip config list | sed -n "s/.*[.]$(1)='\(.*\)'/\1/p" | sed 's/\\n/ /g')
+uv_install = "$$uv/bin/uv" pip install --quiet --python $(BIN)/python \
+	--index-strategy unsafe-best-match
+# Runs $(1), which may call uv_install.
+with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsewhere); } && \
 	$(PIP) --no-compile --only-binary=:all: --target "$$uv" \
 		"$$(grep '^uv==' requirements-dev.lock)" && \
-	"$$uv/bin/uv" pip install --quiet --python $(BIN)/python \
-		--requirement requirements.lock --editable .; } 2>/dev/null
+	export UV_EXTRA_INDEX_URL="$(call of_pip,extra-index-url)" && \
+	export UV_FIND_LINKS="$$(echo $(call of_pip,find-links) | tr ' ' ,)" && \
+	$(1); } 2>/dev/null
 
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -145,7 +154,8 @@ anew:
 		{ echo "imagesearch needs Python >= 3.11, and $(PYTHON) is older or missing: make run PYTHON=python3.11"; exit 1; }
 	@echo "Setting up .venv: the first time it downloads some 150 MB"
 	@$(call runs,.venv) || $(PYTHON) -m venv --clear .venv
-	@$(install_with_uv) || { $(PIP) --no-compile --requirement requirements.lock && \
+	@$(call with_uv,$(uv_install) --requirement requirements.lock --editable .) || \
+		{ $(PIP) --no-compile --requirement requirements.lock && \
 		$(PIP) --no-deps --editable .; }
 	@touch $@
 
@@ -157,9 +167,10 @@ anew:
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.lock
-	@$(PIP) --no-compile --requirement requirements-dev.lock
-	@# For CLIP's vocabulary, which ships inside it; the rest of it would want torchvision.
-	@$(PIP) --no-compile --no-deps open_clip_torch==3.3.0
+	@$(call with_uv,$(uv_install) --requirement requirements-dev.lock && \
+		$(uv_install) --no-deps $(VOCABULARY)) || \
+		{ $(PIP) --no-compile --requirement requirements-dev.lock && \
+		$(PIP) --no-compile --no-deps $(VOCABULARY); }
 	@touch $@
 
 .venv/bench: .venv/dev requirements-bench.lock

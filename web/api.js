@@ -28,7 +28,7 @@ async function readConfig() {
 export const apiBase = () => new URL(config.api ? `${config.api.replace(/\/+$/, "")}/` : "./", document.baseURI);
 
 /** The client, once `loadConfig` is done. */
-const api = () => (client ??= new Client(apiBase(), { apiKey: sessionStorage.getItem(KEY) ?? "", askForKey, fetch: fetchOnce }));
+const api = () => (client ??= new Client(apiBase(), { apiKey: sessionStorage.getItem(KEY) ?? "", askForKey: anotherKey, fetch: fetchOnce }));
 
 /** What the API is asked of *search*, as `Client` takes it. */
 function asked(search) {
@@ -56,8 +56,9 @@ export function onKey(listener) {
   tellOfKey = listener;
 }
 
-function askForKey() {
-  const key = prompt("This server asks for a key:")?.trim();
+async function anotherKey() {
+  const { askForKey } = await import("./key.js"); // few servers want one
+  const key = await askForKey(sessionStorage.getItem(KEY) !== null);
   if (!key) return "";
   sessionStorage.setItem(KEY, key);
   afterThisTask().then(tellOfKey); // when the client has it

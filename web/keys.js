@@ -30,7 +30,7 @@ function followArrow(event) {
 
 export function listenToKeys() {
   document.addEventListener("keydown", (event) => {
-    if (hasModifier(event) || element("lightbox").open) return;
+    if (hasModifier(event) || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape" && stop()) return event.preventDefault();
     if (isTyping(event.target)) return;
     if (event.key === "/") {

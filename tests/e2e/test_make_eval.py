@@ -156,6 +156,18 @@ def test_a_model_of_the_other_family_is_counted_anew(
     assert counted.searches == sum(2 * of["captions"] + of["pictures"] for of in run["figures"])
 
 
+def test_an_end_of_a_recall_of_few_hits_may_be_the_next_hit_and_not_the_one_after() -> None:
+    ranks = recount.Ranks(found={"picture": [(picture, 1) for picture in range(100)]})
+    step = ranks.step("picture R@1")
+    assert step == pytest.approx(0.01)
+    # Of a thousand resamples one has 4 hits in 100, 40 have 5: 2.5 % lie below none of these.
+    resampled = np.array([0.04] * 1 + [0.05] * 40 + [0.06] * 959)
+    for low, is_wrong in ((0.0349, True), (0.0401, False), (0.0549, False), (0.0701, True)):
+        held = recount.Recount()
+        held._hold_end("picture R@1, low end", low, resampled, step)
+        assert bool(held.wrong) is is_wrong, (low, held.wrong)
+
+
 def test_both_computations_have_float32_of_weights_that_are_kept_in_float16() -> None:
     encoder, reference = ModelEncoder.load(str(DEMO_MODEL)), Reference(str(DEMO_MODEL))
     queries = ["horses amidst flowers", "eine Ente", "三頭の牛"]

@@ -95,10 +95,11 @@ def test_who_gives_the_key_of_a_server_is_offered_its_collections(page: Page) ->
             error(401, "X-API-Key must be the key of this server")(route)
 
     page.route(re.compile(r"/(search|collections)(\?|$)"), guarded)
-    page.once("dialog", lambda dialog: dialog.accept("the key"))
     page.goto("/")
     expect(page.get_by_label("Search in")).to_be_hidden()
     send_query(page, "cow", "three cows")
+    page.get_by_label("Key", exact=True).fill("the key")
+    page.keyboard.press("Enter")
     wait_for_all_results(page, 60)
     expect(page.get_by_label("Search in").locator("option")).to_contain_text(["Pictures"])
 

@@ -21,6 +21,7 @@ from tests.e2e.pages import (
     accepted,
     address,
     answer_with,
+    error,
     html,
     pool,
     wait_for_all_results,
@@ -431,6 +432,12 @@ def failed(page: Page) -> None:
     expect(page.locator("#notice")).to_be_visible()
 
 
+def asked_for_a_key(page: Page) -> None:
+    answer_with(page, error(401, "X-API-Key must be the key of this server"))
+    page.goto(address())
+    expect(page.get_by_role("dialog", name="This server asks for a key")).to_be_visible()
+
+
 def nothing_there(page: Page) -> None:
     page.goto(address(EMPTY_KEYWORD))
     heading = f"No pictures for “{EMPTY_KEYWORD}”"
@@ -539,6 +546,7 @@ STATES = (
     with_lightbox,
     at_work,
     failed,
+    asked_for_a_key,
     nothing_there,
     with_errors,
     stopped,

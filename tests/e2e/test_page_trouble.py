@@ -60,20 +60,33 @@ def test_a_key_that_the_server_asks_for_is_asked_of_the_person_and_sent_from_the
             error(401, "X-API-Key must be the key of this server")(route)
 
     page.route(re.compile(r"/search(\?|$)"), guarded)
-    page.once("dialog", lambda dialog: dialog.accept(" the key "))
     page.goto("/")
     send_query(page, READY_KEYWORD, QUERY)
+    dialog = page.get_by_role("dialog", name="This server asks for a key")
+    page.get_by_label("Key", exact=True).fill("another")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("This server asks for a key")
+    page.get_by_role("button", name="Try again").click()
+    expect(dialog).to_contain_text("It did not take the key that you gave.")
+    page.get_by_label("Key", exact=True).fill(" the key ")
+    dialog.get_by_role("button", name="Search").click()
     wait_for_all_results(page, 60)  # nobody may have asked for it before
-    assert keys[:2] == [None, "the key"]
-    assert set(keys[1:]) == {"the key"}
+    assert keys[:4] == [None, "another", "another", "the key"]
+    assert set(keys[3:]) == {"the key"}
 
 
 def test_who_gives_no_key_is_told_that_one_is_asked_for(page: Page) -> None:
     answer_with(page, error(401, "X-API-Key must be the key of this server"))
-    page.once("dialog", lambda dialog: dialog.dismiss())
     page.goto("/")
     send_query(page, READY_KEYWORD, QUERY)
+    dialog = page.get_by_role("dialog", name="This server asks for a key")
+    expect(dialog).to_contain_text("Whoever runs it can give you one.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
     expect(page.locator("#notice")).to_contain_text("This server asks for a key")
+    page.get_by_role("button", name="Try again").click()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
 
 
 def test_what_is_pasted_is_never_cut_in_silence(page: Page) -> None:

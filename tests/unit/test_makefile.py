@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = f"""#!/bin/sh
 [ "$1" = -c ] && exit 0
 '{sys.executable}' -m venv --without-pip --clear .venv || exit 1
-echo "print(\\"$PIP_SETTINGS\\")" > "$(echo .venv/lib/python*/site-packages)/pip.py"
+printf 'import os\\nprint(os.environ.get("PIP_SETTINGS", ""))\\n' \\
+    > "$(echo .venv/lib/python*/site-packages)/pip.py"
 for name in pip imagesearch; do
     printf '#!/bin/sh\\nexec "%s" -c "print(42)"\\n' "$(pwd -P)/.venv/bin/python" > .venv/bin/$name
     chmod +x .venv/bin/$name
@@ -104,7 +105,8 @@ echo "pip $*" >> asked
 while [ $# -gt 0 ] && [ "$1" != --target ]; do shift; done
 [ $# = 0 ] && exit
 mkdir "$2/bin"
-printf '#!/bin/sh\necho "uv $*" >> asked\nexit %s\n' "$UV_ENDS_WITH" > "$2/bin/uv"
+said='uv $* $UV_EXTRA_INDEX_URL $UV_FIND_LINKS'
+printf '#!/bin/sh\necho "%s" >> asked\nexit %s\n' "$said" "$UV_ENDS_WITH" > "$2/bin/uv"
 chmod +x "$2/bin/uv"
 """
 
@@ -132,3 +134,15 @@ def test_pip_installs_where_its_settings_lead_elsewhere_and_where_uv_fails(
     lines = (clone / "asked").read_text().splitlines()
     assert [line.partition(" ")[0] for line in lines] == installers
     assert "--editable ." in lines[-1]
+
+
+def test_uv_is_told_of_the_further_places_that_pip_knows(clone: Path) -> None:
+    """Without PyTorch's index it would take the gigabytes of CUDA."""
+    shutil.copy2(ROOT / "requirements-dev.lock", clone)
+    (clone / "pip").write_text(PIP)
+    (clone / "pip").chmod(0o755)
+    python_gone(clone / ".venv")
+    places = "global.extra-index-url='https://a\\nhttps://b'\nglobal.find-links='/c /d'"
+    assert run(clone, pip="./pip", PIP_SETTINGS=places, UV_ENDS_WITH="0") == 2
+    (line,) = (line for line in (clone / "asked").read_text().splitlines() if line[:2] == "uv")
+    assert line.endswith("--editable . https://a https://b /c,/d")

@@ -57,6 +57,11 @@ class Ranks:
         """Take one search."""
         self.found.setdefault(direction, []).append((picture, rank))
 
+    def step(self, figure: str) -> float:
+        """Return by how much one hit more moves a *figure*, by its name."""
+        direction, _, _ = figure.rpartition(" R@")
+        return 1 / len(self.found[direction]) if direction else ROUNDING
+
     def figures(self, draws: Array) -> dict[str, Array]:
         """
         Return every figure, by its name, as each draw has it, (draws,).
@@ -120,8 +125,10 @@ class Recount:
             self.most = max(self.most, abs(value - ours))
             self._hold(what, value, "its own ranks give", by_told[name][0], ROUNDING)
             self._hold(what, value, "counted anew it is", ours, TOLERANCE)
+            step = counted.step(name)
             for end, sign in (("low", 1), ("high", -1)):
-                self._hold_end(f"{what}, {end} end", sign * figure[end], sign * resampled[name])
+                low = sign * figure[end]
+                self._hold_end(f"{what}, {end} end", low, sign * resampled[name], step)
 
     def _hold(self, what: str, value: float, how: str, other: float, tolerance: float) -> None:
         if abs(value - other) > tolerance:
@@ -129,10 +136,15 @@ class Recount:
                 f"{what}: {value:.6f}, and {how} {other:.6f}; {tolerance:g} they may differ by"
             )
 
-    def _hold_end(self, what: str, low: float, resampled: Array) -> None:
-        """Hold the *low* end of an interval to where 2.5 % of the *resampled* figures lie."""
+    def _hold_end(self, what: str, low: float, resampled: Array, step: float) -> None:
+        """
+        Hold the *low* end of an interval to where 2.5 % of the *resampled* figures lie.
+
+        Where few searches are hits, a recall takes few values, which lie about a *step* apart, and
+        2.5 % may fall between two of them: so that they are to lie beyond within a step.
+        """
         some = resampled[~np.isnan(resampled)]
-        below, not_above = np.mean(some < low - ROUNDING), np.mean(some <= low + ROUNDING)
+        below, not_above = np.mean(some < low - step), np.mean(some <= low + step)
         if below > BEYOND + BEYOND_TOLERANCE or not_above < BEYOND - BEYOND_TOLERANCE:
             self.wrong.append(
                 f"{what}: {below:.1%} to {not_above:.1%} of other resamples lie beyond "
