@@ -145,7 +145,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Whose pages the shared server allows to call it."""
     folder = tmp_path_factory.mktemp("host")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as http:
@@ -155,10 +155,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, host: Host) -> Iterator[Serving]:
+def server(tmp_path_factory: pytest.TempPathFactory, stranger: Host) -> Iterator[Serving]:
     """One server on the demo that all tests share; each takes keywords of its own."""
     data_dir = tmp_path_factory.mktemp("serve") / "data"
-    with serving(data_dir, ALLOWED_ORIGINS=host.origin) as running:
+    with serving(data_dir, ALLOWED_ORIGINS=stranger.origin) as running:
         yield running
 
 

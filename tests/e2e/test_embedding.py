@@ -52,10 +52,10 @@ Opened = Callable[[str], Locator]
 
 
 @pytest.fixture
-def opened(page: Page, host: Host, allowing: Serving) -> Opened:
+def opened(page: Page, stranger: Host, allowing: Serving) -> Opened:
     def open_with(attributes: str) -> Locator:
         text = HOST_PAGE.format(url=allowing.url, attributes=attributes)
-        page.goto(host.show(text))
+        page.goto(stranger.show(text))
         return page.locator("image-search")
 
     return open_with
@@ -74,7 +74,7 @@ def look_for(search: Locator, words: str) -> None:
 
 
 def test_one_tag_searches_from_another_origin_under_a_strict_policy(
-    page: Page, opened: Opened, host: Host, allowing: Serving
+    page: Page, opened: Opened, stranger: Host, allowing: Serving
 ) -> None:
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url))
@@ -89,7 +89,7 @@ def test_one_tag_searches_from_another_origin_under_a_strict_policy(
     widths = search.locator("img").evaluate_all("all => all.map(each => each.naturalWidth)")
     assert min(widths) > 0
     assert {urlsplit(url).netloc for url in asked} == {
-        urlsplit(host.origin).netloc,
+        urlsplit(stranger.origin).netloc,
         urlsplit(allowing.url).netloc,
     }
     assert [text for text in problems if "favicon" not in text and "404" not in text] == []
@@ -161,10 +161,10 @@ def test_the_page_hears_of_answers_and_decides_what_a_click_does(
 
 @pytest.mark.parametrize("document", ["embedding.md", "tours/front-end.md"])
 def test_the_tag_of_the_documentation_works_as_it_stands(
-    page: Page, host: Host, allowing: Serving, document: str
+    page: Page, stranger: Host, allowing: Serving, document: str
 ) -> None:
     (snippet,) = re.findall(r"```html\n(.*?)```", (ROOT / "docs" / document).read_text(), re.DOTALL)
-    page.goto(host.show(snippet.replace("http://127.0.0.1:8080", allowing.url)))
+    page.goto(stranger.show(snippet.replace("http://127.0.0.1:8080", allowing.url)))
     expect(page.locator("image-search li")).to_have_count(4)
 
 
