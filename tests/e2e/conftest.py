@@ -7,10 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +126,39 @@ def serving(data_dir: Path, **env: str) -> Iterator[Serving]:
             server.process.wait()
 
 
+@dataclass(frozen=True)
+class Host:
+    """A web server of somebody else, with one page in *folder*."""
+
+    origin: str
+    folder: Path
+
+    def show(self, page: str) -> str:
+        """Have it serve the text of *page*, and return its address."""
+        (self.folder / "index.html").write_text(page)
+        return f"{self.origin}/"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Whose pages the shared server allows to call it."""
+    folder = tmp_path_factory.mktemp("host")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield Host(f"http://127.0.0.1:{http.server_port}", folder)
+        http.shutdown()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, stranger: Host) -> Iterator[Serving]:
     """One server on the demo that all tests share; each takes keywords of its own."""
-    with serving(tmp_path_factory.mktemp("serve") / "data") as running:
+    data_dir = tmp_path_factory.mktemp("serve") / "data"
+    with serving(data_dir, ALLOWED_ORIGINS=stranger.origin) as running:
         yield running
 
 

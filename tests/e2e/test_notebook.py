@@ -22,7 +22,7 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "search.ipynb"
 @pytest.fixture(scope="module")
 def executed(server: Serving) -> list[Any]:
     """Its cells with what each of them put out; a cell that raises ends the test."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     # A cell may wait for a keyword's pictures on a machine that others use, too.
     client = NotebookClient(notebook, timeout=120)
     with client.setup_kernel(env={**os.environ, "IMAGESEARCH_URL": server.url}):

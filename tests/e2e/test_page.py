@@ -891,6 +891,20 @@ def test_a_search_that_is_narrowed_down_is_one_of_the_last(
     expect(page).to_have_url(narrowed)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_foot_leads_to_the_documentation_where_it_was_built(page: Page, there: bool) -> None:
+    def answer(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "docs": there})
+
+    page.route("**/config.json", answer)
+    page.goto("/")
+    expect(page.locator("#example-list a").first).to_be_visible()
+    link = page.get_by_role("link", name="Documentation")
+    assert link.count() == there
+    assert page.locator("#docs").get_attribute("href") == "docs/"
+    expect(page.get_by_role("link", name="API", exact=True)).to_be_visible()
+
+
 def test_storage_that_refuses_or_lies_does_no_harm(page: Page, ready_answer: Answer) -> None:
     page.goto("/")
     for lie in ("{", "3", '[1, {"a": 2}]', json.dumps(["javascript:alert(1)", "?s_query=x"])):

@@ -92,13 +92,14 @@ def _document(site: Site, page: Page) -> Iterator[str]:
         "<header>",
         f'<p class="name"><a href="{top}/">imagesearch</a> <span>documentation</span></p>',
         f'<search id="search" data-site="{top}/" hidden></search>',
+        '<p class="to-pages"><a href="#pages">Pages</a></p>',
         f'<p class="page"><a href="{top}/../">Search images</a></p>',
         "</header>",
         '<div class="room">',
     )
-    yield from _navigation(site, page)
     yield from ('<main id="text" tabindex="-1">', _text(page).rstrip(), "</main>")
     yield from _contents(page)
+    yield from _navigation(site, page)
     yield from ("</div>", "</body>", "</html>")
 
 
@@ -110,8 +111,8 @@ def _description(page: Page) -> str:
 
 
 def _navigation(site: Site, page: Page) -> Iterator[str]:
-    # Open on a wide screen by its style, whatever `open` says; on a phone it is opened by a person.
-    yield '<nav class="pages" aria-label="Pages"><details><summary>Pages</summary>'
+    # Below the text of a phone, which has a link to it above; on a wide screen beside it.
+    yield '<nav class="pages" id="pages" aria-label="Pages">'
     for heading, pages in navigation(site).items():
         yield f"<h2>{html.escape(heading)}</h2><ul>"
         for name, each in pages.items():
@@ -121,7 +122,7 @@ def _navigation(site: Site, page: Page) -> Iterator[str]:
             href = html.escape(relative(each.address, page.address))
             yield f'<li><a href="{href}"{current}>{html.escape(name)}</a></li>'
         yield "</ul>"
-    yield "</details></nav>"
+    yield "</nav>"
 
 
 def _is_part(page: Page, whole: Page) -> bool:
