@@ -1,7 +1,8 @@
 """Applies `terraform/` with a mocked provider, as `terraform test` does, and returns what came out.
 
 No account is needed. The provider's schema comes from ../shared/terraform-check where that is
-there, else from Terraform's registry, as for anyone with a network.
+there, else from Terraform's registry, as for anyone with a network. Terraform must be 1.11 or
+later here, which first gives each run a state of its own, where a deployer's may be older.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -208,8 +211,7 @@ def _test_two() -> Mapping[str, Any] | None:
             if OFFLINE_PROVIDERS.exists():
                 pytest.fail(init.stdout + init.stderr)
             return None
-        tested = _terraform(str(root), "test", "-json", "-verbose")
-        messages = [json.loads(line) for line in tested.stdout.splitlines()]
+        messages = _messages_of_test(str(root))
         errors = [one for one in messages if one.get("diagnostic", {}).get("severity") == "error"]
         assert not errors, errors[0]
         state: Mapping[str, Any] = next(
@@ -244,16 +246,41 @@ def _tested() -> tuple[list[dict[str, Any]] | None, Mapping[str, list[str]]]:
 def _test() -> tuple[list[dict[str, Any]] | None, Mapping[str, list[str]]]:
     with TemporaryDirectory(prefix="terraform-") as folder:
         _copy(Path(folder))
-        for name, variables in RUNS.items():
-            (Path(folder) / "tests" / f"{name}.tftest.hcl").write_text(_file(name, variables))
+        (Path(folder) / "tests" / "runs.tftest.hcl").write_text(_runs())
         init = _terraform(folder, "init", "-input=false")
         if init.returncode:
             if OFFLINE_PROVIDERS.exists():
                 pytest.fail(init.stdout + init.stderr)
             return None, {}
-        tested = _terraform(folder, "test", "-json", "-verbose")
-        messages = [json.loads(line) for line in tested.stdout.splitlines()]
+        messages = _messages_of_test(folder)
         return messages, _edges(_terraform(folder, "graph").stdout)
+
+
+def _messages_of_test(folder: str) -> list[dict[str, Any]]:
+    """
+    Return what `terraform test` says until its one file's runs are over.
+
+    What it would do then, to destroy all that the mocks made, takes as long as to make it.
+    """
+    messages = []
+    with subprocess.Popen(
+        ["terraform", "test", "-json", "-verbose", "-no-color"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as tested:
+        assert tested.stdout is not None
+        try:
+            for line in tested.stdout:
+                messages.append(json.loads(line))
+                if messages[-1].get("test_file", {}).get("progress") == "teardown":
+                    break
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(tested.pid, signal.SIGKILL)  # its providers with it
+    return messages
 
 
 def _edges(graph: str) -> dict[str, list[str]]:
@@ -309,9 +336,14 @@ def _assignments(variables: Mapping[str, object]) -> str:
     return "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
 
 
-def _file(name: str, variables: Mapping[str, object]) -> str:
-    given = f"variables {{\n{_assignments(variables)}\n}}\n"
-    return f'{_MOCKS}\n{given}run "{name}" {{\n  command = apply\n}}\n'
+def _runs() -> str:
+    """Return RUNS as one file of tests; what is refused stands last, for no run comes after it."""
+    runs = (
+        f'run "{name}" {{\n  command = apply\n  state_key = "{name}"\n'
+        f"  variables {{\n{_assignments(variables)}\n}}\n}}\n"
+        for name, variables in RUNS.items()
+    )
+    return "\n".join((_MOCKS, *runs))
 
 
 def _applied(state: Mapping[str, Any]) -> Applied:

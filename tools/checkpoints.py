@@ -65,11 +65,16 @@ def _byte_letters() -> list[str]:
     return [chr(byte) for byte in visible] + [chr(256 + i) for i in range(len(hidden))]
 
 
-def save_full_size(folder: Path) -> None:
-    """Save a random CLIP of full ViT-B/32 size (151 million parameters, 605 MB) in *folder*."""
+def save_full_size(folder: Path, layers: int = 12) -> None:
+    """
+    Save a random CLIP of full ViT-B/32 size (151 million parameters, 605 MB) in *folder*.
+
+    Fewer *layers*, in each tower, make one that is as wide and less deep.
+    """
+    tower = {**SPREAD, "num_hidden_layers": layers}
     config = CLIPConfig(
-        text_config=dict(SPREAD),
-        vision_config=dict(SPREAD),
+        text_config=dict(tower),
+        vision_config=dict(tower),
         logit_scale_init_value=CLIP_SCALE,
         **SPREAD,
     )

@@ -39,10 +39,13 @@ def save_siglip_1(folder: Path, config: SiglipConfig) -> None:
     _save_tokenizer_1(folder)
 
 
-def base_config(side: int, patch: int, tokens: int) -> SiglipConfig:
-    """Return the configuration of a SigLIP of base size, B/*patch*-*side*: 12 layers of 768."""
-    vision = {"image_size": side, "patch_size": patch}
-    return SiglipConfig(text_config={"vocab_size": tokens, **_QUIET}, vision_config=vision)
+def base_config(side: int, patch: int, tokens: int, layers: int = 12) -> SiglipConfig:
+    """Return the configuration of a SigLIP of base size, B/*patch*-*side*: layers of 768."""
+    shape = {"num_hidden_layers": layers}
+    return SiglipConfig(
+        text_config={"vocab_size": tokens, **_QUIET, **shape},
+        vision_config={"image_size": side, "patch_size": patch, **shape},
+    )
 
 
 def tiny_config(side: int = 32, **text: Any) -> SiglipConfig:

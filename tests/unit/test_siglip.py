@@ -34,6 +34,7 @@ from inference_service.images import plan
 from inference_service.model import Model, Parts, read_family
 from inference_service.processor_config import read_framing
 from inference_service.runtimes.torch import TorchTowers
+from tests.effort import amount
 from tools.pictures import encoded, jpeg, picture
 from tools.siglip_checkpoints import (
     LOG_SCALE,
@@ -59,9 +60,10 @@ TEXTS = [
     "very " * 80 + "last",
     "  spaces\n and  newlines ",
 ]
+LAYERS = amount(4, 12)  # each is computed alike
 BASE = {
-    "SigLIP B/16-224": (save_siglip_1, base_config(224, 16, 8192)),
-    "SigLIP 2 B/32-256": (save_siglip_2, base_config(256, 32, 8192)),
+    "SigLIP B/16-224": (save_siglip_1, base_config(224, 16, 8192, LAYERS)),
+    "SigLIP 2 B/32-256": (save_siglip_2, base_config(256, 32, 8192, LAYERS)),
 }
 
 
