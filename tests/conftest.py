@@ -67,6 +67,7 @@ GROUPS = {
         "test_page_trouble.py",
         "test_page_looks.py",
         "test_page_pictures.py",
+        "test_app.py",
     ),
 }
 _GROUP_OF = {file: name for name, files in GROUPS.items() for file in files}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,11 +18,13 @@ from typing import Any
 import pytest
 import requests
 
+from tests.e2e.app_pages import app_url, origin_of
 from tests.e2e.cloud import cloud_url, command, home
 from tests.e2e.cloud_counts import faulty, faulty_stack
 from tests.e2e.pages import browser, demo_keywords, page, ready_answer
 
 __all__ = [  # fixtures
+    "app_url",
     "browser",
     "cloud_url",
     "command",
@@ -124,9 +127,19 @@ def serving(data_dir: Path, **env: str) -> Iterator[Serving]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def app_listener() -> Iterator[socket.socket]:
+    """Where the app is served, known before the server that lets its origin read it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, app_listener: socket.socket
+) -> Iterator[Serving]:
     """One server on the demo that all tests share; each takes keywords of its own."""
-    with serving(tmp_path_factory.mktemp("serve") / "data") as running:
+    data = tmp_path_factory.mktemp("serve") / "data"
+    with serving(data, ALLOWED_ORIGINS=origin_of(app_listener)) as running:
         yield running
 
 
