@@ -46,6 +46,7 @@ GROUPS = {
         "test_page_looks.py",
         "test_page_pictures.py",
         "test_embedding.py",
+        "test_app.py",
     ),
     "collections": ("test_model_change.py", "test_collections.py", "test_forgetting.py"),
     "firestore": (

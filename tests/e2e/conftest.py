@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,11 +21,13 @@ from typing import Any
 import pytest
 import requests
 
+from tests.e2e.app_pages import app_url, origin_of
 from tests.e2e.cloud import cloud_url, command, home
 from tests.e2e.cloud_counts import faulty, faulty_stack
 from tests.e2e.pages import browser, demo_keywords, page, ready_answer
 
 __all__ = [  # fixtures
+    "app_url",
     "browser",
     "cloud_url",
     "command",
@@ -154,11 +157,20 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         http.shutdown()
 
 
+def app_listener() -> Iterator[socket.socket]:
+    """Where the app is served, known before the server that lets its origin read it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, stranger: Host) -> Iterator[Serving]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, stranger: Host, app_listener: socket.socket
+) -> Iterator[Serving]:
     """One server on the demo that all tests share; each takes keywords of its own."""
     data_dir = tmp_path_factory.mktemp("serve") / "data"
-    with serving(data_dir, ALLOWED_ORIGINS=stranger.origin) as running:
+    origins = f"{stranger.origin},{origin_of(app_listener)}"
+    with serving(data_dir, ALLOWED_ORIGINS=origins) as running:
         yield running
 
 

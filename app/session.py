@@ -1,0 +1,540 @@
+"""One person's app: what is typed, asked and shown, put together of the parts in `views/`.
+
+What is shown of an answer is decided in `shown.py`, and when it is asked again in `follow.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+
+import flet as ft
+
+from app import recent, shown, words
+from app.answers import Answer, Hit
+from app.api import Api
+from app.failures import Failure
+from app.follow import Countdown, follow
+from app.search import Search, search_at
+from app.shown import Facet, Notice
+from app.views.chips import Chips
+from app.views.controls import menu
+from app.views.events import on
+from app.views.form import Form, Part
+from app.views.lightbox import Lightbox
+from app.views.look import INK, MUTED, NARROW, themes
+from app.views.results import Results
+from app.views.start import Start
+
+LANGUAGE_SLOT, BRIGHTNESS_SLOT = "imagesearch.language", "imagesearch.brightness"
+SIDE, NARROW_SIDE = 28, 12  # logical pixels beside the pictures
+PICTURES_KEPT = 3  # of the device, the last ones
+_BRIGHTNESS = {mode.value: mode for mode in ft.ThemeMode}
+Work = Callable[[], Awaitable[None]]
+_logger = logging.getLogger(__name__)
+
+
+class Session:
+    """
+    The app on one screen.
+
+    Args:
+        page: of Flet.
+        api: what it searches.
+    """
+
+    def __init__(self, page: ft.Page, api: Api) -> None:
+        self._page, self._api = page, api
+        self._language = words.DEFAULT
+        self._brightness = ft.ThemeMode.SYSTEM
+        self._search = Search()
+        self._answer: Answer | None = None
+        self._facets: dict[str, Facet] = {}
+        self._facets_of: Search | None = None
+        self._notice: Notice | None = None
+        self._progress = ""
+        self._recent: list[str] = []
+        self._collections: tuple[str, ...] = ()
+        self._demo: tuple[str, ...] | None = None  # its keywords; None until it is known
+        self._pictures: dict[str, bytes] = {}  # of the device, by the name that searches have
+        self._urls: dict[str, str] = {}  # of stored pictures that were shown, by image id
+        self._task: asyncio.Task[None] | None = None
+        self._store = ft.SharedPreferences()
+        self._picker = ft.FilePicker()
+
+    # -- to begin with
+
+    async def start(self) -> None:
+        """Show the app, and run the search that the address holds."""
+        page = self._page
+        page.title = "imagesearch"
+        page.padding = 0
+        page.theme, page.dark_theme = themes()
+        page.on_route_change = self._follow_address
+        page.on_resize = self._lay_out_anew
+        page.on_keyboard_event = self._press
+        page.on_close = page.on_disconnect = self._leave
+        self._search = search_at(page.route or "/")
+        of_device, searches, language, brightness = await asyncio.gather(
+            self._device_language(),
+            self._kept(recent.SLOT),
+            self._kept(LANGUAGE_SLOT),
+            self._kept(BRIGHTNESS_SLOT),
+        )
+        self._recent = recent.read(searches)
+        self._language = str(language) if language in words.LANGUAGES else of_device
+        self._brightness = _BRIGHTNESS.get(str(brightness), ft.ThemeMode.SYSTEM)
+        self._build()
+        page.update()
+        if self._search.can_be_asked:
+            await self._run(self._search)
+        await self._ask_what_there_is()
+
+    async def _device_language(self) -> str:
+        device = await self._page.get_device_info()
+        locales = device.locales if device else []
+        return words.language_of(locales[0].language_code if locales else None)
+
+    async def _kept(self, slot: str) -> object:
+        """Return what the device has kept there; it may refuse to keep anything."""
+        try:
+            return await self._store.get(slot)
+        except RuntimeError as error:
+            _logger.warning("the device gives nothing of its storage: %s", error)
+            return None
+
+    async def _keep(self, slot: str, value: str | list[str]) -> None:
+        try:
+            await self._store.set(slot, value)
+        except RuntimeError as error:
+            _logger.warning("the device keeps nothing in its storage: %s", error)
+
+    async def _ask_what_there_is(self) -> None:
+        self._collections, self._demo = await asyncio.gather(
+            self._api.collections(), self._api.demo_keywords()
+        )
+        self._form.set_places(self._collections)
+        self._show()
+
+    # -- the screen
+
+    @property
+    def _is_narrow(self) -> bool:
+        return (self._page.width or 1280) < NARROW
+
+    def _build(self) -> None:
+        """Put the screen together, in the language and for the width that there are."""
+        say = self._say = words.speaker(self._language)
+        self._page.theme_mode = self._brightness
+        self._page.locale_configuration = ft.LocaleConfiguration(
+            [ft.Locale(language) for language in words.LANGUAGES], ft.Locale(self._language)
+        )
+        self._built_narrow = self._is_narrow
+        self._form = Form(
+            say,
+            is_narrow=self._built_narrow,
+            on_send=self._send,
+            on_choose=self._choose_picture,
+            on_take_out=self._take_out,
+        )
+        self._form.set_places(self._collections)
+        self._form.show(self._search, self._parts())
+        self._chips = Chips(say, self._language, self._filter)
+        self._results = Results(say, self._open)
+        self._lightbox = Lightbox(say, on_like=self._more_like, on_close=lambda: None)
+        self._start = Start(
+            say, self._language, on_search=self._send, on_forget=self._forget_recent
+        )
+        side = NARROW_SIDE if self._built_narrow else SIDE
+        self._list = ft.ListView(
+            expand=True, spacing=12, padding=ft.Padding.only(left=side, right=side, bottom=32)
+        )
+        top = ft.Column([self._header(), self._form.control], spacing=6, tight=True)
+        above = ft.Container(top, padding=ft.Padding.only(left=side, right=side, top=4, bottom=8))
+        self._page.controls = [
+            ft.SafeArea(ft.Column([above, self._list], spacing=0, expand=True), expand=True)
+        ]
+        self._fill()
+
+    def _header(self) -> ft.Control:
+        name = ft.TextButton(
+            style=ft.ButtonStyle(padding=ft.Padding.only(left=0, right=8)),
+            content=ft.Row(
+                [ft.Image("favicon.svg", width=26, height=26, exclude_from_semantics=True),
+                 ft.Text("imagesearch", size=18, weight=ft.FontWeight.W_600, color=INK)],
+                spacing=8, tight=True,
+            ),
+            tooltip=ft.Tooltip(message=self._say("new_search"), exclude_from_semantics=True),
+            on_click=on(self._begin_anew),
+        )  # fmt: skip
+        languages = [
+            ft.PopupMenuItem(text, checked=key == self._language, on_click=on(self._speak, key))
+            for key, text in words.LANGUAGES.items()
+        ]
+        modes = [
+            ft.PopupMenuItem(
+                self._say(mode.value),
+                checked=mode == self._brightness,
+                on_click=on(self._light, mode),
+            )
+            for mode in _BRIGHTNESS.values()
+        ]
+        return ft.Row(
+            [
+                ft.Container(name, expand=True, alignment=ft.Alignment.CENTER_LEFT),
+                menu(_face(ft.Icons.TRANSLATE), self._say("language"), languages),
+                menu(_face(ft.Icons.BRIGHTNESS_6), self._say("brightness"), modes),
+            ]
+        )
+
+    def _show(self) -> None:
+        """Show what has changed."""
+        self._fill()
+        self._page.update()
+
+    def _fill(self) -> None:
+        self._list.controls = self._begin() if self._is_idle else self._found()
+
+    @property
+    def _is_idle(self) -> bool:
+        return not (self._search.can_be_asked or self._answer or self._notice)
+
+    def _begin(self) -> list[ft.Control]:
+        return self._start.controls([search_at(a) for a in self._recent], self._demo)
+
+    def _found(self) -> list[ft.Control]:
+        search, answer, say = self._search, self._answer, self._say
+        found: list[ft.Control] = []
+        if search.can_be_asked:
+            found.append(self._heading(shown.name_of(search, self._language)))
+        if answer or self._facets:
+            self._chips.show(self._facets.values())
+            found.append(self._chips.control)
+        if self._progress:
+            found.append(self._at_work(shown.share_of(answer.pool if answer else None)))
+        if self._notice:
+            found.append(self._told(self._notice))
+        if answer is None:
+            return found
+        texts = [shown.summary_of(search, answer, self._language), *shown.remarks_of(answer, say)]
+        found += [ft.Text(text, color=MUTED) for text in texts if text]
+        found += self._results.rows(answer.hits, self._width)
+        if answer.next and not self._progress:
+            more = ft.OutlinedButton(say("show_more"), on_click=on(self._show_more))
+            found.append(ft.Row([more], alignment=ft.MainAxisAlignment.CENTER))
+        return found
+
+    @property
+    def _width(self) -> float:
+        side = NARROW_SIDE if self._built_narrow else SIDE
+        return (self._page.width or 1280) - 2 * side
+
+    def _heading(self, text: str) -> ft.Control:
+        size = 18 if self._built_narrow else 24
+        label = ft.Text(text, size=size, weight=ft.FontWeight.W_600)
+        return ft.Semantics(content=label, header=True, container=True, heading_level=1)
+
+    def _at_work(self, share: float | None) -> ft.Control:
+        label = ft.Semantics(content=ft.Text(self._progress), live_region=True)
+        stop = ft.TextButton(self._say("stop"), icon=ft.Icons.STOP, on_click=on(self._stop))
+        bar = ft.ProgressBar(value=share, semantics_label=self._progress)
+        return ft.Column([ft.Row([label, stop], wrap=True), bar], spacing=4)
+
+    def _told(self, notice: Notice) -> ft.Control:
+        colour = ft.Colors.OUTLINE if notice.is_calm else ft.Colors.ERROR
+        title = ft.Text(notice.title, size=16, weight=ft.FontWeight.W_600)
+        said: list[ft.Control] = [
+            ft.Semantics(
+                content=ft.Column([title, ft.Text(notice.text)], spacing=2), live_region=True
+            )
+        ]
+        if notice.call:
+            said.append(
+                ft.FilledTonalButton(
+                    self._say(notice.call), on_click=on(self._answer_call, notice.call)
+                )
+            )
+        return ft.Container(
+            ft.Column(said, spacing=10),
+            padding=16,
+            border_radius=10,
+            bgcolor=ft.Colors.SURFACE_CONTAINER,
+            border=ft.Border.only(left=ft.BorderSide(4, colour)),
+        )
+
+    def _parts(self) -> list[Part]:
+        """Return the pictures that the search goes by."""
+        search = self._search
+        parts = [
+            Part(
+                self._say("this_picture"),
+                self._urls.get(image_id),
+                replace(search, like=tuple(like for like in search.like if like != image_id)),
+            )
+            for image_id in search.like
+        ]
+        if search.picture:
+            picture = self._pictures.get(search.picture)
+            parts.append(Part(self._say("your_picture"), picture, replace(search, picture="")))
+        return parts
+
+    # -- what is done
+
+    async def _send(self, search: Search) -> None:
+        """Search what the form says, or say what is wrong with it."""
+        wrong = shown.complaints(search, self._say)
+        self._form.show_complaints(wrong)
+        if wrong:
+            self._page.update()
+            return
+        await self._go(search)
+
+    async def _go(self, search: Search) -> None:
+        """Bring *search* into the address, and run it; one that is there already is run again."""
+        if search.address() != self._page.route:
+            await self._page.push_route(search.address())
+        await self._run(search)
+
+    async def _follow_address(self, event: ft.RouteChangeEvent) -> None:
+        """Run the search of an address that the browser went to."""
+        search = search_at(event.route)
+        if search == self._search:
+            return
+        if search.can_be_asked:
+            await self._run(search)
+        else:
+            self._end()
+            self._search, self._answer, self._notice = search, None, None
+            self._form.show(search, self._parts())
+            self._show()
+
+    async def _begin_anew(self) -> None:
+        await self._go_to_start()
+        await self._form.focus()
+
+    async def _go_to_start(self) -> None:
+        self._end()
+        self._search, self._answer, self._notice, self._facets = Search(), None, None, {}
+        self._form.show(self._search, [])
+        self._show()
+        await self._page.push_route("/")
+
+    async def _filter(self, name: str, value: str) -> None:
+        await self._go(self._search.filtered(name, value))
+
+    async def _take_out(self, search: Search) -> None:
+        if search.can_be_asked:
+            await self._go(search)
+        else:
+            await self._begin_anew()
+
+    async def _more_like(self, image_id: str) -> None:
+        """Show what is like a picture, in the collection that is looked through."""
+        filters = {"collection": self._search.collection} if self._search.collection else {}
+        await self._go(Search(like=(image_id,), everywhere=True, filters=filters))
+
+    async def _open(self, at: int) -> None:
+        if self._answer:
+            self._lightbox.open(self._page, self._answer.hits, at)
+
+    async def _press(self, event: ft.KeyboardEvent) -> None:
+        """Step from picture to picture in the large view."""
+        steps = {"Arrow Left": -1, "Arrow Right": 1}
+        if event.key in steps:
+            await self._lightbox.step(steps[event.key])
+            self._page.update()
+
+    async def _choose_picture(self) -> None:
+        files = await self._picker.pick_files(
+            file_type=ft.FilePickerFileType.IMAGE,
+            with_data=True,
+            cancel_upload_on_window_blur=False,
+        )
+        if not files or not files[0].bytes:
+            return
+        picture = files[0].bytes
+        if len(picture) > shown.MOST_PICTURE_BYTES:
+            megabytes = f"{len(picture) / 1e6:.1f}"
+            text = self._say("too_large_picture", megabytes=megabytes)
+            self._form.show_complaints({"s_query": text})
+            self._page.update()
+            return
+        name = str(len(self._pictures) + 1)
+        self._pictures[name] = picture
+        for old in list(self._pictures)[:-PICTURES_KEPT]:
+            self._pictures[old] = b""
+        await self._go(Search(picture=name, everywhere=True))
+
+    async def _speak(self, language: str) -> None:
+        typed = self._form.search()
+        self._language = language
+        self._build()
+        self._form.show(typed, self._parts())
+        self._say_again()
+        self._show()
+        await self._keep(LANGUAGE_SLOT, language)
+
+    def _say_again(self) -> None:
+        """Say in another language how the search ended."""
+        if self._answer and not self._progress:
+            self._notice = shown.outcome_of(self._search, self._answer, self._language)
+
+    async def _light(self, mode: ft.ThemeMode) -> None:
+        self._brightness = mode
+        typed = self._form.search()
+        self._build()
+        self._form.show(typed, self._parts())
+        self._show()
+        await self._keep(BRIGHTNESS_SLOT, mode.value)
+
+    async def _forget_recent(self) -> None:
+        self._recent = []
+        self._show()
+        await self._keep(recent.SLOT, [])
+
+    async def _lay_out_anew(self, _: ft.PageResizeEvent) -> None:
+        if self._is_narrow != self._built_narrow:
+            typed = self._form.search()
+            self._build()
+            self._form.show(typed, self._parts())
+        self._show()
+
+    async def _answer_call(self, call: str) -> None:
+        """Do what the button of a notice says."""
+        if call == "stop":
+            await self._stop()
+        elif call == "give_key":
+            self._ask_for_key()
+        elif call == "choose_picture":
+            await self._choose_picture()
+        else:
+            await self._run(self._search)
+
+    def _ask_for_key(self) -> None:
+        field = ft.TextField(label=self._say("key"), password=True, autofocus=True)
+
+        async def give() -> None:
+            self._api.key = field.value.strip()
+            self._page.pop_dialog()
+            await self._run(self._search)
+
+        field.on_submit = on(give)
+        self._page.show_dialog(
+            ft.AlertDialog(
+                title=self._say("needs_key"),
+                content=field,
+                actions=[ft.TextButton(self._say("give_key"), on_click=on(give))],
+            )
+        )
+
+    # -- the search
+
+    async def _run(self, search: Search) -> None:
+        """Show *search* and all that comes of it; one that runs is dropped."""
+        self._end()
+        self._search, self._answer, self._notice = search, None, None
+        if self._facets_of != replace(search, filters={}):
+            self._facets, self._facets_of = {}, replace(search, filters={})
+        self._form.show(search, self._parts())
+        self._page.title = f"{shown.name_of(search, self._language)} · imagesearch"
+        if search.picture and not self._pictures.get(search.picture):
+            say = self._say
+            self._notice = Notice(
+                say("lost_picture"), say("lost_picture_text"), "choose_picture", is_calm=True
+            )
+            self._show()
+            return
+        self._recent = recent.remembered(search, self._recent)
+        self._begin_work(partial(self._followed, search))
+        await self._keep(recent.SLOT, self._recent)
+
+    def _begin_work(self, work: Work) -> None:
+        self._progress = shown.progress_of(self._search, self._answer, self._language)
+        self._show()
+        self._task = asyncio.create_task(self._worked(work))
+
+    async def _worked(self, work: Work) -> None:
+        """Do *work*; what fails is told, and what is cancelled has told what it wanted."""
+        try:
+            await work()
+        except Failure as failure:
+            self._fail(failure)
+        except Exception:
+            _logger.exception("a search broke")
+            self._fail(Failure("broken_here"))
+
+    async def _followed(self, search: Search) -> None:
+        picture = self._pictures.get(search.picture)
+        async with aclosing(follow(self._api, search, picture=picture)) as events:
+            async for event in events:
+                self._take(event)
+        self._finish()
+
+    async def _continued(self, before: Answer) -> None:
+        """Show what comes after *before*; of a pool that was fetched anew, its beginning."""
+        search = self._search
+        picture = self._pictures.get(search.picture)
+        async with aclosing(
+            follow(self._api, search, cursor=before.next, picture=picture)
+        ) as events:
+            async for event in events:
+                if isinstance(event, Answer) and not event.restarted:
+                    event = replace(event, hits=_joined(before.hits, event.hits))
+                self._take(event)
+        self._finish()
+
+    def _take(self, event: Answer | Countdown) -> None:
+        if isinstance(event, Countdown):
+            self._notice = shown.countdown_notice(event, self._say)
+        else:
+            self._notice = None
+            self._answer = event
+            self._urls |= {hit.image_id: hit.url for hit in event.hits}
+            self._progress = shown.progress_of(self._search, event, self._language)
+        self._show()
+
+    def _finish(self) -> None:
+        self._progress = ""
+        if self._answer:
+            self._facets = shown.facets_of(self._search, self._answer.hits, self._facets)
+            self._notice = shown.outcome_of(self._search, self._answer, self._language)
+        self._show()
+
+    def _fail(self, failure: Failure) -> None:
+        self._progress = ""
+        self._notice = shown.failure_notice(failure, self._say)
+        self._form.show_complaints({failure.field: self._notice.text})
+        self._show()
+
+    async def _show_more(self) -> None:
+        if self._answer and self._answer.next:
+            self._end()
+            self._begin_work(partial(self._continued, self._answer))
+
+    async def _stop(self) -> None:
+        self._end()
+        say = self._say
+        self._notice = Notice(say("stopped"), say("stopped_text"), "go_on", is_calm=True)
+        self._show()
+
+    def _end(self) -> None:
+        """End what runs, without a word."""
+        if self._task:
+            self._task.cancel()
+        self._task, self._progress = None, ""
+
+    async def _leave(self, _: ft.Event[ft.Page]) -> None:
+        self._end()
+
+
+def _face(icon: ft.IconData) -> ft.Control:
+    return ft.Container(ft.Icon(icon, color=MUTED), padding=8)
+
+
+def _joined(before: tuple[Hit, ...], after: tuple[Hit, ...]) -> tuple[Hit, ...]:
+    """Return both without what is in them twice, as where the pool has grown in between."""
+    return tuple({hit.image_id: hit for hit in (*before, *after)}.values())

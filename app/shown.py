@@ -1,0 +1,304 @@
+"""What is shown of a search and its answer, in words: pure functions of both and a language."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from app import words
+from app.answers import Answer, Hit, Pool
+from app.failures import Failure
+from app.follow import LONGEST_COUNTDOWN_SECONDS, Countdown
+from app.search import FILTERS, MOST_CHARACTERS, MOST_MINUS, OF_OWN, Search, longest
+from app.words import Say
+
+MOST_PICTURE_BYTES = 10_000_000  # that the API takes
+MOST_VALUES = 12  # of a filter
+CLAIMED = ("strong", "fair", "weak", "none")
+"""Matches that have words; of another, as `uncalibrated`, nothing is claimed."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """
+    What a person is told beside the pictures.
+
+    Attributes:
+        call: the key of what its button says, "" where there is none.
+        is_calm: whether nothing went wrong.
+    """
+
+    title: str
+    text: str
+    call: str = ""
+    is_calm: bool = False
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A filter with the values that it can have, and the one that it has, "" for none."""
+
+    name: str
+    values: tuple[str, ...]
+    chosen: str
+
+
+# -- names
+
+
+def name_of(search: Search, language: str) -> str:
+    """Return what *search* asks for, as a heading."""
+    say = words.speaker(language)
+    parts = [
+        search.s_query and words.quoted(search.s_query, language),
+        say("like_this") if search.like else "",
+        say("like_yours") if search.picture else "",
+    ]
+    asked = say("and").join(filter(None, parts))
+    things = say("or").join(words.quoted(thing, language) for thing in search.minus)
+    name = say("but_without", name=asked, things=things) if things else asked
+    return name[:1].upper() + name[1:]
+
+
+def place_of(search: Search, keywords: Iterable[str], language: str) -> str:
+    """Return where *search* looks; *keywords* are those that the server took from its sentence."""
+    say = words.speaker(language)
+    if search.collection:
+        return say("of_collection", name=words.quoted(search.collection, language))
+    if search.everywhere:
+        return say("of_everything")
+    given = [search.t] if search.t else keywords
+    return say("and").join(words.quoted(keyword, language) for keyword in given)
+
+
+def title_of(hit: Hit, say: Say) -> str:
+    """Return what a picture is called that has no other description."""
+    own = hit.own
+    file = own.file.rpartition("/")[2] if own else ""
+    return (own.title if own else "") or ", ".join(hit.tags) or file or say("undescribed")
+
+
+def credit_of(hit: Hit) -> str:
+    """Return whose picture it is and where from, as its source asks; of an own one its album."""
+    if hit.own:
+        return " · ".join(hit.own.albums[:1])
+    return " · ".join(filter(None, (hit.user, hit.source, hit.licence)))
+
+
+def match_of(hit: Hit, say: Say) -> str:
+    """Return how well *hit* matches, in words; "" where nothing is claimed."""
+    return say(hit.match) if hit.match in CLAIMED else ""
+
+
+def label_of(hit: Hit, at: int, count: int, say: Say) -> str:
+    """Return what a picture is called to those who do not see it; *at* counts from 1."""
+    place = say("picture_of", at=at, count=count)
+    parts = (place, title_of(hit, say), match_of(hit, say), credit_of(hit))
+    return ". ".join(filter(None, parts))
+
+
+def facts_of(hit: Hit, say: Say) -> list[tuple[str, str]]:
+    """Return what is known of *hit*, each with its name."""
+    own = hit.own
+    size = say("size", width=hit.width, height=hit.height) if hit.width and hit.height else ""
+    facts = [
+        ("fact_user", hit.user),
+        ("fact_source", "" if own else hit.source),
+        ("fact_licence", hit.licence),
+        ("fact_shows", ", ".join(hit.tags)),
+        ("fact_file", own.file if own else ""),
+        ("fact_albums", ", ".join(own.albums) if own else ""),
+        ("fact_camera", own.camera if own else ""),
+        ("fact_year", str(hit.year) if own and hit.year else ""),
+        ("fact_size", size),
+    ]
+    return [(say(key), text) for key, text in facts if text]
+
+
+# -- what is wrong with a search before it is sent
+
+
+def complaints(search: Search, say: Say) -> dict[str, str]:
+    """Return what is wrong with *search*, by the field of the form."""
+    wrong = {} if search.can_be_asked else {"s_query": say("needs_words")}
+    if len(search.minus) > MOST_MINUS:
+        wrong["minus"] = say("too_many_minus", most=MOST_MINUS, count=len(search.minus))
+    texts: dict[str, Sequence[str]] = {
+        "s_query": (search.s_query,),
+        "t": (search.t,),
+        "minus": search.minus,
+    }
+    for field, most in MOST_CHARACTERS.items():
+        count = longest(texts[field])
+        if count > most:
+            wrong[field] = say("too_long", count=count, most=most)
+    return wrong
+
+
+# -- an answer
+
+
+def progress_of(search: Search, answer: Answer | None, language: str) -> str:
+    """Return how far *search* is, whose *answer* so far is not whole."""
+    say = words.speaker(language)
+    pool = answer.pool if answer else None
+    if answer is None or pool is None:
+        return say("searching")
+    place = place_of(search, answer.keywords, language)
+    if pool.state == "requested" or not pool.images:
+        return say("fetching", place=place)
+    return say("looking", place=place, ready=pool.embedded, all=pool.images)
+
+
+def share_of(pool: Pool | None) -> float | None:
+    """Return how much of a pool is ready, 0 to 1; None where that is not known."""
+    return pool.embedded / pool.images if pool and pool.images else None
+
+
+def summary_of(search: Search, answer: Answer, language: str) -> str:
+    """Return how many pictures are shown, of how many; "" for none."""
+    say = words.speaker(language)
+    shown = len(answer.hits)
+    if not shown:
+        return ""
+    place = place_of(search, answer.keywords, language)
+    compared = answer.matching
+    if compared is None and answer.pool:
+        compared = answer.pool.embedded
+    if compared is None or not place:
+        return say("summary_alone", pictures=words.pictures(shown, say), place=place)
+    compared = max(shown, compared)
+    return say("summary", shown=shown, pictures=words.pictures(compared, say), place=place)
+
+
+def remarks_of(answer: Answer, say: Say) -> list[str]:
+    """Return what a person should know of an answer that is none the worse for it."""
+    remarks = [say("cut")] if answer.truncated else []
+    if answer.covered is not None and answer.covered < 1:
+        remarks.append(say("partly_covered", percent=int(100 * answer.covered)))
+    return remarks
+
+
+def outcome_of(search: Search, answer: Answer, language: str) -> Notice | None:
+    """Return what is to be said of the last answer; None where its pictures say all."""
+    say = words.speaker(language)
+    if answer.failed and not (answer.complete and answer.hits):
+        reason = answer.pool.reason if answer.pool else ""
+        text = " ".join(filter(None, (sentence(reason), say("pool_failed_text"))))
+        return Notice(say("pool_failed"), text, "try_again")
+    if not answer.hits:
+        return _nothing(search, answer, language)
+    if answer.matched is False:
+        return Notice(say("no_match"), say("nearest"), is_calm=True)
+    return None
+
+
+def _nothing(search: Search, answer: Answer, language: str) -> Notice:
+    say = words.speaker(language)
+    if search.filters:
+        return Notice(say("filtered_out"), say("filtered_out_text"), is_calm=True)
+    if search.everywhere:
+        return Notice(say("nothing_stored"), say("nothing_stored_text"), is_calm=True)
+    place = place_of(search, answer.keywords, language)
+    return Notice(say("no_pictures", place=place), say("no_pictures_text"), is_calm=True)
+
+
+# -- failures
+
+
+def countdown_notice(countdown: Countdown, say: Say) -> Notice:
+    """Return what is said while a failure is waited out."""
+    failure = countdown.failure
+    text = f"{_text_of(failure, say)} {say('retry_in', seconds=countdown.seconds)}"
+    return Notice(say(failure.key), text, "stop")
+
+
+def failure_notice(failure: Failure, say: Say) -> Notice:
+    """Return what is said of a search that failed, and what can be done about it."""
+    texts = [_text_of(failure, say)]
+    if failure.retry_seconds and failure.retry_seconds > LONGEST_COUNTDOWN_SECONDS:
+        texts.append(say("come_back", minutes=max(1, round(failure.retry_seconds / 60))))
+    call = "give_key" if failure.key == "needs_key" else "try_again" if failure.can_retry else ""
+    return Notice(say(failure.key), " ".join(texts), call)
+
+
+def _text_of(failure: Failure, say: Say) -> str:
+    return sentence(failure.said) or say(f"{failure.key}_text", **failure.values)
+
+
+def sentence(text: str) -> str:
+    """Return *text* with a capital and a full stop; "" stays so."""
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if re.search(r"[.!?]$", text) else ".")
+
+
+# -- filters
+
+
+def value_name(name: str, value: str, language: str) -> str:
+    """Return what the *value* of the filter *name* is called."""
+    if name == "month":
+        return words.month_name(value, language)
+    if name in ("orientation", "colour") and value in words.TEXTS:
+        return words.TEXTS[value][language]
+    return value
+
+
+def facets_of(search: Search, hits: Sequence[Hit], before: Mapping[str, Facet]) -> dict[str, Facet]:
+    """
+    Return what *hits* can be narrowed down by, in the order in which filters are offered.
+
+    Args:
+        before: what was on offer for the same search; a filter that is set has one value left, and
+            the others stay on offer.
+    """
+    facets = {}
+    for name in FILTERS:
+        chosen = search.filters.get(name, "")
+        values = _values_of(name, hits)
+        if chosen:
+            earlier = before[name].values if name in before else ()
+            values = tuple(dict.fromkeys((*earlier, chosen)))
+        least = 1 if name in OF_OWN else 2  # one is a choice where other pictures have none
+        if chosen or len(values) >= least:
+            facets[name] = Facet(name, values, chosen)
+    return facets
+
+
+def _values_of(name: str, hits: Sequence[Hit]) -> tuple[str, ...]:
+    """Return the values by how many have them, without those that all have."""
+    counts = Counter(value for hit in hits for value in dict.fromkeys(_VALUES[name](hit)) if value)
+    telling = [value for value, count in counts.most_common() if count < len(hits)]
+    return tuple(telling[:MOST_VALUES])
+
+
+def _shape(hit: Hit) -> str:
+    if not (hit.width and hit.height):
+        return ""
+    if hit.width == hit.height:
+        return "square"
+    return "horizontal" if hit.width > hit.height else "vertical"
+
+
+def _folders(hit: Hit) -> list[str]:
+    parts = hit.own.file.split("/")[:-1] if hit.own else []
+    return ["/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+_VALUES: dict[str, Callable[[Hit], Iterable[str]]] = {
+    "collection": lambda hit: hit.own.collections if hit.own else (),
+    "folder": _folders,
+    "album": lambda hit: hit.own.albums if hit.own else (),
+    "camera": lambda hit: [hit.own.camera] if hit.own else (),
+    "year": lambda hit: [str(hit.year)] if hit.year else (),
+    # Of pictures that are not own ones it is when they came to their source.
+    "month": lambda hit: [str(hit.month)] if hit.own and hit.month else (),
+    "orientation": lambda hit: [_shape(hit)],
+    "colour": lambda hit: hit.colours,
+    "tag": lambda hit: hit.tags,
+    "user": lambda hit: [hit.user],
+    "source": lambda hit: [hit.source],
+}

@@ -1,0 +1,119 @@
+"""One picture, large: what is known of it and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import flet as ft
+
+from app.answers import Hit
+from app.shown import facts_of, label_of, match_of
+from app.views.controls import icon_button
+from app.views.events import on
+from app.views.look import MUTED
+from app.views.results import picture_of
+from app.words import Say
+
+
+class Lightbox:
+    """
+    A dialog over the pictures.
+
+    Args:
+        on_like: told the id of an image of which more is wanted.
+        on_close: told when it has gone.
+    """
+
+    def __init__(
+        self,
+        say: Say,
+        *,
+        on_like: Callable[[str], Awaitable[None]],
+        on_close: Callable[[], None],
+    ) -> None:
+        self._say, self._on_like = say, on_like
+        self._hits: Sequence[Hit] = ()
+        self._at = 0
+        self._size = (0.0, 0.0)
+        self._is_open = False
+
+        def closed(_: ft.Event[ft.DialogControl]) -> None:
+            self._is_open = False
+            on_close()
+
+        self.dialog = ft.AlertDialog(
+            inset_padding=16,
+            content_padding=ft.Padding.only(left=20, right=20, bottom=20),
+            title_padding=ft.Padding.only(left=20, right=8, top=8),
+            scrollable=True,
+            on_dismiss=closed,
+        )
+
+    def open(self, page: ft.Page, hits: Sequence[Hit], at: int) -> None:
+        """Show the picture *at* that index of *hits*."""
+        self._hits, self._at = hits, at
+        self._size = (page.width or 800, page.height or 600)
+        self._fill()
+        self._is_open = True
+        page.show_dialog(self.dialog)
+
+    async def step(self, by: int) -> None:
+        """Show the next picture, or the one before with -1; at an end nothing happens."""
+        if self._is_open and 0 <= self._at + by < len(self._hits):
+            self._at += by
+            self._fill()
+
+    async def _close(self) -> None:
+        self.dialog.open = False
+
+    async def _like(self, hit: Hit) -> None:
+        self.dialog.open = False
+        await self._on_like(hit.image_id)
+
+    def _fill(self) -> None:
+        say, hit = self._say, self._hits[self._at]
+        width = min(self._size[0] - 32, 1000)
+        title = say("picture_of", at=self._at + 1, count=len(self._hits))
+        self.dialog.title = ft.Row(
+            [
+                ft.Text(title, size=16, weight=ft.FontWeight.W_600, expand=True),
+                self._step_button(ft.Icons.CHEVRON_LEFT, "before", -1),
+                self._step_button(ft.Icons.CHEVRON_RIGHT, "after", 1),
+                icon_button(ft.Icons.CLOSE, say("close"), on(self._close)),
+            ],
+            width=width,
+        )
+        picture = picture_of(
+            hit,
+            say,
+            label_of(hit, self._at + 1, len(self._hits), say),
+            width=width,
+            height=min(self._size[1] * 0.6, width / 1.2),
+            fit=ft.BoxFit.CONTAIN,
+        )
+        match = match_of(hit, say)
+        known = [ft.Text(match, weight=ft.FontWeight.W_600)] if match else []
+        facts = [_fact(name, text) for name, text in facts_of(hit, say)]
+        self.dialog.content = ft.Column(
+            [picture, *known, *facts, self._actions(hit)], spacing=8, tight=True, width=width
+        )
+
+    def _step_button(self, icon: ft.IconData, key: str, by: int) -> ft.IconButton:
+        is_end = not 0 <= self._at + by < len(self._hits)
+        return icon_button(icon, self._say(key), on(self.step, by), disabled=is_end)
+
+    def _actions(self, hit: Hit) -> ft.Control:
+        say = self._say
+        links = [("original", hit.page_url), ("licence_text", hit.licence_url)]
+        buttons: list[ft.Control] = [
+            ft.TextButton(say(key), icon=ft.Icons.OPEN_IN_NEW, url=url) for key, url in links if url
+        ]
+        more = ft.FilledButton(
+            say("more_like_this"), icon=ft.Icons.AUTO_AWESOME, on_click=on(self._like, hit)
+        )
+        return ft.Row([more, *buttons], wrap=True)
+
+
+def _fact(name: str, text: str) -> ft.Control:
+    spans = [ft.TextSpan(f"{name}: ", ft.TextStyle(color=MUTED)), ft.TextSpan(text)]
+    return ft.Text(spans=spans, size=14)
