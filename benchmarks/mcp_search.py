@@ -63,7 +63,13 @@ def measure(folder: Path, tiny: bool) -> Figures:
     ]
     more = [theirs - ours for ours, theirs in zip(seconds[API], seconds[STDIO], strict=True)]
     rows[1]["more_seconds"] = statistics.median(more)
-    return Figures(rows)
+    return Figures(rows, _priority())
+
+
+def _priority() -> list[str]:
+    """Return what is to be said of a run before or after the other programs of the machine."""
+    niceness = os.nice(0)
+    return [f"All of it ran with a niceness of {niceness}."] if niceness else []
 
 
 async def _asked(url: str, rounds: int) -> dict[str, list[float]]:

@@ -148,7 +148,7 @@ class _Tools:
         cursor: Annotated[
             str, Field(description="The `next` of the same search: the pictures that follow.")
         ] = "",
-    ) -> Annotated[CallToolResult, Found]:
+    ) -> CallToolResult:
         """Find the pictures that a sentence describes, the best first."""
         search: dict[str, Any] = {
             "s_query": sentence,
@@ -174,7 +174,7 @@ class _Tools:
         ] = None,
         count: Count = 10,
         collection: InCollection = "",
-    ) -> Annotated[CallToolResult, Found]:
+    ) -> CallToolResult:
         """Find the stored pictures that are like one that was found."""
         search: dict[str, Any] = {
             "like": [image_id],
