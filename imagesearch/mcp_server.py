@@ -319,7 +319,7 @@ def _is_over(answer: Answer) -> bool:
 def _line(number: int, hit: Hit) -> str:
     picture = _picture(hit)
     name = _words(hit.own.file) if hit.own else hit.image_id
-    match = "" if hit.match == "uncalibrated" else f" ({hit.match} match)"
+    match = {"uncalibrated": "", "none": " (no match)"}.get(hit.match, f" ({hit.match} match)")
     shows = "; ".join(filter(None, [picture.title, ", ".join(picture.tags)]))
     by = ", ".join(filter(None, [picture.made_by, picture.source, picture.licence]))
     facts = [shows, f"by {by}" if by else "", picture.page_url or picture.url, picture.resource]

@@ -108,9 +108,11 @@ def test_a_search_is_told_in_words_and_in_fields_with_whom_each_picture_is_by() 
 
 
 def test_that_nothing_matches_is_said_as_such() -> None:
-    result = called(Script(found(matched=False)), "search", sentence="a dragon")
+    far = found(matched=False, results=[{**HIT, "match": "none"}])
+    result = called(Script(far), "search", sentence="a dragon")
     first = "Nothing here matches “a dragon”. The nearest, which do not show it:"
     assert text_of(result).splitlines()[0] == first
+    assert text_of(result).splitlines()[1].startswith("1. pixabay-736885 (no match): horse")
     assert result.structured_content["matched"] is False
     empty = called(Script(found(matched=False, results=[])), "search", sentence="a dragon")
     assert text_of(empty) == "Nothing was found."
