@@ -112,7 +112,7 @@ class Bill:
         work = COSTS.embedding_hours(gpu=True) * 3600 / SEARCHES
         awake = COSTS.value("service_start_seconds") + COSTS.value("linger_seconds")
         gaps = (min(after - before, awake) for before, after in pairwise(worked))
-        return sum(gaps) + awake + work * len(self.began)
+        return float(sum(gaps) + awake + work * len(self.began))
 
     @property
     def dollars(self) -> float:
