@@ -157,6 +157,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         http.shutdown()
 
 
+@pytest.fixture(scope="session")
 def app_listener() -> Iterator[socket.socket]:
     """Where the app is served, known before the server that lets its origin read it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

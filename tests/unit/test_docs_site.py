@@ -136,7 +136,7 @@ def test_the_search_has_every_section_and_leads_to_it(
         assert f'id="{anchor}"' in (built / path).read_text(), section["address"]
     assert len(sections) == sum(len(re.findall(r"<h[1-6] id=", path.read_text())) for path in pages)
     (found,) = [each for each in sections if each["address"] == "deploy.html#roll-back"]
-    assert "update-traffic" in found["text"]
+    assert "revision" in found["text"]
 
 
 def test_the_same_project_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
