@@ -31,7 +31,7 @@ with_uv = { uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && ! { $(elsewhere); }
 # What is imported is compiled once: else each of the many processes compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run emulators check test fast-tests all-tests coverage terraform-test terraform-lock checkov first-deployment verify-deployment lint format bench bench-full check-weights eval openapi docs lock clean help anew
+.PHONY: run app emulators check test fast-tests all-tests coverage terraform-test terraform-lock checkov first-deployment verify-deployment lint format bench bench-full check-weights eval openapi docs lock clean help anew
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,6 +39,9 @@ help: ## Show the targets
 
 run: .venv/run ## Serve the page and the API at http://127.0.0.1:8080, or at PORT
 	@$(BIN)/imagesearch serve
+
+app: .venv/app ## Serve the Flutter app at http://127.0.0.1:8090, which searches API_URL, by default that of `make run`
+	@$(BIN)/imagesearch app
 
 emulators: .venv/dev ## Run the cloud edition over emulators, its API at PORT, the page at the next
 	@$(BIN)/imagesearch emulators
@@ -122,11 +125,11 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml admits
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 		--no-emit-find-links --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --allow-unsafe \
-		--extra torch --extra dev --extra cloud --extra mcp --extra postgres \
+		--extra torch --extra dev --extra cloud --extra mcp --extra postgres --extra app \
 		--no-emit-find-links --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements-dev.lock  # installs everywhere
-	for folder in functions/query functions/fetch inference_service tools/docs_site; do \
+	for folder in functions/query functions/fetch inference_service tools/docs_site app; do \
 		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url \
 			--no-emit-find-links --constraint requirements-dev.lock --generate-hashes \
 			--output-file $$folder/requirements.txt $$folder/requirements.in \
@@ -164,6 +167,10 @@ anew:
 	@$(PYTHON) -m venv --clear .venv-checkov
 	@.venv-checkov/bin/python -m pip install --quiet \
 		--disable-pip-version-check checkov==$(CHECKOV)
+	@touch $@
+
+.venv/app: .venv/run
+	@$(PIP) --no-compile "$$(grep '^flet==' requirements-dev.lock)" "$$(grep '^flet-web==' requirements-dev.lock)" --constraint requirements-dev.lock
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.lock

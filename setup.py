@@ -12,7 +12,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHARED = ("web/**/*", "models/demo/*", "functions/*/main.py")
+SHARED = ("web/**/*", "models/demo/*", "functions/*/main.py", "app/**/*.py", "app/assets/**/*")
 
 
 class BuildWithShare(build_py):

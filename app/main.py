@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import flet as ft
 import httpx
@@ -11,13 +12,27 @@ from app.api import Api
 from app.session import Session
 from app.settings import settings_of
 
+ASSETS = Path(__file__).parent / "assets"
+
 
 async def main(page: ft.Page) -> None:
     """Show the app on *page*."""
-    settings = settings_of(os.environ)
-    client = httpx.AsyncClient()
-    await Session(page, Api(settings.api_url, client)).start()
+    settings = settings_of({"API_URL": _built_in_url(), **os.environ})
+    await Session(page, Api(settings.api_url, httpx.AsyncClient())).start()
 
 
-if __name__ == "__main__":
-    ft.run(main, assets_dir="assets")
+def show() -> None:
+    """
+    Show the app until its window is closed.
+
+    Raises:
+        ValueError: API_URL is none; the message says what it must be.
+    """
+    settings_of({"API_URL": _built_in_url(), **os.environ})
+    ft.run(main, assets_dir=str(ASSETS))
+
+
+def _built_in_url() -> str:
+    """Return the address that `tools.stage_app` has put into a package; "" elsewhere."""
+    file = ASSETS / "api_url.txt"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""

@@ -167,10 +167,9 @@ def summary_of(search: Search, answer: Answer, language: str) -> str:
     compared = answer.matching
     if compared is None and answer.pool:
         compared = answer.pool.embedded
-    if compared is None or not place:
+    if compared is None or compared < 2 or not place:
         return say("summary_alone", pictures=words.pictures(shown, say), place=place)
-    compared = max(shown, compared)
-    return say("summary", shown=shown, pictures=words.pictures(compared, say), place=place)
+    return say("summary", shown=shown, compared=max(shown, compared), place=place)
 
 
 def remarks_of(answer: Answer, say: Say) -> list[str]:

@@ -86,8 +86,8 @@ TEXTS: dict[str, dict[str, str]] = {
     "one_picture": {"en": "1 picture", "de": "1 Bild"},
     "pictures": {"en": "{count} pictures", "de": "{count} Bilder"},
     "summary": {
-        "en": "{shown} of {pictures} from {place}",
-        "de": "{shown} von {pictures} aus {place}",
+        "en": "{shown} of {compared} pictures from {place}",
+        "de": "{shown} von {compared} Bildern aus {place}",
     },
     "summary_alone": {"en": "{pictures} from {place}", "de": "{pictures} aus {place}"},
     "strong": {"en": "Strong match", "de": "Passt sehr gut"},

@@ -505,6 +505,23 @@ variable "allowed_origins" {
   }
 }
 
+variable "app_enabled" {
+  description = "Whether the web app runs, on Cloud Run; while a window of it is open, its instance is billed."
+  type        = bool
+  default     = false
+}
+
+variable "app_image" {
+  description = "Image of the web app, by digest; needed with app_enabled."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.app_image == null ? !var.app_enabled : can(regex("^[^@ ]+@sha256:[0-9a-f]{64}$", var.app_image))
+    error_message = "app_image must name an image by its digest, REGISTRY/NAME@sha256:…, where app_enabled is true; got ${var.app_image == null ? "none" : var.app_image}. docs/app.md says how one is made."
+  }
+}
+
 variable "domain" {
   description = "Domain of an HTTPS load balancer in front of the API; null: the function answers at its own URL."
   type        = string

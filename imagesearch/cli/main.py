@@ -31,6 +31,7 @@ COMMANDS = {
     "eval": ("evaluate.evaluate", "EXAMPLES"),
     "compare": ("compare.compare", "EXAMPLES"),
     "calibrate": ("calibrate.calibrate", "EXAMPLES"),
+    "app": ("app.app", "EXAMPLES"),
     "emulators": ("emulators.emulators", "EXAMPLES"),
 }
 

@@ -64,6 +64,8 @@ SERVICES: tuple[Service, ...] = (
                 "6",
                 "--http",
                 "imagesearch.doors.uvicorn_protocol:Protocol",
+                "--loop",
+                "asyncio",
             ),
         ),
         # Of 160, 128 may be pushes, which wait for their turn without a thread; `app.py` keeps the

@@ -58,6 +58,7 @@ def server_config(
         AlwaysAnswered(guarded),
         http=protocol,
         backlog=ACCEPTED_AT_ONCE,
+        loop="asyncio",  # the one in production: the extra `app` brings another
         lifespan="off",
         log_config=None,
         server_header=False,

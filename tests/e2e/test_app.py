@@ -151,7 +151,7 @@ def test_what_is_typed_stays_when_the_language_changes(window: Window) -> None:
     window.write("without", "snow")
     window.choose("Language", "Deutsch")
     window.see(window.field("Was soll auf dem Bild sein"))
-    window.see("24 von 200 Bilder aus „cow“")
+    window.see("24 von 200 Bildern aus „cow“")
     window.button("Suchen").click()
     until(lambda: "minus=snow" in window.page.url, window.page)
     window.choose("Sprache", "English")

@@ -119,6 +119,8 @@ def test_progress_is_told_as_the_pool_grows() -> None:
 def test_a_summary_says_how_many_of_how_many() -> None:
     search = Search(t="cow", s_query="a cow")
     assert shown.summary_of(search, answer(hit()), "en") == "1 of 200 pictures from “cow”"
+    assert shown.summary_of(search, answer(hit()), "de") == "1 von 200 Bildern aus „cow“"
+    assert shown.summary_of(search, answer(hit(), matching=1), "de") == "1 Bild aus „cow“"
     everywhere = Search(s_query="a cow", everywhere=True)
     alone = answer(hit(), hit(2), matching=None, pool=None)
     said = shown.summary_of(everywhere, alone, "en")

@@ -26,6 +26,12 @@ variable "inference_image" {
   type        = string
 }
 
+variable "app_image" {
+  description = "Image of the web app, by digest; null where it is not wanted."
+  type        = string
+  default     = null
+}
+
 output "api_url" {
   description = "URL of the page, and of the API below it: /search, /pools/{pool_id}, /openapi.json."
   value       = module.imagesearch.api_url
@@ -44,6 +50,16 @@ output "inference_profile" {
 output "inference_image" {
   description = "Image that the inference service runs, by digest."
   value       = module.imagesearch.inference_image
+}
+
+output "app_url" {
+  description = "URL of the web app; empty where there is none."
+  value       = module.imagesearch.app_url
+}
+
+output "app_image" {
+  description = "Image that the web app runs, by digest; empty where there is none."
+  value       = module.imagesearch.app_image
 }
 
 output "alerts_go_to" {

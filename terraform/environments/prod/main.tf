@@ -14,6 +14,7 @@ module "imagesearch" {
   state_bucket      = var.state_bucket
   budget            = local.budget
   inference_image   = var.inference_image
+  app_image         = var.app_image
   inference_profile = var.inference_profile
 }
 
