@@ -185,9 +185,10 @@ def test_a_filter_that_is_set_keeps_its_other_values_on_offer() -> None:
 
 def test_own_pictures_are_narrowed_down_by_folders_within_folders() -> None:
     own = Own("2019/Italy/1.jpg", "", ("Pictures",), (), "")
-    facets = shown.facets_of(Search(s_query="a"), [hit(1, own=own), hit(2)], {})
+    hits = [hit(1, own=own), hit(2, own=replace(own, file="2.jpg"), month=9), hit(3, month=7)]
+    facets = shown.facets_of(Search(s_query="a"), hits, {})
     assert facets["folder"].values == ("2019", "2019/Italy")
-    assert facets["month"].values == ("8",)
+    assert facets["month"].values == ("8", "9")  # of others it is when they came to their source
     assert shown.value_name("month", "8", "de") == "August"
     assert shown.value_name("colour", "red", "de") == "rot"
     assert shown.value_name("tag", "red", "de") == "red"
