@@ -151,6 +151,11 @@ resource "google_cloud_run_v2_service" "inference" {
   lifecycle {
     # What gcloud and the API write beside Terraform; the traffic is tools/roll_out.py's.
     ignore_changes = [client, client_version, scaling, traffic]
+
+    precondition {
+      condition     = var.shared_network == null || try(split("/", var.shared_network.subnetwork)[3] == var.region, false)
+      error_message = "shared_network.subnetwork must be in ${var.region}, where the services are; got ${try(var.shared_network.subnetwork, "-")}."
+    }
   }
 
   depends_on = [

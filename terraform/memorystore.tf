@@ -25,9 +25,10 @@ resource "google_redis_instance" "cache" {
   memory_size_gb = 1
   redis_version  = "REDIS_7_2"
 
-  # Direct peering leaves no service connection behind that could not be deleted.
-  connect_mode            = "DIRECT_PEERING"
-  authorized_network      = google_compute_network.private[0].id
+  # Direct peering leaves no service connection behind that could not be deleted; of another project's network
+  # Google takes the other alone: cloud.google.com/memorystore/docs/redis/networking, read 2026-11.
+  connect_mode            = var.shared_network == null ? "DIRECT_PEERING" : "PRIVATE_SERVICE_ACCESS"
+  authorized_network      = local.network_id
   auth_enabled            = true
   transit_encryption_mode = "SERVER_AUTHENTICATION"
   customer_managed_key    = var.kms_key

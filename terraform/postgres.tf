@@ -70,7 +70,7 @@ resource "google_sql_database_instance" "library" {
       ssl_mode     = "ENCRYPTED_ONLY"
       psc_config {
         psc_enabled               = true
-        allowed_consumer_projects = [var.project_id]
+        allowed_consumer_projects = distinct([var.project_id, try(split("/", var.shared_network.network)[1], var.project_id)])
       }
     }
   }
@@ -83,7 +83,7 @@ resource "google_compute_address" "library" {
 
   name         = "${local.name}-library"
   region       = var.region
-  subnetwork   = google_compute_subnetwork.services[0].id
+  subnetwork   = local.subnetwork_id
   address_type = "INTERNAL"
 }
 
@@ -92,7 +92,7 @@ resource "google_compute_forwarding_rule" "library" {
 
   name                  = "${local.name}-library"
   region                = var.region
-  network               = google_compute_network.private[0].id
+  network               = local.network_id
   ip_address            = google_compute_address.library[0].id
   load_balancing_scheme = "" # as an endpoint of a service has it
   target                = google_sql_database_instance.library[0].psc_service_attachment_link

@@ -298,6 +298,32 @@ variable "postgres" {
   }
 }
 
+variable "shared_network" {
+  description = "A company's network that Memorystore and PostgreSQL are reached through, of another project or this one: its id, its subnet's, and that one's range; null: a network of its own."
+  type = object({
+    network    = string
+    subnetwork = string
+    cidr       = string
+  })
+  default = null
+
+  validation {
+    condition     = var.shared_network == null || try(can(regex("^projects/[a-z0-9.:-]+/global/networks/[a-z0-9-]+$", var.shared_network.network)) && can(regex("^projects/[a-z0-9.:-]+/regions/[a-z0-9-]+/subnetworks/[a-z0-9-]+$", var.shared_network.subnetwork)), false)
+    error_message = "shared_network: network must be projects/HOST/global/networks/NAME, and subnetwork projects/HOST/regions/REGION/subnetworks/NAME; got ${jsonencode(var.shared_network)}."
+  }
+
+  # Direct VPC egress: cloud.google.com/run/docs/configuring/vpc-direct-vpc, read 2026-11.
+  validation {
+    condition     = var.shared_network == null || try(tonumber(split("/", cidrsubnet(var.shared_network.cidr, 0, 0))[1]) <= 26, false)
+    error_message = "shared_network.cidr must be the range of the subnet, such as 10.8.0.0/26, which Cloud Run takes of no less than /26; got \"${try(var.shared_network.cidr, "-")}\"."
+  }
+
+  validation {
+    condition     = var.shared_network == null || local.has_network
+    error_message = "shared_network is for memorystore_enabled = true or library = \"postgres\", and nothing else is in a network: leave it out."
+  }
+}
+
 variable "instances" {
   description = "Least and most instances of each service; a least of 0 lets it sleep, and scorer is of the profile split only."
   type = object({

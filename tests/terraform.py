@@ -75,6 +75,11 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "iap_members": ["group:search@example.com"],
         "private_images": True,
         "kms_key": KEY,
+        "shared_network": {
+            "network": "projects/their-network/global/networks/shared",
+            "subnetwork": "projects/their-network/regions/europe-west4/subnetworks/search",
+            "cidr": "10.20.0.0/24",
+        },
         "memorystore_enabled": True,
         "library": "postgres",
         "drift_schedule": "41 5 * * 1",

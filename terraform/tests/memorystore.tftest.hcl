@@ -113,3 +113,18 @@ run "with_memorystore_every_workload_reaches_it_with_auth_and_tls" {
     error_message = "Every workload may read it."
   }
 }
+
+run "a_companys_subnet_of_another_region_is_refused" {
+  command = plan
+
+  variables {
+    memorystore_enabled = true
+    shared_network = {
+      network    = "projects/their-network/global/networks/shared"
+      subnetwork = "projects/their-network/regions/us-east4/subnetworks/search"
+      cidr       = "10.0.0.0/26"
+    }
+  }
+
+  expect_failures = [google_cloud_run_v2_service.inference]
+}

@@ -271,24 +271,35 @@ run "refuses_commons_without_a_contact" {
 
   variables {
     image_sources = ["openverse", "commons"]
-    iap_members   = ["group:search@example.com"] # whom nobody asks
+    shared_network = { # which nothing would be in
+      network    = "projects/their-network/global/networks/shared"
+      subnetwork = "projects/their-network/regions/europe-west4/subnetworks/search"
+      cidr       = "10.0.0.0/26"
+    }
+    iap_members = ["group:search@example.com"] # whom nobody asks
   }
 
-  expect_failures = [var.source_contact, var.iap_members]
+  expect_failures = [var.source_contact, var.iap_members, var.shared_network]
 }
 
 run "refuses_no_source_at_all" {
   command = plan
 
   variables {
-    image_sources  = []
+    image_sources       = []
+    memorystore_enabled = true
+    shared_network = { # smaller than Direct VPC egress takes
+      network    = "projects/their-network/global/networks/shared"
+      subnetwork = "projects/their-network/regions/europe-west4/subnetworks/search"
+      cidr       = "10.0.0.0/27"
+    }
     kms_key        = "projects/their-keys/locations/global/keyRings/ring/cryptoKeys/key"
     door           = "iap" # without a domain
     iap_members    = ["group:search@example.com"]
     private_images = true
   }
 
-  expect_failures = [var.image_sources, var.kms_key, var.door]
+  expect_failures = [var.image_sources, var.kms_key, var.door, var.shared_network]
 }
 
 run "refuses_a_profile_and_an_orientation_that_there_are_not" {

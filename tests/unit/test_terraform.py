@@ -570,6 +570,27 @@ def test_all_that_is_stored_is_encrypted_with_the_key_that_is_given(full: Applie
         assert replica["location"] == "europe-west4", "a key of a region encrypts nothing elsewhere"
 
 
+def test_in_a_companys_network_all_that_is_private_is_reached_and_no_network_is_made() -> None:
+    closed = applied("closed")
+    assert not closed.of("compute_network", "compute_subnetwork")
+    network = "projects/their-network/global/networks/shared"
+    subnetwork = "projects/their-network/regions/europe-west4/subnetworks/search"
+    for one in closed.of("cloudfunctions2_function"):
+        [interface] = one.values["service_config"][0]["direct_vpc_network_interface"]
+        assert (interface["network"], interface["subnetwork"]) == (network, subnetwork)
+    for one in closed.of("cloud_run_v2_service"):
+        [interface] = one.values["template"][0]["vpc_access"][0]["network_interfaces"]
+        assert (interface["network"], interface["subnetwork"]) == (network, subnetwork)
+    redis = closed["google_redis_instance.cache[0]"]
+    assert redis["authorized_network"] == network
+    assert redis["connect_mode"] == "PRIVATE_SERVICE_ACCESS", "peering is refused of a shared one"
+    assert closed["google_compute_address.library[0]"]["subnetwork"] == subnetwork
+    assert closed["google_compute_forwarding_rule.library[0]"]["network"] == network
+    [settings] = closed["google_sql_database_instance.library[0]"]["settings"]
+    [psc] = settings["ip_configuration"][0]["psc_config"]
+    assert psc["allowed_consumer_projects"] == [PROJECT, "their-network"]
+
+
 # Collections
 
 
