@@ -21,7 +21,11 @@ resource "google_cloud_run_v2_service" "app" {
   ingress             = "INGRESS_TRAFFIC_ALL"
   deletion_protection = false # nothing is stored in it
 
+  # What Cloud Functions has no setting for: door.tf.
+  invoker_iam_disabled = var.door == "everyone_unchecked" ? true : null
+
   template {
+    encryption_key                   = var.kms_key
     service_account                  = google_service_account.app[each.key].email
     timeout                          = "3600s" # of a window's connection; it is taken up again
     max_instance_request_concurrency = 80
@@ -68,12 +72,14 @@ resource "google_cloud_run_v2_service" "app" {
     # What gcloud and the API write beside Terraform.
     ignore_changes = [client, client_version, scaling]
   }
+
+  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "public_calls_app" {
-  for_each = google_cloud_run_v2_service.app
+  for_each = var.door == "everyone" ? local.app : []
 
-  name     = each.value.name
+  name     = google_cloud_run_v2_service.app[each.key].name
   location = var.region
   role     = "roles/run.invoker"
   member   = "allUsers"

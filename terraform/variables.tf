@@ -535,6 +535,11 @@ variable "app_enabled" {
   description = "Whether the web app runs, on Cloud Run; while a window of it is open, its instance is billed."
   type        = bool
   default     = false
+
+  validation {
+    condition     = !var.app_enabled || var.door != "iap"
+    error_message = "app_enabled must be false with door = \"iap\": the app has no sign-in to reach the API with, and people have the page."
+  }
 }
 
 variable "app_image" {

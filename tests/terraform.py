@@ -83,6 +83,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "memorystore_enabled": True,
         "library": "postgres",
         "drift_schedule": "41 5 * * 1",
+        "update_schedule": "11 5 * * 1",
         "state_bucket": f"{PROJECT}-imagesearch-state",
     },
     "refused": {

@@ -231,7 +231,8 @@ def _image(name: str, client: str) -> Response:
         raise NotFound(f"no image is stored as {name[:100]}")
     _process.search.spending.image()
     body = cast(ImageStore, _process.images).get(name)
-    headers = {"Cache-Control": IMAGE_CACHE_CONTROL}
+    # As the bucket has it: what is shown without credentials, any page may draw; with IAP's, none.
+    headers = {"Cache-Control": IMAGE_CACHE_CONTROL, "Access-Control-Allow-Origin": "*"}
     return Response(body, 200, headers, mimetype=media_type_of(name))
 
 

@@ -146,7 +146,9 @@ run "iap_is_refused_for_everyone" {
     domain         = "search.example.com"
     iap_members    = ["allUsers"]
     private_images = true
+    app_enabled    = true # which cannot sign in
+    app_image      = "registry.example.com/app@sha256:1111111111111111111111111111111111111111111111111111111111111111"
   }
 
-  expect_failures = [var.iap_members]
+  expect_failures = [var.app_enabled, var.iap_members]
 }

@@ -13,6 +13,21 @@ variables {
 run "it_is_given_on_the_first_day" {
   command = apply
 
+  variables {
+    app_enabled = true
+    app_image   = "registry.example.com/app@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    door        = "everyone_unchecked"
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service.app["app"].template[0].encryption_key == var.kms_key
+    error_message = "So is the web app."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.app["app"].invoker_iam_disabled && length(google_cloud_run_v2_service_iam_member.public_calls_app) == 0
+    error_message = "Where allUsers is forbidden, the app's service checks nobody, either."
+  }
+
   assert {
     condition     = google_firestore_database.catalog.cmek_config[0].kms_key_name == var.kms_key
     error_message = "The catalog is encrypted with it."

@@ -184,7 +184,17 @@ def test_nothing_is_deployed_before_every_check_has_passed() -> None:
     for name, step in steps().items():
         waits = set(step["waitFor"]) - {"-"}
         before[name] = waits.union(*(before[one] for one in waits))
-    checks = {"deployment", "test", "terraform-test", "plan", "image", "push", "package", "hold"}
+    checks = {
+        "app-image",
+        "deployment",
+        "hold",
+        "image",
+        "package",
+        "plan",
+        "push",
+        "terraform-test",
+        "test",
+    }
     assert before["check-plan"] == checks
     assert "check-plan" in before["upload"]
     assert "upload" in before["apply"]

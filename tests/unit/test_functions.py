@@ -580,6 +580,8 @@ def test_private_images_are_served_where_answers_say_and_kept_by_no_proxy(world:
     image = client.get(answer["results"][0]["url"])
     assert (image.status_code, image.data, image.mimetype) == (200, b"pixels", "image/jpeg")
     assert image.headers["Cache-Control"] == "private, max-age=86400"
+    assert image.headers["Access-Control-Allow-Origin"] == "*", "as the bucket, for a canvas"
+    assert "Access-Control-Allow-Origin" not in client.get("/alive").headers
     assert image.headers["X-Content-Type-Options"] == "nosniff"
     policy = client.get("/").headers["Content-Security-Policy"]
     assert "img-src 'self' blob: data:;" in policy, "the page's own origin, and no bucket"

@@ -214,7 +214,9 @@ def test_where_people_sign_in_the_public_may_do_nothing() -> None:
     closed = applied("closed")
     granted = set(grants(closed))
     assert not [grant for grant in granted if grant[0].startswith("all")]
-    callers = {who for who, role, what in granted if what == "imagesearch-query" and "run." in role}
+    callers = {
+        who for who, role, what in granted if (role, what) == ("run.invoker", "imagesearch-query")
+    }
     assert callers == {IAP, MONITORING}
     assert ("query", "storage.objectViewer", "example-project-imagesearch-images") in granted
     assert {who for who, role, _ in granted if role.startswith("iap.")} == {
