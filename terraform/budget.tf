@@ -43,7 +43,6 @@ resource "google_billing_budget" "month" {
 }
 
 resource "google_pubsub_topic" "budget" {
-  # checkov:skip=CKV_GCP_83: with Google's keys unless kms_key names another; a message holds two sums
   count = local.budget_stops
 
   name         = "${local.name}-budget"

@@ -6,7 +6,6 @@ locals {
 }
 
 resource "google_pubsub_topic" "drift" {
-  # checkov:skip=CKV_GCP_83: with Google's keys unless kms_key names another; a message holds nothing
   count = local.looks_for_drift
 
   name         = "${local.name}-drift"

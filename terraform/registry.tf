@@ -2,7 +2,6 @@
 # layers that the next build of an image begins with.
 
 resource "google_artifact_registry_repository" "images" {
-  # checkov:skip=CKV_GCP_84: with Google's keys unless kms_key names another
   repository_id = local.name
   location      = var.region
   format        = "DOCKER"
@@ -43,7 +42,6 @@ locals {
 
 # A repository of its own, since no policy could keep ten of everything but this.
 resource "google_artifact_registry_repository" "cache" {
-  # checkov:skip=CKV_GCP_84: with Google's keys unless kms_key names another
   repository_id = "${local.name}-cache"
   location      = var.region
   format        = "DOCKER"

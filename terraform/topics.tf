@@ -48,7 +48,6 @@ locals {
 # Messages carry schema_version, kind and, on a pool, pool_id as attributes, and are checked when read;
 # those of bucket-events are Cloud Storage's own.
 resource "google_pubsub_topic" "work" {
-  # checkov:skip=CKV_GCP_83: with Google's keys unless kms_key names another; a message holds a keyword, ids, or an object's name
   for_each = local.workers
 
   name         = "${local.prefix}${each.key}"
@@ -58,7 +57,6 @@ resource "google_pubsub_topic" "work" {
 }
 
 resource "google_pubsub_topic" "dead_letter" {
-  # checkov:skip=CKV_GCP_83: as above
   for_each = local.workers
 
   name         = "${local.prefix}${each.key}-dead-letter"

@@ -37,7 +37,6 @@ resource "google_storage_bucket_iam_member" "updater_leaves_updates" {
 }
 
 resource "google_pubsub_topic" "updates" {
-  # checkov:skip=CKV_GCP_83: with Google's keys unless kms_key names another; a message holds nothing
   count = local.makes_updates
 
   name         = "${local.name}-updates"

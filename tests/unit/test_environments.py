@@ -114,7 +114,8 @@ def test_what_is_not_a_setting_is_the_same_in_each() -> None:
 
 def test_a_root_gives_every_output_of_the_module() -> None:
     given = set(re.findall(r'output "(\w+)"', (ENVIRONMENTS / "prod/deployment.tf").read_text()))
-    assert given == set(re.findall(r'output "(\w+)"', (TERRAFORM / "outputs.tf").read_text()))
+    module = "".join(path.read_text() for path in TERRAFORM.glob("*.tf"))
+    assert given == set(re.findall(r'output "(\w+)"', module))
 
 
 def test_each_has_a_name_and_a_state_of_its_own() -> None:

@@ -37,6 +37,7 @@ case "$*" in
   "storage cp gs://"*) touch "$4" ;;
   "storage cp"*) echo "$4" >>"$state/objects" ;;
   "artifacts sbom load"*) ;;
+  "run services describe"*"invoker-iam-disabled"*) cat "$state/unchecked" 2>/dev/null || true ;;
   "run services describe"*) echo '{"status": {"traffic": [{"revisionName": "a", "percent": 100,
     "latestRevision": true}]}}' ;;
   "run revisions list"*) echo '[{"metadata": {"name": "a", "creationTimestamp": "2026"},
@@ -52,7 +53,6 @@ case "$*" in
     repository=$(sed 's/.*_REPOSITORY=\\([^,]*\\),.*/\\1/' <<<"$*")
     echo "$repository/inference:$tag" >>"$state/images" ;;
   "beta services identity create"*) ;;
-  "run services describe imagesearch"*"-query "*) cat "$state/unchecked" 2>/dev/null || true ;;
   "run services update imagesearch-query --no-invoker-iam-check "*) echo true >"$state/unchecked" ;;
   "run services update imagesearch-query --invoker-iam-check "*) rm "$state/unchecked" ;;
   *) echo "unexpected: $*" >&2; exit 64 ;;
