@@ -313,10 +313,6 @@ class Session:
             self._show()
 
     async def _begin_anew(self) -> None:
-        await self._go_to_start()
-        await self._form.focus()
-
-    async def _go_to_start(self) -> None:
         self._end()
         self._search, self._answer, self._notice, self._facets = Search(), None, None, {}
         self._form.show(self._search, [])

@@ -131,10 +131,6 @@ class Form:
         if {"t", "minus"} & texts.keys():
             self._options.visible = True
 
-    async def focus(self) -> None:
-        """Go to the sentence."""
-        await self._sentence.focus()  # type: ignore[no-untyped-call]
-
     # -- what is done
 
     async def _send(self) -> None:
