@@ -120,7 +120,9 @@ settle_place() {
   was_profile=$(deployed inference_profile)
   was_image=$(deployed inference_image)
   was_elsewhere=''
-  [ -z "$was_image" ] || [ -n "$(deployed sources_bucket)" ] || was_elsewhere=yes
+  # The outputs of what is moved: none of them is there before.
+  [ -z "$was_image" ] || { [ -n "$(deployed sources_bucket)" ] && [ -n "$(deployed new_revision_percent)" ]; } ||
+    was_elsewhere=yes
   region=${region:-${was_region:-europe-west4}}
   profile=${profile:-${was_profile:-split}}
   if [ "$region" != "${was_region:-$region}" ]; then
@@ -398,8 +400,8 @@ fi
 keep_earlier_states
 make_other_agents
 package_functions
-# What was deployed before there were environments moves into its module, which takes a whole apply:
-# Terraform refuses to move a part.
+# What an earlier version deployed moves, before there were environments into its module, which takes a
+# whole apply: Terraform refuses to move a part.
 if [ -n "$was_elsewhere" ]; then
   upload_archives
   apply "$was_image" ${approve[@]+"${approve[@]}"}

@@ -29,6 +29,7 @@ FILES = (
     "update.yaml",
     "inference_service/cloudbuild.yaml",
     "inference_service/Dockerfile",
+    "app/Dockerfile",
     "tools/build_image.sh",
 )
 PINNED = re.compile(r"(?P<name>[a-z0-9][\w./-]*):(?P<tag>\w[\w.-]*)@sha256:[0-9a-f]{64}")

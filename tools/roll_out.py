@@ -50,7 +50,9 @@ class Traffic:
 
     @property
     def stable(self) -> str:
-        """The oldest that serves: what is on trial is newer."""
+        """The oldest that serves: what is on trial is newer. Raises RollOutError if none does."""
+        if not self.percents:
+            raise RollOutError("no revision serves yet: the first one did not start")
         return max(self.percents, key=self.revisions.index)
 
     def held(self) -> Mapping[str, int] | None:

@@ -97,7 +97,7 @@ def test_the_page_is_named_for_those_who_do_not_see_it(page: Page, ready_answer:
         "nodes => nodes.map(n => n.labels.length + n.hasAttribute('aria-label'))"
     )
     assert labels == [1] * len(labels)
-    assert len(labels) == 5
+    assert len(labels) == 6
     alts = page.locator("img").evaluate_all("nodes => nodes.map(n => n.alt)")
     assert len(alts) == 6
     assert all(alts)
@@ -267,7 +267,7 @@ def test_paper_gets_the_pictures_and_whose_they_are(page: Page, ready_answer: An
     page.goto(address())
     wait_for_all_results(page)
     page.emulate_media(media="print")
-    for gone in ("form", ".top", "#more", ".keys", "#chips"):
+    for gone in ("#search", ".top", "#more", ".keys", "#chips"):
         expect(page.locator(gone)).to_be_hidden()
     expect(page.locator("#results-heading")).to_be_visible()
     content = page.locator(".credit").first.evaluate(
@@ -306,7 +306,7 @@ def test_paper_says_that_nothing_matches_and_offers_nothing_to_press(
 def test_a_shared_link_never_shows_the_landing_page(page: Page, ready_answer: Answer) -> None:
     page.route("**/app.js", lambda route: None)  # what is painted before any module runs
     page.goto(address(), wait_until="commit")
-    expect(page.locator("form")).to_be_visible()
+    expect(page.locator("#search")).to_be_visible()
     expect(page.locator("html")).to_have_attribute("data-view", "search")
     expect(page.locator(".hero")).to_have_css("height", "1px")
 

@@ -63,7 +63,7 @@ esac
 TERRAFORM = """
 keep() { # APPLIED [IMAGE]
   local image='' form='"%s": {"value": "%s"}'
-  [ -z "${2-}" ] || image=$(printf ", $form" inference_image "$2")
+  [ -z "${2-}" ] || image=$(printf ", $form, $form" inference_image "$2" new_revision_percent 100)
   printf "{$form, $form, $form%s}" sources_bucket here region "$(value region "$1")" \\
     inference_profile "$(value inference_profile "$1")" "$image" >"$state/outputs"
 }
@@ -552,10 +552,11 @@ def test_settings_where_they_were_before_are_not_passed_over(fresh: Machine) -> 
     assert fresh.calls == []
 
 
-def test_what_was_deployed_before_there_were_environments_moves_whole(deployed: Machine) -> None:
+@pytest.mark.parametrize("since", ["sources_bucket", "new_revision_percent"])
+def test_what_an_earlier_version_deployed_moves_whole(deployed: Machine, since: str) -> None:
     """Terraform refuses to move a part of a state: nothing is targeted before all has moved."""
     outputs = json.loads((deployed.state / "outputs").read_text())
-    del outputs["sources_bucket"]
+    del outputs[since]
     (deployed.state / "outputs").write_text(json.dumps(outputs))
     (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
     assert first_deployment(deployed).returncode == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine import Machine
-from tools.roll_out import Traffic
+from tools.roll_out import RollOutError, Traffic
 
 QUERY, SCORER = "imagesearch-query", "imagesearch-scorer"
 # The forms that `gcloud run services describe` and `gcloud run revisions list` have, of which these
@@ -224,6 +224,12 @@ def test_the_stable_revision_is_the_oldest_that_serves_whatever_its_share() -> N
     assert on_trial.stable == "a"
     assert on_trial.shared(60) == {"c": 60, "a": 40}
     assert on_trial.taken_back() == {"a": 100}
+
+
+def test_a_service_whose_first_revision_did_not_start_is_said_to_serve_nothing() -> None:
+    with pytest.raises(RollOutError, match="no revision serves yet"):
+        traffic({}, "a").shared(10)
+    assert traffic({}, "a").held() is None, "so that what mends it is rolled out"
 
 
 def test_a_service_without_anything_new_shares_nothing() -> None:
