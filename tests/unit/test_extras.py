@@ -66,12 +66,17 @@ def of_mcp(_: Path) -> None:
     cli(["mcp", "--url", "http://127.0.0.1:9"])
 
 
+def of_app(_: Path) -> None:
+    cli(["app"])
+
+
 EXTRAS: dict[str, tuple[str, Callable[[Path], None], type[Exception]]] = {
     "torch": ("torch", of_torch, ModuleNotFoundError),
     "cloud": ("google.cloud.firestore", of_cloud, InvalidRequest),
     "postgres": ("psycopg_pool", of_postgres, InvalidRequest),
     "heic": ("pillow_heif", of_heic, RejectedImage),
     "mcp": ("mcp.server", of_mcp, InvalidRequest),
+    "app": ("flet", of_app, InvalidRequest),
     "parquet": ("pyarrow", of_parquet, InvalidRequest),
 }
 
