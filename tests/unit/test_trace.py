@@ -41,7 +41,11 @@ def query(world: World, tmp_path: Path) -> Iterator[FlaskClient]:
     bus = LocalBus(tmp_path / "dead.jsonl", **rests, max_delivery_attempts=4)
     world.outbox = bus  # type: ignore[assignment]  # the real thing for its twin
     services = SimpleNamespace(
-        settings=load_settings(), clock=world.clock, limiter=world.limiter, catalog=world.catalog
+        settings=load_settings(),
+        clock=world.clock,
+        limiter=world.limiter,
+        catalog=world.catalog,
+        images=None,
     )
     clock = SystemClock()
     with serving(services) as url, closing(InferenceService(url, clock=clock)) as service:
