@@ -136,7 +136,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         return float(value)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):  # whatever it is, it is no date
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

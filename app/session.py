@@ -77,7 +77,7 @@ class Session:
         page.on_route_change = self._follow_address
         page.on_resize = self._lay_out_anew
         page.on_keyboard_event = self._press
-        page.on_close = page.on_disconnect = self._leave
+        page.on_close = self._leave  # and not on_disconnect: a telephone that slept comes back
         self._search = search_at(page.route or "/")
         of_device, searches, language, brightness = await asyncio.gather(
             self._device_language(),

@@ -90,7 +90,10 @@ class ImageSearch extends HTMLElement {
   }
 
   attributeChangedCallback(name, before, now) {
-    if (before !== now && this.isConnected) this.#whenSettled();
+    if (before === now) return;
+    if (name === "api") this.#key = ""; // it is of the server before
+    if (name === "query" && now) this.#input.value = now; // what somebody types stays else
+    if (this.isConnected) this.#whenSettled();
   }
 
   /** Search once for all attributes that are set in one go. */
@@ -100,9 +103,7 @@ class ImageSearch extends HTMLElement {
     queueMicrotask(() => {
       this.#isDue = false;
       this.#label.textContent = this.getAttribute("label") ?? "What should be in the picture";
-      const query = this.getAttribute("query") ?? "";
-      if (query) this.#input.value = query; // what somebody types stays where the page says nothing
-      if (this.isConnected && query) this.#search();
+      if (this.isConnected && this.getAttribute("query")) this.#search();
     });
   }
 
@@ -117,7 +118,13 @@ class ImageSearch extends HTMLElement {
   #goOn = () => this.#failed?.();
 
   get #base() {
-    return new URL(this.getAttribute("api") ?? "./", this.hasAttribute("api") ? document.baseURI : import.meta.url);
+    const api = this.getAttribute("api");
+    if (api === null) return new URL("./", import.meta.url);
+    try {
+      return new URL(api, document.baseURI);
+    } catch {
+      throw new SearchFailed("odd", `the attribute api must be an address, got “${api}”`);
+    }
   }
 
   get #asked() {
@@ -134,8 +141,8 @@ class ImageSearch extends HTMLElement {
     this.#notice.hidden = true;
     this.#say("Searching …");
     this.#list.setAttribute("aria-busy", "true");
-    this.#client = new Client(this.#base, { apiKey: this.#key, askForKey: () => this.#askForKey(signal) });
     try {
+      this.#client = new Client(this.#base, { apiKey: this.#key, askForKey: () => this.#askForKey(signal) });
       await work({ signal, pause: (failure) => this.#wait(failure, signal) });
     } catch (failure) {
       if (signal.aborted) return;

@@ -124,6 +124,16 @@ def test_what_a_person_types_is_searched_and_written_back(opened: Opened) -> Non
     expect(search).to_have_attribute("query", "a horse at night")
 
 
+def test_what_is_being_typed_stays_when_another_attribute_changes(opened: Opened) -> None:
+    search = opened(HORSES)
+    expect(search.locator("li")).to_have_count(4)
+    field = search.get_by_label("What should be in the picture")
+    field.fill("half a sent")
+    search.evaluate("each => each.setAttribute('k', '2')")
+    expect(search.locator("li")).to_have_count(2)
+    expect(field).to_have_value("half a sent")
+
+
 def test_attributes_that_are_set_in_one_go_are_one_search(page: Page, opened: Opened) -> None:
     search = opened(HORSES)
     expect(search.locator("li")).to_have_count(4)
@@ -243,7 +253,7 @@ def test_another_answer_is_a_sentence(
         expect(search.locator("li")).to_have_count(4)
 
 
-def test_a_server_behind_a_key_asks_for_it(page: Page, opened: Opened) -> None:
+def test_a_server_behind_a_key_asks_for_it(page: Page, opened: Opened, allowing: Serving) -> None:
     keys: list[str | None] = []
 
     def with_key(route: Route) -> None:
@@ -260,6 +270,15 @@ def test_a_server_behind_a_key_asks_for_it(page: Page, opened: Opened) -> None:
     search.get_by_label("Key").press("Enter")
     expect(search.locator("li")).to_have_count(4)
     assert keys == [None, "secret"]
+    search.evaluate("(each, api) => each.setAttribute('api', api)", f"{allowing.url}/other/..")
+    expect(search.get_by_role("alert")).to_contain_text("This server asks for a key")
+    assert keys == [None, "secret", None], "the key of one server is no other's"
+
+
+def test_an_address_that_is_none_is_a_sentence_and_ends_the_search(opened: Opened) -> None:
+    search = opened('api="http://" query="snow"')
+    expect(search.get_by_role("alert")).to_contain_text("The attribute api must be an address")
+    expect(search.locator("ol")).not_to_have_attribute("aria-busy", "true")
 
 
 # For everyone
