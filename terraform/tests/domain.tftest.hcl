@@ -26,6 +26,10 @@ run "with_a_domain_the_function_refuses_direct_calls" {
     error_message = "The load balancer is a proxy more."
   }
   assert {
+    condition     = !google_compute_backend_service.query[0].iap[0].enabled
+    error_message = "Nobody is asked to sign in, also after a door that did."
+  }
+  assert {
     condition     = one(google_compute_managed_ssl_certificate.front[0].managed[0].domains) == "search.example.com"
     error_message = "The certificate is the domain's."
   }
