@@ -119,6 +119,7 @@ settle_place() {
   was_region=$(deployed region)
   was_profile=$(deployed inference_profile)
   was_image=$(deployed inference_image)
+  was_app_image=$(deployed app_image)
   was_elsewhere=''
   # The outputs of what is moved: none of them is there before.
   [ -z "$was_image" ] || { [ -n "$(deployed sources_bucket)" ] && [ -n "$(deployed new_revision_percent)" ]; } ||
@@ -199,7 +200,7 @@ apply() { # IMAGE ARGUMENT...
   shift
   do_it terraform -chdir="$root" apply -input=false "$@" -var="project_id=$project" \
     -var="region=$region" -var="state_bucket=$state_bucket" -var="inference_profile=$profile" \
-    -var="inference_image=$image"
+    -var="inference_image=$image" ${was_app_image:+-var="app_image=$was_app_image"}
 }
 
 existing() { # of the files on standard input

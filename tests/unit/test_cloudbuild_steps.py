@@ -395,4 +395,15 @@ def test_a_plan_that_changes_something_fails_and_says_so(
     (planned,) = [call for call in machine.calls if " plan " in call]
     assert " -lock=false -detailed-exitcode " in planned
     assert f"-var=inference_image={OUTPUTS['inference_image']}" in planned
+    assert "app_image" not in planned
     assert not any(" apply " in call for call in machine.calls)
+
+
+def test_a_plan_of_what_has_drifted_has_the_image_of_the_web_app_where_there_is_one(
+    machine: Machine,
+) -> None:
+    (machine.state / "outputs" / "app_image").write_text("registry/app@sha256:1")
+    given = {"ENVIRONMENT": "prod", "PROJECT_ID": "my-project", "STATE_BUCKET": "state"}
+    machine.run(["sh", "-c", steps("drift.yaml")["plan"]["script"]], **given)
+    (planned,) = [call for call in machine.calls if " plan " in call]
+    assert planned.endswith(" -var=app_image=registry/app@sha256:1")

@@ -395,6 +395,17 @@ def test_what_is_applied_after_the_yes_is_asked_for_by_terraform(fresh: Machine)
     assert "Go on?" not in again.stdout + again.stderr
 
 
+def test_the_web_app_keeps_its_image_in_all_that_is_applied(deployed: Machine) -> None:
+    outputs = json.loads((deployed.state / "outputs").read_text())
+    outputs["app_image"] = {"value": "registry/app@sha256:1"}
+    (deployed.state / "outputs").write_text(json.dumps(outputs))
+    (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
+    assert first_deployment(deployed).returncode == 0
+    applied = [call for call in deployed.calls if " apply " in call]
+    assert len(applied) == 2
+    assert all("-var=app_image=registry/app@sha256:1" in call for call in applied)
+
+
 def test_a_change_of_the_code_or_the_profile_builds_another_image(deployed: Machine) -> None:
     (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
     first_deployment(deployed)
