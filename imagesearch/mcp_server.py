@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
@@ -203,9 +204,9 @@ class _Tools:
                 state = "updating" if each.updating else "ready"
                 counts = {"pictures": each.pictures, "searchable": each.images}
                 return Status(
-                    name=each.name, state=state, **counts, rejected=each.problems, reason=""
+                    name=_words(each.name), state=state, **counts, rejected=each.problems, reason=""
                 )
-        names = ", ".join(each.name for each in collections) or "none"
+        names = ", ".join(_words(each.name) for each in collections) or "none"
         raise ToolError(f"of must be a pool_id or one of the collections {names}, got {of[:64]!r}")
 
     async def add(
@@ -261,16 +262,16 @@ def _structured(answer: Answer | Fetching) -> Found:
         matched=answer.matched if isinstance(answer, Answer) else None,
         complete=isinstance(answer, Answer) and answer.complete,
         pictures=[_picture(hit) for hit in hits],
-        keywords=answer.keywords,
-        pool_id=answer.pool.pool_id if answer.pool else "",
+        keywords=[_words(keyword) for keyword in answer.keywords],
+        pool_id=_words(answer.pool.pool_id) if answer.pool else "",
         next=(answer.next or "") if isinstance(answer, Answer) else "",
     )
 
 
 def _picture(hit: Hit) -> Picture:
     return Picture(
-        image_id=hit.image_id,
-        match=hit.match,
+        image_id=_words(hit.image_id),
+        match=_words(hit.match),
         score=round(hit.score, 3),
         title=_words(hit.own.title if hit.own else ""),
         tags=[_words(tag) for tag in hit.tags],
@@ -285,14 +286,13 @@ def _picture(hit: Hit) -> Picture:
 
 def resource_of(hit: Hit) -> str:
     """Return the URI by which the picture is read."""
-    return f"imagesearch://pictures/{hit.image_id}"
+    return f"imagesearch://pictures/{quote(hit.image_id, safe='')}"
 
 
 def _link(hit: Hit) -> ResourceLink:
-    shows = _words(", ".join(hit.tags)) or hit.image_id
-    return ResourceLink(
-        name=hit.image_id, uri=resource_of(hit), description=shows, mime_type="image/jpeg"
-    )
+    name = _words(hit.image_id)
+    shows = _words(", ".join(hit.tags)) or name
+    return ResourceLink(name=name, uri=resource_of(hit), description=shows, mime_type="image/jpeg")
 
 
 def _text(answer: Answer | Fetching, what: str) -> str:
@@ -318,8 +318,8 @@ def _is_over(answer: Answer) -> bool:
 
 def _line(number: int, hit: Hit) -> str:
     picture = _picture(hit)
-    name = _words(hit.own.file) if hit.own else hit.image_id
-    match = {"uncalibrated": "", "none": " (no match)"}.get(hit.match, f" ({hit.match} match)")
+    name = _words(hit.own.file) if hit.own else picture.image_id
+    match = {"uncalibrated": "", "none": " (no match)"}.get(hit.match, f" ({picture.match} match)")
     shows = "; ".join(filter(None, [picture.title, ", ".join(picture.tags)]))
     by = ", ".join(filter(None, [picture.made_by, picture.source, picture.licence]))
     facts = [shows, f"by {by}" if by else "", picture.page_url or picture.url, picture.resource]
@@ -336,13 +336,13 @@ def _closing(answer: Answer | Fetching) -> list[str]:
     if pool.state == "failed":
         return [*lines, f"The pictures could not all be had: {_words(pool.reason or 'no reason')}"]
     counts = f"{pool.embedded} of {pool.images} pictures can be searched so far"
-    return [*lines, f"{counts}: search again, or ask pool_status of {pool.pool_id}"]
+    return [*lines, f"{counts}: search again, or ask pool_status of {_words(pool.pool_id)}"]
 
 
 def _of_pool(pool: Pool) -> Status:
     return Status(
-        name=pool.keyword,
-        state=pool.state,
+        name=_words(pool.keyword),
+        state=_words(pool.state),
         pictures=pool.images,
         searchable=pool.embedded,
         rejected=pool.rejected,

@@ -15,6 +15,7 @@ from imagesearch.cli.options import DataDir, FromName, ModelName, filled_path, s
 from imagesearch.cli.terminal import err
 from imagesearch.client import AsyncClient
 from imagesearch.client.clients import Server
+from imagesearch.client.searching import Patience
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.installation import is_installed, pip_install
 from imagesearch.settings import Settings
@@ -30,6 +31,7 @@ EXAMPLES = (
     "  imagesearch mcp --url https://pictures.example\n"
     "  imagesearch mcp --port 8090\n"
 )
+_PATIENCE = Patience(give_up_seconds=45.0)  # assistants give a tool a minute, then hear nothing
 _ADDRESS = "127.0.0.1"  # whoever reaches it may add folders of this machine
 
 
@@ -115,7 +117,7 @@ def checked_folder(folder: str, allowed: list[Path]) -> Path:
 def _run(server: Server, port: int | None, add: Add) -> None:
     from imagesearch.mcp_server import mcp_server
 
-    served = mcp_server(AsyncClient(server), add)
+    served = mcp_server(AsyncClient(server, patience=_PATIENCE), add)
     if port is None:
         served.run("stdio")
     else:
