@@ -20,6 +20,7 @@ export const LONGEST_RETRY_SECONDS = 120;
 const MOST_PAGES = 1000; // of a search: the API looks at 1000 pictures, so more are none of its answers
 const WORTH_WAITING = new Set([429, 502, 503, 504]);
 const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and stays so
+const LOGIN = new Set([401, 403, 407]); // without a reason of the API's, of what stands before it
 const PICTURES = ["picture", "unlike_picture"];
 
 /**
@@ -148,7 +149,7 @@ export class Client {
 
   async #askOnce(search, question, signal) {
     let reached = await this.#reach(...this.question(search, question), signal);
-    if (reached.response.status === 401) {
+    if (reached.response.status === 401 && reached.answer?.error) {
       const key = await this.#askForKey();
       if (key) {
         this.#apiKey = key;
@@ -205,7 +206,7 @@ export class Client {
     const error = typeof answer?.error === "object" && answer.error !== null ? answer.error : {};
     const retrySeconds = WORTH_WAITING.has(status) ? retryAfter(response) ?? RETRY_SECONDS : null;
     const isRefusal = status >= 400;
-    const said = isRefusal ? error.message ?? "no reason given" : `${this.#base.href} does not answer as an imagesearch does`;
+    const said = isRefusal ? error.message ?? (LOGIN.has(status) ? "a login is asked for, which is not here" : "no reason given") : `${this.#base.href} does not answer as an imagesearch does`;
     return new SearchFailed(isRefusal ? "refused" : "odd", `${said} (HTTP ${status})`, { status, error, retrySeconds });
   }
 }

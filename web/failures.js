@@ -40,6 +40,12 @@ const FAILURES = {
   504: ["The search took too long", "The server gave up waiting. A second try is often faster."],
 };
 
+// Without a reason of the server's own, of what stands before it.
+const LOGIN = {
+  title: "A login stands before this server",
+  text: "This page cannot sign in there. Open the server's address in another tab, sign in, and try again.",
+};
+
 const KINDS = {
   late: ["No answer from the server", "It was silent for too long."],
   unfinished: ["Still not finished", "After 5 minutes some pictures are not ready. Try again to go on from here."],
@@ -67,6 +73,7 @@ export function outlookOf({ kind, retrySeconds, tries }) {
 
 /** The server's own *error* says more, where it has one. */
 function refusalWords({ status, error }) {
+  if ([401, 403, 407].includes(status) && !error.message) return LOGIN;
   const [title, text] = FAILURES[status] ?? (status >= 500 ? FAILURES[500] : [
     "The server's answer makes no sense",
     `Something that is not a search answer came back (HTTP ${status}).`,

@@ -95,7 +95,9 @@ class HttpServer:
         response, body = self._browser.get(url, MAX_ANSWER_BYTES, ask.params, form_of(ask.pictures))
         reply = reply_of(response.status_code, body, response.headers.get("Retry-After"))
         if reply.status in (200, 202) and reply.body is None and body.strip() != b"null":
-            raise SearchFailed(f"{url} did not answer in JSON: is it an imagesearch?")
+            raise SearchFailed(
+                f"{url} did not answer in JSON: is it an imagesearch? Or is it behind a login?"
+            )
         return reply
 
     def image(self, url: str) -> bytes:

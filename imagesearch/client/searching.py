@@ -80,6 +80,9 @@ class Patience:
     now: Callable[[], float] = time.monotonic
 
 
+_LOGIN_STATUSES = (401, 403, 407)
+_LOGIN = "a login is asked for, which this client does not have"
+
 T = TypeVar("T")
 P = TypeVar("P", bound=_Part)
 Outcome = Reply | Unreached
@@ -260,8 +263,11 @@ def _check_parts(answer: Answer, params: Mapping[str, Any]) -> None:
 
 
 def _refusal(reply: Reply) -> SearchFailed:
-    message = f"{_told(reply.body, 'message') or 'no reason given'} (HTTP {reply.status})"
-    if reply.status == 401:
+    said = _told(reply.body, "message")
+    # Every refusal of the API's has its reason: what has none is of what stands before it.
+    reason = said or (_LOGIN if reply.status in _LOGIN_STATUSES else "no reason given")
+    message = f"{reason} (HTTP {reply.status})"
+    if said and reply.status == 401:
         message += ": give the key of this server as SEARCH_API_KEY"
     return SearchFailed(message, status=reply.status, field=_told(reply.body, "field"))
 

@@ -299,6 +299,7 @@ def test_what_cancels_out_is_said_without_the_names_of_fields(page: Page) -> Non
     ("answer", "heading", "text"),
     [
         (html(200), "The server's answer makes no sense", "(HTTP 200)"),
+        (html(401), "A login stands before this server", "sign in, and try again"),
         (error(404, "no such path"), "The search was not found", "No such path."),
         (html(500), "Something broke on the server", "Your search is fine"),
         (html(504, **{"Retry-After": "600"}), "The search took too long", "in about 10 minutes"),

@@ -80,6 +80,14 @@ test("a key that lacks is asked for once, and sent from then on, to what is aske
   assert.deepEqual(asked.map(({ options }) => options.headers["X-API-Key"]), ["old", "new", "new"]);
 });
 
+test("of a login that stands before the server no key is asked, and it is said", async () => {
+  for (const status of [401, 403]) {
+    const { client } = scripted([status, "<h1>Log in</h1>"]);
+    const askForKey = () => assert.fail("no key helps");
+    await assert.rejects(client({ askForKey }).page(SEARCH), { kind: "refused", message: `a login is asked for, which is not here (HTTP ${status})` });
+  }
+});
+
 test("an answer that is none of this API, or of another version, says so", async () => {
   const odd = /does not answer as an imagesearch does \(HTTP 200\)/;
   for (const body of ["<h1>Log in</h1>", {}, null, [], { results: 3 }]) {

@@ -221,6 +221,9 @@ def test_a_server_with_a_login_says_what_it_wants() -> None:
     with pytest.raises(SearchFailed, match="give the key of this server as SEARCH_API_KEY") as told:
         Script(iter([Reply(401, error, None)])).page(**PARAMS)
     assert told.value.status == 401
+    for status in (401, 403, 407):  # of what stands before it, such as a proxy
+        with pytest.raises(SearchFailed, match=rf"^a login is asked for, .* \(HTTP {status}\)$"):
+            Script(iter([Reply(status, None, None)])).page(**PARAMS)
 
 
 # --- paging --------------------------------------------------------------------------------------
