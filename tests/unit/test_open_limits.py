@@ -1,7 +1,7 @@
 """Commons and Openverse at the limits of their stubs: no 429 is caused, by however many at once.
 
-The clock moves on only while somebody waits: all else takes no time, so that requests come as
-thick as the pace lets them.
+The clock moves on only while nobody does anything but wait: all else takes no time, so that
+requests come as thick as the pace lets them, however slow the machine is.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from imagesearch.sources import SOURCES
 from imagesearch.sources.commons import COMMONS, Commons
 from imagesearch.sources.declaration import Quota
 from imagesearch.sources.openverse import OPENVERSE, Openverse
+from imagesearch.sources.pace import Pace
 from tests.open_stubs import Limited, commons_limits, openverse_limits
 from tests.stub_http import Request, StubServer, reply
 from tests.unit import test_commons, test_openverse
@@ -40,20 +41,56 @@ class SharedClock(SystemClock):
     A clock on which threads wait at the same time, not one after the other.
 
     Who waits, waits from when it last looked at the clock: another's wait that is over in between
-    is no reason to wait longer.
+    is no reason to wait longer. It stands still while a request is on its way: one that the
+    machine holds back between its turn and the host would else arrive later than it was sent.
     """
 
     def __init__(self) -> None:
-        self._lock, self._own, self._seconds = threading.Lock(), threading.local(), 0.0
+        self._own, self._seconds, self._busy = threading.local(), 0.0, 0
+        self._changed = threading.Condition()
 
     def monotonic(self) -> float:
-        with self._lock:
+        with self._changed:
             self._own.seconds = self._seconds
             return self._seconds
 
     def sleep(self, seconds: float) -> None:
-        with self._lock:
+        was_busy = self._is_busy()
+        self.set_busy(False)
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._busy == 0, 60), "a request hangs"
             self._seconds = max(self._seconds, self._own.seconds + seconds)
+        self.set_busy(was_busy)
+
+    def set_busy(self, is_busy: bool) -> None:
+        """Say whether this thread does anything but wait."""
+        with self._changed:
+            self._busy += is_busy - self._is_busy()
+            self._own.is_busy = is_busy
+            self._changed.notify_all()
+
+    def _is_busy(self) -> bool:
+        return getattr(self._own, "is_busy", False)
+
+
+def stand_still_for_requests(clock: SharedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have *clock* stand still from when a request may be sent until it is answered."""
+    turn, wait = Pace.turn, Pace._wait
+
+    def begun(pace: Pace) -> None:
+        clock.set_busy(True)
+        wait(pace)
+
+    @contextmanager
+    def busy_turn(pace: Pace) -> Iterator[None]:
+        try:
+            with turn(pace):
+                yield
+        finally:
+            clock.set_busy(False)
+
+    monkeypatch.setattr(Pace, "_wait", begun)
+    monkeypatch.setattr(Pace, "turn", busy_turn)
 
 
 @dataclass
@@ -107,6 +144,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monotonic_ns=lambda: int(clock.monotonic() * 1e9), monotonic=clock.monotonic
     )
     monkeypatch.setattr(in_process, "time", now)
+    stand_still_for_requests(clock, monkeypatch)
     with (
         stub(test_commons, commons_limits, clock) as (commons, commons_limited),
         stub(test_openverse, openverse_limits, clock) as (openverse, openverse_limited),
