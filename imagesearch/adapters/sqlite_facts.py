@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -19,9 +19,9 @@ from imagesearch.adapters.sqlite import Connection
 from imagesearch.adapters.sqlite_rows import collected_of, last_embedding_ever, tags_of
 from imagesearch.domain.filters.declaration import (
     FACTS,
-    TEXT_FACTS,
     Comparison,
     Condition,
+    Naming,
     TextFact,
     Where,
     alike,
@@ -30,8 +30,47 @@ from imagesearch.domain.filters.declaration import (
 
 Reading: TypeAlias = Callable[[], AbstractContextManager[Connection]]
 
-_OF_COLLECTED: Final[tuple[TextFact, ...]] = ("collection", "folder", "album", "camera")
+Text: TypeAlias = tuple[TextFact, str]
+
 _ROWS_AT_ONCE = 20_000  # after which others may have the connection: some 20 ms
+
+
+@dataclass(frozen=True)
+class _TextColumn:
+    """
+    A column of `images` that filters by text ask of.
+
+    Attributes:
+        texts: what an image has, of whose column that is.
+        read: what is read of it, as SQL; "" for all of it.
+    """
+
+    name: str
+    texts: Callable[[str], Iterable[Text]]
+    read: str = ""
+
+
+def _texts_of_collected(column: str) -> Iterable[Text]:
+    collected = collected_of(column)
+    for fact in _OF_COLLECTED:
+        for text in collected_texts(collected, fact):
+            yield fact, text
+
+
+_OF_COLLECTED: Final[tuple[TextFact, ...]] = ("collection", "folder", "album", "camera")
+_COLLECTED = _TextColumn(
+    "collected",
+    _texts_of_collected,
+    # Without what each picture has alone: what is left is the same for thousands of them.
+    "iif(json_valid(collected),"
+    " json_remove(collected, '$.file', '$.title', '$.rating', '$.place'), collected)",
+)
+_TEXT_COLUMNS: Final[dict[TextFact, _TextColumn]] = {
+    "user": _TextColumn("credit_user", lambda user: [("user", user)]),
+    "source": _TextColumn("credit_source", lambda source: [("source", source)]),
+    "tag": _TextColumn("tags", lambda tags: [("tag", tag) for tag in tags_of(tags)]),
+    **dict.fromkeys(_OF_COLLECTED, _COLLECTED),
+}
 
 
 class ImageFacts:
@@ -44,7 +83,8 @@ class ImageFacts:
 
     def __init__(self, model_revision: str) -> None:
         self._numbers = _Numbers(model_revision)
-        self._texts = _Texts(model_revision)
+        columns = dict.fromkeys(_TEXT_COLUMNS.values())
+        self._texts = {column: _Texts(model_revision, column) for column in columns}
 
     def matching(self, where: Where, reading: Reading) -> NDArray[np.bool_]:
         """
@@ -69,7 +109,9 @@ class ImageFacts:
                 kind.bring_up_to_date(reading)
 
     def _kind_of(self, condition: Condition) -> _Rows:
-        return self._numbers if isinstance(condition, Comparison) else self._texts
+        if isinstance(condition, Comparison):
+            return self._numbers
+        return self._texts[_TEXT_COLUMNS[condition.fact]]
 
 
 class _Rows(ABC):
@@ -80,12 +122,11 @@ class _Rows(ABC):
         lock: is held by whoever calls a method.
     """
 
-    columns: str
-
-    def __init__(self, model_revision: str) -> None:
+    def __init__(self, model_revision: str, columns: str) -> None:
         self._model_revision = model_revision
+        # Texts as their bytes: to decode each would take longer than to read it.
         self._select = (
-            f"SELECT embeddings.id, embeddings.image_id, {self.columns}"
+            f"SELECT embeddings.id, CAST(embeddings.image_id AS BLOB), {columns}"
             " FROM embeddings CROSS JOIN images USING (image_id)"
         )
         self.last_id = 0
@@ -136,7 +177,7 @@ class _Rows(ABC):
                 ).fetchall()
             is_behind = len(rows) == _ROWS_AT_ONCE
             self._take_over([row for row in rows if row[0] <= newest])
-            after = rows[-1][1] if rows else after
+            after = _decoded(rows[-1][1]) if rows else after
         self.last_id = newest
 
     def _take_over(self, rows: Sequence[tuple[Any, ...]], last_id: int = 0) -> None:
@@ -151,11 +192,10 @@ class _Rows(ABC):
 class _Numbers(_Rows):
     """What is compared; 8 bytes a fact and row id."""
 
-    # Damage is no number, and text would be larger than each.
-    columns = ", ".join(f"iif(typeof({fact}) = 'integer', {fact}, 0)" for fact in FACTS)
-
     def __init__(self, model_revision: str) -> None:
-        super().__init__(model_revision)
+        # Damage is no number, and text would be larger than each.
+        columns = (f"iif(typeof({fact}) = 'integer', {fact}, 0)" for fact in FACTS)
+        super().__init__(model_revision, ", ".join(columns))
         self._facts = np.zeros((len(FACTS), 1), np.int64)  # (facts, last_id + 1)
 
     def matching(self, condition: Comparison) -> NDArray[np.bool_]:
@@ -172,41 +212,38 @@ class _Numbers(_Rows):
 
 
 class _Texts(_Rows):
-    """Which rows have each text; 8 bytes for each text of each row."""
+    """
+    What a column has, and which texts an image has then; 4 bytes a row id.
 
-    columns = "credit_user, credit_source, tags, collected"
+    Many rows have the same in a column: it is read once for all of them.
+    """
 
-    def __init__(self, model_revision: str) -> None:
-        super().__init__(model_revision)
-        self._rows: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in TEXT_FACTS}
-        # By the text as it is stored, too: its normal form takes longer than all else.
-        self._stored: dict[TextFact, dict[str, array[int]]] = {fact: {} for fact in TEXT_FACTS}
+    def __init__(self, model_revision: str, column: _TextColumn) -> None:
+        read = f"CAST({column.read or column.name} AS BLOB)"
+        super().__init__(model_revision, f"iif(typeof({column.name}) = 'text', {read}, NULL)")
+        self._texts = column.texts
+        self._numbers: dict[bytes | None, int] = {None: 0}  # of what the column has
+        self._with: dict[Text, list[int]] = {}  # the numbers of what has a text, as it is compared
+        self._rows = np.zeros(1, np.int32)  # (last_id + 1,), the number of each
 
-    def matching(self, condition: Any) -> NDArray[np.bool_]:
-        matches = np.zeros(self.last_id + 1, np.bool_)
-        rows = self._rows[condition.fact].get(condition.text)
-        if rows is not None:
-            matches[np.array(rows)] = True
+    def matching(self, condition: Naming) -> NDArray[np.bool_]:
+        is_with = np.zeros(len(self._numbers), np.bool_)
+        is_with[self._with.get((condition.fact, condition.text), [])] = True
+        matches: NDArray[np.bool_] = is_with[self._rows]
         return matches
 
     def _note(self, row_ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
-        for row_id, user, source, tags, own in zip(row_ids, *columns, strict=True):
-            if isinstance(user, str):
-                self._rows_of("user", user).append(row_id)
-            if isinstance(source, str):
-                self._rows_of("source", source).append(row_id)
-            for tag in tags_of(tags):
-                self._rows_of("tag", tag).append(row_id)
-            collected = collected_of(own) if own else None
-            for fact in _OF_COLLECTED if collected else ():
-                for text in collected_texts(collected, fact):
-                    self._rows_of(fact, text).append(row_id)
-
-    def _rows_of(self, fact: TextFact, text: str) -> array[int]:
-        stored = self._stored[fact]
-        if text not in stored:
-            stored[text] = self._rows[fact].setdefault(alike(text), array("q"))
-        return stored[text]
+        (values,) = columns
+        for value in set(values) - self._numbers.keys():
+            number = self._numbers[value] = len(self._numbers)
+            for fact, text in set(self._texts(_decoded(value))):
+                self._with.setdefault((fact, alike(text)), []).append(number)
+        self._rows[np.array(row_ids)] = [self._numbers[value] for value in values]
 
     def _make_room(self, last_id: int) -> None:
-        """Do nothing: what has no text has no row."""
+        self._rows = np.concatenate([self._rows, np.zeros(last_id + 1 - len(self._rows), np.int32)])
+
+
+def _decoded(text: bytes) -> str:
+    """Return a text of the file, as `SqliteFile` reads it."""
+    return text.decode("utf-8", "replace")

@@ -24,16 +24,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from imagesearch.adapters import sqlite_facts
 from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_after
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SCHEMA_VERSION, SqliteFile
 from imagesearch.adapters.sqlite_facts import ImageFacts, _Texts
+from imagesearch.adapters.sqlite_rows import collected_of
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where
-from imagesearch.domain.images import Credit, Embedding, Image, ListedImage, Listing
+from imagesearch.domain.images import Collected, Credit, Embedding, Image, ListedImage, Listing
 from imagesearch.domain.pools import PoolKey, PoolPolicy, PoolState, SourceOptions
 from imagesearch.usecases.pools import Catalog
 from tests.world import catalog_at, unfinished
@@ -287,7 +289,7 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
 def test_no_search_waits_for_facts_that_it_does_not_ask_for(
     path: Path, asked: Where, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first search with a filter of texts reads those of all images: of a million 18 s."""
+    """The first search with a filter of texts reads those of all images."""
     begun, go_on = threading.Event(), threading.Event()
     take_over = _Texts._take_over
 
@@ -310,6 +312,53 @@ def test_no_search_waits_for_facts_that_it_does_not_ask_for(
         finally:
             go_on.set()
         assert [image.image_id for image, _ in slow.result().hits] == ["i-1"]
+
+
+def test_what_many_own_pictures_have_in_common_is_read_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a name, a title, a rating and a place of its own; of folders there are three."""
+    read: list[object] = []
+
+    def reading(column: object) -> Collected | None:
+        read.append(column)
+        return collected_of(column)
+
+    monkeypatch.setattr(sqlite_facts, "collected_of", reading)
+    vectors, query = _directions(90, seed=1), _directions(1, seed=2)[0]
+    images = [
+        replace(
+            _of_height(n, 6),
+            collected=Collected(
+                ("Mine",),
+                (f"{2000 + n % 3}",),
+                file=f"{2000 + n % 3}/{n}.jpg",
+                title=f"Number {n}",
+                rating=1 + n % 5,
+                place=(n / 10, n / 7),
+            ),
+        )
+        for n in range(90)
+    ]
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put(images, {f"i-{n}": vectors[n] for n in range(90)}, "m")
+        where = where_of({"collection": "mine", "folder": "2001"})
+        hits = catalog.library.nearest(query, 90, "m", where).hits
+    assert {image.image_id for image, _ in hits} == {f"i-{n}" for n in range(1, 90, 3)}
+    assert len(read) == 3
+
+
+@pytest.mark.parametrize("value", ["'{'", "x'00'", "5", "'[3]'", "'null'", "''", "x'7b7d'"])
+def test_damage_to_what_was_collected_costs_its_own_image(path: Path, value: str) -> None:
+    vectors, query = _directions(2, seed=1), _directions(1, seed=2)[0]
+    own = Collected(("Mine",), ("2001",))
+    images = [replace(_of_height(n, 5), collected=own) for n in range(2)]
+    with closing(catalog_at(path)) as catalog:
+        catalog.library.put(images, {"i-0": vectors[0], "i-1": vectors[1]}, "m")
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute(f"UPDATE images SET collected = {value} WHERE image_id = 'i-0'")
+        hits = catalog.library.nearest(query, 9, "m", where_of({"collection": "mine"})).hits
+        assert [image for image, _ in hits] == [images[1]]
 
 
 @pytest.mark.parametrize("value", ["'wide'", "x'00'", "5.5", "1e300", "-9"])
