@@ -459,7 +459,7 @@ def test_a_dead_server_costs_milliseconds_and_is_used_again_when_it_is_back(
         cache = Memorystore(client)
         with start(port):
             assert_works(cache)
-        assert seconds_of(lambda: assert_empty(cache)) < 0.1
+        assert seconds_of(lambda: assert_empty(cache)) < 0.2
         with start(port):
             assert cache.get(STATE, "id") is None  # what was kept is gone
             assert_works(cache)
@@ -472,8 +472,8 @@ def test_a_server_that_hangs_is_waited_for_once_in_a_second(start: Start) -> Non
     with start(port) as process, closing(connect("127.0.0.1", port)) as client:
         cache = fill(client)
         process.send_signal(signal.SIGSTOP)
-        assert 0.2 < seconds_of(lambda: assert_empty(cache)) < 0.6
-        assert seconds_of(lambda: assert_empty(cache)) < 0.1
+        assert 0.2 < seconds_of(lambda: assert_empty(cache)) < 0.9
+        assert seconds_of(lambda: assert_empty(cache)) < 0.2
         process.send_signal(signal.SIGCONT)
         time.sleep(1.0)
         assert cache.get(STATE, "id") == POOL_STATE
@@ -487,7 +487,7 @@ def test_an_address_that_does_not_answer_is_waited_for_once_in_a_second() -> Non
             waiting.setblocking(False)
             waiting.connect_ex(address)
         client = held.enter_context(closing(connect(*address)))
-        assert 0.2 < seconds_of(lambda: assert_empty(Memorystore(client))) < 0.6
+        assert 0.2 < seconds_of(lambda: assert_empty(Memorystore(client))) < 0.9
 
 
 def test_a_connection_that_broke_while_it_was_idle_is_replaced(
