@@ -123,6 +123,10 @@ class Costs:
         beside = cpus * self.price("instance_cpu") + memory_gib * self.price("instance_memory")
         return HOUR_SECONDS * (self.price("l4") + beside)
 
+    def hour_of_window(self) -> float:
+        """Return what an hour costs in which a window of the web app is open: one long request."""
+        return self.request("app", HOUR_SECONDS)
+
     def idle(self, *, memorystore: bool, domain: bool, profile: str) -> dict[str, float]:
         """Return what each part costs in a month without a search, after the free quotas."""
         checks = self.value("uptime_checks_a_month")

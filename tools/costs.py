@@ -281,6 +281,10 @@ def page(costs: Costs) -> str:
             f"A roll-out by Cloud Build costs {build:.2f}, and with `scan_images` at most "
             f"{scans:.2f} more, {costs.price('image_scan'):.2f} for each image that is new. "
             f"An update by `update_schedule` costs {update:.2f} each time.",
+            f"An hour in which a window of the [web app](app.md) is open costs "
+            f"{costs.hour_of_window():.3f}, and a day of it {24 * costs.hour_of_window():.2f}: a "
+            "window holds a connection, and the one instance is billed while there is any. However "
+            "many are open at a time, it is the same.",
             "## Formulas",
             table(["part", "for 1,000 searches or a month"], FORMULAS),
             "## Prices",

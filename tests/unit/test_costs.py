@@ -86,9 +86,9 @@ def test_every_entry_is_used(table: str) -> None:
 
 
 def memory_gib(text: str) -> float:
-    """Return GiB of what Terraform writes as 512M, 1G or 16Gi."""
+    """Return GiB of what Terraform writes as 512M, 512Mi, 1G or 16Gi."""
     number = float(re.sub(r"\D", "", text))
-    return number / 1024 if text.endswith("M") else number
+    return number / 1024 if "M" in text else number
 
 
 @pytest.mark.parametrize("name", ["query", "fetch"])
@@ -109,6 +109,16 @@ def test_an_inference_service_has_the_size_that_is_billed(service: str, size: st
         "cpus": float(limits["cpu"]),
         "memory_gib": memory_gib(limits["memory"]),
     }
+
+
+def test_the_web_app_has_the_size_that_is_billed_while_a_window_is_open() -> None:
+    text = (TERRAFORM / "app.tf").read_text()
+    (limits,) = re.findall(r'limits += { cpu = "(\d+)", memory = "(\w+)" }', text)
+    expected = {"cpus": float(limits[0]), "memory_gib": memory_gib(limits[1])}
+    assert COSTS.tables["services"]["app"] == expected
+    assert re.search(r"cpu_idle += true", text), "else it is billed without a window, too"
+    # 3600 s of a vCPU and of half a GiB, billed by the request.
+    assert COSTS.hour_of_window() == pytest.approx(0.0864 + 0.0045, abs=1e-4)
 
 
 def test_the_profile_cpu_has_the_size_that_is_billed() -> None:
