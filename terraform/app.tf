@@ -24,11 +24,22 @@ resource "google_cloud_run_v2_service" "app" {
   # What Cloud Functions has no setting for: door.tf.
   invoker_iam_disabled = var.door == "everyone_unchecked" ? true : null
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization == null ? [] : [true]
+    content {
+      use_default = binary_authorization.value
+    }
+  }
+
   template {
     encryption_key                   = var.kms_key
     service_account                  = google_service_account.app[each.key].email
     timeout                          = "3600s" # of a window's connection; it is taken up again
     max_instance_request_concurrency = 80
+
+    # What a page loads and the connection that it then opens go to one revision, where two share the traffic:
+    # cloud.google.com/run/docs/configuring/session-affinity, read 2026-11.
+    session_affinity = true
 
     # One alone: what a window has typed and found is in its memory.
     scaling {
@@ -69,11 +80,11 @@ resource "google_cloud_run_v2_service" "app" {
   }
 
   lifecycle {
-    # What gcloud and the API write beside Terraform.
-    ignore_changes = [client, client_version, scaling]
+    # What gcloud and the API write beside Terraform; the traffic is tools/roll_out.py's.
+    ignore_changes = [client, client_version, scaling, traffic]
   }
 
-  depends_on = [google_kms_crypto_key_iam_member.agent_uses_key]
+  depends_on = [google_binary_authorization_policy.project, google_kms_crypto_key_iam_member.agent_uses_key]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "public_calls_app" {

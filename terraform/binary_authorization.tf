@@ -1,4 +1,4 @@
-# Where it is wanted, the inference services run only what Cloud Build built in this project. Not the functions:
+# Where it is wanted, the inference services and the web app run only what Cloud Build built in this project. Not the functions:
 # that Cloud Functions' own builds are attested was not found to be said by Google, read 2026-11.
 # Source: https://cloud.google.com/build/docs/securing-builds/use-binary-authorization
 

@@ -54,12 +54,13 @@ resource "google_logging_metric" "given_up" {
 
 # Searches that were answered without waiting for a pool: imagesearch/telemetry.py. A pool that is waited for
 # is looked at every 0.1 s, and the stage `wait` takes microseconds otherwise.
+# It is made minutes before the objective on it, and so without the function, whose name is written out.
 resource "google_logging_metric" "ready_search_seconds" {
   name            = "${local.word}_ready_search_seconds"
   value_extractor = "EXTRACT(jsonPayload.seconds)"
   filter          = <<-FILTER
     resource.type = "cloud_run_revision"
-    resource.labels.service_name = "${local.query_service}"
+    resource.labels.service_name = "${local.name}-query"
     jsonPayload.kind = "search"
     jsonPayload.status = 200
     NOT jsonPayload.stages.wait >= 0.01

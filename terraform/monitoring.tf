@@ -9,7 +9,7 @@ locals {
   query_service     = google_cloudfunctions2_function.query.name
   fetch_service     = google_cloudfunctions2_function.fetch.name
   inference_service = google_cloud_run_v2_service.inference["inference"].name
-  service_names     = concat([local.query_service, local.fetch_service], local.inference_names)
+  service_names     = concat([local.query_service, local.fetch_service], local.inference_names, [for one in google_cloud_run_v2_service.app : one.name])
   inference_names   = [for one in google_cloud_run_v2_service.inference : one.name]
 
   # Labels of a metric of Cloud Run in PromQL.

@@ -85,7 +85,7 @@ output "planner_service_account" {
 
 # What tools/roll_out.py reads.
 output "services" {
-  description = "Services of Cloud Run whose traffic a roll-out shifts, the functions' among them."
+  description = "Services of Cloud Run whose traffic a roll-out shifts, the functions' and the web app's among them."
   value       = local.service_names
 }
 

@@ -24,20 +24,12 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  dynamic "vulnerability_scanning_config" {
-    for_each = try([local.scanned.images], [])
-    content {
-      enablement_config = vulnerability_scanning_config.value
-    }
+  # Each new image costs once. The API that scans stays on, for the rest of the project, where this is turned off again.
+  vulnerability_scanning_config {
+    enablement_config = var.scan_images ? "INHERITED" : "DISABLED"
   }
 
   depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]
-}
-
-# Each new image costs once, and what the cache holds is none that runs. Of a repository that says nothing, the
-# API alone decides; where it is turned on for others, this repository is scanned with theirs.
-locals {
-  scanned = var.scan_images ? { images = "INHERITED", cache = "DISABLED" } : {}
 }
 
 # A repository of its own, since no policy could keep ten of everything but this.
@@ -57,11 +49,8 @@ resource "google_artifact_registry_repository" "cache" {
     }
   }
 
-  dynamic "vulnerability_scanning_config" {
-    for_each = try([local.scanned.cache], [])
-    content {
-      enablement_config = vulnerability_scanning_config.value
-    }
+  vulnerability_scanning_config {
+    enablement_config = "DISABLED" # what it holds is no image that runs
   }
 
   depends_on = [google_kms_crypto_key_iam_member.agent_uses_key, google_project_service.api]

@@ -36,6 +36,16 @@ resource "google_storage_bucket_iam_member" "updater_leaves_updates" {
   }
 }
 
+# gcloud storage cp lists what is at the address that it writes to, and listing is asked of the bucket:
+# cloud.google.com/storage/docs/access-control/iam-gcloud, read 2026-11. No object is read by it.
+resource "google_storage_bucket_iam_member" "updater_lists_sources" {
+  count = local.makes_updates
+
+  bucket = google_storage_bucket.sources.name
+  role   = "roles/storage.legacyBucketReader"
+  member = google_service_account.updater[0].member
+}
+
 resource "google_pubsub_topic" "updates" {
   count = local.makes_updates
 

@@ -207,8 +207,8 @@ variable "image_sources" {
   default     = ["pixabay"]
 
   validation {
-    condition     = length(var.image_sources) > 0 && length(setsubtract(var.image_sources, ["pixabay", "commons", "openverse"])) == 0
-    error_message = "image_sources must be one or more of pixabay, commons and openverse; got ${jsonencode(var.image_sources)}."
+    condition     = length(var.image_sources) > 0 && length(setsubtract(var.image_sources, ["pixabay", "commons", "openverse"])) == 0 && length(distinct(var.image_sources)) == length(var.image_sources)
+    error_message = "image_sources must be one or more of pixabay, commons and openverse, each once; got ${jsonencode(var.image_sources)}."
   }
 }
 
@@ -292,9 +292,20 @@ variable "postgres" {
     error_message = "postgres.tier must be db-custom-CPUS-MEGABYTES, such as db-custom-2-8192; got \"${var.postgres.tier}\"."
   }
 
+  # Both: cloud.google.com/sql/docs/postgres/instance-settings, read 2026-11.
   validation {
-    condition     = var.postgres.disk_gb >= 10 && floor(var.postgres.disk_gb) == var.postgres.disk_gb
-    error_message = "postgres.disk_gb must be a whole number of at least 10; got ${var.postgres.disk_gb}."
+    condition = !can(regex("^db-custom-[1-9][0-9]*-[1-9][0-9]*$", var.postgres.tier)) || try(
+      (split("-", var.postgres.tier)[2] == "1" || split("-", var.postgres.tier)[2] % 2 == 0) && split("-", var.postgres.tier)[2] <= 96
+      && split("-", var.postgres.tier)[3] % 256 == 0 && split("-", var.postgres.tier)[3] >= 3840
+      && split("-", var.postgres.tier)[3] >= 0.9 * 1024 * split("-", var.postgres.tier)[2] && split("-", var.postgres.tier)[3] <= 6.5 * 1024 * split("-", var.postgres.tier)[2],
+      false
+    )
+    error_message = "postgres.tier must have 1 CPU or an even number up to 96, and a multiple of 256 MB of memory, at least 3840 in all and from 0.9 to 6.5 GB for each CPU, such as db-custom-2-8192; got \"${var.postgres.tier}\"."
+  }
+
+  validation {
+    condition     = var.postgres.disk_gb >= 10 && var.postgres.disk_gb <= 65536 && floor(var.postgres.disk_gb) == var.postgres.disk_gb
+    error_message = "postgres.disk_gb must be a whole number from 10 to 65536; got ${var.postgres.disk_gb}."
   }
 }
 
@@ -371,6 +382,16 @@ variable "pools" {
     condition     = contains(["all", "horizontal", "vertical"], var.pools.orientation)
     error_message = "pools.orientation must be all, horizontal or vertical; got \"${var.pools.orientation}\"."
   }
+
+  validation {
+    condition     = var.pools.category == "" || contains(split(" ", "backgrounds fashion nature science education feelings health people religion places animals industry computer food sports transportation travel buildings business music"), var.pools.category)
+    error_message = "pools.category must be a category of Pixabay's, such as animals, or empty for all; got \"${var.pools.category}\"."
+  }
+
+  validation {
+    condition     = var.pools.colors == "" || length(setsubtract(split(",", var.pools.colors), split(" ", "grayscale transparent red orange yellow green turquoise blue lilac pink white gray black brown"))) == 0
+    error_message = "pools.colors must be colours of Pixabay's with commas between, such as red,blue, or empty for all; got \"${var.pools.colors}\"."
+  }
 }
 
 variable "collections" {
@@ -433,10 +454,11 @@ variable "collections_schedule" {
   description = "When each collection is compared with its bucket, in five fields of cron and UTC: what no message told is made up for."
   type        = string
   default     = "23 4 * * 0"
+  nullable    = false
 
   validation {
-    condition     = can(regex("^([0-9*,/-]+ ){3}[0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$", var.collections_schedule))
-    error_message = "collections_schedule must be five fields of cron, such as 23 4 * * 0 for Sundays at 4:23; got \"${var.collections_schedule}\"."
+    condition     = try(length(split(" ", var.collections_schedule)) == 5 && alltrue([for at, field in local.cron_fields : can(regex(at < 1 ? field.one : field.any, split(" ", var.collections_schedule)[at]))]), false)
+    error_message = "collections_schedule must be five fields of cron that start once an hour at most, such as 23 4 * * 0 for Sundays at 4:23; got \"${var.collections_schedule}\"${join("", [for at, field in local.cron_fields : "; the ${field.name} must be ${at < 1 ? "one number" : "*, or values"} of ${field.bounds}, got ${try(split(" ", var.collections_schedule)[at], "none")}" if !can(regex(at < 1 ? field.one : field.any, split(" ", var.collections_schedule)[at]))])}."
   }
 }
 
@@ -532,7 +554,7 @@ variable "allowed_origins" {
 }
 
 variable "app_enabled" {
-  description = "Whether the web app runs, on Cloud Run; while a window of it is open, its instance is billed."
+  description = "On one line of the environment's main.tf: whether the web app runs, on Cloud Run; while a window of it is open, its instance is billed."
   type        = bool
   default     = false
 
@@ -623,7 +645,7 @@ variable "retention_days" {
 
   validation {
     condition     = var.retention_days >= 0 && var.retention_days <= 3660 && floor(var.retention_days) == var.retention_days
-    error_message = "retention_days must be a whole number of 0 to 3660, got ${var.retention_days}."
+    error_message = "retention_days must be a whole number from 0 to 3660; got ${var.retention_days}."
   }
 }
 
@@ -633,8 +655,8 @@ variable "images_max_age_days" {
   default     = null
 
   validation {
-    condition     = var.images_max_age_days == null ? true : var.images_max_age_days >= 32 && floor(var.images_max_age_days) == var.images_max_age_days
-    error_message = "images_max_age_days must be a whole number of at least 32, because pools are kept for 31 days, or null; got ${coalesce(var.images_max_age_days, 0)}."
+    condition     = var.images_max_age_days == null ? true : var.images_max_age_days >= 32 && var.images_max_age_days <= 3660 && floor(var.images_max_age_days) == var.images_max_age_days
+    error_message = "images_max_age_days must be a whole number from 32, because pools are kept for 31 days, to 3660, or null; got ${coalesce(var.images_max_age_days, 0)}."
   }
 
   validation {
@@ -672,17 +694,17 @@ variable "budget" {
 
   validation {
     condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
-    error_message = "budget.billing_account must look like 012345-6789AB-CDEF01, as gcloud billing accounts list shows it."
+    error_message = "budget.billing_account must look like 012345-6789AB-CDEF01, as gcloud billing accounts list shows it; got \"${try(var.budget.billing_account, "-")}\"."
   }
 
   validation {
-    condition     = var.budget == null ? true : var.budget.monthly_amount >= 1 && floor(var.budget.monthly_amount) == var.budget.monthly_amount
-    error_message = "budget.monthly_amount must be a whole number of at least 1."
+    condition     = var.budget == null ? true : var.budget.monthly_amount >= 1 && var.budget.monthly_amount <= 1000000000 && floor(var.budget.monthly_amount) == var.budget.monthly_amount
+    error_message = "budget.monthly_amount must be a whole number from 1 to 1000000000; got ${try(var.budget.monthly_amount, 0)}."
   }
 
   validation {
     condition     = var.budget == null ? true : can(regex("^[A-Z]{3}$", var.budget.currency))
-    error_message = "budget.currency must be three capitals, such as USD, and the billing account's own."
+    error_message = "budget.currency must be three capitals, such as USD, and the billing account's own; got \"${try(var.budget.currency, "-")}\"."
   }
 }
 
@@ -713,8 +735,8 @@ variable "drift_schedule" {
   default     = null
 
   validation {
-    condition     = var.drift_schedule == null || can(regex("^([0-9*,/-]+ ){3}[0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$", var.drift_schedule))
-    error_message = "drift_schedule must be five fields of cron, such as 41 5 * * 1 for Mondays at 5:41, or null; got \"${coalesce(var.drift_schedule, "-")}\"."
+    condition     = var.drift_schedule == null || try(length(split(" ", var.drift_schedule)) == 5 && alltrue([for at, field in local.cron_fields : can(regex(at < 2 ? field.one : field.any, split(" ", var.drift_schedule)[at]))]), false)
+    error_message = "drift_schedule must be five fields of cron that start once a day at most, such as 41 5 * * 1 for Mondays at 5:41, or null; got \"${coalesce(var.drift_schedule, "-")}\"${join("", [for at, field in local.cron_fields : "; the ${field.name} must be ${at < 2 ? "one number" : "*, or values"} of ${field.bounds}, got ${try(split(" ", var.drift_schedule)[at], "none")}" if !can(regex(at < 2 ? field.one : field.any, split(" ", var.drift_schedule)[at]))])}."
   }
 
   validation {
@@ -729,8 +751,8 @@ variable "update_schedule" {
   default     = null
 
   validation {
-    condition     = var.update_schedule == null || can(regex("^([0-9*,/-]+ ){3}[0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$", var.update_schedule))
-    error_message = "update_schedule must be five fields of cron, such as 11 3 1 * * for the first of each month at 3:11, or null; got \"${coalesce(var.update_schedule, "-")}\"."
+    condition     = var.update_schedule == null || try(length(split(" ", var.update_schedule)) == 5 && alltrue([for at, field in local.cron_fields : can(regex(at < 2 ? field.one : field.any, split(" ", var.update_schedule)[at]))]), false)
+    error_message = "update_schedule must be five fields of cron that start once a day at most, such as 11 3 1 * * for the first of each month at 3:11, or null; got \"${coalesce(var.update_schedule, "-")}\"${join("", [for at, field in local.cron_fields : "; the ${field.name} must be ${at < 2 ? "one number" : "*, or values"} of ${field.bounds}, got ${try(split(" ", var.update_schedule)[at], "none")}" if !can(regex(at < 2 ? field.one : field.any, split(" ", var.update_schedule)[at]))])}."
   }
 }
 
@@ -741,7 +763,7 @@ variable "scan_images" {
 }
 
 variable "binary_authorization" {
-  description = "On one line of the environment's main.tf: whether the inference services run only images that Cloud Build built in this project, and whether the project's one policy that says so is made here; null: any image."
+  description = "On one line of the environment's main.tf: whether the inference services and the web app run only images that Cloud Build built in this project, and whether the project's one policy that says so is made here; null: any image."
   type = object({
     makes_policy = optional(bool, true)
   })
@@ -750,8 +772,10 @@ variable "binary_authorization" {
   # Cloud Build attests what it pushes to Artifact Registry, in the project that it builds in:
   # cloud.google.com/build/docs/securing-builds/generate-validate-build-provenance, read 2026-11.
   validation {
-    condition     = var.binary_authorization == null || can(regex("^[a-z0-9-]+-docker[.]pkg[.]dev/${var.project_id}/", var.inference_image))
-    error_message = "binary_authorization must be null for an image that no Cloud Build of ${var.project_id} pushed to its Artifact Registry, REGION-docker.pkg.dev/${var.project_id}/…; inference_image is \"${var.inference_image}\"."
+    condition = var.binary_authorization == null || alltrue([for image in compact([var.inference_image, var.app_image]) :
+      can(regex("^[a-z0-9-]+-docker[.]pkg[.]dev/${var.project_id}/", image))
+    ])
+    error_message = "binary_authorization must be null for an image that no Cloud Build of ${var.project_id} pushed to its Artifact Registry, REGION-docker.pkg.dev/${var.project_id}/…; inference_image is \"${var.inference_image}\", and app_image ${jsonencode(var.app_image)}."
   }
 }
 

@@ -91,6 +91,10 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "inference_image": "registry.example.com/inference:latest",
         "door": "iap",
         "function_archives": {"query": "../build/absent.zip", "fetch": "empty.zip"},
+        "collections_schedule": "61 * 32 * *",
+        "pools": {"category": "cats", "colors": "red,mauve"},
+        "postgres": {"tier": "db-custom-3-8192", "disk_gb": 65537},
+        "budget": {"billing_account": "mine", "monthly_amount": 0.5, "currency": "€"},
         "collections": {
             "Photos": {"bucket": f"gs://{PROJECT}-photos", "prefix": "/2026"},
             "photos": {"bucket": f"{PROJECT}-imagesearch-images"},

@@ -5,7 +5,10 @@ service that runs code, and would stop a plan that needs more half way through; 
 refused before anything changes. What changes in the state alone needs no right and is let pass:
 outputs, and what has drifted, since whatever Terraform would do about that is a change of its own.
 
-Usage: python -m tools.check_plan build/plan.json (of `terraform show -json`)
+With `--data` it tells whether a plan keeps all that is stored, as `tools/first_deployment.sh`
+asks before it applies what nobody looks at.
+
+Usage: python -m tools.check_plan [--data] build/plan.json (of `terraform show -json`)
 """
 
 from __future__ import annotations
@@ -35,6 +38,19 @@ WRITTEN_BY_GOOGLE = {
         " observed_generation reconciling terminal_condition traffic_statuses update_time".split()
     ),
     "google_cloudfunctions2_function": {"build_config.build", "state", "update_time"},
+}
+# What keeps something that is not made again by the apply that would delete it, or replace it.
+STORES = {
+    "google_artifact_registry_repository": "its images, which roll-backs need",
+    "google_compute_global_address": "the address that the domain's record names",
+    "google_firestore_database": "the catalog",
+    "google_pubsub_subscription": "messages on their way",
+    "google_pubsub_topic": "messages on their way",
+    "google_redis_instance": "the cache, and the counts of a minute's requests",
+    "google_secret_manager_secret": "its versions",
+    "google_sql_database": "the library",
+    "google_sql_database_instance": "the library",
+    "google_storage_bucket": "its objects",
 }
 _HARMLESS = (["no-op"], ["read"])
 _SHOWN_CHARACTERS = 160
@@ -83,6 +99,15 @@ def structural_changes(plan: Mapping[str, Any]) -> list[str]:
         f"{resource['address']}: {what}"
         for resource in plan.get("resource_changes", ())
         for what in _besides_code(resource["type"], resource["change"])
+    ]
+
+
+def ended_data(plan: Mapping[str, Any]) -> list[str]:
+    """Return what stored things *plan* deletes or replaces, as "ADDRESS: WHAT GOES" each."""
+    return [
+        f"{resource['address']}: {' and '.join(actions)}, and with it {STORES[resource['type']]}"
+        for resource in plan.get("resource_changes", ())
+        if resource["type"] in STORES and "delete" in (actions := resource["change"]["actions"])
     ]
 
 
@@ -177,10 +202,17 @@ def _shown(value: object) -> str:
 
 
 def main() -> None:
-    """Print the structural changes; the exit status is 1 when there are any."""
+    """Print the structural changes, or the data that ends; the exit status is 1 for any."""
     parser = argparse.ArgumentParser(prog="python -m tools.check_plan")
     parser.add_argument("plan", type=Path, help="output of `terraform show -json PLAN`")
-    plan = json.loads(parser.parse_args().plan.read_bytes())
+    parser.add_argument("--data", action="store_true", help="ask only whether what is stored stays")
+    given = parser.parse_args()
+    plan = json.loads(given.plan.read_bytes())
+    if given.data:
+        if ended := ended_data(plan):
+            print("This ends what is stored:", *ended, sep="\n  ")
+            sys.exit(1)
+        return
     if changes := structural_changes(plan):
         print("This changes more than the code that runs:", *changes, sep="\n  ")
         sys.exit("The deployer may not do that. A person may: tools/first_deployment.sh")

@@ -2,21 +2,22 @@
 # Deploys to a project that has nothing yet, and applies what Cloud Build may not (decision 0020).
 # Safe to run again, after a failure too: what is there is kept, and what has not changed is not
 # built. Region and profile stay what they were; the first time, they are europe-west4 and split.
-# Everything else but the project is in terraform/environments/ENVIRONMENT/main.tf.
+# Everything else but the project is in terraform/environments/ENVIRONMENT/main.tf. With --yes nobody is asked,
+# and a plan that ends what is stored is refused.
 #
 # Usage: tools/first_deployment.sh --project=ID [--environment=prod|dev] [--region=REGION]
 #                                  [--profile=split|gpu|cpu] [--yes] [--dry-run]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-project='' environment=prod region='' profile='' approve=() dry_run=''
+project='' environment=prod region='' profile='' yes='' dry_run=''
 for argument in "$@"; do
   case $argument in
     --project=?*) project=${argument#*=} ;;
     --environment=?*) environment=${argument#*=} ;;
     --region=?*) region=${argument#*=} ;;
     --profile=split | --profile=gpu | --profile=cpu) profile=${argument#*=} ;;
-    --yes) approve=(-auto-approve) ;;
+    --yes) yes=yes ;;
     --dry-run) dry_run=yes ;;
     *)
       sed -n '/^# Usage/,/^set/s/^# //p' "$0" >&2
@@ -112,6 +113,19 @@ deployed() { # OUTPUT of the deployment that there is, if any
     "$outputs" "$1"
 }
 
+# Nothing has kept of an earlier version which key it was made with, and another one makes the database anew.
+refuse_with_the_move() {
+  [ -n "$was_elsewhere" ] || return 0
+  local later=''
+  [ -z "$(key_agents)" ] || later=kms_key
+  ! has_app || [ -n "$app_image" ] || later="${later:+$later and }app_enabled"
+  [ -z "$later" ] || {
+    echo "What an earlier version deployed is brought up to this one first: take $later out of $root/main.tf," \
+      "run this, and put it back then." >&2
+    exit 2
+  }
+}
+
 settle_place() {
   local outputs='{}' was_profile
   # Not asked with `there`: a failure to read is no first deployment.
@@ -119,11 +133,12 @@ settle_place() {
   was_region=$(deployed region)
   was_profile=$(deployed inference_profile)
   was_image=$(deployed inference_image)
-  was_app_image=$(deployed app_image)
+  app_image=$(deployed app_image)
   was_elsewhere=''
   # The outputs of what is moved: none of them is there before.
   [ -z "$was_image" ] || { [ -n "$(deployed sources_bucket)" ] && [ -n "$(deployed new_revision_percent)" ]; } ||
     was_elsewhere=yes
+  refuse_with_the_move
   region=${region:-${was_region:-europe-west4}}
   profile=${profile:-${was_profile:-split}}
   if [ "$region" != "${was_region:-$region}" ]; then
@@ -145,9 +160,9 @@ This makes what is not there yet, and some of it costs money:
   the registry and the buckets, the database, the topics, the accounts and what each of them may do
   the secret of the Pixabay key, and with a Memorystore that of its AUTH string
   a version of the key's secret, from PIXABAY_API_KEY or as you type it
-  the image of the inference service, which Cloud Build builds and stores
+  the image of the inference service, and with app_enabled that of the web app, which Cloud Build builds and stores
 END
-  if [ -n "$dry_run" ] || [ ${#approve[@]} -gt 0 ]; then
+  if [ -n "$dry_run$yes" ]; then
     return
   fi
   local answer=''
@@ -195,12 +210,30 @@ package_functions() {
   done
 }
 
-apply() { # IMAGE ARGUMENT...
-  local image=$1
-  shift
-  do_it terraform -chdir="$root" apply -input=false "$@" -var="project_id=$project" \
-    -var="region=$region" -var="state_bucket=$state_bucket" -var="inference_profile=$profile" \
-    -var="inference_image=$image" ${was_app_image:+-var="app_image=$was_app_image"}
+ends_data() { # of the plan in build/plan; says so
+  [ -z "$dry_run" ] || return 1
+  terraform -chdir="$root" show -json "$PWD/build/plan" >build/plan.json || exit 1
+  ! python3 -m tools.check_plan --data build/plan.json
+}
+
+apply() { # quietly|asking IMAGE ARGUMENT...
+  local how=$1 variables
+  variables=(-var="project_id=$project" -var="region=$region" -var="state_bucket=$state_bucket"
+    -var="inference_profile=$profile" -var="inference_image=$2" ${app_image:+-var="app_image=$app_image"})
+  shift 2
+  if [ "$how" = quietly ]; then
+    mkdir -p build
+    do_it terraform -chdir="$root" plan -input=false -out="$PWD/build/plan" "$@" "${variables[@]}"
+    if ! ends_data; then
+      do_it terraform -chdir="$root" apply -input=false "$PWD/build/plan"
+      return
+    fi
+    [ -z "$yes" ] || {
+      echo "With --yes that is refused, and nothing of this plan was applied: without it, Terraform shows it and asks." >&2
+      exit 1
+    }
+  fi
+  do_it terraform -chdir="$root" apply -input=false "$@" "${variables[@]}"
 }
 
 existing() { # of the files on standard input
@@ -211,13 +244,17 @@ existing() { # of the files on standard input
 }
 
 # Named for what is in it, so that a second run finds what the first one built.
-image_tag() {
-  local files accelerator=cuda
-  [ "$profile" != cpu ] || accelerator=cpu
-  files=$(git ls-files --cached --others --exclude-standard -- \
-    imagesearch inference_service models .dockerignore | sort -u | existing)
-  files=$({ echo "$files" && git hash-object --stdin-paths <<<"$files" && models && attested; } | git hash-object --stdin)
-  echo "${files:0:16}-$accelerator"
+image_tag() { # inference|app
+  local files variant=cuda sources=(imagesearch inference_service models .dockerignore)
+  [ "$1" != app ] || sources=(app)
+  [ "$1" = inference ] && [ "$profile" != cpu ] || variant=cpu
+  files=$(git ls-files --cached --others --exclude-standard -- "${sources[@]}" | sort -u | existing)
+  files=$({
+    echo "$files" && git hash-object --stdin-paths <<<"$files"
+    [ "$1" = app ] || models
+    attested
+  } | git hash-object --stdin)
+  echo "${files:0:16}-$variant"
 }
 
 models() { # that the environment has put into the image
@@ -230,8 +267,12 @@ attested() { # what asks for an attestation, which an image of before has none o
     true
 }
 
-image_there() {
-  there gcloud artifacts docker images describe "$image:$tag"
+image_there() { # inference|app
+  there gcloud artifacts docker images describe "$repository/$1:$(image_tag "$1")"
+}
+
+images_there() {
+  image_there inference && { ! has_app || image_there app; }
 }
 
 uses_pixabay() { # as it does unless `image_sources`, on one line, leaves it out
@@ -253,6 +294,10 @@ door_agents() { # that call the query function where people sign in
 
 has_line() { # PATTERN of a setting of the environment, which is on one line
   grep -qE "^[[:space:]]*$1" "$root/main.tf"
+}
+
+has_app() {
+  has_line 'app_enabled[[:space:]]*=[[:space:]]*true'
 }
 
 key_agents() { # that encrypt with a key of one's own (terraform/kms_key.tf)
@@ -291,6 +336,10 @@ make_other_agents() { # each time, as door and key may be other ones than at the
   done
 }
 
+no_image() { # inference|app
+  echo "$repository/$1@sha256:$(printf '0%.0s' {1..64})"
+}
+
 prepare() { # what the image and the key are put into, the rights to do so, region and profile
   local targets=(
     -target=module.imagesearch.google_artifact_registry_repository_iam_member.deployer_pushes
@@ -307,6 +356,7 @@ prepare() { # what the image and the key are put into, the rights to do so, regi
   # whatever is built or starts after it is given its rights. To what runs, nothing is done here.
   [ -n "$was_image" ] || targets+=(
     -target=module.imagesearch.google_artifact_registry_repository_iam_member.build_writes
+    -target=module.imagesearch.google_logging_metric.ready_search_seconds # as terraform/objectives.tf says
     -target=module.imagesearch.google_project_iam_member.build
     -target=module.imagesearch.google_project_iam_member.workload_uses_catalog
     -target=module.imagesearch.google_pubsub_topic_iam_member.agent_publishes_dead_letters
@@ -330,7 +380,7 @@ prepare() { # what the image and the key are put into, the rights to do so, regi
     make_agent "$each"
   done
   # Terraform asks for an image even here, where nothing has one.
-  apply "$image@sha256:$(printf '0%.0s' {1..64})" -auto-approve "${targets[@]}"
+  apply quietly "$(no_image inference)" "${targets[@]}"
 }
 
 add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
@@ -347,12 +397,20 @@ add_key() { # from PIXABAY_API_KEY or the terminal; it is never printed
     < <(printf %s "$key")
 }
 
-build_image() {
-  do_it sh tools/submit_image.sh "$project" "$environment" "$repository" "$profile" "$tag" \
-    "$sources_bucket" "$deployer" build/inference_image || {
+build_image() { # inference|app, unless it is there
+  ! image_there "$1" || return 0
+  do_it sh tools/submit_image.sh "$1" "$project" "$environment" "$repository" "$profile" "$(image_tag "$1")" \
+    "$sources_bucket" "$deployer" "build/$1_image" || {
     echo "A new account's rights take some minutes to spread: if they were missing, run this again." >&2
     exit 1
   }
+}
+
+built_image() { # inference|app, by its digest
+  local digest=sha256:DIGEST
+  [ -n "$dry_run" ] || digest=$(gcloud artifacts docker images describe "$repository/$1:$(image_tag "$1")" \
+    --format='value(image_summary.digest)')
+  echo "$repository/$1@$digest"
 }
 
 sha256() { # FILE
@@ -384,15 +442,11 @@ fi
 settle_place
 
 repository=$region-docker.pkg.dev/$project/$name
-image=$repository/inference
-tag=$(image_tag)
+[ -n "$app_image" ] || ! has_app || app_image=$(no_image app)
 
 prepared=''
-image_there && { ! uses_pixabay || key_there; } && prepared=yes
-if [ -z "$prepared" ]; then
-  ask
-  tag=$(image_tag) # of the profile that was answered
-fi
+images_there && { ! uses_pixabay || key_there; } && prepared=yes
+[ -n "$prepared" ] || ask
 enable_apis
 if [ -z "$state_there" ]; then
   make_state_bucket
@@ -401,21 +455,25 @@ fi
 keep_earlier_states
 make_other_agents
 package_functions
+how=asking
+[ -z "$yes" ] || how=quietly
 # What an earlier version deployed moves, before there were environments into its module, which takes a
 # whole apply: Terraform refuses to move a part.
 if [ -n "$was_elsewhere" ]; then
   upload_archives
-  apply "$was_image" ${approve[@]+"${approve[@]}"}
+  apply "$how" "$was_image"
 fi
 [ -n "$prepared" ] || prepare
 ! uses_pixabay || key_there || add_key
-image_there || build_image
-digest=sha256:DIGEST
-[ -n "$dry_run" ] ||
-  digest=$(gcloud artifacts docker images describe "$image:$tag" --format='value(image_summary.digest)')
+build_image inference
+if has_app; then
+  build_image app
+  app_image=$(built_image app)
+fi
+inference_image=$(built_image inference)
 upload_archives
 [ -z "$was_image" ] || shift_traffic hold # before the plan, which reads what is so
-apply "$image@$digest" ${approve[@]+"${approve[@]}"} # so written, bash 3.2 takes an empty list
+apply "$how" "$inference_image"
 settle_door
 shift_traffic share
 do_it terraform -chdir="$root" output

@@ -27,7 +27,7 @@ FILES = (
     "cloudbuild.yaml",
     "drift.yaml",
     "update.yaml",
-    "inference_service/cloudbuild.yaml",
+    "image.yaml",
     "inference_service/Dockerfile",
     "app/Dockerfile",
     "tools/build_image.sh",

@@ -80,10 +80,16 @@ class Services:
     project: str
     region: str
 
+    def existing(self) -> list[str]:
+        """Return those of the names that Cloud Run has a service of."""
+        listed = {each["metadata"]["name"] for each in self._asked("services", "list")}
+        return [name for name in self.names if name in listed]
+
     def traffic(self, name: str) -> Traffic:
         """Ask which revisions of a service serve, and which could."""
         status = self._asked("services", "describe", name)["status"]
-        serving = [each for each in status["traffic"] if each.get("percent")]
+        # Where the first revision did not start, there is none.
+        serving = [each for each in status.get("traffic", ()) if each.get("percent")]
         percents: dict[str, int] = {}
         for each in serving:
             revision = each["revisionName"]
@@ -133,8 +139,12 @@ def _is_ready(revision: Mapping[str, Any]) -> bool:
 
 
 def hold(services: Services) -> None:
-    """Keep new revisions from any traffic until they are given some."""
-    for name in services.names:
+    """
+    Keep new revisions from any traffic until they are given some.
+
+    A service that is not there, as after an apply that ended half way, has nothing to hold.
+    """
+    for name in services.existing():
         traffic = services.traffic(name)
         if percents := traffic.held():
             services.shift(name, percents)

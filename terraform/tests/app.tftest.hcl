@@ -12,7 +12,7 @@ run "unless_it_is_asked_for_there_is_no_app" {
   command = plan
 
   assert {
-    condition     = length(google_cloud_run_v2_service.app) == 0 && length(google_service_account.app) == 0 && output.app_url == "" && output.app_image == ""
+    condition     = length(google_cloud_run_v2_service.app) == 0 && !contains(output.services, "imagesearch-app") && length(google_service_account.app) == 0 && output.app_url == "" && output.app_image == ""
     error_message = "Nothing of it is there, and its outputs say so."
   }
 }
@@ -45,6 +45,14 @@ run "the_app_sleeps_has_one_instance_and_searches_the_api_for_anyone" {
   assert {
     condition     = google_cloud_run_v2_service_iam_member.public_calls_app["app"].member == "allUsers" && google_cloud_run_v2_service_iam_member.public_calls_app["app"].role == "roles/run.invoker"
     error_message = "Anyone may open it."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_dashboard.overview.dashboard_json, "|imagesearch-app")
+    error_message = "It is awake, and costs, on the dashboard, too."
+  }
+  assert {
+    condition     = contains(output.services, "imagesearch-app") && length(google_cloud_run_v2_service.app["app"].traffic) == 0 && google_cloud_run_v2_service.app["app"].template[0].session_affinity
+    error_message = "A share of its traffic is tools/roll_out.py's to shift, and a window stays with one revision."
   }
   assert {
     condition     = output.app_image == var.app_image

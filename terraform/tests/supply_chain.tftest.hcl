@@ -21,8 +21,8 @@ run "as_it_comes_provenance_is_made_and_nothing_is_scanned" {
     error_message = "Provenance and the SBOM are kept by Artifact Analysis."
   }
   assert {
-    condition     = !contains(keys(google_project_service.api), "containerscanning") && length(google_artifact_registry_repository.images.vulnerability_scanning_config) == 0
-    error_message = "Scanning costs for each image, and is asked for."
+    condition     = !contains(keys(google_project_service.api), "containerscanning") && google_artifact_registry_repository.images.vulnerability_scanning_config[0].enablement_config == "DISABLED"
+    error_message = "Scanning costs for each image, and is asked for: also where the API is on, for others or from before."
   }
   assert {
     condition     = length(google_binary_authorization_policy.project) == 0 && length(google_cloud_run_v2_service.inference["inference"].binary_authorization) == 0
@@ -56,6 +56,8 @@ run "only_what_cloud_build_built_runs" {
 
   variables {
     binary_authorization = {}
+    app_enabled          = true
+    app_image            = "europe-west4-docker.pkg.dev/example-project/imagesearch/app@sha256:1111111111111111111111111111111111111111111111111111111111111111"
   }
 
   assert {
@@ -63,8 +65,8 @@ run "only_what_cloud_build_built_runs" {
     error_message = "The attestor is Cloud Build's own."
   }
   assert {
-    condition     = alltrue([for one in google_cloud_run_v2_service.inference : one.binary_authorization[0].use_default])
-    error_message = "Each inference service asks for the policy."
+    condition     = alltrue([for one in concat(values(google_cloud_run_v2_service.inference), values(google_cloud_run_v2_service.app)) : one.binary_authorization[0].use_default])
+    error_message = "Each inference service asks for the policy, and so does the web app."
   }
   assert {
     condition     = contains(keys(google_project_iam_member.deployer), "roles/binaryauthorization.policyViewer") && contains(keys(google_project_service.api), "binaryauthorization")
@@ -90,6 +92,18 @@ run "an_image_that_cloud_build_did_not_build_here_is_refused" {
 
   variables {
     inference_image      = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    binary_authorization = {}
+  }
+
+  expect_failures = [var.binary_authorization]
+}
+
+run "an_image_of_the_web_app_from_elsewhere_is_refused" {
+  command = plan
+
+  variables {
+    app_enabled          = true
+    app_image            = "registry.example.com/app@sha256:1111111111111111111111111111111111111111111111111111111111111111"
     binary_authorization = {}
   }
 

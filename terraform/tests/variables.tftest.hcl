@@ -37,7 +37,7 @@ run "refuses_values_of_the_wrong_form" {
     allowed_origins             = ["https://example.com/"]
     domain                      = "https://example.com"
     retention_days              = 0.5
-    images_max_age_days         = 0
+    images_max_age_days         = 31
     alert_email                 = "ops"
     budget                      = { billing_account = "mine", monthly_amount = 10 }
     state_bucket                = "gs://state"
@@ -99,7 +99,11 @@ run "refuses_values_just_out_of_bounds" {
     api_key                     = { secret = "key", version = "0" }
     allowed_origins             = ["*", "https://example.com"]
     retention_days              = 3661
-    images_max_age_days         = 31
+    images_max_age_days         = 3661
+    collections_schedule        = "60 4 * * 0"
+    drift_schedule              = "41 5 * * 8"
+    update_schedule             = "11 24 1 * *"
+    postgres                    = { tier = "db-custom-2-14336" } # 7 GB for each CPU
     budget                      = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 0 }
   }
 
@@ -123,6 +127,10 @@ run "refuses_values_just_out_of_bounds" {
     var.allowed_origins,
     var.retention_days,
     var.images_max_age_days,
+    var.collections_schedule,
+    var.drift_schedule,
+    var.update_schedule,
+    var.postgres,
     var.budget,
   ]
 }
@@ -139,6 +147,10 @@ run "refuses_what_does_not_fit_together" {
     memorystore_enabled        = true # which has a subnet
     instances                  = { query = { max = 100 } }
     pools                      = { size = 501 }
+    collections_schedule       = "* * * * *"  # each minute
+    update_schedule            = "11 * * * *" # each hour, of 80 minutes
+    postgres                   = { tier = "db-custom-3-12288" }
+    image_sources              = ["openverse", "openverse"]
     budget                     = { billing_account = "012345-6789AB-CDEF01", monthly_amount = 10, currency = "€" }
   }
 
@@ -149,6 +161,10 @@ run "refuses_what_does_not_fit_together" {
     var.other_embedding_dimensions,
     var.instances,
     var.pools,
+    var.collections_schedule,
+    var.update_schedule,
+    var.postgres,
+    var.image_sources,
     var.budget,
   ]
 }
@@ -339,7 +355,11 @@ run "takes_the_upper_bounds" {
     dollars_per_day             = 100000
     api_key                     = { secret = "key", version = "12" }
     retention_days              = 3660
-    images_max_age_days         = 32
+    images_max_age_days         = 3660
+    state_bucket                = "example-project-terraform-state"
+    collections_schedule        = "59 0-23/6,4 */2 JAN-MAR,12 SUN-SAT"
+    drift_schedule              = "59 23 31 12 7"
+    postgres                    = { tier = "db-custom-96-638976", disk_gb = 65536 }
     pools                       = { size = 500, orientation = "vertical", language = "zh" }
     allowed_origins             = ["*"]
     memorystore_enabled         = true

@@ -11,13 +11,21 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.plans import Deployment, deployment
 from tests.terraform import ROOT
-from tools.check_plan import ROLLED_OUT, WRITTEN_BY_GOOGLE, structural_changes
+from tools.check_plan import (
+    ROLLED_OUT,
+    STORES,
+    WRITTEN_BY_GOOGLE,
+    ended_data,
+    main,
+    structural_changes,
+)
 
 NEW_IMAGE = f"registry.example.com/inference@sha256:{'1' * 64}"
 NEW_CODE = {
@@ -276,6 +284,58 @@ def test_what_is_made_anew_or_let_go_is_no_roll_out(kind: str, actions: list[str
     assert structural_changes(plan) == [f"{kind}.this: {' and '.join(actions)}"]
 
 
+# What is stored
+
+
+@pytest.mark.parametrize("actions", [["delete"], ["delete", "create"], ["create", "delete"]])
+@pytest.mark.parametrize("kind", sorted(STORES))
+def test_a_plan_that_ends_what_is_stored_is_told_with_what_goes(
+    kind: str, actions: list[str]
+) -> None:
+    plan = update(kind, {}, {})
+    assert ended_data(plan) == []
+    plan["resource_changes"][0]["change"]["actions"] = actions
+    (told,) = ended_data(plan)
+    assert told == f"{kind}.this: {' and '.join(actions)}, and with it {STORES[kind]}"
+
+
+def test_what_is_made_again_by_the_same_apply_is_no_data() -> None:
+    plan = update(SERVICE, {}, {})
+    plan["resource_changes"][0]["change"]["actions"] = ["delete", "create"]
+    assert ended_data(plan) == []
+
+
+def test_memorystore_that_is_taken_away_is_seen_in_a_plan_of_terraforms(
+    deployed: Deployment,
+) -> None:
+    ended = ended_data(deployed.plan(memorystore_enabled=False))
+    assert [one.partition(":")[0] for one in ended] == [
+        "google_redis_instance.cache[0]",
+        "google_secret_manager_secret.redis_auth[0]",
+    ]
+
+
+@pytest.mark.parametrize(("actions", "status"), [(["delete"], 1), (["update"], 0)])
+def test_whether_data_ends_is_the_exit_status(
+    actions: list[str],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = update("google_storage_bucket", {}, {})
+    plan["resource_changes"][0]["change"]["actions"] = actions
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    monkeypatch.setattr("sys.argv", ["check_plan", "--data", str(tmp_path / "plan.json")])
+    if status:
+        with pytest.raises(SystemExit, match="1"):
+            main()
+        assert "google_storage_bucket.this: delete" in capsys.readouterr().out
+    else:
+        main()
+        assert capsys.readouterr().out == ""
+
+
 def test_what_google_writes_may_be_unknown_and_what_is_configured_may_not() -> None:
     """A setting that is decided while the plan is applied is one that nobody has seen."""
     template = {"service_account": "old", "containers": [{"image": "old"}]}
@@ -343,6 +403,11 @@ def test_what_may_be_rolled_out_is_what_the_deployer_has_rights_on() -> None:
     text = (ROOT / "terraform" / "deployer.tf").read_text()
     granted = set(re.findall(r'^resource "(google_cloud\w+)_iam_member"', text, re.MULTILINE))
     assert granted == set(ROLLED_OUT) == set(WRITTEN_BY_GOOGLE)
+
+
+def test_what_stores_is_what_terraform_makes() -> None:
+    text = "".join(file.read_text() for file in (ROOT / "terraform").glob("*.tf"))
+    assert set(STORES) <= set(re.findall(r'^resource "(\w+)"', text, re.MULTILINE))
 
 
 def test_both_lists_name_what_the_provider_has_and_only_google_writes(

@@ -15,7 +15,7 @@ import yaml
 from tools.pin_images import PINNED
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ["cloudbuild.yaml", "drift.yaml", "update.yaml", "inference_service/cloudbuild.yaml"]
+CONFIGS = ["cloudbuild.yaml", "drift.yaml", "update.yaml", "image.yaml"]
 
 # Source: https://cloud.google.com/build/docs/build-config-file-schema
 BUILD_FIELDS = set(
@@ -139,7 +139,7 @@ def test_every_image_has_a_tag_that_is_not_the_latest_and_a_digest(config: str) 
         ("cloudbuild.yaml", "planner"),
         ("drift.yaml", "deployer"),  # the planner may not look at what is there
         ("update.yaml", "updater"),  # it runs what others published a day ago
-        ("inference_service/cloudbuild.yaml", "deployer"),
+        ("image.yaml", "deployer"),
     ],
 )
 def test_without_a_trigger_a_build_has_the_least_rights_that_it_can_do_with(
@@ -174,9 +174,12 @@ def test_the_time_limits_leave_every_chain_of_steps_its_time(config: str) -> Non
     assert max(ends.values()) <= limit
 
 
+LONG = ("test", "image", "push", "app-image", "app-push")
+
+
 def test_what_takes_long_waits_for_nothing_but_what_is_deployed() -> None:
     assert steps()["deployment"]["waitFor"] == steps()["package"]["waitFor"] == ["-"]
-    assert all(steps()[each]["waitFor"] == ["deployment"] for each in ("test", "image", "push"))
+    assert all(steps()[each]["waitFor"] == ["deployment"] for each in LONG)
 
 
 def test_nothing_is_deployed_before_every_check_has_passed() -> None:
@@ -186,6 +189,7 @@ def test_nothing_is_deployed_before_every_check_has_passed() -> None:
         before[name] = waits.union(*(before[one] for one in waits))
     checks = {
         "app-image",
+        "app-push",
         "deployment",
         "hold",
         "image",
@@ -219,24 +223,26 @@ def test_the_files_that_the_steps_run_exist(config: str) -> None:
 
 def test_what_is_deployed_was_pushed_by_the_build_that_made_it_and_so_has_provenance() -> None:
     """Of what a step pushes, Cloud Build makes none; without it this build fails."""
-    image = build("inference_service/cloudbuild.yaml")
-    assert image["images"] == ["${_REPOSITORY}/inference:${_TAG}"]
+    image = build("image.yaml")
+    assert image["images"] == ["${_REPOSITORY}/${_IMAGE}:${_TAG}"]
     assert image["options"]["requestedVerifyOption"] == "VERIFIED"
     for config in CONFIGS:
         for step in build(config)["steps"]:
             assert not re.search(r"docker push|--push", step.get("script", "")), step["id"]
-    assert "--push" not in (ROOT / "tools" / "build_image.sh").read_text()
+    for script in (ROOT / "tools").glob("*image*.sh"):
+        assert "--push" not in script.read_text(), script
 
 
 def test_the_contents_that_are_kept_are_those_of_the_image_that_is_pushed() -> None:
-    image = steps("inference_service/cloudbuild.yaml")
-    (pushed,) = build("inference_service/cloudbuild.yaml")["images"]
+    image = steps("image.yaml")
+    (pushed,) = build("image.yaml")["images"]
     assert f"docker:{pushed}" in image["contents"]["args"]
     (written,) = [one for one in image["contents"]["args"] if one.startswith("spdx-json=")]
     assert written == f"spdx-json=/workspace/{image['keep-contents']['args'][3]}"
     script = (ROOT / "tools" / "submit_image.sh").read_text()
     kept = image["keep-contents"]["args"][-1].replace("${_SOURCES_BUCKET}", "$sources_bucket")
-    assert f'"{kept.replace("${_TAG}", "$tag")}"' in script
+    kept = kept.replace("${_IMAGE}", "$image").replace("${_TAG}", "$tag")
+    assert f'"{kept}"' in script
 
 
 # The words shared with Terraform

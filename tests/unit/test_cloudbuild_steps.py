@@ -106,6 +106,7 @@ revision='{"metadata": {"name": "query-%s", "creationTimestamp": "%s"},
   "status": {"conditions": [{"type": "Ready", "status": "True"}]}}'
 case "$*" in
   *describe*) cat "$state/traffic" ;;
+  *"services list"*) echo '[{"metadata": {"name": "query"}}]' ;;
   *"revisions list"*) printf "[$revision, $revision]" 1 2026-11-01 2 2026-11-02 ;;
 esac
 """
@@ -199,10 +200,12 @@ esac
 """
 
 
-def build(machine: Machine, profile: str, *tag: str) -> subprocess.CompletedProcess[str]:
+def build(
+    machine: Machine, profile: str, *tag: str, image: str = "inference"
+) -> subprocess.CompletedProcess[str]:
     machine.add_program("docker", "exit 0")
     script = str(ROOT / "tools" / "build_image.sh")
-    return machine.run(["sh", script, "registry/repository", profile, *tag])
+    return machine.run(["sh", script, image, "registry/repository", profile, *tag])
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,8 @@ def test_the_image_is_built_for_the_profile_and_kept_for_the_end_of_the_build(
     assert f"--build-arg ACCELERATOR={accelerator} " in built
     assert "--tag registry/repository/inference:tag --load " in built
     cache = f"type=registry,ref=registry/repository-cache/inference:{accelerator}"
-    assert f"--cache-from {cache} --cache-to {cache},mode=max," in built
+    assert f"--cache-from {cache} " in built
+    assert f"--cache-to {cache},mode=max," in built
     assert built.endswith(" .")
     registry = (ROOT / "terraform" / "registry.tf").read_text()
     assert 'repository_id = "${local.name}-cache"' in registry
@@ -254,7 +258,8 @@ def make_image(machine: Machine, digest: str = DIGEST, fails: str = "", **variab
     machine.add_program("docker", "exit 0")
     machine.add_program("gcloud", SUBMITTED)
     (machine.project / "tools").symlink_to(ROOT / "tools")
-    return run(machine, "deployment", "image", "push", fails=fails, **variables)
+    images = ("image", "push", "app-image", "app-push")
+    return run(machine, "deployment", *images, fails=fails, **variables)
 
 
 def test_the_image_of_a_commit_on_main_is_built_by_a_build_of_its_own(machine: Machine) -> None:
@@ -262,20 +267,21 @@ def test_the_image_of_a_commit_on_main_is_built_by_a_build_of_its_own(machine: M
     assert not any(call.startswith("docker") for call in machine.calls)
     submitted, described, fetched, loaded = machine.calls[-4:]
     assert submitted.startswith("gcloud builds submit --project=my-project ")
-    assert " --config=inference_service/cloudbuild.yaml " in submitted
+    assert " --config=image.yaml " in submitted
     assert f"serviceAccounts/{OUTPUTS['deployer_service_account']} " in submitted
     given = re.search(r"--substitutions=(\S+) \.$", submitted)
     assert given
     assert given[1].split(",") == [
-        *("_REPOSITORY=registry/repository", "_TAG=build-7", "_PROFILE=split"),
+        *("_IMAGE=inference", "_REPOSITORY=registry/repository"),
+        *("_TAG=build-7", "_PROFILE=split"),
         *("_ENVIRONMENT=prod", f"_SOURCES_BUCKET={OUTPUTS['sources_bucket']}"),
     ]
     named = {one.partition("=")[0] for one in given[1].split(",")}
-    assert named == set(config("inference_service/cloudbuild.yaml")["substitutions"])
+    assert named == set(config("image.yaml")["substitutions"])
     assert " registry/repository/inference:build-7 " in described
     image = (machine.project / "build" / "inference_image").read_text()
     assert image == f"registry/repository/inference@{DIGEST}\n"
-    assert f"gs://{OUTPUTS['sources_bucket']}/sboms/build-7.spdx.json" in fetched
+    assert f"gs://{OUTPUTS['sources_bucket']}/sboms/inference-build-7.spdx.json" in fetched
     assert f" --uri=registry/repository/inference@{DIGEST} " in loaded
 
 
@@ -304,6 +310,69 @@ def test_an_unknown_profile_is_refused_before_anything_is_built(machine: Machine
     ended = build(machine, "tpu")
     assert ended.returncode == 1
     assert ended.stderr == "the inference profile must be gpu, split or cpu, got tpu\n"
+    assert machine.calls == []
+
+
+# The web app's image
+
+
+def with_app(machine: Machine) -> Machine:
+    (machine.project / PROD / "main.tf").write_text("  app_enabled = true\n")
+    return machine
+
+
+def test_the_image_of_the_web_app_is_built_where_there_is_one_and_known_as_the_other(
+    machine: Machine,
+) -> None:
+    make_image(with_app(machine))
+    assert not any(call.startswith("docker") for call in machine.calls)
+    submitted, described, fetched, loaded = machine.calls[-4:]
+    assert "--config=image.yaml " in submitted
+    assert "--substitutions=_IMAGE=app,_REPOSITORY=registry/repository,_TAG=build-7," in submitted
+    assert " registry/repository/app:build-7 " in described
+    assert "/sboms/app-build-7.spdx.json" in fetched
+    assert f" --uri=registry/repository/app@{DIGEST} " in loaded
+    run(machine, "plan")
+    assert machine.calls[-2].endswith(f" -var=app_image=registry/repository/app@{DIGEST}")
+
+
+@elsewhere
+@pytest.mark.parametrize("was", ["", "registry/repository/app@sha256:deployed"])
+def test_a_proposal_builds_the_web_app_and_is_planned_with_what_is_deployed(
+    branch: str, pull_request: str, was: str, machine: Machine
+) -> None:
+    """Or with a digest that no image has, where it proposes the first one."""
+    (machine.state / "outputs" / "app_image").write_text(was)
+    make_image(with_app(machine), BRANCH_NAME=branch, PULL_REQUEST=pull_request)
+    assert not any(call.startswith("gcloud") for call in machine.calls)
+    built = machine.calls[-1]
+    assert " --file app/Dockerfile " in built
+    assert "--load" not in built
+    image = (machine.project / "build" / "app_image").read_text().strip()
+    assert image == (was or f"registry/repository/app@sha256:{'0' * 64}")
+
+
+def test_without_a_web_app_no_image_of_one_is_built(machine: Machine) -> None:
+    make_image(machine)
+    submitted = [call for call in machine.calls if "builds submit" in call]
+    assert ["_IMAGE=inference," in call for call in submitted] == [True]
+    assert (machine.project / "build" / "app_image").read_text() == ""
+
+
+def test_the_web_app_has_no_model_and_a_cache_of_its_own(machine: Machine) -> None:
+    (machine.project / PROD / "main.tf").write_text('  clip_model = "best"\n')
+    assert build(machine, "split", "tag", image="app").returncode == 0
+    created, built = machine.calls
+    assert " --name app " in created
+    assert "--build-arg" not in built
+    assert "--cache-from type=registry,ref=registry/repository-cache/app:cpu " in built
+    assert "--tag registry/repository/app:tag --load ." in built
+
+
+def test_an_unknown_image_is_refused_before_anything_is_built(machine: Machine) -> None:
+    ended = build(machine, "cpu", image="query")
+    assert ended.returncode == 1
+    assert ended.stderr == "the image must be inference or app, got query\n"
     assert machine.calls == []
 
 
@@ -368,6 +437,20 @@ def test_an_update_that_fails_the_tests_is_told_of_and_left_nowhere(pinned: Mach
     assert not any(call.startswith("gcloud") for call in pinned.calls)
 
 
+@pytest.mark.parametrize("step", ["images", "terraform", "locks", "patch", "leave"])
+def test_an_update_that_cannot_be_made_is_told_of_whichever_step_it_ends_at(
+    step: str, pinned: Machine
+) -> None:
+    """Each program that a step runs fails, as for want of a right or a network."""
+    (pinned.project / "build" / "update.patch").write_text("a patch")
+    for program in ("python", "cp", "make", "git", "gcloud"):
+        pinned.add_program(program, "exit 3")
+    script = steps("update.yaml")[step]["script"]
+    ended = pinned.run(["sh", "-c", script], SOURCES_BUCKET="sources", BUILD_ID="build-7")
+    assert ended.returncode == 3
+    assert "An update of gs://sources could not be made: see above." in ended.stdout
+
+
 def test_the_alert_reads_the_words_that_the_build_says() -> None:
     alert = (ROOT / "terraform" / "updates.tf").read_text()
     assert 'textPayload : "An update of gs://${google_storage_bucket.sources.name}"' in alert
@@ -397,6 +480,15 @@ def test_a_plan_that_changes_something_fails_and_says_so(
     assert f"-var=inference_image={OUTPUTS['inference_image']}" in planned
     assert "app_image" not in planned
     assert not any(" apply " in call for call in machine.calls)
+
+
+def test_a_look_for_drift_that_does_not_come_to_a_plan_says_so_too(machine: Machine) -> None:
+    (machine.project / "tools").mkdir()
+    (machine.project / "tools" / "build_docs.sh").write_text("exit 3\n")
+    script = steps("drift.yaml")["package"]["script"]
+    ended = machine.run(["sh", "-c", script], STATE_BUCKET="state")
+    assert ended.returncode == 3
+    assert "deployed by gs://state has drifted is not known: see above." in ended.stdout
 
 
 def test_a_plan_of_what_has_drifted_has_the_image_of_the_web_app_where_there_is_one(

@@ -52,6 +52,9 @@ def test_two_in_one_project_have_no_name_in_common() -> None:
         assert of_one.isdisjoint(of_other), kind
 
 
+SERVICES = ("query", "fetch", "inference", "scorer", "app")
+
+
 def test_of_two_each_looks_at_its_own_alone() -> None:
     """Alerts, charts, exclusions: what names the one's services names none of the other's."""
     for called, own, others in (
@@ -67,8 +70,8 @@ def test_of_two_each_looks_at_its_own_alone() -> None:
             "logging_project_exclusion",
         ):
             said = json.dumps(resource.values)
-            services = {f"{others}-{each}" for each in ("query", "fetch", "inference", "scorer")}
-            service = r"\bimagesearch(?:-dev)?-(?:query|fetch|inference|scorer)\b"
+            services = {f"{others}-{each}" for each in SERVICES}
+            service = rf"\bimagesearch(?:-dev)?-(?:{'|'.join(SERVICES)})\b"
             named = set(re.findall(service, said))
             assert not named & services, resource.address
             assert "imagesearch-.*" not in said, resource.address

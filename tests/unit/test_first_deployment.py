@@ -37,6 +37,7 @@ case "$*" in
   "storage cp gs://"*) touch "$4" ;;
   "storage cp"*) echo "$4" >>"$state/objects" ;;
   "artifacts sbom load"*) ;;
+  "run services list"*) cat "$state/services" 2>/dev/null || echo '[]' ;;
   "run services describe"*"invoker-iam-disabled"*) cat "$state/unchecked" 2>/dev/null || true ;;
   "run services describe"*) echo '{"status": {"traffic": [{"revisionName": "a", "percent": 100,
     "latestRevision": true}]}}' ;;
@@ -51,7 +52,8 @@ case "$*" in
     [ ! -e "$state/build-fails" ] || { rm "$state/build-fails"; exit 1; }
     tag=$(sed 's/.*_TAG=\\([^,]*\\),.*/\\1/' <<<"$*")
     repository=$(sed 's/.*_REPOSITORY=\\([^,]*\\),.*/\\1/' <<<"$*")
-    echo "$repository/inference:$tag" >>"$state/images" ;;
+    image=$(sed 's/.*_IMAGE=\\([^,]*\\),.*/\\1/' <<<"$*")
+    echo "$repository/$image:$tag" >>"$state/images" ;;
   "beta services identity create"*) ;;
   "run services update imagesearch-query --no-invoker-iam-check "*) echo true >"$state/unchecked" ;;
   "run services update imagesearch-query --invoker-iam-check "*) rm "$state/unchecked" ;;
@@ -64,19 +66,29 @@ TERRAFORM = """
 keep() { # APPLIED [IMAGE]
   local image='' form='"%s": {"value": "%s"}'
   [ -z "${2-}" ] || image=$(printf ", $form, $form" inference_image "$2" new_revision_percent 100)
+  ! grep -q -e -var=app_image= <<<"$1" ||
+    image+=$(printf ", $form" app_image "$(value app_image "$1")")
   printf "{$form, $form, $form%s}" sources_bucket here region "$(value region "$1")" \\
     inference_profile "$(value inference_profile "$1")" "$image" >"$state/outputs"
 }
 value() { sed "s/.*-var=$1=\\([^ ]*\\).*/\\1/" <<<"$2"; }
+apply() { # ARGUMENTS
+  case "$1" in
+    *-target=*)
+      ! grep -q -e -target=module.imagesearch.terraform_data.deployment <<<"$1" || keep "$1" ;;
+    *)
+      [ ! -e "$state/apply-fails" ] || exit 1
+      keep "$1" "$(value inference_image "$1")" ;;
+  esac
+}
 case "$*" in
   *" output -json")
     [ ! -e "$state/unreadable" ] || exit 1
     cat "$state/outputs" 2>/dev/null || echo {} ;;
-  *" apply "*-target=*)
-    ! grep -q -e -target=module.imagesearch.terraform_data.deployment <<<"$*" || keep "$*" ;;
-  *" apply "*)
-    [ ! -e "$state/apply-fails" ] || exit 1
-    keep "$*" "$(value inference_image "$*")" ;;
+  *" plan "*) echo "$*" >"$(sed 's/.* -out=\\([^ ]*\\) .*/\\1/' <<<"$*")" ;;
+  *" show -json "*) cat "$state/plan" 2>/dev/null || echo {} ;;
+  *" apply -input=false "*/build/plan) apply "$(cat "${*: -1}")" ;;
+  *" apply "*) apply "$*" ;;
 esac
 """
 COMPILED = shutil.ignore_patterns("__pycache__")
@@ -169,6 +181,16 @@ def main_of(machine: Machine, environment: str = "prod") -> Path:
     return machine.project / "terraform" / "environments" / environment / "main.tf"
 
 
+def applied(machine: Machine) -> list[str]:
+    """Return what was applied, in order: of a plan the command that made it."""
+    calls = [call for call in machine.calls if re.search(r" (plan|apply) -", call)]
+    return [
+        calls[at - 1] if call.endswith("/build/plan") else call
+        for at, call in enumerate(calls)
+        if " apply " in call
+    ]
+
+
 def made(calls: Sequence[str]) -> list[str]:
     return [call for call in calls if any(word in f"{call} " for word in MAKES)]
 
@@ -190,7 +212,7 @@ def test_an_empty_project_gets_everything_in_order(first: First) -> None:
         "gcloud storage cp build",
         "terraform -chdir terraform environments",
     ]
-    before, after = [call for call in machine.calls if " apply " in call]
+    before, after = applied(machine)
     assert "-target=" in before
     assert "-target=" not in after
     assert f"-var=inference_image={REPOSITORY}/inference@{DIGEST}" in after
@@ -209,9 +231,10 @@ def test_the_zips_are_uploaded_under_the_names_that_terraform_looks_for(first: F
 def test_run_again_it_makes_nothing_and_applies(deployed: Machine) -> None:
     ended = first_deployment(deployed)
     assert ended.returncode == 0, ended.stderr
-    (applied,) = made(deployed.calls)
-    assert applied.startswith("terraform ")
-    assert "-target=" not in applied
+    assert len(made(deployed.calls)) == 1
+    (call,) = applied(deployed)
+    assert call.startswith("terraform ")
+    assert "-target=" not in call
 
 
 def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> None:
@@ -219,7 +242,7 @@ def test_after_a_failed_build_it_goes_on_where_it_stopped(fresh: Machine) -> Non
     ended = first_deployment(fresh)
     assert ended.returncode == 1
     assert "run this again" in ended.stderr
-    assert not any("-target=" not in call for call in fresh.calls if " apply " in call)
+    assert all("-target=" in call for call in applied(fresh))
     fresh.forget()
     ended = first_deployment(fresh)
     assert ended.returncode == 0, ended.stderr
@@ -245,9 +268,10 @@ def test_run_again_without_them_it_keeps_the_region_and_the_profile(fresh: Machi
     fresh.forget()
     ended = first_deployment(fresh)
     assert ended.returncode == 0, ended.stderr
-    (applied,) = made(fresh.calls)
-    assert "-var=region=us-east4 " in applied
-    assert "-var=inference_profile=cpu " in applied
+    assert len(made(fresh.calls)) == 1
+    (call,) = applied(fresh)
+    assert "-var=region=us-east4 " in call
+    assert "-var=inference_profile=cpu " in call
     assert "region us-east4, profile cpu" in ended.stdout
 
 
@@ -269,7 +293,7 @@ def test_another_profile_is_told_with_what_it_costs_and_applied(deployed: Machin
     ended = first_deployment(deployed, "--profile=gpu")
     assert "The profile is split now: this changes the inference services." in ended.stdout
     assert PROFILES in ended.stdout
-    assert "-var=inference_profile=gpu " in made(deployed.calls)[-1]
+    assert "-var=inference_profile=gpu " in applied(deployed)[-1]
     again = first_deployment(deployed, "--profile=gpu").stdout
     assert "The profile is" not in again
     assert PROFILES not in again
@@ -278,8 +302,7 @@ def test_another_profile_is_told_with_what_it_costs_and_applied(deployed: Machin
 def test_a_person_may_answer_with_another_profile(fresh: Machine) -> None:
     ended = first_deployment(fresh, yes=False, answers="cpu")
     assert ended.returncode == 0, ended.stderr
-    applied = [call for call in fresh.calls if " apply " in call]
-    assert ["-var=inference_profile=cpu " in call for call in applied] == [True, True]
+    assert ["-var=inference_profile=cpu " in call for call in applied(fresh)] == [True, True]
     assert (fresh.state / "images").read_text().endswith("-cpu\n")
 
 
@@ -344,7 +367,7 @@ def test_rights_are_granted_before_the_first_image_is_built(fresh: Machine) -> N
     """What is built or starts after it needs them, and they take minutes to spread."""
     (fresh.state / "apply-fails").touch()
     first_deployment(fresh)
-    (before,) = [call for call in fresh.calls if "-target=" in call]
+    (before,) = [call for call in applied(fresh) if "-target=" in call]
     assert "google_project_iam_member.build" in targets(before)
     assert fresh.calls.index(before) < next(
         number for number, call in enumerate(fresh.calls) if "builds submit" in call
@@ -353,14 +376,14 @@ def test_rights_are_granted_before_the_first_image_is_built(fresh: Machine) -> N
     (fresh.project / "imagesearch" / "new.py").write_text("NEW = True\n")
     fresh.forget()
     first_deployment(fresh)
-    (again,) = [call for call in fresh.calls if "-target=" in call]
+    (again,) = [call for call in applied(fresh) if "-target=" in call]
     assert targets(again) == targets(before) - {"terraform_data.deployment"}
 
 
 def test_what_runs_keeps_its_rights_while_another_image_is_built(deployed: Machine) -> None:
     """Another profile may take an account's rights away, and the build may fail."""
     first_deployment(deployed, "--profile=cpu")
-    (before,) = [call for call in deployed.calls if "-target=" in call]
+    (before,) = [call for call in applied(deployed) if "-target=" in call]
     assert targets(before)
     assert not {one for one in targets(before) if "deployer" not in one and "_iam_" in one}
 
@@ -387,9 +410,9 @@ def test_nothing_is_made_before_a_person_has_said_yes(fresh: Machine) -> None:
 def test_what_is_applied_after_the_yes_is_asked_for_by_terraform(fresh: Machine) -> None:
     ended = first_deployment(fresh, yes=False, answers="yes")
     assert ended.returncode == 0, ended.stderr
-    before, after = [call for call in fresh.calls if " apply " in call]
-    assert " -auto-approve " in before
-    assert " -auto-approve " not in after
+    before, after = applied(fresh)
+    assert " plan " in before
+    assert " apply -input=false -var=" in after
     again = first_deployment(fresh, yes=False)
     assert again.returncode == 0
     assert "Go on?" not in again.stdout + again.stderr
@@ -401,9 +424,125 @@ def test_the_web_app_keeps_its_image_in_all_that_is_applied(deployed: Machine) -
     (deployed.state / "outputs").write_text(json.dumps(outputs))
     (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
     assert first_deployment(deployed).returncode == 0
-    applied = [call for call in deployed.calls if " apply " in call]
-    assert len(applied) == 2
-    assert all("-var=app_image=registry/app@sha256:1" in call for call in applied)
+    calls = applied(deployed)
+    assert len(calls) == 2
+    assert all("-var=app_image=registry/app@sha256:1" in call for call in calls)
+
+
+def with_app(machine: Machine) -> Machine:
+    main = main_of(machine)
+    main.write_text(main.read_text().replace("  name  ", "  app_enabled = true\n  name  "))
+    (machine.project / "app").mkdir(exist_ok=True)
+    (machine.project / "app" / "main.py").write_text("APP = 1\n")
+    return machine
+
+
+def test_the_web_app_has_an_image_built_for_it_as_the_inference_service_has(
+    deployed: Machine,
+) -> None:
+    assert first_deployment(with_app(deployed)).returncode == 0
+    (submitted,) = [call for call in deployed.calls if "builds submit" in call]
+    assert "--config=image.yaml " in submitted
+    assert f"_IMAGE=app,_REPOSITORY={REPOSITORY}," in submitted
+    loaded = "sbom load --project=my-project-123 --source=build/app_image"
+    assert any(loaded in call for call in deployed.calls)
+    prepares, rolls_out = applied(deployed)
+    assert f"-var=app_image={REPOSITORY}/app@sha256:{'0' * 64}" in prepares
+    assert f"-var=app_image={REPOSITORY}/app@{DIGEST}" in rolls_out
+    deployed.forget()
+    assert first_deployment(deployed).returncode == 0
+    assert not any("builds submit" in call for call in deployed.calls), "nothing has changed"
+    (deployed.project / "app" / "main.py").write_text("APP = 2\n")
+    assert first_deployment(deployed).returncode == 0
+    (submitted,) = [call for call in deployed.calls if "builds submit" in call]
+    assert "_IMAGE=app," in submitted, "the inference service's is as it was"
+
+
+# What ends data
+
+
+GONE = {
+    "address": "module.imagesearch.google_redis_instance.cache[0]",
+    "type": "google_redis_instance",
+    "change": {"actions": ["delete"]},
+}
+
+
+def ends_data(machine: Machine) -> None:
+    (machine.state / "plan").write_text(json.dumps({"resource_changes": [GONE]}))
+
+
+def test_what_would_end_what_is_stored_is_not_applied_without_a_person(deployed: Machine) -> None:
+    ends_data(deployed)
+    ended = first_deployment(deployed)
+    assert ended.returncode == 1
+    assert "google_redis_instance.cache[0]: delete, and with it the cache" in ended.stdout
+    assert "With --yes that is refused, and nothing of this plan was applied" in ended.stderr
+    assert applied(deployed) == []
+
+
+def test_a_person_is_shown_what_would_end_and_asked_even_while_it_prepares(
+    deployed: Machine,
+) -> None:
+    ends_data(deployed)
+    (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
+    assert first_deployment(deployed, yes=False, answers="yes").returncode == 0
+    prepares, rolls_out = applied(deployed)
+    assert " apply -input=false -target=" in prepares
+    assert " apply -input=false -var=" in rolls_out
+
+
+# What failed half way
+
+
+def test_after_an_apply_that_failed_half_way_it_builds_nothing_anew_and_applies(
+    fresh: Machine,
+) -> None:
+    (fresh.state / "apply-fails").touch()
+    assert first_deployment(fresh).returncode == 1
+    (fresh.state / "apply-fails").unlink()
+    fresh.forget()
+    ended = first_deployment(fresh)
+    assert ended.returncode == 0, ended.stderr
+    assert [call.split()[0] for call in made(fresh.calls)] == ["terraform"]
+    assert "-target=" not in applied(fresh)[0]
+
+
+def test_a_roll_out_that_failed_half_way_is_gone_on_with_and_what_serves_is_held(
+    deployed: Machine,
+) -> None:
+    """A service of the outputs may not be there: nothing is held of that."""
+    serve(deployed, "imagesearch-query", "imagesearch-scorer")
+    (deployed.state / "services").write_text('[{"metadata": {"name": "imagesearch-query"}}]')
+    (deployed.state / "apply-fails").touch()
+    assert first_deployment(deployed).returncode == 1
+    (deployed.state / "apply-fails").unlink()
+    deployed.forget()
+    ended = first_deployment(deployed)
+    assert ended.returncode == 0, ended.stderr
+    shifts = [call for call in deployed.calls if "update-traffic" in call]
+    assert [call.split()[4] for call in shifts] == ["imagesearch-query"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ('kms_key = "projects/p/locations/l/keyRings/r/cryptoKeys/k"', "kms_key"),
+        ("app_enabled = true", "app_enabled"),
+    ],
+)
+def test_what_an_earlier_version_deployed_is_brought_up_before_anything_new_is_set(
+    setting: str, named: str, deployed: Machine
+) -> None:
+    outputs = json.loads((deployed.state / "outputs").read_text())
+    del outputs["new_revision_percent"]
+    (deployed.state / "outputs").write_text(json.dumps(outputs))
+    main = main_of(deployed)
+    main.write_text(main.read_text().replace("  name  ", f"  {setting}\n  name  "))
+    ended = first_deployment(deployed)
+    assert ended.returncode == 2
+    assert f"take {named} out of terraform/environments/prod/main.tf" in ended.stderr
+    assert made(deployed.calls) == []
 
 
 def test_a_change_of_the_code_or_the_profile_builds_another_image(deployed: Machine) -> None:
@@ -504,18 +643,25 @@ def test_a_key_is_asked_for_where_pixabay_is_a_source(
 # The traffic
 
 
-def test_what_serves_is_held_until_all_that_is_new_is_there(deployed: Machine) -> None:
-    outputs = json.loads((deployed.state / "outputs").read_text())
+def serve(machine: Machine, *services: str) -> None:
+    """Have the state name *services*, each of which there is."""
+    outputs = json.loads((machine.state / "outputs").read_text())
     shifts = {
-        "services": ["imagesearch-query"],
+        "services": services,
         "new_revision_percent": 10,
         "settings": {"GOOGLE_CLOUD_PROJECT": "my-project-123"},
     }
     kept = {name: {"value": value} for name, value in shifts.items()}
-    (deployed.state / "outputs").write_text(json.dumps({**outputs, **kept}))
+    (machine.state / "outputs").write_text(json.dumps({**outputs, **kept}))
+    named = [{"metadata": {"name": each}} for each in services]
+    (machine.state / "services").write_text(json.dumps(named))
+
+
+def test_what_serves_is_held_until_all_that_is_new_is_there(deployed: Machine) -> None:
+    serve(deployed, "imagesearch-query")
     assert first_deployment(deployed).returncode == 0
     (held,) = [at for at, call in enumerate(deployed.calls) if "--to-revisions=a=100" in call]
-    assert " apply " in deployed.calls[held + 1]
+    assert " plan " in deployed.calls[held + 1]
 
 
 def test_a_first_deployment_has_no_traffic_to_hold(first: First) -> None:
@@ -535,7 +681,7 @@ def test_another_environment_has_a_state_a_registry_and_a_key_of_its_own(fresh: 
     ended = first_deployment(fresh, "--environment=dev")
     assert ended.returncode == 0, ended.stderr
     calls = made(fresh.calls)
-    applies = [call for call in calls if " apply " in call]
+    applies = applied(fresh)
     assert len(applies) == 2
     assert all("-chdir=terraform/environments/dev " in call for call in applies)
     assert all("-var=state_bucket=my-project-123-imagesearch-dev-state" in one for one in applies)
@@ -571,7 +717,7 @@ def test_what_an_earlier_version_deployed_moves_whole(deployed: Machine, since: 
     (deployed.state / "outputs").write_text(json.dumps(outputs))
     (deployed.project / "imagesearch" / "new.py").write_text("NEW = True\n")
     assert first_deployment(deployed).returncode == 0
-    moves, prepares, rolls_out = [call for call in deployed.calls if " apply " in call]
+    moves, prepares, rolls_out = applied(deployed)
     assert "-target=" not in moves
     assert outputs["inference_image"]["value"] in moves
     assert "-target=" in prepares

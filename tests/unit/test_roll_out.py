@@ -34,8 +34,13 @@ if kind == "revisions":
         }
         for at, each in enumerate(services[name]["revisions"])
     ]))
+elif action == "list":
+    print(json.dumps([{"metadata": {"name": each}} for each in services]))
 elif action == "describe":
     service = services[arguments[3]]
+    if not service["traffic"]:
+        print(json.dumps({"status": {"conditions": []}}))
+        sys.exit()
     latest = service["revisions"][-1]
     print(json.dumps({"status": {"traffic": [
         {"percent": each["percent"], "revisionName": each.get("revision", latest)}
@@ -85,6 +90,11 @@ class CloudRun:
         services = json.loads(self._file.read_text())
         services[name]["revisions"].append(f"{name}-{revision}")
         self._file.write_text(json.dumps(services))
+
+    def leave_unstarted(self, name: str) -> None:
+        """Have no other service than *name*, and of that one nothing that serves."""
+        service = json.loads(self._file.read_text())[name]
+        self._file.write_text(json.dumps({name: {**service, "traffic": []}}))
 
     def serving(self, name: str) -> dict[str, int]:
         """Return the percents of each revision, by the end of its name; `*` is what follows."""
@@ -196,7 +206,15 @@ def test_a_refusal_of_google_is_an_error(cloud_run: CloudRun) -> None:
     ended = cloud_run.run("hold")
     assert ended.returncode == 1
     assert "ERROR: denied" in ended.stderr
-    assert f"gcloud run services describe {QUERY} --format=json ended with 1" in ended.stderr
+    assert "gcloud run services list --format=json ended with 1" in ended.stderr
+
+
+@pytest.mark.slow
+def test_after_an_apply_that_ended_half_way_what_there_is_is_held(cloud_run: CloudRun) -> None:
+    """One service is not there, as after somebody deleted it, and one never started."""
+    cloud_run.leave_unstarted(QUERY)
+    cloud_run.done("hold")
+    assert not any("update-traffic" in call for call in cloud_run.machine.calls)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import ast
 import base64
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,7 +44,7 @@ from imagesearch.domain.work import BucketChange, CollectJob, ForgetJob
 from imagesearch.doors.http_api import MAX_WAIT_SECONDS
 from imagesearch.local.emulated import images_site
 from imagesearch.settings import AllSettings, Settings, load_settings
-from imagesearch.sources.pixabay import LANGUAGES
+from imagesearch.sources.pixabay import CATEGORIES, COLORS, LANGUAGES
 from imagesearch.wire.messages import TOPIC_OF, attributes_of, decode
 from inference_service.app import create_app
 from tests.terraform import KEY, PROJECT, ROOT, TERRAFORM, Applied, applied, refusals, waits_for
@@ -239,9 +239,19 @@ def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
         assert getattr(given, name) < (AllSettings.model_fields[name].default or math.inf)
 
 
-def test_a_plan_takes_the_languages_that_the_source_has() -> None:
+@pytest.mark.parametrize("words", [LANGUAGES, CATEGORIES, COLORS])
+def test_a_plan_takes_the_words_that_the_source_has(words: Sequence[str]) -> None:
     text = (ROOT / "terraform" / "variables.tf").read_text()
-    assert f'split(" ", "{" ".join(LANGUAGES)}")' in text
+    assert f'split(" ", "{" ".join(words)}")' in text
+
+
+def test_a_plan_refuses_what_no_schedule_can_be() -> None:
+    """What each variable refuses is in terraform/tests/variables.tftest.hcl."""
+    text = (ROOT / "terraform" / "variables.tf").read_text()
+    blocks = re.split(r"(?m)^variable ", text)[1:]
+    schedules = [block for block in blocks if "_schedule" in block.split('"')[1]]
+    assert len(schedules) == 3
+    assert all("local.cron_fields" in block for block in schedules)
 
 
 @pytest.mark.parametrize(
@@ -674,6 +684,14 @@ def test_a_refusal_says_what_to_do_instead() -> None:
     assert "collections: none may lie in another" in said
     assert "--format='value(projectNumber)' prints" in said
     assert 'door = "iap" needs a domain, as people sign in at its load balancer' in said
+    assert "start once an hour at most, such as 23 4 * * 0 for Sundays at 4:23" in said
+    assert "the minute must be one number of 0 to 59, got 61; the day of the month must be" in said
+    assert "pools.category must be a category of Pixabay's, such as animals" in said
+    assert 'with commas between, such as red,blue, or empty for all; got "red,mauve"' in said
+    assert "postgres.tier must have 1 CPU or an even number up to 96" in said
+    assert "postgres.disk_gb must be a whole number from 10 to 65536; got 65537" in said
+    assert 'gcloud billing accounts list shows it; got "mine"' in said
+    assert "budget.monthly_amount must be a whole number from 1 to 1000000000; got 0.5" in said
 
 
 def variables() -> Mapping[str, tuple[str, str]]:

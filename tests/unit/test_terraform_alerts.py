@@ -23,7 +23,7 @@ from imagesearch.sources.pixabay_listing import Pixabay
 from imagesearch.usecases.spending import Spending
 from imagesearch.wire.messages import encode
 from tests.log_lines import Log
-from tests.terraform import ROOT, Applied, applied
+from tests.terraform import ROOT, TERRAFORM, Applied, applied, waits_for
 from tests.unit.test_functions import SEARCH, serve
 from tests.world import World
 from tools.cost_model import load as load_costs
@@ -40,12 +40,17 @@ def full() -> Applied:
 
 
 def test_no_line_that_has_the_address_of_a_search_is_kept(full: Applied) -> None:
-    """Cloud Run's own and the load balancer's, of the query function alone; it writes its own."""
+    """Cloud Run's own and the load balancer's, of the query function and of the web app."""
     exclusion = full["google_logging_project_exclusion.searches"]
     run, balancer = exclusion["filter"].split(") OR (")
     function = full["google_cloudfunctions2_function.query"]["name"]
     backend = full["google_compute_backend_service.query[0]"]["name"]
-    assert f'resource.labels.service_name = "{function}"' in run
+    app = re.search(r'(?m)^  name += "\$\{local.name\}(-app)"', (TERRAFORM / "app.tf").read_text())
+    assert app
+    services = f'("{function}" OR "imagesearch{app[1]}")'
+    assert f"resource.labels.service_name = {services}" in run
+    first_made = waits_for("google_logging_project_exclusion.searches")
+    assert not [one for one in first_made if "function" in one or "run_v2" in one]
     assert 'log_id("run.googleapis.com/requests")' in run
     assert f'resource.labels.backend_service_name = "{backend}"' in balancer
     assert not exclusion.get("disabled")
@@ -325,6 +330,26 @@ def test_a_search_within_the_objective_has_a_bucket_of_its_own(full: Applied) ->
     assert set(re.findall(r'le=~"([^"]*)"', query)) == {"2|2.0"}
 
 
+def test_the_objective_of_latency_counts_what_its_alert_counts(full: Applied) -> None:
+    slo = full["google_monitoring_slo.latency"]
+    (cut,) = slo["request_based_sli"][0]["distribution_cut"]
+    assert (slo["goal"], slo["rolling_period_days"]) == (0.95, 28)
+    (within,) = cut["range"]
+    assert (within["min"], within["max"]) == (0, 2)
+    name = metric(full, "ready_search_seconds")["name"]
+    assert f'metric.type = "logging.googleapis.com/user/{name}" AND' in cut["distribution_filter"]
+    assert f"user_{name}_bucket" in promql(full, "latency-objective")[0]
+
+
+def test_the_metric_of_the_objective_is_made_long_before_it(full: Applied) -> None:
+    """Of one that was made a minute ago Google knows nothing."""
+    waited_for = waits_for("google_logging_metric.ready_search_seconds")
+    assert not [one for one in waited_for if "function" in one or "run_v2" in one]
+    assert "google_cloudfunctions2_function.query" in waits_for("google_monitoring_slo.latency")
+    script = (ROOT / "tools" / "first_deployment.sh").read_text()
+    assert "-target=module.imagesearch.google_logging_metric.ready_search_seconds" in script
+
+
 def test_what_drifts_is_told_by_the_words_of_the_build(full: Applied) -> None:
     (condition,) = full["google_monitoring_alert_policy.drift[0]"]["conditions"]
     (matched,) = condition["condition_matched_log"]
@@ -332,6 +357,7 @@ def test_what_drifts_is_told_by_the_words_of_the_build(full: Applied) -> None:
     assert said
     words = said[1].replace("example-project-imagesearch-state", "$STATE_BUCKET")
     build = (ROOT / "drift.yaml").read_text()
-    unknown, as_it_is, drifted = re.findall(r'(?:unknown=|echo )"(\w[^"]*)"', build)
+    unpacked, unknown, as_it_is, drifted = re.findall(r'(?:unknown=|echo )"(\w[^"]*)"', build)
+    assert unpacked == unknown, "also where it ends before the plan"
     assert [words in one for one in (unknown, as_it_is, drifted)] == [True, False, True]
-    assert build.count('echo "$unknown"') == 2, "also where it ends before the plan"
+    assert build.count('echo "$unknown"') == 2

@@ -135,6 +135,7 @@ GRANTS = {
         )
     ),
     ("updater", "logging.logWriter", "the project"),
+    ("updater", "storage.legacyBucketReader", "example-project-imagesearch-sources"),
     ("updater", "storage.objectCreator", UPDATES),
     ("planner", "artifactregistry.reader", "imagesearch-cache"),
     ("planner", "storage.objectViewer", "example-project-imagesearch-state"),
