@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +29,15 @@ from typing import Any, Final, TypeVar
 
 import requests
 
+from tools import roll_out
+
 ROOT = Path(__file__).resolve().parents[1]
 IMAGESEARCH = Path(sys.executable).with_name("imagesearch")
 MONITORING = "https://monitoring.googleapis.com/v3"
 LABEL: Final = "may-be-destroyed"
 MODULE: Final = "module.imagesearch."
 REPORT: Final = Path("build") / "verify-deployment.md"
+ARCHIVE: Final = Path("build") / "query.zip"
 POLL_SECONDS = 10.0
 SEARCH_SECONDS: Final = 900  # a GPU that wakes, and 200 pictures that are fetched and embedded
 DEAD_LETTER_SECONDS: Final = 900  # Pub/Sub's metrics come some minutes late
@@ -40,6 +45,8 @@ FORGET_SECONDS: Final = 300
 RIGHTS_SECONDS = 300.0
 HTTP_SECONDS: Final = 60
 SUBSCRIPTION: Final = "fetch-jobs"
+TRIAL_PERCENT: Final = 10
+TRIAL_SEARCHES: Final = 20  # all of them answered by the revision of before: one time in eight
 QUERY: Final = {"t": "horse", "s_query": "horses amidst flowers", "wait": "25"}
 
 Seen = TypeVar("Seen")
@@ -135,6 +142,39 @@ class Deployment:
             )
         return f"{len(body['results'])} hits of a pool of {body['pool']['embedded']}"
 
+    def roll_out(self) -> str:
+        """Give a tenth of the traffic to a new revision of the query function, and search."""
+        services, query = self._services(), self._query
+        stable = services.traffic(query).stable
+        roll_out.hold(services)
+        with zipfile.ZipFile(ROOT / ARCHIVE, "a") as packed:
+            packed.comment = uuid.uuid4().hex.encode()  # other bytes, and so another revision
+        self._deploy_archive()
+        if (held := services.traffic(query).percents) != {stable: 100}:
+            raise StepFailed(f"before it was given any, what is new had traffic: {held}")
+        roll_out.share(services, TRIAL_PERCENT)
+        shared = services.traffic(query).percents
+        if len(shared) != 2 or shared.get(stable) != 100 - TRIAL_PERCENT:
+            raise StepFailed(f"{stable} should have {100 - TRIAL_PERCENT} %, got {shared}")
+        self._search_often()
+        return f"{shared}, and {TRIAL_SEARCHES} searches answered"
+
+    def roll_back(self) -> str:
+        """Take back what is on trial, search, and deploy what was there before."""
+        services, query = self._services(), self._query
+        try:
+            stable = services.traffic(query).stable
+            roll_out.take_back(services, is_named=False)
+            if (serving := services.traffic(query).percents) != {stable: 100}:
+                raise StepFailed(f"{stable} should have all traffic, got {serving}")
+            self._search_often()
+        finally:
+            with zipfile.ZipFile(ROOT / ARCHIVE, "a") as packed:
+                packed.comment = b""
+            self._deploy_archive()
+            roll_out.promote(services)
+        return f"all traffic is with {stable} again, and {TRIAL_SEARCHES} searches answered"
+
     def dead_letter(self) -> str:
         """Let one message fail until Pub/Sub gives it up, and find it as the alert finds it."""
         worker = self.resources[f'google_pubsub_subscription.work["{SUBSCRIPTION}"]']
@@ -197,6 +237,27 @@ class Deployment:
         run("gcloud", "storage", "rm", "--recursive", f"gs://{self._state_bucket}")
         buckets = run("gcloud", "storage", "ls", f"--project={self.project}").split()
         return f"left: {', '.join(buckets) or 'no bucket'}"
+
+    @property
+    def _query(self) -> str:
+        name: str = self.resources["google_cloudfunctions2_function.query"]["name"]
+        return name
+
+    def _services(self) -> roll_out.Services:
+        return roll_out.Services(self.values["services"], self.project, self.values["region"])
+
+    def _deploy_archive(self) -> None:
+        """Upload the query function's zip as a roll-out does, and apply."""
+        digest = hashlib.sha256((ROOT / ARCHIVE).read_bytes()).hexdigest()
+        target = f"gs://{self.values['sources_bucket']}/query-{digest}.zip"
+        run("gcloud", "storage", "cp", "--no-clobber", str(ARCHIVE), target)
+        self._terraform("apply", "-auto-approve")
+
+    def _search_often(self) -> None:
+        """Search as often as any revision that serves is likely to answer."""
+        for _ in range(TRIAL_SEARCHES):
+            if not self._complete():
+                raise StepFailed("a search was not answered while revisions changed")
 
     @property
     def _root(self) -> str:
@@ -333,6 +394,16 @@ def steps(deployment: Deployment) -> list[tuple[str, str, Callable[[], str]]]:
             deployment.search,
         ),
         (
+            "roll out",
+            "what is new gets no traffic before it is given its share, and searches go on",
+            deployment.roll_out,
+        ),
+        (
+            "roll back",
+            "one command gives all traffic back to what served before, and searches go on",
+            deployment.roll_back,
+        ),
+        (
             "dead letter",
             "what cannot be delivered is kept, and the alert's own filter sees it",
             deployment.dead_letter,
@@ -371,7 +442,10 @@ def tried(name: str, proves: str, do: Callable[[], str]) -> Outcome:
     started = time.monotonic()
     try:
         outcome, detail = "passed", do()
-    except (StepFailed, requests.RequestException, KeyError, IndexError, ValueError) as error:
+    except (
+        *(StepFailed, roll_out.RollOutError, requests.RequestException, OSError),
+        *(KeyError, IndexError, ValueError),
+    ) as error:
         outcome, detail = "failed", f"{type(error).__name__}: {error}"
     return Outcome(name, proves, outcome, time.monotonic() - started, detail)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +21,11 @@ from tools import verify_deployment
 
 PROJECT = "my-scratch-1"
 FILTER = 'metric.type = "pubsub.googleapis.com/subscription/dead_letter_message_count"'
-STEPS = ["apply", "plan again", "search", "dead letter", "forget", "destroy"]
+STEPS = [
+    *("apply", "plan again", "search", "roll out", "roll back"),
+    *("dead letter", "forget", "destroy"),
+]
+QUERY = "imagesearch-dev-query"
 GCLOUD = """
 case "$*" in
   "projects describe"*) cat "$state/label" 2>/dev/null || true ;;
@@ -31,6 +38,25 @@ case "$*" in
       echo '[]'
     fi ;;
   "auth print-access-token") echo a-token ;;
+  "run services list"*) echo '[{"metadata": {"name": "imagesearch-dev-query"}}]' ;;
+  "run services describe"*) printf '{"status": {"traffic": [%s]}}' "$(cat "$state/traffic")" ;;
+  "run revisions list"*)
+    revision='{"metadata": {"name": "%s", "creationTimestamp": "%s"}, "status": {"conditions":
+      [{"type": "Ready", "status": "True"}]}}'
+    list=
+    while read -r name; do
+      list+=${list:+, }$(printf "$revision" "$name" "2026-11-29T00:00:${#list}Z")
+    done <"$state/revisions"
+    echo "[$list]" ;;
+  "run services update-traffic"*--to-latest*)
+    printf '{"revisionName": "%s", "percent": 100, "latestRevision": true}' \
+      "$(tail -n 1 "$state/revisions")" >"$state/traffic" ;;
+  "run services update-traffic"*)
+    [ ! -e "$state/stuck" ] || exit 0
+    given=$(sed 's/.*--to-revisions=\\([^ ]*\\).*/\\1/' <<<"$*")
+    sed 's/\\([^=,]*\\)=\\([0-9]*\\)/{"revisionName": "\\1", "percent": \\2}/g' <<<"$given" \
+      >"$state/traffic" ;;
+  "storage cp --no-clobber build/query.zip gs://my-scratch-1-imagesearch-dev-sources/query-"*) ;;
   "storage rm"* | "storage ls"*) ;;
   *) echo "unexpected: $*" >&2; exit 64 ;;
 esac
@@ -44,7 +70,10 @@ case "$*" in
       echo "  # google_storage_bucket.images will be changed"
       exit 2
     fi ;;
-  *" apply "* | *" destroy "*) ;;
+  *" apply "*)
+    revision=imagesearch-dev-query-$(sha256sum build/query.zip | cut -c 1-8)
+    grep -qx "$revision" "$state/revisions" 2>/dev/null || echo "$revision" >>"$state/revisions" ;;
+  *" destroy "*) ;;
   *" state list") cat "$state/left" 2>/dev/null || true ;;
   *) echo "unexpected: $*" >&2; exit 64 ;;
 esac
@@ -57,6 +86,7 @@ def resources() -> dict[str, Any]:
     token = {"service_account_email": "push@x", "audience": "https://fetch.example"}
     push = {"push_endpoint": "https://fetch.example/", "oidc_token": [token]}
     values = {
+        "google_cloudfunctions2_function.query": {"name": QUERY},
         'google_pubsub_subscription.work["fetch-jobs"]': {
             "name": "fetch-jobs",
             "topic": f"projects/{PROJECT}/topics/fetch-jobs",
@@ -135,6 +165,14 @@ def machine(tmp_path: Path) -> Machine:
     first.parent.mkdir()
     first.symlink_to(tmp_path / "programs" / "first")
     (machine.state / "label").write_text("true\n")
+    (machine.project / "build").mkdir()
+    with zipfile.ZipFile(machine.project / "build" / "query.zip", "w") as packed:
+        packed.writestr("main.py", "query = 1")
+    digest = hashlib.sha256((machine.project / "build" / "query.zip").read_bytes()).hexdigest()
+    first_revision = f"{QUERY}-{digest[:8]}"
+    (machine.state / "revisions").write_text(f"{first_revision}\n")
+    serving = {"revisionName": first_revision, "percent": 100, "latestRevision": True}
+    (machine.state / "traffic").write_text(json.dumps(serving))
     return machine
 
 
@@ -149,6 +187,7 @@ def cloud(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "inference_profile": "cpu",
             "inference_image": "image@sha256:ab",
             "sources_bucket": f"{PROJECT}-imagesearch-dev-sources",
+            "services": [QUERY],
             "settings": {"EDITION": "cloud", "TOPIC_PREFIX": "imagesearch-dev-"},
         }
         kept = {name: {"value": value} for name, value in outputs.items()}
@@ -186,7 +225,7 @@ def test_every_step_passes_and_nothing_is_left(machine: Machine, cloud: Cloud) -
     calls = machine.calls
     assert calls[1] == f"first --project={PROJECT} --environment=dev --profile=cpu --yes"
     assert [call.split()[2] for call in calls if "-var=region=europe-west4" in call] == [
-        *("plan", "apply", "destroy")
+        *("plan", "apply", "apply", "apply", "destroy")
     ]
     assert calls[-3:-1] == [
         f"gcloud storage rm --recursive gs://{PROJECT}-imagesearch-dev-state",
@@ -222,7 +261,7 @@ def test_what_it_reads_of_a_state_is_what_terraform_makes() -> None:
     ][0]["filter"].count("dead_letter_message_count")
     assert {
         *("api_url", "region", "inference_profile", "inference_image", "sources_bucket"),
-        "settings",
+        *("settings", "services"),
     } <= made.outputs.keys()
 
 
@@ -235,6 +274,39 @@ def shape(value: Any, path: str = "") -> set[str]:
     return {path}
 
 
+def test_a_tenth_of_the_traffic_is_tried_and_taken_back_and_what_was_there_is_there_again(
+    machine: Machine, cloud: Cloud
+) -> None:
+    archive = machine.project / "build" / "query.zip"
+    before = archive.read_bytes()
+    _, rows = verify(machine)
+    text = "\n".join(machine.calls)
+    for revision, name in revision_names(machine).items():
+        text = text.replace(revision, name)
+    shifts = re.findall(r"update-traffic .* --to-(\S+)", text)
+    assert shifts == ["revisions=old=100", "revisions=new=10,old=90", "revisions=old=100", "latest"]
+    assert archive.read_bytes() == before
+    assert "20 searches answered" in rows["roll back"][3]
+
+
+def revision_names(machine: Machine) -> dict[str, str]:
+    revisions = (machine.state / "revisions").read_text().split()
+    return dict(zip(revisions, ("old", "new"), strict=True))
+
+
+def test_traffic_that_does_not_shift_fails_and_what_was_there_is_deployed(
+    machine: Machine, cloud: Cloud
+) -> None:
+    archive = machine.project / "build" / "query.zip"
+    before = archive.read_bytes()
+    (machine.state / "stuck").touch()
+    status, rows = verify(machine)
+    assert (status, rows["roll out"][1], rows["roll back"][1]) == (1, "failed", "failed")
+    assert rows["destroy"][1] == "passed"
+    assert "should have 90 %" in rows["roll out"][3]
+    assert archive.read_bytes() == before
+
+
 @pytest.mark.parametrize("label", ["", "false"])
 def test_a_project_that_is_not_marked_is_not_touched(
     machine: Machine, cloud: Cloud, capsys: pytest.CaptureFixture[str], label: str
@@ -243,7 +315,7 @@ def test_a_project_that_is_not_marked_is_not_touched(
     assert verify_deployment.main(["--project", PROJECT]) == 2
     assert "must have the label may-be-destroyed=true" in capsys.readouterr().err
     assert len(machine.calls) == 1
-    assert not (machine.project / "build").exists()
+    assert not (machine.project / "build" / "verify-deployment.md").exists()
 
 
 @pytest.mark.parametrize(
