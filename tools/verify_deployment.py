@@ -142,7 +142,7 @@ class Deployment:
             )
         return f"{len(body['results'])} hits of a pool of {body['pool']['embedded']}"
 
-    def roll_out(self) -> str:
+    def share_traffic(self) -> str:
         """Give a tenth of the traffic to a new revision of the query function, and search."""
         services, query = self._services(), self._query
         stable = services.traffic(query).stable
@@ -396,7 +396,7 @@ def steps(deployment: Deployment) -> list[tuple[str, str, Callable[[], str]]]:
         (
             "roll out",
             "what is new gets no traffic before it is given its share, and searches go on",
-            deployment.roll_out,
+            deployment.share_traffic,
         ),
         (
             "roll back",
