@@ -211,7 +211,7 @@ package_functions() {
 }
 
 ends_data() { # of the plan in build/plan; says so
-  [ -z "$dry_run" ] || return 1
+  [ -n "$state_there" ] || return 1 # nor is there anything in a dry run
   terraform -chdir="$root" show -json "$PWD/build/plan" >build/plan.json || exit 1
   ! python3 -m tools.check_plan --data build/plan.json
 }

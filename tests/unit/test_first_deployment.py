@@ -450,8 +450,6 @@ def test_the_web_app_has_an_image_built_for_it_as_the_inference_service_has(
     assert f"-var=app_image={REPOSITORY}/app@sha256:{'0' * 64}" in prepares
     assert f"-var=app_image={REPOSITORY}/app@{DIGEST}" in rolls_out
     deployed.forget()
-    assert first_deployment(deployed).returncode == 0
-    assert not any("builds submit" in call for call in deployed.calls), "nothing has changed"
     (deployed.project / "app" / "main.py").write_text("APP = 2\n")
     assert first_deployment(deployed).returncode == 0
     (submitted,) = [call for call in deployed.calls if "builds submit" in call]
