@@ -14,23 +14,17 @@ const NEXT_WAIT_SECONDS = 0.25; // a longer one would keep the first images back
 const PAUSE_SECONDS = 0.5;
 const REQUEST_TIMEOUT_SECONDS = 100; // above the API's longest wait and its patience with a scorer that starts
 const GIVE_UP_SECONDS = 300;
-const RETRIES = 3;
-const RETRY_SECONDS = 5; // when an answer worth waiting for does not say
-export const LONGEST_RETRY_SECONDS = 120;
+const RETRY_PAUSES_SECONDS = [1, 2, 4]; // where the server does not say when
+export const LONGEST_RETRY_SECONDS = 120; // what asks for a longer pause is told at once
 const MOST_PAGES = 1000; // of a search: the API looks at 1000 pictures, so more are none of its answers
 const WORTH_WAITING = new Set([429, 502, 503, 504]);
+const TELLING_WHEN = new Set([429, 504]); // a server in good order: it is asked again as often as it says
 const FOR_EVER = new Set([400, 405, 413, 422]); // what is asked is wrong, and stays so
 const LOGIN = new Set([401, 403, 407]); // without a reason of the API's, of what stands before it
 const PICTURES = ["picture", "unlike_picture"];
+const FILTERS = ["orientation", "colour", "tag", "user", "source", "year", "month", "collection", "folder", "album", "camera"];
 
-/**
- * Why there is no answer; the message is a sentence for a person.
- *
- * kind: `unreached`, `late` (silent for too long), `refused`, `odd` (no answer of this API, or of another
- * version of it) or `unfinished`; status: the HTTP status, 0 without an answer; error: the API's own
- * {code, message, field}, {} without; retrySeconds: when to try again, null where that cannot help;
- * isForEver: the same can never succeed; tries: how often it was asked.
- */
+/** Why there is no answer; the message is a sentence for a person. client.d.ts has its fields. */
 export class SearchFailed extends Error {
   constructor(kind, message, { status = 0, error = {}, retrySeconds = null } = {}) {
     super(message);
@@ -45,12 +39,7 @@ export class Client {
   #askForKey;
   #fetch;
 
-  /**
-   * A client of the API at *url*.
-   *
-   * apiKey: for a server that asks for one; askForKey: called when a search is refused for the lack of it,
-   * returns another one or "", or a promise of it; fetch: used instead of the platform's own.
-   */
+  /** A client of the API at *url*; client.d.ts has its options, and those of its methods. */
   constructor(url, { apiKey = "", askForKey = () => "", fetch = (...asked) => globalThis.fetch(...asked) } = {}) {
     this.#base = new URL(String(url).replace(/\/*$/, "/"));
     this.#apiKey = apiKey;
@@ -84,26 +73,19 @@ export class Client {
 
   /** Each answer to *search* while its pictures come, the whole one last; options: those of `ask`. */
   async *answers(search, options = {}) {
-    const giveUpAt = performance.now() + GIVE_UP_SECONDS * 1000; // a clock that nobody sets
+    const giveUpAt = now() + GIVE_UP_SECONDS;
     let waitSeconds = FIRST_WAIT_SECONDS;
-    while (performance.now() < giveUpAt) {
-      const { answer, pauseSeconds } = await this.#askPatiently(search, { ...options, waitSeconds });
+    for (;;) {
+      const { answer, pauseSeconds } = await this.#askPatiently(search, { ...options, waitSeconds }, giveUpAt);
       yield answer;
       if (isLast(answer, search)) return;
+      giveUpBefore(pauseSeconds, giveUpAt, "the pictures are on their way");
       await sleep(pauseSeconds, options.signal);
       waitSeconds = NEXT_WAIT_SECONDS;
     }
-    throw new SearchFailed("unfinished", `no complete answer within ${GIVE_UP_SECONDS} seconds`);
   }
 
-  /**
-   * What there is of *search* now. Raises a SearchFailed, and an AbortError once *signal* is aborted.
-   *
-   * waitSeconds: how long the server may wait for its pool; cursor: the `next` of an answer to the same
-   * search, for what comes after it; retries: how often it is tried again where that can help; pause: waits
-   * before that, is given the failure and *signal*, and may throw the failure instead; during: is given the
-   * promise of each question, and returns one that ends with it.
-   */
+  /** What there is of *search* now. Raises a SearchFailed, and an AbortError once its signal is aborted. */
   async ask(search, options = {}) {
     return (await this.#askPatiently(search, options)).answer;
   }
@@ -133,15 +115,21 @@ export class Client {
     return [url, this.#withKey({ method: "POST", body: form })];
   }
 
-  async #askPatiently(search, { signal, retries = RETRIES, pause = waitFor, during = (asking) => asking, ...question }) {
+  /** docs/clients.md has the rule; the Python client has the same, and a table of cases holds them to it. */
+  async #askPatiently(search, { signal, retries = Infinity, pause = waitFor, during = (asking) => asking, ...question }, giveUpAt = now() + GIVE_UP_SECONDS) {
+    const pauses = [...RETRY_PAUSES_SECONDS];
     for (let tries = 1; ; tries++) {
       try {
         return await during(this.#askOnce(search, question, signal));
       } catch (failure) {
         if (signal?.aborted || !(failure instanceof SearchFailed)) throw failure;
         failure.tries = tries;
-        const isShort = failure.retrySeconds !== null && failure.retrySeconds <= LONGEST_RETRY_SECONDS;
-        if (!isShort || tries > retries) throw failure;
+        const { status, retrySeconds } = failure;
+        if (retrySeconds === null || retrySeconds > LONGEST_RETRY_SECONDS || tries > retries) throw failure;
+        const next = retrySeconds && TELLING_WHEN.has(status) ? retrySeconds : pauses.shift();
+        if (!next) throw failure;
+        failure.retrySeconds = retrySeconds || next;
+        giveUpBefore(failure.retrySeconds, giveUpAt, failure.message);
         await pause(failure, signal);
       }
     }
@@ -185,18 +173,27 @@ export class Client {
       if (signal?.aborted) throw aborted();
       const { origin } = this.#base;
       if (isLate) throw new SearchFailed("late", `${origin} was silent for ${REQUEST_TIMEOUT_SECONDS} seconds`);
-      throw new SearchFailed("unreached", `${origin} does not answer`, { retrySeconds: RETRY_SECONDS });
+      if (await this.#isKeptFromUs(signal)) throw new SearchFailed("login", `${origin} answers, but not to this page: a login stands before it, or it does not allow this page`);
+      throw new SearchFailed("unreached", `${origin} does not answer`, { retrySeconds: 0 });
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", cancel);
     }
   }
 
+  /** Whether the server is there, and what it answers may not be read: it leads to a sign-in, or allows no such page. */
+  async #isKeptFromUs(signal) {
+    const isOwn = this.#base.origin === globalThis.location?.origin;
+    const options = isOwn ? { redirect: "manual" } : { mode: "no-cors" };
+    const url = new URL("collections", this.#base); // files of the page are for their own origin alone
+    return this.#fetch(url, { ...options, signal }).then(({ type }) => type.startsWith("opaque"), () => false);
+  }
+
   #checked({ response, answer }, search) {
     const hasResults = response.status === 200 && Array.isArray(answer?.results);
     const isOnItsWay = response.status === 202 && answer?.pool;
     if (!hasResults && !isOnItsWay) throw this.#failureOf({ response, answer });
-    const unheard = ["minus", "like", "unlike"].find((name) => hasResults && search[name]?.length && !answer[name]);
+    const unheard = hasResults && unheardOf(search, answer);
     if (unheard) throw new SearchFailed("odd", `the answer knows nothing of ${unheard}: it is of another version`, { status: 200 });
     return { answer: { results: [], complete: false, ...answer }, pauseSeconds: retryAfter(response) ?? PAUSE_SECONDS };
   }
@@ -204,10 +201,11 @@ export class Client {
   #failureOf({ response, answer }) {
     const { status } = response;
     const error = typeof answer?.error === "object" && answer.error !== null ? answer.error : {};
-    const retrySeconds = WORTH_WAITING.has(status) ? retryAfter(response) ?? RETRY_SECONDS : null;
-    const isRefusal = status >= 400;
-    const said = isRefusal ? error.message ?? (LOGIN.has(status) ? "a login is asked for, which is not here" : "no reason given") : `${this.#base.href} does not answer as an imagesearch does`;
-    return new SearchFailed(isRefusal ? "refused" : "odd", `${said} (HTTP ${status})`, { status, error, retrySeconds });
+    const retrySeconds = WORTH_WAITING.has(status) ? retryAfter(response) ?? 0 : null;
+    const isLogin = LOGIN.has(status) && !error.message;
+    const kind = isLogin ? "login" : status >= 400 ? "refused" : "odd";
+    const reason = { login: "a login is asked for, which is not here", refused: error.message ?? "no reason given", odd: `${this.#base.href} does not answer as an imagesearch does` }[kind];
+    return new SearchFailed(kind, `${reason} (HTTP ${status})`, { status, error, retrySeconds });
   }
 }
 
@@ -224,12 +222,12 @@ function paramsOf(search) {
 /** A search of everything is: what awaits a new model does so until a person searches its keyword. */
 export const isLast = (answer, search) => search.scope === "catalog" || !answer.pool || answer.complete || answer.pool.state === "failed";
 
-/** Seconds of a Retry-After header (seconds or a date), or null. */
+/** Seconds of a Retry-After header (seconds or a date) within the bounds of sense, or null. */
 function retryAfter(response) {
-  const value = response.headers.get("Retry-After");
-  if (value === null) return null;
-  const seconds = Number.isNaN(Number(value)) ? (Date.parse(value) - Date.now()) / 1000 : Number(value);
-  return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
+  const value = (response.headers.get("Retry-After") ?? "").trim();
+  const isDate = /[a-z]/i.test(value); // a browser reads "-5" as one, too
+  const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : isDate ? (Date.parse(value) - Date.now()) / 1000 : NaN;
+  return Number.isNaN(seconds) ? null : Math.min(Math.max(seconds, 0.5), 86_400);
 }
 
 function parse(body) {
@@ -238,6 +236,19 @@ function parse(body) {
   } catch {
     return null;
   }
+}
+
+/** The part of *search* that an older server did not hear of, which its *answer* would name. */
+function unheardOf(search, answer) {
+  const lists = ["minus", "like", "unlike"].find((name) => search[name]?.length && !answer[name]);
+  return lists ?? FILTERS.find((name) => search[name] && search[name] !== "all" && !answer.filters?.[name]);
+}
+
+const now = () => performance.now() / 1000; // a clock that nobody sets
+
+/** Throw instead of a pause that would end too late. */
+function giveUpBefore(pauseSeconds, giveUpAt, reason) {
+  if (now() + pauseSeconds > giveUpAt) throw new SearchFailed("unfinished", `no complete answer within ${GIVE_UP_SECONDS} seconds: ${reason}`);
 }
 
 const aborted = () => new DOMException("the search was given up", "AbortError");

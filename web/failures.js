@@ -56,6 +56,7 @@ export function failureWords(failure) {
   const { kind } = failure;
   if (!kind) return { title: "Something broke on this page", text: String(failure) };
   if (kind === "unreached") return { title: "No connection to the server", text: navigator.onLine ? UNREACHED : OFFLINE };
+  if (kind === "login") return LOGIN;
   if (kind in KINDS) return { title: KINDS[kind][0], text: KINDS[kind][1] };
   return refusalWords(failure);
 }
@@ -73,7 +74,6 @@ export function outlookOf({ kind, retrySeconds, tries }) {
 
 /** The server's own *error* says more, where it has one. */
 function refusalWords({ status, error }) {
-  if ([401, 403, 407].includes(status) && !error.message) return LOGIN;
   const [title, text] = FAILURES[status] ?? (status >= 500 ? FAILURES[500] : [
     "The server's answer makes no sense",
     `Something that is not a search answer came back (HTTP ${status}).`,

@@ -12,6 +12,7 @@ answer, by no clock or network of its own, `http.py` the network, and `clients.p
 
 from imagesearch.client.api import Answer as Answer
 from imagesearch.client.api import Collection as Collection
+from imagesearch.client.api import Fetching as Fetching
 from imagesearch.client.api import Hit as Hit
 from imagesearch.client.api import Pool as Pool
 from imagesearch.client.api import Search as Search

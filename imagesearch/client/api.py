@@ -7,7 +7,8 @@ words are taken that are none of those named.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -148,11 +149,16 @@ class Timings(_Part):
 
 
 class Fetching(_Part):
-    """What is answered while no picture is there yet."""
+    """What is answered while no picture is there yet; it reads as an answer without any."""
 
     status: Literal["fetching"] = "fetching"
     keywords: list[str] = Field(default_factory=list)
     pool: Pool
+
+    results: ClassVar[Sequence[Hit]] = ()
+    complete: ClassVar[bool] = False
+    matched: ClassVar[None] = None
+    next: ClassVar[None] = None
 
 
 class Answer(_Part):

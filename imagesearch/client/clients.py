@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol, TypeVar, Unpack, cast
 
@@ -13,7 +13,10 @@ from imagesearch.client.api import Answer, Collection, Fetching, Hit, PoolWithRe
 from imagesearch.client.errors import Unreached
 from imagesearch.client.http import HttpServer, in_a_thread
 from imagesearch.client.searching import (
+    UNWATCHED,
+    WATCHED,
     Ask,
+    Following,
     Outcome,
     Pages,
     Patience,
@@ -22,7 +25,6 @@ from imagesearch.client.searching import (
     Steps,
     collections_of,
     now_of,
-    page_of,
     pool_of,
 )
 
@@ -87,11 +89,24 @@ class Client:
 
     def page(self, *, on_wait: OnWait = _ignored, **search: Unpack[Search]) -> Answer:
         """Return one page, when all the pictures of its keyword are there, or as many as can be."""
-        return self._through(page_of(search, self._patience), on_wait)
+        following = Following(search, self._patience, UNWATCHED)
+        while not following.is_over:
+            answer = self._through(following.step(), on_wait)
+        return cast(Answer, answer)
 
-    def ask(self, *, wait_seconds: float = 0, **search: Unpack[Search]) -> Answer | Fetching:
+    def answers(
+        self, *, on_wait: OnWait = _ignored, **search: Unpack[Search]
+    ) -> Iterator[Answer | Fetching]:
+        """Yield each answer while the pictures of a keyword come; the last is what `page` is."""
+        following = Following(search, self._patience, WATCHED)
+        while not following.is_over:
+            yield self._through(following.step(), on_wait)
+
+    def ask(
+        self, *, wait_seconds: float = 0, on_wait: OnWait = _ignored, **search: Unpack[Search]
+    ) -> Answer | Fetching:
         """Return what there is now, after the server has waited so long for the pictures."""
-        return self._through(now_of(search, wait_seconds, self._patience))
+        return self._through(now_of(search, wait_seconds, self._patience), on_wait)
 
     def collections(self) -> list[Collection]:
         """Return the collections of own pictures, in the order of their names."""
@@ -151,11 +166,24 @@ class AsyncClient:
 
     async def page(self, *, on_wait: OnWait = _ignored, **search: Unpack[Search]) -> Answer:
         """Return one page, when all the pictures of its keyword are there, or as many as can be."""
-        return await self._through(page_of(search, self._patience), on_wait)
+        following = Following(search, self._patience, UNWATCHED)
+        while not following.is_over:
+            answer = await self._through(following.step(), on_wait)
+        return cast(Answer, answer)
 
-    async def ask(self, *, wait_seconds: float = 0, **search: Unpack[Search]) -> Answer | Fetching:
+    async def answers(
+        self, *, on_wait: OnWait = _ignored, **search: Unpack[Search]
+    ) -> AsyncGenerator[Answer | Fetching, None]:
+        """Yield each answer while the pictures of a keyword come; the last is what `page` is."""
+        following = Following(search, self._patience, WATCHED)
+        while not following.is_over:
+            yield await self._through(following.step(), on_wait)
+
+    async def ask(
+        self, *, wait_seconds: float = 0, on_wait: OnWait = _ignored, **search: Unpack[Search]
+    ) -> Answer | Fetching:
         """Return what there is now, after the server has waited so long for the pictures."""
-        return await self._through(now_of(search, wait_seconds, self._patience))
+        return await self._through(now_of(search, wait_seconds, self._patience), on_wait)
 
     async def collections(self) -> list[Collection]:
         """Return the collections of own pictures, in the order of their names."""

@@ -9,6 +9,7 @@ import functools
 import ipaddress
 import json
 import math
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -25,13 +26,7 @@ import requests
 import urllib3
 
 from imagesearch.client.errors import SearchFailed, Unreached
-from imagesearch.client.searching import (
-    LEAST_PAUSE_SECONDS,
-    MOST_PAUSE_SECONDS,
-    USUAL_PAUSE_SECONDS,
-    Ask,
-    Reply,
-)
+from imagesearch.client.searching import LOGIN, Ask, Reply
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.printable import printable
 from imagesearch.setting_types import http_url
@@ -41,6 +36,7 @@ MAX_IMAGE_BYTES = 50_000_000
 MAX_REDIRECTS = 5
 TIME_LIMITS_SECONDS = (5, 100)  # to connect; of silence: a `wait`, and a scorer that starts
 EXCHANGE_SECONDS = 120.0  # from a question to the end of its answer, however busily that comes
+LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS = 0.5, 86_400.0  # whatever a server says
 _CHUNK_BYTES = 65_536
 _KEEPING_METHOD = (307, 308)  # of redirects
 # Compressed, a few bytes could be very many.
@@ -94,9 +90,12 @@ class HttpServer:
         url = self._url + ask.path
         response, body = self._browser.get(url, MAX_ANSWER_BYTES, ask.params, form_of(ask.pictures))
         reply = reply_of(response.status_code, body, response.headers.get("Retry-After"))
+        if reply.body is None and urlsplit(response.url).netloc != urlsplit(url).netloc:
+            raise SearchFailed(f"{url} leads to {_shown(response.url)}: {LOGIN}", "login")
         if reply.status in (200, 202) and reply.body is None and body.strip() != b"null":
             raise SearchFailed(
-                f"{url} did not answer in JSON: is it an imagesearch? Or is it behind a login?"
+                f"{url} did not answer in JSON: is it an imagesearch? Or is it behind a login?",
+                status=reply.status,
             )
         return reply
 
@@ -140,19 +139,17 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def retry_after_seconds(header: str, now: datetime) -> float:
+def retry_after_seconds(header: str, now: datetime) -> float | None:
     """
-    Return the pause that a `Retry-After` asks for, within the bounds of sense.
+    Return the pause that a `Retry-After` asks for, within the bounds of sense; None for nonsense.
 
     Source: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, seconds or a date.
     """
-    try:
-        seconds = float(header)
-    except ValueError:
-        seconds = _seconds_until(header, now)
+    is_number = re.fullmatch(r"[0-9]+(\.[0-9]+)?", header.strip())
+    seconds = float(header) if is_number else _seconds_until(header, now)
     if math.isnan(seconds):
-        return USUAL_PAUSE_SECONDS
-    return min(max(seconds, LEAST_PAUSE_SECONDS), MOST_PAUSE_SECONDS)
+        return None
+    return min(max(seconds, LEAST_RETRY_SECONDS), MOST_RETRY_SECONDS)
 
 
 def _seconds_until(date: str, now: datetime) -> float:
@@ -213,7 +210,8 @@ class Browser:
             return exchange.result(self._exchange_seconds)
         except TimeoutError:
             seconds = f"{self._exchange_seconds:g} s"
-            raise SearchFailed(f"{_shown(url)} did not end its answer within {seconds}") from None
+            message = f"{_shown(url)} did not end its answer within {seconds}"
+            raise SearchFailed(message, "late") from None
 
     def _get(
         self, url: str, max_bytes: int, params: Mapping[str, Any] | None, form: Form
@@ -230,7 +228,10 @@ class Browser:
         # ValueError: what was answered is no URL, or cannot be decoded.
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             message = f"{_shown(url)} does not answer: {type(error).__name__}"
-            raise (Unreached if _is_broken(error) else SearchFailed)(message) from None
+            if _is_broken(error):
+                raise Unreached(message) from None
+            is_late = isinstance(error, requests.ReadTimeout)
+            raise SearchFailed(message, "late" if is_late else "odd") from None
         raise SearchFailed(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times")
 
     def _open(self, url: str, params: Mapping[str, Any] | None, form: Form) -> requests.Response:

@@ -29,10 +29,9 @@ from imagesearch.client.errors import SearchFailed, Unreached
 from imagesearch.domain.filters import chosen
 from imagesearch.domain.printable import printable
 
-POLL_WAIT_SECONDS = 2
 GIVE_UP_SECONDS = 300.0
-RETRY_PAUSES_SECONDS = (0.5, 1.0, 2.0)  # after what nobody asked to wait out
-LEAST_PAUSE_SECONDS, USUAL_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.5, 1.0, 30.0
+RETRY_PAUSES_SECONDS = (1.0, 2.0, 4.0)  # where the server does not say when
+LONGEST_PAUSE_SECONDS = 120.0  # what asks for a longer one is told at once
 MAX_PAGES = 1_000  # of a search: a server looks at 1,000 pictures, so more are none of its answers
 _REASON_CHARACTERS = 500
 
@@ -57,11 +56,22 @@ class Reply:
 
 @dataclass(frozen=True)
 class Pause:
-    """Why and how long to wait before the next question; *pool* as it stands, if that is known."""
+    """
+    How long to wait before the next question, and why.
+
+    Attributes:
+        failure: what is waited out; None where the pictures are on their way.
+        pool: how they are, then.
+    """
 
     seconds: float
-    reason: str
+    failure: SearchFailed | None = None
     pool: Pool | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return str(self.failure) if self.failure else "the pictures are on their way"
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Patience:
 
     Attributes:
         give_up_seconds: until there must be a complete answer.
-        retry_pauses_seconds: before each further try where nobody answers, or a server cannot.
+        retry_pauses_seconds: before each further try where the server does not say when.
         now: the seconds of a clock that never steps back.
     """
 
@@ -80,8 +90,24 @@ class Patience:
     now: Callable[[], float] = time.monotonic
 
 
+@dataclass(frozen=True)
+class Rhythm:
+    """How often is asked while pictures come: the server waits, then the client."""
+
+    first_wait_seconds: float
+    next_wait_seconds: float
+    pause_seconds: float  # from a question to the next, where the answer does not say
+
+
+UNWATCHED = Rhythm(2, 2, 1.0)
+# A known keyword answers well within the first wait, and a new one shows its progress then; a
+# longer one after it would keep the first pictures back.
+WATCHED = Rhythm(0.5, 0.25, 0.5)
+
+_MAY_RECOVER = (429, 502, 503, 504)
+_TELLING_WHEN = (429, 504)  # a server in good order: it is asked again as often as it says
 _LOGIN_STATUSES = (401, 403, 407)
-_LOGIN = "a login is asked for, which this client does not have"
+LOGIN = "a login is asked for, which this client does not have"
 
 T = TypeVar("T")
 P = TypeVar("P", bound=_Part)
@@ -90,24 +116,41 @@ Steps = Generator[Ask | Pause, Outcome | None, T]
 """What asks: an Ask is sent its outcome, a Pause None when it is over."""
 
 
-def page_of(search: Search, patience: Patience) -> Steps[Answer]:
+class Following:
     """
-    Return a page of *search*, once its pool is complete or can become no more.
+    The answers to *search* while its pictures come, each asked for with `step`.
 
-    Raises:
-        SearchFailed: an error of the API, an answer that is none of this API's or of a version
-            that leaves a part of *search* out, or no complete one within the patience.
+    Attributes:
+        is_over: whether the last answer was the whole one, or there can become no more.
     """
-    ask = _question(search)
-    give_up_at = patience.now() + patience.give_up_seconds
-    while True:
-        reply, asked_at = yield from _reply_to(ask, patience, give_up_at)
+
+    def __init__(self, search: Search, patience: Patience, rhythm: Rhythm) -> None:
+        self.is_over = False
+        self._search, self._patience, self._rhythm = search, patience, rhythm
+        self._give_up_at = patience.now() + patience.give_up_seconds
+        self._before: tuple[Answer | Fetching, float] | None = None  # and when to ask again
+
+    def step(self) -> Steps[Answer | Fetching]:
+        """
+        Return the next answer.
+
+        Raises:
+            SearchFailed: an error of the API, an answer that is none of this API's or of a version
+                that leaves a part of the search out, or no complete one within the patience.
+        """
+        rhythm, wait_seconds = self._rhythm, self._rhythm.first_wait_seconds
+        if self._before:
+            answer, ask_at = self._before
+            yield _pause(ask_at, self._patience, self._give_up_at, pool=answer.pool)
+            wait_seconds = rhythm.next_wait_seconds
+        ask = _question(self._search, wait_seconds)
+        reply, asked_at = yield from _reply_to(ask, self._patience, self._give_up_at)
         answer = _found(reply, ask)
-        if isinstance(answer, Answer) and _is_last(answer):
-            return answer
         # Of an answer that was waited for, the pause is over already.
-        ask_at = asked_at + (reply.retry_after_seconds or USUAL_PAUSE_SECONDS)
-        yield _pause(ask_at, "the pictures are on their way", patience, give_up_at, answer.pool)
+        pause_seconds = reply.retry_after_seconds or rhythm.pause_seconds
+        self._before = answer, asked_at + pause_seconds
+        self.is_over = isinstance(answer, Answer) and _is_last(answer)
+        return answer
 
 
 def now_of(search: Search, wait_seconds: float, patience: Patience) -> Steps[Answer | Fetching]:
@@ -171,7 +214,7 @@ def _found(reply: Reply, ask: Ask) -> Answer | Fetching:
     return answer
 
 
-def _question(search: Search, wait_seconds: float = POLL_WAIT_SECONDS) -> Ask:
+def _question(search: Search, wait_seconds: float) -> Ask:
     params = {
         name: [_text(each) for each in value] if isinstance(value, list) else _text(value)
         for name, value in search.items()
@@ -192,50 +235,40 @@ def _what_is_at(path: str, shape: type[P], patience: Patience) -> Steps[P]:
 
 
 def _reply_to(ask: Ask, patience: Patience, give_up_at: float) -> Steps[tuple[Reply, float]]:
-    """Return the reply, once asking again can help no more, and when it was asked for."""
+    """
+    Return the reply, once asking again can help no more, and when it was asked for.
+
+    docs/clients.md has the rule; client.js has the same, and a table of cases holds them to it.
+    """
     pauses = iter(patience.retry_pauses_seconds)
     while True:
         asked_at = patience.now()
         outcome = cast(Outcome, (yield ask))
-        seconds = _asked_for(outcome)
-        if seconds is None:
-            is_final = isinstance(outcome, Reply) and not _may_recover(outcome)
-            retry = None if is_final else next(pauses, None)
-            if retry is None:
-                if isinstance(outcome, Unreached):
-                    raise outcome
-                return outcome, asked_at
-            seconds = (isinstance(outcome, Reply) and outcome.retry_after_seconds) or retry
-        yield _pause(patience.now() + seconds, _why(outcome), patience, give_up_at)
-
-
-def _asked_for(outcome: Outcome) -> float | None:
-    """Return the pause that a server in good order asks for, however often; None where none."""
-    if isinstance(outcome, Unreached):
-        return None
-    is_late = outcome.status == 504 and outcome.retry_after_seconds is not None
-    if outcome.status == 429 or is_late:
-        return outcome.retry_after_seconds or USUAL_PAUSE_SECONDS
-    return None
-
-
-def _may_recover(reply: Reply) -> bool:
-    """Return whether a server that cannot answer may soon: not where it speaks of half a minute."""
-    is_soon = (reply.retry_after_seconds or 0) < MOST_PAUSE_SECONDS
-    return reply.status in (502, 503, 504) and is_soon
+        failure = outcome if isinstance(outcome, Unreached) else _refusal(outcome)
+        says_when = failure.retry_seconds or 0.0
+        is_counted = not (says_when and failure.status in _TELLING_WHEN)
+        retry = next(pauses, None) if is_counted else says_when
+        is_final = failure.retry_seconds is None or says_when > LONGEST_PAUSE_SECONDS
+        if is_final or retry is None:
+            if isinstance(outcome, Unreached):
+                raise outcome
+            return outcome, asked_at
+        until = patience.now() + (says_when or retry)
+        yield _pause(until, patience, give_up_at, failure)
 
 
 def _pause(
-    until: float, reason: str, patience: Patience, give_up_at: float, pool: Pool | None = None
+    until: float,
+    patience: Patience,
+    give_up_at: float,
+    failure: SearchFailed | None = None,
+    pool: Pool | None = None,
 ) -> Pause:
+    pause = Pause(max(0.0, until - patience.now()), failure, pool)
     if until > give_up_at:
         seconds = f"{patience.give_up_seconds:.0f} seconds"
-        raise SearchFailed(f"no complete answer within {seconds}: {reason}")
-    return Pause(max(0.0, until - patience.now()), reason, pool)
-
-
-def _why(outcome: Outcome) -> str:
-    return str(outcome if isinstance(outcome, Unreached) else _refusal(outcome))
+        raise SearchFailed(f"no complete answer within {seconds}: {pause.reason}", "unfinished")
+    return pause
 
 
 def _read(reply: Reply, shape: type[P], status: int = 200) -> P:
@@ -263,13 +296,23 @@ def _check_parts(answer: Answer, params: Mapping[str, Any]) -> None:
 
 
 def _refusal(reply: Reply) -> SearchFailed:
-    said = _told(reply.body, "message")
-    # Every refusal of the API's has its reason: what has none is of what stands before it.
-    reason = said or (_LOGIN if reply.status in _LOGIN_STATUSES else "no reason given")
-    message = f"{reason} (HTTP {reply.status})"
-    if said and reply.status == 401:
+    status = reply.status
+    reason = _told(reply.body, "message")
+    retry_seconds = (reply.retry_after_seconds or 0.0) if status in _MAY_RECOVER else None
+    if not reason and status in _LOGIN_STATUSES:
+        # Every refusal of the API's has its reason: what has none is of what stands before it.
+        return SearchFailed(f"{LOGIN} (HTTP {status})", "login", status=status)
+    message = f"{reason or 'no reason given'} (HTTP {status})"
+    if status == 401:
         message += ": give the key of this server as SEARCH_API_KEY"
-    return SearchFailed(message, status=reply.status, field=_told(reply.body, "field"))
+    return SearchFailed(
+        message,
+        "refused" if status >= 400 else "odd",
+        status=status,
+        field=_told(reply.body, "field"),
+        reason=reason,
+        retry_seconds=retry_seconds,
+    )
 
 
 def _told(body: Any, name: str) -> str:

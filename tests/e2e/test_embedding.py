@@ -195,13 +195,13 @@ def test_a_server_that_is_away_is_named_nothing_is_lost_and_it_goes_on(
 ) -> None:
     search = opened('keyword="horse" k="2"')
     page.clock.install()
-    answer_with(page, lambda route: route.abort())
+    page.route(f"{allowing.url}/**", lambda route: route.abort())
     look_for(search, "a horse in the snow")
-    for _ in range(3):
+    for seconds in (1, 2, 4):
         expect(state(search)).to_contain_text("does not answer")
-        expect(state(search)).to_contain_text("Trying again in 5 s")
+        expect(state(search)).to_contain_text(f"Trying again in {seconds} s")
         with page.expect_request(re.compile(r"/search\?")):
-            page.clock.run_for(5_100)
+            page.clock.run_for(1000 * seconds + 100)
     alert = search.get_by_role("alert")
     expect(alert).to_contain_text(f"{allowing.url} does not answer. Check your network")
     expect(search.get_by_label("What should be in the picture")).to_have_value(
@@ -219,10 +219,16 @@ def test_a_busy_server_is_asked_again_when_it_says(page: Page, opened: Opened) -
     answer_with(page, error(503, "the scorer starts"), lambda route: route.continue_())
     look_for(search, "a horse in the snow")
     expect(state(search)).to_have_text(
-        "The scorer starts (HTTP 503). Trying again in 5 s …"  # as it does not say when
+        "The scorer starts (HTTP 503). Trying again in 1 s …"  # as it does not say when
     )
-    page.clock.run_for(5_100)
+    page.clock.run_for(1_100)
     expect(search.locator("li")).to_have_count(2)
+
+
+def to_sign_in(route: Route) -> None:
+    """As one that leads to a sign-in, which other pages may not read."""
+    headers = {"Access-Control-Allow-Origin": "https://accounts.example"}  # else Playwright allows
+    route.fulfill(status=200, body="<h1>Sign in</h1>", headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +237,8 @@ def test_a_busy_server_is_asked_again_when_it_says(page: Page, opened: Opened) -
         (html(200), "does not answer as an imagesearch does (HTTP 200).", True),
         (error(400, "k must be between 1 and 200, got 0", "k"), "K must be between 1", False),
         (error(404, "there is no /search"), "There is no /search (HTTP 404).", True),
+        (html(403), "A login is asked for, which is not here (HTTP 403).", True),
+        (to_sign_in, "answers, but not to this page: a login stands before it", True),
     ],
 )
 def test_another_answer_is_a_sentence(

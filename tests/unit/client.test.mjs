@@ -10,7 +10,8 @@ const { Client, SearchFailed } = module;
 const DOCUMENT = JSON.parse(readFileSync(new URL("../../web/openapi.json", import.meta.url)));
 const exampleOf = (name) => DOCUMENT.components.responses[name].content["application/json"].example;
 const FOUND = exampleOf("Found");
-const NOW = { "Retry-After": "0" };
+const SOON = { "Retry-After": "0" };
+const RETRIES = JSON.parse(readFileSync(new URL("retries.json", import.meta.url)));
 const SEARCH = { t: "horse", s_query: "a horse" };
 
 /** A client whose fetch gives *answers*, one after the other, and what it was asked. */
@@ -43,23 +44,80 @@ test("the hits of all pages come one after the other, and each once", async () =
   assert.equal(asked[0].url.pathname, "/api/search");
 });
 
-test("a pool is waited for, and each answer on the way is given", async () => {
-  const { client } = scripted([202, exampleOf("Fetching"), NOW], [200, { ...FOUND, complete: false }, NOW], [200, FOUND]);
+test("a pool is waited for, and each answer on the way is given", async (t) => {
+  setClock(t, () => {});
+  const { client } = scripted([202, exampleOf("Fetching"), SOON], [200, { ...FOUND, complete: false }, SOON], [200, FOUND]);
   const counts = [];
   for await (const answer of client().answers(SEARCH)) counts.push([answer.results.length, answer.complete]);
   assert.deepEqual(counts, [[0, false], [1, false], [1, true]]);
 });
 
-test("what may recover is asked again, and what stays away is told after four tries", async () => {
-  const busy = [503, exampleOf("Unavailable"), { "Retry-After": "7" }];
+/** Have *wait* called with the seconds of each pause, which ends at once. */
+function setClock(t, wait) {
+  t.mock.method(globalThis, "setTimeout", (end, milliseconds) => {
+    if (milliseconds === 100_000) return null; // the time limit of a question
+    wait(milliseconds / 1000);
+    queueMicrotask(end);
+    return null;
+  });
+}
+
+/** A client of a server of these *outcomes*, the last one for ever, on a clock that its pauses move. */
+function retrying(outcomes) {
+  let [seconds, count] = [0, 0];
+  const fetch = async (_, options) => {
+    if (options.mode) throw new TypeError("gone"); // what is asked when nobody answered, to tell why
+    const outcome = [outcomes[Math.min(count++, outcomes.length - 1)]].flat();
+    const [status, retryAfter] = outcome;
+    if (status === "away") throw new TypeError("gone");
+    const body = status === 200 ? FOUND : status === 202 ? exampleOf("Fetching") : {};
+    return new Response(JSON.stringify(body), { status, headers: retryAfter ? { "Retry-After": retryAfter } : {} });
+  };
   const pauses = [];
-  const pause = async (failure) => pauses.push([failure.kind, failure.retrySeconds]);
-  const { client } = scripted(busy, new TypeError("gone"), [200, FOUND]);
-  assert.equal((await client().page(SEARCH, { pause })).matching, 120);
-  assert.deepEqual(pauses, [["refused", 7], ["unreached", 5]]);
+  const wait = (pause) => { pauses.push(pause); seconds += pause; };
+  return { client: new Client("https://pictures.example", { fetch }), pauses, wait, now: () => seconds * 1000 };
+}
+
+for (const { what, outcomes, pauses: expected, ends } of RETRIES) {
+  test(`as in Python: ${what}`, async (t) => {
+    const { client, pauses, wait, now } = retrying(outcomes);
+    t.mock.method(performance, "now", now);
+    setClock(t, wait);
+    const end = await client.page(SEARCH).then(() => "answered", (failure) => failure.kind);
+    assert.deepEqual([pauses, end], [expected, ends]);
+  });
+}
+
+test("what failed says how often it was asked, and the person may wait otherwise", async () => {
+  const busy = [503, exampleOf("Unavailable"), { "Retry-After": "7" }];
+  const waited = [];
+  const pause = async (failure) => waited.push([failure.kind, failure.retrySeconds, failure.tries]);
   const down = scripted(busy, busy, busy, busy);
   const failure = await down.client().page(SEARCH, { pause }).catch((error) => error);
   assert.deepEqual([failure.message, failure.tries], ["the catalog does not answer (HTTP 503)", 4]);
+  assert.deepEqual(waited, [["refused", 7, 1], ["refused", 7, 2], ["refused", 7, 3]]);
+});
+
+test("a server that answers, but not to this page, is told from one that is away", async () => {
+  const asked = [];
+  const fetch = async (url, options) => {
+    asked.push([url.pathname, options.mode ?? options.redirect]);
+    if (!options.mode) throw new TypeError("blocked"); // a redirect to a sign-in, or no allowed origin
+    return { type: "opaque" };
+  };
+  const client = new Client("https://pictures.example/api", { fetch });
+  await assert.rejects(client.page(SEARCH), { kind: "login", message: /answers, but not to this page: a login stands before it/ });
+  assert.deepEqual(asked, [["/api/search", undefined], ["/api/collections", "no-cors"]]);
+});
+
+test("on its own origin a redirect to a sign-in is seen", async (t) => {
+  t.after(() => delete globalThis.location);
+  globalThis.location = { origin: "https://pictures.example" };
+  const fetch = async (_, { redirect }) => {
+    if (!redirect) throw new TypeError("blocked");
+    return { type: "opaqueredirect" };
+  };
+  await assert.rejects(new Client("https://pictures.example", { fetch }).page(SEARCH), { kind: "login" });
 });
 
 test("what is asked to wait long, or can never succeed, is told at once", async () => {
@@ -84,7 +142,7 @@ test("of a login that stands before the server no key is asked, and it is said",
   for (const status of [401, 403]) {
     const { client } = scripted([status, "<h1>Log in</h1>"]);
     const askForKey = () => assert.fail("no key helps");
-    await assert.rejects(client({ askForKey }).page(SEARCH), { kind: "refused", message: `a login is asked for, which is not here (HTTP ${status})` });
+    await assert.rejects(client({ askForKey }).page(SEARCH), { kind: "login", message: `a login is asked for, which is not here (HTTP ${status})` });
   }
 });
 
@@ -95,6 +153,7 @@ test("an answer that is none of this API, or of another version, says so", async
   }
   const older = { ...FOUND, minus: undefined };
   await assert.rejects(scripted([200, older]).client().page({ ...SEARCH, minus: ["night"] }), /of another version/);
+  await assert.rejects(scripted([200, FOUND]).client().page({ ...SEARCH, year: 2019 }), /nothing of year: it is of another version/);
 });
 
 test("a search that is given up ends at once with an AbortError", async () => {

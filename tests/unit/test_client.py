@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
 import math
 import socket
@@ -12,13 +13,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagesearch.cli.client import opened_server
 from imagesearch.client import AsyncClient, Client, SearchFailed, Unreached
-from imagesearch.client.http import MAX_ANSWER_BYTES, HttpServer, retry_after_seconds
+from imagesearch.client.http import MAX_ANSWER_BYTES, HttpServer, reply_of, retry_after_seconds
 from imagesearch.client.searching import GIVE_UP_SECONDS, Ask, Outcome, Patience, Pause, Reply
 from imagesearch.domain.errors import InvalidRequest
 from tests.stub_http import Request, StubServer, reply
@@ -118,22 +120,23 @@ def test_an_answer_that_was_waited_for_is_asked_for_again_at_once() -> None:
     [
         ("7", 7.0),
         ("0", 0.5),
-        ("-5", 0.5),
-        ("1e9", 30.0),
-        ("9" * 5000, 30.0),
-        ("inf", 30.0),
-        ("nan", 1.0),
-        ("soon", 1.0),
-        ("", 1.0),
+        ("2.5", 2.5),
+        ("-5", None),
+        ("1e9", None),
+        ("9" * 5000, 86_400.0),
+        ("inf", None),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
         ("Fri, 27 Nov 2026 12:00:09 GMT", 9.0),
         ("Fri, 27 Nov 2026 12:00:09 -0000", 9.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.5),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 30.0),
-        ("Fri, 99 Nov 99999 12:00:09 GMT", 1.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("Fri, 99 Nov 99999 12:00:09 GMT", None),
     ],
 )
 def test_a_retry_after_is_seconds_or_a_date_within_the_bounds_of_sense(
-    header: str, seconds: float
+    header: str, seconds: float | None
 ) -> None:
     assert retry_after_seconds(header, NOW) == seconds
 
@@ -163,23 +166,30 @@ AWAY = Unreached("http://127.0.0.1:9/search does not answer: ConnectionError")
 ALL = [Reply(200, FOUND, None)]
 
 
-@pytest.mark.parametrize(
-    ("trouble", "pauses"),
-    [
-        ([AWAY], [0.5]),
-        ([AWAY, Reply(502, None, None), AWAY], [0.5, 1.0, 2.0]),
-        ([Reply(503, {"error": {"message": "starting"}}, 7.0)], [7.0]),
-        ([Reply(429, None, 30.0)] * 5, [30.0] * 5),
-        ([Reply(504, None, 10.0)], [10.0]),
-    ],
-)
-def test_what_may_recover_is_asked_again_after_a_pause(
-    trouble: list[Outcome], pauses: list[float]
-) -> None:
-    script = Script(iter([*trouble, *ALL]))
-    assert script.page(**PARAMS) == FOUND
-    assert [pause.seconds for pause in script.pauses] == pauses
-    assert len({ask.params["t"] for ask in script.asked}) == 1
+CASES = json.loads(Path(__file__).with_name("retries.json").read_text())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["what"]))
+def test_it_is_asked_again_as_the_client_in_javascript_asks(case: dict[str, Any]) -> None:
+    """client.test.mjs holds that one to the same table."""
+    script = Script(map(outcome_of, last_for_ever(case["outcomes"])))
+    try:
+        script.page(**PARAMS)
+        end = "answered"
+    except SearchFailed as failed:
+        end = failed.kind
+    assert ([pause.seconds for pause in script.pauses], end) == (case["pauses"], case["ends"])
+
+
+def last_for_ever(outcomes: list[Any]) -> Iterator[Any]:
+    return itertools.chain(outcomes, itertools.repeat(outcomes[-1]))
+
+
+def outcome_of(outcome: Any) -> Outcome:
+    status, retry_after = outcome if isinstance(outcome, list) else (outcome, None)
+    bodies: dict[int, Any] = {200: FOUND, 202: {"pool": POOL}}
+    body = json.dumps(bodies.get(status, {})).encode()
+    return AWAY if status == "away" else reply_of(status, body, retry_after)
 
 
 def test_why_it_is_asked_again_is_told_with_how_far_the_pool_is() -> None:
@@ -193,37 +203,31 @@ def test_why_it_is_asked_again_is_told_with_how_far_the_pool_is() -> None:
     assert growing.pool.images == 1
 
 
-@pytest.mark.parametrize(
-    ("outcome", "message"),
-    [
-        (AWAY, "does not answer: ConnectionError"),
-        (Reply(503, None, None), r"no reason given \(HTTP 503\)"),
-    ],
-)
-def test_a_server_that_stays_away_is_given_up_after_four_tries(
-    outcome: Outcome, message: str
-) -> None:
-    script = Script(iter([outcome] * 4))
-    with pytest.raises(SearchFailed, match=message):
-        script.page(**PARAMS)
-    assert script.seconds == 3.5
-
-
-@pytest.mark.parametrize("outcome", [Reply(503, None, 30.0), Reply(500, None, None)])
-def test_what_will_not_be_well_soon_is_told_at_once(outcome: Outcome) -> None:
-    script = Script(iter([outcome]))
-    with pytest.raises(SearchFailed):
-        script.page(**PARAMS)
+def test_a_server_that_stays_away_or_busy_says_why_in_the_end() -> None:
+    with pytest.raises(SearchFailed, match="does not answer: ConnectionError"):
+        Script(itertools.repeat(AWAY)).page(**PARAMS)
+    error = {"error": {"code": "unavailable", "message": "the model starts", "field": None}}
+    with pytest.raises(SearchFailed, match=r"the model starts \(HTTP 503\)") as told:
+        Script(ever(503, error, 5.0)).page(**PARAMS)
+    failure = told.value
+    assert (failure.kind, failure.reason, failure.retry_seconds) == (
+        "refused",
+        "the model starts",
+        5.0,
+    )
 
 
 def test_a_server_with_a_login_says_what_it_wants() -> None:
     error = {"error": {"code": "unauthorized", "message": "X-API-Key must be the key"}}
     with pytest.raises(SearchFailed, match="give the key of this server as SEARCH_API_KEY") as told:
         Script(iter([Reply(401, error, None)])).page(**PARAMS)
-    assert told.value.status == 401
+    assert (told.value.kind, told.value.status) == ("refused", 401)
     for status in (401, 403, 407):  # of what stands before it, such as a proxy
-        with pytest.raises(SearchFailed, match=rf"^a login is asked for, .* \(HTTP {status}\)$"):
+        with pytest.raises(
+            SearchFailed, match=rf"^a login is asked for, .* \(HTTP {status}\)$"
+        ) as told:
             Script(iter([Reply(status, None, None)])).page(**PARAMS)
+        assert told.value.kind == "login"
 
 
 # --- paging --------------------------------------------------------------------------------------
@@ -262,6 +266,36 @@ def test_a_server_whose_pages_never_end_is_left() -> None:
         list(script.client().search(t="horse"))
 
 
+# --- answers as they come ------------------------------------------------------------------------
+
+
+def test_each_answer_is_given_while_the_pictures_come_and_the_whole_one_last() -> None:
+    coming: list[Outcome] = [
+        Reply(202, {"pool": POOL}, 1.0),
+        Reply(200, {**FOUND, "complete": False}, None),
+        AWAY,
+        *ALL,
+    ]
+    script = Script(iter(coming))
+    answers = list(script.client().answers(on_wait=script.pauses.append, **PARAMS))
+    assert [(len(each.results), each.complete) for each in answers] == [
+        (0, False),
+        (1, False),
+        (1, True),
+    ]
+    assert [ask.params["wait"] for ask in script.asked] == ["0.5", "0.25", "0.25", "0.25"]
+    assert [pause.seconds for pause in script.pauses] == [1.0, 0.5, 1.0]
+
+    async def all_answers() -> list[Any]:
+        async def sleep(seconds: float) -> None:
+            script.sleep(seconds)
+
+        client = AsyncClient(Script(iter(coming)), sleep=sleep)
+        return [answer async for answer in client.answers(**PARAMS)]
+
+    assert asyncio.run(all_answers()) == answers
+
+
 # --- with asyncio --------------------------------------------------------------------------------
 
 
@@ -278,7 +312,7 @@ def test_with_asyncio_it_is_the_same() -> None:
         return [hit.image_id async for hit in hits]
 
     assert asyncio.run(all_hits()) == ["a", "b", "c", "d"]
-    assert [pause.seconds for pause in script.pauses] == [0.5, 1.0]
+    assert [pause.seconds for pause in script.pauses] == [1.0, 1.0]
 
 
 def test_with_asyncio_other_work_goes_on_and_a_question_can_be_given_up() -> None:
@@ -469,6 +503,17 @@ def test_an_answer_that_drips_is_given_up(dripped: bytes) -> None:
         for ask in (lambda: client.page(**PARAMS), lambda: client.image(server.origin)):
             with pytest.raises(SearchFailed, match=r"did not end its answer within 0\.2 s"):
                 ask()
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_redirect_to_a_sign_in_elsewhere_is_told_as_one(status: int) -> None:
+    with (
+        StubServer(lambda _: reply(status, "<h1>Sign in</h1>")) as login,
+        StubServer(lambda _: reply(302, Location=f"{login.origin}/signin")) as server,
+        pytest.raises(SearchFailed, match=r"/signin.*: a login is asked for") as told,
+    ):
+        hasty(server.origin).page(**PARAMS)
+    assert told.value.kind == "login"
 
 
 def test_redirects_are_followed_to_their_end_and_no_further() -> None:
