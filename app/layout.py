@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.answers import Hit
+from imagesearch.client import Hit
 
 NARROWEST, WIDEST = 0.5, 2.6  # width / height, beyond which a part of a picture is shown
 USUAL = 640 / 427  # of a picture whose size is not known

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 
 import flet as ft
-import httpx
 
-from app.api import Api
 from app.session import Session
 from app.settings import settings_of
 
@@ -18,7 +16,7 @@ ASSETS = Path(__file__).parent / "assets"
 async def main(page: ft.Page) -> None:
     """Show the app on *page*."""
     settings = settings_of({"API_URL": _built_in_url(), **os.environ})
-    await Session(page, Api(settings.api_url, httpx.AsyncClient())).start()
+    await Session(page, settings.api_url).start()
 
 
 def show() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ class Search:
         s_query: the sentence, "" for none.
         minus: what should not be in the picture, in words.
         like: image ids of stored pictures that others are to be like.
-        picture: names a picture of the device, which the session keeps; "" for none.
+        picture: names a picture of the device by its bytes, which the session keeps; "" for none.
         everywhere: whether all that is stored is searched, and not a keyword's pictures.
         filters: values by the filter's name.
     """
@@ -65,9 +66,13 @@ class Search:
             params.append(("picture", self.picture))
         return f"/?{urlencode(params)}" if params else "/"
 
-    def question(self) -> list[tuple[str, str]]:
-        """Return the parameters of `GET /search`, but for `wait`, `cursor` and the picture."""
-        return [*self._params(), ("k", str(PAGE_SIZE))]
+    def question(self) -> dict[str, object]:
+        """Return the parameters of the API, but for the picture."""
+        texts = {"t": self.t, "s_query": self.s_query, **self.filters}
+        lists = {"minus": list(self.minus), "like": list(self.like)}
+        scope = {"scope": "catalog" if self.everywhere else ""}
+        given = {**texts, **scope, **lists}
+        return {"k": PAGE_SIZE} | {name: value for name, value in given.items() if value}
 
     def _params(self) -> list[tuple[str, str]]:
         texts = [("t", self.t), ("s_query", self.s_query)]
@@ -75,6 +80,11 @@ class Search:
         lists = [("minus", word) for word in self.minus] + [("like", like) for like in self.like]
         params = [*texts, *scope, *lists, *self.filters.items()]
         return [(name, value) for name, value in params if value]
+
+
+def name_of_picture(picture: bytes) -> str:
+    """Return what an address calls *picture*: no other has that name, in whatever window."""
+    return hashlib.sha256(picture).hexdigest()[:16]
 
 
 def in_its_place(search: Search) -> Search:

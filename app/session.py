@@ -1,13 +1,14 @@
 """One person's app: what is typed, asked and shown, put together of the parts in `views/`.
 
-What is shown of an answer is decided in `shown.py`, and when it is asked again in `follow.py`.
+What is shown of an answer is decided in `shown.py`, and when it is asked again in the client. What
+is said is kept as what says it, so that another language changes every sentence.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -15,11 +16,8 @@ from functools import partial
 import flet as ft
 
 from app import recent, shown, words
-from app.answers import Answer, Hit
-from app.api import Api
-from app.failures import Failure
-from app.follow import Countdown, follow
-from app.search import Search, search_at
+from app.api import Api, Countdown, SoFar
+from app.search import Search, name_of_picture, search_at
 from app.shown import Facet, Notice
 from app.views.chips import Chips
 from app.views.controls import menu
@@ -29,12 +27,14 @@ from app.views.lightbox import Lightbox
 from app.views.look import INK, MUTED, NARROW, themes
 from app.views.results import Results
 from app.views.start import Start
+from imagesearch.client import Answer, Hit, SearchFailed
 
 LANGUAGE_SLOT, BRIGHTNESS_SLOT = "imagesearch.language", "imagesearch.brightness"
 SIDE, NARROW_SIDE = 28, 12  # logical pixels beside the pictures
 PICTURES_KEPT = 3  # of the device, the last ones
 _BRIGHTNESS = {mode.value: mode for mode in ft.ThemeMode}
 Work = Callable[[], Awaitable[None]]
+Complaints = Callable[[words.Say], Mapping[str, str]]  # by the field of the form
 _logger = logging.getLogger(__name__)
 
 
@@ -44,19 +44,20 @@ class Session:
 
     Args:
         page: of Flet.
-        api: what it searches.
+        api_url: of the imagesearch that it searches.
     """
 
-    def __init__(self, page: ft.Page, api: Api) -> None:
-        self._page, self._api = page, api
+    def __init__(self, page: ft.Page, api_url: str) -> None:
+        self._page, self._api = page, Api(api_url, self._count_down)
         self._language = words.DEFAULT
         self._brightness = ft.ThemeMode.SYSTEM
         self._search = Search()
-        self._answer: Answer | None = None
+        self._answer: SoFar | None = None
         self._facets: dict[str, Facet] = {}
         self._facets_of: Search | None = None
-        self._notice: Notice | None = None
-        self._progress = ""
+        self._notice: Callable[[str], Notice | None] | None = None  # of a language
+        self._complaints: Complaints = _no_complaints
+        self._is_at_work = False
         self._recent: list[str] = []
         self._collections: tuple[str, ...] = ()
         self._demo: tuple[str, ...] | None = None  # its keywords; None until it is known
@@ -71,7 +72,6 @@ class Session:
     async def start(self) -> None:
         """Show the app, and run the search that the address holds."""
         page = self._page
-        page.title = "imagesearch"
         page.padding = 0
         page.theme, page.dark_theme = themes()
         page.on_route_change = self._follow_address
@@ -197,7 +197,21 @@ class Session:
         self._page.update()
 
     def _fill(self) -> None:
-        self._list.controls = self._begin() if self._is_idle else self._found()
+        self._page.title = self._title()
+        self._list.controls = self._begin() if self._is_idle else self._outcome()
+
+    def _build_anew(self) -> None:
+        """Put the screen together for what has changed, with what is typed and said in it."""
+        typed = self._form.search()
+        self._build()
+        self._form.show(typed, self._parts())
+        self._form.show_complaints(self._complaints(self._say))
+        self._show()
+
+    def _title(self) -> str:
+        if not self._search.can_be_asked:
+            return "imagesearch"
+        return f"{shown.name_of(self._search, self._language)} · imagesearch"
 
     @property
     def _is_idle(self) -> bool:
@@ -206,27 +220,28 @@ class Session:
     def _begin(self) -> list[ft.Control]:
         return self._start.controls([search_at(a) for a in self._recent], self._demo)
 
-    def _found(self) -> list[ft.Control]:
+    def _outcome(self) -> list[ft.Control]:
         search, answer, say = self._search, self._answer, self._say
-        found: list[ft.Control] = []
+        controls: list[ft.Control] = []
         if search.can_be_asked:
-            found.append(self._heading(shown.name_of(search, self._language)))
+            controls.append(self._heading(shown.name_of(search, self._language)))
         if answer or self._facets:
             self._chips.show(self._facets.values())
-            found.append(self._chips.control)
-        if self._progress:
-            found.append(self._at_work(shown.share_of(answer.pool if answer else None)))
-        if self._notice:
-            found.append(self._told(self._notice))
+            controls.append(self._chips.control)
+        if self._is_at_work:
+            controls.append(self._progress())
+        notice = self._notice(self._language) if self._notice else None
+        if notice:
+            controls.append(self._box_of(notice))
         if answer is None:
-            return found
+            return controls
         texts = [shown.summary_of(search, answer, self._language), *shown.remarks_of(answer, say)]
-        found += [ft.Text(text, color=MUTED) for text in texts if text]
-        found += self._results.rows(answer.hits, self._width)
-        if answer.next and not self._progress:
+        controls += [ft.Text(text, color=MUTED) for text in texts if text]
+        controls += self._results.rows(answer.results, self._width)
+        if answer.next and not self._is_at_work:
             more = ft.OutlinedButton(say("show_more"), on_click=on(self._show_more))
-            found.append(ft.Row([more], alignment=ft.MainAxisAlignment.CENTER))
-        return found
+            controls.append(ft.Row([more], alignment=ft.MainAxisAlignment.CENTER))
+        return controls
 
     @property
     def _width(self) -> float:
@@ -238,28 +253,30 @@ class Session:
         label = ft.Text(text, size=size, weight=ft.FontWeight.W_600)
         return ft.Semantics(content=label, header=True, container=True, heading_level=1)
 
-    def _at_work(self, share: float | None) -> ft.Control:
-        label = ft.Semantics(content=ft.Text(self._progress), live_region=True)
+    def _progress(self) -> ft.Control:
+        text = shown.progress_of(self._search, self._answer, self._language)
+        label = ft.Semantics(content=ft.Text(text), live_region=True)
         stop = ft.TextButton(self._say("stop"), icon=ft.Icons.STOP, on_click=on(self._stop))
-        bar = ft.ProgressBar(value=share, semantics_label=self._progress)
+        share = shown.share_of(self._answer.pool if self._answer else None)
+        bar = ft.ProgressBar(value=share, semantics_label=text)
         return ft.Column([ft.Row([label, stop], wrap=True), bar], spacing=4)
 
-    def _told(self, notice: Notice) -> ft.Control:
+    def _box_of(self, notice: Notice) -> ft.Control:
         colour = ft.Colors.OUTLINE if notice.is_calm else ft.Colors.ERROR
         title = ft.Text(notice.title, size=16, weight=ft.FontWeight.W_600)
-        said: list[ft.Control] = [
+        parts: list[ft.Control] = [
             ft.Semantics(
                 content=ft.Column([title, ft.Text(notice.text)], spacing=2), live_region=True
             )
         ]
         if notice.call:
-            said.append(
+            parts.append(
                 ft.FilledTonalButton(
                     self._say(notice.call), on_click=on(self._answer_call, notice.call)
                 )
             )
         return ft.Container(
-            ft.Column(said, spacing=10),
+            ft.Column(parts, spacing=10),
             padding=16,
             border_radius=10,
             bgcolor=ft.Colors.SURFACE_CONTAINER,
@@ -286,12 +303,15 @@ class Session:
 
     async def _send(self, search: Search) -> None:
         """Search what the form says, or say what is wrong with it."""
-        wrong = shown.complaints(search, self._say)
-        self._form.show_complaints(wrong)
-        if wrong:
+        self._complain(partial(shown.complaints, search))
+        if self._complaints(self._say):
             self._page.update()
             return
         await self._go(search)
+
+    def _complain(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+        self._form.show_complaints(complaints(self._say))
 
     async def _go(self, search: Search) -> None:
         """Bring *search* into the address, and run it; one that is there already is run again."""
@@ -335,7 +355,7 @@ class Session:
 
     async def _open(self, at: int) -> None:
         if self._answer:
-            self._lightbox.open(self._page, self._answer.hits, at)
+            self._lightbox.open(self._page, self._answer.results, at)
 
     async def _press(self, event: ft.KeyboardEvent) -> None:
         """Step from picture to picture in the large view."""
@@ -354,37 +374,24 @@ class Session:
             return
         picture = files[0].bytes
         if len(picture) > shown.MOST_PICTURE_BYTES:
-            megabytes = f"{len(picture) / 1e6:.1f}"
-            text = self._say("too_large_picture", megabytes=megabytes)
-            self._form.show_complaints({"s_query": text})
+            self._complain(partial(shown.too_large, len(picture)))
             self._page.update()
             return
-        name = str(len(self._pictures) + 1)
+        name = name_of_picture(picture)
+        self._pictures.pop(name, None)  # so that it is the last one
         self._pictures[name] = picture
         for old in list(self._pictures)[:-PICTURES_KEPT]:
-            self._pictures[old] = b""
+            del self._pictures[old]
         await self._go(Search(picture=name, everywhere=True))
 
     async def _speak(self, language: str) -> None:
-        typed = self._form.search()
         self._language = language
-        self._build()
-        self._form.show(typed, self._parts())
-        self._say_again()
-        self._show()
+        self._build_anew()
         await self._keep(LANGUAGE_SLOT, language)
-
-    def _say_again(self) -> None:
-        """Say in another language how the search ended."""
-        if self._answer and not self._progress:
-            self._notice = shown.outcome_of(self._search, self._answer, self._language)
 
     async def _light(self, mode: ft.ThemeMode) -> None:
         self._brightness = mode
-        typed = self._form.search()
-        self._build()
-        self._form.show(typed, self._parts())
-        self._show()
+        self._build_anew()
         await self._keep(BRIGHTNESS_SLOT, mode.value)
 
     async def _forget_recent(self) -> None:
@@ -394,10 +401,9 @@ class Session:
 
     async def _lay_out_anew(self, _: ft.PageResizeEvent) -> None:
         if self._is_narrow != self._built_narrow:
-            typed = self._form.search()
-            self._build()
-            self._form.show(typed, self._parts())
-        self._show()
+            self._build_anew()
+        else:
+            self._show()
 
     async def _answer_call(self, call: str) -> None:
         """Do what the button of a notice says."""
@@ -414,7 +420,7 @@ class Session:
         field = ft.TextField(label=self._say("key"), password=True, autofocus=True)
 
         async def give() -> None:
-            self._api.key = field.value.strip()
+            self._api.give_key(field.value.strip())
             self._page.pop_dialog()
             await self._run(self._search)
 
@@ -435,13 +441,10 @@ class Session:
         self._search, self._answer, self._notice = search, None, None
         if self._facets_of != replace(search, filters={}):
             self._facets, self._facets_of = {}, replace(search, filters={})
+        self._complaints = _no_complaints
         self._form.show(search, self._parts())
-        self._page.title = f"{shown.name_of(search, self._language)} · imagesearch"
-        if search.picture and not self._pictures.get(search.picture):
-            say = self._say
-            self._notice = Notice(
-                say("lost_picture"), say("lost_picture_text"), "choose_picture", is_calm=True
-            )
+        if search.picture and search.picture not in self._pictures:
+            self._notice = partial(shown.simple_notice, "lost_picture", call="choose_picture")
             self._show()
             return
         self._recent = recent.remembered(search, self._recent)
@@ -449,7 +452,7 @@ class Session:
         await self._keep(recent.SLOT, self._recent)
 
     def _begin_work(self, work: Work) -> None:
-        self._progress = shown.progress_of(self._search, self._answer, self._language)
+        self._is_at_work = True
         self._show()
         self._task = asyncio.create_task(self._worked(work))
 
@@ -457,71 +460,72 @@ class Session:
         """Do *work*; what fails is told, and what is cancelled has told what it wanted."""
         try:
             await work()
-        except Failure as failure:
+        except SearchFailed as failure:
             self._fail(failure)
         except Exception:
             _logger.exception("a search broke")
-            self._fail(Failure("broken_here"))
+            self._is_at_work = False
+            self._notice = partial(
+                shown.simple_notice, "broken_here", call="try_again", is_calm=False
+            )
+            self._show()
 
     async def _followed(self, search: Search) -> None:
         picture = self._pictures.get(search.picture)
-        async with aclosing(follow(self._api, search, picture=picture)) as events:
-            async for event in events:
-                self._take(event)
+        async with aclosing(self._api.answers(search, picture)) as answers:
+            async for answer in answers:
+                self._take(answer)
         self._finish()
 
-    async def _continued(self, before: Answer) -> None:
+    async def _continued(self, before: SoFar, cursor: str) -> None:
         """Show what comes after *before*; of a pool that was fetched anew, its beginning."""
-        search = self._search
-        picture = self._pictures.get(search.picture)
-        async with aclosing(
-            follow(self._api, search, cursor=before.next, picture=picture)
-        ) as events:
-            async for event in events:
-                if isinstance(event, Answer) and not event.restarted:
-                    event = replace(event, hits=_joined(before.hits, event.hits))
-                self._take(event)
+        picture = self._pictures.get(self._search.picture)
+        answer = await self._api.more(self._search, cursor, picture)
+        if isinstance(answer, Answer) and not answer.restarted:
+            joined = _joined(before.results, answer.results)
+            answer = answer.model_copy(update={"results": joined})
+        self._take(answer)
         self._finish()
 
-    def _take(self, event: Answer | Countdown) -> None:
-        if isinstance(event, Countdown):
-            self._notice = shown.countdown_notice(event, self._say)
-        else:
-            self._notice = None
-            self._answer = event
-            self._urls |= {hit.image_id: hit.url for hit in event.hits}
-            self._progress = shown.progress_of(self._search, event, self._language)
+    def _count_down(self, countdown: Countdown) -> None:
+        self._notice = partial(shown.countdown_notice, countdown)
+        self._show()
+
+    def _take(self, answer: SoFar) -> None:
+        self._answer, self._notice = answer, None
+        self._urls |= {hit.image_id: shown.web_link(hit.url) for hit in answer.results}
         self._show()
 
     def _finish(self) -> None:
-        self._progress = ""
+        self._is_at_work = False
         if self._answer:
-            self._facets = shown.facets_of(self._search, self._answer.hits, self._facets)
-            self._notice = shown.outcome_of(self._search, self._answer, self._language)
+            self._facets = shown.facets_of(self._search, self._answer.results, self._facets)
+            self._notice = partial(shown.outcome_of, self._search, self._answer)
         self._show()
 
-    def _fail(self, failure: Failure) -> None:
-        self._progress = ""
-        self._notice = shown.failure_notice(failure, self._say)
-        self._form.show_complaints({failure.field: self._notice.text})
+    def _fail(self, failure: SearchFailed) -> None:
+        self._is_at_work = False
+        self._notice = partial(shown.failure_notice, failure)
+        self._complain(
+            lambda _: {failure.field: shown.failure_notice(failure, self._language).text}
+        )
         self._show()
 
     async def _show_more(self) -> None:
         if self._answer and self._answer.next:
             self._end()
-            self._begin_work(partial(self._continued, self._answer))
+            self._begin_work(partial(self._continued, self._answer, self._answer.next))
 
     async def _stop(self) -> None:
         self._end()
-        say = self._say
-        self._notice = Notice(say("stopped"), say("stopped_text"), "go_on", is_calm=True)
+        self._notice = partial(shown.simple_notice, "stopped", call="go_on")
         self._show()
 
     def _end(self) -> None:
         """End what runs, without a word."""
         if self._task:
             self._task.cancel()
-        self._task, self._progress = None, ""
+        self._task, self._is_at_work = None, False
 
     async def _leave(self, _: ft.Event[ft.Page]) -> None:
         self._end()
@@ -531,6 +535,10 @@ def _face(icon: ft.IconData) -> ft.Control:
     return ft.Container(ft.Icon(icon, color=MUTED), padding=8)
 
 
-def _joined(before: tuple[Hit, ...], after: tuple[Hit, ...]) -> tuple[Hit, ...]:
+def _joined(before: Sequence[Hit], after: Sequence[Hit]) -> list[Hit]:
     """Return both without what is in them twice, as where the pool has grown in between."""
-    return tuple({hit.image_id: hit for hit in (*before, *after)}.values())
+    return list({hit.image_id: hit for hit in (*before, *after)}.values())
+
+
+def _no_complaints(_: words.Say) -> Mapping[str, str]:
+    return {}

@@ -6,13 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from app import words
-from app.answers import Answer, Hit, Pool
-from app.failures import Failure
-from app.follow import LONGEST_COUNTDOWN_SECONDS, Countdown
+from app.api import Countdown, SoFar
+from app.failures import FOR_EVER, key_of
 from app.search import FILTERS, MOST_CHARACTERS, MOST_MINUS, OF_OWN, Search, longest
 from app.words import Say
+from imagesearch.client import Fetching, Hit, Pool, SearchFailed
+from imagesearch.client.searching import GIVE_UP_SECONDS, LONGEST_PAUSE_SECONDS
 
 MOST_PICTURE_BYTES = 10_000_000  # that the API takes
 MOST_VALUES = 12  # of a filter
@@ -84,7 +86,8 @@ def credit_of(hit: Hit) -> str:
     """Return whose picture it is and where from, as its source asks; of an own one its album."""
     if hit.own:
         return " · ".join(hit.own.albums[:1])
-    return " · ".join(filter(None, (hit.user, hit.source, hit.licence)))
+    credit = hit.credit
+    return " · ".join(filter(None, (credit.user, credit.source, credit.licence)))
 
 
 def match_of(hit: Hit, say: Say) -> str:
@@ -104,9 +107,9 @@ def facts_of(hit: Hit, say: Say) -> list[tuple[str, str]]:
     own = hit.own
     size = say("size", width=hit.width, height=hit.height) if hit.width and hit.height else ""
     facts = [
-        ("fact_user", hit.user),
-        ("fact_source", "" if own else hit.source),
-        ("fact_licence", hit.licence),
+        ("fact_user", hit.credit.user),
+        ("fact_source", "" if own else hit.credit.source),
+        ("fact_licence", hit.credit.licence),
         ("fact_shows", ", ".join(hit.tags)),
         ("fact_file", own.file if own else ""),
         ("fact_albums", ", ".join(own.albums) if own else ""),
@@ -115,6 +118,14 @@ def facts_of(hit: Hit, say: Say) -> list[tuple[str, str]]:
         ("fact_size", size),
     ]
     return [(say(key), text) for key, text in facts if text]
+
+
+def web_link(url: str) -> str:
+    """Return *url* if a click on it is one on a web page; what a server writes may be anything."""
+    try:
+        return url if urlsplit(url).scheme in ("http", "https") else ""
+    except ValueError:
+        return ""
 
 
 # -- what is wrong with a search before it is sent
@@ -137,10 +148,15 @@ def complaints(search: Search, say: Say) -> dict[str, str]:
     return wrong
 
 
+def too_large(count: int, say: Say) -> dict[str, str]:
+    """Return what is wrong with a picture of *count* bytes."""
+    return {"s_query": say("too_large_picture", megabytes=f"{count / 1e6:.1f}")}
+
+
 # -- an answer
 
 
-def progress_of(search: Search, answer: Answer | None, language: str) -> str:
+def progress_of(search: Search, answer: SoFar | None, language: str) -> str:
     """Return how far *search* is, whose *answer* so far is not whole."""
     say = words.speaker(language)
     pool = answer.pool if answer else None
@@ -157,11 +173,11 @@ def share_of(pool: Pool | None) -> float | None:
     return pool.embedded / pool.images if pool and pool.images else None
 
 
-def summary_of(search: Search, answer: Answer, language: str) -> str:
+def summary_of(search: Search, answer: SoFar, language: str) -> str:
     """Return how many pictures are shown, of how many; "" for none."""
     say = words.speaker(language)
-    shown = len(answer.hits)
-    if not shown:
+    shown = len(answer.results)
+    if isinstance(answer, Fetching) or not shown:
         return ""
     place = place_of(search, answer.keywords, language)
     compared = answer.matching
@@ -172,29 +188,31 @@ def summary_of(search: Search, answer: Answer, language: str) -> str:
     return say("summary", shown=shown, compared=max(shown, compared), place=place)
 
 
-def remarks_of(answer: Answer, say: Say) -> list[str]:
+def remarks_of(answer: SoFar, say: Say) -> list[str]:
     """Return what a person should know of an answer that is none the worse for it."""
-    remarks = [say("cut")] if answer.truncated else []
+    if isinstance(answer, Fetching):
+        return []
+    remarks = [say("cut")] if answer.query_truncated else []
     if answer.covered is not None and answer.covered < 1:
         remarks.append(say("partly_covered", percent=int(100 * answer.covered)))
     return remarks
 
 
-def outcome_of(search: Search, answer: Answer, language: str) -> Notice | None:
+def outcome_of(search: Search, answer: SoFar, language: str) -> Notice | None:
     """Return what is to be said of the last answer; None where its pictures say all."""
     say = words.speaker(language)
-    if answer.failed and not (answer.complete and answer.hits):
-        reason = answer.pool.reason if answer.pool else ""
-        text = " ".join(filter(None, (sentence(reason), say("pool_failed_text"))))
+    pool = answer.pool
+    if pool and pool.state == "failed" and not (answer.complete and answer.results):
+        text = " ".join(filter(None, (sentence(pool.reason or ""), say("pool_failed_text"))))
         return Notice(say("pool_failed"), text, "try_again")
-    if not answer.hits:
+    if not answer.results:
         return _nothing(search, answer, language)
     if answer.matched is False:
         return Notice(say("no_match"), say("nearest"), is_calm=True)
     return None
 
 
-def _nothing(search: Search, answer: Answer, language: str) -> Notice:
+def _nothing(search: Search, answer: SoFar, language: str) -> Notice:
     say = words.speaker(language)
     if search.filters:
         return Notice(say("filtered_out"), say("filtered_out_text"), is_calm=True)
@@ -207,24 +225,33 @@ def _nothing(search: Search, answer: Answer, language: str) -> Notice:
 # -- failures
 
 
-def countdown_notice(countdown: Countdown, say: Say) -> Notice:
+def countdown_notice(countdown: Countdown, language: str) -> Notice:
     """Return what is said while a failure is waited out."""
-    failure = countdown.failure
+    say, failure = words.speaker(language), countdown.failure
     text = f"{_text_of(failure, say)} {say('retry_in', seconds=countdown.seconds)}"
-    return Notice(say(failure.key), text, "stop")
+    return Notice(say(key_of(failure)), text, "stop")
 
 
-def failure_notice(failure: Failure, say: Say) -> Notice:
+def failure_notice(failure: SearchFailed, language: str) -> Notice:
     """Return what is said of a search that failed, and what can be done about it."""
+    say, key = words.speaker(language), key_of(failure)
     texts = [_text_of(failure, say)]
-    if failure.retry_seconds and failure.retry_seconds > LONGEST_COUNTDOWN_SECONDS:
+    if failure.retry_seconds and failure.retry_seconds > LONGEST_PAUSE_SECONDS:
         texts.append(say("come_back", minutes=max(1, round(failure.retry_seconds / 60))))
-    call = "give_key" if failure.key == "needs_key" else "try_again" if failure.can_retry else ""
-    return Notice(say(failure.key), " ".join(texts), call)
+    call = "give_key" if key == "needs_key" else "" if key in FOR_EVER else "try_again"
+    return Notice(say(key), " ".join(texts), call)
 
 
-def _text_of(failure: Failure, say: Say) -> str:
-    return sentence(failure.said) or say(f"{failure.key}_text", **failure.values)
+def _text_of(failure: SearchFailed, say: Say) -> str:
+    key, minutes = key_of(failure), round(GIVE_UP_SECONDS / 60)
+    reason = "" if key in ("needs_key", "senseless") else failure.reason
+    return sentence(reason) or say(f"{key}_text", status=failure.status, minutes=minutes)
+
+
+def simple_notice(key: str, language: str, *, call: str = "", is_calm: bool = True) -> Notice:
+    """Return what `words.TEXTS` says under *key*, and under that with `_text` behind it."""
+    say = words.speaker(language)
+    return Notice(say(key), say(f"{key}_text"), call, is_calm)
 
 
 def sentence(text: str) -> str:
@@ -298,6 +325,6 @@ _VALUES: dict[str, Callable[[Hit], Iterable[str]]] = {
     "orientation": lambda hit: [_shape(hit)],
     "colour": lambda hit: hit.colours,
     "tag": lambda hit: hit.tags,
-    "user": lambda hit: [hit.user],
-    "source": lambda hit: [hit.source],
+    "user": lambda hit: [hit.credit.user],
+    "source": lambda hit: [hit.credit.source],
 }

@@ -203,8 +203,8 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "silent": {"en": "No answer from the server", "de": "Keine Antwort vom Server"},
     "silent_text": {
-        "en": "It was silent for {seconds} seconds.",
-        "de": "Er schwieg {seconds} Sekunden lang.",
+        "en": "It was silent for too long.",
+        "de": "Er schwieg zu lange.",
     },
     "refused": {"en": "This search was not accepted", "de": "Diese Suche wurde nicht angenommen"},
     "refused_text": {
@@ -226,9 +226,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "de": "Dieser Server verlangt eine Anmeldung",
     },
     "needs_login_text": {
-        "en": "It is behind a login that this app does not have (HTTP {status}). "
+        "en": "It is behind a login that this app does not have. "
         "Ask whoever runs it to let the app in.",
-        "de": "Er liegt hinter einer Anmeldung, die diese App nicht hat (HTTP {status}). "
+        "de": "Er liegt hinter einer Anmeldung, die diese App nicht hat. "
         "Bitten Sie seinen Betreiber, die App einzulassen.",
     },
     "not_found": {"en": "The search was not found", "de": "Die Suche wurde nicht gefunden"},
@@ -264,6 +264,16 @@ TEXTS: dict[str, dict[str, str]] = {
     "too_slow_text": {
         "en": "The server gave up waiting. A second try is often faster.",
         "de": "Der Server wartete nicht länger. Ein zweiter Versuch ist oft schneller.",
+    },
+    "older": {
+        "en": "This server is of another version",
+        "de": "Dieser Server hat eine andere Version",
+    },
+    "older_text": {
+        "en": "It took no notice of a part of this search, so that its pictures would be the wrong "
+        "ones. Ask whoever runs it to bring it up to date.",
+        "de": "Er hat einen Teil dieser Suche nicht beachtet, und seine Bilder wären die falschen. "
+        "Bitten Sie seinen Betreiber, ihn zu erneuern.",
     },
     "senseless": {
         "en": "The server's answer makes no sense",

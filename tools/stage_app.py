@@ -19,6 +19,8 @@ from app.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "build" / "app"
+CLIENT = ("__init__.py", "client", "domain", "setting_types.py")  # of imagesearch/
+PYDANTIC = "pydantic>=2.9,<3"  # as pyproject.toml has it
 MAIN = '"""Where `flet build` begins."""\n\nfrom app.main import show\n\nshow()\n'
 PROJECT = """\
 [project]
@@ -48,12 +50,22 @@ def stage(api_url: str, target: Path = TARGET) -> None:
     shutil.rmtree(target, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__", "server.py", "Dockerfile", "requirements.*")
     shutil.copytree(ROOT / "app", target / "app", ignore=ignored)
+    for name in CLIENT:
+        _copy(ROOT / "imagesearch" / name, target / "imagesearch" / name)
     (target / "app" / "assets" / "api_url.txt").write_text(url, encoding="utf-8")
     shutil.copytree(target / "app" / "assets", target / "assets")
     (target / "main.py").write_text(MAIN, encoding="utf-8")
     (target / "pyproject.toml").write_text(
         PROJECT.format(version=_version(), dependencies=_dependencies()), encoding="utf-8"
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
 
 def _version() -> str:
@@ -63,10 +75,15 @@ def _version() -> str:
 
 
 def _dependencies() -> str:
-    """Return flet and httpx as requirements-dev.lock pins them."""
+    """
+    Return what is to be installed: as requirements-dev.lock pins it, but for pydantic.
+
+    Its core is compiled, and Flet has wheels of some versions for telephones:
+    https://docs.flet.dev/reference/binary-packages-android-ios
+    """
     lines = (ROOT / "requirements-dev.lock").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if line.startswith(("flet==", "httpx=="))]
-    return ", ".join(f'"{pin}"' for pin in pins)
+    pins = [line for line in lines if line.startswith(("flet==", "requests==", "urllib3=="))]
+    return ", ".join(f'"{name}"' for name in [*pins, PYDANTIC])
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ export type SoFar = Answer | (Fetching & { results: []; complete: false });
 export class SearchFailed extends Error {
   /**
    * `late`: silent for too long; `refused` by the API; `login`: by what stands before it; `odd`: no answer of
-   * this API, or of another version of it.
+   * this API; `older`: of a version that took no notice of a part of the search.
    */
-  kind: "unreached" | "late" | "refused" | "login" | "odd" | "unfinished";
+  kind: "unreached" | "late" | "refused" | "login" | "odd" | "older" | "unfinished";
   /** The HTTP status, 0 without an answer. */
   status: number;
   /** The API's own; empty without one. */

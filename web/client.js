@@ -194,7 +194,7 @@ export class Client {
     const isOnItsWay = response.status === 202 && answer?.pool;
     if (!hasResults && !isOnItsWay) throw this.#failureOf({ response, answer });
     const unheard = hasResults && unheardOf(search, answer);
-    if (unheard) throw new SearchFailed("odd", `the answer knows nothing of ${unheard}: it is of another version`, { status: 200 });
+    if (unheard) throw new SearchFailed("older", `the answer knows nothing of ${unheard}: it is of another version`, { status: 200 });
     return { answer: { results: [], complete: false, ...answer }, pauseSeconds: retryAfter(response) ?? PAUSE_SECONDS };
   }
 

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import flet as ft
 
-from app.answers import Hit
-from app.shown import facts_of, label_of, match_of
+from app.shown import facts_of, label_of, match_of, web_link
 from app.views.controls import icon_button
 from app.views.events import on
 from app.views.look import MUTED
 from app.views.results import picture_of
 from app.words import Say
+from imagesearch.client import Hit
 
 
 class Lightbox:
@@ -104,9 +104,11 @@ class Lightbox:
 
     def _actions(self, hit: Hit) -> ft.Control:
         say = self._say
-        links = [("original", hit.page_url), ("licence_text", hit.licence_url)]
+        links = {"original": hit.page_url, "licence_text": hit.credit.licence_url}
         buttons: list[ft.Control] = [
-            ft.TextButton(say(key), icon=ft.Icons.OPEN_IN_NEW, url=url) for key, url in links if url
+            ft.TextButton(say(key), icon=ft.Icons.OPEN_IN_NEW, url=url)
+            for key, url in zip(links, map(web_link, links.values()), strict=True)
+            if url
         ]
         more = ft.FilledButton(
             say("more_like_this"), icon=ft.Icons.AUTO_AWESOME, on_click=on(self._like, hit)

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import flet as ft
 
-from app.answers import Hit
 from app.layout import Tile, rows
-from app.shown import credit_of, label_of, match_of
+from app.shown import credit_of, label_of, match_of, web_link
 from app.views.events import on
 from app.views.look import MATCH_COLOURS, MUTED, NARROW, focused_edge
 from app.words import Say
+from imagesearch.client import Hit
 
 GAP = 10.0
 ROUND = 10
@@ -82,18 +82,20 @@ def picture_of(
     hit: Hit, say: Say, label: str, *, width: float, height: float, fit: ft.BoxFit
 ) -> ft.Control:
     """Return the picture, called *label*, or words in its place where it cannot be had."""
+    words = ft.Text(say("missing"), size=12, color=MUTED, text_align=ft.TextAlign.CENTER)
     missing = ft.Container(
-        ft.Text(say("missing"), size=12, color=MUTED, text_align=ft.TextAlign.CENTER),
+        ft.Semantics(content=words, label=f"{label}. {words.value}", exclude_semantics=True),
         width=width,
         height=height,
         alignment=ft.Alignment.CENTER,
         bgcolor=ft.Colors.SURFACE_CONTAINER_HIGH,
         border_radius=ROUND,
     )
-    if not hit.url:
+    url = web_link(hit.url)
+    if not url:
         return missing
     return ft.Image(
-        hit.url,
+        url,
         semantics_label=label,
         error_content=missing,
         gapless_playback=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["unreached", "late", "refused", "login", "odd", "unfinished"]
+Kind = Literal["unreached", "late", "refused", "login", "odd", "older", "unfinished"]
 
 
 class SearchFailed(Exception):
@@ -17,8 +17,8 @@ class SearchFailed(Exception):
 
     Attributes:
         kind: `unreached`, `late` (silent for too long), `refused` (by the API), `login` (by what
-            stands before it), `odd` (no answer of this API, or of another version of it), or
-            `unfinished`.
+            stands before it), `odd` (no answer of this API), `older` (of a version that took no
+            notice of a part of the search), or `unfinished`.
         status, field, reason: of the API's refusal, as far as it has them; 0 and "" without.
         retry_seconds: after how long the same may succeed by itself, 0 where nobody says when;
             None where waiting is no help.

@@ -280,7 +280,8 @@ def _read(reply: Reply, shape: type[P], status: int = 200) -> P:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise SearchFailed(f"the answer is not an imagesearch's: {where}: {first['msg']}") from None
+        message = f"the answer is not an imagesearch's: {where}: {first['msg']}"
+        raise SearchFailed(message, status=status) from None
 
 
 def _check_parts(answer: Answer, params: Mapping[str, Any]) -> None:
@@ -288,11 +289,12 @@ def _check_parts(answer: Answer, params: Mapping[str, Any]) -> None:
     if params.get("scope", answer.scope) != answer.scope:
         raise SearchFailed("the answer is not an imagesearch's: scope is another one than asked")
     if answer.filters != chosen(params):
-        raise SearchFailed("its answer is not filtered: it is of another version")
+        raise SearchFailed("its answer is not filtered: it is of another version", "older")
     for name in ("minus", "like", "unlike"):
         said = dict.fromkeys(text.strip() for text in params.get(name, ()) if text.strip())
         if getattr(answer, name) != list(said):
-            raise SearchFailed(f"its answer knows nothing of {name}: it is of another version")
+            unheard = f"its answer knows nothing of {name}: it is of another version"
+            raise SearchFailed(unheard, "older")
 
 
 def _refusal(reply: Reply) -> SearchFailed:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -30,14 +31,21 @@ def origin_of(listener: socket.socket) -> str:
 @pytest.fixture(scope="module")
 def app_url(app_listener: socket.socket, stack_url: str) -> Iterator[str]:
     """The app, which searches the shared server: another origin."""
+    with served(app_listener, stack_url):
+        yield origin_of(app_listener)
+
+
+@contextmanager
+def served(listener: socket.socket, api_url: str) -> Iterator[None]:
+    """Serve the app on *listener*, for searches of the API at *api_url*."""
     from app.server import server  # only here, as it imports Flet, which few tests need
     from app.settings import settings_of
 
-    with server(settings_of({"API_URL": stack_url})) as running:
-        sockets = [app_listener.dup()]
+    with server(settings_of({"API_URL": api_url})) as running:
+        sockets = [listener.dup()]
         thread = threading.Thread(target=running.run, args=(sockets,), name="app", daemon=True)
         thread.start()
-        yield origin_of(app_listener)
+        yield
         running.should_exit = True
         thread.join(STOP_SECONDS)
         assert not thread.is_alive()
@@ -69,8 +77,8 @@ class Window:
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
-    def picture(self, number: int) -> Locator:
-        return self.page.get_by_role("button", name=f"Picture {number} of ")
+    def picture(self, number: int, word: str = "Picture") -> Locator:
+        return self.page.get_by_role("button", name=re.compile(f"^{word} {number} (of|von) "))
 
     def see(self, what: Locator | str) -> None:
         """Wait for *what*, a part of the app or a text."""

@@ -3,178 +3,201 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 
-from app.answers import Answer
-from app.api import Api
-from app.failures import Failure
-from app.follow import Countdown, follow
+from app import shown, words
+from app.api import Api, Countdown, SoFar
 from app.search import Search
+from imagesearch.client import SearchFailed
+from tests.stub_http import Request, StubServer, reply
 
-BASE = "https://api.example.org/v"
 SEARCH = Search(t="cow", s_query="three cows", minus=("snow", "night"))
-POOL = {"state": "ready", "images": 2, "embedded": 2, "reason": None}
-HIT = {"image_id": "demo-1", "url": "/images/demo-1.jpg"}
-WHOLE = {"pool": POOL, "complete": True, "results": [HIT], "next": "on"}
-PARTIAL = {"pool": POOL, "complete": False, "results": []}
+POOL = {"state": "ready", "images": 2, "embedded": 2, "rejected": 0, "reason": None}
+HIT = {
+    "image_id": "demo-1",
+    "url": "https://api.example.org/images/demo-1.jpg",
+    "page_url": "",
+    "credit": {"user": "Ann", "source": "Pixabay"},
+    "tags": ["cow"],
+    "score": 0.3,
+}
+WHOLE = {
+    "keyword": "cow",
+    "minus": ["snow", "night"],
+    "results": [HIT],
+    "query_truncated": False,
+    "complete": True,
+    "pool": POOL,
+    "timings": {"total_seconds": 0.1},
+    "next": "on",
+}
+PARTIAL = {**WHOLE, "complete": False, "results": [], "next": None}
 FETCHING = {"status": "fetching", "pool": {**POOL, "state": "requested"}}
+SIGN_IN = "<h1>Sign in</h1>"
+AWAY = object()
 
-Say = Callable[[httpx.Request], httpx.Response]
+
+class Person:
+    """Somebody who searches an API, and what is shown and waited for meanwhile."""
+
+    def __init__(self, url: str) -> None:
+        self.events: list[SoFar | Countdown | SearchFailed] = []
+        self.slept: list[float] = []
+        self.api = Api(url, self.events.append, sleep=self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def search(self) -> list[Any]:
+        """Return what came of a search, a failure last."""
+
+        async def run() -> None:
+            try:
+                async for answer in self.api.answers(SEARCH):
+                    self.events.append(answer)
+            except SearchFailed as failure:
+                self.events.append(failure)
+
+        asyncio.run(run())
+        return self.events
 
 
-def answering(*answers: Any) -> tuple[Api, list[httpx.Request]]:
-    """Return an API that gives *answers* in turn, and what it is asked."""
-    asked: list[httpx.Request] = []
-    coming: Iterator[Any] = iter(answers)
+@contextmanager
+def answering(*answers: Any) -> Iterator[tuple[Person, StubServer]]:
+    """Yield somebody whose API gives *answers*, HTTP or JSON, in turn."""
+    coming = iter(answers)
 
-    def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+    def script(_: Request) -> bytes:
         answer = next(coming)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
+        if answer is AWAY:
+            return b""  # and the connection is closed
+        return answer if isinstance(answer, bytes) else reply(200, json.dumps(answer))
 
-    return Api(BASE, httpx.AsyncClient(transport=httpx.MockTransport(handle))), asked
+    with StubServer(script) as server:
+        yield Person(f"{server.origin}/v"), server
 
 
-def followed(api: Api, search: Search = SEARCH, **options: Any) -> tuple[list[Any], list[float]]:
-    """Return what came of *search*, a failure last, and for how long it slept in between."""
-    events: list[Any] = []
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    async def run() -> None:
-        try:
-            coming = follow(api, search, sleep=sleep, clock=lambda: sum(slept), **options)
-            async for event in coming:
-                events.append(event)  # noqa: PERF401 - those before a failure count, too
-        except Failure as failure:
-            events.append(failure)
-
-    asyncio.run(run())
-    return events, slept
+def sentence_of(failure: SearchFailed) -> str:
+    """Return what is said of *failure*, which is said in the other languages, too."""
+    for language in words.LANGUAGES:
+        assert shown.failure_notice(failure, language).text
+    notice = shown.failure_notice(failure, "en")
+    return f"{notice.title}. {notice.text}"
 
 
 def test_a_search_is_asked_again_until_it_is_whole() -> None:
-    api, asked = answering(httpx.Response(202, json=FETCHING), PARTIAL, WHOLE)
-    events, slept = followed(api)
+    with answering(reply(202, json.dumps(FETCHING)), PARTIAL, WHOLE) as (person, server):
+        events = person.search()
     assert [event.complete for event in events] == [False, False, True]
-    assert slept == [0.5, 0.5]
-    assert [request.url.params["wait"] for request in asked] == ["0.5", "0.25", "0.25"]
-    assert asked[0].url.path == "/v/search"
-    assert asked[0].url.params.get_list("minus") == ["snow", "night"]
-
-
-def test_over_everything_one_answer_is_the_last() -> None:
-    api, asked = answering(PARTIAL)
-    followed(api, Search(s_query="cows", everywhere=True))
-    assert len(asked) == 1
+    assert [request.query["wait"] for request in server.requests] == ["0.5", "0.25", "0.25"]
+    assert server.requests[0].target.startswith("/v/search?")
+    assert server.requests[0].target.count("minus=") == 2
 
 
 def test_what_follows_is_asked_by_its_cursor() -> None:
-    api, asked = answering(PARTIAL)
-    events, _ = followed(api, cursor="on")
-    assert asked[0].url.params["cursor"] == "on"
-    assert isinstance(events[0], Answer)
+    with answering(WHOLE) as (person, server):
+        assert asyncio.run(person.api.more(SEARCH, "on")).results
+    assert server.requests[0].query["cursor"] == "on"
 
 
-def test_a_picture_travels_in_a_form_with_the_words() -> None:
-    api, asked = answering(WHOLE)
-    followed(api, picture=b"JPEG")
-    assert asked[0].method == "POST"
-    body = asked[0].content
-    assert b'name="picture"' in body
-    assert b"JPEG" in body
-    assert body.count(b'name="minus"') == 2
-
-
-def test_an_api_that_is_away_is_tried_again_three_times() -> None:
-    api, asked = answering(*[httpx.ConnectError("refused")] * 4)
-    events, slept = followed(api)
-    assert len(asked) == 4
-    assert [event.seconds for event in events[:-1]] == [3, 2, 1] * 3
-    assert events[-1].key == "unreached"
-    assert slept == [1] * 9
+def test_an_api_that_is_away_is_waited_for_with_the_seconds_counted_down() -> None:
+    with answering(AWAY, AWAY, WHOLE) as (person, _):
+        *countdowns, answer = person.search()
+    assert [event.seconds for event in countdowns] == [1, 2, 1]
+    assert answer.complete
+    text = shown.countdown_notice(countdowns[0], "en").text
+    assert text.endswith("Trying again in 1 s.")
 
 
 def test_what_comes_back_after_a_failure_is_shown() -> None:
-    busy = httpx.Response(503, headers={"Retry-After": "2"})
-    api, _ = answering(busy, busy, PARTIAL, busy, WHOLE)
-    events, _ = followed(api)
-    kinds = [type(event) for event in events]
-    assert kinds == [*[Countdown] * 4, Answer, Countdown, Countdown, Answer]
+    busy = reply(503, "{}", Retry_After="2")
+    with answering(busy, PARTIAL, busy, WHOLE) as (person, _):
+        kinds = [isinstance(event, Countdown) for event in person.search()]
+    assert kinds == [True, True, False, True, True, False]
+    assert [seconds for seconds in person.slept if seconds == 1] == [1] * 4
 
 
-def test_a_long_wait_is_not_waited_for() -> None:
-    api, asked = answering(httpx.Response(429, headers={"Retry-After": "3600"}))
-    events, slept = followed(api)
-    assert (events[-1].retry_seconds, slept, len(asked)) == (3600, [], 1)
-
-
-def test_a_silent_api_is_no_more_waited_for() -> None:
-    api, asked = answering(httpx.ReadTimeout("slow"))
-    events, _ = followed(api)
-    assert (events[-1].key, len(asked)) == ("silent", 1)
-
-
-def test_a_search_that_never_ends_is_given_up() -> None:
-    api, _ = answering(*[PARTIAL] * 1000)
-    events, slept = followed(api)
-    assert events[-1].key == "unfinished"
-    assert sum(slept) == 300
+def refusing(code: int, message: str, **headers: str) -> bytes:
+    return reply(code, json.dumps({"error": {"message": message, "field": "t"}}), **headers)
 
 
 @pytest.mark.parametrize(
-    ("answer", "key"),
+    ("answer", "sentence", "call"),
     [
-        (httpx.Response(200, html="<h1>Sign in</h1>"), "senseless"),
-        (httpx.Response(302, headers={"Location": "https://accounts.example.org"}), "needs_login"),
-        (httpx.Response(403, html="no"), "needs_login"),
-        (httpx.Response(401, headers={"WWW-Authenticate": "ApiKey"}), "needs_key"),
-        (httpx.Response(401, headers={"WWW-Authenticate": "Basic"}), "needs_login"),
-        (httpx.Response(404, json={"detail": "none"}), "not_found"),
-        ({"images": []}, "senseless"),
+        (reply(200, SIGN_IN), "The server's answer makes no sense", "try_again"),
+        (reply(403, SIGN_IN), "This server asks for a login", "try_again"),
+        (refusing(401, "give X-API-Key"), "This server asks for a key. Give the", "give_key"),
+        (reply(404, "{}"), "The server may be of another version", "try_again"),
+        (reply(500, "oh"), "Something broke on the server", "try_again"),
+        (refusing(400, "t must be short"), "T must be short.", ""),
+        ({**WHOLE, "minus": []}, "It took no notice of a part of this search", "try_again"),
+        ({"images": []}, "The server's answer makes no sense", "try_again"),
+        (
+            refusing(429, "the day is spent", Retry_After="7200"),
+            "The day is spent. Come back in about 120 minutes.",
+            "try_again",
+        ),
     ],
 )
-def test_another_server_or_a_login_is_said_at_once(answer: Any, key: str) -> None:
-    api, asked = answering(answer)
-    events, _ = followed(api)
-    assert ([event.key for event in events], len(asked)) == ([key], 1)
+def test_what_no_waiting_helps_is_said_at_once(answer: Any, sentence: str, call: str) -> None:
+    with answering(answer) as (person, server):
+        (failure,) = person.search()
+    assert len(server.requests) == 1
+    assert sentence in sentence_of(failure)
+    assert shown.failure_notice(failure, "en").call == call
+
+
+def test_a_redirect_to_a_sign_in_is_told_as_a_login() -> None:
+    with (
+        StubServer(lambda _: reply(200, SIGN_IN)) as login,
+        answering(reply(302, Location=login.origin)) as (person, _),
+    ):
+        (failure,) = person.search()
+    assert sentence_of(failure).startswith("This server asks for a login")
+
+
+def test_an_api_that_stays_away_or_silent_is_told_as_what_it_is() -> None:
+    with answering(AWAY, AWAY, AWAY, AWAY) as (person, _):
+        failure = person.search()[-1]
+    assert sentence_of(failure).startswith("No connection to the server")
+    late = SearchFailed("it did not end its answer", "late")
+    assert sentence_of(late).startswith("No answer from the server")
+    unfinished = SearchFailed("no complete answer", "unfinished")
+    assert "After 5 minutes some pictures are not ready" in sentence_of(unfinished)
 
 
 def test_a_key_is_sent_once_it_is_given() -> None:
-    api, asked = answering(WHOLE, WHOLE)
-    followed(api)
-    api.key = "secret"
-    followed(api)
-    assert ["X-API-Key" in request.headers for request in asked] == [False, True]
+    with answering(WHOLE, WHOLE) as (person, server):
+        person.search()
+        person.api.give_key("secret")
+        person.search()
+    assert ["x-api-key" in request.headers for request in server.requests] == [False, True]
 
 
-def test_what_the_server_has_is_asked_and_not_needed() -> None:
-    api, _ = answering({"collections": [{"name": "Pictures"}, {}]}, httpx.ConnectError("away"))
-    assert asyncio.run(api.collections()) == ("Pictures",)
-    assert asyncio.run(api.collections()) == ()
-    demo, _ = answering({"demo": True, "demo_keywords": ["cow"]}, {"demo": False}, [])
-    assert asyncio.run(demo.demo_keywords()) == ("cow",)
-    assert asyncio.run(demo.demo_keywords()) == asyncio.run(demo.demo_keywords()) == ()
+Read = Callable[[Api], Any]
 
 
-def test_a_date_of_when_to_come_back_is_understood() -> None:
-    past = httpx.Response(503, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
-    odd = httpx.Response(503, headers={"Retry-After": f"Wed, {10**30} Oct 2015 07:28:00 GMT"})
-    soon = httpx.Response(503, headers={"Retry-After": "soon"})
-    api, _ = answering(past, odd, soon, WHOLE)
-    events, _ = followed(api)
-    assert [event.seconds for event in events if isinstance(event, Countdown)] == [
-        5,
-        4,
-        3,
-        2,
-        1,
-    ] * 3
+@pytest.mark.parametrize(
+    ("read", "answer", "names"),
+    [
+        (Api.demo_keywords, {"demo": True, "demo_keywords": ["cow"]}, ("cow",)),
+        (Api.demo_keywords, {"demo": False}, ()),
+        (Api.demo_keywords, [], ()),
+        (
+            Api.collections,
+            {"collections": [{"name": "Pictures", "images": 1, "updating": False}]},
+            ("Pictures",),
+        ),
+        (Api.collections, reply(200, SIGN_IN), ()),
+    ],
+)
+def test_what_the_server_has_is_asked_and_not_needed(
+    read: Read, answer: Any, names: tuple[str, ...]
+) -> None:
+    with answering(answer) as (person, _):
+        assert asyncio.run(read(person.api)) == names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app import recent
-from app.search import FILTERS, Search, in_its_place, listed, search_at
+from app.search import FILTERS, Search, in_its_place, listed, name_of_picture, search_at
 from imagesearch.domain.filters import FILTERS as FILTERS_OF_THE_API
 
 SEARCHES = [
@@ -30,8 +30,14 @@ def test_an_address_of_anybody_is_read_as_far_as_it_says_something() -> None:
 
 
 def test_a_question_has_what_the_api_reads_and_no_picture() -> None:
-    asked = dict(Search(s_query="a cow", picture="1", everywhere=True).question())
-    assert asked == {"s_query": "a cow", "scope": "catalog", "k": "24"}
+    asked = Search(s_query="a cow", picture="1", everywhere=True, filters={"tag": "x"}).question()
+    assert asked == {"s_query": "a cow", "scope": "catalog", "k": 24, "tag": "x"}
+
+
+def test_an_address_means_the_picture_that_was_chosen_and_no_other() -> None:
+    names = [name_of_picture(picture) for picture in (b"one", b"another", b"one")]
+    assert names[0] == names[2] != names[1]
+    assert search_at(Search(picture=names[0], everywhere=True).address()).picture == names[0]
 
 
 def test_own_pictures_and_pictures_alone_are_of_no_keyword() -> None:

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import string
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app import shown, words
-from app.answers import Answer, Hit, Own, Pool, answer_of
-from app.failures import Failure, failure_of
-from app.follow import Countdown
 from app.layout import rows
 from app.search import Search
+from imagesearch.client import Answer, Fetching, Hit, Pool
+from imagesearch.client.api import Credit, Own
 
 SAY = words.speaker("en")
-BASE = "https://api.example.org/"
 
 
-def hit(number: int = 1, **facts: Any) -> Hit:
-    known = {"width": 640, "height": 427, "user": "Ann", "source": "Pixabay", "licence": ""}
-    texts = {"page_url": "", "licence_url": "", "url": f"{BASE}images/{number}.jpg"}
-    rest = {"tags": ("cow", "meadow"), "colours": ("green",), "year": 2019, "month": 8, "own": None}
-    return Hit(image_id=f"p-{number}", **{**known, **texts, **rest, "match": "fair", **facts})
+def hit(number: int = 1, *, user: str = "Ann", licence: str = "", **facts: Any) -> Hit:
+    credit = Credit(user=user, source="Pixabay" if user else "", licence=licence)
+    known = {"width": 640, "height": 427, "page_url": "", "url": "https://a.example/1.jpg"}
+    rest = {"tags": ["cow", "meadow"], "colours": ["green"], "year": 2019, "month": 8, "score": 0.3}
+    return Hit(image_id=f"p-{number}", credit=credit, **{**known, **rest, "match": "fair", **facts})
+
+
+def pool(state: str, images: int, embedded: int, reason: str | None = None) -> Pool:
+    return Pool(state=state, images=images, embedded=embedded, rejected=0, reason=reason)
 
 
 def answer(*hits: Hit, **facts: Any) -> Answer:
-    known = {"keywords": ("cow",), "matched": True, "complete": True, "matching": 200}
-    rest = {"covered": None, "truncated": False, "next": "", "restarted": False}
-    pool = Pool("ready", 200, 200, "")
-    return Answer(hits, **{**known, **rest, "pool": pool, "pause_seconds": 0.5, **facts})
+    known = {"keyword": "cow", "keywords": ["cow"], "matched": True, "complete": True}
+    rest = {"matching": 200, "query_truncated": False, "pool": pool("ready", 200, 200)}
+    timings = {"total_seconds": 0.1}
+    return Answer.model_validate(
+        {"results": list(hits), "timings": timings, **known, **rest, **facts}
+    )
+
+
+def own(file: str, **facts: Any) -> Own:
+    return Own.model_validate({"file": file, "title": "", **facts})
 
 
 # -- words
@@ -73,15 +80,14 @@ def test_a_search_is_called_by_what_it_asks_for() -> None:
 def test_a_picture_has_a_name_for_those_who_do_not_see_it() -> None:
     label = shown.label_of(hit(licence="CC BY 4.0"), 3, 1200, SAY)
     assert label == "Picture 3 of 1,200. cow, meadow. Fair match. Ann · Pixabay · CC BY 4.0"
-    unknown = hit(tags=(), match="uncalibrated", user="", source="")
+    unknown = hit(tags=[], match="uncalibrated", user="")
     assert shown.label_of(unknown, 1, 1, SAY) == "Picture 1 of 1. Picture without a description"
 
 
 def test_an_own_picture_is_called_by_its_title_or_file_and_has_no_source() -> None:
-    own = Own("2019/Italy/beach.jpg", "", ("Pictures",), ("Summer",), "Canon")
-    mine = hit(own=own, tags=(), user="")
+    mine = hit(own=own("2019/Italy/beach.jpg", albums=["Summer"]), tags=[], user="")
     assert shown.title_of(mine, SAY) == "beach.jpg"
-    assert shown.title_of(replace(mine, own=replace(own, title="The beach")), SAY) == "The beach"
+    assert shown.title_of(hit(own=own("a.jpg", title="The beach")), SAY) == "The beach"
     assert shown.credit_of(mine) == "Summer"
     facts = dict(shown.facts_of(mine, SAY))
     assert facts["File"] == "2019/Italy/beach.jpg"
@@ -107,9 +113,9 @@ def test_what_cannot_be_sent_is_said_at_its_field() -> None:
 def test_progress_is_told_as_the_pool_grows() -> None:
     search = Search(t="cow", s_query="a cow")
     assert shown.progress_of(search, None, "en") == "Searching …"
-    begun = answer(complete=False, pool=Pool("requested", 0, 0, ""))
+    begun = Fetching(keywords=["cow"], pool=pool("requested", 0, 0))
     assert shown.progress_of(search, begun, "en") == "Fetching pictures for “cow” …"
-    half = answer(complete=False, pool=Pool("embedding", 200, 96, ""))
+    half = answer(complete=False, pool=pool("embedding", 200, 96))
     said = shown.progress_of(search, half, "de")
     assert said == "Bilder zu „cow“ werden angesehen: 96 von 200 fertig"
     assert shown.share_of(half.pool) == 0.48
@@ -122,7 +128,7 @@ def test_a_summary_says_how_many_of_how_many() -> None:
     assert shown.summary_of(search, answer(hit()), "de") == "1 von 200 Bildern aus „cow“"
     assert shown.summary_of(search, answer(hit(), matching=1), "de") == "1 Bild aus „cow“"
     everywhere = Search(s_query="a cow", everywhere=True)
-    alone = answer(hit(), hit(2), matching=None, pool=None)
+    alone = answer(hit(), hit(2), matching=None, pool=None, scope="catalog")
     said = shown.summary_of(everywhere, alone, "en")
     assert said == "2 pictures from everything stored so far"
     assert shown.summary_of(search, answer(), "en") == ""
@@ -139,7 +145,7 @@ def test_a_summary_says_how_many_of_how_many() -> None:
         (Search(s_query="a", filters={"colour": "red"}), answer(), "No picture is left"),
         (
             Search(s_query="a"),
-            answer(complete=False, pool=Pool("failed", 9, 2, "the source is away")),
+            answer(complete=False, pool=pool("failed", 9, 2, "the source is away")),
             "The pictures could not all be fetched",
         ),
     ],
@@ -152,14 +158,14 @@ def test_how_a_search_ended_is_said_where_its_pictures_do_not(
 
 
 def test_why_pictures_could_not_be_fetched_is_told() -> None:
-    failed = answer(complete=False, pool=Pool("failed", 9, 2, "the source is away"))
+    failed = answer(complete=False, pool=pool("failed", 9, 2, "the source is away"))
     notice = shown.outcome_of(Search(s_query="a"), failed, "en")
     assert notice is not None
     assert notice.text == "The source is away. What was ready by then is shown."
 
 
 def test_what_an_answer_may_have_missed_is_said() -> None:
-    remarks = shown.remarks_of(answer(truncated=True, covered=0.428), SAY)
+    remarks = shown.remarks_of(answer(query_truncated=True, covered=0.428), SAY)
     assert remarks[1] == "Some stored pictures wait for a new model: 42 % of all were compared."
     assert len(remarks) == 2
     assert shown.remarks_of(answer(covered=1.0), SAY) == []
@@ -169,7 +175,7 @@ def test_what_an_answer_may_have_missed_is_said() -> None:
 
 
 def test_filters_are_made_of_what_pictures_differ_in() -> None:
-    hits = [hit(1), hit(2, width=400, height=400, year=2020), hit(3, colours=("green", "red"))]
+    hits = [hit(1), hit(2, width=400, height=400, year=2020), hit(3, colours=["green", "red"])]
     facets = shown.facets_of(Search(s_query="a"), hits, {})
     assert facets.keys() == {"year", "orientation"}
     assert facets["orientation"].values == ("horizontal", "square")
@@ -177,15 +183,16 @@ def test_filters_are_made_of_what_pictures_differ_in() -> None:
 
 def test_a_filter_that_is_set_keeps_its_other_values_on_offer() -> None:
     search = Search(s_query="a")
-    before = shown.facets_of(search, [hit(1), hit(2, colours=("red",))], {})
-    narrowed = shown.facets_of(search.filtered("colour", "red"), [hit(2, colours=("red",))], before)
+    before = shown.facets_of(search, [hit(1), hit(2, colours=["red"])], {})
+    narrowed = shown.facets_of(search.filtered("colour", "red"), [hit(2, colours=["red"])], before)
     assert narrowed["colour"].values == ("green", "red")
     assert narrowed["colour"].chosen == "red"
 
 
 def test_own_pictures_are_narrowed_down_by_folders_within_folders() -> None:
-    own = Own("2019/Italy/1.jpg", "", ("Pictures",), (), "")
-    hits = [hit(1, own=own), hit(2, own=replace(own, file="2.jpg"), month=9), hit(3, month=7)]
+    deep = own("2019/Italy/1.jpg", collections=["Pictures"])
+    flat = own("2.jpg", collections=["Pictures"])
+    hits = [hit(1, own=deep), hit(2, own=flat, month=9), hit(3, month=7)]
     facets = shown.facets_of(Search(s_query="a"), hits, {})
     assert facets["folder"].values == ("2019", "2019/Italy")
     assert facets["month"].values == ("8", "9")  # of others it is when they came to their source
@@ -194,61 +201,13 @@ def test_own_pictures_are_narrowed_down_by_folders_within_folders() -> None:
     assert shown.value_name("tag", "red", "de") == "red"
 
 
-# -- failures
+# -- links
 
 
-def test_a_failure_is_a_sentence_that_names_the_way_on() -> None:
-    slow = failure_of(503, {"error": {"message": "the catalog does not answer"}}, 7, False)
-    notice = shown.countdown_notice(Countdown(slow, 7), SAY)
-    assert notice.title == "The search is not available right now"
-    assert notice.text == "The catalog does not answer. Trying again in 7 s."
-    told = shown.failure_notice(slow, SAY)
-    assert (told.text, told.call) == ("The catalog does not answer.", "try_again")
-    spent = shown.failure_notice(failure_of(429, None, 7200, False), SAY)
-    assert spent.text.endswith("Come back in about 120 minutes.")
-    refused = failure_of(400, {"error": {"message": "t must be short", "field": "t"}}, None, False)
-    assert shown.failure_notice(refused, SAY).call == ""
-    assert refused.field == "t"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "asks_for_key", "key", "call"),
-    [
-        (401, {"error": {}}, True, "needs_key", "give_key"),
-        (401, None, False, "needs_login", "try_again"),
-        (403, None, False, "needs_login", "try_again"),
-        (302, None, False, "needs_login", "try_again"),
-        (404, None, False, "not_found", "try_again"),
-        (500, [], False, "broken", "try_again"),
-        (418, {"error": "tea"}, False, "senseless", "try_again"),
-    ],
-)
-def test_a_server_that_is_another_one_or_behind_a_login_is_told_apart(
-    status: int, body: object, asks_for_key: bool, key: str, call: str
-) -> None:
-    failure = failure_of(status, body, None, asks_for_key)
-    assert failure.key == key
-    for language in words.LANGUAGES:
-        notice = shown.failure_notice(failure, words.speaker(language))
-        assert notice.call == call
-        assert notice.text
-
-
-@pytest.mark.parametrize(
-    "body",
-    [None, [], {}, {"pool": None}, {"pool": None, "complete": True, "results": [{"url": 1}]}],
-)
-def test_an_answer_of_another_version_makes_no_sense(body: object) -> None:
-    with pytest.raises(Failure) as failed:
-        answer_of(200, body, BASE, None)
-    assert failed.value.key == "senseless"
-
-
-def test_links_are_whole_and_lead_to_web_pages_alone() -> None:
-    raw = {"image_id": "a", "url": "/images/1.jpg", "page_url": "javascript:alert(1)"}
-    body = {"pool": None, "complete": True, "results": [raw], "new": 1}
-    (first,) = answer_of(200, body, BASE, None).hits
-    assert (first.url, first.page_url) == (f"{BASE}images/1.jpg", "")
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "", "/x", "http://["])
+def test_a_click_leads_to_web_pages_alone(url: str) -> None:
+    assert shown.web_link(url) == ""
+    assert shown.web_link("https://pixabay.com/1") == "https://pixabay.com/1"
 
 
 # -- layout
