@@ -6,9 +6,10 @@ the official SDK's (https://modelcontextprotocol.io), the extra `mcp`.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from mcp.server import MCPServer
@@ -22,6 +23,7 @@ from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.printable import printable
 
 WAIT_SECONDS = 20  # for the pictures of a new keyword; assistants give a tool a minute
+PATIENCE_SECONDS = 45.0  # with a server, before the assistant hears of it
 PICTURE_SIDE = 768  # pixels; models that look at pictures see no more of them
 MAX_PICTURE_BYTES = 1_000_000  # of a downscaled one
 _MOST_KNOWN = 2_000  # pictures whose addresses are kept
@@ -80,6 +82,7 @@ class Status(BaseModel):
 
 
 Add = Callable[[str, str], str]
+T = TypeVar("T")
 
 
 def refused_add(reason: str) -> Add:
@@ -91,18 +94,21 @@ def refused_add(reason: str) -> Add:
     return add
 
 
-def mcp_server(client: AsyncClient, add: Add) -> MCPServer[Any]:
+def mcp_server(
+    client: AsyncClient, add: Add, *, patience_seconds: float = PATIENCE_SECONDS
+) -> MCPServer[Any]:
     """
     Return the server.
 
     Args:
+        patience_seconds: for what is asked of the API in one call, however silent that is.
         add: makes a folder a collection of that name, its own where that is empty, and returns a
             sentence; raises ImageSearchError or ToolError. It is called in a thread.
     """
     server: MCPServer[Any] = MCPServer(
         "imagesearch", instructions=INSTRUCTIONS, log_level="CRITICAL"
     )
-    tools = _Tools(client, add)
+    tools = _Tools(client, add, patience_seconds)
     reading = ToolAnnotations(read_only_hint=True, open_world_hint=True)
     for tool in (tools.search, tools.more_like, tools.pool_status):
         server.add_tool(tool, annotations=reading)
@@ -120,8 +126,8 @@ def mcp_server(client: AsyncClient, add: Add) -> MCPServer[Any]:
 class _Tools:
     """The tools; their docstrings are what an assistant reads."""
 
-    def __init__(self, client: AsyncClient, add: Add) -> None:
-        self._client, self._add = client, add
+    def __init__(self, client: AsyncClient, add: Add, patience_seconds: float) -> None:
+        self._client, self._add, self._patience_seconds = client, add, patience_seconds
         self._urls: OrderedDict[str, str] = OrderedDict()  # of pictures that were found
 
     async def search(
@@ -195,8 +201,8 @@ class _Tools:
         """Say how the pictures of a keyword, or of a collection, are coming along."""
         try:
             if len(of) == 32 and set(of) <= set("0123456789abcdef"):
-                return _of_pool(await self._client.pool(of))
-            collections = await self._client.collections()
+                return _of_pool(await self._in_time(self._client.pool(of)))
+            collections = await self._in_time(self._client.collections())
         except SearchFailed as failed:
             raise ToolError(str(failed)) from None
         for each in collections:
@@ -228,43 +234,50 @@ class _Tools:
 
         url = self._urls.get(image_id)
         if url is None:
-            told = f"no search of this session found {image_id[:200]!r}"
-            raise ResourceNotFoundError(f"{told}: search for it first")
+            unknown = f"no search of this session found {image_id[:200]!r}"
+            raise ResourceNotFoundError(f"{unknown}: search for it first")
         try:
-            data = preview(await self._client.image(url), PICTURE_SIDE)
+            data = preview(await self._in_time(self._client.image(url)), PICTURE_SIDE)
         except (SearchFailed, ImageSearchError, OSError) as error:
             raise ResourceError(f"{image_id} cannot be read: {error}") from None
         if len(data) > MAX_PICTURE_BYTES:
             raise ResourceError(f"{image_id} has more than {MAX_PICTURE_BYTES} bytes")
         return data
 
+    async def _in_time(self, asking: Awaitable[T]) -> T:
+        """Return what *asking* brings; raises SearchFailed after the patience is over."""
+        try:
+            return await asyncio.wait_for(asking, self._patience_seconds)
+        except TimeoutError:
+            seconds = f"{self._patience_seconds:g} seconds"
+            raise SearchFailed(f"the server has not answered within {seconds}", "late") from None
+
     async def _found(self, what: str, count: int, search: dict[str, Any]) -> CallToolResult:
         given = {name: value for name, value in search.items() if value not in (None, "", [])}
         try:
-            answer = await self._client.ask(wait_seconds=WAIT_SECONDS, k=count, **given)
+            asking = self._client.ask(wait_seconds=WAIT_SECONDS, k=count, **given)
+            answer = await self._in_time(asking)
         except (SearchFailed, ImageSearchError) as failed:
             raise ToolError(str(failed)) from None
-        hits = answer.results if isinstance(answer, Answer) else []
-        for hit in hits:
+        for hit in answer.results:
             self._urls[hit.image_id] = hit.url
             self._urls.move_to_end(hit.image_id)
         while len(self._urls) > _MOST_KNOWN:
             self._urls.popitem(last=False)
         return CallToolResult(
-            content=[TextContent(text=_text(answer, what)), *map(_link, hits)],
+            content=[TextContent(text=_text(answer, what)), *map(_link, answer.results)],
             structured_content=_structured(answer).model_dump(),
         )
 
 
 def _structured(answer: Answer | Fetching) -> Found:
-    hits = answer.results if isinstance(answer, Answer) else []
     return Found(
-        matched=answer.matched if isinstance(answer, Answer) else None,
-        complete=isinstance(answer, Answer) and answer.complete,
-        pictures=[_picture(hit) for hit in hits],
+        matched=answer.matched,
+        complete=answer.complete,
+        pictures=[_picture(hit) for hit in answer.results],
         keywords=[_words(keyword) for keyword in answer.keywords],
         pool_id=_words(answer.pool.pool_id) if answer.pool else "",
-        next=(answer.next or "") if isinstance(answer, Answer) else "",
+        next=answer.next or "",
     )
 
 
@@ -297,8 +310,7 @@ def _link(hit: Hit) -> ResourceLink:
 
 def _text(answer: Answer | Fetching, what: str) -> str:
     """Return the answer as it is read, a picture a line."""
-    hits = answer.results if isinstance(answer, Answer) else []
-    lines = [_line(number, hit) for number, hit in enumerate(hits, start=1)]
+    lines = [_line(number, hit) for number, hit in enumerate(answer.results, start=1)]
     return "\n".join([*_opening(answer, what), *lines, *_closing(answer)])
 
 
@@ -329,9 +341,9 @@ def _line(number: int, hit: Hit) -> str:
 def _closing(answer: Answer | Fetching) -> list[str]:
     lines = []
     pool = answer.pool
-    if isinstance(answer, Answer) and answer.next:
+    if answer.next:
         lines.append(f"More of them: the same search with cursor {answer.next}")
-    if pool is None or (isinstance(answer, Answer) and answer.complete):
+    if pool is None or answer.complete:
         return lines
     if pool.state == "failed":
         return [*lines, f"The pictures could not all be had: {_words(pool.reason or 'no reason')}"]

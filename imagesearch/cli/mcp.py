@@ -31,7 +31,6 @@ EXAMPLES = (
     "  imagesearch mcp --url https://pictures.example\n"
     "  imagesearch mcp --port 8090\n"
 )
-_PATIENCE = Patience(give_up_seconds=45.0)  # assistants give a tool a minute, then hear nothing
 _ADDRESS = "127.0.0.1"  # whoever reaches it may add folders of this machine
 
 
@@ -115,9 +114,10 @@ def checked_folder(folder: str, allowed: list[Path]) -> Path:
 
 
 def _run(server: Server, port: int | None, add: Add) -> None:
-    from imagesearch.mcp_server import mcp_server
+    from imagesearch.mcp_server import PATIENCE_SECONDS, mcp_server
 
-    served = mcp_server(AsyncClient(server, patience=_PATIENCE), add)
+    patience = Patience(give_up_seconds=PATIENCE_SECONDS)
+    served = mcp_server(AsyncClient(server, patience=patience), add)
     if port is None:
         served.run("stdio")
     else:

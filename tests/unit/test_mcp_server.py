@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from PIL import Image
 
 from imagesearch.cli.main import cli
 from imagesearch.cli.mcp import checked_folder
-from imagesearch.client import AsyncClient, SearchFailed
+from imagesearch.client import AsyncClient, SearchFailed, Unreached
 from imagesearch.client.searching import Ask, Outcome, Patience, Reply
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.mcp_server import MAX_PICTURE_BYTES, PICTURE_SIDE, Add, mcp_server, refused_add
@@ -152,11 +153,13 @@ def test_what_others_wrote_stays_on_its_line_and_no_path_of_this_machine_is_told
         (Reply(401, example("Unauthorized"), None), "give the key of this server as"),
         (Reply(429, example("Overloaded"), 3600.0), "a client may make 150 requests in a minute"),
         (Reply(503, example("Unavailable"), None), "the catalog does not answer"),
+        (Unreached("http://p.example does not answer"), "http://p.example does not answer"),
+        (Reply(403, None, None), "a login is asked for"),
         (Reply(200, {"hello": "world"}, None), "the answer is not an imagesearch's"),
         (found(minus=[]), "knows nothing of minus: it is of another version"),
     ],
 )
-def test_a_server_that_cannot_answer_is_told_in_a_sentence(outcome: Reply, told: str) -> None:
+def test_a_server_that_cannot_answer_is_told_in_a_sentence(outcome: Outcome, told: str) -> None:
     result = called(Script(outcome), "search", sentence="horses", without=["night"])
     assert result.is_error
     assert told in text_of(result)
@@ -281,6 +284,34 @@ def test_no_word_of_a_server_elsewhere_begins_a_line_of_its_own() -> None:
     assert not any("\n" in each for each in [*words, result.structured_content["pool_id"]])
     assert isinstance(result.content[1], ResourceLink)
     assert "\n" not in result.content[1].name + result.content[1].uri
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"), [("search", {"sentence": "horses"}), ("pool_status", {"of": "Pictures"})]
+)
+def test_a_server_that_is_silent_is_told_before_an_assistant_gives_up(
+    tool: str, arguments: dict[str, Any]
+) -> None:
+    over = threading.Event()
+
+    class Silent(Script):
+        def ask(self, ask: Ask) -> Reply:
+            over.wait(30)
+            return found()
+
+    async def call() -> CallToolResult:
+        server = mcp_server(AsyncClient(Silent()), NO_ADD, patience_seconds=0.01)
+        async with Client(server) as assistant:
+            result = await assistant.call_tool(tool, arguments)
+        assert isinstance(result, CallToolResult)
+        return result
+
+    try:
+        result = asyncio.run(call())
+    finally:
+        over.set()
+    assert result.is_error
+    assert "the server has not answered within 0.01 seconds" in text_of(result)
 
 
 def test_what_is_waited_for_ends_before_an_assistant_gives_up(
