@@ -4,9 +4,9 @@ import { collectionNames } from "./collections.js";
 import { build, element, icon, unseen } from "./dom.js";
 import { chooseKeyword } from "./form.js";
 import { FILTERS, OF_OWN, addressOf, withFilter, without } from "./search.js";
-import { monthName } from "./words.js";
 
 const MOST_VALUES = 12; // of a filter
+const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const SHAPES = { horizontal: "Landscape", vertical: "Portrait", square: "Square" };
 
 /** By the filter's name: what all of it is called, what a hit has of it, and what that is called. */
@@ -108,3 +108,10 @@ function keywordChip(keyword) {
   const onclick = () => chooseKeyword(keyword);
   return build("button", { type: "button", className: "chip", onclick }, unseen("Change the keyword "), word, icon("change"));
 }
+
+function monthName(month) {
+  return MONTHS[month - 1] ?? String(month);
+}
+
+/** 8 and 2019 as "August 2019"; without a month the year, and without a year "". */
+export const dateOf = ({ year, month }) => [month && MONTHS[month - 1], year].filter(Boolean).join(" ");

@@ -4,7 +4,7 @@
  *   <script type="module" src="https://pictures.example/image-search.js"></script>
  *   <image-search query="horses amidst flowers"></image-search>
  *
- * docs/embedding.md has its attributes and events.
+ * docs/embedding.md has its attributes and events. It speaks English, and what image-search.de.js has, where the page does.
  */
 
 import { Client, SearchFailed, sleep } from "./client.js";
@@ -12,7 +12,31 @@ import { EAGER, build, safeUrl, unseen } from "./dom.js";
 import { MATCHES, altOf, creditOf, pictures, sentence } from "./words.js";
 
 const COUNT = 12;
-const ATTRIBUTES = ["api", "query", "keyword", "collection", "k", "label"];
+const ATTRIBUTES = ["api", "query", "keyword", "collection", "k", "label", "lang"];
+const ENGLISH = {
+  label: "What should be in the picture",
+  search: "Search",
+  more: "Show more",
+  again: "Try again",
+  searching: "Searching …",
+  key: "Key",
+  keyWanted: "This server asks for a key, which its owner gives.",
+  broken: "Something broke in this search.",
+  network: "Check your network, or whether it is running.",
+  offline: "You are offline. The search goes on when the connection is back.",
+  onTheWay: "The first pictures of this keyword are on their way …",
+  nothing: "No pictures were found.",
+  noMatch: "Nothing here shows that. The nearest are these.",
+  missing: "Picture not available",
+  undescribed: undefined, // as words.js has it
+  matches: MATCHES,
+  failures: {}, // the client's sentences are English
+  soFar: (count) => `${pictures(count)} so far, more are on their way.`,
+  best: (count) => `${pictures(count)}, the best first.`,
+  countdown: (seconds) => `Trying again in ${seconds} s …`,
+};
+/** Its texts in other languages, which only pages that speak them load. */
+const LANGUAGES = { de: () => import("./image-search.de.js") };
 const OF_A_SEARCH = { query: "s_query", keyword: "t", collection: "collection" };
 
 /* Dark where the page around it is: `color-scheme` is inherited. A sheet, as a page's policy may allow no style inside. */
@@ -54,11 +78,12 @@ class ImageSearch extends HTMLElement {
 
   #input = build("input", { id: "words", type: "search", autocomplete: "off", maxLength: 500 });
   #label = build("label", { htmlFor: "words" });
+  #button = build("button");
   #state = build("p", { className: "state" });
   #status = build("p", { className: "unseen", role: "status" });
   #notice = build("div", { className: "notice", role: "alert", hidden: true });
   #list = build("ol");
-  #more = build("button", { className: "more quiet", type: "button", textContent: "Show more", hidden: true });
+  #more = build("button", { className: "more quiet", type: "button", hidden: true });
   #client = null;
   #running = null; // the controller of the search that is under way, or was
   #hits = [];
@@ -66,12 +91,13 @@ class ImageSearch extends HTMLElement {
   #failed = null; // what is tried again by a button, or when the network is back
   #key = "";
   #isDue = false;
+  #texts = ENGLISH;
+  #spoken = null;
 
   constructor() {
     super();
-    const button = build("button", { textContent: "Search" });
-    const form = build("form", { role: "search" }, this.#label, build("div", { className: "row" }, this.#input, button));
-    const whole = build("div", { lang: "en", dir: "auto" }, form, this.#state, this.#status, this.#notice, this.#list, this.#more);
+    const form = build("form", { role: "search" }, this.#label, build("div", { className: "row" }, this.#input, this.#button));
+    const whole = build("div", { dir: "auto" }, form, this.#state, this.#status, this.#notice, this.#list, this.#more);
     const root = this.attachShadow({ mode: "open", delegatesFocus: true });
     root.adoptedStyleSheets = [sheet];
     root.append(whole);
@@ -100,11 +126,32 @@ class ImageSearch extends HTMLElement {
   #whenSettled() {
     if (this.#isDue) return;
     this.#isDue = true;
-    queueMicrotask(() => {
+    queueMicrotask(async () => {
+      const asked = this.#language();
+      if (asked !== this.#spoken) await this.#speak(asked);
       this.#isDue = false;
-      this.#label.textContent = this.getAttribute("label") ?? "What should be in the picture";
+      this.#label.textContent = this.getAttribute("label") ?? this.#texts.label;
       if (this.isConnected && this.getAttribute("query")) this.#search();
     });
+  }
+
+  /** Which of its languages is that of where it stands; English of others. */
+  #language() {
+    const [language] = (this.closest("[lang]")?.lang ?? "").toLowerCase().split("-");
+    return language in LANGUAGES ? language : "en";
+  }
+
+  async #speak(language) {
+    this.#spoken = language;
+    try {
+      this.#texts = (await LANGUAGES[language]?.())?.default ?? ENGLISH;
+    } catch {
+      this.#texts = ENGLISH; // which is here
+    }
+    this.#label.parentNode.parentNode.lang = this.#texts === ENGLISH ? "en" : language;
+    this.#button.textContent = this.#texts.search;
+    this.#more.textContent = this.#texts.more;
+    this.#list.replaceChildren();
   }
 
   #submit(event) {
@@ -139,7 +186,7 @@ class ImageSearch extends HTMLElement {
     const { signal } = (this.#running = new AbortController());
     this.#failed = null;
     this.#notice.hidden = true;
-    this.#say("Searching …");
+    this.#say(this.#texts.searching);
     this.#list.setAttribute("aria-busy", "true");
     try {
       this.#client = new Client(this.#base, { apiKey: this.#key, askForKey: () => this.#askForKey(signal) });
@@ -162,7 +209,7 @@ class ImageSearch extends HTMLElement {
         this.#hits = answer.results;
         this.#show(this.#hits);
         this.#told(answer, "image-search-answer");
-        this.#say(stateOf(answer, this.#hits.length));
+        this.#say(this.#stateOf(answer));
         this.#next = answer.next ?? null;
       }
       this.#more.hidden = !this.#next;
@@ -179,7 +226,7 @@ class ImageSearch extends HTMLElement {
       this.#next = answer.next ?? null;
       this.#show(this.#hits);
       this.#told(answer, "image-search-answer");
-      this.#say(stateOf(answer, this.#hits.length));
+      this.#say(this.#stateOf(answer));
       this.#more.hidden = !this.#next;
       this.#list.children[before]?.querySelector("a, [tabindex]")?.focus();
     }, () => this.#showMore());
@@ -200,7 +247,7 @@ class ImageSearch extends HTMLElement {
     const end = () => ended.abort();
     signal.addEventListener("abort", end);
     addEventListener("online", end);
-    this.#say(`${wordsOf(failure)} Trying again in ${Math.ceil(failure.retrySeconds)} s …`);
+    this.#say(`${this.#wordsOf(failure)} ${this.#texts.countdown(Math.ceil(failure.retrySeconds))}`);
     try {
       await sleep(failure.retrySeconds, ended.signal);
     } catch (aborted) {
@@ -212,9 +259,9 @@ class ImageSearch extends HTMLElement {
   }
 
   #fail(failure, again) {
-    const retry = build("button", { type: "button", textContent: "Try again", onclick: again });
+    const retry = build("button", { type: "button", textContent: this.#texts.again, onclick: again });
     this.#say("");
-    this.#tell(wordsOf(failure), failure.isForEver ? "" : retry);
+    this.#tell(this.#wordsOf(failure), failure.isForEver ? "" : retry);
     this.#failed = failure.kind === "unreached" ? again : null;
     this.#told(failure, "image-search-failure");
   }
@@ -226,17 +273,17 @@ class ImageSearch extends HTMLElement {
 
   /** Ask the person for the key of a server that wants one; it lasts as long as the page. */
   #askForKey(signal) {
-    const field = build("input", { type: "password", autocomplete: "off", ariaLabel: "Key" });
-    const form = build("form", { className: "row" }, field, build("button", { textContent: "Try again" }));
+    const field = build("input", { type: "password", autocomplete: "off", ariaLabel: this.#texts.key });
+    const form = build("form", { className: "row" }, field, build("button", { textContent: this.#texts.again }));
     this.#say("");
-    this.#tell("This server asks for a key, which its owner gives.", form);
+    this.#tell(this.#texts.keyWanted, form);
     return new Promise((resolve) => {
       signal.addEventListener("abort", () => resolve(""));
       form.addEventListener("submit", (event) => {
         event.preventDefault();
         this.#key = field.value.trim();
         this.#notice.hidden = true;
-        this.#say("Searching …");
+        this.#say(this.#texts.searching);
         resolve(this.#key);
       });
     });
@@ -250,14 +297,14 @@ class ImageSearch extends HTMLElement {
   }
 
   #updated(card, { match }) {
-    card.querySelector(".match").textContent = MATCHES[match] ?? ""; // of a model without thresholds nothing is claimed
+    card.querySelector(".match").textContent = this.#texts.matches[match] ?? ""; // of a model without thresholds nothing is claimed
     return card;
   }
 
   #card(hit, isEager) {
     const [width, height] = hit.width > 0 && hit.height > 0 ? [hit.width, hit.height] : [640, 427];
     const link = this.#link(hit, "picture", this.#picture(hit, width, height, isEager));
-    const credit = this.#link(hit, "credit", build("bdi", { textContent: creditOf(hit) }), unseen(`, of ${altOf(hit)}`));
+    const credit = this.#link(hit, "credit", build("bdi", { textContent: creditOf(hit) }), unseen(`, ${altOf(hit, this.#texts.undescribed)}`));
     const licence = safeUrl(hit.credit?.licence_url, this.#base);
     const terms = licence ? build("a", { href: licence, target: "_blank", rel: "noopener", textContent: hit.credit.licence }) : hit.credit?.licence ?? "";
     const card = build("li", {}, link, build("p", { className: "caption" }, build("b", { className: "match" }), credit, terms));
@@ -278,29 +325,33 @@ class ImageSearch extends HTMLElement {
   }
 
   #picture(hit, width, height, isEager) {
-    const missing = () => build("span", { className: "missing", textContent: `Picture not available: ${altOf(hit)}` });
+    const missing = () => build("span", { className: "missing", textContent: `${this.#texts.missing}: ${altOf(hit, this.#texts.undescribed)}` });
     const src = safeUrl(hit.url, this.#base);
     if (!src) return missing();
-    const image = build("img", { alt: altOf(hit), width, height, loading: isEager ? "eager" : "lazy", decoding: "async", src });
+    const image = build("img", { alt: altOf(hit, this.#texts.undescribed), width, height, loading: isEager ? "eager" : "lazy", decoding: "async", src });
     image.addEventListener("error", () => image.replaceWith(missing()));
     return image;
   }
-}
 
-/** The client's sentence on *failure*, and what can be done; one that is none of its own is ours. */
-function wordsOf(failure) {
-  if (!(failure instanceof SearchFailed)) return "Something broke in this search.";
-  const said = failure.message.startsWith("http") ? `${failure.message}.` : sentence(failure.message); // an address stays as it is
-  if (failure.kind !== "unreached") return said;
-  return navigator.onLine ? `${said} Check your network, or whether it is running.` : "You are offline. The search goes on when the connection is back.";
-}
+  /** The client's sentence on *failure*, and what can be done; one that is none of its own is ours. */
+  #wordsOf(failure) {
+    const { broken, failures, network, offline } = this.#texts;
+    if (!(failure instanceof SearchFailed)) return broken;
+    if (failure.kind === "unreached" && !navigator.onLine) return offline;
+    const text = (!failure.error.message && failures[failure.kind]) || failure.message;
+    const said = text.startsWith("http") ? `${text}.` : sentence(text); // an address stays as it is
+    return failure.kind === "unreached" ? `${said} ${network}` : said;
+  }
 
-/** What is said of *answer* while *shown* pictures are there. */
-function stateOf({ matched, complete, pool, scope }, shown) {
-  const isOnItsWay = scope !== "catalog" && pool && !complete && pool.state !== "failed";
-  if (isOnItsWay) return shown ? `${pictures(shown)} so far, more are on their way.` : "The first pictures of this keyword are on their way …";
-  if (!shown) return "No pictures were found.";
-  return matched === false ? "Nothing here shows that. The nearest are these." : `${pictures(shown)}, the best first.`;
+  /** What is said of *answer* while its pictures are there. */
+  #stateOf({ matched, complete, pool, scope }) {
+    const { best, noMatch, nothing, onTheWay, soFar } = this.#texts;
+    const shown = this.#hits.length;
+    const isOnItsWay = scope !== "catalog" && pool && !complete && pool.state !== "failed";
+    if (isOnItsWay) return shown ? soFar(shown) : onTheWay;
+    if (!shown) return nothing;
+    return matched === false ? noMatch : best(shown);
+  }
 }
 
 if (!customElements.get("image-search")) customElements.define("image-search", ImageSearch);

@@ -3,8 +3,9 @@
 import { apiBase } from "./api.js";
 import { cardOf, licenceOf, pictureOf, showMatch, shownHits } from "./cards.js";
 import { announce, build, element, outside, safeUrl } from "./dom.js";
+import { dateOf } from "./filters.js";
 import { addressOf, addressSearch, moreLike } from "./search.js";
-import { altOf, dateOf, fileOf, number, ratingOf, reasonsOf } from "./words.js";
+import { altOf, fileOf, number } from "./words.js";
 
 const dialog = element("lightbox");
 let shownId = null;
@@ -158,3 +159,14 @@ export function listenToLightbox() {
     if (event.key === "ArrowRight") step(1);
   });
 }
+
+/** How many stars somebody gave a picture; "" where nobody did. */
+function ratingOf(rating) {
+  if (!rating) return "";
+  return rating < 0 ? "Rejected" : `${rating} of 5 stars`;
+}
+
+/** Why a hit is there, in a search that looks at tags, too. */
+const REASONS = { picture: "what it looks like", tags: "its tags" };
+
+const reasonsOf = (reasons) => reasons.map((reason) => REASONS[reason] ?? reason).join(" and ");

@@ -8,7 +8,7 @@ import { failureWords, outlookOf } from "./failures.js";
 import { hideFilters, showFilters, takeOff } from "./filters.js";
 import * as form from "./form.js";
 import { addressOf, canBeTakenOff, nameOf, placeOf } from "./search.js";
-import { number, pictures, quoted, seconds as secondsText, sentence } from "./words.js";
+import { number, pictures, quoted, sentence } from "./words.js";
 
 const MILLISECONDS_BETWEEN_WORDS = 4000; // of progress, for those who hear it
 
@@ -319,3 +319,5 @@ export function focusHeading() {
   const active = document.activeElement;
   if (active === document.body || element("search").contains(active)) element("results-heading").focus({ preventScroll: true });
 }
+
+const secondsText = (count) => `${Math.max(0.1, count).toFixed(1)} s`;

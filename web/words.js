@@ -12,26 +12,13 @@ export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`).repl
 /** 12345 as "12,345". Intl would do it, too, after 30 ms of loading its tables: a tenth of a first visit. */
 export const number = (count) => String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
 export const pictures = (count) => `${number(count)} ${count === 1 ? "picture" : "pictures"}`;
-export const seconds = (count) => `${Math.max(0.1, count).toFixed(1)} s`;
-
-/** 8 and 2019 as "August 2019"; without a month the year, and without a year "". */
-export const dateOf = ({ year, month }) => [month && MONTHS[month - 1], year].filter(Boolean).join(" ");
-export const monthName = (month) => MONTHS[month - 1] ?? String(month);
-const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-
-/** How many stars somebody gave a picture; "" where nobody did. */
-export function ratingOf(rating) {
-  if (!rating) return "";
-  return rating < 0 ? "Rejected" : `${rating} of 5 stars`;
-}
 
 /** What a hit's `match` is called; of a model without thresholds nothing is claimed. */
 export const MATCHES = { strong: "Strong match", fair: "Fair match", weak: "Weak match", none: "No match" };
 
 /** What a picture is called that has no other description: its tags, an own one's title or file. */
-export function altOf({ tags, own }) {
-  const words = [own?.title, tags?.join(", "), own && fileOf(own)].find(Boolean);
-  return words ?? "Picture without a description";
+export function altOf({ tags, own }, undescribed = "Picture without a description") {
+  return [own?.title, tags?.join(", "), own && fileOf(own)].find(Boolean) ?? undescribed;
 }
 
 export const fileOf = ({ file }) => file.split("/").pop();
@@ -41,8 +28,3 @@ export function creditOf({ credit, own }) {
   const texts = own ? [own.title || fileOf(own), own.albums[0]] : [credit?.user, credit?.source];
   return texts.filter(Boolean).join(" · ") || "Where it is from";
 }
-
-/** Why a hit is there, in a search that looks at tags, too. */
-const REASONS = { picture: "what it looks like", tags: "its tags" };
-
-export const reasonsOf = (reasons) => reasons.map((reason) => REASONS[reason] ?? reason).join(" and ");

@@ -18,16 +18,16 @@ from tests.e2e.pages import answer_with, error, html
 
 WEB = ROOT / "web"
 DOCUMENT = ROOT / "docs" / "embedding.md"
-MOST_BYTES = 12_000
+MOST_BYTES = 12 * 1024
 HOST_PAGE = """<!doctype html>
-<html lang="de">
+<html lang="{language}">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>Eine Seite</title>
+<meta name="color-scheme" content="light dark"><title>A page</title>
 <meta http-equiv="Content-Security-Policy" content="style-src 'none'">
 <script type="module" src="{url}/image-search.js"></script>
 </head>
-<body><main><h1>Eine Seite</h1><image-search {attributes}></image-search></main></body>
+<body><main><h1>A page</h1><image-search {attributes}></image-search></main></body>
 </html>
 """
 HORSES = 'keyword="horse" query="horses amidst flowers" k="4"'
@@ -48,13 +48,13 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-Opened = Callable[[str], Locator]
+Opened = Callable[..., Locator]
 
 
 @pytest.fixture
 def opened(page: Page, stranger: Host, allowing: Serving) -> Opened:
-    def open_with(attributes: str) -> Locator:
-        text = HOST_PAGE.format(url=allowing.url, attributes=attributes)
+    def open_with(attributes: str, language: str = "en-GB") -> Locator:
+        text = HOST_PAGE.format(url=allowing.url, attributes=attributes, language=language)
         page.goto(stranger.show(text))
         return page.locator("image-search")
 
@@ -103,6 +103,48 @@ def test_all_that_the_tag_loads_is_small(page: Page, opened: Opened) -> None:
     assert "image-search.js" in scripts
     sizes = {name: len(gzip.compress((WEB / name).read_bytes(), 9)) for name in scripts}
     assert sum(sizes.values()) <= MOST_BYTES, sizes
+
+
+def test_in_a_page_that_speaks_german_it_does_too(page: Page, opened: Opened) -> None:
+    """Its texts are a file more, which no other page loads."""
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(urlsplit(request.url).path))
+    search = opened(HORSES, language="de-AT")
+    expect(search.locator("li")).to_have_count(4)
+    expect(search.get_by_label("Was soll auf dem Bild sein")).to_be_visible()
+    expect(state(search)).to_have_text("4 Bilder, die besten zuerst.")
+    expect(search.locator(".match").first).to_contain_text("Passt")
+    expect(search.get_by_role("button", name="Suchen")).to_be_visible()
+    assert search.locator(".row").evaluate("row => row.closest('[lang]').lang") == "de"
+    answer_with(page, error(429, "zu oft"), html(403))
+    search.get_by_role("button", name="Suchen").click()
+    expect(state(search)).to_contain_text("Neuer Versuch in 1 s …")
+    expect(search.get_by_role("alert")).to_contain_text("Er verlangt eine Anmeldung")
+    scripts = [path.lstrip("/") for path in loaded if path.endswith(".js")]
+    assert "image-search.de.js" in scripts
+    page.unroute_all()
+    search.evaluate("each => each.lang = 'fr'")
+    expect(search.get_by_label("What should be in the picture")).to_be_visible()
+    expect(state(search)).to_have_text("4 pictures, the best first.")
+
+
+def test_each_language_has_the_texts_of_english() -> None:
+    """What is in one and not in another would be said as “undefined”."""
+    code = (WEB / "image-search.js").read_text()
+    english = re.search(r"const ENGLISH = {\n(.*?)\n};", code, re.DOTALL)
+    german = re.search(r"default {\n(.*?)\n};", (WEB / "image-search.de.js").read_text(), re.DOTALL)
+    assert english
+    assert german
+    keys = [re.findall(r"^  (\w+):", part[1], re.MULTILINE) for part in (english, german)]
+    assert sorted(keys[0]) == sorted(keys[1])
+    kinds = set(re.findall(r'"(\w+)"', _line_with("  kind:", (WEB / "client.d.ts").read_text())))
+    failures = re.search(r"failures: {(.*?)\n  }", german[1], re.DOTALL)
+    assert failures
+    assert set(re.findall(r"(\w+): \"", failures[1])) == kinds
+
+
+def _line_with(beginning: str, text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(beginning))
 
 
 def test_more_is_shown_behind_what_is_there_and_the_focus_goes_there(opened: Opened) -> None:
