@@ -314,10 +314,10 @@ class Session:
         self._form.show_complaints(complaints(self._say))
 
     async def _go(self, search: Search) -> None:
-        """Bring *search* into the address, and run it; one that is there already is run again."""
+        """Run *search*, and bring it into the address; one that is there already is run again."""
+        await self._run(search)
         if search.address() != self._page.route:
             await self._page.push_route(search.address())
-        await self._run(search)
 
     async def _follow_address(self, event: ft.RouteChangeEvent) -> None:
         """Run the search of an address that the browser went to."""
@@ -475,6 +475,8 @@ class Session:
         async with aclosing(self._api.answers(search, picture)) as answers:
             async for answer in answers:
                 self._take(answer)
+                if not answer.complete:  # else its pictures would be built twice
+                    self._show()
         self._finish()
 
     async def _continued(self, before: SoFar, cursor: str) -> None:
@@ -494,7 +496,6 @@ class Session:
     def _take(self, answer: SoFar) -> None:
         self._answer, self._notice = answer, None
         self._urls |= {hit.image_id: shown.web_link(hit.url) for hit in answer.results}
-        self._show()
 
     def _finish(self) -> None:
         self._is_at_work = False

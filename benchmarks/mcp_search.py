@@ -126,7 +126,7 @@ BENCHMARK = Benchmark(
     ),
     goals=(
         Goal(
-            "A search over MCP and stdio, beside the API's own time",
+            "An assistant's search through `imagesearch mcp`: what it adds to the API's own time",
             "at most 20 ms more",
             _more,
             lambda more: more <= 20,

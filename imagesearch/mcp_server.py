@@ -167,7 +167,7 @@ class _Tools:
             "year": year,
             "cursor": cursor,
         }
-        return await self._found(f"“{sentence}”", count, search)
+        return await self._search(f"“{sentence}”", count, search)
 
     async def more_like(
         self,
@@ -190,7 +190,7 @@ class _Tools:
             "collection": collection,
             "scope": "catalog",
         }
-        return await self._found("that", count, search)
+        return await self._search("that", count, search)
 
     async def pool_status(
         self,
@@ -252,7 +252,7 @@ class _Tools:
             seconds = f"{self._patience_seconds:g} seconds"
             raise SearchFailed(f"the server has not answered within {seconds}", "late") from None
 
-    async def _found(self, what: str, count: int, search: dict[str, Any]) -> CallToolResult:
+    async def _search(self, what: str, count: int, search: dict[str, Any]) -> CallToolResult:
         given = {name: value for name, value in search.items() if value not in (None, "", [])}
         try:
             asking = self._client.ask(wait_seconds=WAIT_SECONDS, k=count, **given)

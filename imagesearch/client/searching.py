@@ -145,7 +145,7 @@ class Following:
             wait_seconds = rhythm.next_wait_seconds
         ask = _question(self._search, wait_seconds)
         reply, asked_at = yield from _reply_to(ask, self._patience, self._give_up_at)
-        answer = _found(reply, ask)
+        answer = _answer_of(reply, ask)
         # Of an answer that was waited for, the pause is over already.
         pause_seconds = reply.retry_after_seconds or rhythm.pause_seconds
         self._before = answer, asked_at + pause_seconds
@@ -157,7 +157,7 @@ def now_of(search: Search, wait_seconds: float, patience: Patience) -> Steps[Ans
     """Return what there is of *search* once the server has waited so long; raises SearchFailed."""
     ask = _question(search, wait_seconds)
     reply, _ = yield from _reply_to(ask, patience, patience.now() + patience.give_up_seconds)
-    return _found(reply, ask)
+    return _answer_of(reply, ask)
 
 
 def collections_of(patience: Patience) -> Steps[list[Collection]]:
@@ -206,7 +206,7 @@ def _is_last(answer: Answer) -> bool:
     return answer.pool is None or answer.complete or answer.pool.state == "failed"
 
 
-def _found(reply: Reply, ask: Ask) -> Answer | Fetching:
+def _answer_of(reply: Reply, ask: Ask) -> Answer | Fetching:
     if reply.status == 202:
         return _read(reply, Fetching, 202)
     answer = _read(reply, Answer)
@@ -299,7 +299,7 @@ def _check_parts(answer: Answer, params: Mapping[str, Any]) -> None:
 
 def _refusal(reply: Reply) -> SearchFailed:
     status = reply.status
-    reason = _told(reply.body, "message")
+    reason = _said(reply.body, "message")
     retry_seconds = (reply.retry_after_seconds or 0.0) if status in _MAY_RECOVER else None
     if not reason and status in _LOGIN_STATUSES:
         # Every refusal of the API's has its reason: what has none is of what stands before it.
@@ -311,13 +311,13 @@ def _refusal(reply: Reply) -> SearchFailed:
         message,
         "refused" if status >= 400 else "odd",
         status=status,
-        field=_told(reply.body, "field"),
+        field=_said(reply.body, "field"),
         reason=reason,
         retry_seconds=retry_seconds,
     )
 
 
-def _told(body: Any, name: str) -> str:
+def _said(body: Any, name: str) -> str:
     """Return what an error says under *name*, on one line; "" where it says nothing there."""
     error = body.get("error") if isinstance(body, dict) else None
     text = error.get(name) if isinstance(error, dict) else None
