@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -106,7 +107,10 @@ def mcp_server(
             sentence; raises ImageSearchError or ToolError. It is called in a thread.
     """
     server: MCPServer[Any] = MCPServer(
-        "imagesearch", instructions=INSTRUCTIONS, log_level="CRITICAL"
+        "imagesearch",
+        instructions=INSTRUCTIONS,
+        version=version("imagesearch"),
+        log_level="CRITICAL",
     )
     tools = _Tools(client, add, patience_seconds)
     reading = ToolAnnotations(read_only_hint=True, open_world_hint=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -139,6 +140,61 @@ def test_a_server_elsewhere_is_asked_with_its_key_and_nothing_is_added_to_it() -
     with api() as server:
         asyncio.run(exchange(server.origin))
         assert server.requests[0].headers["x-api-key"] == ELSEWHERE["env"]["SEARCH_API_KEY"]
+
+
+def test_the_exchange_of_the_page_is_what_is_said_over_stdio() -> None:
+    (block,) = re.findall(r"```\n(→.*?)```", PAGE, re.DOTALL)
+    with StubServer(_as_on_the_page) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imagesearch", "mcp", "--url", server.origin],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin
+        assert process.stdout
+        with process:
+            for line in block.splitlines():
+                message = json.loads(line[2:])
+                if line.startswith("→"):
+                    process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+                    process.stdin.flush()
+                else:
+                    answer = json.loads(process.stdout.readline())
+                    assert is_like(answer, {"jsonrpc": "2.0", **message}), answer
+
+
+def is_like(value: Any, shown: Any) -> bool:
+    """Return whether *value* is what is *shown*, in which `…` stands for anything."""
+    if isinstance(shown, str) and shown.endswith("…"):
+        return isinstance(value, str) and value.startswith(shown[:-1])
+    if isinstance(shown, dict):
+        names = shown.keys() - {"…"}
+        is_whole = "…" in shown or names == value.keys()
+        return is_whole and all(is_like(value.get(name), shown[name]) for name in names)
+    if isinstance(shown, list):
+        rest = shown[-1:] == ["…"]
+        parts = shown[:-1] if rest else shown
+        is_whole = rest or len(parts) == len(value)
+        return is_whole and all(map(is_like, value, parts))
+    return bool(value == shown)
+
+
+def _as_on_the_page(request: Request) -> bytes:
+    path, query = urlsplit(request.target).path, request.query
+    if path.startswith("/images/"):
+        return reply(200, jpeg(1, 60, 40))
+    if path.startswith("/pools/"):
+        return reply(200, json.dumps({**FOUND["pool"], "rejections": {}}))
+    url = f"http://{request.headers['host']}/images/pixabay-736885.jpg"
+    hit = {**FOUND["results"][0], "url": url}
+    answer = {**FOUND, "filters": {}, "results": [hit]}
+    if query.get("s_query") == "a pizza":
+        answer |= {"matched": False, "results": [{**hit, "match": "none"}]}
+    if "like" in query:
+        other = {**hit, "image_id": "pixabay-1", "match": "fair"}
+        answer |= {"like": [query["like"]], "scope": "catalog", "pool": None, "results": [other]}
+    return reply(200, json.dumps(answer))
 
 
 def test_over_http_it_answers_at_mcp_and_no_page_of_elsewhere() -> None:
