@@ -53,7 +53,10 @@ class Results:
             height=tile.height,
             on_click=on(self._on_open, tile.index),
             style=ft.ButtonStyle(
-                padding=0, shape=ft.RoundedRectangleBorder(radius=ROUND), side=focused_edge()
+                padding=0,
+                shape=ft.RoundedRectangleBorder(radius=ROUND),
+                side=focused_edge(),
+                bgcolor=ft.Colors.SURFACE_CONTAINER_HIGH,  # where the picture is still to come
             ),
         )
         return ft.Column([picture, self._caption(hit, tile.width)], spacing=4, width=tile.width)

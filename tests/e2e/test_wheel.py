@@ -81,16 +81,20 @@ def build_sdist(source: Path, target: Path) -> Path:
     return sdist
 
 
-def link_locked_packages(folder: Path) -> None:
-    """Make *folder* one of the packages that requirements.lock names, and of nothing else."""
+def link_locked_packages(folder: Path, file: str = "requirements.lock") -> None:
+    """Make *folder* one of the packages that the lock *file* names, and of nothing else."""
     folder.mkdir()
-    lock = (ROOT / "requirements.lock").read_text()
+    lock = (ROOT / file).read_text()
     names = re.findall(r"^[a-z0-9-]+(?===)", lock, re.MULTILINE)
-    if sys.version_info < (3, 11, 3):  # of an older Python redis asks for one more
+    if file == "requirements.lock" and sys.version_info < (
+        3,
+        11,
+        3,
+    ):  # of an older Python redis asks for one more
         names.append("async-timeout")
     for name in names:
         package = distribution(name)
-        for entry in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+        for entry in {path.parts[0] for path in package.files or ()} - {"..", "__pycache__"}:
             link = folder / entry
             if not link.is_symlink():
                 link.symlink_to(Path(str(package.locate_file(entry))))
@@ -180,3 +184,31 @@ def test_the_page_its_files_and_a_search_are_served(
         assert requests.get(f"{server.url}/{file}", timeout=10).status_code == 200, file
     assert server.complete(t="moon", s_query="a moon")["results"]
     assert list(installation.folder.iterdir()) == []
+
+
+@of_the_wheel
+def test_the_app_is_in_it_and_asks_for_its_extra(
+    installation: Installation, tmp_path: Path
+) -> None:
+    command = [str(installation.scripts / "imagesearch"), "app", "--port", "0"]
+    environment = installation.environment
+    asked = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=installation.folder
+    )
+    assert asked.returncode == 1
+    assert 'pip install "imagesearch[app]"' in asked.stderr
+    link_locked_packages(tmp_path / "extra", "app/requirements.txt")
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**environment, "PYTHONPATH": str(tmp_path / "extra")},
+        cwd=installation.folder,
+    ) as serving:
+        try:
+            assert serving.stdout
+            url = re.search(r"http://127\.0\.0\.1:\d+", serving.stdout.readline())
+            assert url
+            assert requests.get(f"{url[0]}/main.dart.js", timeout=30).status_code == 200
+        finally:
+            serving.terminate()
