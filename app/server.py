@@ -102,7 +102,7 @@ def _make_assets(folder: Path) -> None:
 
 
 class Compressed:
-    """Sends texts and code gzipped to who takes that: of the engine's 15 MB are 5 left."""
+    """Sends texts and code gzipped to who takes that: of the engine's 14 MB are 5 left."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

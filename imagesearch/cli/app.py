@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from typing import Annotated
+from urllib.error import URLError
 
 import typer
 
@@ -39,13 +40,22 @@ def app(
     os.environ |= {name: value for name, value in given.items() if value is not None}
     sys.path.insert(0, str(ROOT))  # where `app/` is, which is no part of the installed package
     if window:
-        from app.main import show
-
-        show()
+        _open_window()
     else:
         from app.server import main
 
         main()
+
+
+def _open_window() -> None:
+    from app.main import show
+
+    try:
+        show()
+    except URLError as error:
+        missing = "the first window downloads Flet's program from GitHub, which is not reached"
+        instead = "without --window the app is served, and needs no download"
+        raise InvalidRequest(f"{missing}: {error.reason}; {instead}") from None
 
 
 _NEEDED = {

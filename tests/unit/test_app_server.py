@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 from starlette.testclient import TestClient
@@ -19,6 +20,7 @@ from imagesearch.installation import pip_install
 from tools import stage_app
 
 HOST = "http://localhost:8090"
+ENGINE = ("/main.dart.wasm", "/canvaskit/skwasm.wasm", "/assets/fonts/MaterialIcons-Regular.otf")
 SESSION = "ws://localhost:8090/ws"
 
 
@@ -66,10 +68,10 @@ def test_a_host_that_is_none_is_refused(client: TestClient, host: str) -> None:
     assert (refused.status_code, refused.text[:20]) == (400, "the Host header must")
 
 
-def test_an_engine_of_14_mb_travels_in_six(client: TestClient) -> None:
+def test_an_engine_of_13_mb_travels_in_five(client: TestClient) -> None:
     """By what a window loads before its first frame."""
     plain, sent = 0, 0
-    for path in ("/", "/main.dart.js", "/canvaskit/chromium/canvaskit.wasm"):
+    for path in ("/", *ENGINE):
         response = client.get(path)
         assert response.headers["Content-Encoding"] == "gzip"
         assert "Accept-Encoding" in response.headers["Vary"]
@@ -78,8 +80,8 @@ def test_an_engine_of_14_mb_travels_in_six(client: TestClient) -> None:
     whole = client.get("/flutter.js", headers={"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in whole.headers
     assert whole.content == client.get("/flutter.js").content
-    assert plain > 14_000_000
-    assert sent < 6_000_000
+    assert plain > 13_000_000
+    assert sent < 5_000_000
 
 
 def test_what_is_compressed_is_asked_for_again_by_its_tag(client: TestClient) -> None:
@@ -157,6 +159,18 @@ def test_the_command_says_which_extra_it_needs(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InvalidRequest) as raised:
         cli(["app"])
     assert str(raised.value) == f"the app needs: {pip_install('imagesearch[app]')}"
+
+
+def test_a_window_that_cannot_be_downloaded_says_what_can_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def show() -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("imagesearch.cli.app.is_installed", lambda _: True)
+    monkeypatch.setattr("app.main.show", show)
+    with pytest.raises(InvalidRequest, match="not known; without --window the app is served"):
+        cli(["app", "--window"])
 
 
 def test_a_package_has_the_app_its_pins_and_the_address_that_it_searches(tmp_path: Path) -> None:
