@@ -86,12 +86,8 @@ def link_locked_packages(folder: Path, file: str = "requirements.lock") -> None:
     folder.mkdir()
     lock = (ROOT / file).read_text()
     names = re.findall(r"^[a-z0-9-]+(?===)", lock, re.MULTILINE)
-    if file == "requirements.lock" and sys.version_info < (
-        3,
-        11,
-        3,
-    ):  # of an older Python redis asks for one more
-        names.append("async-timeout")
+    if file == "requirements.lock" and sys.version_info < (3, 11, 3):
+        names.append("async-timeout")  # which redis asks for of an older Python
     for name in names:
         package = distribution(name)
         for entry in {path.parts[0] for path in package.files or ()} - {"..", "__pycache__"}:
