@@ -316,7 +316,8 @@ class Session:
     async def _go(self, search: Search) -> None:
         """Run *search*, and bring it into the address; one that is there already is run again."""
         await self._run(search)
-        if search.address() != self._page.route:
+        is_current = search == self._search  # and no other was begun meanwhile
+        if is_current and search.address() != self._page.route:
             await self._page.push_route(search.address())
 
     async def _follow_address(self, event: ft.RouteChangeEvent) -> None:
