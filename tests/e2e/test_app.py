@@ -6,9 +6,7 @@ somebody is who has just searched something else.
 
 from __future__ import annotations
 
-import json
 import re
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,15 +21,10 @@ from tests.e2e.app_pages import (
     PATIENCE_SECONDS,
     Window,
     colour_of_file,
-    origin_of,
-    served,
     until,
 )
 from tests.e2e.conftest import Serving
-from tests.stub_http import StubServer, reply
-from tools import openapi
 
-FOUND = openapi.read()["components"]["responses"]["Found"]["content"]["application/json"]["example"]
 COWS = {"t": "cow", "s_query": "three cows"}
 
 
@@ -208,40 +201,6 @@ def test_the_night_is_dark(window: Window) -> None:
     until(is_dark, window.page)
     window.page.emulate_media(color_scheme="light")
     until(lambda: not is_dark(), window.page)
-
-
-def test_an_api_that_is_away_or_behind_a_login_is_said_and_nothing_is_lost(
-    browser: Browser,
-) -> None:
-    """It is away and comes back by itself, and then a login stands before it."""
-    sign_in = reply(200, "<h1>Sign in</h1>")
-    answers = {"away": b"", "back": reply(200, json.dumps({**FOUND, "filters": {}}))}
-    state = ["away"]
-    with (
-        StubServer(lambda _: sign_in) as login,
-        StubServer(lambda _: answers[state[0]]) as api,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        served(listener, api.origin),
-    ):
-        answers["login"] = reply(302, Location=login.origin)
-        window = Window(browser, origin_of(listener))
-        window.open()
-        window.write("sentence", "two horses")
-        window.page.keyboard.press("Enter")
-        window.see("No connection to the server")
-        window.see("Trying again in")
-        state[0] = "back"
-        window.see(window.picture(1).first)
-        state[0] = "login"
-        window.button("Search").click()
-        window.see("This server asks for a login")
-        window.choose("Language", "Deutsch")
-        window.see("Dieser Server verlangt eine Anmeldung")
-        assert window.field("Was soll auf dem Bild sein").input_value() == "two horses"
-        state[0] = "back"
-        window.button("Noch einmal").click()
-        window.see(window.picture(1, "Bild").first)
-        window.context.close()
 
 
 def test_an_address_opens_its_search_and_the_last_ones_are_remembered(window: Window) -> None:
