@@ -230,6 +230,7 @@ def test_a_filtered_search_of_everything_says_what_it_may_have_missed(
     page: Page, ready_answer: Answer
 ) -> None:
     answer = {**ready_answer, "scope": "catalog", "pool": None, "exhaustive": False}
+    answer["filters"] = {"tag": "snow"}
     answer_with(page, lambda route: route.fulfill(json=answer))
     page.goto(f"/?{urlencode({'scope': 'catalog', 's_query': QUERY, 'tag': 'snow'})}")
     wait_for_all_results(page)
@@ -411,7 +412,8 @@ def test_an_answer_is_narrowed_down_by_what_it_has(page: Page, ready_answer: Ans
     """The server leaves out; the page keeps on offer what it has seen before."""
     hits = [dict(hit) for hit in ready_answer["results"]]
     hits[0].update(width=400, height=640, credit={"user": "Ann", "source": "Pixabay"})
-    whole, upright = {**ready_answer, "results": hits}, {**ready_answer, "results": hits[:1]}
+    whole = {**ready_answer, "results": hits}
+    upright = {**whole, "results": hits[:1], "filters": {"orientation": "vertical"}}
     asked = answer_with(
         page,
         lambda route: route.fulfill(json=whole),
