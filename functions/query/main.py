@@ -62,6 +62,7 @@ wsgi.guard(
     most_bytes=MAX_TEXT_BYTES,
     waiting=WAITING,
     larger={("POST", SEARCH_PATH): search_bound(IN_HAND_BYTES)},
+    on_end=_process.search.wait_no_more,
 )
 
 

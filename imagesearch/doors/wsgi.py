@@ -23,13 +23,25 @@ from imagesearch.doors.bodies import Bound, Hold, Larger, Refused
 from imagesearch.doors.errors import refusal
 
 if TYPE_CHECKING:
+    from types import FrameType
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Cloud Run kills an instance this long after it has asked for its end by SIGTERM:
+# https://docs.cloud.google.com/run/docs/container-contract#instance-shutdown
+KILLED_SECONDS = 10
+GRACE_SECONDS = 8  # for the answers that are under way by then, where gunicorn has 30
 
 _PLACE_SECONDS = 0.2  # many times what a body takes that comes with its head
 _READ_BYTES = 65_536
 
 
-def guard(*, most_bytes: int, waiting: int, larger: Larger | None = None) -> None:
+def guard(
+    *,
+    most_bytes: int,
+    waiting: int,
+    larger: Larger | None = None,
+    on_end: Callable[[], None] | None = None,
+) -> None:
     """
     Set up the door of the function that is being loaded: called by its module, at its top level.
 
@@ -37,6 +49,7 @@ def guard(*, most_bytes: int, waiting: int, larger: Larger | None = None) -> Non
         most_bytes: of a body.
         waiting: threads that may wait for a body at a time.
         larger: what holds instead for a method and path whose bodies may be larger.
+        on_end: called in a worker that was asked to end, in the handler of the signal.
     """
     if not has_app_context():  # imported by something else than functions-framework
         return
@@ -48,6 +61,7 @@ def guard(*, most_bytes: int, waiting: int, larger: Larger | None = None) -> Non
     # By name: functions-framework has set a handler of its own for the number.
     app.register_error_handler(InternalServerError, _answer_http_error)
     _have_gunicorn_answer_in_json()
+    _have_gunicorn_end_in_time(on_end)
 
 
 class BoundedBodies:
@@ -271,3 +285,20 @@ def _have_gunicorn_answer_in_json() -> None:
         _end(connection, bodies.LINGER_SECONDS)
 
     util.write_error = write_error
+
+
+def _have_gunicorn_end_in_time(on_end: Callable[[], None] | None) -> None:
+    """Set what functions-framework leaves to gunicorn, which it starts after the function."""
+    from gunicorn.config import GracefulTimeout
+    from gunicorn.workers.gthread import ThreadWorker
+
+    GracefulTimeout.default = GRACE_SECONDS
+    if on_end is None:
+        return
+    handle_exit = ThreadWorker.handle_exit
+
+    def end(worker: ThreadWorker, signal: int, frame: FrameType | None) -> None:
+        on_end()
+        handle_exit(worker, signal, frame)
+
+    ThreadWorker.handle_exit = end

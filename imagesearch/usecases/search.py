@@ -171,6 +171,7 @@ class Search:
     )
     _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MAX_WAITING))
     _asides: _Asides = field(default_factory=lambda: _Asides())
+    _ends: threading.Event = field(default_factory=threading.Event)
     _uses: Uses = field(init=False)
 
     def __post_init__(self) -> None:
@@ -205,6 +206,10 @@ class Search:
         if used := [*shown, *request.query.image_ids]:
             self._note_used(used)
         return answer
+
+    def wait_no_more(self) -> None:
+        """Have searches that wait answer what they have: the process is asked to end."""
+        self._ends.set()
 
     @stage("note")
     def _note_used(self, image_ids: Collection[str]) -> None:
@@ -458,7 +463,11 @@ class Search:
 
     def _poll(self, pool: Pool, deadline: float) -> Pool:
         looked_at = self.clock.monotonic()
-        while not _is_settled(pool) and (now := self.clock.monotonic()) < deadline:
+        while (
+            not _is_settled(pool)
+            and not self._ends.is_set()
+            and (now := self.clock.monotonic()) < deadline
+        ):
             self.clock.sleep(min(_POLL_SECONDS, deadline - now))
             if self.clock.monotonic() - looked_at < _CATALOG_POLL_SECONDS:
                 pool = self.cache.get(STATE, pool.pool_id) or self.pool(pool.pool_id)

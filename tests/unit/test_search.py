@@ -189,6 +189,12 @@ def test_a_search_stops_waiting_when_its_wait_ends(world: World) -> None:
     assert (world.clock.now() - started).total_seconds() == pytest.approx(2.5, abs=0.01)
 
 
+def test_a_search_waits_no_more_when_its_process_is_asked_to_end(world: World) -> None:
+    world.clock.during_sleep = [lambda: None, world.search.wait_no_more]
+    assert world.ask(wait_seconds=25).hits is None
+    assert world.clock.monotonic() < 1
+
+
 def test_a_waiting_search_looks_at_the_catalog_each_second(world: World) -> None:
     """Of two notes at once the older may stay in the cache; the truth is found all the same."""
     world.offer("horse", 5)

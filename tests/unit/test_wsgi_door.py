@@ -10,12 +10,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
+from gunicorn import config as gunicorn_config
 from gunicorn import http
 from gunicorn.config import Config
 from gunicorn.http import wsgi
+from gunicorn.workers.gthread import ThreadWorker
 
 from imagesearch.doors.bodies import Bound, InHand, Refused, announced_bytes
-from imagesearch.doors.wsgi import BoundedBodies
+from imagesearch.doors.wsgi import KILLED_SECONDS, BoundedBodies, guard
 from tests.log_lines import Log
 from tests.raw_http import HOST, Answer, read
 
@@ -309,3 +312,21 @@ def test_a_content_length_is_of_plain_digits(text: str) -> None:
 )
 def test_digits_are_read_as_they_are_meant(text: str, length: int) -> None:
     assert announced_bytes(text, is_chunked=False, bound=Bound(9)) == length
+
+
+# The end
+
+
+def test_a_worker_that_is_asked_to_end_says_so_and_has_ended_before_cloud_run_kills_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    usual = gunicorn_config.GracefulTimeout.default
+    monkeypatch.setattr(gunicorn_config.GracefulTimeout, "default", usual)  # put back afterwards
+    monkeypatch.setattr(ThreadWorker, "handle_exit", lambda *_: calls.append("gunicorn"))
+    with Flask("function").app_context():
+        guard(most_bytes=1, waiting=1, on_end=lambda: calls.append("function"))
+    # functions-framework makes gunicorn's settings after it has loaded the function.
+    assert 1 < Config().graceful_timeout < KILLED_SECONDS - 1
+    ThreadWorker.handle_exit(None, 15, None)
+    assert calls == ["function", "gunicorn"]
