@@ -117,6 +117,16 @@ class Costs:
         log = self.value("log_bytes") / _GIB * self.price("log")
         return 1e6 * (self.request("query", _BILLED_SECONDS) + log)
 
+    def instances_for_a_day(self) -> float:
+        """Return what a day costs in which every instance of the query function is busy."""
+        a_second = self.request("query", 1.0) - self.price("request")
+        return 24 * HOUR_SECONDS * self.value("query_instances") * a_second
+
+    def a_million_came(self) -> float:
+        """Return what a million requests cost besides the time of the instances."""
+        log = self.value("log_bytes") / _GIB * self.price("log")
+        return 1e6 * (self.price("request") + log)
+
     def hour_of_gpu(self) -> float:
         """Return what an hour of an awake instance with a GPU costs."""
         cpus, memory_gib = self.size("gpu")

@@ -130,13 +130,24 @@ def _at_the_limits(costs: Costs) -> str:
     most = costs.value("dollars_per_day")
     asked = 24 * 60 * costs.value("requests_per_minute")
     refused = asked / 1e6 * costs.refused()
+    instances = costs.value("query_instances")
+    everywhere, busy = instances * refused, costs.instances_for_a_day()
+    at_once = 100 * 24 * HOUR_SECONDS / 1e6 * costs.a_million_came()
     rows.append([f"**of all of these together, at most {most:g}**", *[f"**{most:.2f}**"] * 3])
     rows.append([f"{asked:,.0f} requests of one client, all refused", *[f"{refused:.2f}"] * 3])
+    each = f"as many of each of {instances:.0f} instances, without Memorystore"
+    rows.append([each, *[f"{everywhere:.2f}"] * 3])
+    flood = f"a flood that keeps {instances:.0f} instances busy, at most, and 100 requests a second"
+    rows.append([flood, *[f"{busy + at_once:.2f}"] * 3])
     return (
         f"{table(['a day', *PROFILES], rows)}\n\nThe first lines are of counts alone: what all "
         "clients ask for is charged with its price, and refused once the day's dollars are spent "
         "([decision 0085](decisions/0085-a-day-has-so-many-dollars.md)). A refusal costs, too: "
-        f"{costs.refused():.2f} a million. Images that are read from the bucket without a search "
+        f"{costs.refused():.2f} a million. In a flood many share an instance: "
+        f"`instances.query.max` has the time of all instances cost {busy:.2f} a day at most, and "
+        f"each million that comes costs {costs.a_million_came():.2f} besides, for requests and "
+        "lines, which nothing of the program bounds. Only a `domain` with Cloud Armor refuses "
+        "before the function. Images that are read from the bucket without a search "
         "are counted by nobody, unless they are private: then each is charged."
     )
 

@@ -42,7 +42,8 @@ ANSWER_HEADERS = "Location, Retry-After, Server-Timing"
 QUICK = 4  # gzip's level: an answer is compressed each time, 13 KB in some 0.2 ms
 CATALOG_SECONDS = 30  # after which a search of everything may find what a new model lacked
 IMAGES_PATH = "/images/"  # as on one machine, where another door is in front of this one
-IMAGES_FOR_A_REQUEST = 24  # that the page shows of an answer: web/search.js
+# Images that the page shows of an answer (web/search.js), and no fewer files that it is made of.
+FILES_FOR_A_REQUEST = 24
 IMAGE_CACHE_CONTROL = "private, max-age=86400"  # no proxy keeps what only some may see
 API = frozenset(path.split("/")[1] for path in http_api.PATHS)
 logger = logging.getLogger(__name__)
@@ -123,12 +124,15 @@ def _answer(request: Request) -> Response:
 def _route(request: Request) -> Response:
     if request.path == "/alive":
         return _json({"status": "alive"})
-    if file := _page.file(request.path):  # not counted: they are many, and cost next to nothing
+    client = _client_of(request)
+    if file := _page.file(request.path):
+        _count_file(client)
         after_question_mark = request.query_string.decode("latin-1")
-        return _send(addressed(file, request.host_url, after_question_mark), request)
+        response = _send(addressed(file, request.host_url, after_question_mark), request)
+        _process.search.spending.page_file(len(response.get_data()))
+        return response
     if _page.file(f"{request.path}/"):  # a folder with a page: its links begin at the slash
         return Response(status=308, headers={"Location": f"{request.path}/"})
-    client = _client_of(request)
     if _is_image(request.path):
         return _image(request.path.removeprefix(IMAGES_PATH), client)
     _count_request(client)
@@ -225,9 +229,7 @@ def _is_image(path: str) -> bool:
 
 def _image(name: str, client: str) -> Response:
     """Return the stored image; whoever may call this may see it, as an <img> sends no key."""
-    limit = IMAGES_FOR_A_REQUEST * _process.settings.rate_limit_per_minute
-    refusal = f"a client may load {limit} images in a minute"
-    clients.spend(_process.limiter, "image", client, limit, refusal)
+    _count_file(client)
     if not is_object_name(name):
         raise NotFound(f"no image is stored as {name[:100]}")
     _process.search.spending.image()
@@ -235,6 +237,13 @@ def _image(name: str, client: str) -> Response:
     # As the bucket has it: what is shown without credentials, any page may draw; with IAP's, none.
     headers = {"Cache-Control": IMAGE_CACHE_CONTROL, "Access-Control-Allow-Origin": "*"}
     return Response(body, 200, headers, mimetype=media_type_of(name))
+
+
+def _count_file(client: str) -> None:
+    """Raise Overloaded for a client that loads too many images and files of the page."""
+    limit = FILES_FOR_A_REQUEST * _process.settings.rate_limit_per_minute
+    refusal = f"a client may load {limit} images and files of the page in a minute"
+    clients.spend(_process.limiter, "file", client, limit, refusal)
 
 
 def _client_of(request: Request) -> str:

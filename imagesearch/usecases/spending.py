@@ -27,6 +27,8 @@ ENTRY = 0.003  # a hundredth of a document read: of each entry that a search ove
 FOUND = 301.0  # the documents that it reads, 1000 at most, and the write that counts it
 QUERY_SECOND = 26.0  # of the query function
 IMAGE = 15.0  # that the query function reads and sends, where the bucket is closed to the public
+PAGE_FILE = 3.0  # of the page, that the query function sends, but for its bytes
+SENT_BYTE = 0.000112
 SCORER_SECOND = 116.0  # of the largest service without a GPU that scores
 GPU_SECOND = 291.0  # of an instance that is awake
 
@@ -124,6 +126,11 @@ class Spending:
         """Charge an image that is served; Overloaded when the day's money for searches is spent."""
         if self._is_counted:
             self._known.take(IMAGE)
+
+    def page_file(self, sent_bytes: int) -> None:
+        """Charge a file of the page; Overloaded when the day's money for searches is spent."""
+        if self._is_counted:
+            self._known.take(PAGE_FILE + SENT_BYTE * sent_bytes)
 
     def waited(self, seconds: float) -> None:
         """Charge the time that a search waited, which is known afterwards alone."""

@@ -156,6 +156,7 @@ def test_what_the_code_does_is_what_is_assumed() -> None:
         assert COSTS.value(name) == float(environment[name.upper()])
     per_minute = float(environment["RATE_LIMIT_PER_MINUTE"])
     assert COSTS.value("requests_per_minute") == per_minute
+    assert COSTS.value("query_instances") == query["service_config"][0]["max_instance_count"]
     assert COSTS.value("images_shown") == search.top_k
     assert COSTS.value("wait_seconds") == search.wait_seconds
 

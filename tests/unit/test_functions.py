@@ -36,7 +36,7 @@ from imagesearch.doors.push import MAX_BODY_BYTES
 from imagesearch.local.embedded.stack import mount
 from imagesearch.ports import ImageStore
 from imagesearch.settings import Settings, load_settings
-from imagesearch.usecases.spending import IMAGE, Spending
+from imagesearch.usecases.spending import IMAGE, PAGE_FILE, SENT_BYTE, Spending
 from imagesearch.wire.envelope import PushEnvelope
 from imagesearch.wire.messages import TOPIC_OF, attributes_of, encode
 from tests.log_lines import PROJECT, Log
@@ -620,6 +620,33 @@ def test_private_images_are_charged_until_the_money_of_the_day_is_spent(world: W
     client = serve("query", world, load_settings(), world.store)
     codes = [client.get("/images/twin-3.jpg").status_code for _ in range(3)]
     assert codes == [200, 200, 429]
+
+
+def test_files_of_the_page_have_the_limit_of_images(world: World) -> None:
+    client = serve("query", world, load_settings(rate_limit_per_minute=1))
+    codes = [client.get("/reference.html").status_code for _ in range(25)]
+    assert codes == [200] * 24 + [429]
+    assert client.get("/search", query_string=SEARCH).status_code == 202
+
+
+def test_files_of_the_page_are_charged_by_what_is_sent_of_them(world: World) -> None:
+    def files_for(dollars: float, **headers: str) -> int:
+        world.spending = Spending(world.catalog, world.clock, 4 * dollars)
+        world.assemble()
+        client = serve("query", world, load_settings())
+        asked = (client.get("/reference.html", headers=headers) for _ in range(1000))
+        codes = [
+            one.status_code for one in itertools.takewhile(lambda one: one.status_code < 400, asked)
+        ]
+        world.clock.time += timedelta(days=1)
+        return len(codes)
+
+    tag = serve("query", world, load_settings()).get("/reference.html").headers["ETag"]
+    size = (ROOT / "web" / "reference.html").stat().st_size
+    assert files_for(100e-6) == int(100 / (PAGE_FILE + SENT_BYTE * size))
+    assert files_for(100e-6, **{"If-None-Match": tag}) == int(100 / PAGE_FILE)
+    small = files_for(100e-6, **{"Accept-Encoding": "gzip"})
+    assert 2 * int(100 / (PAGE_FILE + SENT_BYTE * size)) < small < int(100 / PAGE_FILE)
 
 
 def test_a_private_image_is_shown_where_a_key_is_asked_for(world: World) -> None:
