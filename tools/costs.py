@@ -196,14 +196,27 @@ def _idle(costs: Costs) -> str:
     columns = [costs.idle(**option, profile="split") for option in options.values()]
     rows = [[name, *(f"{column[name]:.2f}" for column in columns)] for name in columns[0]]
     rows.append(["services, topics and Firestore, asleep", *(["0.00"] * len(columns))])
-    conditions = costs.value("alert_conditions")
-    rows.append([f"{conditions:.0f} conditions of alerts", *(["unknown"] * len(columns))])
     rows.append(["the uptime check itself", *(["unknown"] * len(columns))])
-    total = [f"**{sum(column.values()):.2f}**" for column in columns]
+    rows.append(["the job of Cloud Scheduler that forgets", *(["unknown"] * len(columns))])
+    totals = [sum(column.values()) for column in columns]
+    rows.append(
+        ["**together, but for the unknown and alerts**", *(f"**{one:.2f}**" for one in totals)]
+    )
+    conditions = costs.value("alert_conditions")
+    key, alerts = costs.price("kms_key"), conditions * costs.price("alert_condition")
+    rows.append(
+        [f"{conditions:.0f} conditions of alerts, unverified", *[f"{alerts:.2f}"] * len(columns)]
+    )
+    with_alerts = [f"**{one + alerts:.2f}**" for one in totals]
     less = costs.idle(memorystore=False, domain=False, profile="cpu")
     saved = columns[0]["Artifact Registry, at most"] - less["Artifact Registry, at most"]
-    text = table(["a month", *options], [*rows, ["**together, but for the unknown**", *total]])
-    return f"{text}\n\nThe profile `cpu` has smaller images: {saved:.2f} less."
+    text = table(["a month", *options], [*rows, ["**and with these**", *with_alerts]])
+    return (
+        f"{text}\n\nThe profile `cpu` has smaller images: {saved:.2f} less. With `kms_key` each "
+        f"version of the key that is not destroyed costs {key:.2f} more, and "
+        "what it encrypts and decrypts besides. Alerts are most of an idle month from the day that "
+        "Google charges for their conditions, if the price is still that."
+    )
 
 
 def _prices(costs: Costs) -> str:
