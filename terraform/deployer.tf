@@ -154,6 +154,7 @@ resource "google_project_iam_custom_role" "deployer_reads" {
     "datastore.indexes.list",
     "iam.roles.get",
     "iam.serviceAccounts.get",
+    "logging.exclusions.get",
     "logging.logMetrics.get",
     "redis.instances.getAuthString",
     "storage.buckets.get",

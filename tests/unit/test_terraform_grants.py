@@ -13,6 +13,7 @@ from tests.terraform import (
     PROJECT,
     PROJECT_NUMBER,
     ROOT,
+    TERRAFORM,
     Applied,
     Resource,
     applied,
@@ -281,6 +282,80 @@ def test_no_role_of_our_own_changes_anything(full: Applied) -> None:
     (role,) = full.of("project_iam_custom_role")
     for permission in role.values["permissions"]:
         assert re.match(r"get|list", permission.rpartition(".")[2]), permission
+
+
+OWN_ROLE = "our own role"
+# How a plan reads each type (a resource's Read in the provider's source): the permission, and the
+# role of the deployer that has it (cloud.google.com/iam/docs/roles-permissions, read 2026-11). What
+# grants something, and is not here, is read by getIamPolicy, which Security Reviewer has for all,
+# and hardly any other get.
+READ_BY = {
+    "google_artifact_registry_repository": ("repositories.get", "artifactregistry.writer"),
+    "google_billing_account_iam_member": ("accounts.getIamPolicy", "billing.viewer"),
+    "google_billing_budget": ("budgets.get", "billing.viewer"),
+    "google_binary_authorization_policy": ("policy.get", "binaryauthorization.policyViewer"),
+    "google_cloud_run_v2_service": ("services.get", "run.viewer"),
+    "google_cloud_scheduler_job": ("jobs.get", "cloudscheduler.viewer"),
+    "google_cloudfunctions2_function": ("functions.get", "cloudfunctions.viewer"),
+    "google_compute_address": ("addresses.get", "compute.viewer"),
+    "google_compute_backend_bucket": ("backendBuckets.get", "compute.viewer"),
+    "google_compute_backend_service": ("backendServices.get", "compute.viewer"),
+    "google_compute_forwarding_rule": ("forwardingRules.get", "compute.viewer"),
+    "google_compute_global_address": ("globalAddresses.get", "compute.viewer"),
+    "google_compute_global_forwarding_rule": ("globalForwardingRules.get", "compute.viewer"),
+    "google_compute_managed_ssl_certificate": ("sslCertificates.get", "compute.viewer"),
+    "google_compute_network": ("networks.get", "compute.viewer"),
+    "google_compute_region_network_endpoint_group": (
+        *("regionNetworkEndpointGroups.get", "compute.viewer"),
+    ),
+    "google_compute_security_policy": ("securityPolicies.get", "compute.viewer"),
+    "google_compute_ssl_policy": ("sslPolicies.get", "compute.viewer"),
+    "google_compute_subnetwork": ("subnetworks.get", "compute.viewer"),
+    "google_compute_target_http_proxy": ("targetHttpProxies.get", "compute.viewer"),
+    "google_compute_target_https_proxy": ("targetHttpsProxies.get", "compute.viewer"),
+    "google_compute_url_map": ("urlMaps.get", "compute.viewer"),
+    "google_firestore_backup_schedule": ("datastore.backupSchedules.get", OWN_ROLE),
+    "google_firestore_database": ("datastore.databases.getMetadata", OWN_ROLE),
+    "google_firestore_field": ("datastore.indexes.get", OWN_ROLE),
+    "google_firestore_index": ("datastore.indexes.get", OWN_ROLE),
+    "google_logging_metric": ("logging.logMetrics.get", OWN_ROLE),
+    "google_logging_project_exclusion": ("logging.exclusions.get", OWN_ROLE),
+    "google_monitoring_alert_policy": ("alertPolicies.get", "monitoring.viewer"),
+    "google_monitoring_custom_service": ("services.get", "monitoring.viewer"),
+    "google_monitoring_dashboard": ("dashboards.get", "monitoring.viewer"),
+    "google_monitoring_notification_channel": ("notificationChannels.get", "monitoring.viewer"),
+    "google_monitoring_slo": ("slos.get", "monitoring.viewer"),
+    "google_monitoring_uptime_check_config": ("uptimeCheckConfigs.get", "monitoring.viewer"),
+    "google_project": ("projects.get", "browser"),
+    "google_project_iam_custom_role": ("iam.roles.get", OWN_ROLE),
+    "google_project_service": ("services.list", "serviceusage.serviceUsageConsumer"),
+    "google_pubsub_subscription": ("subscriptions.get", "pubsub.viewer"),
+    "google_pubsub_topic": ("topics.get", "pubsub.viewer"),
+    "google_redis_instance": ("redis.instances.getAuthString", OWN_ROLE),
+    "google_secret_manager_secret": ("secrets.get", "secretmanager.viewer"),
+    "google_secret_manager_secret_version": ("versions.access", "secretmanager.secretAccessor"),
+    "google_service_account": ("iam.serviceAccounts.get", OWN_ROLE),
+    "google_sql_database": ("databases.get", "cloudsql.viewer"),
+    "google_sql_database_instance": ("instances.get", "cloudsql.viewer"),
+    "google_sql_user": ("users.list", "cloudsql.viewer"),
+    "google_storage_bucket": ("storage.buckets.get", OWN_ROLE),
+    "google_storage_notification": ("storage.buckets.get", OWN_ROLE),
+    "google_storage_project_service_account": ("projects.get", "browser"),
+}
+
+
+def test_a_plan_by_the_deployer_may_read_all_that_there_is(full: Applied) -> None:
+    """What it may not read ends every roll-out, and every look for drift, with 403."""
+    sources = "\n".join(path.read_text() for path in TERRAFORM.glob("*.tf"))
+    types = set(re.findall(r'^(?:resource|data) "(google_\w+)"', sources, re.MULTILINE))
+    unknown = {name for name in types - READ_BY.keys() if not name.endswith("_iam_member")}
+    assert not unknown, "by which permission is it read, and which role of the deployer has it?"
+    (own,) = full.of("project_iam_custom_role")
+    text = (TERRAFORM / "deployer.tf").read_text().partition('"planner"')[0]
+    roles = {"iam.securityReviewer", *(role for _, role in READ_BY.values())} - {OWN_ROLE}
+    assert roles <= set(re.findall(r'"roles/([\w.]+)"', text))
+    read = {permission for permission, role in READ_BY.values() if role == OWN_ROLE}
+    assert read <= set(own.values["permissions"])
 
 
 # When
