@@ -278,6 +278,7 @@ class Deployment:
                 name: self.values[name]
                 for name in ("region", "inference_profile", "inference_image")
             },
+            **({"app_image": image} if (image := self.values["app_image"]) else {}),
         }
         given = [f"-var={name}={value}" for name, value in variables.items()]
         command = ("terraform", self._root, action, "-input=false", "-no-color", *given)

@@ -186,6 +186,7 @@ def cloud(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "region": "europe-west4",
             "inference_profile": "cpu",
             "inference_image": "image@sha256:ab",
+            "app_image": "",
             "sources_bucket": f"{PROJECT}-imagesearch-dev-sources",
             "services": [QUERY],
             "settings": {"EDITION": "cloud", "TOPIC_PREFIX": "imagesearch-dev-"},
@@ -260,8 +261,8 @@ def test_what_it_reads_of_a_state_is_what_terraform_makes() -> None:
         "condition_threshold"
     ][0]["filter"].count("dead_letter_message_count")
     assert {
-        *("api_url", "region", "inference_profile", "inference_image", "sources_bucket"),
-        *("settings", "services"),
+        *("api_url", "region", "inference_profile", "inference_image", "app_image"),
+        *("settings", "services", "sources_bucket"),
     } <= made.outputs.keys()
 
 
@@ -358,6 +359,23 @@ def test_what_was_not_deployed_is_not_looked_at(machine: Machine, cloud: Cloud) 
     )
     assert {row[1] for name, row in rows.items() if name != "apply"} == {"left out"}
     assert not [call for call in machine.calls if call.startswith("terraform")]
+
+
+@pytest.mark.parametrize("image", ["", "app@sha256:cd"])
+def test_the_web_app_is_planned_and_destroyed_with_its_image(
+    machine: Machine, cloud: Cloud, image: str
+) -> None:
+    """Terraform refuses app_enabled without it, and a destroy with it."""
+    outputs = machine.state / "outputs"
+    outputs.write_text(
+        json.dumps({**json.loads(outputs.read_text()), "app_image": {"value": image}})
+    )
+    status, rows = verify(machine)
+    assert (status, rows["destroy"][1]) == (0, "passed")
+    calls = [call for call in machine.calls if "-var=region=europe-west4" in call]
+    assert calls[-1].split()[2] == "destroy"
+    given = {tuple(re.findall(r"-var=app_image=(\S*)", call)) for call in calls}
+    assert given == {(image,) if image else ()}
 
 
 def test_what_is_to_be_kept_is_kept(machine: Machine, cloud: Cloud) -> None:
