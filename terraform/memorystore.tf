@@ -73,6 +73,11 @@ resource "google_secret_manager_secret_version" "redis_auth" {
 
   secret      = google_secret_manager_secret.redis_auth[0].id
   secret_data = google_redis_instance.cache[0].auth_string
+
+  # A version that is destroyed, or disabled, starts no instance of a revision that names it: the one that serves
+  # until the next is there, and those to roll back to. With create_before_destroy all that this needs would be made
+  # before it is deleted, too, under a name that is taken.
+  deletion_policy = "ABANDON"
 }
 
 resource "google_secret_manager_secret_iam_member" "workload_reads_redis_auth" {

@@ -160,6 +160,8 @@ resource "google_secret_manager_secret_version" "database_url" {
   secret      = google_secret_manager_secret.database_url[0].id
   secret_data = "postgresql://${google_sql_user.library[0].name}:${terraform_data.database_password[0].output}@${google_compute_address.library[0].address}/${google_sql_database.library[0].name}?sslmode=require"
 
+  deletion_policy = "ABANDON" # as the AUTH string's in memorystore.tf, and for its reason
+
   # What reads it connects at once.
   depends_on = [google_compute_forwarding_rule.library]
 }

@@ -227,6 +227,14 @@ def test_the_secret_with_the_database_is_what_the_setting_takes(full: Applied) -
     assert "@10.8.0.9/imagesearch?sslmode=require" in url.get_secret_value()
 
 
+def test_a_revision_starts_with_the_secret_that_it_names_while_the_next_is_made(
+    full: Applied,
+) -> None:
+    versions = full.of("secret_manager_secret_version")
+    assert {one.values["deletion_policy"] for one in versions} == {"ABANDON"}
+    assert len(versions) == 2
+
+
 def test_what_is_not_asked_for_keeps_the_defaults_of_the_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
