@@ -4,7 +4,7 @@ A roll-out holds what serves, makes new revisions, which get nothing so, and the
 share, `new_revision_percent`. A person then promotes them, or takes them back. Which revision has
 how much is kept by Cloud Run alone: Terraform ignores it.
 
-Usage: python3 -m tools.roll_out hold|share|promote|take-back [SERVICE ...]
+Usage: python3 -m tools.roll_out hold|share|promote|take-back [--to=REVISION] [SERVICE ...]
 Sources: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration, and for functions
 https://cloud.google.com/functions/docs/configuring/traffic-splitting
 """
@@ -15,8 +15,10 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,13 @@ class Traffic:
         percents: of each revision that gets some, by its name.
         follows_latest: whether each new revision gets what the latest one has now.
         revisions: all that can serve, the newest first.
+        created: when each of them was made, as RFC 3339 has it.
     """
 
     percents: Mapping[str, int]
     follows_latest: bool
     revisions: tuple[str, ...]
+    created: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_split(self) -> bool:
@@ -96,15 +100,13 @@ class Services:
             percents[revision] = percents.get(revision, 0) + each["percent"]
         listed = self._asked("revisions", "list", f"--service={name}")
         newest_first = sorted(listed, key=lambda each: each["metadata"]["creationTimestamp"])[::-1]
-        return Traffic(
-            percents,
-            any(each.get("latestRevision") for each in serving),
-            tuple(
-                each["metadata"]["name"]
-                for each in newest_first
-                if _is_ready(each) or each["metadata"]["name"] in percents
-            ),
-        )
+        created = {
+            each["metadata"]["name"]: each["metadata"]["creationTimestamp"]
+            for each in newest_first
+            if _is_ready(each) or each["metadata"]["name"] in percents
+        }
+        follows_latest = any(each.get("latestRevision") for each in serving)
+        return Traffic(percents, follows_latest, tuple(created), created)
 
     def shift(self, name: str, percents: Mapping[str, int] | None) -> None:
         """Give each revision its percents; None gives all to the latest, now and later."""
@@ -168,14 +170,21 @@ def promote(services: Services) -> None:
             services.shift(name, None)
 
 
-def take_back(services: Services, *, is_named: bool) -> None:
+def take_back(services: Services, *, is_named: bool, to: str | None = None) -> None:
     """
     Give all traffic to the revision of before, of what is on trial or of the services named.
 
+    Cloud Run keeps no note of what once served, so that the revision of before may be one that was
+    taken back itself: which it is, and how old, is said before, and *to* names another.
+
     Raises:
-        RollOutError: nothing is on trial, or a named service has no revision of before.
+        RollOutError: nothing is on trial, a named service has no revision of before, or *to* is
+            none of the one service's that can serve.
     """
     found = {name: services.traffic(name) for name in services.names}
+    if to is not None:
+        _take_back_to(services, found, to)
+        return
     if not is_named:
         found = {name: traffic for name, traffic in found.items() if traffic.is_split}
         if not found:
@@ -185,7 +194,27 @@ def take_back(services: Services, *, is_named: bool) -> None:
     if first := [name for name, percents in shifts.items() if percents is None]:
         raise RollOutError(f"there is no revision of before of {' '.join(first)}")
     for name, percents in shifts.items():
+        for revision in percents or ():
+            _say_target(name, found[name], revision)
         services.shift(name, percents)
+
+
+def _take_back_to(services: Services, found: Mapping[str, Traffic], to: str) -> None:
+    if len(found) != 1:
+        raise RollOutError(f"--to is of one service: name it, of {' '.join(found)}")
+    [(name, traffic)] = found.items()
+    if to not in traffic.revisions:
+        known = ", ".join(traffic.revisions)
+        raise RollOutError(f"--to must be a revision of {name} that is ready, {known}, got {to!r}")
+    _say_target(name, traffic, to)
+    services.shift(name, {to: 100})
+
+
+def _say_target(name: str, traffic: Traffic, revision: str) -> None:
+    made = traffic.created[revision]
+    seconds = time.time() - datetime.fromisoformat(made.replace("Z", "+00:00")).timestamp()
+    days = int(seconds // 86400)
+    print(f"{name}: back to {revision}, made {made}, {days} days ago", flush=True)
 
 
 def read_outputs(path: Path | None, environment: str) -> dict[str, Any]:
@@ -206,9 +235,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("action", choices=ACTIONS)
     parser.add_argument("services", nargs="*", metavar="SERVICE", help="as Cloud Run calls it; all")
+    parser.add_argument("--to", metavar="REVISION", help="of one service, that is taken back to it")
     parser.add_argument("--environment", default="prod", help="whose state is read: %(default)s")
     parser.add_argument("--outputs", type=Path, help="of terraform output -json, in its place")
     given = parser.parse_args(arguments)
+    if given.to is not None and given.action != "take-back":
+        parser.error(f"--to is of take-back, got {given.action}")
     try:
         outputs = read_outputs(given.outputs, given.environment)
         if "services" not in outputs:  # as of before there were shares
@@ -228,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif given.action == "promote":
             promote(services)
         else:
-            take_back(services, is_named=bool(given.services))
+            take_back(services, is_named=bool(given.services), to=given.to)
     except (RollOutError, OSError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

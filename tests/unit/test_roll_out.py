@@ -182,9 +182,33 @@ def test_what_was_promoted_is_rolled_back_by_its_name_as_often_as_there_is_one_b
 
 
 @pytest.mark.slow
+def test_past_a_revision_that_was_taken_back_one_goes_by_naming_another(
+    cloud_run: CloudRun,
+) -> None:
+    cloud_run.roll_out("2", QUERY)
+    cloud_run.done("take-back")
+    cloud_run.roll_out("3", QUERY)
+    cloud_run.done("promote")
+    ended = cloud_run.run("take-back", QUERY, f"--to={QUERY}-1")
+    assert ended.returncode == 0, ended.stderr
+    assert cloud_run.serving(QUERY) == {"1": 100}
+    target = f"{QUERY}: back to {QUERY}-1, made 2026-11-10T00:00:00Z, "
+    assert ended.stdout.startswith(target), "before it is done, so that nobody is misled"
+    cloud_run.done("promote")
+    ended = cloud_run.run("take-back", QUERY)
+    assert ended.stdout.startswith(f"{QUERY}: back to {QUERY}-2, made 2026-11-11T00:00:00Z, ")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["take-back", f"--to={QUERY}-1"], f"--to is of one service: name it, of {QUERY} {SCORER}"),
+        (
+            ["take-back", QUERY, "--to=r1"],
+            f"--to must be a revision of {QUERY} that is ready, {QUERY}-2, {QUERY}-1, got 'r1'",
+        ),
+        (["promote", f"--to={QUERY}-1"], "--to is of take-back, got promote"),
         (["take-back"], f"nothing is on trial: name what to take back, of {QUERY} {SCORER}"),
         (["take-back", "query"], f"must be one of {QUERY}, {SCORER}, got 'query'"),
         (["take-back", QUERY, SCORER], f"no revision of before of {SCORER}"),
@@ -195,7 +219,7 @@ def test_what_cannot_be_taken_back_is_named_and_nothing_is_shifted(
 ) -> None:
     cloud_run.deploy(QUERY, "2")
     ended = cloud_run.run(*arguments)
-    assert ended.returncode == 1
+    assert ended.returncode == (2 if "promote" in arguments else 1)
     assert says in ended.stderr
     assert not any("update-traffic" in call for call in cloud_run.machine.calls)
 

@@ -43,9 +43,10 @@ case "$*" in
   "run revisions list"*)
     revision='{"metadata": {"name": "%s", "creationTimestamp": "%s"}, "status": {"conditions":
       [{"type": "Ready", "status": "True"}]}}'
-    list=
+    list= hour=10
     while read -r name; do
-      list+=${list:+, }$(printf "$revision" "$name" "2026-11-29T00:00:${#list}Z")
+      list+=${list:+, }$(printf "$revision" "$name" "2026-11-29T$hour:00:00Z")
+      hour=$((hour + 1))
     done <"$state/revisions"
     echo "[$list]" ;;
   "run services update-traffic"*--to-latest*)
