@@ -127,7 +127,7 @@ refuse_with_the_move() {
 }
 
 settle_place() {
-  local outputs='{}' was_profile
+  local outputs='{}'
   # Not asked with `there`: a failure to read is no first deployment.
   [ -z "$state_there" ] || outputs=$(terraform -chdir="$root" output -json)
   was_region=$(deployed region)
@@ -427,8 +427,18 @@ upload_archives() {
   done
 }
 
-shift_traffic() { # hold or share: what is new gets its share when all of it is there
+shift_traffic() { # hold, share or promote
   do_it python3 -m tools.roll_out "$1" --environment="$environment"
+}
+
+# What is new gets its share when all of it is there. A change from split deletes the scorer, though, which what
+# serves calls: what is new then serves as soon as it starts.
+settle_traffic() {
+  if [ "$was_profile" = split ] && [ "$profile" != split ]; then
+    shift_traffic promote
+  else
+    shift_traffic hold
+  fi
 }
 
 check_tools
@@ -472,7 +482,7 @@ if has_app; then
 fi
 inference_image=$(built_image inference)
 upload_archives
-[ -z "$was_image" ] || shift_traffic hold # before the plan, which reads what is so
+[ -z "$was_image" ] || settle_traffic # before the plan, which reads what is so
 apply "$how" "$inference_image"
 settle_door
 shift_traffic share

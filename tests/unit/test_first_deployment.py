@@ -39,8 +39,9 @@ case "$*" in
   "artifacts sbom load"*) ;;
   "run services list"*) cat "$state/services" 2>/dev/null || echo '[]' ;;
   "run services describe"*"invoker-iam-disabled"*) cat "$state/unchecked" 2>/dev/null || true ;;
-  "run services describe"*) echo '{"status": {"traffic": [{"revisionName": "a", "percent": 100,
-    "latestRevision": true}]}}' ;;
+  "run services describe"*)
+    serving='{"revisionName": "a", "percent": 100, "latestRevision": true}'
+    cat "$state/traffic" 2>/dev/null || echo "{\\"status\\": {\\"traffic\\": [$serving]}}" ;;
   "run revisions list"*) echo '[{"metadata": {"name": "a", "creationTimestamp": "2026"},
     "status": {}}]' ;;
   "run services update-traffic"*) ;;
@@ -660,6 +661,22 @@ def test_what_serves_is_held_until_all_that_is_new_is_there(deployed: Machine) -
     assert first_deployment(deployed).returncode == 0
     (held,) = [at for at, call in enumerate(deployed.calls) if "--to-revisions=a=100" in call]
     assert " plan " in deployed.calls[held + 1]
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_where_the_scorer_is_deleted_nothing_that_calls_it_goes_on_serving(
+    deployed: Machine, profile: str
+) -> None:
+    """Held, the query function would call it until the apply is over and traffic is shared."""
+    serve(deployed, "imagesearch-query")
+    held = {"status": {"traffic": [{"revisionName": "a", "percent": 100}]}}
+    (deployed.state / "traffic").write_text(json.dumps(held))
+    assert first_deployment(deployed, f"--profile={profile}").returncode == 0
+    shifts = [call for call in deployed.calls if "update-traffic" in call]
+    assert shifts
+    assert all(" --to-latest " in call for call in shifts)
+    planned = max(at for at, call in enumerate(deployed.calls) if " plan " in call)
+    assert deployed.calls.index(shifts[0]) < planned
 
 
 def test_a_first_deployment_has_no_traffic_to_hold(first: First) -> None:
