@@ -44,10 +44,12 @@ STORES = {
     "google_artifact_registry_repository": "its images, which roll-backs need",
     "google_compute_global_address": "the address that the domain's record names",
     "google_firestore_database": "the catalog",
+    "google_firestore_index": "what searches by it need, until it is built again",
     "google_pubsub_subscription": "messages on their way",
     "google_pubsub_topic": "messages on their way",
     "google_redis_instance": "the cache, and the counts of a minute's requests",
     "google_secret_manager_secret": "its versions",
+    "google_secret_manager_secret_version": "the start of each revision that names it",
     "google_sql_database": "the library",
     "google_sql_database_instance": "the library",
     "google_storage_bucket": "its objects",
@@ -103,11 +105,17 @@ def structural_changes(plan: Mapping[str, Any]) -> list[str]:
 
 
 def ended_data(plan: Mapping[str, Any]) -> list[str]:
-    """Return what stored things *plan* deletes or replaces, as "ADDRESS: WHAT GOES" each."""
+    """
+    Return what stored things *plan* deletes or replaces, as "ADDRESS: WHAT GOES" each.
+
+    What the state abandons stays at Google, such as a secret's old version while the next is made.
+    """
     return [
         f"{resource['address']}: {' and '.join(actions)}, and with it {STORES[resource['type']]}"
         for resource in plan.get("resource_changes", ())
-        if resource["type"] in STORES and "delete" in (actions := resource["change"]["actions"])
+        if resource["type"] in STORES
+        and "delete" in (actions := resource["change"]["actions"])
+        and (resource["change"].get("before") or {}).get("deletion_policy") != "ABANDON"
     ]
 
 

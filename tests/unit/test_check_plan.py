@@ -299,6 +299,15 @@ def test_a_plan_that_ends_what_is_stored_is_told_with_what_goes(
     assert told == f"{kind}.this: {' and '.join(actions)}, and with it {STORES[kind]}"
 
 
+def test_a_secret_whose_old_version_stays_may_be_made_anew_unseen() -> None:
+    kind = "google_secret_manager_secret_version"
+    plan = update(kind, {"deletion_policy": "ABANDON"}, {})
+    plan["resource_changes"][0]["change"]["actions"] = ["delete", "create"]
+    assert ended_data(plan) == []
+    plan["resource_changes"][0]["change"]["before"] = {"deletion_policy": "DELETE"}
+    assert len(ended_data(plan)) == 1
+
+
 def test_what_is_made_again_by_the_same_apply_is_no_data() -> None:
     plan = update(SERVICE, {}, {})
     plan["resource_changes"][0]["change"]["actions"] = ["delete", "create"]
