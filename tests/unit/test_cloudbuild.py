@@ -191,7 +191,6 @@ def test_nothing_is_deployed_before_every_check_has_passed() -> None:
         "app-image",
         "app-push",
         "deployment",
-        "hold",
         "image",
         "package",
         "plan",
@@ -200,7 +199,9 @@ def test_nothing_is_deployed_before_every_check_has_passed() -> None:
         "test",
     }
     assert before["check-plan"] == checks
-    assert "check-plan" in before["upload"]
+    assert "check-plan" in before["hold"], "what is refused leaves the traffic as it was"
+    assert "hold" in before["plan-held"]
+    assert {"plan-held", "check-held"} <= before["upload"]
     assert "upload" in before["apply"]
     assert "apply" in before["share"]
     # These write the lock file of Terraform's providers, or read it.
@@ -263,7 +264,9 @@ def declared(kind: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("file", ["cloudbuild.yaml", "drift.yaml", "tools/first_deployment.sh"])
+@pytest.mark.parametrize(
+    "file", ["tools/plan_roll_out.sh", "drift.yaml", "tools/first_deployment.sh"]
+)
 def test_the_variables_and_resources_that_are_named_are_declared(file: str) -> None:
     text = (ROOT / file).read_text()
     variables = set(re.findall(r'-var="?(\w+)=', text))
