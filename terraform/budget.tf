@@ -30,8 +30,10 @@ resource "google_billing_budget" "month" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
+  # By mail alone: of other channels than those of e-mail a budget takes none
+  # (cloud.google.com/billing/docs/how-to/budgets-notification-recipients, read 2026-11).
   dynamic "all_updates_rule" {
-    for_each = length(local.notification_channels) + local.budget_stops == 0 ? [] : [local.notification_channels]
+    for_each = length(google_monitoring_notification_channel.email[*].id) + local.budget_stops == 0 ? [] : [google_monitoring_notification_channel.email[*].id]
     content {
       monitoring_notification_channels = all_updates_rule.value
       pubsub_topic                     = one(google_pubsub_topic.budget[*].id)

@@ -4,7 +4,7 @@
 locals {
   what_to_do = "What to do: docs/deploy.md, under this title."
 
-  notification_channels = google_monitoring_notification_channel.email[*].id
+  notification_channels = concat(google_monitoring_notification_channel.email[*].id, var.notification_channels)
 
   query_service     = google_cloudfunctions2_function.query.name
   fetch_service     = google_cloudfunctions2_function.fetch.name

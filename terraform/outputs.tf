@@ -34,7 +34,7 @@ output "inference_image" {
 
 output "alerts_go_to" {
   description = "Who is told of alerts."
-  value       = coalesce(var.alert_email, "nobody: the console alone shows them until alert_email is set")
+  value       = coalesce(join(", ", concat(compact([var.alert_email]), var.notification_channels)), "nobody: the console alone shows them until alert_email is set")
 }
 
 output "images_bucket" {

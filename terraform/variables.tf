@@ -682,6 +682,17 @@ variable "alert_email" {
   }
 }
 
+variable "notification_channels" {
+  description = "Channels of Cloud Monitoring that alerts are sent to beside alert_email, such as one of PagerDuty, Slack or Pub/Sub: projects/PROJECT/notificationChannels/NUMBER."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[0-9]+$", name))])
+    error_message = "notification_channels must be names such as projects/my-project/notificationChannels/123, which `gcloud beta monitoring channels list` has; got ${jsonencode(var.notification_channels)}."
+  }
+}
+
 variable "budget" {
   description = "Monthly amount at which the billing account's people are told, in its own currency, and whether new keywords stop once it is spent."
   type = object({

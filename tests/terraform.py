@@ -54,6 +54,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "allowed_origins": ["https://app.example.com"],
         "api_key": {"secret": "imagesearch-api-key", "version": "3"},
         "alert_email": "ops@example.com",
+        "notification_channels": [f"projects/{PROJECT}/notificationChannels/123"],
         "drift_schedule": "41 5 * * 1",
         "update_schedule": "11 3 1 * *",
         "scan_images": True,

@@ -39,6 +39,7 @@ run "refuses_values_of_the_wrong_form" {
     retention_days              = 0.5
     images_max_age_days         = 31
     alert_email                 = "ops"
+    notification_channels       = ["pagerduty"]
     budget                      = { billing_account = "mine", monthly_amount = 10 }
     state_bucket                = "gs://state"
     collections_schedule        = "weekly"
@@ -71,6 +72,7 @@ run "refuses_values_of_the_wrong_form" {
     var.retention_days,
     var.images_max_age_days,
     var.alert_email,
+    var.notification_channels,
     var.budget,
     var.state_bucket,
     var.collections_schedule,

@@ -56,6 +56,19 @@ def test_no_line_that_has_the_address_of_a_search_is_kept(full: Applied) -> None
     assert not exclusion.get("disabled")
 
 
+def test_an_alert_goes_to_every_channel_and_the_budget_by_mail_alone(full: Applied) -> None:
+    (mail,) = full.of("monitoring_notification_channel")
+    theirs = "projects/example-project/notificationChannels/123"
+    alerts = full.of("monitoring_alert_policy")
+    assert alerts
+    for one in alerts:
+        assert one.values["notification_channels"] == [mail.values["id"], theirs], one.address
+    (budget,) = full.of("billing_budget")
+    (rule,) = budget.values["all_updates_rule"]
+    assert rule["monitoring_notification_channels"] == [mail.values["id"]]
+    assert full.outputs["alerts_go_to"] == f"ops@example.com, {theirs}"
+
+
 def matches(metric: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     """True when an entry of the log has the words that *metric* counts; lines are joined by AND."""
     lines = [line.strip() for line in metric["filter"].strip().splitlines()]
