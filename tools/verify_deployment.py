@@ -17,6 +17,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -45,6 +46,7 @@ FORGET_SECONDS: Final = 300
 RIGHTS_SECONDS = 300.0
 HTTP_SECONDS: Final = 60
 SUBSCRIPTION: Final = "fetch-jobs"
+OPEN_DOORS: Final = ("everyone", "everyone_unchecked")
 TRIAL_PERCENT: Final = 10
 TRIAL_SEARCHES: Final = 20  # all of them answered by the revision of before: one time in eight
 QUERY: Final = {"t": "horse", "s_query": "horses amidst flowers", "wait": "25"}
@@ -99,6 +101,34 @@ class Deployment:
                 f"the project {self.project} must have the label {LABEL}=true, got {label!r}: all"
                 f" that is in it is destroyed. gcloud projects update {self.project}"
                 f" --update-labels={LABEL}=true"
+            )
+
+    def check_inputs(self) -> None:
+        """
+        Raise StepFailed unless the environment is one that the steps can search.
+
+        They search by HTTP with nothing but an address, and a first deployment without a key would
+        stop half way, with what it made till then.
+        """
+        text = (ROOT / "terraform" / "environments" / self.environment / "main.tf").read_text()
+        given = dict(re.findall(r"(?m)^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*(?:#.*)?$", text))
+        door = given.get("door", '"everyone"').strip('"')
+        if door not in OPEN_DOORS:
+            raise StepFailed(
+                f"door must be one of {', '.join(OPEN_DOORS)}, got {door!r}: the steps sign in"
+                " nowhere"
+            )
+        for name in ("api_key", "domain"):
+            if given.get(name, "null") != "null":
+                raise StepFailed(
+                    f"{name} must be null, got {given[name]}: the steps search at the function's"
+                    " own address, without a key"
+                )
+        asks_pixabay = '"pixabay"' in given.get("image_sources", '"pixabay"')
+        if asks_pixabay and not os.environ.get("PIXABAY_API_KEY"):
+            raise StepFailed(
+                "PIXABAY_API_KEY must have the key of the Pixabay API, which is a source: nobody is"
+                " asked for it here"
             )
 
     def apply(self) -> str:
@@ -485,8 +515,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = [f"--profile={given.profile}", *([f"--region={given.region}"] if given.region else [])]
     deployment = Deployment(given.project, given.environment, place)
     try:
+        deployment.check_inputs()
         deployment.check_label()
-    except StepFailed as error:
+    except (StepFailed, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     outcomes = list(verify(deployment, keeps=given.keep))

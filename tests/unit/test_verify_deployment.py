@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.machine import Machine
+from tests.machine import ROOT, Machine
 from tests.stub_http import Request, StubServer, reply
 from tests.terraform import applied
 from tools import verify_deployment
@@ -154,6 +155,10 @@ class Cloud:
         return file.read_text().strip() if file.exists() else ""
 
 
+def main_of(machine: Machine) -> Path:
+    return machine.project / "terraform" / "environments" / "dev" / "main.tf"
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path)
@@ -166,6 +171,8 @@ def machine(tmp_path: Path) -> Machine:
     first.parent.mkdir()
     first.symlink_to(tmp_path / "programs" / "first")
     (machine.state / "label").write_text("true\n")
+    main_of(machine).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / main_of(machine).relative_to(machine.project), main_of(machine))
     (machine.project / "build").mkdir()
     with zipfile.ZipFile(machine.project / "build" / "query.zip", "w") as packed:
         packed.writestr("main.py", "query = 1")
@@ -207,6 +214,7 @@ def cloud(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "SEARCH_SECONDS": 5,
         }.items():
             monkeypatch.setattr(verify_deployment, name, value)
+        monkeypatch.setenv("PIXABAY_API_KEY", "12345-secret")
         yield cloud
 
 
@@ -318,6 +326,47 @@ def test_a_project_that_is_not_marked_is_not_touched(
     assert "must have the label may-be-destroyed=true" in capsys.readouterr().err
     assert len(machine.calls) == 1
     assert not (machine.project / "build" / "verify-deployment.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "says"),
+    [
+        ("", "", "PIXABAY_API_KEY must have the key of the Pixabay API, which is a source"),
+        ('image_sources = ["pixabay", "commons"]', "", "PIXABAY_API_KEY must have the key"),
+        (
+            'door = "iap" # who signs in',
+            "k",
+            "door must be one of everyone, everyone_unchecked, got",
+        ),
+        ('api_key = { secret = "s", version = "1" }', "k", "api_key must be null, got { secret"),
+        ('domain = "search.example.com"', "k", 'domain must be null, got "search.example.com"'),
+    ],
+)
+def test_what_cannot_be_searched_is_told_before_anything_is_made(
+    machine: Machine,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    key: str,
+    says: str,
+) -> None:
+    monkeypatch.setenv("PIXABAY_API_KEY", key)
+    text = main_of(machine).read_text()
+    main_of(machine).write_text(text.replace("  name  ", f"  {setting}\n  name  "))
+    assert verify_deployment.main(["--project", PROJECT]) == 2
+    assert says in capsys.readouterr().err
+    assert machine.calls == []
+
+
+def test_without_pixabay_no_key_is_asked_for(
+    machine: Machine, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIXABAY_API_KEY")
+    text = main_of(machine).read_text()
+    setting = 'image_sources = ["commons"]\n  # door = "iap"\n  api_key = null'
+    main_of(machine).write_text(text.replace("  name  ", f"  {setting}\n  name  "))
+    assert verify(machine)[0] == 0
 
 
 @pytest.mark.parametrize(
