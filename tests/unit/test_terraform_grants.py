@@ -286,9 +286,9 @@ def test_no_role_of_our_own_changes_anything(full: Applied) -> None:
 
 OWN_ROLE = "our own role"
 # How a plan reads each type (a resource's Read in the provider's source): the permission, and the
-# role of the deployer that has it (cloud.google.com/iam/docs/roles-permissions, read 2026-11). What
-# grants something, and is not here, is read by getIamPolicy, which Security Reviewer has for all,
-# and hardly any other get.
+# role of the deployer that has it (cloud.google.com/iam/docs/roles-permissions lists them; these
+# were not looked up there one by one). What grants something, and is not here, is read by
+# getIamPolicy, which Security Reviewer has for all, and hardly any other get.
 READ_BY = {
     "google_artifact_registry_repository": ("repositories.get", "artifactregistry.writer"),
     "google_billing_account_iam_member": ("accounts.getIamPolicy", "billing.viewer"),
