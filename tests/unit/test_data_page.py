@@ -15,4 +15,4 @@ def test_the_page_has_for_other_sinks_the_filter_that_keeps_searches_from_the_pr
     excluded = dedent(text.partition("<<-FILTER\n")[2].partition("  FILTER\n")[0])
     shown = excluded.replace("${local.name}", "imagesearch")
     assert shown.count("imagesearch") == 3
-    assert f"```text\n{shown}```\n" in PAGE.read_text()
+    assert f"```\n{shown}```\n" in PAGE.read_text()
