@@ -42,6 +42,9 @@ ImageId = Annotated[str, Field(description="The image_id of a picture, as a sear
 InCollection = Annotated[
     str, Field(description="Only own pictures of this collection; without a keyword.")
 ]
+After = Annotated[
+    str, Field(description="The `next` of the same search: the pictures that follow.")
+]
 
 
 class Picture(BaseModel):
@@ -156,9 +159,7 @@ class _Tools:
         ] = False,
         orientation: Literal["all", "horizontal", "vertical", "square"] = "all",
         year: Annotated[int | None, Field(ge=1800, le=2100)] = None,
-        cursor: Annotated[
-            str, Field(description="The `next` of the same search: the pictures that follow.")
-        ] = "",
+        cursor: After = "",
     ) -> CallToolResult:
         """Find the pictures that a sentence describes, the best first."""
         search: dict[str, Any] = {
@@ -185,6 +186,7 @@ class _Tools:
         ] = None,
         count: Count = 10,
         collection: InCollection = "",
+        cursor: After = "",
     ) -> CallToolResult:
         """Find the stored pictures that are like one that was found."""
         search: dict[str, Any] = {
@@ -193,6 +195,7 @@ class _Tools:
             "s_query": sentence,
             "collection": collection,
             "scope": "catalog",
+            "cursor": cursor,
         }
         return await self._search("that", count, search)
 
@@ -234,6 +237,8 @@ class _Tools:
 
     async def picture(self, image_id: str) -> bytes:
         """Return a picture that was found, downscaled."""
+        from anyio import to_thread
+
         from imagesearch.folders.formats import preview
 
         url = self._urls.get(image_id)
@@ -241,7 +246,8 @@ class _Tools:
             unknown = f"no search of this session found {image_id[:200]!r}"
             raise ResourceNotFoundError(f"{unknown}: search for it first")
         try:
-            data = preview(await self._in_time(self._client.image(url)), PICTURE_SIDE)
+            picture = await self._in_time(self._client.image(url))
+            data = await to_thread.run_sync(preview, picture, PICTURE_SIDE)
         except (SearchFailed, ImageSearchError, OSError) as error:
             raise ResourceError(f"{image_id} cannot be read: {error}") from None
         if len(data) > MAX_PICTURE_BYTES:

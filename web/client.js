@@ -101,7 +101,7 @@ export class Client {
   }
 
   /** What `ask` fetches: a URL, and the options of `fetch`. A picture takes a form, all else an address. */
-  question(search, { waitSeconds = FIRST_WAIT_SECONDS, cursor = null } = {}) {
+  question(search, { waitSeconds = FIRST_WAIT_SECONDS, cursor = search.cursor } = {}) {
     const url = new URL("search", this.#base);
     const params = paramsOf({ ...search, wait: waitSeconds, cursor });
     const pictures = PICTURES.filter((name) => search[name]);
@@ -173,7 +173,8 @@ export class Client {
       if (signal?.aborted) throw aborted();
       const { origin } = this.#base;
       if (isLate) throw new SearchFailed("late", `${origin} was silent for ${REQUEST_TIMEOUT_SECONDS} seconds`);
-      if (await this.#isKeptFromUs(signal)) throw new SearchFailed("login", `${origin} answers, but not to this page: a login stands before it, or it does not allow this page`);
+      // Once more, as a connection that broke looks the same from another origin.
+      if (await this.#isKeptFromUs(controller.signal)) throw new SearchFailed("login", `${origin} answers, but not to this page: a login stands before it, or it does not allow this page`, { retrySeconds: 0 });
       throw new SearchFailed("unreached", `${origin} does not answer`, { retrySeconds: 0 });
     } finally {
       clearTimeout(timer);

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -104,6 +105,7 @@ UNWATCHED = Rhythm(2, 2, 1.0)
 # longer one after it would keep the first pictures back.
 WATCHED = Rhythm(0.5, 0.25, 0.5)
 
+_REPEATED = ("minus", "like", "unlike")
 _MAY_RECOVER = (429, 502, 503, 504)
 _TELLING_WHEN = (429, 504)  # a server in good order: it is asked again as often as it says
 _LOGIN_STATUSES = (401, 403, 407)
@@ -167,7 +169,9 @@ def collections_of(patience: Patience) -> Steps[list[Collection]]:
 
 def pool_of(pool_id: str, patience: Patience) -> Steps[PoolWithRejections]:
     """Return the pool of that id; raises SearchFailed."""
-    return (yield from _what_is_at(f"/pools/{pool_id}", PoolWithRejections, patience))
+    return (
+        yield from _what_is_at(f"/pools/{quote(pool_id, safe='')}", PoolWithRejections, patience)
+    )
 
 
 class Pages:
@@ -216,12 +220,19 @@ def _answer_of(reply: Reply, ask: Ask) -> Answer | Fetching:
 
 def _question(search: Search, wait_seconds: float) -> Ask:
     params = {
-        name: [_text(each) for each in value] if isinstance(value, list) else _text(value)
+        name: _given(name, value)
         for name, value in search.items()
         if name not in PICTURES and value is not None
     }
     pictures = {name: cast(bytes, search.get(name)) for name in PICTURES if search.get(name)}
     return Ask("/search", {**params, "wait": f"{wait_seconds:g}"}, pictures)
+
+
+def _given(name: str, value: object) -> str | list[str]:
+    """Return a parameter as texts; of one that may be repeated, a text alone is one of them."""
+    if isinstance(value, list | tuple):
+        return [_text(each) for each in value]
+    return [_text(value)] if name in _REPEATED else _text(value)
 
 
 def _text(value: object) -> str:
@@ -288,11 +299,11 @@ def _check_parts(answer: Answer, params: Mapping[str, Any]) -> None:
     """Raise SearchFailed where an older server has not seen all of *params*."""
     if params.get("scope", answer.scope) != answer.scope:
         raise SearchFailed("the answer is not an imagesearch's: scope is another one than asked")
-    if answer.filters != chosen(params):
+    if not chosen(params).items() <= answer.filters.items():  # a newer one may say more
         raise SearchFailed("its answer is not filtered: it is of another version", "older")
-    for name in ("minus", "like", "unlike"):
-        said = dict.fromkeys(text.strip() for text in params.get(name, ()) if text.strip())
-        if getattr(answer, name) != list(said):
+    for name in _REPEATED:
+        asked = {text.strip() for text in params.get(name, ())} - {""}
+        if not asked <= set(getattr(answer, name)):
             unheard = f"its answer knows nothing of {name}: it is of another version"
             raise SearchFailed(unheard, "older")
 

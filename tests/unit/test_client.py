@@ -147,6 +147,29 @@ def test_a_part_without_text_is_none_to_look_for_in_the_answer() -> None:
     assert script.page(**asked)["minus"] == ["people"]
 
 
+@pytest.mark.parametrize("minus", [("people", "a dog"), ["people", "a dog"]])
+def test_what_may_be_repeated_is_a_tuple_as_well(minus: Any) -> None:
+    script = Script(ever(200, {**FOUND, "minus": ["people", "a dog"]}, None))
+    script.page(**PARAMS, minus=minus)
+    assert script.asked[0].params["minus"] == ["people", "a dog"]
+
+
+def test_a_text_alone_is_one_of_what_may_be_repeated() -> None:
+    script = Script(ever(200, {**FOUND, "minus": ["people"]}, None))
+    script.page(**PARAMS, minus="people")
+    assert script.asked[0].params["minus"] == ["people"]
+
+
+def test_a_newer_server_may_say_more_of_what_it_heard() -> None:
+    answer = {
+        **FOUND,
+        "minus": ["people", "crowds"],
+        "filters": {"orientation": "vertical", "kind": "photo"},
+    }
+    script = Script(ever(200, answer, None))
+    assert script.page(**PARAMS, minus=["people"], orientation="vertical") == answer
+
+
 FILTERED: dict[str, Any] = {**PARAMS, "orientation": "vertical"}
 
 
@@ -355,6 +378,13 @@ def test_what_a_client_reads_besides() -> None:
     assert asyncio.run(eager.pool("f" * 32)).embedded == 1
     assert asyncio.run(eager.image("u")) == b"u"
     assert {ask.path for ask in script.asked} == {"/collections", f"/pools/{'f' * 32}"}
+
+
+def test_an_id_of_any_letters_is_one_part_of_the_path() -> None:
+    script = Script(ever(404, None, None))
+    with pytest.raises(SearchFailed):
+        script.client().pool("a/b?c")
+    assert script.asked[0].path == "/pools/a%2Fb%3Fc"
 
 
 def test_a_search_is_asked_as_the_api_takes_it() -> None:

@@ -186,6 +186,14 @@ def test_more_like_searches_all_that_is_stored() -> None:
     assert script.asked[0].params == {**asked, "wait": "20"}
 
 
+def test_more_like_goes_on_from_a_cursor_as_a_search_does() -> None:
+    script = Script(found(scope="catalog", pool=None, like=["pixabay-1"], next="x2"))
+    assert text_of(called(script, "more_like", image_id="pixabay-1")).endswith("with cursor x2")
+    script = Script(found(scope="catalog", pool=None, like=["pixabay-1"]))
+    assert not called(script, "more_like", image_id="pixabay-1", cursor="x2").is_error
+    assert script.asked[0].params["cursor"] == "x2"
+
+
 def test_how_a_keyword_or_a_collection_is_coming_along() -> None:
     collection = {"name": "Pictures", "pictures": 9, "images": 8, "problems": 1, "updating": True}
     collections = Reply(200, {"collections": [collection]}, None)
