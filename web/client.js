@@ -1,12 +1,6 @@
 /**
- * A client of the search API, for this page and for any other; it imports nothing, and Node runs it, too.
- *
- *   const client = new Client("https://pictures.example/");
- *   for await (const hit of client.search({ s_query: "two horses amidst flowers" })) console.log(hit.url);
- *
- * A search is an object of the API's parameters, those that are lists as arrays, and `picture` and
- * `unlike_picture` as Blobs. Parameters and answers are those of docs/openapi.yaml: client-types.d.ts has them,
- * and client.d.ts the functions here, for editors and TypeScript.
+ * A client of the search API, for any page and for Node; it imports nothing. docs/clients.md has examples, and
+ * client.d.ts what there is.
  */
 
 const FIRST_WAIT_SECONDS = 0.5; // a known keyword answers well within it, a new one shows its progress

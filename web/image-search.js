@@ -1,11 +1,4 @@
-/**
- * `<image-search>`: a search in any page, by one tag. It asks the imagesearch that this file came from.
- *
- *   <script type="module" src="https://pictures.example/image-search.js"></script>
- *   <image-search query="horses amidst flowers"></image-search>
- *
- * docs/embedding.md has its attributes and events. It speaks English, and what image-search.de.js has, where the page does.
- */
+/** `<image-search>`, a search in any page by one tag, of the imagesearch that this file is from: docs/embedding.md. */
 
 import { Client, SearchFailed, sleep } from "./client.js";
 import { EAGER, build, safeUrl, unseen } from "./dom.js";

@@ -18,7 +18,7 @@ from tests.e2e.pages import answer_with, error, html
 
 WEB = ROOT / "web"
 DOCUMENT = ROOT / "docs" / "embedding.md"
-MOST_BYTES = 12 * 1024
+MOST_BYTES = 12_000
 HOST_PAGE = """<!doctype html>
 <html lang="{language}">
 <head>
