@@ -44,7 +44,7 @@ export class Client {
   /** The hits of *search*, the best first, page after page, each once; options: those of `ask`. */
   async *search(search, options = {}) {
     const given = new Set();
-    let { cursor = null } = options;
+    let { cursor = search.cursor } = options;
     for (let page = 0; page < MOST_PAGES; page++) {
       const answer = await this.page(search, { ...options, cursor });
       for (const hit of answer.results) {

@@ -382,21 +382,13 @@ def _put(room: Columns, columns: Columns) -> None:
 
 def _bounds(rows: Columns, query: _Query, among: NDArray[np.bool_] | None) -> _Bounds:
     """Return between what the products of all *rows* lie that are *among* those row ids."""
-    some = None if among is None else np.flatnonzero(_those_of(rows, among))
+    some = None if among is None else np.flatnonzero(among[rows.row_ids])
     if some is not None and len(some) * _FEW < len(rows):
         return _Bounds(*_products(rows.part(some), query), query.doubt, some)
     products, errors = _products(rows, query)
     if some is None:
         return _Bounds(products, errors, query.doubt)
     return _Bounds(products[some], errors[some], query.doubt, some)
-
-
-def _those_of(rows: Columns, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return what *among*, by row id, says of *rows*: (n,)."""
-    ids = rows.row_ids
-    if len(ids) and ids[-1] - ids[0] == len(ids) - 1:  # none is missing: they lie side by side
-        return among[ids[0] : ids[-1] + 1]
-    return among[ids]
 
 
 def _products(rows: Columns, query: _Query) -> tuple[_Floats, _Floats]:

@@ -98,6 +98,12 @@ test("what failed says how often it was asked, and the person may wait otherwise
   assert.deepEqual(waited, [["refused", 7, 1], ["refused", 7, 2], ["refused", 7, 3]]);
 });
 
+test("a search may begin where another one ended", async () => {
+  const { asked, client } = scripted([200, page("a")]);
+  await hitsOf(client().search({ ...SEARCH, cursor: "x1" }));
+  assert.equal(asked[0].url.searchParams.get("cursor"), "x1");
+});
+
 test("a server that answers, but not to this page, is told from one that is away", async () => {
   const asked = [];
   const fetch = async (url, options) => {

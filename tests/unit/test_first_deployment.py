@@ -494,15 +494,20 @@ def test_a_person_is_shown_what_would_end_and_asked_even_while_it_prepares(
 # What failed half way
 
 
+def deploy_after_a_failed_apply(machine: Machine) -> None:
+    """Deploy twice; only the second time's calls are left."""
+    (machine.state / "apply-fails").touch()
+    assert first_deployment(machine).returncode == 1
+    (machine.state / "apply-fails").unlink()
+    machine.forget()
+    ended = first_deployment(machine)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_after_an_apply_that_failed_half_way_it_builds_nothing_anew_and_applies(
     fresh: Machine,
 ) -> None:
-    (fresh.state / "apply-fails").touch()
-    assert first_deployment(fresh).returncode == 1
-    (fresh.state / "apply-fails").unlink()
-    fresh.forget()
-    ended = first_deployment(fresh)
-    assert ended.returncode == 0, ended.stderr
+    deploy_after_a_failed_apply(fresh)
     assert [call.split()[0] for call in made(fresh.calls)] == ["terraform"]
     assert "-target=" not in applied(fresh)[0]
 
@@ -513,12 +518,7 @@ def test_a_roll_out_that_failed_half_way_is_gone_on_with_and_what_serves_is_held
     """A service of the outputs may not be there: nothing is held of that."""
     serve(deployed, "imagesearch-query", "imagesearch-scorer")
     (deployed.state / "services").write_text('[{"metadata": {"name": "imagesearch-query"}}]')
-    (deployed.state / "apply-fails").touch()
-    assert first_deployment(deployed).returncode == 1
-    (deployed.state / "apply-fails").unlink()
-    deployed.forget()
-    ended = first_deployment(deployed)
-    assert ended.returncode == 0, ended.stderr
+    deploy_after_a_failed_apply(deployed)
     shifts = [call for call in deployed.calls if "update-traffic" in call]
     assert [call.split()[4] for call in shifts] == ["imagesearch-query"]
 
