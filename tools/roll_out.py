@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,18 @@ class Traffic:
     Attributes:
         percents: of each revision that gets some, by its name.
         follows_latest: whether each new revision gets what the latest one has now.
-        revisions: all that can serve, the newest first.
-        created: when each of them was made, as RFC 3339 has it.
+        created: of each revision that can serve, the newest first, when it was made, as RFC 3339
+            has it.
     """
 
     percents: Mapping[str, int]
     follows_latest: bool
-    revisions: tuple[str, ...]
-    created: Mapping[str, str] = field(default_factory=dict)
+    created: Mapping[str, str]
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """All that can serve, the newest first."""
+        return tuple(self.created)
 
     @property
     def is_split(self) -> bool:
@@ -106,7 +110,7 @@ class Services:
             if _is_ready(each) or each["metadata"]["name"] in percents
         }
         follows_latest = any(each.get("latestRevision") for each in serving)
-        return Traffic(percents, follows_latest, tuple(created), created)
+        return Traffic(percents, follows_latest, created)
 
     def shift(self, name: str, percents: Mapping[str, int] | None) -> None:
         """Give each revision its percents; None gives all to the latest, now and later."""

@@ -252,7 +252,7 @@ def test_of_a_deployment_of_before_nothing_is_shifted(cloud_run: CloudRun) -> No
 
 
 def traffic(percents: Mapping[str, int], *newest_first: str, follows: bool = False) -> Traffic:
-    return Traffic(percents, follows, newest_first)
+    return Traffic(percents, follows, dict.fromkeys(newest_first, "2026-11-01T00:00:00Z"))
 
 
 def test_traffic_that_is_held_stays_as_it_is() -> None:
