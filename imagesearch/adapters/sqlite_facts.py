@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -32,6 +34,7 @@ Reading: TypeAlias = Callable[[], AbstractContextManager[Connection]]
 
 Text: TypeAlias = tuple[TextFact, str]
 
+_COLUMNS_KEPT = 4096  # of the ones last read: folders, days, people
 _ROWS_AT_ONCE = 20_000  # after which others may have the connection: some 20 ms
 
 
@@ -213,35 +216,45 @@ class _Numbers(_Rows):
 
 class _Texts(_Rows):
     """
-    What a column has, and which texts an image has then; 4 bytes a row id.
+    Which rows have each text of a column; 8 bytes for each text of each row.
 
-    Many rows have the same in a column: it is read once for all of them.
+    What many rows have in common, as own pictures of a folder do, is read once for all of them.
     """
 
     def __init__(self, model_revision: str, column: _TextColumn) -> None:
         read = f"CAST({column.read or column.name} AS BLOB)"
         super().__init__(model_revision, f"iif(typeof({column.name}) = 'text', {read}, NULL)")
         self._texts = column.texts
-        self._numbers: dict[bytes | None, int] = {None: 0}  # of what the column has
-        self._with: dict[Text, list[int]] = {}  # the numbers of what has a text, as it is compared
-        self._rows = np.zeros(1, np.int32)  # (last_id + 1,), the number of each
+        self._rows: dict[Text, array[int]] = {}  # of each text, as it is compared
+        # By the text as it is stored, too: its normal form takes longer than all else.
+        self._stored: dict[Text, array[int]] = {}
+        self._rows_of = lru_cache(_COLUMNS_KEPT)(self._rows_of_column)
 
     def matching(self, condition: Naming) -> NDArray[np.bool_]:
-        is_with = np.zeros(len(self._numbers), np.bool_)
-        is_with[self._with.get((condition.fact, condition.text), [])] = True
-        matches: NDArray[np.bool_] = is_with[self._rows]
+        matches = np.zeros(self.last_id + 1, np.bool_)
+        rows = self._rows.get((condition.fact, condition.text))
+        if rows is not None:
+            matches[np.array(rows)] = True
         return matches
 
     def _note(self, row_ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
-        (values,) = columns
-        for value in set(values) - self._numbers.keys():
-            number = self._numbers[value] = len(self._numbers)
-            for fact, text in set(self._texts(_decoded(value))):
-                self._with.setdefault((fact, alike(text)), []).append(number)
-        self._rows[np.array(row_ids)] = [self._numbers[value] for value in values]
+        for row_id, column in zip(row_ids, *columns, strict=True):
+            if column is not None:  # which is damage
+                for rows in self._rows_of(column):
+                    rows.append(row_id)
+
+    def _rows_of_column(self, column: bytes) -> list[array[int]]:
+        stored = self._stored
+        return [stored.get(text) or self._first(text) for text in self._texts(_decoded(column))]
+
+    def _first(self, text: Text) -> array[int]:
+        """Return the rows with a text that has none yet, as it is stored."""
+        fact, stored = text
+        self._stored[text] = self._rows.setdefault((fact, alike(stored)), array("q"))
+        return self._stored[text]
 
     def _make_room(self, last_id: int) -> None:
-        self._rows = np.concatenate([self._rows, np.zeros(last_id + 1 - len(self._rows), np.int32)])
+        """Do nothing: what has no text has no row."""
 
 
 def _decoded(text: bytes) -> str:
