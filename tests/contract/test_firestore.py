@@ -76,6 +76,12 @@ STATUSES: dict[grpc.StatusCode, type[ImageSearchError]] = {
     grpc.StatusCode.DATA_LOSS: Unavailable,
     grpc.StatusCode.UNAUTHENTICATED: Unavailable,
 }
+TRIED_AGAIN = {
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNKNOWN,
+}
 
 
 @dataclass
@@ -135,14 +141,14 @@ def catalog(open_firestore: Callable[[], Catalog]) -> Catalog:
 
 
 @pytest.fixture
-def proxied(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[Catalog]:
-    """A second client, through the proxy, that gives up soon."""
+def hasty(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[Catalog]:
+    """A second client, through the proxy, that gives up soon: for what would be tried long."""
     with closing(proxied_by(proxy, policy, total_seconds=0.5)) as catalog:
         yield catalog
 
 
 @pytest.fixture
-def patient(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[Catalog]:
+def proxied(proxy: Proxy, catalog: Catalog, policy: PoolPolicy) -> Iterator[Catalog]:
     """A second client, through the proxy, for work that a busy machine may take long for."""
     with closing(proxied_by(proxy, policy, total_seconds=30.0)) as catalog:
         yield catalog
@@ -205,6 +211,7 @@ def make_ready(catalog: Catalog, size: int) -> None:
 
 @pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
 def test_each_status_that_a_read_meets_is_ours(
+    hasty: Catalog,
     proxied: Catalog,
     proxy: Proxy,
     status: grpc.StatusCode,
@@ -213,10 +220,10 @@ def test_each_status_that_a_read_meets_is_ours(
     proxy.refuse["BatchGetDocuments"] = status
     started = time.monotonic()
     with pytest.raises(ImageSearchError, match="Firestore failed") as raised:
-        proxied.pool(POOL)
+        (hasty if status in TRIED_AGAIN else proxied).pool(POOL)
     assert "on purpose" in caplog.text
     assert type(raised.value) is STATUSES[status]
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 20.0
 
 
 READS: dict[str, Callable[[Catalog], object]] = {
@@ -230,6 +237,7 @@ READS: dict[str, Callable[[Catalog], object]] = {
 @pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.name)
 @pytest.mark.parametrize("method", READS)
 def test_each_status_that_cuts_an_answer_short_is_ours(
+    hasty: Catalog,
     proxied: Catalog,
     proxy: Proxy,
     catalog: Catalog,
@@ -240,7 +248,7 @@ def test_each_status_that_cuts_an_answer_short_is_ours(
     make_ready(catalog, 2)
     proxy.cut[method] = status
     with pytest.raises(ImageSearchError) as raised:
-        READS[method](proxied)
+        READS[method](hasty if status in TRIED_AGAIN else proxied)
     assert type(raised.value) is STATUSES[status]
 
 
@@ -280,22 +288,22 @@ def test_no_method_lets_a_google_error_out(
 
 @pytest.mark.parametrize("work", ["pool", "request_pool", "check"])
 def test_a_server_that_does_not_answer_is_unavailable_within_the_limit(
-    proxied: Catalog, proxy: Proxy, work: str
+    hasty: Catalog, proxy: Proxy, work: str
 ) -> None:
     proxy.hang.set()
     arguments = {"pool": (POOL,), "request_pool": (KEY, NOW), "check": ()}[work]
     started = time.monotonic()
     with pytest.raises(Unavailable):
-        getattr(proxied, work)(*arguments)
-    assert time.monotonic() - started < 3.5
+        getattr(hasty, work)(*arguments)
+    assert time.monotonic() - started < 20.0
 
 
 def test_a_server_that_is_gone_is_unavailable_and_one_that_is_back_answers(
-    proxied: Catalog, proxy: Proxy
+    hasty: Catalog, proxied: Catalog, proxy: Proxy
 ) -> None:
     proxy.refuse["Commit"] = grpc.StatusCode.UNAVAILABLE
     with pytest.raises(Unavailable):
-        proxied.request_pool(KEY, NOW)
+        hasty.request_pool(KEY, NOW)
     assert proxy.calls["Commit"] > 1  # it was tried again
     proxy.refuse.clear()
     assert proxied.request_pool(KEY, NOW).created
@@ -323,25 +331,25 @@ def test_a_closed_catalog_has_no_connection_left(proxy: Proxy, policy: PoolPolic
 
 
 def test_a_change_that_never_gets_through_is_unavailable(
-    proxied: Catalog, proxy: Proxy, catalog: Catalog
+    hasty: Catalog, proxy: Proxy, catalog: Catalog
 ) -> None:
     proxy.refuse["Commit"] = grpc.StatusCode.ABORTED
     started = time.monotonic()
     with pytest.raises(Unavailable, match="too many changes of pool"):
-        proxied.request_pool(KEY, NOW)
-    assert time.monotonic() - started < 2.0
+        hasty.request_pool(KEY, NOW)
+    assert time.monotonic() - started < 20.0
     assert catalog.pool(POOL) is None
 
 
-def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(patient: Catalog, proxy: Proxy) -> None:
+def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(proxied: Catalog, proxy: Proxy) -> None:
     proxy.lose["Commit"] = 1
-    assert patient.request_pool(KEY, NOW).created
-    begin(patient, 1)
+    assert proxied.request_pool(KEY, NOW).created
+    begin(proxied, 1)
     proxy.lose["Commit"] = 1
-    assert patient.finish_fetch(POOL, 1, NOW) == patient.pool(POOL)
-    record(patient, {"pixabay-0": embedding(0)})
+    assert proxied.finish_fetch(POOL, 1, NOW) == proxied.pool(POOL)
+    record(proxied, {"pixabay-0": embedding(0)})
     proxy.lose["Commit"] = 1
-    assert isinstance(patient.reopen(POOL, 1, "another model", NOW), Pool)
+    assert isinstance(proxied.reopen(POOL, 1, "another model", NOW), Pool)
 
 
 # Calls and documents
@@ -353,25 +361,25 @@ def calls_of(proxy: Proxy, work: Callable[[], object]) -> dict[str, int]:
     return dict(proxy.calls)
 
 
-def test_each_method_makes_few_calls(patient: Catalog, proxy: Proxy) -> None:
+def test_each_method_makes_few_calls(proxied: Catalog, proxy: Proxy) -> None:
     step = {"BatchGetDocuments": 1, "Commit": 1}
     reads = {"BatchGetDocuments": 1}
     vectors = {f"pixabay-{n}": embedding(n) for n in range(200)}
     offer = Listing(tuple(listed(n) for n in range(200)))
     # Of a new pool, the number that no forgotten one had is asked for, too.
     new = {"BatchGetDocuments": 2, "Commit": 1}
-    assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == new
-    assert calls_of(proxy, lambda: patient.request_pool(KEY, NOW)) == reads
-    assert calls_of(proxy, lambda: patient.begin_fetch(POOL, 1, NOW)) == step
-    assert calls_of(proxy, lambda: patient.record_listing(POOL, 1, offer, NOW)) == step
-    assert calls_of(proxy, lambda: patient.members(POOL, 1)) == reads
-    assert calls_of(proxy, lambda: patient.members(POOL, 1)) == reads
+    assert calls_of(proxy, lambda: proxied.request_pool(KEY, NOW)) == new
+    assert calls_of(proxy, lambda: proxied.request_pool(KEY, NOW)) == reads
+    assert calls_of(proxy, lambda: proxied.begin_fetch(POOL, 1, NOW)) == step
+    assert calls_of(proxy, lambda: proxied.record_listing(POOL, 1, offer, NOW)) == step
+    assert calls_of(proxy, lambda: proxied.members(POOL, 1)) == reads
+    assert calls_of(proxy, lambda: proxied.members(POOL, 1)) == reads
     written = {"BatchGetDocuments": 2, "Commit": 3}  # of them one notes that they are used
-    assert calls_of(proxy, lambda: record(patient, vectors)) == written
-    assert calls_of(proxy, lambda: patient.library.embedded(vectors, MODEL)) == reads
-    packed = calls_of(proxy, lambda: patient.packed_pool(POOL, 1, MODEL))
+    assert calls_of(proxy, lambda: record(proxied, vectors)) == written
+    assert calls_of(proxy, lambda: proxied.library.embedded(vectors, MODEL)) == reads
+    packed = calls_of(proxy, lambda: proxied.packed_pool(POOL, 1, MODEL))
     assert packed == {"BatchGetDocuments": 2}
-    nearest = calls_of(proxy, lambda: patient.library.nearest(embedding(7), 200, MODEL))
+    nearest = calls_of(proxy, lambda: proxied.library.nearest(embedding(7), 200, MODEL))
     assert nearest == {"RunQuery": 1}
 
 
