@@ -338,7 +338,7 @@ variable "shared_network" {
 variable "instances" {
   description = "Least and most instances of each service; a least of 0 lets it sleep, and scorer is of the profile split only."
   type = object({
-    query     = optional(object({ min = optional(number, 0), max = optional(number, 8) }), {})
+    query     = optional(object({ min = optional(number, 0), max = optional(number, 3) }), {})
     fetch     = optional(object({ min = optional(number, 0), max = optional(number, 4) }), {})
     inference = optional(object({ min = optional(number, 0), max = optional(number, 2) }), {})
     scorer    = optional(object({ min = optional(number, 0), max = optional(number, 2) }), {})
