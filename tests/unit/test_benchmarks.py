@@ -34,11 +34,13 @@ def test_a_benchmark_measures_at_a_tiny_size(
         found = [row[column.key] for row in figures.rows if row.get(column.key) is not None]
         assert found or column.key in OFTEN_ABSENT, column
         if column.digits is not None:
-            assert all(math.isfinite(one) and one >= 0 for one in found), column
+            assert all(math.isfinite(one) for one in found), column
+            assert column.key in DIFFERENCES or min(found, default=0) >= 0, column
     for bars in benchmark.plots:
         assert report.drawn(figures.rows, bars), bars.title
 
 
+DIFFERENCES = {"more_seconds"}  # of two times on a busy machine, which may be either way round
 # Without a GPU, without peers, and where a busy machine ends one push of images and no more.
 OFTEN_ABSENT = {"of_card", "of_ours", "of_flat", "images_per_second"}
 
