@@ -45,7 +45,7 @@ export const ask = (search, options) => api().ask(asked(search), options);
 /** What the server says of its collections of own pictures; null where it does not. */
 export async function askCollections() {
   try {
-    return await api().collections();
+    return await api().collections({ retries: 0 }); // what is asked for must not wait for it
   } catch {
     return null;
   }

@@ -29,17 +29,20 @@ export class SearchFailed extends Error {
   tries: number;
 }
 
-export interface Asking {
+export interface Patience {
   /** Ends it, with an AbortError. */
   signal?: AbortSignal;
-  /** The `next` of an answer to the same search, for what comes after it. */
-  cursor?: string | null;
   /** How often it is tried again, at the most. */
   retries?: number;
   /** Waits before another try; may throw the failure instead. */
   pause?: (failure: SearchFailed, signal?: AbortSignal) => Promise<void>;
   /** Is given the promise of each question, and returns one that ends with it. */
   during?: <T>(asking: Promise<T>) => Promise<T>;
+}
+
+export interface Asking extends Patience {
+  /** The `next` of an answer to the same search, for what comes after it. */
+  cursor?: string | null;
 }
 
 export class Client {
@@ -56,8 +59,8 @@ export class Client {
   answers(search: Search, options?: Asking): AsyncGenerator<SoFar>;
   /** waitSeconds: how long the server may wait for the pictures of the keyword. */
   ask(search: Search, options?: Asking & { waitSeconds?: number }): Promise<SoFar>;
-  pool(poolId: string, options?: { signal?: AbortSignal }): Promise<PoolWithRejections>;
-  collections(options?: { signal?: AbortSignal }): Promise<Collection[]>;
+  pool(poolId: string, options?: Patience): Promise<PoolWithRejections>;
+  collections(options?: Patience): Promise<Collection[]>;
   question(search: Search, options?: { waitSeconds?: number; cursor?: string | null }): [URL, RequestInit];
 }
 

@@ -70,7 +70,7 @@ export class Client {
     const giveUpAt = now() + GIVE_UP_SECONDS;
     let waitSeconds = FIRST_WAIT_SECONDS;
     for (;;) {
-      const { answer, pauseSeconds } = await this.#askPatiently(search, { ...options, waitSeconds }, giveUpAt);
+      const { answer, pauseSeconds } = await this.#asked(search, { ...options, waitSeconds }, giveUpAt);
       yield answer;
       if (isLast(answer, search)) return;
       giveUpBefore(pauseSeconds, giveUpAt, "the pictures are on their way");
@@ -81,17 +81,17 @@ export class Client {
 
   /** What there is of *search* now. Raises a SearchFailed, and an AbortError once its signal is aborted. */
   async ask(search, options = {}) {
-    return (await this.#askPatiently(search, options)).answer;
+    return (await this.#asked(search, options)).answer;
   }
 
-  /** The pool of that id, and why pictures of it were rejected. */
-  pool(poolId, { signal } = {}) {
-    return this.#read(`pools/${encodeURIComponent(poolId)}`, "pool_id", signal);
+  /** The pool of that id, and why pictures of it were rejected; options: those of `ask`. */
+  pool(poolId, options) {
+    return this.#read(`pools/${encodeURIComponent(poolId)}`, "pool_id", options);
   }
 
-  /** The collections of own pictures; nobody is asked for a key. */
-  async collections({ signal } = {}) {
-    return (await this.#read("collections", "collections", signal)).collections;
+  /** The collections of own pictures; nobody is asked for a key; options: those of `ask`. */
+  async collections(options) {
+    return (await this.#read("collections", "collections", options)).collections;
   }
 
   /** What `ask` fetches: a URL, and the options of `fetch`. A picture takes a form, all else an address. */
@@ -110,11 +110,11 @@ export class Client {
   }
 
   /** docs/clients.md has the rule; the Python client has the same, and a table of cases holds them to it. */
-  async #askPatiently(search, { signal, retries = Infinity, pause = waitFor, during = (asking) => asking, ...question }, giveUpAt = now() + GIVE_UP_SECONDS) {
+  async #patiently(ask, { signal, retries = Infinity, pause = waitFor, during = (asking) => asking } = {}, giveUpAt = now() + GIVE_UP_SECONDS) {
     const pauses = [...RETRY_PAUSES_SECONDS];
     for (let tries = 1; ; tries++) {
       try {
-        return await during(this.#askOnce(search, question, signal));
+        return await during(ask(signal));
       } catch (failure) {
         if (signal?.aborted || !(failure instanceof SearchFailed)) throw failure;
         failure.tries = tries;
@@ -129,22 +129,26 @@ export class Client {
     }
   }
 
-  async #askOnce(search, question, signal) {
-    let reached = await this.#reach(...this.question(search, question), signal);
-    if (reached.response.status === 401 && reached.answer?.error) {
-      const key = await this.#askForKey();
-      if (key) {
-        this.#apiKey = key;
-        reached = await this.#reach(...this.question(search, question), signal);
+  #asked(search, options, giveUpAt) {
+    return this.#patiently(async (signal) => {
+      let reached = await this.#reach(...this.question(search, options), signal);
+      if (reached.response.status === 401 && reached.answer?.error) {
+        const key = await this.#askForKey();
+        if (key) {
+          this.#apiKey = key;
+          reached = await this.#reach(...this.question(search, options), signal);
+        }
       }
-    }
-    return this.#checked(reached, search);
+      return this.#checked(reached, search);
+    }, options, giveUpAt);
   }
 
-  async #read(path, field, signal) {
-    const reached = await this.#reach(new URL(path, this.#base), this.#withKey({}), signal);
-    if (reached.response.status !== 200 || !reached.answer?.[field]) throw this.#failureOf(reached);
-    return reached.answer;
+  #read(path, field, options) {
+    return this.#patiently(async (signal) => {
+      const reached = await this.#reach(new URL(path, this.#base), this.#withKey({}), signal);
+      if (reached.response.status !== 200 || !reached.answer?.[field]) throw this.#failureOf(reached);
+      return reached.answer;
+    }, options);
   }
 
   #withKey(options) {

@@ -78,6 +78,20 @@ function retrying(outcomes) {
   return { client: new Client("https://pictures.example", { fetch }), pauses, wait, now: () => seconds * 1000 };
 }
 
+for (const read of [(client) => client.pool("4b1c"), (client) => client.collections()]) {
+  test(`what is asked besides is asked again as a search is: ${read}`, async (t) => {
+    const busy = [503, exampleOf("Unavailable"), { "Retry-After": "7" }];
+    const answer = { pool_id: "4b1c", collections: [] };
+    const { client } = scripted(busy, new TypeError("gone"), new TypeError("gone"), [200, answer]);
+    const waited = [];
+    setClock(t, (seconds) => waited.push(seconds));
+    assert.ok(await read(client()));
+    assert.deepEqual(waited, [7, 2]);
+    const down = scripted(busy).client();
+    await assert.rejects(down.pool("4b1c", { retries: 0 }), { status: 503 });
+  });
+}
+
 for (const { what, outcomes, pauses: expected, ends } of RETRIES) {
   test(`as in Python: ${what}`, async (t) => {
     const { client, pauses, wait, now } = retrying(outcomes);
@@ -193,8 +207,8 @@ test("lists are repeated, what is empty is left out, and a picture takes a form"
 
 const READS = {
   "/search": [(client) => client.ask(SEARCH, { retries: 0 }), (body) => ({ results: [], complete: false, ...body })],
-  "/collections": [(client) => client.collections(), (body) => body.collections],
-  "/pools/{pool_id}": [(client) => client.pool("4b1c"), (body) => body],
+  "/collections": [(client) => client.collections({ retries: 0 }), (body) => body.collections],
+  "/pools/{pool_id}": [(client) => client.pool("4b1c", { retries: 0 }), (body) => body],
 };
 
 for (const [path, [ask, read]] of Object.entries(READS)) {
