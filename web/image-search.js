@@ -63,7 +63,7 @@ img { display: block; width: 100%; height: auto; border-radius: .5rem; }
 .caption { display: flex; flex-wrap: wrap; gap: 0 .6rem; padding-block-start: .3rem; font-size: .875rem; overflow-wrap: anywhere; }
 .caption a { color: var(--muted); }
 .more { margin-block-start: 1rem; }
-.unseen, .visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 `);
 
 class ImageSearch extends HTMLElement {
@@ -72,8 +72,7 @@ class ImageSearch extends HTMLElement {
   #input = build("input", { id: "words", type: "search", autocomplete: "off", maxLength: 500 });
   #label = build("label", { htmlFor: "words" });
   #button = build("button");
-  #state = build("p", { className: "state" });
-  #status = build("p", { className: "unseen", role: "status" });
+  #state = build("p", { className: "state", role: "status" });
   #notice = build("div", { className: "notice", role: "alert", hidden: true });
   #list = build("ol");
   #more = build("button", { className: "more quiet", type: "button", hidden: true });
@@ -90,7 +89,7 @@ class ImageSearch extends HTMLElement {
   constructor() {
     super();
     const form = build("form", { role: "search" }, this.#label, build("div", { className: "row" }, this.#input, this.#button));
-    const whole = build("div", { dir: "auto" }, form, this.#state, this.#status, this.#notice, this.#list, this.#more);
+    const whole = build("div", { dir: "auto" }, form, this.#state, this.#notice, this.#list, this.#more);
     const root = this.attachShadow({ mode: "open", delegatesFocus: true });
     root.adoptedStyleSheets = [sheet];
     root.append(whole);
@@ -111,7 +110,7 @@ class ImageSearch extends HTMLElement {
   attributeChangedCallback(name, before, now) {
     if (before === now) return;
     if (name === "api") this.#key = ""; // it is of the server before
-    if (name === "query" && now) this.#input.value = now; // what somebody types stays else
+    if (name === "query" && (now || this.#input.value === before)) this.#input.value = now ?? ""; // what somebody types stays else
     if (this.isConnected) this.#whenSettled();
   }
 
@@ -124,7 +123,7 @@ class ImageSearch extends HTMLElement {
       if (asked !== this.#spoken) await this.#speak(asked);
       this.#isDue = false;
       this.#label.textContent = this.getAttribute("label") ?? this.#texts.label;
-      if (this.isConnected && this.getAttribute("query")) this.#search();
+      if (this.isConnected) this.#search();
     });
   }
 
@@ -198,6 +197,7 @@ class ImageSearch extends HTMLElement {
     this.#show([]);
     const search = this.#asked;
     return this.#run(async (options) => {
+      if (!search.s_query) return this.#say("");
       for await (const answer of this.#client.answers(search, options)) {
         this.#hits = answer.results;
         this.#show(this.#hits);
@@ -231,7 +231,6 @@ class ImageSearch extends HTMLElement {
 
   #say(text) {
     this.#state.textContent = text;
-    this.#status.textContent = text;
   }
 
   /** Before another try: say why, and wait; the network that is back ends the wait. */

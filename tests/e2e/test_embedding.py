@@ -176,6 +176,22 @@ def test_what_is_being_typed_stays_when_another_attribute_changes(opened: Opened
     expect(field).to_have_value("half a sent")
 
 
+def test_a_query_that_is_taken_away_takes_its_pictures_with_it(opened: Opened) -> None:
+    search = opened(HORSES)
+    expect(search.locator("li")).to_have_count(4)
+    field = search.get_by_label("What should be in the picture")
+    search.evaluate("each => each.removeAttribute('query')")
+    expect(search.locator("li")).to_have_count(0)
+    expect(state(search)).to_have_text("")
+    expect(field).to_have_value("")
+    expect(search.get_by_role("button", name="Show more")).to_be_hidden()
+    search.evaluate("each => each.setAttribute('query', 'snow')")
+    field.fill("half a sent")
+    search.evaluate("each => each.setAttribute('query', '')")
+    expect(search.locator("li")).to_have_count(0)
+    expect(field).to_have_value("half a sent")
+
+
 def test_attributes_that_are_set_in_one_go_are_one_search(page: Page, opened: Opened) -> None:
     search = opened(HORSES)
     expect(search.locator("li")).to_have_count(4)
