@@ -49,7 +49,7 @@ const LOGIN = {
 const KINDS = {
   older: ["This server is of another version", "It took no notice of a part of this search, so that its pictures would be the wrong ones."],
   late: ["No answer from the server", "It was silent for too long."],
-  unfinished: ["Still not finished", "After 5 minutes some pictures are not ready. Try again to go on from here."],
+  unfinished: ["Still not finished", "After 5 minutes there is no whole answer. Try again to go on from here."],
 };
 
 /** Title and text for *failure*, of the client or of this page. */

@@ -26,7 +26,7 @@ export default {
     login: "Der Server antwortet dieser Seite nicht: Er verlangt eine Anmeldung oder lässt sie nicht zu",
     odd: "Was geantwortet hat, ist kein imagesearch",
     older: "Der Server hat eine andere Version, die einen Teil dieser Suche nicht beachtet",
-    unfinished: "Nach fünf Minuten sind noch nicht alle Bilder da",
+    unfinished: "Nach fünf Minuten ist noch keine vollständige Antwort da",
   },
   soFar: (count) => `${pictures(count)} bisher, weitere sind unterwegs.`,
   best: (count) => `${pictures(count)}, die besten zuerst.`,
