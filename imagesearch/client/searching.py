@@ -317,7 +317,7 @@ def _refusal(reply: Reply) -> SearchFailed:
         return SearchFailed(f"{LOGIN} (HTTP {status})", "login", status=status)
     message = f"{reason or 'no reason given'} (HTTP {status})"
     if status == 401:
-        message += ": give the key of this server as SEARCH_API_KEY"
+        message += ": give the key of this server as api_key, or as SEARCH_API_KEY"
     return SearchFailed(
         message,
         "refused" if status >= 400 else "odd",

@@ -242,7 +242,8 @@ def test_a_server_that_stays_away_or_busy_says_why_in_the_end() -> None:
 
 def test_a_server_with_a_login_says_what_it_wants() -> None:
     error = {"error": {"code": "unauthorized", "message": "X-API-Key must be the key"}}
-    with pytest.raises(SearchFailed, match="give the key of this server as SEARCH_API_KEY") as told:
+    both_ways = "give the key of this server as api_key, or as SEARCH_API_KEY"
+    with pytest.raises(SearchFailed, match=both_ways) as told:
         Script(iter([Reply(401, error, None)])).page(**PARAMS)
     assert (told.value.kind, told.value.status) == ("refused", 401)
     for status in (401, 403, 407):  # of what stands before it, such as a proxy
