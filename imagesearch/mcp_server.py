@@ -243,7 +243,7 @@ class _Tools:
 
         url = self._urls.get(image_id)
         if url is None:
-            unknown = f"no search of this session found {image_id[:200]!r}"
+            unknown = f"no search of late, since this server started, found {image_id[:200]!r}"
             raise ResourceNotFoundError(f"{unknown}: search for it first")
         try:
             picture = await self._in_time(self._client.image(url))

@@ -39,9 +39,19 @@ TURN_SECONDS = 120.0  # how long a search waits for another that has the data fo
 
 @contextmanager
 def opened_server(
-    url: str | None, data_dir: str | None, *, model: str | None, source: str | None
+    url: str | None,
+    data_dir: str | None,
+    *,
+    model: str | None,
+    source: str | None,
+    turn_seconds: float = TURN_SECONDS,
 ) -> Iterator[HttpServer | StackServer]:
-    """Yield the server at *url*, a stack of our own, or the server that has the folder."""
+    """
+    Yield the server at *url*, a stack of our own, or the server that has the folder.
+
+    Args:
+        turn_seconds: to wait for another process that has the folder, and which none can ask.
+    """
     if url is not None:
         for option, value in {"model": model, "from": source}.items():
             if value is not None:
@@ -56,7 +66,7 @@ def opened_server(
     from imagesearch.local.embedded.stack import FolderInUse
 
     try:
-        with _stack_in_turn(settings) as stack:
+        with _stack_in_turn(settings, turn_seconds) as stack:
             if settings.is_demo:
                 err.print(DEMO_NOTE, f"Its keywords: {', '.join(stack.demo_keywords)}.", sep="\n")
             yield StackServer(stack, reachable_url(settings.bind_address, settings.port))
@@ -71,11 +81,11 @@ def opened_server(
 
 
 @contextmanager
-def _stack_in_turn(settings: Settings) -> Iterator[Stack]:
+def _stack_in_turn(settings: Settings, turn_seconds: float) -> Iterator[Stack]:
     """Yield a stack, after the search or the start-up of another process that has the folder."""
     from imagesearch.local.embedded.stack import FolderInUse
 
-    give_up_at = time.monotonic() + TURN_SECONDS
+    give_up_at = time.monotonic() + turn_seconds
     with ExitStack() as opened:
         while True:
             try:

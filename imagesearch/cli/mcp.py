@@ -29,9 +29,10 @@ EXAMPLES = (
     "Examples:\n\n\b\n"
     "  imagesearch mcp --add-from ~/Pictures\n"
     "  imagesearch mcp --url https://pictures.example\n"
-    "  imagesearch mcp --port 8090\n"
+    "  imagesearch mcp --port 8100\n"
 )
 _ADDRESS = "127.0.0.1"  # whoever reaches it may add folders of this machine
+TURN_SECONDS = 20.0  # for a search that has the data folder; assistants give a start a minute
 
 
 def mcp(
@@ -66,7 +67,9 @@ def mcp(
     if url is not None and add_from:
         bound = "--add-from must come without --url: a server elsewhere reads no folder here"
         raise InvalidRequest(f"{bound}, got {add_from[0]}", field="--add-from")
-    with opened_server(url, data_dir, model=model, source=from_source) as server:
+    with opened_server(
+        url, data_dir, model=model, source=from_source, turn_seconds=TURN_SECONDS
+    ) as server:
         if isinstance(server, StackServer):
             server.begin_collections()
         settings = settings_with(data_dir=data_dir, clip_model=model, source=from_source)

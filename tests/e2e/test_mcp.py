@@ -13,7 +13,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -219,6 +219,17 @@ def test_over_http_it_answers_at_mcp_and_no_page_of_elsewhere() -> None:
             assert httpx.post(url, headers=headers, json=body).status_code == 403
         finally:
             process.terminate()
+
+
+def test_a_second_one_says_that_the_folder_is_in_use_and_what_all_can_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagesearch.local.embedded.stack import FolderInUse, FolderLock
+
+    monkeypatch.setattr("imagesearch.cli.mcp.TURN_SECONDS", 0.0)
+    with closing(FolderLock(tmp_path)), pytest.raises(FolderInUse) as told:
+        cli(["mcp", "--data-dir", str(tmp_path)])
+    assert "is in use by another imagesearch: end it, or run `imagesearch serve`" in str(told.value)
 
 
 def test_what_cannot_be_is_told_before_anything_starts() -> None:

@@ -146,11 +146,15 @@ def _encoders_before(settings: Settings, load: Callable[[str], Encoder]) -> list
         return []
 
 
+_ONE_FOR_ALL = "end it, or run `imagesearch serve` in its place, which all others ask"
+
+
 class FolderInUse(Unavailable):
     """Another process works on the data folder; *url* is its HTTP door, if it has one yet."""
 
     def __init__(self, folder: Path, url: str | None) -> None:
-        super().__init__(f"DATA_DIR {folder} is in use by the imagesearch at {url or 'no address'}")
+        which = f"the imagesearch at {url}" if url else f"another imagesearch: {_ONE_FOR_ALL}"
+        super().__init__(f"DATA_DIR {folder} is in use by {which}")
         self.url = url
 
 
