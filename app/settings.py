@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from imagesearch.setting_types import http_url
+
 API_URL = "http://127.0.0.1:8080"  # where `make run` is
 
 
@@ -50,10 +52,11 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
 
 
 def _url(name: str, value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{name} must be an address such as https://example.org, got {value!r}")
-    return value.rstrip("/")
+    """Return *value* as the client takes it: what that refuses would break each window."""
+    try:
+        return http_url(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}, got {value[:200]!r}") from None
 
 
 def _port(value: str) -> int:

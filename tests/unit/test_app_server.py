@@ -120,9 +120,11 @@ def test_on_cloud_run_it_is_answered_by_whatever_name_it_has(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"API_URL": "search.example.org"}, "API_URL must be an address such as"),
-        ({"API_URL": "ftp://x"}, "API_URL must be an address such as"),
-        ({"IMAGE_ORIGINS": "https://a.org,b"}, "IMAGE_ORIGINS must be an address such as"),
+        ({"API_URL": "search.example.org"}, "API_URL must be an http:// or https:// URL"),
+        ({"API_URL": "ftp://x"}, "API_URL must be an http:// or https:// URL"),
+        ({"API_URL": "https://a:b@a.org"}, "API_URL must be an http:// or https:// URL"),
+        ({"API_URL": "https://a.org/?q=1"}, "API_URL must be an http:// or https:// URL"),
+        ({"IMAGE_ORIGINS": "https://a.org,b"}, "IMAGE_ORIGINS must be an http:// or https:// URL"),
         ({"PORT": "65536"}, "PORT must be between 0 and 65535, got '65536'"),
         ({"PORT": "-1"}, "PORT must be between 0 and 65535, got '-1'"),
     ],
@@ -149,8 +151,8 @@ def test_it_ends_with_one_line_where_it_cannot_be_served() -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
-        "The app cannot be served: API_URL must be an address such as https://example.org,"
-        " got 'nonsense'"
+        "The app cannot be served: API_URL must be an http:// or https:// URL in ASCII, without a"
+        " user, a query or a fragment, got 'nonsense'"
     ]
 
 
@@ -199,6 +201,6 @@ def test_a_package_has_the_app_its_pins_and_the_address_that_it_searches(tmp_pat
 
 
 def test_a_package_without_an_address_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="API_URL must be an address"):
+    with pytest.raises(ValueError, match="API_URL must be an http"):
         stage_app.stage("nowhere", tmp_path / "app")
     assert not (tmp_path / "app").exists()
