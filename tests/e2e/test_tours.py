@@ -16,6 +16,7 @@ from tests.e2e.conftest import Serving
 from tests.e2e.test_cli import imagesearch
 from tests.machine import Machine
 from tests.unit.test_first_deployment import machine_in
+from tools import openapi
 from tools.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,13 @@ def test_a_front_end_is_answered_as_its_tour_says(server: Serving) -> None:
     assert int(new.headers["Retry-After"]) >= 1
     assert wrong.status_code == 400
     assert wrong.json()["error"]["field"] == "k"
+
+
+def test_a_front_end_is_told_of_every_word_that_match_can_be() -> None:
+    words = openapi.read()["components"]["schemas"]["Hit"]["properties"]["match"]["enum"]
+    text = (TOURS / "front-end.md").read_text()
+    (told,) = re.findall(r"`match` is (.*?);", text, re.DOTALL)
+    assert re.findall(r"`(\w+)`", told) == words
 
 
 def test_who_comes_new_finds_what_the_tour_says(server: Serving, tmp_path: Path) -> None:

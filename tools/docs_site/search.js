@@ -62,7 +62,7 @@ async function show() {
       .sort(([one], [other]) => other - one)
       .slice(0, MOST);
     list.replaceChildren(...found.map(([, section]) => row(section, words[0])));
-    spoken.textContent = found.length ? `${found.length} sections found` : "";
+    spoken.textContent = found.length ? `${found.length} ${found.length === 1 ? "section" : "sections"} found` : "";
     if (!found.length) say("Nothing has all of these words.");
   } catch {
     sections = null; // the next letter tries again
