@@ -33,6 +33,9 @@ class Api:
         on_countdown: told each second of what is waited out.
         sleep: waits so many seconds.
 
+    Attributes:
+        has_key: whether a key was given.
+
     Every method but those that say otherwise raises SearchFailed once waiting does not help.
     """
 
@@ -49,6 +52,7 @@ class Api:
 
     def give_key(self, key: str) -> None:
         """Send *key* with each question from now on."""
+        self.has_key = bool(key)
         self._server = HttpServer(self._url, api_key=key)
         self._client = AsyncClient(self._server, sleep=self._wait)
 
@@ -61,19 +65,19 @@ class Api:
         question: Question = {**_question(search, picture), "cursor": cursor}
         return await self._client.ask(on_wait=self._hear, **question)
 
-    async def collections(self) -> tuple[str, ...]:
-        """Return the names of the collections of own pictures; none where it does not say."""
+    async def collections(self) -> tuple[str, ...] | None:
+        """Return the names of the collections of own pictures; None where it does not say."""
         try:
             return tuple(each.name for each in await AsyncClient(self._server).collections())
         except SearchFailed:
-            return ()
+            return None
 
-    async def demo_keywords(self) -> tuple[str, ...]:
-        """Return the keywords of the demo, where the server has nothing but that; else none."""
+    async def demo_keywords(self) -> tuple[str, ...] | None:
+        """Return the keywords of the demo, where the server has nothing but that; None unsaid."""
         try:
             reply = await asyncio.to_thread(self._server.ask, Ask("/config.json"))
         except SearchFailed:
-            return ()
+            return None
         config = reply.body if isinstance(reply.body, dict) else {}
         keywords = config.get("demo_keywords") if config.get("demo") else None
         return tuple(map(str, keywords)) if isinstance(keywords, list) else ()

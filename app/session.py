@@ -17,7 +17,7 @@ import flet as ft
 
 from app import recent, shown, words
 from app.api import Api, Countdown, SoFar
-from app.search import Search, name_of_picture, search_at
+from app.search import Search, in_its_place, name_of_picture, search_at
 from app.shown import Facet, Notice
 from app.views.chips import Chips
 from app.views.controls import menu
@@ -27,6 +27,7 @@ from app.views.lightbox import Lightbox
 from app.views.look import INK, MUTED, NARROW, themes
 from app.views.results import Results
 from app.views.start import Start
+from app.views.status import NoticeBox, Progress
 from imagesearch.client import Answer, Hit, SearchFailed
 
 LANGUAGE_SLOT, BRIGHTNESS_SLOT = "imagesearch.language", "imagesearch.brightness"
@@ -61,9 +62,13 @@ class Session:
         self._recent: list[str] = []
         self._collections: tuple[str, ...] = ()
         self._demo: tuple[str, ...] | None = None  # its keywords; None until it is known
+        self._has_told = False  # the API, of collections and demo
         self._pictures: dict[str, bytes] = {}  # of the device, by the name that searches have
         self._urls: dict[str, str] = {}  # of stored pictures that were shown, by image id
         self._task: asyncio.Task[None] | None = None
+        self._again: Work = partial(self._run, self._search)
+        self._asking: asyncio.Task[None] | None = None
+        self._lightbox = Lightbox(self._more_like)
         self._store = ft.SharedPreferences()
         self._picker = ft.FilePicker()
 
@@ -92,7 +97,7 @@ class Session:
         page.update()
         if self._search.can_be_asked:
             await self._run(self._search)
-        await self._ask_what_there_is()
+        self._ask_beside()
 
     async def _device_language(self) -> str:
         device = await self._page.get_device_info()
@@ -113,10 +118,16 @@ class Session:
         except RuntimeError as error:
             _logger.warning("the device keeps nothing in its storage: %s", error)
 
+    def _ask_beside(self) -> None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_what_there_is())
+
     async def _ask_what_there_is(self) -> None:
-        self._collections, self._demo = await asyncio.gather(
-            self._api.collections(), self._api.demo_keywords()
-        )
+        """Ask for collections and demo; of an API that tells nothing, what was known stays."""
+        collections, demo = await asyncio.gather(self._api.collections(), self._api.demo_keywords())
+        self._has_told = collections is not None and demo is not None
+        self._collections = self._collections if collections is None else collections
+        self._demo = (self._demo or ()) if demo is None else demo
         self._form.set_places(self._collections)
         self._show()
 
@@ -145,7 +156,8 @@ class Session:
         self._form.show(self._search, self._parts())
         self._chips = Chips(say, self._language, self._filter)
         self._results = Results(say, self._open)
-        self._lightbox = Lightbox(say, on_like=self._more_like, on_close=lambda: None)
+        self._progress = Progress(say, self._stop)
+        self._box = NoticeBox(say, self._answer_call)
         self._start = Start(
             say, self._language, on_search=self._send, on_forget=self._forget_recent
         )
@@ -228,11 +240,15 @@ class Session:
         if answer or self._facets:
             self._chips.show(self._facets.values())
             controls.append(self._chips.control)
-        if self._is_at_work:
-            controls.append(self._progress())
         notice = self._notice(self._language) if self._notice else None
-        if notice:
-            controls.append(self._box_of(notice))
+        if notice:  # at work, of a pause before another try
+            self._box.show(notice)
+            controls.append(self._box.control)
+        elif self._is_at_work:
+            pool = answer.pool if answer else None
+            text = shown.progress_of(search, answer, self._language)
+            self._progress.show(text, shown.readiness_of(answer, say), shown.share_of(pool))
+            controls.append(self._progress.control)
         if answer is None:
             return controls
         texts = [shown.summary_of(search, answer, self._language), *shown.remarks_of(answer, say)]
@@ -252,36 +268,6 @@ class Session:
         size = 18 if self._built_narrow else 24
         label = ft.Text(text, size=size, weight=ft.FontWeight.W_600)
         return ft.Semantics(content=label, header=True, container=True, heading_level=1)
-
-    def _progress(self) -> ft.Control:
-        text = shown.progress_of(self._search, self._answer, self._language)
-        label = ft.Semantics(content=ft.Text(text), live_region=True)
-        stop = ft.TextButton(self._say("stop"), icon=ft.Icons.STOP, on_click=on(self._stop))
-        share = shown.share_of(self._answer.pool if self._answer else None)
-        bar = ft.ProgressBar(value=share, semantics_label=text)
-        return ft.Column([ft.Row([label, stop], wrap=True), bar], spacing=4)
-
-    def _box_of(self, notice: Notice) -> ft.Control:
-        colour = ft.Colors.OUTLINE if notice.is_calm else ft.Colors.ERROR
-        title = ft.Text(notice.title, size=16, weight=ft.FontWeight.W_600)
-        parts: list[ft.Control] = [
-            ft.Semantics(
-                content=ft.Column([title, ft.Text(notice.text)], spacing=2), live_region=True
-            )
-        ]
-        if notice.call:
-            parts.append(
-                ft.FilledTonalButton(
-                    self._say(notice.call), on_click=on(self._answer_call, notice.call)
-                )
-            )
-        return ft.Container(
-            ft.Column(parts, spacing=10),
-            padding=16,
-            border_radius=10,
-            bgcolor=ft.Colors.SURFACE_CONTAINER,
-            border=ft.Border.only(left=ft.BorderSide(4, colour)),
-        )
 
     def _parts(self) -> list[Part]:
         """Return the pictures that the search goes by."""
@@ -325,20 +311,23 @@ class Session:
         search = search_at(event.route)
         if search == self._search:
             return
+        self._lightbox.close()  # it is of the pictures before
         if search.can_be_asked:
             await self._run(search)
         else:
-            self._end()
-            self._search, self._answer, self._notice = search, None, None
-            self._form.show(search, self._parts())
-            self._show()
+            self._rest(search)
 
     async def _begin_anew(self) -> None:
-        self._end()
-        self._search, self._answer, self._notice, self._facets = Search(), None, None, {}
-        self._form.show(self._search, [])
-        self._show()
+        self._rest(Search())
         await self._page.push_route("/")
+
+    def _rest(self, search: Search) -> None:
+        """Show *search*, which asks for nothing yet, and what there is to begin with."""
+        self._end()
+        self._search, self._answer, self._notice = search, None, None
+        self._complaints = _no_complaints
+        self._form.show(search, self._parts())
+        self._show()
 
     async def _filter(self, name: str, value: str) -> None:
         await self._go(self._search.filtered(name, value))
@@ -356,7 +345,7 @@ class Session:
 
     async def _open(self, at: int) -> None:
         if self._answer:
-            self._lightbox.open(self._page, self._answer.results, at)
+            self._lightbox.open(self._page, self._say, self._answer.results, at)
 
     async def _press(self, event: ft.KeyboardEvent) -> None:
         """Step from picture to picture in the large view."""
@@ -383,7 +372,15 @@ class Session:
         self._pictures[name] = picture
         for old in list(self._pictures)[:-PICTURES_KEPT]:
             del self._pictures[old]
-        await self._go(Search(picture=name, everywhere=True))
+        await self._go(self._by_picture(name))
+
+    def _by_picture(self, name: str) -> Search:
+        """Return the search by that picture: it joins what was not searched yet, or begins anew."""
+        said, sent = self._form.search(), self._search
+        is_lost = sent.picture and sent.picture not in self._pictures
+        if is_lost or said != sent:
+            return in_its_place(replace(said, picture=name))
+        return Search(picture=name).filtered("collection", sent.collection)
 
     async def _speak(self, language: str) -> None:
         self._language = language
@@ -401,6 +398,7 @@ class Session:
         await self._keep(recent.SLOT, [])
 
     async def _lay_out_anew(self, _: ft.PageResizeEvent) -> None:
+        self._lightbox.fit(self._page)
         if self._is_narrow != self._built_narrow:
             self._build_anew()
         else:
@@ -415,35 +413,50 @@ class Session:
         elif call == "choose_picture":
             await self._choose_picture()
         else:
-            await self._run(self._search)
+            await self._again()
 
     def _ask_for_key(self) -> None:
         field = ft.TextField(label=self._say("key"), password=True, autofocus=True)
 
+        async def leave() -> None:
+            self._page.pop_dialog()
+
         async def give() -> None:
             self._api.give_key(field.value.strip())
             self._page.pop_dialog()
-            await self._run(self._search)
+            await self._again()
 
         field.on_submit = on(give)
         self._page.show_dialog(
             ft.AlertDialog(
                 title=self._say("needs_key"),
                 content=field,
-                actions=[ft.TextButton(self._say("give_key"), on_click=on(give))],
+                actions=[
+                    ft.TextButton(self._say("close"), on_click=on(leave)),
+                    ft.TextButton(self._say("give_key"), on_click=on(give)),
+                ],
             )
         )
 
     # -- the search
 
     async def _run(self, search: Search) -> None:
-        """Show *search* and all that comes of it; one that runs is dropped."""
+        """
+        Show *search* and all that comes of it; one that runs is dropped.
+
+        What is typed meanwhile stays where the same is searched again.
+        """
         self._end()
+        is_again = search == self._search
         self._search, self._answer, self._notice = search, None, None
+        self._again = partial(self._run, search)
         if self._facets_of != replace(search, filters={}):
             self._facets, self._facets_of = {}, replace(search, filters={})
-        self._complaints = _no_complaints
-        self._form.show(search, self._parts())
+        self._complain(_no_complaints)
+        if is_again:
+            self._form.show_parts(self._parts())
+        else:
+            self._form.show(search, self._parts())
         if search.picture and search.picture not in self._pictures:
             self._notice = partial(shown.simple_notice, "lost_picture", call="choose_picture")
             self._show()
@@ -504,10 +517,14 @@ class Session:
             self._facets = shown.facets_of(self._search, self._answer.results, self._facets)
             self._notice = partial(shown.outcome_of, self._search, self._answer)
         self._show()
+        if not self._has_told:  # it was away, or asked for a key
+            self._ask_beside()
 
     def _fail(self, failure: SearchFailed) -> None:
         self._is_at_work = False
-        self._notice = partial(shown.failure_notice, failure)
+        # A filter that is refused has to be on offer, to be taken off.
+        self._facets |= shown.facets_of(self._search, (), self._facets)
+        self._notice = partial(shown.failure_notice, failure, has_key=self._api.has_key)
         self._complain(
             lambda _: {failure.field: shown.failure_notice(failure, self._language).text}
         )
@@ -516,6 +533,7 @@ class Session:
     async def _show_more(self) -> None:
         if self._answer and self._answer.next:
             self._end()
+            self._notice, self._again = None, self._show_more
             self._begin_work(partial(self._continued, self._answer, self._answer.next))
 
     async def _stop(self) -> None:
@@ -531,6 +549,8 @@ class Session:
 
     async def _leave(self, _: ft.Event[ft.Page]) -> None:
         self._end()
+        if self._asking:
+            self._asking.cancel()
 
 
 def _face(icon: ft.IconData) -> ft.Control:

@@ -30,12 +30,14 @@ class Notice:
     Attributes:
         call: the key of what its button says, "" where there is none.
         is_calm: whether nothing went wrong.
+        countdown: what changes each second, and so is not read aloud by itself; "" for nothing.
     """
 
     title: str
     text: str
     call: str = ""
     is_calm: bool = False
+    countdown: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def too_large(count: int, say: Say) -> dict[str, str]:
 
 
 def progress_of(search: Search, answer: SoFar | None, language: str) -> str:
-    """Return how far *search* is, whose *answer* so far is not whole."""
+    """Return what *search* is at, whose *answer* so far is not whole."""
     say = words.speaker(language)
     pool = answer.pool if answer else None
     if answer is None or pool is None:
@@ -165,7 +167,13 @@ def progress_of(search: Search, answer: SoFar | None, language: str) -> str:
     place = place_of(search, answer.keywords, language)
     if pool.state == "requested" or not pool.images:
         return say("fetching", place=place)
-    return say("looking", place=place, ready=pool.embedded, all=pool.images)
+    return say("looking", place=place)
+
+
+def readiness_of(answer: SoFar | None, say: Say) -> str:
+    """Return how many pictures of a pool are ready; "" where none are known."""
+    pool = answer.pool if answer else None
+    return say("ready", ready=pool.embedded, all=pool.images) if pool and pool.images else ""
 
 
 def share_of(pool: Pool | None) -> float | None:
@@ -183,7 +191,9 @@ def summary_of(search: Search, answer: SoFar, language: str) -> str:
     compared = answer.matching
     if compared is None and answer.pool:
         compared = answer.pool.embedded
-    if compared is None or compared < 2 or not place:
+    if not place:
+        return words.pictures(shown, say)
+    if compared is None or compared < 2:
         return say("summary_alone", pictures=words.pictures(shown, say), place=place)
     return say("summary", shown=shown, compared=max(shown, compared), place=place)
 
@@ -228,13 +238,15 @@ def _nothing(search: Search, answer: SoFar, language: str) -> Notice:
 def countdown_notice(countdown: Countdown, language: str) -> Notice:
     """Return what is said while a failure is waited out."""
     say, failure = words.speaker(language), countdown.failure
-    text = f"{_text_of(failure, say)} {say('retry_in', seconds=countdown.seconds)}"
-    return Notice(say(key_of(failure)), text, "stop")
+    seconds = say("retry_in", seconds=countdown.seconds)
+    return Notice(say(key_of(failure)), _text_of(failure, say), "stop", countdown=seconds)
 
 
-def failure_notice(failure: SearchFailed, language: str) -> Notice:
-    """Return what is said of a search that failed, and what can be done about it."""
+def failure_notice(failure: SearchFailed, language: str, *, has_key: bool = False) -> Notice:
+    """Return what is said of a search that failed, *has_key* with a key, and what can be done."""
     say, key = words.speaker(language), key_of(failure)
+    if key == "needs_key" and has_key:
+        return Notice(say("refused_key"), say("refused_key_text"), "give_key")
     texts = [_text_of(failure, say)]
     if failure.retry_seconds and failure.retry_seconds > LONGEST_PAUSE_SECONDS:
         texts.append(say("come_back", minutes=max(1, round(failure.retry_seconds / 60))))

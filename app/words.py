@@ -27,7 +27,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "place": {"en": "Search in", "de": "Suchen in"},
     "by_keyword": {"en": "pictures by keyword", "de": "Bildern zum Stichwort"},
     "everything": {"en": "everything stored", "de": "allem Gespeicherten"},
-    "choose_picture": {"en": "Search by a picture", "de": "Nach einem Bild suchen"},
+    "choose_picture": {"en": "Search by a picture", "de": "Mit einem Bild suchen"},
     "your_picture": {"en": "Your picture", "de": "Ihr Bild"},
     "this_picture": {"en": "This picture", "de": "Dieses Bild"},
     "take_out": {"en": "Take out: {name}", "de": "Entfernen: {name}"},
@@ -79,9 +79,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "de": "Bilder zu {place} werden geholt …",
     },
     "looking": {
-        "en": "Looking at the pictures for {place}: {ready} of {all} ready",
-        "de": "Bilder zu {place} werden angesehen: {ready} von {all} fertig",
+        "en": "Looking at the pictures for {place} …",
+        "de": "Bilder zu {place} werden angesehen …",
     },
+    "ready": {"en": "{ready} of {all} ready", "de": "{ready} von {all} fertig"},
     # -- what came of it
     "one_picture": {"en": "1 picture", "de": "1 Bild"},
     "pictures": {"en": "{count} pictures", "de": "{count} Bilder"},
@@ -131,7 +132,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "lost_picture": {"en": "The picture is not here", "de": "Das Bild ist nicht hier"},
     "lost_picture_text": {
         "en": "This search is by a picture, which an address cannot hold. Choose it again.",
-        "de": "Diese Suche geht nach einem Bild, das eine Adresse nicht enthalten kann. "
+        "de": "Diese Suche geht von einem Bild aus, das in keiner Adresse steht. "
         "Wählen Sie es noch einmal.",
     },
     "stopped": {"en": "Stopped", "de": "Angehalten"},
@@ -161,7 +162,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "close": {"en": "Close", "de": "Schließen"},
     "original": {"en": "Original", "de": "Original"},
     "licence_text": {"en": "Licence text", "de": "Lizenztext"},
-    "more_like_this": {"en": "More like this", "de": "Mehr davon"},
+    "more_like_this": {"en": "More like this", "de": "Mehr wie dieses"},
     # -- filters
     "any_collection": {"en": "Any collection", "de": "Jede Sammlung"},
     "any_folder": {"en": "Any folder", "de": "Jeder Ordner"},
@@ -218,6 +219,14 @@ TEXTS: dict[str, dict[str, str]] = {
     "needs_key_text": {
         "en": "Give the key that its owner gave you.",
         "de": "Geben Sie den Schlüssel an, den Sie von seinem Besitzer haben.",
+    },
+    "refused_key": {
+        "en": "This server did not take the key",
+        "de": "Dieser Server nimmt den Schlüssel nicht an",
+    },
+    "refused_key_text": {
+        "en": "Check it, and give it once more.",
+        "de": "Prüfen Sie ihn, und geben Sie ihn noch einmal an.",
     },
     "key": {"en": "Key", "de": "Schlüssel"},
     "give_key": {"en": "Give the key", "de": "Schlüssel angeben"},
@@ -287,8 +296,8 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "unfinished": {"en": "Still not finished", "de": "Noch nicht fertig"},
     "unfinished_text": {
-        "en": "After {minutes} minutes some pictures are not ready. Try again to go on from here.",
-        "de": "Nach {minutes} Minuten sind manche Bilder nicht fertig. "
+        "en": "After {minutes} minutes there is no whole answer. Try again to go on from here.",
+        "de": "Nach {minutes} Minuten ist keine vollständige Antwort da. "
         "Ein neuer Versuch geht von hier aus weiter.",
     },
     "broken_here": {"en": "Something broke in this app", "de": "In dieser App ging etwas kaputt"},

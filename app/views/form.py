@@ -115,9 +115,13 @@ class Form:
         self._sentence.value, self._keyword.value = search.s_query, search.t
         self._without.value = ", ".join(search.minus)
         self._look_in(_place_of(search))
+        self.show_parts(parts)
+        self.show_complaints({})
+
+    def show_parts(self, parts: list[Part]) -> None:
+        """Show the pictures that are searched by; what is typed stays."""
         self._parts.controls = [self._part(part) for part in parts]
         self._parts.visible = bool(parts)
-        self.show_complaints({})
 
     def set_places(self, collections: tuple[str, ...]) -> None:
         """Offer the *collections* of these names to be searched."""
@@ -143,8 +147,9 @@ class Form:
         """Have the form say where to search."""
         self._where = place
         names = {BY_KEYWORD: self._say("by_keyword"), EVERYTHING: self._say("everything")}
-        known = dict.fromkeys((*self._collections, place.removeprefix(OF_A_COLLECTION)))
-        names |= {OF_A_COLLECTION + name: name for name in known if name not in names}
+        names |= {OF_A_COLLECTION + name: name for name in self._collections}
+        if place not in names:  # of an address: a collection of which nothing is known yet
+            names[place] = place.removeprefix(OF_A_COLLECTION)
         items = [
             ft.PopupMenuItem(name, checked=key == place, on_click=on(self._choose_place, key))
             for key, name in names.items()

@@ -11,7 +11,7 @@ from app.views.controls import icon_button
 from app.views.events import on
 from app.views.look import MUTED
 from app.views.results import picture_of
-from app.words import Say
+from app.words import DEFAULT, Say, speaker
 from imagesearch.client import Hit
 
 
@@ -21,41 +21,42 @@ class Lightbox:
 
     Args:
         on_like: told the id of an image of which more is wanted.
-        on_close: told when it has gone.
     """
 
-    def __init__(
-        self,
-        say: Say,
-        *,
-        on_like: Callable[[str], Awaitable[None]],
-        on_close: Callable[[], None],
-    ) -> None:
-        self._say, self._on_like = say, on_like
+    def __init__(self, on_like: Callable[[str], Awaitable[None]]) -> None:
+        self._on_like = on_like
+        self._say: Say = speaker(DEFAULT)
         self._hits: Sequence[Hit] = ()
         self._at = 0
         self._size = (0.0, 0.0)
         self._is_open = False
-
-        def closed(_: ft.Event[ft.DialogControl]) -> None:
-            self._is_open = False
-            on_close()
-
         self.dialog = ft.AlertDialog(
             inset_padding=16,
             content_padding=ft.Padding.only(left=20, right=20, bottom=20),
             title_padding=ft.Padding.only(left=20, right=8, top=8),
             scrollable=True,
-            on_dismiss=closed,
+            on_dismiss=self._dismissed,
         )
 
-    def open(self, page: ft.Page, hits: Sequence[Hit], at: int) -> None:
-        """Show the picture *at* that index of *hits*."""
-        self._hits, self._at = hits, at
-        self._size = (page.width or 800, page.height or 600)
-        self._fill()
+    def open(self, page: ft.Page, say: Say, hits: Sequence[Hit], at: int) -> None:
+        """Show the picture *at* that index of *hits*, with words by *say*."""
+        if self._is_open:  # a second click came before the first was seen
+            return
+        self._say, self._hits, self._at = say, hits, at
         self._is_open = True
+        self.fit(page)
         page.show_dialog(self.dialog)
+
+    def fit(self, page: ft.Page) -> None:
+        """Have what is open fill the *page*, whose size may be another one than before."""
+        self._size = (page.width or 800, page.height or 600)
+        if self._is_open:
+            self._fill()
+
+    def close(self) -> None:
+        """Show no picture any more; where none is shown, nothing happens."""
+        if self._is_open:
+            self.dialog.open = False
 
     async def step(self, by: int) -> None:
         """Show the next picture, or the one before with -1; at an end nothing happens."""
@@ -63,11 +64,14 @@ class Lightbox:
             self._at += by
             self._fill()
 
+    async def _dismissed(self, _: ft.Event[ft.DialogControl]) -> None:
+        self._is_open = False
+
     async def _close(self) -> None:
-        self.dialog.open = False
+        self.close()
 
     async def _like(self, hit: Hit) -> None:
-        self.dialog.open = False
+        self.close()
         await self._on_like(hit.image_id)
 
     def _fill(self) -> None:

@@ -128,6 +128,22 @@ class Window:
         entry.focus()
         self.page.keyboard.press("Enter")
 
+    def listen(self) -> None:
+        """Keep from now on what is read aloud, for `heard`."""
+        self.page.evaluate(
+            """() => {
+              const said = window.said = [];
+              const place = document.querySelector("flt-announcement-polite");
+              const keep = () => place.textContent && said.push(place.textContent.trim());
+              new MutationObserver(keep).observe(place, { childList: true });
+            }"""
+        )
+
+    def heard(self) -> list[str]:
+        """Return what was read aloud since `listen`."""
+        said: list[str] = self.page.evaluate("window.said")
+        return said
+
     def begin_anew(self) -> None:
         """Return to the start, as somebody does who is somewhere in the app."""
         self.button("imagesearch").click()

@@ -120,7 +120,7 @@ def test_a_picture_opens_large_with_its_credit_and_is_left_by_the_keyboard(windo
     window.see(page.get_by_role("group", name="Picture 2 of 24"))
     page.keyboard.press("Escape")
     expect(window.button("Next picture")).not_to_be_attached(timeout=PATIENCE_SECONDS * 1000)
-    window.picture(2).click()
+    window.picture(2).dblclick()
     window.button("More like this").click()
     window.see("Like this picture")
     window.see(window.picture(1))
@@ -136,7 +136,10 @@ def test_a_filter_and_the_way_back_are_in_the_address(window: Window) -> None:
     window.see(window.button("Any colour: green"))
     until(lambda: "colour=green" in page.url, page)
     window.see("pictures from “cow”")
+    window.picture(1).click()
+    window.see(window.button("Next picture"))
     page.go_back()
+    expect(window.button("Next picture")).not_to_be_attached(timeout=PATIENCE_SECONDS * 1000)
     window.see(window.button("Any colour"))
     assert page.url == before
 
@@ -179,17 +182,25 @@ def test_letters_of_other_scripts_are_drawn_by_fonts_of_ours(window: Window) -> 
         window.write("without", "猫")
 
 
-def test_a_picture_of_the_device_is_searched_by(
+def test_a_picture_of_the_device_is_searched_by_and_joins_what_is_typed(
     window: Window, answer: dict[str, Any], tmp_path: Path
 ) -> None:
     picture = tmp_path / "cow.jpg"
     picture.write_bytes(httpx.get(answer["results"][0]["url"]).content)
-    with window.page.expect_file_chooser() as chooser:
-        window.button("Search by a picture").click()
-    chooser.value.set_files(picture)
-    window.see("Like your picture")
+
+    def choose() -> None:
+        with window.page.expect_file_chooser() as chooser:
+            window.button("Search by a picture").click()
+        chooser.value.set_files(picture)
+
+    window.write("sentence", "three cows")
+    choose()
+    window.see("“three cows” and like your picture")
     window.see(window.picture(1))
     window.see(window.button("Take out: Your picture"))
+    choose()
+    window.see(window.page.get_by_role("heading", name="Like your picture", exact=True))
+    until(lambda: "s_query" not in window.page.url, window.page)
 
 
 def test_the_night_is_dark(window: Window) -> None:
@@ -201,6 +212,14 @@ def test_the_night_is_dark(window: Window) -> None:
     until(is_dark, window.page)
     window.page.emulate_media(color_scheme="light")
     until(lambda: not is_dark(), window.page)
+
+
+def test_a_filter_of_an_address_that_is_refused_can_be_taken_off(window: Window) -> None:
+    window.open("/?t=cow&s_query=three+cows&colour=mauve")
+    window.see("This search was not accepted")
+    window.choose("Any colour: mauve", "Any colour")
+    window.see(window.picture(1))
+    until(lambda: "colour" not in window.page.url, window.page)
 
 
 def test_an_address_opens_its_search_and_the_last_ones_are_remembered(window: Window) -> None:

@@ -110,8 +110,7 @@ def test_an_api_that_is_away_is_waited_for_with_the_seconds_counted_down() -> No
         *countdowns, answer = person.search()
     assert [event.seconds for event in countdowns] == [1, 2, 1]
     assert answer.complete
-    text = shown.countdown_notice(countdowns[0], "en").text
-    assert text.endswith("Trying again in 1 s.")
+    assert shown.countdown_notice(countdowns[0], "en").countdown == "Trying again in 1 s."
 
 
 def test_what_comes_back_after_a_failure_is_shown() -> None:
@@ -168,14 +167,25 @@ def test_an_api_that_stays_away_or_silent_is_told_as_what_it_is() -> None:
     late = SearchFailed("it did not end its answer", "late")
     assert sentence_of(late).startswith("No answer from the server")
     unfinished = SearchFailed("no complete answer", "unfinished")
-    assert "After 5 minutes some pictures are not ready" in sentence_of(unfinished)
+    assert "After 5 minutes there is no whole answer" in sentence_of(unfinished)
+
+
+def test_a_key_that_is_refused_is_told_from_one_that_lacks() -> None:
+    failure = SearchFailed("X-API-Key", "refused", status=401)
+    titles = [
+        shown.failure_notice(failure, "en", has_key=has_key).title for has_key in (False, True)
+    ]
+    assert titles == ["This server asks for a key", "This server did not take the key"]
+    assert shown.failure_notice(failure, "de", has_key=True).call == "give_key"
 
 
 def test_a_key_is_sent_once_it_is_given() -> None:
     with answering(WHOLE, WHOLE) as (person, server):
         person.search()
+        assert not person.api.has_key
         person.api.give_key("secret")
         person.search()
+        assert person.api.has_key
     assert ["x-api-key" in request.headers for request in server.requests] == [False, True]
 
 
@@ -193,11 +203,12 @@ Read = Callable[[Api], Any]
             {"collections": [{"name": "Pictures", "images": 1, "updating": False}]},
             ("Pictures",),
         ),
-        (Api.collections, reply(200, SIGN_IN), ()),
+        (Api.collections, reply(200, SIGN_IN), None),
+        (Api.demo_keywords, reply(200, SIGN_IN), None),
     ],
 )
 def test_what_the_server_has_is_asked_and_not_needed(
-    read: Read, answer: Any, names: tuple[str, ...]
+    read: Read, answer: Any, names: tuple[str, ...] | None
 ) -> None:
     with answering(answer) as (person, _):
         assert asyncio.run(read(person.api)) == names

@@ -117,7 +117,9 @@ def test_progress_is_told_as_the_pool_grows() -> None:
     assert shown.progress_of(search, begun, "en") == "Fetching pictures for “cow” …"
     half = answer(complete=False, pool=pool("embedding", 200, 96))
     said = shown.progress_of(search, half, "de")
-    assert said == "Bilder zu „cow“ werden angesehen: 96 von 200 fertig"
+    assert said == "Bilder zu „cow“ werden angesehen …"
+    assert shown.readiness_of(half, words.speaker("de")) == "96 von 200 fertig"
+    assert shown.readiness_of(begun, SAY) == shown.readiness_of(None, SAY) == ""
     assert shown.share_of(half.pool) == 0.48
     assert shown.share_of(begun.pool) is None
 
@@ -132,6 +134,8 @@ def test_a_summary_says_how_many_of_how_many() -> None:
     said = shown.summary_of(everywhere, alone, "en")
     assert said == "2 pictures from everything stored so far"
     assert shown.summary_of(search, answer(), "en") == ""
+    anywhere = answer(hit(), keywords=[])
+    assert shown.summary_of(Search(s_query="a cow"), anywhere, "en") == "1 picture"
 
 
 @pytest.mark.parametrize(
