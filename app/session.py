@@ -156,6 +156,10 @@ class Session:
         self._form.show(self._search, self._parts())
         self._chips = Chips(say, self._language, self._filter)
         self._results = Results(say, self._open)
+        self._name = ft.Text(size=18 if self._built_narrow else 24, weight=ft.FontWeight.W_600)
+        self._heading = ft.Semantics(
+            content=self._name, header=True, container=True, heading_level=1
+        )
         self._progress = Progress(say, self._stop)
         self._box = NoticeBox(say, self._answer_call)
         self._start = Start(
@@ -236,7 +240,8 @@ class Session:
         search, answer, say = self._search, self._answer, self._say
         controls: list[ft.Control] = []
         if search.can_be_asked:
-            controls.append(self._heading(shown.name_of(search, self._language)))
+            self._name.value = shown.name_of(search, self._language)
+            controls.append(self._heading)
         if answer or self._facets:
             self._chips.show(self._facets.values())
             controls.append(self._chips.control)
@@ -263,11 +268,6 @@ class Session:
     def _width(self) -> float:
         side = NARROW_SIDE if self._built_narrow else SIDE
         return (self._page.width or 1280) - 2 * side
-
-    def _heading(self, text: str) -> ft.Control:
-        size = 18 if self._built_narrow else 24
-        label = ft.Text(text, size=size, weight=ft.FontWeight.W_600)
-        return ft.Semantics(content=label, header=True, container=True, heading_level=1)
 
     def _parts(self) -> list[Part]:
         """Return the pictures that the search goes by."""

@@ -24,12 +24,15 @@ class Chips:
 
     def __init__(self, say: Say, language: str, on_choose: OnChoose) -> None:
         self._say, self._language, self._on_choose = say, language, on_choose
+        self._facets: tuple[Facet, ...] = ()
         self.control = ft.Row(wrap=True, spacing=8, run_spacing=8, visible=False)
 
     def show(self, facets: Iterable[Facet]) -> None:
-        """Offer *facets*."""
-        self.control.controls = [self._menu(facet) for facet in facets]
-        self.control.visible = bool(self.control.controls)
+        """Offer *facets*; a menu that is open stays so where they are those of before."""
+        shown, self._facets = self._facets, tuple(facets)
+        if self._facets != shown:
+            self.control.controls = [self._menu(facet) for facet in self._facets]
+            self.control.visible = bool(self._facets)
 
     def _menu(self, facet: Facet) -> ft.Control:
         any_value = self._say(f"any_{facet.name}")

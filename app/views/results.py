@@ -28,11 +28,22 @@ class Results:
 
     def __init__(self, say: Say, on_open: Callable[[int], Awaitable[None]]) -> None:
         self._say, self._on_open = say, on_open
+        self._hits: Sequence[Hit] = ()
+        self._width = 0.0
+        self._rows: list[ft.Control] = []
 
     def rows(self, hits: Sequence[Hit], width: float) -> list[ft.Control]:
-        """Return *hits* as rows that are *width* logical pixels wide."""
-        height = NARROW_HEIGHT if width < NARROW else HEIGHT
-        return [self._row(hits, row) for row in rows(hits, width, height, GAP)]
+        """
+        Return *hits* as rows that are *width* logical pixels wide.
+
+        Of the same they are those of before: new ones would load their pictures anew, and take the
+        focus away.
+        """
+        if (hits, width) != (self._hits, self._width):
+            height = NARROW_HEIGHT if width < NARROW else HEIGHT
+            self._rows = [self._row(hits, row) for row in rows(hits, width, height, GAP)]
+            self._hits, self._width = hits, width
+        return self._rows
 
     def _row(self, hits: Sequence[Hit], row: Sequence[Tile]) -> ft.Control:
         cards = [self._card(hits, tile) for tile in row]

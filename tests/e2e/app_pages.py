@@ -121,12 +121,19 @@ class Window:
 
     def choose(self, menu: str, item: str) -> None:
         """Choose *item* of a menu by the keyboard."""
-        self.button(menu).focus()
+        self.unfold(menu, item).focus()
         self.page.keyboard.press("Enter")
+
+    def unfold(self, menu: str, item: str) -> Locator:
+        """Open a menu by the keyboard, and return its *item*, once that is there."""
+        button = self.button(menu)
         entry = self.page.get_by_role("menuitemcheckbox", name=item, exact=True)
-        self.see(entry)
-        entry.focus()
+        self.see(button)
+        button.focus()
+        self.page.wait_for_timeout(200)  # Flutter has the focus some frames after the browser
         self.page.keyboard.press("Enter")
+        self.see(entry)
+        return entry
 
     def listen(self) -> None:
         """Keep from now on what is read aloud, for `heard`."""

@@ -116,10 +116,7 @@ def test_a_key_is_asked_for_until_it_is_the_servers_which_then_tells_what_it_has
     window.see("This server did not take the key")
     give(window, "secret")
     window.see(window.picture(1).first)
-    place = window.button("Search in: pictures by keyword")
-    place.focus()
-    window.page.keyboard.press("Enter")
-    window.see(window.page.get_by_role("menuitemcheckbox", name="Summer", exact=True))
+    window.unfold("Search in: pictures by keyword", "Summer")
 
 
 def give(window: Window, key: str) -> None:

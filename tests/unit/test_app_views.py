@@ -1,8 +1,9 @@
-"""The form of the app, and its large view: what they say, without a screen."""
+"""The parts of the app: its form, its pictures and its large view, without a screen."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,8 +12,11 @@ import pytest
 
 from app import words
 from app.search import Search, search_at
+from app.shown import Facet
+from app.views.chips import Chips
 from app.views.form import Form
 from app.views.lightbox import Lightbox
+from app.views.results import Results
 from tests.unit.test_app_shown import hit
 
 SAY = words.speaker("en")
@@ -41,6 +45,32 @@ def test_a_collection_that_is_called_as_a_place_is_on_offer_beside_it(form: Form
     menu = cast(ft.PopupMenuButton, form._place.content)
     texts = [item.content for item in menu.items]
     assert texts == ["pictures by keyword", "everything stored", "everything"]
+
+
+# -- pictures and filters
+
+
+def test_pictures_that_are_shown_already_are_not_built_anew() -> None:
+    results = Results(SAY, _nothing)
+    hits = [hit(1), hit(2)]
+    rows = results.rows(hits, 1200)
+    assert results.rows(list(hits), 1200) is rows
+    assert results.rows(hits, 300) is not rows
+    assert results.rows(hits[:1], 300) != results.rows([], 300) == []
+
+
+def test_filters_that_are_on_offer_already_are_not_built_anew() -> None:
+    chips = Chips(SAY, "en", _nothing)
+    colour = Facet("colour", ("red", "green"), "")
+    chips.show([colour])
+    (menu,) = chips.control.controls
+    chips.show([colour])
+    assert chips.control.controls == [menu]
+    assert chips.control.controls[0] is menu
+    chips.show([replace(colour, chosen="red")])
+    assert chips.control.controls[0] is not menu
+    chips.show([])
+    assert not chips.control.visible
 
 
 # -- the large view
