@@ -69,7 +69,7 @@ img { display: block; width: 100%; height: auto; border-radius: .5rem; }
 class ImageSearch extends HTMLElement {
   static observedAttributes = ATTRIBUTES;
 
-  #input = build("input", { id: "words", type: "search", autocomplete: "off", maxLength: 500 });
+  #input = build("input", { id: "words", type: "search", autocomplete: "off" });
   #label = build("label", { htmlFor: "words" });
   #button = build("button");
   #state = build("p", { className: "state", role: "status" });

@@ -319,6 +319,14 @@ def test_another_answer_is_a_sentence(
         expect(search.locator("li")).to_have_count(4)
 
 
+def test_a_text_that_is_too_long_is_told_so_and_not_cut(opened: Opened) -> None:
+    search = opened('keyword="horse"')
+    long = "a horse " * 70
+    look_for(search, long)
+    expect(search.get_by_role("alert")).to_contain_text("must have 1 to 500 characters, got 559")
+    expect(search.get_by_label("What should be in the picture")).to_have_value(long.strip())
+
+
 def test_a_server_behind_a_key_asks_for_it(page: Page, opened: Opened, allowing: Serving) -> None:
     keys: list[str | None] = []
 
