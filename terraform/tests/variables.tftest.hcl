@@ -401,7 +401,7 @@ run "takes_the_defaults_within_the_quota_of_a_new_project" {
   command = plan
 
   assert {
-    condition     = join(", ", [for name, one in local.asked_for : "${name} ${one.cpus} ${one.memory_gib}"]) == "fetch 4 4, inference 8 32, query 8 4, scorer 4 8"
+    condition     = join(", ", [for name, one in local.asked_for : "${name} ${one.cpus} ${one.memory_gib}"]) == "fetch 4 4, inference 8 32, query 3 1.5, scorer 4 8"
     error_message = "CPUs and GiB of each service, with a GPU or without."
   }
 }
