@@ -223,7 +223,7 @@ def test_each_status_that_a_read_meets_is_ours(
         (hasty if status in TRIED_AGAIN else proxied).pool(POOL)
     assert "on purpose" in caplog.text
     assert type(raised.value) is STATUSES[status]
-    assert time.monotonic() - started < 20.0
+    assert time.monotonic() - started < 2.0
 
 
 READS: dict[str, Callable[[Catalog], object]] = {
@@ -295,7 +295,7 @@ def test_a_server_that_does_not_answer_is_unavailable_within_the_limit(
     started = time.monotonic()
     with pytest.raises(Unavailable):
         getattr(hasty, work)(*arguments)
-    assert time.monotonic() - started < 20.0
+    assert time.monotonic() - started < 3.5
 
 
 def test_a_server_that_is_gone_is_unavailable_and_one_that_is_back_answers(
@@ -337,7 +337,7 @@ def test_a_change_that_never_gets_through_is_unavailable(
     started = time.monotonic()
     with pytest.raises(Unavailable, match="too many changes of pool"):
         hasty.request_pool(KEY, NOW)
-    assert time.monotonic() - started < 20.0
+    assert time.monotonic() - started < 2.0
     assert catalog.pool(POOL) is None
 
 

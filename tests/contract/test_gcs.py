@@ -125,7 +125,7 @@ def test_each_status_that_a_method_meets_is_ours(
         with pytest.raises(ImageSearchError, match="Cloud Storage failed") as raised:
             method(store_at(server.origin))
     assert type(raised.value) is STATUSES[status]
-    assert time.monotonic() - started < 20.0
+    assert time.monotonic() - started < 3.0
     is_passing = status in (408, 429, 500, 502, 503, 504)
     assert (len(server.targets) > 1) == is_passing
 
@@ -156,7 +156,7 @@ def test_a_store_that_is_gone_is_unavailable_within_the_limit(
     started = time.monotonic()
     with pytest.raises(Unavailable):
         method(store_at(f"http://127.0.0.1:{free_port()}"))
-    assert time.monotonic() - started < 20.0
+    assert time.monotonic() - started < 3.0
 
 
 def test_a_store_that_does_not_answer_is_unavailable_within_the_limit(
@@ -170,7 +170,7 @@ def test_a_store_that_does_not_answer_is_unavailable_within_the_limit(
         started = time.monotonic()
         with pytest.raises(Unavailable):
             store_at(server.origin).get("a.jpg")
-    assert 0.25 < time.monotonic() - started < 20.0
+    assert 0.25 < time.monotonic() - started < 3.0
 
 
 def test_a_store_that_stumbles_once_is_asked_again(store_at: Callable[[str], GcsStore]) -> None:

@@ -360,16 +360,16 @@ def test_stop_does_not_wait_longer_than_it_may(
 
     def endpoint(_: bytes) -> int:
         begun.set()
-        go_on.wait(60)
+        go_on.wait(5)
         return 204
 
     bus.subscribe("fetch-jobs", endpoint)
     bus.start()
     bus.publish(JOB)
-    assert begun.wait(60)
+    assert begun.wait(5)
     started = time.monotonic()
     bus.stop(0.05)
-    assert time.monotonic() - started < 30.0
+    assert time.monotonic() - started < 1.0
     assert "bus-fetch-jobs-0 is still at work" in caplog.text
     go_on.set()
 

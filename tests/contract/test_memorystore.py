@@ -215,7 +215,7 @@ def assert_counts_alone(cache: Memorystore) -> None:
     for bucket in ("new:203.0.113.7", "rate:203.0.113.7"):
         waits = [cache.take_token(bucket, limit=2, period_seconds=60.0) for _ in range(3)]
         assert waits[:2] == [0.0, 0.0]
-        assert waits[2] > 20.0  # of 30, less what a busy machine took for the others
+        assert waits[2] > 29.0
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ def test_reading_does_not_wait_for_another_process_that_writes(path: Path) -> No
             started = time.monotonic()
             assert not catalog.request_pool(KEY, NOW).created
             assert catalog.pool(KEY.pool_id) is not None
-            assert time.monotonic() - started < 8.0  # of the 10 s that a lock is waited for
+            assert time.monotonic() - started < 1.0
             writer.execute("ROLLBACK")
 
 

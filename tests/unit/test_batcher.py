@@ -88,12 +88,10 @@ def test_each_caller_gets_the_results_of_its_own_items_in_order(
 
 def test_a_lone_item_is_not_kept_waiting_for_company() -> None:
     with running(Doubler()) as batcher:
-        waits = []
+        started = time.monotonic()
         for number in range(50):
-            started = time.monotonic()
             batcher.ask([number], LONG)
-            waits.append(time.monotonic() - started)
-        assert min(waits) < 0.02
+        assert time.monotonic() - started < 1.0
 
 
 def test_what_came_during_a_batch_goes_together_in_the_next(callers: ThreadPoolExecutor) -> None:
