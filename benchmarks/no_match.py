@@ -16,7 +16,14 @@ from benchmarks.common import ROOT, Benchmark, Column, Figures, Goal, Row
 from imagesearch.demo import drawing, gallery_query, scenes, wording
 from imagesearch.demo.scenes import Group, Scene
 from imagesearch.domain.images import Embedding, Embeddings
-from imagesearch.domain.ranking import References, corrected, relevances, share_of
+from imagesearch.domain.phrases import phrases_of
+from imagesearch.domain.ranking import (
+    References,
+    corrected,
+    relevances,
+    share_of,
+    with_phrases,
+)
 from imagesearch.evaluation.protocol import auroc
 
 KEYWORDS = ("horse", "cat", "flower", "castle", "guitar", "moon")
@@ -124,13 +131,15 @@ class Pool:
 
 @dataclass(frozen=True)
 class Asked:
-    """A query in a pool: its cosines, and what is made of them."""
+    """A query in a pool: its cosines, those of its phrases, and what is made of them."""
 
     pool: Pool
     text: NDArray[np.float32]
+    phrases: Sequence[Embedding]
     references: References
     logit_scale: float
     per_spread: bool
+    phrase_share: float
 
     @property
     def cosines(self) -> NDArray[np.float32]:
@@ -151,7 +160,17 @@ class Asked:
     @property
     def strengths(self) -> NDArray[np.float32]:
         """(n,), what a match is made of."""
-        return self.references.strengths(self.text, self.scores, per_spread=self.per_spread)
+        of_phrases = [self._of(phrase) for phrase in self.phrases]
+        return with_phrases(self.whole, of_phrases, self.phrase_share)
+
+    @property
+    def whole(self) -> NDArray[np.float32]:
+        """(n,), what a match would be made of if no sentence were taken apart."""
+        return self._of(self.text)
+
+    def _of(self, query: Embedding) -> NDArray[np.float32]:
+        scores = self.pool.scores(query)
+        return self.references.strengths(query, scores, per_spread=self.per_spread)
 
     @property
     def spread_scores(self) -> NDArray[np.float32]:
@@ -165,7 +184,8 @@ SIGNALS: dict[str, Signal] = {
     HALF: lambda asked: asked.half_scores.max(),
     CHOSEN: lambda asked: asked.scores.max(),
     "that, by the query's spread": lambda asked: asked.spread_scores.max(),
-    "of these what calibration chose (ours)": lambda asked: asked.strengths.max(),
+    "of these what calibration chose": lambda asked: asked.whole.max(),
+    "that, with the least of the sentence's phrases (ours)": lambda asked: asked.strengths.max(),
 }
 
 
@@ -199,9 +219,12 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is k
             return encoder.encode_text(words).vector
 
         def asked(pool: Pool, words: str) -> Asked:
+            thresholds = encoder.thresholds
             return Asked(
-                *(pool, text(words), encoder.references, encoder.logit_scale),
-                per_spread=encoder.thresholds is None or encoder.thresholds.per_spread,
+                *(pool, text(words), [text(phrase) for phrase in phrases_of(words)]),
+                *(encoder.references, encoder.logit_scale),
+                per_spread=thresholds is None or thresholds.per_spread,
+                phrase_share=thresholds.phrase_share if thresholds else 0.0,
             )
 
         answered = [asked(pool, wanted.words) for pool, wanted in matched]

@@ -26,7 +26,10 @@ def read_thresholds(folder: Path, model_revision: str, references: str) -> Thres
         values = tomllib.loads(file.read_text(encoding="utf-8"))
         strong, fair, weak = (float(values[level]) for level in _LEVELS)
         share = values.get("hubness_share", HUBNESS_SHARE)
-        thresholds = Thresholds(strong, fair, weak, values.get("per_spread", True), share)
+        phrase_share = values.get("phrase_share", 0.0)
+        thresholds = Thresholds(
+            *(strong, fair, weak, values.get("per_spread", True), share, phrase_share)
+        )
         made_for = values["model_revision"], values["references"]
     except FileNotFoundError:
         return None
@@ -55,6 +58,7 @@ def write_thresholds(
         f'references = "{references}"',
         f"per_spread = {str(thresholds.per_spread).lower()}",
         f"hubness_share = {thresholds.hubness_share:g}",
+        f"phrase_share = {thresholds.phrase_share:g}",
     ]
     file.write_text("\n".join([*head, *levels, ""]), encoding="utf-8")
     return file

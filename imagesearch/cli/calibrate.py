@@ -58,7 +58,8 @@ def calibrate(
         f"Hits are ranked by their cosine less {levels.hubness_share:g} of their hubness:"
         f" the first is right in {calibration.first_right:.1%} of those that a picture answers.",
         "Scores are compared "
-        + ("by their query's spread." if levels.per_spread else "as they are."),
+        + ("by their query's spread" if levels.per_spread else "as they are")
+        + f", of which {levels.phrase_share:g} the least of a sentence's phrases.",
         f"A match is strong from {levels.strong:.3f}, fair from {levels.fair:.3f},"
         f" weak from {levels.weak:.3f}.",
         f"Wrote {file}",

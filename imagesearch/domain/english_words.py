@@ -13,10 +13,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-DETERMINERS: Final = _words(
+NUMBERS: Final = _words(
+    "one two three four five six seven eight nine ten eleven twelve twenty hundred hundreds "
+    "thousand thousands dozen dozens million"
+)
+DETERMINERS: Final = NUMBERS | _words(
     "a an the this that these those my your his her its our their some any every each all both "
-    "another other many much several few most more no one two three four five six seven eight "
-    "nine ten eleven twelve twenty hundred hundreds thousand thousands dozen dozens million"
+    "another other many much several few most more no"
 )
 PREPOSITIONS: Final = _words(
     "about above across after against along alongside amid amidst among amongst around at atop "
@@ -25,6 +28,9 @@ PREPOSITIONS: Final = _words(
     "throughout till to toward towards under underneath until up upon via versus vs with "
     "within"
 )
+POSITIONS: Final = _words("left right top bottom middle centre center front back side")
+"""Where something stands, which shows nothing by itself."""
+
 PRONOUNS: Final = _words(
     "i me you he him she it we us they them myself yourself himself herself itself themselves "
     "someone somebody anyone anybody everyone everybody something anything everything nothing "

@@ -39,10 +39,12 @@ class Thresholds:
     Attributes:
         per_spread: whether strengths are scores by their query's spread, or scores as they are.
         hubness_share: of its hubness, taken from an image's cosine, 0..1.
+        phrase_share: of an image's strength, what its least for any of the sentence's phrases
+            counts, 0..1, see `with_phrases`.
 
     Raises:
-        TypeError: *per_spread* is no bool, or *hubness_share* no number.
-        ValueError: they do not fall from strong over fair to weak, or the share is no such one.
+        TypeError: *per_spread* is no bool, or a share no number.
+        ValueError: they do not fall from strong over fair to weak, or a share is no such one.
     """
 
     strong: float
@@ -50,6 +52,7 @@ class Thresholds:
     weak: float
     per_spread: bool = True
     hubness_share: float = HUBNESS_SHARE
+    phrase_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not math.inf > self.strong >= self.fair >= self.weak > -math.inf:
@@ -57,8 +60,10 @@ class Thresholds:
             raise ValueError(f"thresholds must be numbers that fall from strong on, got {levels}")
         if not isinstance(self.per_spread, bool):
             raise TypeError(f"per_spread must be true or false, got {self.per_spread!r}")
-        if not 0 <= self.hubness_share <= 1:
-            raise ValueError(f"hubness_share must be between 0 and 1, got {self.hubness_share!r}")
+        for name in ("hubness_share", "phrase_share"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {share!r}")
 
 
 @dataclass(frozen=True)
@@ -210,6 +215,30 @@ def corrected(
 
     scores: NDArray[np.float32] = cosines - np.float32(share) * hubnesses
     return scores
+
+
+def with_phrases(
+    whole: NDArray[np.float32], of_phrases: Sequence[NDArray[np.float32]], share: float
+) -> NDArray[np.float32]:
+    """
+    Return how well images answer a sentence of which they have to show each phrase, (n,).
+
+    A sentence is near to what shows most of it, and a word that the model never learned moves it
+    little: "a horse in the rain" finds horses. By itself the phrase that an image does not show is
+    far from it (decision 0100).
+
+    Args:
+        whole: (n,), the images' strengths for the sentence.
+        of_phrases: (n,) each, for its phrases, see `phrases_of`; without any, *whole* is returned.
+        share: what the least of an image's strengths for phrases counts, 0..1.
+    """
+    import numpy as np
+
+    if not of_phrases:
+        return whole
+    least = np.min(of_phrases, axis=0)
+    strengths: NDArray[np.float32] = whole + np.float32(share) * (least - whole)
+    return strengths
 
 
 def picture_demotion(

@@ -6,9 +6,10 @@ Decision 0063 says what they mean.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imagesearch.domain.errors import InvalidRequest
 from imagesearch.domain.images import Embeddings
@@ -18,7 +19,7 @@ from imagesearch.evaluation.embedding import Progress, embed_set
 from imagesearch.evaluation.protocol import auroc, best_strengths
 from imagesearch.ports import Encoder
 
-SHARES = (0.0, 0.25, 0.5)  # of hubness
+SHARES = (0.0, 0.25, 0.5)  # of hubness, and of phrases
 LEAST_PICTURES = 100
 KEPT_AS_FAIR = 0.95  # of the searches that are answered
 KEPT_AS_WEAK = 0.99
@@ -59,9 +60,9 @@ def calibrate(
         Overloaded, Unavailable, DeadlineExceeded: from the encoder.
     """
     _check_enough(len(captioned.pictures))  # embedding takes minutes
-    embedded = embed_set(encoder, captioned, progress)
+    embedded = embed_set(encoder, captioned, progress, is_taken_apart=True)
     calibration = thresholds_of(
-        embedded.images, embedded.texts, embedded.truths, encoder.references
+        *(embedded.images, embedded.texts, embedded.truths, encoder.references, embedded.phrases)
     )
     return calibration, [*captioned.misfits, *embedded.misfits]
 
@@ -71,32 +72,44 @@ def thresholds_of(
     texts: Embeddings,
     truths: Sequence[Collection[int]],
     references: References,
+    phrases: Sequence[Embeddings] = (),
 ) -> Calibration:
     """
     Return the thresholds that tell searches that something answers from those that nothing does.
 
     They are of scores less the share of hubness, and as they are or by their query's spread
     (decision 0075), whichever tells more; but less no share by which fewer searches have a right
-    hit first than without (decision 0063).
+    hit first than without (decision 0063). Then phrases count by the share that tells most
+    (decision 0100), which changes no ranking.
 
     Args:
         images: (n, d), of pictures.
         texts: (q, d), of captions.
         truths: for each caption the rows of the pictures that it is true of.
+        phrases: for each caption those of its phrases, (p, d); by default none has any.
 
     Raises:
         InvalidRequest: too few pictures to say anything, or scores that are no better than a coin.
     """
     _check_enough(len(images))
-    measured = [
-        _measured(images, texts, truths, references, per_spread=per_spread, share=share)
-        for share in SHARES
-        for per_spread in (True, False)
-    ]
-    least = max(each.first_right for each in measured if not each.thresholds.hubness_share)
-    calibration = max(
-        (each for each in measured if each.first_right >= least), key=lambda each: each.auroc
-    )
+
+    def measured(per_spread: bool, share: float, phrase_share: float = 0.0) -> Calibration:
+        best = best_strengths(
+            *(images, texts, truths, references),
+            per_spread=per_spread,
+            share=share,
+            phrases=phrases,
+            phrase_share=phrase_share,
+        )
+        return _calibration(best, len(images), (per_spread, share, phrase_share))
+
+    whole = [measured(per_spread, share) for share in SHARES for per_spread in (True, False)]
+    least = max(each.first_right for each in whole if not each.thresholds.hubness_share)
+    best = max((each for each in whole if each.first_right >= least), key=_auroc)
+    chosen = (best.thresholds.per_spread, best.thresholds.hubness_share)
+    apart = [measured(*chosen, share) for share in SHARES[1:]] if any(map(len, phrases)) else []
+    # Of ranking the phrases know nothing.
+    calibration = replace(max((best, *apart), key=_auroc), first_right=best.first_right)
     if calibration.auroc < LEAST_AUROC:
         bound = f"the AUROC of the model's scores on them must be at least {LEAST_AUROC}"
         why = "it cannot tell searches that a picture answers from others, and nothing is kept"
@@ -110,16 +123,14 @@ def _check_enough(pictures: int) -> None:
         raise InvalidRequest(f"{bound}, got {pictures}", field=FIELD)
 
 
-def _measured(
-    images: Embeddings,
-    texts: Embeddings,
-    truths: Sequence[Collection[int]],
-    references: References,
-    *,
-    per_spread: bool,
-    share: float,
+def _auroc(calibration: Calibration) -> float:
+    return calibration.auroc
+
+
+def _calibration(
+    best: NDArray[np.float32], pictures: int, choices: tuple[bool, float, float]
 ) -> Calibration:
-    best = best_strengths(images, texts, truths, references, per_spread=per_spread, share=share)
+    """Return the thresholds of what `best_strengths` measured by the *choices* of `Thresholds`."""
     best = best[~np.isnan(best).any(axis=1)]
     if not len(best):
         raise InvalidRequest("every caption is true of every picture", field=FIELD)
@@ -127,8 +138,8 @@ def _measured(
     weak, fair = np.quantile(answered, [1 - KEPT_AS_WEAK, 1 - KEPT_AS_FAIR]).tolist()
     strong = max(fair, float(np.quantile(unanswered, REFUSED_AS_STRONG)))
     return Calibration(
-        Thresholds(strong, fair, weak, per_spread, share),
-        len(images),
+        Thresholds(strong, fair, weak, *choices),
+        pictures,
         len(answered),
         auroc(answered, unanswered),
         float((unanswered < fair).mean()),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from imagesearch.domain.errors import ImageSearchError, InvalidRequest, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding, Embeddings, as_cached
+from imagesearch.domain.phrases import phrases_of
 from imagesearch.evaluation.captions import (
     FIELD,
     UNUSABLE,
@@ -36,6 +38,8 @@ class EmbeddedSet:
         rows: of each different caption the row in *texts*.
         texts: (t, d), of the different captions.
         truths: of each row of *texts* the rows of the pictures that have this caption.
+        phrases: of each row of *texts* the embeddings of what the caption asks for together, see
+            `phrases_of`: (p, d), of which p may be 0.
         truncated: how many of the different captions are longer than the model reads.
         misfits: pictures that could not be used.
     """
@@ -45,13 +49,19 @@ class EmbeddedSet:
     rows: dict[str, int]
     texts: Embeddings
     truths: Sequence[set[int]]
+    phrases: Sequence[Embeddings]
     truncated: int
     misfits: Sequence[Misfit]
 
 
-def embed_set(encoder: Encoder, captioned: CaptionedSet, progress: Progress) -> EmbeddedSet:
+def embed_set(
+    encoder: Encoder, captioned: CaptionedSet, progress: Progress, *, is_taken_apart: bool
+) -> EmbeddedSet:
     """
     Embed a set.
+
+    Args:
+        is_taken_apart: whether the phrases of captions are embedded too, or none.
 
     Raises:
         InvalidRequest: not one of its pictures can be used.
@@ -67,9 +77,11 @@ def embed_set(encoder: Encoder, captioned: CaptionedSet, progress: Progress) -> 
     for row, picture in enumerate(pictures):
         for caption in picture.captions:
             truths.setdefault(caption.text, set()).add(row)
-    texts, truncated = _texts(encoder, list(truths), progress)
+    texts, phrases, truncated = _texts(encoder, list(truths), progress, is_taken_apart)
     rows = {text: row for row, text in enumerate(truths)}
-    return EmbeddedSet(pictures, images, rows, texts, [*truths.values()], truncated, [*misfits])
+    return EmbeddedSet(
+        *(pictures, images, rows, texts, [*truths.values()], phrases, truncated, [*misfits])
+    )
 
 
 def _pictures(
@@ -111,12 +123,23 @@ def _read(
     return data
 
 
-def _texts(encoder: Encoder, texts: Sequence[str], progress: Progress) -> tuple[Embeddings, int]:
-    vectors, truncated = [], 0
+def _texts(
+    encoder: Encoder, texts: Sequence[str], progress: Progress, is_taken_apart: bool
+) -> tuple[Embeddings, list[Embeddings], int]:
+    """Return the embeddings of *texts*, those of the phrases of each, and how many are too long."""
+
+    @cache
+    def of_phrase(phrase: str) -> Embedding:
+        return encoder.encode_text(phrase).vector
+
+    vectors, phrases, truncated = [], [], 0
     for number, text in enumerate(texts, start=1):
         embedding = encoder.encode_text(text)
         vectors.append(embedding.vector)
+        apart = phrases_of(text) if is_taken_apart else ()
+        of_phrases = np.array([of_phrase(phrase) for phrase in apart], np.float32)
+        phrases.append(of_phrases.reshape(len(apart), len(embedding.vector)))
         truncated += embedding.truncated
         if not number % 100 or number == len(texts):
             progress(number, "captions")
-    return np.array(vectors, np.float32), truncated
+    return np.array(vectors, np.float32), phrases, truncated

@@ -43,9 +43,10 @@ def measure(
         InvalidRequest: not one picture can be used.
         Overloaded, Unavailable, DeadlineExceeded: from the encoder.
     """
-    embedded = embed_set(encoder, captioned, progress)
+    phrase_share = encoder.thresholds.phrase_share if encoder.thresholds else 0.0
+    embedded = embed_set(encoder, captioned, progress, is_taken_apart=phrase_share > 0)
     hubnesses = encoder.references.hubness(embedded.images)
-    measured = _measured(encoder, embedded, hubnesses)
+    measured = _measured(encoder, embedded, hubnesses, phrase_share)
     return Run(
         model,
         encoder.model_revision,
@@ -60,11 +61,12 @@ def measure(
         measured,
         _is_per_spread(encoder),
         share_of(encoder.thresholds),
+        phrase_share,
     )
 
 
 def _measured(
-    encoder: Encoder, embedded: EmbeddedSet, hubnesses: NDArray[np.float32]
+    encoder: Encoder, embedded: EmbeddedSet, hubnesses: NDArray[np.float32], phrase_share: float
 ) -> list[MeasuredPicture]:
     entries = [
         (row, caption)
@@ -84,6 +86,8 @@ def _measured(
         encoder.references,
         per_spread=_is_per_spread(encoder),
         share=share_of(encoder.thresholds),
+        phrases=embedded.phrases,
+        phrase_share=phrase_share,
     )
     measured = [MeasuredPicture(picture.name, [], {}) for picture in embedded.pictures]
     for (row, caption), rank, cosine_rank in zip(entries, by_search, by_cosine, strict=True):

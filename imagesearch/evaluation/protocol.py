@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesearch.domain.images import Embeddings
-from imagesearch.domain.ranking import HUBNESS_SHARE, References, corrected
+from imagesearch.domain.images import Embedding, Embeddings
+from imagesearch.domain.ranking import HUBNESS_SHARE, References, corrected, with_phrases
 
 RECALL_AT: Final = (1, 5, 10)
 POOL_SIZE: Final = 200  # of a keyword, which is what is searched most
@@ -84,6 +84,8 @@ def best_strengths(
     *,
     per_spread: bool,
     share: float,
+    phrases: Sequence[Embeddings] = (),
+    phrase_share: float = 0.0,
 ) -> NDArray[np.float32]:
     """
     Return the best hit's strength of each search, (q, 2): with what answers it, and without.
@@ -98,13 +100,20 @@ def best_strengths(
         truths: for each text the rows of the pictures that it is true of.
         per_spread: as of `References.strengths`.
         share: of hubness, see `corrected`.
+        phrases: for each text those of its phrases, (p, d).
+        phrase_share: of `with_phrases`; 0 leaves *phrases* out.
     """
     rng = np.random.default_rng(SEED)
     hubnesses = references.hubness(images)
+
+    def of(query: Embedding) -> NDArray[np.float32]:
+        scores = corrected(np.vecdot(images, query), hubnesses, share)
+        return references.strengths(query, scores, per_spread=per_spread)
+
     best = np.full((len(texts), 2), np.nan, np.float32)
     for row, (text, truth) in enumerate(zip(texts, truths, strict=True)):
-        scores = corrected(np.vecdot(images, text), hubnesses, share)
-        strengths = references.strengths(text, scores, per_spread=per_spread)
+        apart = phrases[row] if phrase_share else ()
+        strengths = with_phrases(of(text), [of(phrase) for phrase in apart], phrase_share)
         pool = rng.choice(len(images), min(POOL_SIZE, len(images)), replace=False)
         is_true = np.isin(np.arange(len(images)), list(truth))
         answer = strengths[rng.choice(np.flatnonzero(is_true))]

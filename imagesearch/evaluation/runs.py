@@ -102,6 +102,7 @@ class Run:
         measured: every picture, from which all figures can be computed anew.
         per_spread: of the model's `Thresholds`.
         hubness_share: by which its searches were corrected.
+        phrase_share: of the model's `Thresholds`.
     """
 
     model: str
@@ -117,6 +118,7 @@ class Run:
     measured: list[MeasuredPicture]
     per_spread: bool = True
     hubness_share: float = HUBNESS_SHARE
+    phrase_share: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cachetools import LRUCache
 from imagesearch.domain.errors import InvalidRequest, NotFound, RejectedImage
 from imagesearch.domain.images import Embedding
 from imagesearch.domain.keywords import is_punctuation
+from imagesearch.domain.phrases import phrases_of
 from imagesearch.domain.queries import ImagePart, Part, PicturePart, Query, TextPart
 from imagesearch.domain.ranking import Weighted, direction
 from imagesearch.ports import Cache, Encoder, Library, TextEmbedding
@@ -33,6 +34,8 @@ class Aim:
         vector: the direction of the query's parts, (embedding_dim,).
         minus: the embeddings of words for what is not wanted, with their weights.
         unlike: those of images and pictures that are not wanted.
+        phrases: the embeddings of what the one sentence asks for together, see `phrases_of`, where
+            the model's thresholds are held against them, too.
         is_text: all parts are words: thresholds, and the correction by hubness, are of captions.
         is_judged: that, and they say something: "-" is near to pictures that it does not tell of.
         truncated: a text had more tokens than the model reads.
@@ -41,6 +44,7 @@ class Aim:
     vector: Embedding
     minus: Sequence[Weighted] = ()
     unlike: Sequence[Weighted] = ()
+    phrases: Sequence[Embedding] = ()
     is_text: bool = True
     is_judged: bool = True
     truncated: bool = False
@@ -91,10 +95,18 @@ class Aims:
             weighted(
                 (part for part in query.minus if not isinstance(part, TextPart)), "unlike_picture"
             ),
+            [self._text(phrase).vector for phrase in self._phrases_of(query)],
             is_text=is_text,
             is_judged=is_text and not is_punctuation(query.text),
             truncated=any(text.truncated for text in texts.values()),
         )
+
+    def _phrases_of(self, query: Query) -> tuple[str, ...]:
+        """Return the phrases of the one sentence of *query*, if thresholds are of them."""
+        thresholds = self._encoder.thresholds
+        if thresholds is None or not thresholds.phrase_share or len(query.parts) > 1:
+            return ()
+        return phrases_of(query.text)
 
     def _vector(
         self,

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,7 @@ from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.filters import where_of
 from imagesearch.domain.filters.declaration import Where, holds
 from imagesearch.domain.folding import fold, hashes_of
-from imagesearch.domain.images import Embeddings, Image, PackedPool, as_cached
+from imagesearch.domain.images import Embedding, Embeddings, Image, PackedPool, as_cached
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
 from imagesearch.domain.queries import Query, ScoreRequest
 from imagesearch.domain.ranking import (
@@ -36,6 +37,7 @@ from imagesearch.domain.ranking import (
     picture_demotion,
     relevances,
     share_of,
+    with_phrases,
 )
 from imagesearch.domain.tag_words import say_all, words_that_say_all, words_to_look_for
 from imagesearch.ports import (
@@ -73,6 +75,17 @@ class _Candidates:
     hubnesses: NDArray[np.float32]  # (n,)
     hashes: NDArray[np.int64]  # (n,), see `hashes_of`
     is_complete: bool = False  # a pool that never changes again
+
+    def cosines(self, query: Embedding) -> NDArray[np.float32]:
+        """Return those with *query*, (embedding_dim,): (n,)."""
+        # Each row by itself: a matrix product's last bits depend on a row's place, and equal
+        # images would not tie.
+        cosines: NDArray[np.float32] = np.vecdot(self.embeddings, query)
+        return cosines
+
+    def scores(self, query: Embedding, share: float) -> NDArray[np.float32]:
+        """Return the cosines less a *share* of hubness, (n,), see `corrected`."""
+        return corrected(self.cosines(query), self.hubnesses, share)
 
     def those(self, rows: list[int]) -> _Candidates:
         """Return the candidates of *rows*."""
@@ -407,15 +420,13 @@ class Score:
         """
         if not candidates.images:
             return self._reply((), aim, matched=False)
-        # Each row by itself: a matrix product's last bits depend on a row's place, and equal
-        # images would not tie.
-        cosines = np.vecdot(candidates.embeddings, aim.vector)  # (n, d), (d,) -> (n,)
+        cosines = candidates.cosines(aim.vector)
         share = share_of(self.encoder.thresholds) if aim.is_text else 0.0
         scores = corrected(cosines, candidates.hubnesses, share)
         wanted = request.offset + request.top_k
         by_tags = by_tags or _ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])
-        strengths = self._strengths(scores, aim)
+        strengths = self._strengths(candidates, scores, aim)
         is_said = _said_by_tags(request.query)
         if by_tags.words:
             is_match = np.zeros(len(scores), np.bool_)
@@ -467,14 +478,19 @@ class Score:
         is_any = self._is_fair(strengths).any() or any(map(is_said, candidates.images))
         return matches, bool(is_any)
 
-    def _strengths(self, scores: NDArray[np.float32], aim: Aim) -> NDArray[np.float32] | None:
-        """Return how well each of *scores*, (n,), matches; None where nothing tells."""
+    def _strengths(
+        self, candidates: _Candidates, scores: NDArray[np.float32], aim: Aim
+    ) -> NDArray[np.float32] | None:
+        """Return how well *candidates* of *scores*, (n,), match, (n,); None where nothing tells."""
         thresholds = self.encoder.thresholds if aim.is_judged else None
         if thresholds is None:
             return None
-        return self.encoder.references.strengths(
-            aim.vector, scores, per_spread=thresholds.per_spread
-        )
+        strengths = partial(self.encoder.references.strengths, per_spread=thresholds.per_spread)
+        of_phrases = [
+            strengths(phrase, candidates.scores(phrase, thresholds.hubness_share))
+            for phrase in aim.phrases
+        ]
+        return with_phrases(strengths(aim.vector, scores), of_phrases, thresholds.phrase_share)
 
     def _is_fair(self, strengths: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return which are those of a fair match at least: (n,)."""

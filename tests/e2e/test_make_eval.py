@@ -96,6 +96,7 @@ def counted(measured: tuple[Path, str], run: dict[str, Any]) -> Any:
         recount._captions(folder, names),
         per_spread=run["per_spread"],
         share=run["hubness_share"],
+        phrase_share=run["phrase_share"],
     )
 
 

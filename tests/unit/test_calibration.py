@@ -84,6 +84,30 @@ def test_hubness_counts_only_where_fewer_are_not_found_by_it(is_hub: bool) -> No
     assert calibration.first_right >= float((without[:, 0] > without[:, 1]).mean())
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_phrases_count_only_where_they_tell_more(tells: bool) -> None:
+    """A picture shows two things; a sentence is near to the first, and hardly to the second."""
+    count = 300
+    things = units(RNG.normal(size=(40, 64)))
+    first, second = RNG.integers(0, 40, count), RNG.integers(0, 40, count)
+    images = units(things[first] + things[second])
+    noise = RNG.normal(size=(count, 64)) / 8
+    texts = units(things[first] + 0.2 * things[second] + noise)
+    said = [things[[a, b]] for a, b in zip(first, second, strict=True)]
+    phrases = said if tells else [units(RNG.normal(size=(2, 64))) for _ in range(count)]
+    truths = [
+        np.flatnonzero((first == a) & (second == b) | (first == b) & (second == a)).tolist()
+        for a, b in zip(first, second, strict=True)
+    ]
+    references = References(units(RNG.normal(size=(50, 64))))
+    whole = thresholds_of(images, texts, truths, references)
+    apart = thresholds_of(images, texts, truths, references, phrases)
+    assert (apart.thresholds.phrase_share > 0) is tells
+    assert (apart.auroc > whole.auroc) is tells
+    assert apart.first_right == whole.first_right, "of the ranking, which they do not change"
+    assert whole.thresholds.phrase_share == 0
+
+
 def test_where_they_tell_nothing_there_are_no_thresholds() -> None:
     images, texts = units(RNG.normal(size=(300, 64))), units(RNG.normal(size=(300, 64)))
     with pytest.raises(InvalidRequest, match=r"AUROC .* must be at least 0\.6, got 0\.[45]\d\d:"):
@@ -125,6 +149,16 @@ def test_pictures_are_measured_with_the_model(tmp_path: Path) -> None:
     assert (encoder.images, encoder.texts) == (121, 120)
     assert seen == [(64, "pictures"), (121, "pictures"), (100, "captions"), (120, "captions")]
     assert [*map(str, misfits)] == ["pictures that cannot be used: 1 (bad.jpg: not an image)"]
+
+
+def test_of_captions_the_phrases_are_embedded_each_once(tmp_path: Path) -> None:
+    for number in range(100):
+        caption = f"twin-{number} in the rain"
+        (tmp_path / f"{number}.jpg").write_bytes(original(caption))
+        (tmp_path / f"{number}.txt").write_text(caption)
+    encoder = TwinEncoder()
+    calibrate(encoder, read_captioned(tmp_path), lambda *_: None)
+    assert encoder.texts == 100 + 100 + 1
 
 
 def test_auroc_is_how_often_one_is_above_the_other() -> None:

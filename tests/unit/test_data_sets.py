@@ -906,7 +906,7 @@ def test_a_collection_is_measured_by_its_captions_without_embedding_it_again(
     }
     assert {misfit.what: misfit.count for misfit in captioned.misfits} == {NO_CAPTION: 2}
     embedded_before = encoder.images
-    of_set = embed_set(encoder, captioned, lambda *_: None)
+    of_set = embed_set(encoder, captioned, lambda *_: None, is_taken_apart=False)
     assert encoder.images == embedded_before
     assert len(of_set.pictures) == 2
     with pytest.raises(InvalidRequest, match="no picture of 'none' has a caption"):

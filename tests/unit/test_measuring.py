@@ -13,6 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from imagesearch.domain.errors import InvalidRequest
+from imagesearch.domain.ranking import References
 from imagesearch.evaluation import protocol
 from imagesearch.evaluation.comparison import compare
 from imagesearch.evaluation.forms import read_captioned
@@ -166,6 +167,26 @@ def test_strengths_without_are_those_of_the_best_other_picture(folder: Path) -> 
                 others = float(np.delete(strengths, row).max())
                 assert caption.strength_without == pytest.approx(others, abs=1e-5)
                 assert caption.strength == pytest.approx(float(strengths.max()), abs=1e-5)
+
+
+def test_strengths_are_of_phrases_too_where_thresholds_are() -> None:
+    rng = np.random.default_rng(3)
+    images, texts = rng.normal(size=(9, 8)), rng.normal(size=(4, 8))
+    phrases = [rng.normal(size=(count, 8)).astype(np.float32) for count in (2, 0, 1, 3)]
+    references = References(rng.normal(size=(5, 8)).astype(np.float32))
+    best = protocol.best_strengths(
+        *(images.astype(np.float32), texts.astype(np.float32), [{0}, {1}, {2}, {3}], references),
+        per_spread=False,
+        share=0.0,
+        phrases=phrases,
+        phrase_share=0.25,
+    )
+    for row, apart in enumerate(phrases):
+        strengths = images @ texts[row]
+        if len(apart):
+            strengths = 0.75 * strengths + 0.25 * (images @ apart.T).min(axis=1)
+        others = np.delete(strengths, row).max()
+        assert best[row].tolist() == pytest.approx([max(strengths[row], others), others], abs=1e-5)
 
 
 def test_an_auroc_may_weigh_its_searches() -> None:

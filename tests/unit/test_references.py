@@ -22,7 +22,7 @@ from inference_service.references import CAPTIONS, ReferenceCaptions, cache_fold
 from tests.world import TwinEncoder
 
 LEVELS = Thresholds(3.0, 2.0, 1.0)
-NEWER = ("per_spread", "hubness_share")
+NEWER = ("per_spread", "hubness_share", "phrase_share")
 
 
 class Counting:
@@ -171,7 +171,7 @@ def test_captions_lie_beside_the_code() -> None:
 
 @pytest.mark.parametrize("per_spread", [True, False])
 def test_thresholds_come_back_as_they_were_written(tmp_path: Path, per_spread: bool) -> None:
-    levels = replace(LEVELS, per_spread=per_spread, hubness_share=0.25)
+    levels = replace(LEVELS, per_spread=per_spread, hubness_share=0.25, phrase_share=0.5)
     file = write_thresholds(tmp_path, "m-p1", "abc", levels)
     assert read_thresholds(tmp_path, "m-p1", "abc") == levels
     assert file.parent == tmp_path
@@ -208,11 +208,12 @@ def test_a_flag_in_quotes_is_none(tmp_path: Path) -> None:
     assert read_thresholds(tmp_path, "m-p1", "abc") is None
 
 
+@pytest.mark.parametrize("name", ["hubness_share = 0.5", "phrase_share = 0"])
 @pytest.mark.parametrize("share", ["-0.1", "1.1", "nan", '"0.5"'])
-def test_a_share_of_hubness_that_is_none_claims_nothing(tmp_path: Path, share: str) -> None:
+def test_a_share_that_is_none_claims_nothing(tmp_path: Path, name: str, share: str) -> None:
     file = write_thresholds(tmp_path, "m-p1", "abc", LEVELS)
     text = file.read_text()
-    file.write_text(text.replace("hubness_share = 0.5", f"hubness_share = {share}"))
+    file.write_text(text.replace(name, f"{name.split()[0]} = {share}"))
     assert file.read_text() != text
     assert read_thresholds(tmp_path, "m-p1", "abc") is None
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from imagesearch.domain.forgetting import Withdrawal
 from imagesearch.domain.images import Embedding, Embeddings, Image
 from imagesearch.domain.pixels import PixelFacts
-from imagesearch.domain.queries import Query, ScoreRequest
+from imagesearch.domain.queries import ImagePart, Query, ScoreRequest, TextPart
 from imagesearch.domain.ranking import References, Thresholds
 from imagesearch.ports import ScoreReply, TextEmbedding
 from imagesearch.usecases.score import Score
@@ -29,14 +29,18 @@ CAPTIONS = (-10, 0, 10)  # degrees
 
 
 class PlaneEncoder(TwinEncoder):
-    """A model of two dimensions: each query points to 20 degrees, captions to some 0."""
+    """
+    A model of two dimensions: each query points to 20 degrees, captions to some 0.
+
+    But for "rain", which points to -60.
+    """
 
     @property
     def references(self) -> References:
         return References(np.array([at(each) for each in CAPTIONS], np.float32))
 
     def encode_text(self, text: str) -> TextEmbedding:
-        return TextEmbedding(at(20), truncated=False)
+        return TextEmbedding(at(-60 if text == "rain" else 20), truncated=False)
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,48 @@ def test_a_hit_is_called_what_its_score_says_where_scores_compare_as_they_are(
     levels = Thresholds(strong, fair, weak, per_spread=False)
     reply = reply_of(world, [30, 10, -30], levels)
     assert [hit.match for hit in reply.hits] == ["strong", "fair", "weak"]
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "matches"),
+    [
+        ("a horse in the rain", 0.5, ["weak", "fair"]),
+        ("a horse in the rain", 0.0, ["fair", "fair"]),
+        ("a horse", 0.5, ["fair", "fair"]),
+        ("a horse without rain", 0.5, ["fair", "fair"]),
+    ],
+)
+def test_a_match_has_to_show_each_phrase(
+    world: World, text: str, share: float, matches: list[str]
+) -> None:
+    """Cosines with the sentence are 1 and 0.87, with "rain" 0.17 and 0.64."""
+    levels = Thresholds(9, 0.6, 0, per_spread=False, hubness_share=0.0, phrase_share=share)
+    reply = reply_of(world, [20, -10], levels, text=text)
+    by_id = {hit.image.image_id: hit.match for hit in reply.hits}
+    assert [by_id["twin-0"], by_id["twin-1"]] == matches
+
+
+def test_of_a_sentence_beside_an_image_no_phrase_is_asked_for(world: World) -> None:
+    class Counting(PlaneEncoder):
+        def encode_text(self, text: str) -> TextEmbedding:
+            asked.append(text)
+            return super().encode_text(text)
+
+    asked: list[str] = []
+    images = [listed(number).image for number in range(2)]
+    vectors = {image.image_id: at(20) for image in images}
+    world.catalog.library.put(images, vectors, MODEL)
+    levels = Thresholds(3, 2, 1, phrase_share=0.25)
+    encoder = Counting(MODEL, thresholds=levels)
+    score = Score(world.catalog, world.cache, encoder, world.clock, world.policy)
+    sentence = TextPart("a horse in the rain")
+    for parts, texts in (
+        ((sentence, ImagePart(images[0].image_id)), ["a horse in the rain"]),
+        ((sentence,), ["horse", "rain"]),  # the sentence is known by then
+    ):
+        asked.clear()
+        score.score(ScoreRequest(Query(parts), 2, scope="catalog"))
+        assert asked == texts
 
 
 def test_an_answer_is_matched_when_its_best_hit_is_fair(world: World) -> None:

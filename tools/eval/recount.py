@@ -2,10 +2,10 @@
 
 Usage: python -m tools.eval.recount RUN.json SET
 
-It shares no code with the program: `transformers` embeds, scores are sums of float64, a rank is a
-place in a sorted list, an AUROC is counted pair by pair, and intervals are of other resamples. The
-rules are those of decision 0072. SET is a folder with a captions.csv and PNGs; a JPEG the program
-may decode at a fraction of its size.
+It shares no code with the program, but for how a sentence is taken apart: `transformers` embeds,
+scores are sums of float64, a rank is a place in a sorted list, an AUROC is counted pair by pair,
+and intervals are of other resamples. The rules are those of decision 0072. SET is a folder with a
+captions.csv and PNGs; a JPEG the program may decode at a fraction of its size.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from imagesearch.domain.phrases import phrases_of
 from tools.eval.reference import Array, Reference
 
 ROUNDING = 1e-6  # of the figures in the JSON
@@ -166,6 +167,7 @@ def recounted(run: dict[str, Any], folder: Path) -> Recount:
         captions,
         per_spread=run.get("per_spread", True),
         share=run.get("hubness_share", 0.5),
+        phrase_share=run.get("phrase_share", 0.0),
     )
     draws = _draws(len(names))
     for figures in run["figures"]:
@@ -237,7 +239,13 @@ def told_ranks(run: dict[str, Any]) -> dict[str, Ranks]:
 
 
 def counted_ranks(
-    model: str, folder: Path, captions: Captions, *, per_spread: bool, share: float
+    model: str,
+    folder: Path,
+    captions: Captions,
+    *,
+    per_spread: bool,
+    share: float,
+    phrase_share: float,
 ) -> dict[str, Ranks]:
     """Return by language the searches as they are counted here."""
     reference = Reference(model)
@@ -250,7 +258,27 @@ def counted_ranks(
     texts = dict(zip(owners, reference.texts(list(owners)), strict=True))
     anything = reference.texts(_reference_captions(model))
     penalty = share * np.sort(images @ anything.T, axis=1)[:, -_HIGHEST:].mean(axis=1)
-    strengths = _strengths(images, texts, owners, anything, penalty, per_spread=per_spread)
+    phrases = {text: phrases_of(text) if phrase_share else () for text in owners}
+    different = sorted({phrase for some in phrases.values() for phrase in some})
+    vectors = dict(zip(different, reference.texts(different), strict=True)) if different else {}
+    least = np.median((anything @ anything.T).std(axis=1)) / 2
+
+    def by_vector(vector: Array) -> Array:
+        spread = max((anything * vector).sum(axis=1).std(), least)
+        scores: Array = (images * vector).sum(axis=1) - penalty
+        if per_spread:
+            scores /= spread
+        return scores
+
+    def by_text(text: str) -> Array:
+        whole = by_vector(texts[text])
+        if not phrases[text]:
+            return whole
+        weakest = np.min([by_vector(vectors[phrase]) for phrase in phrases[text]], axis=0)
+        judged: Array = (1 - phrase_share) * whole + phrase_share * weakest
+        return judged
+
+    strengths = _best_strengths(by_text, owners, len(images))
     counted: dict[str, Ranks] = {}
     for number, some in enumerate(captions.values()):
         for language, text in some:
@@ -292,25 +320,15 @@ def _caption_ranks(
             yield number, _rank(scores, {different.index(text) for text in some})
 
 
-def _strengths(
-    images: Array,
-    texts: dict[str, Array],
-    owners: dict[str, set[int]],
-    anything: Array,
-    penalty: Array,
-    *,
-    per_spread: bool,
+def _best_strengths(
+    strengths_of: Callable[[str], Array], owners: dict[str, set[int]], pictures: int
 ) -> dict[str, tuple[float, float]]:
     """Return of each text the best strength with a picture of its own among 200, and without."""
-    least = np.median((anything @ anything.T).std(axis=1)) / 2
     rng = np.random.default_rng(_POOL_SEED)  # the draws are the program's
     best = {}
-    for text, vector in texts.items():
-        spread = max((anything * vector).sum(axis=1).std(), least)
-        strengths = (images * vector).sum(axis=1) - penalty
-        if per_spread:
-            strengths /= spread
-        pool = rng.choice(len(images), min(_POOL, len(images)), replace=False).tolist()
+    for text in owners:
+        strengths = strengths_of(text)
+        pool = rng.choice(pictures, min(_POOL, pictures), replace=False).tolist()
         answer = rng.choice(sorted(owners[text]))
         others = [strengths[each] for each in pool if each not in owners[text]]
         if others:
