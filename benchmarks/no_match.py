@@ -51,7 +51,8 @@ COUNT, COMPANION = "absent number", "absent companion"
 APART = "place and time are there, not together"
 
 RELEVANCE, COSINE, HALF = "relevance of the best", "cosine of the best", "cosine − ½ · hubness"
-CHOSEN = "cosine less the share of hubness that calibration chose"
+WHOLE = "cosine less the share of hubness that calibration chose"
+PHRASES = "that, with the least of the sentence's phrases"
 
 Signal: TypeAlias = Callable[["Asked"], float]
 
@@ -148,9 +149,15 @@ class Asked:
         return cosines
 
     @property
+    def whole(self) -> NDArray[np.float32]:
+        """(n,), what hits would be ranked by if no sentence were taken apart."""
+        return self.pool.scores(self.text)
+
+    @property
     def scores(self) -> NDArray[np.float32]:
         """(n,), what hits are ranked by."""
-        return self.pool.scores(self.text)
+        of_phrases = [self.pool.scores(phrase) for phrase in self.phrases]
+        return with_phrases(self.whole, of_phrases, self.phrase_share)
 
     @property
     def half_scores(self) -> NDArray[np.float32]:
@@ -160,17 +167,7 @@ class Asked:
     @property
     def strengths(self) -> NDArray[np.float32]:
         """(n,), what a match is made of."""
-        of_phrases = [self._of(phrase) for phrase in self.phrases]
-        return with_phrases(self.whole, of_phrases, self.phrase_share)
-
-    @property
-    def whole(self) -> NDArray[np.float32]:
-        """(n,), what a match would be made of if no sentence were taken apart."""
-        return self._of(self.text)
-
-    def _of(self, query: Embedding) -> NDArray[np.float32]:
-        scores = self.pool.scores(query)
-        return self.references.strengths(query, scores, per_spread=self.per_spread)
+        return self.references.strengths(self.text, self.scores, per_spread=self.per_spread)
 
     @property
     def spread_scores(self) -> NDArray[np.float32]:
@@ -178,14 +175,16 @@ class Asked:
         return self.references.strengths(self.text, self.scores, per_spread=True)
 
 
+# By what is ranked too: the property of `Asked` that has it.
+RANKED_BY = {COSINE: "cosines", HALF: "half_scores", WHOLE: "whole", PHRASES: "scores"}
 SIGNALS: dict[str, Signal] = {
     RELEVANCE: lambda asked: relevances(asked.cosines, asked.logit_scale).max(),
     COSINE: lambda asked: asked.cosines.max(),
     HALF: lambda asked: asked.half_scores.max(),
-    CHOSEN: lambda asked: asked.scores.max(),
+    WHOLE: lambda asked: asked.whole.max(),
+    PHRASES: lambda asked: asked.scores.max(),
     "that, by the query's spread": lambda asked: asked.spread_scores.max(),
-    "of these what calibration chose": lambda asked: asked.whole.max(),
-    "that, with the least of the sentence's phrases (ours)": lambda asked: asked.strengths.max(),
+    "of these what calibration chose (ours)": lambda asked: asked.strengths.max(),
 }
 
 
@@ -232,8 +231,9 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is k
     finally:
         encoder.close()
     rows = [_row(name, signal, answered, others) for name, signal in SIGNALS.items()]
-    for row, scores in zip(rows[1:4], ("cosines", "half_scores", "scores"), strict=True):
-        row |= _ranking([wanted for _, wanted in matched], answered, scores)
+    for row in rows:
+        if scores := RANKED_BY.get(row["signal"]):
+            row |= _ranking([wanted for _, wanted in matched], answered, scores)
     counts = {MATCHED: len(matched), **{kind: len(some) for kind, some in unmatched.items()}}
     return Figures(rows, [f"Queries: {', '.join(f'{n} {kind}' for kind, n in counts.items())}."])
 
@@ -370,7 +370,7 @@ def _ranking(queries: Sequence[Wanted], answered: Sequence[Asked], scores: str) 
 def _above(rows: Sequence[Row], figure: str) -> float:
     """Return by how many points ranking is better with the correction than without."""
     by_signal = {row["signal"]: row for row in rows}
-    return 100 * float(by_signal[CHOSEN][figure] - by_signal[COSINE][figure])
+    return 100 * float(by_signal[PHRASES][figure] - by_signal[COSINE][figure])
 
 
 def _goals(kind: str) -> tuple[Goal, Goal]:

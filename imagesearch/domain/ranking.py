@@ -39,8 +39,8 @@ class Thresholds:
     Attributes:
         per_spread: whether strengths are scores by their query's spread, or scores as they are.
         hubness_share: of its hubness, taken from an image's cosine, 0..1.
-        phrase_share: of an image's strength, what its least for any of the sentence's phrases
-            counts, 0..1, see `with_phrases`.
+        phrase_share: of an image's score, what the least of the sentence's phrases counts, 0..1,
+            see `with_phrases`.
 
     Raises:
         TypeError: *per_spread* is no bool, or a share no number.
@@ -221,24 +221,24 @@ def with_phrases(
     whole: NDArray[np.float32], of_phrases: Sequence[NDArray[np.float32]], share: float
 ) -> NDArray[np.float32]:
     """
-    Return how well images answer a sentence of which they have to show each phrase, (n,).
+    Return the scores of images for a sentence of which they have to show each phrase, (n,).
 
     A sentence is near to what shows most of it, and a word that the model never learned moves it
     little: "a horse in the rain" finds horses. By itself the phrase that an image does not show is
     far from it (decision 0100).
 
     Args:
-        whole: (n,), the images' strengths for the sentence.
+        whole: (n,), the corrected scores for the sentence.
         of_phrases: (n,) each, for its phrases, see `phrases_of`; without any, *whole* is returned.
-        share: what the least of an image's strengths for phrases counts, 0..1.
+        share: what the least of an image's scores for phrases counts, 0..1.
     """
     import numpy as np
 
     if not of_phrases:
         return whole
     least = np.min(of_phrases, axis=0)
-    strengths: NDArray[np.float32] = whole + np.float32(share) * (least - whole)
-    return strengths
+    scores: NDArray[np.float32] = whole + np.float32(share) * (least - whole)
+    return scores
 
 
 def picture_demotion(

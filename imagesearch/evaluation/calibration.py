@@ -6,7 +6,7 @@ Decision 0063 says what they mean.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def thresholds_of(
     They are of scores less the share of hubness, and as they are or by their query's spread
     (decision 0075), whichever tells more; but less no share by which fewer searches have a right
     hit first than without (decision 0063). Then phrases count by the share that tells most
-    (decision 0100), which changes no ranking.
+    (decision 0100).
 
     Args:
         images: (n, d), of pictures.
@@ -108,8 +108,7 @@ def thresholds_of(
     best = max((each for each in whole if each.first_right >= least), key=_auroc)
     chosen = (best.thresholds.per_spread, best.thresholds.hubness_share)
     apart = [measured(*chosen, share) for share in SHARES[1:]] if any(map(len, phrases)) else []
-    # Of ranking the phrases know nothing.
-    calibration = replace(max((best, *apart), key=_auroc), first_right=best.first_right)
+    calibration = max((best, *apart), key=_auroc)
     if calibration.auroc < LEAST_AUROC:
         bound = f"the AUROC of the model's scores on them must be at least {LEAST_AUROC}"
         why = "it cannot tell searches that a picture answers from others, and nothing is kept"

@@ -45,8 +45,9 @@ def measure(
     """
     phrase_share = encoder.thresholds.phrase_share if encoder.thresholds else 0.0
     embedded = embed_set(encoder, captioned, progress, is_taken_apart=phrase_share > 0)
-    hubnesses = encoder.references.hubness(embedded.images)
-    measured = _measured(encoder, embedded, hubnesses, phrase_share)
+    share = share_of(encoder.thresholds)
+    penalties = np.float32(share) * encoder.references.hubness(embedded.images)
+    measured = _measured(encoder, embedded, penalties, phrase_share)
     return Run(
         model,
         encoder.model_revision,
@@ -57,26 +58,27 @@ def measure(
         embedded.truncated,
         [*captioned.misfits, *embedded.misfits],
         figures_of(measured),
-        _misses(embedded, measured, hubnesses, share_of(encoder.thresholds)),
+        _misses(embedded, measured, penalties, phrase_share),
         measured,
         _is_per_spread(encoder),
-        share_of(encoder.thresholds),
+        share,
         phrase_share,
     )
 
 
 def _measured(
-    encoder: Encoder, embedded: EmbeddedSet, hubnesses: NDArray[np.float32], phrase_share: float
+    encoder: Encoder, embedded: EmbeddedSet, penalties: NDArray[np.float32], phrase_share: float
 ) -> list[MeasuredPicture]:
     entries = [
         (row, caption)
         for row, picture in enumerate(embedded.pictures)
         for caption in picture.captions
     ]
-    queries = embedded.texts[[embedded.rows[caption.text] for _, caption in entries]]
+    texts = [embedded.rows[caption.text] for _, caption in entries]
+    queries, phrases = embedded.texts[texts], [embedded.phrases[text] for text in texts]
     truths = [[row] for row, _ in entries]
     by_search = protocol.ranks(
-        queries, embedded.images, truths, hubnesses, share_of(encoder.thresholds)
+        queries, embedded.images, truths, penalties, phrases, phrase_share
     ).tolist()
     by_cosine = protocol.ranks(queries, embedded.images, truths).tolist()
     strengths = protocol.best_strengths(
@@ -230,8 +232,8 @@ def _number(value: float) -> float | None:
 def _misses(
     embedded: EmbeddedSet,
     measured: Sequence[MeasuredPicture],
-    hubnesses: NDArray[np.float32],
-    share: float,
+    penalties: NDArray[np.float32],
+    phrase_share: float,
 ) -> list[Miss]:
     """Return the captions whose picture comes last, the worst of each picture, the worst first."""
     worst: list[tuple[int, MeasuredCaption]] = []
@@ -247,8 +249,12 @@ def _misses(
     for row, caption in worst[:MISSES]:
         if caption.rank == 1:
             break
-        text = embedded.texts[embedded.rows[caption.text]]
-        first = protocol.leaders(text, embedded.images, hubnesses, _LEADERS, share)
+        text = embedded.rows[caption.text]
+        scores = protocol.scores_of(
+            *(embedded.texts[text], embedded.images, penalties),
+            *(embedded.phrases[text], phrase_share),
+        )
+        first = np.argsort(-scores, kind="stable")[:_LEADERS].tolist()
         names = [embedded.pictures[each].name for each in first]
         misses.append(
             Miss(embedded.pictures[row].name, caption.text, caption.language, caption.rank, names)

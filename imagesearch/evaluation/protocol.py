@@ -8,29 +8,53 @@ counts against the model: what scores as much as the right one stands before it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagesearch.domain.images import Embedding, Embeddings
-from imagesearch.domain.ranking import HUBNESS_SHARE, References, corrected, with_phrases
+from imagesearch.domain.ranking import References, with_phrases
 
 RECALL_AT: Final = (1, 5, 10)
 POOL_SIZE: Final = 200  # of a keyword, which is what is searched most
 RESAMPLES: Final = 1000
 COVERAGE: Final = 0.95  # of an interval
 SEED: Final = 1
-_ROWS = 256  # of queries at once: 5 MB of scores over 5,000 candidates
+
+
+def scores_of(
+    query: Embedding,
+    candidates: Embeddings,
+    penalties: NDArray[np.float32],
+    phrases: Sequence[Embedding] | Embeddings = (),
+    phrase_share: float = 0.0,
+) -> NDArray[np.float32]:
+    """
+    Return what *candidates*, (n, d), are ranked by, (n,), as a search does it.
+
+    Args:
+        penalties: (n,), taken from their cosines: the share of hubness.
+        phrases: of the query, (p, d), see `with_phrases`; not looked at where their share is 0.
+    """
+
+    def score(vector: Embedding) -> NDArray[np.float32]:
+        # Each pair by itself, as a search does: equal candidates are to tie.
+        scores: NDArray[np.float32] = np.vecdot(candidates, vector) - penalties
+        return scores
+
+    of_phrases = [score(phrase) for phrase in phrases] if phrase_share else []
+    return with_phrases(score(query), of_phrases, phrase_share)
 
 
 def ranks(
     queries: Embeddings,
     candidates: Embeddings,
     truths: Sequence[Collection[int]],
-    hubnesses: NDArray[np.float32] | None = None,
-    share: float = HUBNESS_SHARE,
+    penalties: NDArray[np.float32] | None = None,
+    phrases: Sequence[Embeddings] = (),
+    phrase_share: float = 0.0,
 ) -> NDArray[np.int64]:
     """
     Return for each query, (q,), the rank from 1 on of the best candidate that is right.
@@ -39,41 +63,19 @@ def ranks(
         queries: (q, d).
         candidates: (n, d).
         truths: for each query the rows of the candidates that are right, one at least.
-        hubnesses: (n,), by which scores are corrected as a search does; None compares cosines.
-        share: of hubness, see `corrected`.
+        penalties, phrase_share: as of `scores_of`; None and 0 compare cosines.
+        phrases: for each query those of its phrases, (p, d).
     """
-    penalties = np.zeros(len(candidates), np.float32) if hubnesses is None else hubnesses
     ranks = np.empty(len(queries), np.int64)
-    for scores, rows in _scores(queries, candidates, penalties, share):
-        for row, of_query in zip(rows, scores, strict=True):
-            right = of_query[list(truths[row])]
-            before = np.count_nonzero(of_query >= right.max())
-            ranks[row] = 1 + before - np.count_nonzero(right == right.max())
+    if penalties is None:
+        penalties = np.zeros(len(candidates), np.float32)
+    for row, (query, truth) in enumerate(zip(queries, truths, strict=True)):
+        apart = phrases[row] if phrases else ()
+        scores = scores_of(query, candidates, penalties, apart, phrase_share)
+        right = scores[list(truth)]
+        before = np.count_nonzero(scores >= right.max())
+        ranks[row] = 1 + before - np.count_nonzero(right == right.max())
     return ranks
-
-
-def _scores(
-    queries: Embeddings, candidates: Embeddings, penalties: NDArray[np.float32], share: float
-) -> Iterator[tuple[NDArray[np.float32], range]]:
-    """Yield the scores of some queries, (some, n), and which ones they are of."""
-    for first in range(0, len(queries), _ROWS):
-        some = queries[first : first + _ROWS]
-        # Each pair by itself, as a search does: equal candidates are to tie.
-        cosines = np.vecdot(some[:, None], candidates)
-        yield corrected(cosines, penalties, share), range(first, first + len(some))
-
-
-def leaders(
-    query: NDArray[np.float32],
-    candidates: Embeddings,
-    hubnesses: NDArray[np.float32],
-    k: int,
-    share: float,
-) -> list[int]:
-    """Return the rows of the *k* candidates, (n, d), of the highest corrected scores."""
-    scores = corrected(np.vecdot(candidates, query), hubnesses, share)
-    order: list[int] = np.argsort(-scores, kind="stable")[:k].tolist()
-    return order
 
 
 def best_strengths(
@@ -101,19 +103,15 @@ def best_strengths(
         per_spread: as of `References.strengths`.
         share: of hubness, see `corrected`.
         phrases: for each text those of its phrases, (p, d).
-        phrase_share: of `with_phrases`; 0 leaves *phrases* out.
+        phrase_share: as of `scores_of`.
     """
     rng = np.random.default_rng(SEED)
-    hubnesses = references.hubness(images)
-
-    def of(query: Embedding) -> NDArray[np.float32]:
-        scores = corrected(np.vecdot(images, query), hubnesses, share)
-        return references.strengths(query, scores, per_spread=per_spread)
-
+    penalties = np.float32(share) * references.hubness(images)
     best = np.full((len(texts), 2), np.nan, np.float32)
     for row, (text, truth) in enumerate(zip(texts, truths, strict=True)):
-        apart = phrases[row] if phrase_share else ()
-        strengths = with_phrases(of(text), [of(phrase) for phrase in apart], phrase_share)
+        apart = phrases[row] if phrases else ()
+        scores = scores_of(text, images, penalties, apart, phrase_share)
+        strengths = references.strengths(text, scores, per_spread=per_spread)
         pool = rng.choice(len(images), min(POOL_SIZE, len(images)), replace=False)
         is_true = np.isin(np.arange(len(images)), list(truth))
         answer = strengths[rng.choice(np.flatnonzero(is_true))]

@@ -35,7 +35,7 @@ class Aim:
         minus: the embeddings of words for what is not wanted, with their weights.
         unlike: those of images and pictures that are not wanted.
         phrases: the embeddings of what the one sentence asks for together, see `phrases_of`, where
-            the model's thresholds are held against them, too.
+            the model's calibration found them to tell more.
         is_text: all parts are words: thresholds, and the correction by hubness, are of captions.
         is_judged: that, and they say something: "-" is near to pictures that it does not tell of.
         truncated: a text had more tokens than the model reads.

@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -82,10 +81,6 @@ class _Candidates:
         # images would not tie.
         cosines: NDArray[np.float32] = np.vecdot(self.embeddings, query)
         return cosines
-
-    def scores(self, query: Embedding, share: float) -> NDArray[np.float32]:
-        """Return the cosines less a *share* of hubness, (n,), see `corrected`."""
-        return corrected(self.cosines(query), self.hubnesses, share)
 
     def those(self, rows: list[int]) -> _Candidates:
         """Return the candidates of *rows*."""
@@ -421,12 +416,11 @@ class Score:
         if not candidates.images:
             return self._reply((), aim, matched=False)
         cosines = candidates.cosines(aim.vector)
-        share = share_of(self.encoder.thresholds) if aim.is_text else 0.0
-        scores = corrected(cosines, candidates.hubnesses, share)
+        scores = self._scores(candidates, cosines, aim)
         wanted = request.offset + request.top_k
         by_tags = by_tags or _ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])
-        strengths = self._strengths(candidates, scores, aim)
+        strengths = self._strengths(scores, aim)
         is_said = _said_by_tags(request.query)
         if by_tags.words:
             is_match = np.zeros(len(scores), np.bool_)
@@ -478,19 +472,29 @@ class Score:
         is_any = self._is_fair(strengths).any() or any(map(is_said, candidates.images))
         return matches, bool(is_any)
 
-    def _strengths(
-        self, candidates: _Candidates, scores: NDArray[np.float32], aim: Aim
-    ) -> NDArray[np.float32] | None:
-        """Return how well *candidates* of *scores*, (n,), match, (n,); None where nothing tells."""
+    def _scores(
+        self, candidates: _Candidates, cosines: NDArray[np.float32], aim: Aim
+    ) -> NDArray[np.float32]:
+        """Return what *candidates* of *cosines*, (n,), are ranked by, (n,)."""
+        thresholds = self.encoder.thresholds
+        share = share_of(thresholds) if aim.is_text else 0.0
+        whole = corrected(cosines, candidates.hubnesses, share)
+        if thresholds is None or not aim.phrases:
+            return whole
+        of_phrases = [
+            corrected(candidates.cosines(phrase), candidates.hubnesses, share)
+            for phrase in aim.phrases
+        ]
+        return with_phrases(whole, of_phrases, thresholds.phrase_share)
+
+    def _strengths(self, scores: NDArray[np.float32], aim: Aim) -> NDArray[np.float32] | None:
+        """Return how well each of *scores*, (n,), matches; None where nothing tells."""
         thresholds = self.encoder.thresholds if aim.is_judged else None
         if thresholds is None:
             return None
-        strengths = partial(self.encoder.references.strengths, per_spread=thresholds.per_spread)
-        of_phrases = [
-            strengths(phrase, candidates.scores(phrase, thresholds.hubness_share))
-            for phrase in aim.phrases
-        ]
-        return with_phrases(strengths(aim.vector, scores), of_phrases, thresholds.phrase_share)
+        return self.encoder.references.strengths(
+            aim.vector, scores, per_spread=thresholds.per_spread
+        )
 
     def _is_fair(self, strengths: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return which are those of a fair match at least: (n,)."""

@@ -263,28 +263,25 @@ def counted_ranks(
     vectors = dict(zip(different, reference.texts(different), strict=True)) if different else {}
     least = np.median((anything @ anything.T).std(axis=1)) / 2
 
-    def by_vector(vector: Array) -> Array:
-        spread = max((anything * vector).sum(axis=1).std(), least)
-        scores: Array = (images * vector).sum(axis=1) - penalty
-        if per_spread:
-            scores /= spread
-        return scores
-
-    def by_text(text: str) -> Array:
-        whole = by_vector(texts[text])
+    def scores(text: str) -> Array:
+        whole: Array = (images * texts[text]).sum(axis=1) - penalty
         if not phrases[text]:
             return whole
-        weakest = np.min([by_vector(vectors[phrase]) for phrase in phrases[text]], axis=0)
-        judged: Array = (1 - phrase_share) * whole + phrase_share * weakest
+        apart = [(images * vectors[phrase]).sum(axis=1) - penalty for phrase in phrases[text]]
+        judged: Array = (1 - phrase_share) * whole + phrase_share * np.min(apart, axis=0)
         return judged
 
-    strengths = _best_strengths(by_text, owners, len(images))
+    def strengths_of(text: str) -> Array:
+        spread = max((anything * texts[text]).sum(axis=1).std(), least)
+        return scores(text) / spread if per_spread else scores(text)
+
+    strengths = _best_strengths(strengths_of, owners, len(images))
     counted: dict[str, Ranks] = {}
     for number, some in enumerate(captions.values()):
         for language, text in some:
             ranks = counted.setdefault(language, Ranks())
             cosines = (images * texts[text]).sum(axis=1)
-            ranks.add("picture", number, _rank(cosines - penalty, {number}))
+            ranks.add("picture", number, _rank(scores(text), {number}))
             ranks.add("picture by cosine", number, _rank(cosines, {number}))
             if text in strengths:
                 ranks.strengths.append((number, *strengths[text]))
