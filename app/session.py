@@ -330,7 +330,8 @@ class Session:
         self._show()
 
     async def _filter(self, name: str, value: str) -> None:
-        await self._go(self._search.filtered(name, value))
+        """Search what the form says, with that filter: what is typed is not lost."""
+        await self._send(self._form.search().filtered(name, value))
 
     async def _take_out(self, search: Search) -> None:
         if search.can_be_asked:

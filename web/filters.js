@@ -2,8 +2,8 @@
 
 import { collectionNames } from "./collections.js";
 import { build, element, icon, unseen } from "./dom.js";
-import { chooseKeyword } from "./form.js";
-import { FILTERS, OF_OWN, addressOf, withFilter, without } from "./search.js";
+import { chooseKeyword, sendFiltered } from "./form.js";
+import { FILTERS, OF_OWN, addressOf, without } from "./search.js";
 
 const MOST_VALUES = 12; // of a filter
 const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
@@ -30,7 +30,7 @@ let seen = {};
 
 let go = () => {};
 
-/** Have *run* told of each search that a chip leads to. */
+/** Have *run* told of a search from which a filter was taken off. */
 export function listenToFilters(run) {
   go = run;
 }
@@ -98,7 +98,9 @@ function filterChip(name, search) {
   chip.value = chosen ?? "";
   chip.classList.toggle("chosen", Boolean(chosen));
   chip.dataset.name = name;
-  chip.onchange = () => go({ ...search, filters: withFilter(search.filters, name, chip.value) });
+  chip.onchange = () => {
+    if (!sendFiltered(name, chip.value)) chip.value = chosen ?? "";
+  };
   return chip;
 }
 

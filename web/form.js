@@ -204,11 +204,19 @@ let go = () => {};
 
 const openOptions = (isOpen) => element("options-button").setAttribute("aria-expanded", String(isOpen));
 
+/** Send *search* off; returns false where something is wrong with it, and says so. */
 function send(search) {
   clearErrors();
-  if (complain(search)) return;
+  if (complain(search)) return false;
   openOptions(false);
   go(search);
+  return true;
+}
+
+/** Search what the form says, with *value* for the filter *name*, or without it for ""; returns as `send`. */
+export function sendFiltered(name, value) {
+  const search = formSearch();
+  return send({ ...search, filters: withFilter(search.filters, name, value) });
 }
 
 /** Have *run* told of each search that is sent off and may be. */

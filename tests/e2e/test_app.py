@@ -142,6 +142,9 @@ def test_a_filter_and_the_way_back_are_in_the_address(window: Window) -> None:
     expect(window.button("Next picture")).not_to_be_attached(timeout=PATIENCE_SECONDS * 1000)
     window.see(window.button("Any colour"))
     assert page.url == before
+    window.write("without", "snow")
+    window.choose("Any colour", "green")
+    until(lambda: "minus=snow" in page.url and "colour=green" in page.url, page)
 
 
 def test_what_is_typed_stays_when_the_language_changes(window: Window) -> None:

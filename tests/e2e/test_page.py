@@ -459,6 +459,23 @@ def test_colours_and_tags_come_from_the_answer_and_are_kept_in_the_address(
     expect(page.get_by_role("combobox", name="Any tag")).to_be_visible()
 
 
+def test_a_filter_is_of_what_is_typed(page: Page, ready_answer: Answer) -> None:
+    page.goto(address(k=None))
+    wait_for_all_results(page)
+    chip = page.get_by_role("combobox", name="Any colour")
+    colour = chip.locator("option").all_inner_texts()[1]
+    sentence = page.locator("#query")
+    sentence.fill("")
+    chip.select_option(colour)
+    expect(sentence).to_have_attribute("aria-invalid", "true")
+    expect(chip).to_have_value("")
+    sentence.fill("a horse at night")
+    chip.select_option(colour)
+    expect(page).to_have_url(re.compile(f"s_query=a\\+horse\\+at\\+night.*colour={colour}"))
+    expect(sentence).to_have_value("a horse at night")
+    wait_for_all_results(page)
+
+
 def answered(page: Page) -> list[dict[str, Any]]:
     """Return the hits of the search that the address holds, as the API answers it."""
     response = page.request.get(f"/search?{urlsplit(page.url).query}&k=24")
