@@ -257,7 +257,8 @@ def main(url: str, *, own: bool = False) -> None:
     """Write all pictures, or those of own pictures."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            executable_path=shutil.which("chromium-headless-shell") or shutil.which("chromium"),
+            args=["--no-sandbox"],
         )
         if not own:
             film_first_minute(browser, url)  # first: its pictures are still to be fetched
