@@ -7,7 +7,7 @@ them in step with the catalog, and settles the order with the float32 vectors, i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
@@ -22,6 +22,7 @@ from imagesearch.domain.images import Embedding, Embeddings
 BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _SAMPLED = 64  # rows that are compared with the catalog when a copy is opened, and as many newest
+_PIECE_ROWS = 16_384  # that a thread scans at a time, lest one core has far more to do than others
 _FEW = 8  # of one row in so many, codes are copied; of more, all products are made
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
@@ -42,6 +43,21 @@ class Columns:
     def part(self, rows: slice | _Rows) -> Columns:
         """Return these *rows*."""
         return Columns(self.row_ids[rows], self.scales[rows], self.errors[rows], self.codes[rows])
+
+    def pieces(self) -> Iterator[Columns]:
+        """Yield the rows in pieces for the threads of a scan."""
+        for start in range(0, len(self), _PIECE_ROWS):
+            yield self.part(slice(start, start + _PIECE_ROWS))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Columns]) -> Columns:
+        """Return the rows of *parts*, of which there is one at least."""
+        return cls(
+            np.concatenate([part.row_ids for part in parts]),
+            np.concatenate([part.scales for part in parts]),
+            np.concatenate([part.errors for part in parts]),
+            np.concatenate([part.codes for part in parts]),
+        )
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -205,33 +221,20 @@ class VectorIndex:
                 self._blocks.replace(number, columns.part(np.flatnonzero(is_kept)))
         self._blocks.keep_head(self._head)  # which counts them
 
-    def candidates(
-        self, query: Embedding, k: int, among: NDArray[np.bool_] | None = None
-    ) -> Candidates:
+    def scan(self, query: Embedding, k: int, among: NDArray[np.bool_] | None = None) -> Scan:
         """
-        Return rows among which the *k* nearest to *query* are for certain.
+        Return what the codes say of who is nearest to *query*.
 
         Args:
+            k: how many of the nearest are looked for.
             among: for each row id, from 0 to the last, whether it may be one; None for all.
         """
         parts = [self._blocks.part(number) for number in range(len(self._blocks))]
-        if not parts:
-            return Candidates([], [])
-        if query.shape != self._head.centre.shape:
+        if parts and query.shape != self._head.centre.shape:
             raise Bug(f"a query must have shape {self._head.centre.shape}, got {query.shape}")
-        asked = _Query.of(query, self._head.longest)
-        rows = _reaching(self._each(parts, lambda part: _bounds(part, asked, among)), k)
-        # Of these few, the query's own rounding is taken out: fewer still must be read.
-        few = [part.part(some) for part, some in zip(parts, rows, strict=True)]
-        bounds = [_finer(some, asked) for some in few]
-        nearest = _reaching(bounds, k)
-        ids = np.concatenate([some.row_ids[last] for some, last in zip(few, nearest, strict=True)])
-        above = np.concatenate(
-            [bound.upper[last] for bound, last in zip(bounds, nearest, strict=True)]
-        )
-        at_most = above + np.vecdot(self._head.centre, query)  # which all products are without
-        order = np.argsort(-at_most)
-        return Candidates(ids[order].tolist(), at_most[order].tolist())
+        asked = _Query.of(query, self._head)
+        pieces = [piece for part in parts for piece in part.pieces()]
+        return Scan(asked, k, self._each(pieces, lambda piece: _Scanned.of(piece, asked, k, among)))
 
     def _add(self, columns: Columns) -> None:
         """Fill the last block, then a new one."""
@@ -243,10 +246,10 @@ class VectorIndex:
         if len(columns) > room:
             self._blocks.append(columns.part(slice(room, None)))
 
-    def _each(self, parts: list[Columns], work: Callable[[Columns], _Answer]) -> list[_Answer]:
-        if len(parts) == 1:  # handing it over would take longer
-            return [work(parts[0])]
-        return list(self._threads.map(work, parts))
+    def _each(self, pieces: list[Columns], work: Callable[[Columns], _Answer]) -> list[_Answer]:
+        if len(pieces) == 1:  # handing it over would take longer
+            return [work(pieces[0])]
+        return list(self._threads.map(work, pieces))
 
 
 @dataclass(frozen=True)
@@ -284,42 +287,90 @@ class _Query:
     A query and what the scan multiplies by in its place.
 
     Attributes:
+        common: its product with the centre, which all other products are without.
         norm: of the query: a row's error moves its product by no more than this times as much.
         doubt: how far rounding the query moves any product.
     """
 
     vector: Embedding  # (embedding_dim,)
     coded: _Coded  # of one row
+    common: float
     norm: float
     doubt: float
 
     @classmethod
-    def of(cls, vector: Embedding, longest: float) -> _Query:
-        """Return *vector* for rows whose norm is no more than *longest*."""
+    def of(cls, vector: Embedding, head: Head) -> _Query:
+        """Return *vector* for the rows of *head*, of which there may be none."""
         coded = _Coded.of(vector[None].astype(np.float32))
+        common = float(np.vecdot(head.centre, vector)) if len(head.centre) else 0.0
         norm = float(np.linalg.norm(vector))
-        return cls(vector, coded, norm, float(coded.errors[0]) * longest)
+        return cls(vector, coded, common, norm, float(coded.errors[0]) * head.longest)
 
 
-class _Bounds:
+@dataclass(frozen=True)
+class _Scanned:
     """
-    Between what the product of each row with the query lies, but for a common constant.
+    What a scan found of some rows.
 
     Attributes:
-        rows: which rows of a block these are, (n,); None for all.
+        at_most: what the product of a row with the coded query's does not exceed but for the
+            query's doubt; minus infinity of a row that may not be one.
+        likeliest: which of the rows have the largest products, as many as are looked for.
+        products: of these.
     """
 
-    def __init__(
-        self, products: _Floats, errors: _Floats, doubt: float, rows: _Rows | None = None
-    ) -> None:
-        self.rows = rows
-        self.lower = products - errors - np.float32(doubt + _ROUNDING)
-        self.upper = products + errors + np.float32(doubt + _ROUNDING)
+    rows: Columns
+    at_most: _Floats  # (n,)
+    likeliest: _Rows  # (m,)
+    products: _Floats  # (m,)
 
-    def reaching(self, floor: float) -> _Rows:
-        """Return the rows of the block whose product may be *floor* or more."""
-        rows = np.flatnonzero(self.upper >= floor)
-        return rows if self.rows is None else self.rows[rows]
+    @classmethod
+    def of(cls, rows: Columns, query: _Query, k: int, among: NDArray[np.bool_] | None) -> _Scanned:
+        """Scan those of *rows* that are *among* the row ids."""
+        is_among = None if among is None else among[rows.row_ids]
+        if is_among is not None and np.count_nonzero(is_among) * _FEW < len(rows):
+            rows, is_among = rows.part(np.flatnonzero(is_among)), None
+        products = _products(rows, query)
+        if is_among is not None:
+            products[~is_among] = -np.inf
+        likeliest = _largest(products, k)
+        likeliest = likeliest[products[likeliest] > -np.inf]
+        at_most = products + rows.errors * np.float32(query.norm)
+        return cls(rows, at_most, likeliest, products[likeliest])
+
+
+class Scan:
+    """
+    What the codes say of who is nearest to a query.
+
+    Attributes:
+        likeliest: the ids of k rows that may well be the nearest, or of all where there are fewer.
+    """
+
+    def __init__(self, query: _Query, k: int, scanned: Sequence[_Scanned]) -> None:
+        self._query = query
+        self._scanned = scanned
+        self.likeliest: list[int] = []
+        if scanned:
+            ids = np.concatenate([some.rows.row_ids[some.likeliest] for some in scanned])
+            products = np.concatenate([some.products for some in scanned])
+            self.likeliest = ids[_largest(products, k)].tolist()
+
+    def reaching(self, cosine: float) -> Candidates:
+        """Return all rows whose cosine with the query may be *cosine* or more."""
+        query = self._query
+        floor = cosine - query.common - query.doubt - _ROUNDING
+        few = [some.rows.part(np.flatnonzero(some.at_most >= floor)) for some in self._scanned]
+        if not few:
+            return Candidates([], [])
+        rows = Columns.joined(few)
+        # Of these few, the query's own rounding is taken out: fewer still must be read.
+        # Not `@`: for so few rows, BLAS's threads on a busy machine wait longer than they work.
+        products = rows.scales * np.vecdot(rows.codes, query.vector)
+        at_most = products + rows.errors * np.float32(query.norm)
+        at_most += np.float32(query.common + _ROUNDING)
+        order = np.argsort(-at_most)[: np.count_nonzero(at_most >= cosine)]
+        return Candidates(rows.row_ids[order].tolist(), at_most[order].tolist())
 
 
 class MemoryBlocks:
@@ -380,32 +431,16 @@ def _put(room: Columns, columns: Columns) -> None:
     room.scales[here], room.errors[here] = columns.scales, columns.errors
 
 
-def _bounds(rows: Columns, query: _Query, among: NDArray[np.bool_] | None) -> _Bounds:
-    """Return between what the products of all *rows* lie that are *among* those row ids."""
-    some = None if among is None else np.flatnonzero(among[rows.row_ids])
-    if some is not None and len(some) * _FEW < len(rows):
-        return _Bounds(*_products(rows.part(some), query), query.doubt, some)
-    products, errors = _products(rows, query)
-    if some is None:
-        return _Bounds(products, errors, query.doubt)
-    return _Bounds(products[some], errors[some], query.doubt, some)
-
-
-def _products(rows: Columns, query: _Query) -> tuple[_Floats, _Floats]:
-    """Return the products of *rows* with the coded query, and how far their codes are off: (n,)."""
+def _products(rows: Columns, query: _Query) -> _Floats:
+    """Return the products of *rows* with the coded query, (n,)."""
     if not len(rows):  # cdist takes no matrix without rows
-        return rows.errors, rows.errors
+        return np.empty(0, np.float32)
     # (n, d) times (1, d), both int8 and summed as integers -> (n, 1)
     sums = np.asarray(cdist(rows.codes, query.coded.codes, "dot"))[:, 0]
-    products = rows.scales * query.coded.scales[0] * sums.astype(np.float32)
-    return products, rows.errors * np.float32(query.norm)
-
-
-def _finer(rows: Columns, query: _Query) -> _Bounds:
-    """Return between what the products of a few *rows* lie, without the query's rounding."""
-    # Not `@`: for so few rows, BLAS's threads on a busy machine wait longer than they work.
-    products = rows.scales * np.vecdot(rows.codes, query.vector)
-    return _Bounds(products, rows.errors * np.float32(query.norm), 0.0)
+    products = sums.astype(np.float32)
+    products *= rows.scales
+    products *= query.coded.scales[0]
+    return products
 
 
 def _norms(rows: _Floats) -> _Floats:
@@ -414,17 +449,8 @@ def _norms(rows: _Floats) -> _Floats:
     return np.sqrt(squares)
 
 
-def _reaching(bounds: Sequence[_Bounds], k: int) -> list[_Rows]:
-    """Return for each block the rows that may be among the *k* largest of all."""
-    best = [_largest(bound.lower, k) for bound in bounds if len(bound.lower) and k > 0]
-    if not best:
-        return [np.empty(0, np.int64) for _ in bounds]
-    floor = _largest(np.concatenate(best), k).min()  # k rows are no less than this
-    return [bound.reaching(floor) for bound in bounds]
-
-
-def _largest(values: _Floats, k: int) -> _Floats:
-    """Return the *k* largest of *values*, or all when there are no more, in no order."""
+def _largest(values: _Floats, k: int) -> _Rows:
+    """Return the places of the *k* largest of *values*, or of all when there are no more."""
     if len(values) <= k:
-        return values
-    return np.partition(values, len(values) - k)[len(values) - k :]
+        return np.arange(len(values))
+    return np.argpartition(values, -max(k, 1))[len(values) - k :]

@@ -6,8 +6,7 @@ import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from imagesearch.adapters.sqlite_rows import (
     pixels_of,
 )
 from imagesearch.adapters.vector_file import DamagedFile, FileBlocks, forget_others, path_of
-from imagesearch.adapters.vector_index import Candidates, VectorIndex
+from imagesearch.adapters.vector_index import Scan, VectorIndex
 from imagesearch.adapters.vectors import best_tagged, sound_matrix, vector_bytes
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters.declaration import FACTS, Where, holds
@@ -31,7 +30,6 @@ from imagesearch.domain.pixels import PixelFacts
 from imagesearch.domain.tag_words import rarest, rarity
 from imagesearch.ports import Coverage, Nearest, Tagged
 
-_READ_BESIDE = 50  # candidates that are read at first beside as many as are wanted
 _ROWS_AT_ONCE = 4096  # embeddings that are read at a time: 8 MB at 512 dimensions
 MAX_TAGGED = 500  # images that tags are compared of: of each, FTS5 takes some 5 µs
 _IMAGES_AT_ONCE = 500  # that are read, or lose an embedding, before others have the connection
@@ -276,16 +274,15 @@ class SqliteLibrary:
                 continue
             # After the index: no row of it lacks its facts.
             among = self._matching(model_revision, where) if where else None
-            candidates = index.candidates(query, k, among)
+            scan = index.scan(query, k, among)
             with self._reading() as connection:
-                best, gone = _best(connection, candidates, query, k)
-                images = _images(connection, [row.image_id for row in best])
+                best, gone = _best(connection, scan, query, k)
+                images = _images(connection, best.image_ids)
             if not gone:
-                hits = [row for row in best if row.image_id in images]
-                return Nearest(
-                    [(images[row.image_id], row.cosine) for row in hits],
-                    np.array([row.embedding for row in hits], np.float32).reshape(-1, len(query)),
-                )
+                best = best.part([n for n, each in enumerate(best.image_ids) if each in images])
+                hits = [images[image_id] for image_id in best.image_ids]
+                cosines = best.cosines.tolist()
+                return Nearest(list(zip(hits, cosines, strict=True)), best.embeddings)
             # Some have been replaced since the index took them over; others may be nearer.
             try:
                 index.drop(gone)
@@ -522,55 +519,76 @@ def _renew_embeddings(connection: Connection, image_ids: Sequence[str]) -> None:
         )
 
 
-class _Candidate(NamedTuple):
-    """A row that may be among the nearest, with its exact cosine."""
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that are in the catalog and sound, and their exact cosines with a query."""
 
-    row_id: int
-    image_id: str
-    embedding: Embedding
-    cosine: float
+    row_ids: list[int]
+    image_ids: list[str]
+    embeddings: Embeddings  # (n, embedding_dim)
+    cosines: NDArray[np.float64]  # (n,)
+
+    def part(self, places: Sequence[int]) -> _Rows:
+        """Return those at *places*."""
+        return _Rows(
+            [self.row_ids[place] for place in places],
+            [self.image_ids[place] for place in places],
+            self.embeddings[places],
+            self.cosines[places],
+        )
+
+    def nearest(self, k: int) -> _Rows:
+        """Return the *k* of the largest cosines, best first, ties by image_id."""
+        order = np.lexsort((np.array(self.image_ids, np.str_), -self.cosines))
+        return self.part(order[:k].tolist())
+
+    def joined(self, others: _Rows) -> _Rows:
+        """Return these and *others*."""
+        return _Rows(
+            self.row_ids + others.row_ids,
+            self.image_ids + others.image_ids,
+            np.concatenate([self.embeddings, others.embeddings]),
+            np.concatenate([self.cosines, others.cosines]),
+        )
 
 
-def _best(
-    connection: Connection, candidates: Candidates, query: Embedding, k: int
-) -> tuple[list[_Candidate], set[int]]:
+def _best(connection: Connection, scan: Scan, query: Embedding, k: int) -> tuple[_Rows, set[int]]:
     """
-    Return the *k* nearest of *candidates*, best first, and those that are there no more.
+    Return the *k* nearest, best first, and those that were scanned and are there no more.
 
-    Only so many are read that no other one can be nearer.
+    Read are the likeliest ones, and then all that may be as near as the last of these.
     """
-    row_ids, at_most = candidates
-    best: list[_Candidate] = []
-    gone: set[int] = set()
-    begin, size = 0, k + _READ_BESIDE
-    while begin < len(row_ids) and (len(best) < k or at_most[begin] >= best[-1].cosine):
-        some = row_ids[begin : begin + size]
-        read = _candidates(connection, some, query)
-        gone.update(set(some) - {row.row_id for row in read})
-        best = sorted([*best, *read], key=lambda row: (-row.cosine, row.image_id))[:k]
-        begin, size = begin + size, 2 * size
+    likeliest = scan.likeliest
+    read = _read(connection, likeliest, query)
+    best, gone = read.nearest(k), set(likeliest).difference(read.row_ids)
+    if gone or not 0 < k == len(likeliest):  # of fewer than k rows there are no others
+        return best, gone
+    known = set(likeliest)
+    row_ids, at_most = scan.reaching(float(best.cosines[-1]))
+    others = [pair for pair in zip(row_ids, at_most, strict=True) if pair[0] not in known]
+    for start in range(0, len(others), _ROWS_AT_ONCE):
+        if others[start][1] < best.cosines[-1]:
+            break
+        some = [row_id for row_id, _ in others[start : start + _ROWS_AT_ONCE]]
+        read = _read(connection, some, query)
+        gone.update(set(some).difference(read.row_ids))
+        best = best.joined(read).nearest(k)
     return best, gone
 
 
-def _candidates(
-    connection: Connection, row_ids: Sequence[int], query: Embedding
-) -> list[_Candidate]:
+def _read(connection: Connection, row_ids: Sequence[int], query: Embedding) -> _Rows:
     """Return those of *row_ids* that are there and sound."""
-    candidates = []
     stored = connection.execute(
         "SELECT id, image_id, vector FROM embeddings"
         " WHERE id IN (SELECT value FROM json_each(?)) AND typeof(image_id) = 'text'",
         (id_list(row_ids),),
-    )
-    while rows := stored.fetchmany(_ROWS_AT_ONCE):
-        sound, matrix, _ = sound_matrix(rows, len(query))
-        # Each row by itself: a matrix product's last bits depend on a row's place, and equal
-        # images would not tie.
-        # (m, d) * (d,) -> (m,)
-        cosines = (matrix.astype(np.float64) * query).sum(axis=1).tolist()
-        for (row_id, image_id, _), embedding, cosine in zip(sound, matrix, cosines, strict=True):
-            candidates.append(_Candidate(row_id, image_id, embedding, cosine))
-    return candidates
+    ).fetchall()
+    sound, matrix, _ = sound_matrix(stored, len(query))
+    matrix = matrix.reshape(len(sound), len(query))
+    # Each row by itself: a matrix product's last bits depend on a row's place, and equal images
+    # would not tie.
+    cosines = np.vecdot(matrix, query, dtype=np.float64)  # (m, d), (d,) -> (m,)
+    return _Rows([row[0] for row in sound], [row[1] for row in sound], matrix, cosines)
 
 
 def _images(connection: Connection, image_ids: Collection[str]) -> dict[str, Image]:
