@@ -6,7 +6,7 @@ process that is killed amid an append leaves what was there before. Of the rest 
 the number of all rows.
 
     head    magic, embedding_dim, rows a block, rows of all, last_id, sample, longest, centre,
-            checksum
+            spreads, checksum
     block   rows that are there and a checksum of each column of them; ids, scales, errors, codes
 """
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from imagesearch.adapters.vector_index import BLOCK_ROWS, NOTHING, Columns, Head
 
-_MAGIC = b"isint8 2"  # the digit counts the layouts
+_MAGIC = b"isint8 3"  # the digit counts the layouts
 _HEAD = struct.Struct("<8sIIqqqd")
 _BLOCK_HEAD = struct.Struct("<q4I")
 _CRC = struct.Struct("<I")
@@ -118,7 +118,8 @@ class FileBlocks:
         """Note that all rows up to `head.last_id` are there, and no other."""
         number = sum(self._sizes)
         fields = (self._dim, self.rows, number, head.last_id, head.sample, head.longest)
-        packed = _HEAD.pack(_MAGIC, *fields) + head.centre.astype("<f4").tobytes()
+        vectors = np.concatenate([head.centre, head.spreads]).astype("<f4")
+        packed = _HEAD.pack(_MAGIC, *fields) + vectors.tobytes()
         self._write(packed + _CRC.pack(zlib.crc32(packed)), 0)
         self.head = head
 
@@ -141,12 +142,12 @@ class FileBlocks:
         if len(fixed) < _HEAD.size or not fixed.startswith(_MAGIC):
             raise DamagedFile("it is no copy of embeddings, or one of another version")
         _, self._dim, rows, number_of_rows, last_id, sample, longest = _HEAD.unpack(fixed)
-        packed = os.pread(self._file, _HEAD.size + 4 * self._dim + _CRC.size, 0)
+        packed = os.pread(self._file, self._head_bytes, 0)
         if zlib.crc32(packed[: -_CRC.size]) != _CRC.unpack(packed[-_CRC.size :])[0]:
             raise DamagedFile("its head is not what was written")
         if rows != self.rows:
             raise DamagedFile(f"it has blocks of {rows} rows")
-        centre = np.frombuffer(packed[_HEAD.size : -_CRC.size], "<f4").astype(np.float32)
+        vectors = np.frombuffer(packed[_HEAD.size : -_CRC.size], "<f4").astype(np.float32)
         # A copy without rows ends with its head, before the first block would begin.
         behind = max(0, os.fstat(self._file).st_size - self._start(0))
         blocks, rest = divmod(behind, self._block_bytes)
@@ -158,7 +159,7 @@ class FileBlocks:
             checked = list(threads.map(self._checked, range(blocks)))
         self._sizes = [size for size, _ in checked]
         self._sums = [sums for _, sums in checked]
-        self.head = Head(last_id, sample, longest, centre)
+        self.head = Head(last_id, sample, longest, *np.split(vectors, 2))
         self._cut(last_id)
         if sum(self._sizes) != number_of_rows:
             raise DamagedFile(f"it has {sum(self._sizes)} rows of {number_of_rows}")
@@ -229,9 +230,12 @@ class FileBlocks:
     def _block_bytes(self) -> int:
         return _whole_pages(self._offsets()[-1] + self._dim * self.rows)
 
+    @property
+    def _head_bytes(self) -> int:
+        return _HEAD.size + 2 * 4 * self._dim + _CRC.size
+
     def _start(self, number: int) -> int:
-        head = _whole_pages(_HEAD.size + 4 * self._dim + _CRC.size)
-        return head + number * self._block_bytes
+        return _whole_pages(self._head_bytes) + number * self._block_bytes
 
 
 def _whole_pages(size: int) -> int:

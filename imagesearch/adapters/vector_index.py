@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _SAMPLED = 64  # rows that are compared with the catalog when a copy is opened, and as many newest
 _PIECE_ROWS = 16_384  # that a thread scans at a time, lest one core has far more to do than others
 _FEW = 8  # of one row in so many, codes are copied; of more, all products are made
+_LEAST_VARIANCE = 1e-12  # of a dimension; of equal rows float32 sums make less
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
@@ -71,17 +72,20 @@ class Head:
     Attributes:
         last_id: how far the catalog has been read.
         sample: of how many rows the centre is the mean; 0 before the first.
-        longest: the largest norm of what the codes stand for.
+        longest: the largest norm of what the codes stand for, a row divided by the spreads.
         centre: (embedding_dim,), which is taken off every row.
+        spreads: (embedding_dim,), by which it is divided then: where rows vary little, the codes
+            have finer steps.
     """
 
     last_id: int
     sample: int
     longest: float
     centre: Embedding
+    spreads: Embedding
 
 
-NOTHING = Head(0, 0, 0.0, np.empty(0, np.float32))
+NOTHING = Head(0, 0, 0.0, np.empty(0, np.float32), np.empty(0, np.float32))
 
 
 class Candidates(NamedTuple):
@@ -174,16 +178,17 @@ class VectorIndex:
             last_id: how far the catalog has been read with them, if beyond the last of them.
         """
         last_id = max(last_id, row_ids[-1] if row_ids else 0)
-        centre, sample, longest = self._head.centre, self._head.sample, self._head.longest
+        centre, spreads = self._head.centre, self._head.spreads
+        sample, longest = self._head.sample, self._head.longest
         if row_ids and not sample:
             # What embeddings have in common ranks none of them, and would take most of the bits.
-            centre, sample = embeddings.mean(axis=0), len(row_ids)
+            centre, spreads, sample = *_centre_and_spreads(embeddings), len(row_ids)
         for start in range(0, len(row_ids), self._blocks.rows):
             part = slice(start, start + self._blocks.rows)
-            coded = _Coded.of(embeddings[part] - centre)
+            coded = _Coded.of(embeddings[part] - centre, spreads)
             longest = max(longest, float(coded.norms.max()))
             self._add(coded.columns(np.array(row_ids[part], np.int64)))
-        head = Head(last_id, sample, longest, centre)
+        head = Head(last_id, sample, longest, centre, spreads)
         if row_ids or last_id != self.last_id:
             self._blocks.keep_head(head)
         self._head = head
@@ -205,7 +210,7 @@ class VectorIndex:
         for number in range(len(self._blocks)):
             columns = self._blocks.part(number)
             rows = columns.part(np.flatnonzero(np.isin(columns.row_ids, list(wanted))))
-            decoded = rows.codes * rows.scales[:, None]  # (n, d)
+            decoded = rows.codes * rows.scales[:, None] * self._head.spreads  # (n, d)
             true = np.array([wanted[row_id] for row_id in rows.row_ids.tolist()], np.float32)
             if len(rows) and (_norms(decoded - true) > rows.errors + _ROUNDING).any():
                 return False
@@ -232,7 +237,10 @@ class VectorIndex:
         parts = [self._blocks.part(number) for number in range(len(self._blocks))]
         if parts and query.shape != self._head.centre.shape:
             raise Bug(f"a query must have shape {self._head.centre.shape}, got {query.shape}")
-        asked = _Query.of(query, self._head)
+        # Without rows there is no centre either, and nothing that it would be taken off.
+        asked = _Query.of(
+            query, self._head if parts else replace(NOTHING, centre=query, spreads=query)
+        )
         pieces = [piece for part in parts for piece in part.pieces()]
         return Scan(asked, k, self._each(pieces, lambda piece: _Scanned.of(piece, asked, k, among)))
 
@@ -255,11 +263,11 @@ class VectorIndex:
 @dataclass(frozen=True)
 class _Coded:
     """
-    Rows as integers: row i is about `scales[i] * codes[i]`.
+    Rows as integers: row i is about `scales[i] * codes[i] * spreads`.
 
     Attributes:
         errors: the norm of what the codes leave out of a row.
-        norms: the norm of what they stand for.
+        norms: that of `scales[i] * codes[i]`.
     """
 
     codes: NDArray[np.int8]  # (n, embedding_dim)
@@ -268,13 +276,15 @@ class _Coded:
     norms: _Floats  # (n,)
 
     @classmethod
-    def of(cls, rows: _Floats) -> _Coded:
-        """Round each of *rows*, (n, d), to 127 steps on either side of zero."""
-        largest = np.abs(rows).max(axis=1)  # (n,)
+    def of(cls, rows: _Floats, spreads: _Floats) -> _Coded:
+        """Round *rows*, (n, d), in *spreads*, (d,), to 127 steps on either side of zero."""
+        spread = rows / spreads
+        largest = np.abs(spread).max(axis=1)  # (n,)
         scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-        steps = np.rint(rows / scales[:, None])  # (n, d)
+        steps = np.rint(spread / scales[:, None])  # (n, d)
         decoded = steps * scales[:, None]
-        return cls(steps.astype(np.int8), scales, _norms(rows - decoded), _norms(decoded))
+        errors = _norms(rows - decoded * spreads)
+        return cls(steps.astype(np.int8), scales, errors, _norms(decoded))
 
     def columns(self, row_ids: _Rows) -> Columns:
         """Return what is kept of them."""
@@ -287,23 +297,26 @@ class _Query:
     A query and what the scan multiplies by in its place.
 
     Attributes:
-        common: its product with the centre, which all other products are without.
+        vector: the query times the spreads, which codes are without: (embedding_dim,).
+        coded: that, as integers.
+        common: the query's product with the centre, which all other products are without.
         norm: of the query: a row's error moves its product by no more than this times as much.
         doubt: how far rounding the query moves any product.
     """
 
-    vector: Embedding  # (embedding_dim,)
+    vector: _Floats
     coded: _Coded  # of one row
     common: float
     norm: float
     doubt: float
 
     @classmethod
-    def of(cls, vector: Embedding, head: Head) -> _Query:
-        """Return *vector* for the rows of *head*, of which there may be none."""
-        coded = _Coded.of(vector[None].astype(np.float32))
-        common = float(np.vecdot(head.centre, vector)) if len(head.centre) else 0.0
-        norm = float(np.linalg.norm(vector))
+    def of(cls, query: Embedding, head: Head) -> _Query:
+        """Return *query* for the rows of *head*."""
+        vector = (query * head.spreads).astype(np.float32)
+        coded = _Coded.of(vector[None], np.ones_like(vector))
+        common = float(np.vecdot(head.centre, query))
+        norm = float(np.linalg.norm(query))
         return cls(vector, coded, common, norm, float(coded.errors[0]) * head.longest)
 
 
@@ -441,6 +454,14 @@ def _products(rows: Columns, query: _Query) -> _Floats:
     products *= rows.scales
     products *= query.coded.scales[0]
     return products
+
+
+def _centre_and_spreads(rows: Embeddings) -> tuple[Embedding, Embedding]:
+    """Return the mean of *rows*, (n, d), and how far they spread around it: (d,) each."""
+    centre = rows.mean(axis=0)
+    variances = np.square(rows - centre).mean(axis=0)
+    # Of few rows a dimension's variance may be much too small, and others' codes too coarse then.
+    return centre, np.sqrt(variances + max(variances.mean(), _LEAST_VARIANCE))
 
 
 def _norms(rows: _Floats) -> _Floats:

@@ -29,6 +29,11 @@ def in_a_cone(rows: int) -> Embeddings:
     return unit(0.2 * normal(rows) + 9 * np.eye(DIM, dtype=np.float32)[3])
 
 
+def uneven(rows: int) -> Embeddings:
+    """Each dimension varies less than the one before, as in those of trained models."""
+    return unit(normal(rows) * np.arange(1, DIM + 1, dtype=np.float32) ** -1)
+
+
 def nearly_equal(rows: int) -> Embeddings:
     """Nearer to each other than int8 can tell."""
     return unit(normal(1, seed=5) + 1e-4 * normal(rows))
@@ -72,7 +77,7 @@ def exact(rows: Embeddings, query: Embedding) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("k", [1, 10, 200])
 @pytest.mark.parametrize(
-    "make", [lambda n: unit(normal(n)), in_a_cone, nearly_equal, along_axes, equal]
+    "make", [lambda n: unit(normal(n)), in_a_cone, uneven, nearly_equal, along_axes, equal]
 )
 def test_the_candidates_hold_all_that_no_other_row_beats(
     make: Callable[[int], Embeddings], k: int
@@ -119,6 +124,13 @@ def test_few_candidates_are_left_to_be_read() -> None:
         index = index_of(rows)
         for query in unit(normal(5, seed=1)):
             assert 10 <= len(candidates(index, rows, query, 10)) < 200
+
+
+def test_fewer_are_left_where_dimensions_vary_unevenly_as_those_of_embeddings_do() -> None:
+    rows = uneven(20_000)
+    index = index_of(rows)
+    counts = [len(candidates(index, rows, query, 200)) for query in unit(normal(20, seed=1))]
+    assert 200 <= np.median(counts) < 245  # and 263 if codes had the same steps in all dimensions
 
 
 def test_rows_past_a_block_are_found_and_dropped_like_any_other() -> None:
