@@ -89,13 +89,14 @@ class ImageFacts:
         columns = dict.fromkeys(_TEXT_COLUMNS.values())
         self._texts = {column: _Texts(model_revision, column) for column in columns}
 
-    def matching(self, where: Where, reading: Reading) -> NDArray[np.bool_]:
+    def matching(self, where: Where, last_id: int, reading: Reading) -> NDArray[np.bool_]:
         """
-        Return for each row id whether its image is one that *where* leaves: (last_id + 1,).
+        Return for each row id whether its image is one that *where* leaves: (last_id + 1,) or more.
 
-        What was stored before the call is among them.
+        Args:
+            last_id: the last row that is asked for.
         """
-        self.bring_up_to_date(where, reading)
+        self.bring_up_to_date(where, reading, last_id)
         each = []
         for condition in where:
             kind = self._kind_of(condition)
@@ -105,11 +106,17 @@ class ImageFacts:
         matches: NDArray[np.bool_] = np.logical_and.reduce([mask[:known] for mask in each])
         return matches
 
-    def bring_up_to_date(self, where: Where, reading: Reading) -> None:
-        """Read what *where* asks for and is new: the first time all, which takes seconds."""
+    def bring_up_to_date(self, where: Where, reading: Reading, last_id: int | None = None) -> None:
+        """
+        Read what *where* asks for and is new: the first time all, which takes seconds.
+
+        Args:
+            last_id: where it is known up to this row, nothing is read.
+        """
         for kind in dict.fromkeys(map(self._kind_of, where)):
             with kind.lock:
-                kind.bring_up_to_date(reading)
+                if last_id is None or kind.last_id < last_id:
+                    kind.bring_up_to_date(reading)
 
     def _kind_of(self, condition: Condition) -> _Rows:
         if isinstance(condition, Comparison):
@@ -234,7 +241,7 @@ class _Texts(_Rows):
         matches = np.zeros(self.last_id + 1, np.bool_)
         rows = self._rows.get((condition.fact, condition.text))
         if rows is not None:
-            matches[np.array(rows)] = True
+            matches[np.frombuffer(rows, np.int64)] = True
         return matches
 
     def _note(self, row_ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:

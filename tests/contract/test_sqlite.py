@@ -30,7 +30,7 @@ from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SCHEMA_VERSION, SqliteFile
 from imagesearch.adapters.sqlite_facts import ImageFacts, _Texts
-from imagesearch.adapters.sqlite_rows import collected_of
+from imagesearch.adapters.sqlite_rows import collected_of, last_embedding_ever
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
 from imagesearch.domain.filters import where_of
@@ -279,9 +279,14 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
                     raise Unavailable("half way")
                 yield connection
 
+        with file.reading() as connection:
+            last_id = last_embedding_ever(connection)
         with pytest.raises(Unavailable):
-            facts.matching(TALL, failing)
-        matching = facts.matching(TALL, failing)
+            facts.matching(TALL, last_id, failing)
+        matching = facts.matching(TALL, last_id, failing)
+        before = next(asked)
+        assert (facts.matching(TALL, last_id, failing) == matching).all()
+        assert next(asked) == before + 1, "of rows whose facts are known nothing is read"
     assert matching.sum() == len(best), "no row is taken for one without facts"
 
 

@@ -273,7 +273,7 @@ class SqliteLibrary:
                 index = self._index_in_memory(index, model_revision, error)
                 continue
             # After the index: no row of it lacks its facts.
-            among = self._matching(model_revision, where) if where else None
+            among = self._matching(model_revision, where, index.last_id) if where else None
             scan = index.scan(query, k, among)
             with self._reading() as connection:
                 best, gone = _best(connection, scan, query, k)
@@ -289,9 +289,9 @@ class SqliteLibrary:
             except OSError as error:
                 index = self._index_in_memory(index, model_revision, error)
 
-    def _matching(self, model_revision: str, where: Where) -> NDArray[np.bool_]:
-        """Return for each row id whether its image is one that *where* leaves."""
-        return self._facts_of(model_revision).matching(where, self._reading)
+    def _matching(self, model_revision: str, where: Where, last_id: int) -> NDArray[np.bool_]:
+        """Return for each row id up to *last_id* whether its image is one that *where* leaves."""
+        return self._facts_of(model_revision).matching(where, last_id, self._reading)
 
     def _read_facts(self, model_revision: str, where: Where) -> None:
         """Have in memory what *where* asks for, but for what is stored from now on."""
