@@ -22,7 +22,8 @@ from imagesearch.domain.images import Embedding, Embeddings
 BLOCK_ROWS = 32_768  # what is computed of a block, 4 bytes a row, stays in a core's cache
 _FAIR_SAMPLE = 4096  # rows whose mean is as good as that of all
 _SAMPLED = 64  # rows that are compared with the catalog when a copy is opened, and as many newest
-_PIECE_ROWS = 16_384  # that a thread scans at a time, lest one core has far more to do than others
+_PIECES = 3  # of all rows for each core, lest one has far more to do than the others
+_LEAST_ROWS = 8192  # of a piece: handing over fewer would take longer than scanning them
 _FEW = 8  # of one row in so many, codes are copied; of more, all products are made
 _LEAST_VARIANCE = 1e-12  # of a dimension; of equal rows float32 sums make less
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
@@ -45,10 +46,10 @@ class Columns:
         """Return these *rows*."""
         return Columns(self.row_ids[rows], self.scales[rows], self.errors[rows], self.codes[rows])
 
-    def pieces(self) -> Iterator[Columns]:
-        """Yield the rows in pieces for the threads of a scan."""
-        for start in range(0, len(self), _PIECE_ROWS):
-            yield self.part(slice(start, start + _PIECE_ROWS))
+    def pieces(self, rows: int) -> Iterator[Columns]:
+        """Yield them in pieces of *rows* at most."""
+        for start in range(0, len(self), rows):
+            yield self.part(slice(start, start + rows))
 
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:
@@ -143,7 +144,8 @@ class VectorIndex:
     """
 
     def __init__(self, blocks: Blocks | None = None, head: Head = NOTHING) -> None:
-        self._threads = ThreadPoolExecutor(os.cpu_count(), "vector-index")
+        self._cores = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(self._cores, "vector-index")
         self._blocks = MemoryBlocks() if blocks is None else blocks
         self._head = head
 
@@ -241,7 +243,8 @@ class VectorIndex:
         asked = _Query.of(
             query, self._head if parts else replace(NOTHING, centre=query, spreads=query)
         )
-        pieces = [piece for part in parts for piece in part.pieces()]
+        size = max(_LEAST_ROWS, sum(map(len, parts)) // (_PIECES * self._cores))
+        pieces = [piece for part in parts for piece in part.pieces(size)]
         return Scan(asked, k, self._each(pieces, lambda piece: _Scanned.of(piece, asked, k, among)))
 
     def _add(self, columns: Columns) -> None:
@@ -255,6 +258,7 @@ class VectorIndex:
             self._blocks.append(columns.part(slice(room, None)))
 
     def _each(self, pieces: list[Columns], work: Callable[[Columns], _Answer]) -> list[_Answer]:
+        """Return what *work* makes of each of *pieces*, in no order."""
         if len(pieces) == 1:  # handing it over would take longer
             return [work(pieces[0])]
         return list(self._threads.map(work, pieces))
@@ -278,13 +282,14 @@ class _Coded:
     @classmethod
     def of(cls, rows: _Floats, spreads: _Floats) -> _Coded:
         """Round *rows*, (n, d), in *spreads*, (d,), to 127 steps on either side of zero."""
-        spread = rows / spreads
-        largest = np.abs(spread).max(axis=1)  # (n,)
+        left = rows / spreads
+        largest = np.abs(left).max(axis=1)  # (n,)
         scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-        steps = np.rint(spread / scales[:, None])  # (n, d)
+        steps = np.rint(left / scales[:, None])  # (n, d)
         decoded = steps * scales[:, None]
-        errors = _norms(rows - decoded * spreads)
-        return cls(steps.astype(np.int8), scales, errors, _norms(decoded))
+        left -= decoded
+        left *= spreads
+        return cls(steps.astype(np.int8), scales, _norms(left), _norms(decoded))
 
     def columns(self, row_ids: _Rows) -> Columns:
         """Return what is kept of them."""
