@@ -53,9 +53,9 @@ class ReadyEncoder:
         self.references = References(unit_vectors(400, seed=2))
         self.thresholds = Thresholds(0.3, 0.2, 0.1)
 
-    def encode_text(self, text: str) -> TextEmbedding:  # noqa: ARG002 - as the port says
-        """Return the vector."""
-        return self._text
+    def encode_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
+        """Return the vector for each."""
+        return [self._text] * len(texts)
 
     def encode_images(self, images: Sequence[bytes]) -> list[ImageEmbedding | RejectedImage]:
         """Embed nothing: the pools are stored embedded."""

@@ -758,9 +758,9 @@ class Encoder(Protocol):
             Overloaded, Unavailable, DeadlineExceeded: come back later.
         """
 
-    def encode_text(self, text: str) -> TextEmbedding:
+    def encode_texts(self, texts: Sequence[str]) -> Sequence[TextEmbedding]:
         """
-        Embed one query; tokens past the model's last position are cut.
+        Embed the texts of one query; tokens past the model's last position are cut.
 
         Raises:
             Overloaded: the queue is full.

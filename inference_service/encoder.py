@@ -225,15 +225,20 @@ class ModelEncoder:
         return outcome.vector
 
     def encode_text(self, text: str) -> TextEmbedding:
+        """Embed one text, see `encode_texts`."""
+        return self.encode_texts([text])[0]
+
+    def encode_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
         """
-        Embed one query; tokens past the model's last position are cut, the end token is kept.
+        Embed the texts of one query; tokens past the model's last position are cut, the end token
+        is kept.
 
         Raises:
             Overloaded, DeadlineExceeded, Unavailable: as in `encode_images`, sooner.
 
         Source: Radford et al. 2021, figure 3.
         """
-        return self._text(text, TEXT_LIMIT_SECONDS)
+        return self._embedded_texts(texts, TEXT_LIMIT_SECONDS)
 
     def check(self) -> None:
         """
@@ -247,7 +252,7 @@ class ModelEncoder:
         """
         try:
             if self._texts.idle_seconds > CHECK_AFTER_SECONDS:
-                self._text("a", CHECK_LIMIT_SECONDS)
+                self._embedded_texts(["a"], CHECK_LIMIT_SECONDS)
             for embedder in (self._images, self._pictures):
                 if embedder.was_asked and embedder.idle_seconds > CHECK_AFTER_SECONDS:
                     self._encode_probe(embedder, CHECK_LIMIT_SECONDS)
@@ -260,7 +265,7 @@ class ModelEncoder:
         Raises:
             Unavailable: one of them fails.
         """
-        self._text("a", IMAGE_LIMIT_SECONDS)
+        self._embedded_texts(["a"], IMAGE_LIMIT_SECONDS)
         self._encode_probe(self._images, IMAGE_LIMIT_SECONDS)
 
     def close(self) -> None:
@@ -271,16 +276,18 @@ class ModelEncoder:
 
     def _try_text_or_close(self) -> None:
         try:
-            self._text("a", IMAGE_LIMIT_SECONDS)
+            self._embedded_texts(["a"], IMAGE_LIMIT_SECONDS)
         except Unavailable:
             self.close()
             raise
 
-    def _text(self, text: str, time_limit_seconds: float) -> TextEmbedding:
-        embedding = self._texts.ask([text], time_limit_seconds)[0]
-        if not _is_unit(embedding.vector):
+    def _embedded_texts(
+        self, texts: Sequence[str], time_limit_seconds: float
+    ) -> list[TextEmbedding]:
+        embeddings = self._texts.ask(texts, time_limit_seconds)
+        if not all(_is_unit(embedding.vector) for embedding in embeddings):
             raise Unavailable(_NO_UNIT)
-        return embedding
+        return embeddings
 
     def _encode_probe(
         self, embedder: Batcher[Pixels, Embedding | RejectedImage], time_limit_seconds: float

@@ -171,6 +171,9 @@ class TwinEncoder:
         self.texts += 1
         return TextEmbedding(self._direction(text.encode()), truncated=len(text) > 300)
 
+    def encode_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
+        return [self.encode_text(text) for text in texts]
+
     def check(self) -> None:
         return None
 

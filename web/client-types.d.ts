@@ -34,7 +34,7 @@ export interface Search {
 export interface Answer {
   /** The `url` of each result. */
   top_urls: string[];
-  /** The logit of each result: its score, times a constant of the model, plus another, to three decimals. */
+  /** The logit of each result: its score, times a constant of the model, plus another, to three decimals. As the score it need not fall from one to the next. */
   top_scores: number[];
   results: Hit[];
   /** The keyword as it was given, or the first of `keywords`. In scope `catalog` the one that was given, by which nothing is searched there; null without one. */
@@ -101,7 +101,7 @@ export interface Hit {
   month: number | null;
   /** What is known of a picture of a collection beside the rest; null of any other. */
   own: Own | null;
-  /** Cosine of picture and sentence. Pictures are ranked by it less what each has in common with any sentence. */
+  /** Cosine of picture and sentence. Pictures are ranked by it less what each has in common with any sentence and, of some models, by the least of the things that the sentence names, so that it need not fall from one to the next. */
   score: number;
   /** Its share among all pictures of the pool, or, in scope `catalog`, among those of this page: it says nothing of whether it is a match. */
   relevance: number;

@@ -213,7 +213,7 @@ function send(search) {
   return true;
 }
 
-/** Search what the form says, with *value* for the filter *name*, or without it for ""; returns as `send`. */
+/** Search what the form says, with *value* for the filter *name*, or without it for ""; of own pictures there is no keyword. Returns as `send`. */
 export function sendFiltered(name, value) {
   const search = formSearch();
   return send({ ...search, filters: withFilter(search.filters, name, value) });

@@ -55,9 +55,9 @@ def calibrate(
         f"AUROC {calibration.auroc:.3f}: so often one that a picture answers scores higher.",
         f"{calibration.refused:.0%} of those that nothing answers are refused, where 95% of the"
         " others are kept.",
-        f"Hits are ranked by their cosine less {levels.hubness_share:g} of their hubness, of which"
-        f" {levels.phrase_share:g} is that of the sentence's least phrase:"
-        f" the first is right in {calibration.first_right:.1%} of those that a picture answers.",
+        f"Hits are ranked by their cosine less {levels.hubness_share:g} of their hubness."
+        f" {levels.phrase_share:g} of that is their score for the least of a sentence's phrases.",
+        f"The first is right in {calibration.first_right:.1%} of those that a picture answers.",
         "Scores are compared "
         + ("by their query's spread." if levels.per_spread else "as they are."),
         f"A match is strong from {levels.strong:.3f}, fair from {levels.fair:.3f},"

@@ -13,13 +13,10 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-NUMBERS: Final = _words(
-    "one two three four five six seven eight nine ten eleven twelve twenty hundred hundreds "
-    "thousand thousands dozen dozens million"
-)
-DETERMINERS: Final = NUMBERS | _words(
+DETERMINERS: Final = _words(
     "a an the this that these those my your his her its our their some any every each all both "
-    "another other many much several few most more no"
+    "another other many much several few most more no one two three four five six seven eight "
+    "nine ten eleven twelve twenty hundred hundreds thousand thousands dozen dozens million"
 )
 PREPOSITIONS: Final = _words(
     "about above across after against along alongside amid amidst among amongst around at atop "
@@ -28,14 +25,12 @@ PREPOSITIONS: Final = _words(
     "throughout till to toward towards under underneath until up upon via versus vs with "
     "within"
 )
-POSITIONS: Final = _words("left right top bottom middle centre center front back side")
-"""Where something stands, which shows nothing by itself."""
-
 PRONOUNS: Final = _words(
     "i me you he him she it we us they them myself yourself himself herself itself themselves "
     "someone somebody anyone anybody everyone everybody something anything everything nothing "
     "nobody who whom whose which what where when why how there here mine yours ours theirs i'm "
-    "i'd i'll i've it's he's she's that's there's what's where's who's they're we're you're"
+    "i'd i'll i've we've they've you've it's he's she's that's there's what's where's who's "
+    "they're we're you're"
 )
 AUXILIARIES: Final = _words(
     "am is are was were be been being do does did done doing have has had having can could may "
@@ -65,6 +60,9 @@ NEGATIONS: Final = LEAVING_OUT | _words(
 
 AFTER_A_NEGATION: Final = _words("but just only instead")
 """Here begins what is wanted all the same."""
+
+ALTERNATIVES: Final = _words("or either vs versus")
+"""Not all that is named has to be there."""
 
 PICTURES: Final = _words("photo photograph photography picture pic image img snapshot footage")
 """What any picture is."""
@@ -181,7 +179,7 @@ FAINT_VERBS: Final = _words(
 """Verbs of which no image shows much."""
 
 PAST_FORMS: Final = _words(
-    "made seen shown taken given eaten driven ridden fallen grown flown worn held kept lost "
+    "got made seen shown taken given eaten driven ridden fallen grown flown worn held kept lost "
     "sat stood lay ran rode ate drank flew swam jumped built wrote written drawn sung caught "
     "bought left found met hung set"
 )

@@ -8,7 +8,7 @@ whatever is nothing else is one. Only English is read so; any other sentence is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -60,6 +60,20 @@ def keywords_of(sentence: str) -> tuple[str, ...]:
     if not keywords[0]:
         keywords = [_unread(sentence, wanted, is_negated=wanted != tokens) or _saying(tokens)]
     return tuple(dict.fromkeys(filter(None, keywords)))
+
+
+def things_of(sentence: str, *, but_with: Collection[str]) -> list[list[str]]:
+    """
+    Return the words of each thing that an English *sentence* names: what it is like, then its name.
+
+    There is none where the sentence negates, is in another language, or has a word of *but_with*.
+    """
+    if is_punctuation(sentence) or not is_english(sentence):
+        return []
+    tokens = _tokens(sentence)
+    if _wanted(tokens) != tokens or any(token.text in but_with for token in tokens):
+        return []
+    return [[*thing.qualities, *thing.words] for thing in _read(tokens).things]
 
 
 class _Kind(Enum):

@@ -9,13 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from imagesearch.domain.english import singular
-from imagesearch.domain.english_words import (
-    FUNCTION_WORDS,
-    IMPERATIVES,
-    NEGATIONS,
-    NUMBERS,
-    PICTURES,
-)
+from imagesearch.domain.english_words import FUNCTION_WORDS, IMPERATIVES, NEGATIONS, PICTURES
 from imagesearch.domain.keywords import normalise_keyword
 
 MAX_WORDS: Final = 8  # of a sentence that tags are searched by, the first
@@ -23,7 +17,10 @@ _WORD = re.compile(r"[^\W_]+")
 _WITH_APOSTROPHE = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _SAID_BY_NONE = FUNCTION_WORDS | NEGATIONS
 # How many there are is asked for, and hardly any tag says it.
-_NUMBERS = NUMBERS - {"one"}
+_NUMBERS = frozenset(
+    "two three four five six seven eight nine ten eleven twelve twenty hundred hundreds thousand"
+    " thousands dozen dozens million".split()
+)
 _ASKING = PICTURES | IMPERATIVES
 _LIKE_A_MILLION = 1_000_000  # images, of which a word's number in a catalog is a share
 

@@ -130,11 +130,12 @@ def _texts(
 
     @cache
     def of_phrase(phrase: str) -> Embedding:
-        return encoder.encode_text(phrase).vector
+        [embedding] = encoder.encode_texts([phrase])
+        return embedding.vector
 
     vectors, phrases, truncated = [], [], 0
     for number, text in enumerate(texts, start=1):
-        embedding = encoder.encode_text(text)
+        [embedding] = encoder.encode_texts([text])
         vectors.append(embedding.vector)
         apart = phrases_of(text) if is_taken_apart else ()
         of_phrases = np.array([of_phrase(phrase) for phrase in apart], np.float32)

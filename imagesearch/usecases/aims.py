@@ -95,10 +95,10 @@ class Aims:
             weighted(
                 (part for part in query.minus if not isinstance(part, TextPart)), "unlike_picture"
             ),
-            [self._text(phrase).vector for phrase in self._phrases_of(query)],
+            [texts[phrase].vector for phrase in self._phrases_of(query)],
             is_text=is_text,
             is_judged=is_text and not is_punctuation(query.text),
-            truncated=any(text.truncated for text in texts.values()),
+            truncated=any(text.truncated for text in texts.values()),  # a phrase is shorter
         )
 
     def _phrases_of(self, query: Query) -> tuple[str, ...]:
@@ -122,23 +122,29 @@ class Aims:
         return self._picture(part, file)
 
     def _texts_of(self, query: Query) -> dict[str, TextEmbedding]:
-        parts = (*query.parts, *query.minus)
-        return {part.text: self._text(part.text) for part in parts if isinstance(part, TextPart)}
+        """Return the embeddings of the words of *query*, and of its phrases."""
+        said = [part.text for part in (*query.parts, *query.minus) if isinstance(part, TextPart)]
+        texts = dict.fromkeys([*said, *self._phrases_of(query)])
+        known = {text: self._known(text) for text in texts}
+        missing = [text for text, embedding in known.items() if embedding is None]
+        encoded = dict(zip(missing, self._encoded(missing), strict=True))
+        embeddings = {text: known[text] or encoded[text] for text in texts}
+        with self._lock:
+            self._texts.update({(self._revision(), text): embeddings[text] for text in texts})
+        return embeddings
 
-    def _text(self, text: str) -> TextEmbedding:
+    def _known(self, text: str) -> TextEmbedding | None:
         """Cache-aside twice: this process, then the cache that all processes share."""
         key = (self._revision(), text)
         with self._lock:
             embedding = self._texts.get(key)
-        if embedding is not None:
-            return embedding
-        embedding = self._cache.get(TEXT, key)
-        if embedding is None:
-            embedding = self._encoder.encode_text(text)
-            self._cache.put(TEXT, key, embedding)
-        with self._lock:
-            self._texts[key] = embedding
-        return embedding
+        return embedding or self._cache.get(TEXT, key)
+
+    def _encoded(self, texts: Sequence[str]) -> Sequence[TextEmbedding]:
+        embeddings = self._encoder.encode_texts(texts) if texts else ()
+        for text, embedding in zip(texts, embeddings, strict=True):
+            self._cache.put(TEXT, (self._revision(), text), embedding)
+        return embeddings
 
     def _images_of(self, query: Query) -> dict[str, Embedding]:
         named = list(dict.fromkeys(query.image_ids))  # of each, there is one row

@@ -47,6 +47,23 @@ def test_a_picture_finds_itself_and_a_stored_image_others(server: Serving, scope
     assert sum("snow" in result["tags"] for result in like["results"][:5]) >= 3
 
 
+@pytest.mark.parametrize(
+    ("sentence", "is_there"),
+    [
+        ("a horse is standing in the snow", True),
+        ("close up of a horse in the snow", True),
+        ("a horse or a cow in the snow", True),
+        ("a horse in the rain", False),
+        ("a horse in the fog", False),
+        ("horse and rider", False),
+    ],
+)
+def test_a_match_shows_all_that_is_asked_for(
+    server: Serving, sentence: str, is_there: bool
+) -> None:
+    assert server.complete(t="horse", s_query=sentence)["matched"] is is_there
+
+
 def test_what_is_not_wanted_is_not_among_the_best(server: Serving) -> None:
     answer = server.complete(t="cow", s_query="a cow", minus=["snow"], k=10)
     assert not any("snow" in result["tags"] for result in answer["results"])

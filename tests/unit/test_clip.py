@@ -804,7 +804,7 @@ def test_a_closed_encoder_is_unavailable(tiny_folder: Path) -> None:
     encoder: Encoder = (closed := ModelEncoder.load(str(tiny_folder)))
     closed.close()
     with pytest.raises(Unavailable, match="is stopping"):
-        encoder.encode_text("horse")
+        encoder.encode_texts(["horse"])
     with pytest.raises(Unavailable, match="is stopping"):
         encoder.encode_images([jpeg()])
 

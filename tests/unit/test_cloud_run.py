@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -108,10 +108,10 @@ class FailingEncoder(TwinEncoder):
 
     error: Exception | None = None
 
-    def encode_text(self, text: str) -> TextEmbedding:
+    def encode_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
         if self.error is not None:
             raise self.error
-        return super().encode_text(text)
+        return super().encode_texts(texts)
 
 
 @pytest.fixture

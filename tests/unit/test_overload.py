@@ -48,8 +48,8 @@ class QueuedEncoder(TwinEncoder):
         self.text_queue = Batcher("text", self._texts, max_batch=1, max_queue=1000)
         self.image_queue = Batcher("image", self._images, max_batch=4, max_queue=1000)
 
-    def encode_text(self, text: str) -> TextEmbedding:
-        return self.text_queue.ask([text], LONG)[0]
+    def encode_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
+        return self.text_queue.ask(texts, LONG)
 
     def encode_images(self, images: Sequence[bytes]) -> list[ImageEmbedding | ImageSearchError]:
         with self.counting:

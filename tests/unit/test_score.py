@@ -205,11 +205,11 @@ def test_a_match_has_to_show_each_phrase(
 
 def test_of_a_sentence_beside_an_image_no_phrase_is_asked_for(world: World) -> None:
     class Counting(PlaneEncoder):
-        def encode_text(self, text: str) -> TextEmbedding:
-            asked.append(text)
-            return super().encode_text(text)
+        def encode_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
+            asked.append([*texts])
+            return super().encode_texts(texts)
 
-    asked: list[str] = []
+    asked: list[list[str]] = []
     images = [listed(number).image for number in range(2)]
     vectors = {image.image_id: at(20) for image in images}
     world.catalog.library.put(images, vectors, MODEL)
@@ -219,11 +219,14 @@ def test_of_a_sentence_beside_an_image_no_phrase_is_asked_for(world: World) -> N
     sentence = TextPart("a horse in the rain")
     for parts, texts in (
         ((sentence, ImagePart(images[0].image_id)), ["a horse in the rain"]),
-        ((sentence,), ["horse", "rain"]),  # the sentence is known by then
+        ((sentence,), ["horse", "rain"]),  # at once; the sentence is known by then
     ):
         asked.clear()
         score.score(ScoreRequest(Query(parts), 2, scope="catalog"))
-        assert asked == texts
+        assert asked == [texts]
+    asked.clear()
+    score.score(ScoreRequest(Query((sentence,)), 2, scope="catalog"))
+    assert not asked
 
 
 def test_an_answer_is_matched_when_its_best_hit_is_fair(world: World) -> None:
