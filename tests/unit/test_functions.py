@@ -8,6 +8,7 @@ import json
 import logging
 import queue
 import re
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -84,6 +85,12 @@ def body(response: TestResponse) -> dict[str, Any]:
     parsed = json.loads(response.data)
     assert isinstance(parsed, dict)
     return parsed
+
+
+def test_to_serve_a_function_leaves_the_paths_of_modules_as_they_were(world: World) -> None:
+    paths = sys.path[:]
+    serve("query", world, load_settings())
+    assert sys.path == paths
 
 
 def test_a_new_keyword_is_answered_202_with_where_to_look(query: FlaskClient) -> None:
@@ -711,6 +718,7 @@ def test_lost_work_is_taken_up_again_for_a_client_without_new_keywords(world: Wo
     assert len(world.outbox.messages) == 1
 
 
+@pytest.mark.slow
 def test_a_new_keyword_is_served_soon_whoever_has_asked_for_how_many(
     world: World, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -222,8 +223,12 @@ def _read_url(lock: IO[str]) -> str | None:
 def mount(name: str, process: object) -> Flask:
     """Return the app of the function *name*, at work in *process*."""
     source = ROOT / "functions" / name / "main.py"
+    path = sys.path[:]
     with hosted_by(process):
         app: Flask = functions_framework.create_app(name, str(source), "http")  # type: ignore[no-untyped-call]  # the framework has no types
+    # The framework appends the function's folder, which has main.py alone, once for each app: every
+    # later look for a module would read them all.
+    sys.path[:] = path
     return app
 
 
