@@ -55,7 +55,7 @@ test: .venv/dev ## Lint, type-check and run all tests: what CI runs; FULL=1 trie
 	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
 
 fast-tests: .venv/dev
-	$(PYTEST) --numprocesses=4 -m "not slow"
+	$(PYTEST) --numprocesses=3 -m "not slow"
 
 # What fails is run once more, alone (decision 0099): a shared machine may stand still for seconds.
 all-tests: .venv/dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -70,6 +71,7 @@ GROUPS = {
     "siglip": ("test_siglip.py",),
     "wheel": ("test_wheel.py",),
     "packages": ("test_packaged_functions.py",),
+    "site": ("test_docs_site.py", "test_documented_commands.py"),
 }
 _GROUP_OF = {file: name for name, files in GROUPS.items() for file in files}
 # What takes longest of the files that are groups of their own, the longest first: those that take
@@ -163,10 +165,13 @@ def pytest_xdist_make_scheduler(
 
 
 # What `make check` leaves to `make test`, unread: each starts Terraform, installs or packages,
-# imports torch, draws or embeds many pictures, or starts a process for nearly every test. A single
-# test that takes seconds is marked `slow` where it stands.
+# imports torch or a framework that no other file does, draws or embeds many pictures, needs a
+# server, or starts a process for nearly every test. A single test that takes long is marked `slow`
+# where it stands.
 SLOW = {
+    "test_app_server.py",
     "test_benchmarks.py",
+    "test_cache_in_use.py",
     "test_check_plan.py",
     "test_check_weights.py",
     "test_checkpoint.py",
@@ -175,15 +180,18 @@ SLOW = {
     "test_cold_start.py",
     "test_container.py",
     "test_costs.py",
+    "test_costs_counts.py",
     "test_damage.py",
     "test_demo_model.py",
     "test_demo_references.py",
     "test_demo_training.py",
     "test_deploy_page.py",
     "test_environments.py",
+    "test_firestore.py",
     "test_first_deployment.py",
     "test_logs.py",
     "test_makefile.py",
+    "test_mcp_server.py",
     "test_overload.py",
     "test_package_function.py",
     "test_picture_queries.py",
@@ -241,13 +249,25 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+# Where fast tests write, if it is there: a disk would be waited for at each of their transactions.
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 500_000_000  # they need a tenth of it; a container has 64 MB by default
+
+
+def has_room(folder: Path) -> bool:
+    """True where *folder* is one that can take what the fast tests write."""
+    return folder.is_dir() and shutil.disk_usage(folder).free >= MEMORY_BYTES
+
+
 _shared = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts the workers, which inherit it
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder of `once.py`, in the first process of a run."""
+    """Make the folder of `once.py`, in the first process of a run, and choose where to write."""
     if SHARED not in os.environ:
+        if config.option.markexpr == FAST and "TMPDIR" not in os.environ and has_room(MEMORY):
+            os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
         config.stash[_shared] = tempfile.TemporaryDirectory(prefix="imagesearch-tests-")
         os.environ[SHARED] = config.stash[_shared].name
 

@@ -54,7 +54,8 @@ def kept_logging() -> Iterator[None]:
     hooks = sys.excepthook, threading.excepthook
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    if root.level != level:  # to set it costs each logger its cache
+        root.setLevel(level)
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -123,6 +125,15 @@ class TwinSource:
         return original(image_id)
 
 
+@cache
+def _direction(model_revision: str, data: bytes) -> Embedding:
+    seed = int.from_bytes(hashlib.sha256(model_revision.encode() + data).digest()[:8])
+    vector = np.random.default_rng(seed).normal(size=16).astype(np.float32)
+    unit: Embedding = vector / np.linalg.norm(vector)
+    unit.flags.writeable = False  # many tests have this very one
+    return unit
+
+
 @dataclass
 class TwinEncoder:
     """An encoder that needs no model: equal bytes and texts give equal directions."""
@@ -141,10 +152,7 @@ class TwinEncoder:
         return References(np.stack(rows))
 
     def _direction(self, data: bytes) -> Embedding:
-        seed = int.from_bytes(hashlib.sha256(self.model_revision.encode() + data).digest()[:8])
-        vector = np.random.default_rng(seed).normal(size=16).astype(np.float32)
-        unit: Embedding = vector / np.linalg.norm(vector)
-        return unit
+        return _direction(self.model_revision, data)
 
     def encode_images(self, images: Sequence[bytes]) -> Sequence[ImageEmbedding | ImageSearchError]:
         self.images += len(images)
@@ -209,6 +217,22 @@ def catalog_at(path: Path, *, on_new_file: Callable[[], None] = lambda: None) ->
     return sqlite_catalog(SqliteFile(path, on_new_file=on_new_file), PoolPolicy())
 
 
+@cache
+def _empty_catalog() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "catalog.sqlite")
+        SqliteFile(path).close()
+        return path.read_bytes()
+
+
+def file_at(path: Path) -> SqliteFile:
+    """Return the file *path*; a new one has its tables from a copy, which spares making them."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_empty_catalog())
+    return SqliteFile(path)
+
+
 def unfinished(path: Path) -> list[Pool]:
     """Return the pools that the next start on the catalog in the file *path* would resume."""
     with closing(SqliteFile(path)) as file:
@@ -221,7 +245,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.policy = PoolPolicy()
         self.clock = SetClock()
-        self.file = SqliteFile(folder / "catalog.sqlite")
+        self.file = file_at(folder / "catalog.sqlite")
         self.catalog = sqlite_catalog(self.file, self.policy)
         self.cache: Cache = InProcessCache()
         self.limiter: RateLimiter = InProcessLimiter()

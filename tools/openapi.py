@@ -28,7 +28,7 @@ Node = Mapping[str, Any]
 
 def read() -> dict[str, Any]:
     """Return the document."""
-    document: dict[str, Any] = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
+    document: dict[str, Any] = yaml.load(DOCUMENT.read_bytes(), yaml.CSafeLoader)
     return document
 
 

@@ -29,13 +29,13 @@ from imagesearch.adapters.libraries.postgres import PostgresLibrary
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.postgres import Postgres
 from imagesearch.adapters.retention.sqlite import SqliteRetention
-from imagesearch.adapters.sqlite import SqliteFile
 from imagesearch.adapters.stores.files import FolderStore
 from imagesearch.adapters.stores.gcs import GcsStore
 from imagesearch.domain.pools import PoolPolicy
 from imagesearch.ports import Cache, ImageStore, RateLimiter
 from imagesearch.usecases.pools import Catalog
 from tests.emulators import MissingProgram, firestore_emulator, storage_emulator
+from tests.world import file_at
 from tools import postgres_servers
 from tools.catalogs import firestore_catalog, sqlite_catalog
 from tools.postgres_servers import PostgresServer
@@ -131,7 +131,7 @@ def open_sqlite(tmp_path: Path, policy: PoolPolicy) -> Iterator[OpenCatalog]:
     """Open a further client of one file."""
     with ExitStack() as opened:
         path = tmp_path / "catalog.sqlite"
-        yield lambda: opened.enter_context(closing(sqlite_catalog(SqliteFile(path), policy)))
+        yield lambda: opened.enter_context(closing(sqlite_catalog(file_at(path), policy)))
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +153,7 @@ def open_postgres(postgres_url: str, tmp_path: Path, policy: PoolPolicy) -> Iter
     """Open a further client of one library, and of one file of pools."""
 
     def opening() -> Catalog:
-        file = SqliteFile(tmp_path / "catalog.sqlite")
+        file = file_at(tmp_path / "catalog.sqlite")
         library = PostgresLibrary(Postgres(postgres_url))
         return opened.enter_context(
             closing(Catalog(SqlitePools(file), library, policy, SqliteRetention(file)))

@@ -47,8 +47,15 @@ METHODS: dict[str, Callable[[GcsStore], object]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def nothing_is_left_open() -> Iterator[None]:
+    """A connection that was left open is an error, here and not somewhere else."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
-def store_at() -> Iterator[Callable[[str], GcsStore]]:
+def store_at(nothing_is_left_open: None) -> Iterator[Callable[[str], GcsStore]]:
     """Open the store of a bucket at a URL; it gives up after 0.3 s unless told."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.storage import Client  # type: ignore[import-untyped]  # no py.typed
@@ -62,7 +69,6 @@ def store_at() -> Iterator[Callable[[str], GcsStore]]:
             return opened.enter_context(closing(store))
 
         yield open_one
-    gc.collect()  # a connection that was left open is an error, here and not somewhere else
 
 
 class QuietServer(ThreadingHTTPServer):

@@ -641,6 +641,7 @@ def test_where_no_copy_can_be_kept_memory_is_searched(
     assert "cannot be used, memory is" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_copy_and_no_answer(path: Path) -> None:
     """In a process of its own, whose files may be no larger than the catalog is."""
     vectors, query = _directions(100, seed=1), _directions(1, seed=2)[0]

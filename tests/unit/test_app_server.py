@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from app.server import FALLBACK_FONTS, web_app
+from app.server import FALLBACK_FONTS, main, web_app
 from app.settings import Settings, settings_of
 from imagesearch.cli.main import cli
 from imagesearch.domain.errors import InvalidRequest
@@ -142,18 +142,14 @@ def test_it_listens_on_this_machine_alone_unless_it_is_told() -> None:
     assert settings_of({}).bind_address == "127.0.0.1"
 
 
-def test_it_ends_with_one_line_where_it_cannot_be_served() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "app.server"],
-        env={"API_URL": "nonsense", "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines() == [
+def test_it_ends_with_one_line_where_it_cannot_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_URL", "nonsense")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == (
         "The app cannot be served: API_URL must be an http:// or https:// URL in ASCII, without a"
         " user, a query or a fragment, got 'nonsense'"
-    ]
+    )
 
 
 def test_the_command_says_which_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

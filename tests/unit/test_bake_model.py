@@ -114,6 +114,7 @@ def hub(request: Request) -> bytes:
     return reply(200, data, Connection="close", **headers)
 
 
+@pytest.mark.slow
 def test_from_the_hub_the_checkpoint_is_baked_at_its_commit_and_nothing_else(
     tmp_path: Path,
 ) -> None:

@@ -42,7 +42,7 @@ SUBSTITUTION = re.compile(r"\$\$|\$(\w+)|\$\{(\w+)\}")
 
 
 def build(config: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / config).read_text())
+    loaded: dict[str, Any] = yaml.load((ROOT / config).read_bytes(), yaml.CSafeLoader)
     return loaded
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagesearch.doors.page import MEDIA_TYPES, PageFiles
+from tests.site import site_of_project
 from tools.docs_site.__main__ import build
 from tools.docs_site.html import page_html
 from tools.docs_site.pages import ELSEWHERE, CannotBuild, Site, navigation, read_site
@@ -117,7 +118,7 @@ def test_every_file_of_the_site_has_a_name_that_is_served(built: Path) -> None:
 
 
 def test_every_page_is_found_by_the_navigation_or_from_a_page_that_it_lists(built: Path) -> None:
-    site = read_site(ROOT)
+    site = site_of_project()
     listed = {page.source for section in navigation(site).values() for page in section.values()}
     beyond = set(site.pages) - listed - {"docs/README.md"}
     assert all(source.startswith("docs/decisions/0") for source in beyond)
@@ -139,6 +140,7 @@ def test_the_search_has_every_section_and_leads_to_it(
     assert "revision" in found["text"]
 
 
+@pytest.mark.slow
 def test_the_same_project_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
     build(ROOT, tmp_path / "docs")
     for path in filter(Path.is_file, built.rglob("*")):

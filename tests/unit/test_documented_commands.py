@@ -19,7 +19,8 @@ import typer.main
 from typer.core import TyperGroup
 
 from imagesearch.cli.main import COMMANDS, program
-from tools.docs_site.pages import Site, read_site
+from tests.site import site_of_project
+from tools.docs_site.pages import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = re.compile(r"(?:\S*/)?imagesearch(?: |$)")
@@ -32,7 +33,7 @@ NOT_OF_TODAY = {"CHANGELOG.md", "docs/where-does-my-change-go.md"}
 
 @pytest.fixture(scope="module")
 def site() -> Site:
-    return read_site(ROOT)
+    return site_of_project()
 
 
 def blocks(site: Site, language: str) -> Iterator[tuple[str, str]]:

@@ -382,6 +382,7 @@ print((peak() - before) / 9e6)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 @pytest.mark.parametrize("mode", ["RGBA", "I;16"])
 def test_a_transparent_picture_takes_the_memory_of_itself_and_of_its_copy_on_white(

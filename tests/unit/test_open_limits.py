@@ -160,6 +160,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield World(commons_limited, openverse_limited, clock, in_process.InProcessLimiter())
 
 
+@pytest.mark.slow
 def test_200_images_of_each_host_at_once_cause_no_429_and_each_has_credit_and_licence(
     world: World,
 ) -> None:
@@ -179,6 +180,7 @@ def test_200_images_of_each_host_at_once_cause_no_429_and_each_has_credit_and_li
     assert 100 < world.clock.monotonic() < 180, "a pool takes some two minutes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["commons", "openverse"])
 def test_two_keywords_at_once_cause_no_429_either(world: World, name: str) -> None:
     source = world.source(name)

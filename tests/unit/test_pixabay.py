@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -424,6 +425,8 @@ def test_an_answer_that_is_no_listing_is_unavailable(answer: bytes) -> None:
         request.connection.sendall(answer)
         return b""
 
+    if b"[[" in answer:  # or what other tests have left is finalized amid the recursion, and fails
+        gc.collect()
     with world(script) as it, pytest.raises(Unavailable):
         it.listing("horse")
     assert len(it.server.requests) == 1

@@ -353,7 +353,7 @@ def test_a_pool_of_images_at_all_bounds_fits_a_document_of_firestore() -> None:
     chance = random.Random(1)
 
     def letters(alphabet: range, number: int) -> str:
-        return "".join(chr(chance.choice(alphabet)) for _ in range(number))
+        return "".join(map(chr, chance.choices(alphabet, k=number)))
 
     hits = [
         hit(

@@ -189,6 +189,7 @@ def test_many_threads_share_one_publisher(service: Service) -> None:
     assert len(service.taken) == 50
 
 
+@pytest.mark.slow
 def test_a_process_that_has_published_ends_at_once_and_in_silence(service: Service) -> None:
     code = (
         "from imagesearch.adapters.buses.pubsub import PubsubPublisher\n"

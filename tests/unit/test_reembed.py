@@ -475,6 +475,7 @@ def test_a_start_without_anything_to_do_deletes_nothing(world: World) -> None:
     assert world.encoder.images == 5
 
 
+@pytest.mark.slow
 def test_many_searches_at_once_are_answered_in_full_throughout_a_change(world: World) -> None:
     """Over 50 pools and real servers it is done in `tests/e2e/test_model_change.py`."""
     keywords = [f"word {number}" for number in range(8)]

@@ -83,6 +83,7 @@ def test_of_a_moment_nothing_is_said() -> None:
     assert told == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_slow")
 @pytest.mark.parametrize("is_logged", [True, False])
 def test_a_first_search_says_it_plainly_and_a_server_in_its_log(

@@ -19,8 +19,9 @@ from tests.world import TwinEncoder, original
 HOSTILE = '<script>alert("x")</script> \u202egnp \x1b]0;x\x07'
 
 
-@pytest.fixture
-def measured(tmp_path: Path) -> tuple[Run, CaptionedSet]:
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, CaptionedSet]:
+    tmp_path = tmp_path_factory.mktemp("captioned")
     for number in range(12):
         (tmp_path / f"{number}.jpg").write_bytes(original(f"twin-{number}"))
         (tmp_path / f"{number}.txt").write_text(f"{HOSTILE} {number}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,10 +21,13 @@ from tests.world import World, original
 SEARCH = {"t": "horse", "k": "3", "wait": "0"}
 
 
-@pytest.fixture
-def query(world: World) -> FlaskClient:
+@pytest.fixture(scope="module")
+def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """Searches of a pool, which they leave as it is."""
+    world = World(tmp_path_factory.mktemp("world"))
     world.ready_pool(count=9)
-    return serve("query", world, load_settings())
+    yield serve("query", world, load_settings())
+    world.catalog.close()
 
 
 def body(response: TestResponse) -> dict[str, Any]:

@@ -76,6 +76,16 @@ def test_the_fast_tests_are_asked_for_in_the_words_that_leave_slow_files_unread(
     assert f'-m "{conftest.FAST}"' in makefile
 
 
+def test_fast_tests_write_to_memory_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not conftest.has_room(tmp_path / "none")
+    monkeypatch.setattr(conftest, "MEMORY_BYTES", 0)
+    assert conftest.has_room(tmp_path)
+    monkeypatch.setattr(conftest, "MEMORY_BYTES", 1 << 60)
+    assert not conftest.has_room(tmp_path)
+
+
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(SHARED, str(tmp_path))
