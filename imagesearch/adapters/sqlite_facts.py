@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -103,8 +103,7 @@ class ImageFacts:
             with kind.lock:
                 each.append(kind.matching(condition))
         known = min(map(len, each))
-        matches: NDArray[np.bool_] = np.logical_and.reduce([mask[:known] for mask in each])
-        return matches
+        return reduce(np.logical_and, [mask[:known] for mask in each])
 
     def bring_up_to_date(self, where: Where, reading: Reading, last_id: int | None = None) -> None:
         """

@@ -26,6 +26,7 @@ _PIECES = 3  # of all rows for each core, lest one has far more to do than the o
 _LEAST_ROWS = 8192  # of a piece: handing over fewer would take longer than scanning them
 _FEW = 8  # of one row in so many, codes are copied; of more, all products are made
 _LEAST_VARIANCE = 1e-12  # of a dimension; of equal rows float32 sums make less
+_FAR = np.float32(1e30)  # below any product, and no infinity, of which 0 times is no number
 _ROUNDING = 1e-4  # more than float32 sums of 1000 terms are off, for vectors of unit norm
 
 _Floats = NDArray[np.float32]
@@ -332,7 +333,7 @@ class _Scanned:
 
     Attributes:
         at_most: what the product of a row with the coded query's does not exceed but for the
-            query's doubt; minus infinity of a row that may not be one.
+            query's doubt; far below all others of a row that may not be one.
         likeliest: which of the rows have the largest products, as many as are looked for.
         products: of these.
     """
@@ -345,14 +346,15 @@ class _Scanned:
     @classmethod
     def of(cls, rows: Columns, query: _Query, k: int, among: NDArray[np.bool_] | None) -> _Scanned:
         """Scan those of *rows* that are *among* the row ids."""
-        is_among = None if among is None else among[rows.row_ids]
+        is_among = None if among is None else _of_rows(among, rows.row_ids)
         if is_among is not None and np.count_nonzero(is_among) * _FEW < len(rows):
             rows, is_among = rows.part(np.flatnonzero(is_among)), None
         products = _products(rows, query)
         if is_among is not None:
-            products[~is_among] = -np.inf
+            # Arithmetic: choosing by a mask of half of the rows takes ten times as long.
+            products += (is_among.astype(np.float32) - 1) * _FAR
         likeliest = _largest(products, k)
-        likeliest = likeliest[products[likeliest] > -np.inf]
+        likeliest = likeliest[products[likeliest] > -_FAR / 2]
         at_most = products + rows.errors * np.float32(query.norm)
         return cls(rows, at_most, likeliest, products[likeliest])
 
@@ -473,6 +475,13 @@ def _norms(rows: _Floats) -> _Floats:
     """Return the L2 norm of each row."""
     squares: _Floats = np.vecdot(rows, rows)
     return np.sqrt(squares)
+
+
+def _of_rows(among: NDArray[np.bool_], row_ids: _Rows) -> NDArray[np.bool_]:
+    """Return what *among* says of each of *row_ids*, which ascend and seldom leave one out."""
+    if len(row_ids) and row_ids[-1] - row_ids[0] + 1 == len(row_ids):
+        return among[row_ids[0] : row_ids[-1] + 1]
+    return among[row_ids]
 
 
 def _largest(values: _Floats, k: int) -> _Rows:
