@@ -332,13 +332,16 @@ class _Scanned:
     What a scan found of some rows.
 
     Attributes:
+        places: which of *rows* it looked at, (n,); None for all.
         at_most: what the product of a row with the coded query's does not exceed but for the
             query's doubt; far below all others of a row that may not be one.
-        likeliest: which of the rows have the largest products, as many as are looked for.
+        likeliest: which of those that it looked at have the largest products, as many as are
+            looked for.
         products: of these.
     """
 
     rows: Columns
+    places: _Rows | None
     at_most: _Floats  # (n,)
     likeliest: _Rows  # (m,)
     products: _Floats  # (m,)
@@ -347,16 +350,22 @@ class _Scanned:
     def of(cls, rows: Columns, query: _Query, k: int, among: NDArray[np.bool_] | None) -> _Scanned:
         """Scan those of *rows* that are *among* the row ids."""
         is_among = None if among is None else _of_rows(among, rows.row_ids)
+        looked_at, places = rows, None
         if is_among is not None and np.count_nonzero(is_among) * _FEW < len(rows):
-            rows, is_among = rows.part(np.flatnonzero(is_among)), None
-        products = _products(rows, query)
+            places, is_among = np.flatnonzero(is_among), None
+            looked_at = rows.part(places)  # and let go of: fresh memory for all would be waited for
+        products = _products(looked_at, query)
         if is_among is not None:
             # Arithmetic: choosing by a mask of half of the rows takes ten times as long.
             products += (is_among.astype(np.float32) - 1) * _FAR
         likeliest = _largest(products, k)
         likeliest = likeliest[products[likeliest] > -_FAR / 2]
-        at_most = products + rows.errors * np.float32(query.norm)
-        return cls(rows, at_most, likeliest, products[likeliest])
+        at_most = products + looked_at.errors * np.float32(query.norm)
+        return cls(rows, places, at_most, likeliest, products[likeliest])
+
+    def part(self, some: _Rows) -> Columns:
+        """Return *some* of the rows that it looked at."""
+        return self.rows.part(some if self.places is None else self.places[some])
 
 
 class Scan:
@@ -372,7 +381,7 @@ class Scan:
         self._scanned = scanned
         self.likeliest: list[int] = []
         if scanned:
-            ids = np.concatenate([some.rows.row_ids[some.likeliest] for some in scanned])
+            ids = np.concatenate([some.part(some.likeliest).row_ids for some in scanned])
             products = np.concatenate([some.products for some in scanned])
             self.likeliest = ids[_largest(products, k)].tolist()
 
@@ -380,7 +389,7 @@ class Scan:
         """Return all rows whose cosine with the query may be *cosine* or more."""
         query = self._query
         floor = cosine - query.common - query.doubt - _ROUNDING
-        few = [some.rows.part(np.flatnonzero(some.at_most >= floor)) for some in self._scanned]
+        few = [some.part(np.flatnonzero(some.at_most >= floor)) for some in self._scanned]
         if not few:
             return Candidates([], [])
         rows = Columns.joined(few)
