@@ -585,9 +585,9 @@ def _read(connection: Connection, row_ids: Sequence[int], query: Embedding) -> _
     ).fetchall()
     sound, matrix, _ = sound_matrix(stored, len(query))
     matrix = matrix.reshape(len(sound), len(query))
-    # Each row by itself: a matrix product's last bits depend on a row's place, and equal images
-    # would not tie.
-    cosines = np.vecdot(matrix, query, dtype=np.float64)  # (m, d), (d,) -> (m,)
+    # Each row by itself, as a matrix product's last bits depend on a row's place, and equal images
+    # would not tie; and summed as the other libraries do, whose answers are to be the same.
+    cosines = (matrix.astype(np.float64) * query).sum(axis=1)  # (m, d) * (d,) -> (m,)
     return _Rows([row[0] for row in sound], [row[1] for row in sound], matrix, cosines)
 
 
