@@ -335,8 +335,7 @@ class _Scanned:
         places: which of *rows* it looked at, (n,); None for all.
         at_most: what the product of a row with the coded query's does not exceed but for the
             query's doubt; far below all others of a row that may not be one.
-        likeliest: which of those that it looked at have the largest products, as many as are
-            looked for.
+        likeliest: the ids of those that have the largest products, as many as are looked for.
         products: of these.
     """
 
@@ -361,7 +360,7 @@ class _Scanned:
         likeliest = _largest(products, k)
         likeliest = likeliest[products[likeliest] > -_FAR / 2]
         at_most = products + looked_at.errors * np.float32(query.norm)
-        return cls(rows, places, at_most, likeliest, products[likeliest])
+        return cls(rows, places, at_most, looked_at.row_ids[likeliest], products[likeliest])
 
     def part(self, some: _Rows) -> Columns:
         """Return *some* of the rows that it looked at."""
@@ -381,7 +380,7 @@ class Scan:
         self._scanned = scanned
         self.likeliest: list[int] = []
         if scanned:
-            ids = np.concatenate([some.part(some.likeliest).row_ids for some in scanned])
+            ids = np.concatenate([some.likeliest for some in scanned])
             products = np.concatenate([some.products for some in scanned])
             self.likeliest = ids[_largest(products, k)].tolist()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from imagesearch.domain.english_words import ALTERNATIVES, EMPTY_NOUNS, TIMES
+from imagesearch.domain.english_words import EMPTY_NOUNS, TIMES
 from imagesearch.domain.sentences import things_of
 
 MAX_PHRASES: Final = 6  # of a sentence, the first: each has to be embedded
@@ -23,7 +23,6 @@ def phrases_of(sentence: str) -> tuple[str, ...]:
     they do is left out: by themselves "three" and "to the left" are nothing to be seen. There is
     none where the sentence names one thing alone, leaves a choice, negates, or is not English.
     """
-    things = things_of(sentence, but_with=ALTERNATIVES)
-    telling = [words for words in things if words[-1] not in EMPTY_NOUNS - TIMES]
+    telling = [words for words in things_of(sentence) if words[-1] not in EMPTY_NOUNS - TIMES]
     phrases = list(dict.fromkeys(" ".join(words) for words in telling))[:MAX_PHRASES]
     return tuple(phrases) if len(phrases) > 1 else ()

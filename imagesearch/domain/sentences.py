@@ -8,7 +8,7 @@ whatever is nothing else is one. Only English is read so; any other sentence is 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -62,16 +62,16 @@ def keywords_of(sentence: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, keywords)))
 
 
-def things_of(sentence: str, *, but_with: Collection[str]) -> list[list[str]]:
+def things_of(sentence: str) -> list[list[str]]:
     """
     Return the words of each thing that an English *sentence* names: what it is like, then its name.
 
-    There is none where the sentence negates, is in another language, or has a word of *but_with*.
+    There is none where the sentence negates, leaves a choice, or is in another language.
     """
     if is_punctuation(sentence) or not is_english(sentence):
         return []
     tokens = _tokens(sentence)
-    if _wanted(tokens) != tokens or any(token.text in but_with for token in tokens):
+    if _wanted(tokens) != tokens or any(token.text in lists.ALTERNATIVES for token in tokens):
         return []
     return [[*thing.qualities, *thing.words] for thing in _read(tokens).things]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,12 +104,13 @@ def thresholds_of(
         )
         return _calibration(best, len(images), (per_spread, share, phrase_share))
 
+    by_auroc = attrgetter("auroc")
     whole = [measured(per_spread, share) for share in SHARES for per_spread in (True, False)]
     least = max(each.first_right for each in whole if not each.thresholds.hubness_share)
-    best = max((each for each in whole if each.first_right >= least), key=_auroc)
+    best = max((each for each in whole if each.first_right >= least), key=by_auroc)
     chosen = (best.thresholds.per_spread, best.thresholds.hubness_share)
     apart = [measured(*chosen, share) for share in SHARES[1:]] if any(map(len, phrases)) else []
-    calibration = max((best, *apart), key=_auroc)
+    calibration = max((best, *apart), key=by_auroc)
     if calibration.auroc < LEAST_AUROC:
         bound = f"the AUROC of the model's scores on them must be at least {LEAST_AUROC}"
         why = "it cannot tell searches that a picture answers from others, and nothing is kept"
@@ -120,10 +122,6 @@ def _check_enough(pictures: int) -> None:
     if pictures < LEAST_PICTURES:
         bound = f"at least {LEAST_PICTURES} pictures with captions are needed"
         raise InvalidRequest(f"{bound}, got {pictures}", field=FIELD)
-
-
-def _auroc(calibration: Calibration) -> float:
-    return calibration.auroc
 
 
 def _calibration(

@@ -82,7 +82,8 @@ class Aims:
             Overloaded, Unavailable, DeadlineExceeded: come back later.
         """
         _check_no_image_is_both(query)
-        texts = self._texts_of(query)
+        phrases = self._phrases_of(query)
+        texts = self._texts_of(query, phrases)
         images = self._images_of(query)
 
         def weighted(parts: Iterable[Part], file: str = "picture") -> list[Weighted]:
@@ -95,7 +96,7 @@ class Aims:
             weighted(
                 (part for part in query.minus if not isinstance(part, TextPart)), "unlike_picture"
             ),
-            [texts[phrase].vector for phrase in self._phrases_of(query)],
+            [texts[phrase].vector for phrase in phrases],
             is_text=is_text,
             is_judged=is_text and not is_punctuation(query.text),
             truncated=any(text.truncated for text in texts.values()),  # a phrase is shorter
@@ -121,10 +122,10 @@ class Aims:
             return images[part.image_id]
         return self._picture(part, file)
 
-    def _texts_of(self, query: Query) -> dict[str, TextEmbedding]:
-        """Return the embeddings of the words of *query*, and of its phrases."""
+    def _texts_of(self, query: Query, phrases: Sequence[str]) -> dict[str, TextEmbedding]:
+        """Return the embeddings of the words of *query*, and of its *phrases*."""
         said = [part.text for part in (*query.parts, *query.minus) if isinstance(part, TextPart)]
-        texts = dict.fromkeys([*said, *self._phrases_of(query)])
+        texts = dict.fromkeys([*said, *phrases])
         known = {text: self._known(text) for text in texts}
         missing = [text for text, embedding in known.items() if embedding is None]
         encoded = dict(zip(missing, self._encoded(missing), strict=True))
