@@ -24,7 +24,6 @@ let readSearch; // the address of what is shown, or on its way
 
 /** Show what the address says. */
 function readAddress({ moveFocus = false } = {}) {
-  fillForm();
   const search = addressSearch();
   readSearch = addressOf(search);
   if (!canBeAsked(search)) return showLanding(search);
@@ -52,6 +51,7 @@ function goTo(address) {
   if (address !== location.search) history.pushState(null, "", address || location.pathname);
   scrollTo(0, 0);
   if (canBeAsked(addressSearch())) remember(addressSearch());
+  fillForm();
   readAddress({ moveFocus: true });
 }
 
@@ -65,8 +65,9 @@ function unfold(event) {
 
 /** The history moved: to another search, or to and from a picture of this one. */
 function followHistory() {
-  if (readSearch === addressOf(addressSearch())) followAddress();
-  else readAddress();
+  if (readSearch === addressOf(addressSearch())) return followAddress();
+  fillForm();
+  readAddress();
 }
 
 async function showCollections() {
@@ -86,8 +87,8 @@ function followInside(event) {
 }
 
 keepPlace();
-fillForm();
-setUpExamples(await loadConfig());
+fillForm(); // once: a person may write in it before the settings are there
+const config = await loadConfig();
 listenToForm(go);
 listenToFilters(go);
 listenToLightbox();
@@ -97,6 +98,7 @@ document.getElementById("stop").addEventListener("click", stop);
 document.addEventListener("click", followInside);
 document.addEventListener("click", unfold);
 addEventListener("popstate", followHistory);
-readAddress();
+readAddress(); // first: that is what a person waits for
+setUpExamples(config);
 onKey(showCollections);
-showCollections(); // after the search of the address: that is what a person waits for
+showCollections();

@@ -1,15 +1,20 @@
 /** The pictures found, as cards in rows of equal height. */
 
 import { apiBase } from "./api.js";
-import { EAGER, build, element, safeUrl, unseen } from "./dom.js";
-import { addressOf, moreLike } from "./search.js";
+import { sleep } from "./client.js";
+import { EAGER, build, drawn, element, idle, safeUrl, unseen } from "./dom.js";
+import { addressOf, addressSearch, moreLike } from "./search.js";
 import { MATCHES, altOf, creditOf, number } from "./words.js";
 
 const [NARROWEST, WIDEST] = [0.5, 2.6]; // width / height, beyond which a card shows a part
+const AT_ONCE = 12; // cards built between two frames: whole rows, and more than a telephone shows
+const LONGEST_WAIT_SECONDS = 2; // of pictures for those above them
 
 const cards = new Map(); // image_id -> <li>, so that a picture that stays is not built again
 const unfolded = new Map(); // image_id -> {ids, hits} that were folded under it: looked for, and there
 const template = element("card").content.firstElementChild; // of a card
+const first = []; // a promise for each of the EAGER pictures, kept once it is there or cannot be had
+const below = []; // functions that ask for each of the others
 let hits = []; // as shown
 
 export const shownHits = () => hits;
@@ -27,25 +32,52 @@ export const foldAll = () => unfolded.clear();
 
 /**
  * Show the hits of an answer in their order, and what was unfolded beside them; cards already there
- * move, so no picture is loaded twice.
+ * move, so no picture is loaded twice. The first are there at once, and all when the promise is kept.
  */
-export function showCards(answered) {
+export async function showCards(answered) {
+  const shown = (hits = withUnfolded(answered));
+  for (;;) {
+    const part = partOf(shown);
+    layOut(part);
+    if (part.length === shown.length) return;
+    await drawn();
+    if (hits !== shown) return; // another answer is shown
+  }
+}
+
+/** Those of *shown* that have a card, and some of the others: what a telephone builds without a pause that is felt. */
+function partOf(shown) {
+  let built = 0;
+  return shown.filter((hit) => cards.has(hit.image_id) || built++ < AT_ONCE);
+}
+
+/** Have the cards of *part* of the hits, in its order, on the page, and no others. */
+function layOut(part) {
   const list = element("cards");
   const focused = document.activeElement;
-  hits = withUnfolded(answered);
-  const items = hits.map((hit, i) => cardFor(hit, i + 1));
+  const ranks = new Map(hits.map((hit, i) => [hit, i + 1]));
+  const { collection } = addressSearch().filters;
+  const items = part.map((hit) => cardFor(hit, ranks.get(hit), collection));
   items.forEach((item, i) => list.children[i] !== item && list.insertBefore(item, list.children[i] ?? null));
   while (list.children.length > items.length) list.lastChild.remove();
   for (const [id, item] of cards) if (!item.isConnected) cards.delete(id);
   if (list.contains(focused)) focused.focus({ preventScroll: true });
+  if (below.length) askForThoseBelow();
 }
 
-function cardFor(hit, rank) {
+/** Ask for the pictures below when the first are there: they would take from their share of a slow network. */
+async function askForThoseBelow() {
+  const asking = below.splice(0);
+  await Promise.race([Promise.all(first).then(idle), sleep(LONGEST_WAIT_SECONDS)]);
+  for (const ask of asking) ask();
+}
+
+function cardFor(hit, rank, collection) {
   const card = cards.get(hit.image_id) ?? newCard(hit, rank);
   cards.set(hit.image_id, card);
   showMatch(card.querySelector(".match-word"), hit);
   showSimilar(card.querySelector(".similar"), hit);
-  card.querySelector(".like").href = addressOf(moreLike(hit.image_id)); // in the collection of this search
+  card.querySelector(".like").href = addressOf(moreLike(hit.image_id, collection));
   for (const place of card.querySelectorAll(".rank")) place.textContent = rank;
   return card;
 }
@@ -53,7 +85,7 @@ function cardFor(hit, rank) {
 /** Offer what looks the same and was folded under this picture. */
 function showSimilar(button, { similar }) {
   button.hidden = !similar.length;
-  button.replaceChildren(`+${number(similar.length)} similar`, unseen(" to picture "), build("span", { className: "visually-hidden rank" }));
+  if (similar.length) button.replaceChildren(`+${number(similar.length)} similar`, unseen(" to picture "), build("span", { className: "visually-hidden rank" }));
 }
 
 /** Have the hits *similar* shown after *leader*, under which they were folded, from now on. Twice is as once. */
@@ -87,7 +119,9 @@ function newCard(hit, rank) {
   const [width, height] = sizeOf(hit);
   card.dataset.image = hit.image_id;
   card.style.setProperty("--ratio", Math.min(WIDEST, Math.max(NARROWEST, width / height)));
-  card.querySelector(".open").append(pictureOf(hit, rank <= EAGER));
+  const picture = pictureOf(hit, rank > EAGER);
+  if (rank <= EAGER) first[rank - 1] = Promise.resolve(picture.decode?.()).catch(() => {});
+  card.querySelector(".open").append(picture);
   showCredit(card.querySelector(".credit"), hit);
   card.querySelector(".caption").append(licenceOf(hit) ?? "");
   return card;
@@ -114,16 +148,18 @@ export function licenceOf({ credit }) {
   return url ? build("a", { href: url, className: "credit", target: "_blank", rel: "noopener" }, name) : build("span", { className: "credit" }, name);
 }
 
-/** The picture, or words in its place when it cannot be had. */
-export function pictureOf(hit, isEager) {
+/** The picture, or words in its place when it cannot be had; *isBelow*: it is asked for after the first ones. */
+export function pictureOf(hit, isBelow = false) {
   const [width, height] = sizeOf(hit);
   const alt = altOf(hit);
-  const image = build("img", { alt, width, height, loading: isEager ? "eager" : "lazy", decoding: "async" });
+  const image = build("img", { alt, width, height, loading: isBelow ? "lazy" : "eager", decoding: "async" });
   const url = safeUrl(hit.url, apiBase());
   image.addEventListener("load", () => image.classList.add("loaded"));
   image.addEventListener("error", () => image.replaceWith(missing(alt)));
   if (!url) return missing(alt);
-  image.src = url;
+  const ask = () => { image.src = url; };
+  if (isBelow) below.push(ask);
+  else ask();
   return image;
 }
 

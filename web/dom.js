@@ -33,6 +33,14 @@ export function setText(id, text) {
 /** Have a screen reader say *text* when it has finished what it says now. */
 export const announce = (text) => { element("status").textContent = text; };
 
+/** After the page has been drawn as it is; one that nobody sees is not drawn, and is not waited for. */
+export function drawn() {
+  return new Promise((resolve) => (document.hidden ? setTimeout(resolve) : requestAnimationFrame(() => setTimeout(resolve))));
+}
+
+/** When the browser has nothing more urgent to do; not each one can say so. */
+export const idle = () => new Promise((resolve) => (globalThis.requestIdleCallback ?? setTimeout)(resolve));
+
 /** The URL as text when it is http(s), else null: a javascript: link must never be made. */
 export function safeUrl(value, base) {
   if (typeof value !== "string" || !value) return null;

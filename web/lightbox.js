@@ -53,7 +53,7 @@ function show(hit) {
   shownId = hit.image_id;
   const index = indexOf(shownId);
   element("lightbox-title").textContent = `Picture ${number(index + 1)} of ${number(shownHits().length)}`;
-  element("lightbox-picture").replaceChildren(pictureOf(hit, true));
+  element("lightbox-picture").replaceChildren(pictureOf(hit));
   showMatch(element("lightbox-match"), hit);
   element("lightbox-facts").replaceChildren(...factsOf(hit));
   element("lightbox-actions").replaceChildren(...actionsOf(hit));
@@ -102,7 +102,7 @@ function actionsOf(hit) {
   return [
     page && outside(page, { className: "primary" }, "Original"),
     url && button("Download", () => (hit.own && page ? download(page, fileOf(hit.own)) : download(url, url.split("/").pop()))),
-    build("a", { href: addressOf(moreLike(hit.image_id)), className: "quiet inside", textContent: "More like this" }),
+    build("a", { href: addressOf(moreLike(hit.image_id, addressSearch().filters.collection)), className: "quiet inside", textContent: "More like this" }),
     button("Copy link", () => copyLink(hit)),
   ].filter(Boolean);
 }

@@ -83,7 +83,8 @@ async function follow(search, signal, { asked, moveFocus, onShown }) {
   for await (answer of answers(asked, patiently(signal))) {
     await counted;
     if (signal.aborted) throw signal.reason;
-    view.showAnswer(answer, search, isLast(answer, asked));
+    await view.showAnswer(answer, search, isLast(answer, asked));
+    if (signal.aborted) throw signal.reason;
     if (answer.results.length && !isShown) {
       isShown = true;
       if (moveFocus) view.focusHeading();

@@ -52,8 +52,8 @@ export const canBeTakenOff = (name) => [...FILTERS, "k", "fold"].includes(name);
 /** *filters* without those that only own pictures pass. */
 export const ofAnybody = (filters) => Object.fromEntries(Object.entries(filters).filter(([name]) => !OF_OWN.includes(name)));
 
-/** What is like the stored picture *imageId*, in the collection that is looked through. */
-export const moreLike = (imageId) => searchIn(addressSearch().filters.collection, { like: imageId });
+/** What is like the stored picture *imageId*, in *collection* where there is one. */
+export const moreLike = (imageId, collection) => searchIn(collection, { like: imageId });
 
 /** The search that *parts* say, in *collection* where there is one. */
 export const searchIn = (collection, parts) => searchOf(new URLSearchParams(collection ? { ...parts, collection } : parts));

@@ -69,11 +69,13 @@ function fade(areOfAnotherSearch) {
   element("cards").inert = areOfAnotherSearch;
 }
 
-export function showAnswer(answer, search, isOver) {
+/** Show *answer*; all of its pictures are there when the promise is kept. */
+export async function showAnswer(answer, search, isOver) {
   element("notice").hidden = true;
-  if (answer.results.length) showResults(answer, search);
+  const areThere = answer.results.length && showResults(answer, search);
   if (isOver) element("progress").hidden = true;
   else showProgress(answer, search);
+  await areThere;
 }
 
 function showResults(answer, search) {
@@ -83,13 +85,13 @@ function showResults(answer, search) {
   element("cut").hidden = !answer.query_truncated;
   setText("awaiting", awaiting(answer, search));
   if (isFirst) foldAll();
-  showPictures(answer, search);
   if (isFirst) announce(`The first ${pictures(answer.results.length)} are here.`);
+  return showPictures(answer, search);
 }
 
 function showPictures(answer, search) {
   shown = { answer, search };
-  showCards(answer.results);
+  return showCards(answer.results);
 }
 
 // ---------------------------------------------------------------- progress

@@ -128,7 +128,9 @@ def _route(request: Request) -> Response:
     if file := _page.file(request.path):
         _count_file(client)
         after_question_mark = request.query_string.decode("latin-1")
-        response = _send(addressed(file, request.host_url, after_question_mark), request)
+        asks_key = _process.settings.search_api_key is not None
+        page = addressed(file, request.host_url, after_question_mark, asks_key=asks_key)
+        response = _send(page, request)
         _process.search.spending.page_file(len(response.get_data()))
         return response
     if _page.file(f"{request.path}/"):  # a folder with a page: its links begin at the slash

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from imagesearch.doors.compression import gzipped
 from imagesearch.doors.errors import NO_SNIFFING
@@ -39,6 +39,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 _REVALIDATED = "public, no-cache"  # kept, and asked about each time: most answers are then a 304
 # What those who show a shared link look for: https://ogp.me wants whole addresses.
 _SHARED_PICTURE = b'<meta property="og:image" content="'
+_ASKED_FIRST = {"k": "24", "wait": "0.5"}  # by web/search.js and web/client.js, beside the words
 _SITE = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+/")
 _SMALLEST = 9  # gzip's level: a file is compressed once
 
@@ -114,22 +115,50 @@ def _tag(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:32]
 
 
-def addressed(file: PageFile, site: str, query: str) -> PageFile:
+def addressed(file: PageFile, site: str, query: str, *, asks_key: bool) -> PageFile:
     """
-    Return the page *file* with the whole addresses of itself and of its picture to share.
+    Return the page *file* as it is at its address.
+
+    It has the whole addresses of itself and of its picture to share, and a browser begins with the
+    search that it is of before any script has come.
 
     Any other file, and the page at a *site* that cannot be an origin, is returned as it is.
 
     Args:
         site: where the page is asked for, as `https://example.org/`.
         query: what follows the question mark of its address; "" where nothing does.
+        asks_key: whether a search needs a key, which only a script has.
     """
     if _SHARED_PICTURE not in file.body or not _SITE.fullmatch(site):
         return file
     address = html.escape(f"{site}?{query}" if query else site)
-    url = f'<meta property="og:url" content="{address}">\n    '.encode()
-    body = file.body.replace(_SHARED_PICTURE, url + _SHARED_PICTURE + site.encode(), 1)
+    tags = [f'<meta property="og:url" content="{address}">']
+    if not asks_key and (question := _first_question(query)):
+        href = html.escape(f"search?{question}")
+        tags.append(f'<link rel="preload" href="{href}" as="fetch" crossorigin>')
+    written = "".join(f"{tag}\n    " for tag in tags).encode()
+    body = file.body.replace(_SHARED_PICTURE, written + _SHARED_PICTURE + site.encode(), 1)
     return replace(file, body=body, gzipped=gzipped(body, _SMALLEST), tag=_tag(body))
+
+
+def _first_question(query: str) -> str | None:
+    """
+    Return what the page at that address asks first, to the letter as its scripts write it.
+
+    None for an address of more than words and a keyword: the page alone knows what it makes of it.
+
+    Source: https://url.spec.whatwg.org/#application/x-www-form-urlencoded
+    """
+    given = parse_qsl(query, keep_blank_values=True)
+    words = dict(sorted(given, reverse=True))  # the keyword comes first
+    is_plain = len(words) == len(given) and words.keys() <= {"t", "s_query"}
+    if (
+        not is_plain
+        or "s_query" not in words
+        or any(w != w.strip() or not w for w in words.values())
+    ):
+        return None
+    return urlencode({**words, **_ASKED_FIRST}, safe="*").replace("~", "%7E")
 
 
 def page_config(

@@ -100,6 +100,7 @@ def wait_for_all_results(page: Page, seconds: float = 10) -> None:
 
 
 def shown_images(page: Page) -> list[str]:
+    expect(page.locator(".card img:not([src])")).to_have_count(0)  # those below come last
     urls: list[str] = page.locator(".card img").evaluate_all("nodes => nodes.map(n => n.src)")
     return urls
 

@@ -205,6 +205,50 @@ def test_what_comes_late_to_ask_early_asks_nothing(page: Page, ready_answer: Ans
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"s_query": QUERY},
+        {"t": READY_KEYWORD, "s_query": QUERY},
+        {"s_query": "Äpfel & Birnen: 50 % *-._~ (“süß”), 'a+b' 🍎?", "t": "c/d"},
+    ],
+)
+def test_a_search_that_began_with_the_page_is_not_asked_again(
+    page: Page, ready_answer: Answer, words: dict[str, str]
+) -> None:
+    """The server writes it into the page, where it must be the same to the letter."""
+    asked = answer_with(page, lambda route: route.fulfill(json=ready_answer))
+    page.route("**/early.js", lambda route: route.abort())
+    page.goto(f"/?{urlencode(words)}")
+    wait_for_all_results(page)
+    page.wait_for_load_state("networkidle")
+    assert len(asked) == 1
+    begun = page.locator('link[as="fetch"][href^="search?"]').get_attribute("href")
+    assert parse_qsl(urlsplit(asked[0]).query) == parse_qsl(urlsplit(str(begun)).query)
+
+
+def test_pictures_below_the_screen_come_after_those_on_it(page: Page) -> None:
+    answer = page.request.get(f"/search{address(k=24)[1:]}&wait=20").json()
+    answer_with(page, lambda route: route.fulfill(json=answer))
+    held: list[Route] = []
+    page.route("**/images/*", lambda route: held.append(route))
+    page.goto(address(k=None), wait_until="commit")
+    built = "() => document.querySelectorAll('.card').length === 24 && "
+    asked_for = page.wait_for_function(built + "document.querySelectorAll('.card img[src]').length")
+    assert asked_for.json_value() == 6
+    held[0].abort()  # one that cannot be had holds up none
+    for route in held[1:6]:
+        route.continue_()
+    expect(page.locator(".card img[src]")).to_have_count(23)
+    expect(page.locator(".card .missing")).to_have_count(1)
+
+
+def test_pictures_below_the_screen_do_not_wait_for_ever(page: Page) -> None:
+    page.route("**/images/*", lambda route: None)
+    page.goto(address(k=None), wait_until="commit")
+    expect(page.locator(".card img[src]")).to_have_count(24)
+
+
 def test_a_search_of_everything_ends_though_pictures_wait_for_a_new_model(
     page: Page, ready_answer: Answer
 ) -> None:

@@ -80,9 +80,48 @@ def test_a_host_that_is_none_is_not_written_into_the_page(query: FlaskClient, ho
 def test_an_address_is_written_into_the_page_as_text() -> None:
     file = PageFiles(WEB, {}).file("/")
     assert file is not None
-    page = addressed(file, "https://pictures.example/", '"><script>&amp;')
+    page = addressed(file, "https://pictures.example/", '"><script>&amp;', asks_key=False)
     assert b"<script>&" not in page.body
     assert shared(page.body)["url"] == 'https://pictures.example/?"><script>&amp;'
+
+
+def begun(page: bytes) -> list[str]:
+    """Return what a browser fetches as soon as it reads that."""
+    tag = r'<link rel="preload" href="(search[^"]*)" as="fetch" crossorigin>'
+    return [html.unescape(href) for href in re.findall(tag, page.decode())]
+
+
+@pytest.mark.parametrize(
+    ("address", "question"),
+    [
+        ("s_query=a+star", "s_query=a+star&k=24&wait=0.5"),
+        ("s_query=a%20star&t=star", "t=star&s_query=a+star&k=24&wait=0.5"),
+        ("s_query=%22%3E%3Cb~*&t=%C3%A4", "t=%C3%A4&s_query=%22%3E%3Cb%7E*&k=24&wait=0.5"),
+    ],
+)
+def test_the_search_of_an_address_begins_with_the_page(
+    query: FlaskClient, address: str, question: str
+) -> None:
+    assert begun(query.get(f"/?{address}").data) == [f"search?{question}"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "t=star", "s_query=", "s_query=%20a", "s_query=a&t=", "s_query=a&s_query=b"),
+        *("s_query=a&k=9", "s_query=a&minus=b", "s_query=a&year=2024", "s_query=a&utm_source=b"),
+        *("like=demo-1", "s_query=a&like=demo-1", "s_query=a&scope=catalog", "picture=p"),
+    ],
+)
+def test_what_the_page_makes_of_an_address_in_its_own_way_does_not_begin_before_it(
+    query: FlaskClient, address: str
+) -> None:
+    assert begun(query.get(f"/?{address}").data) == []
+
+
+def test_a_search_that_needs_a_key_does_not_begin_before_there_is_one(world: World) -> None:
+    query = serve("query", world, load_settings(search_api_key="a-key-of-sixteen"))
+    assert begun(query.get("/?s_query=a+star").data) == []
 
 
 def test_who_takes_gzip_gets_less_of_the_same(query: FlaskClient) -> None:
