@@ -15,6 +15,7 @@ from functools import lru_cache, reduce
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from imagesearch.adapters.sqlite import Connection
@@ -35,6 +36,7 @@ Reading: TypeAlias = Callable[[], AbstractContextManager[Connection]]
 Text: TypeAlias = tuple[TextFact, str]
 
 _COLUMNS_KEPT = 4096  # of the ones last read: folders, days, people
+_MASKS_KEPT = 8  # of the filters last asked for: a byte a row each
 _ROWS_AT_ONCE = 20_000  # after which others may have the connection: some 20 ms
 
 
@@ -88,6 +90,9 @@ class ImageFacts:
         self._numbers = _Numbers(model_revision)
         columns = dict.fromkeys(_TEXT_COLUMNS.values())
         self._texts = {column: _Texts(model_revision, column) for column in columns}
+        # A row keeps its facts, so what was once found of it stays true.
+        self._masks: LRUCache[Where, NDArray[np.bool_]] = LRUCache(_MASKS_KEPT)
+        self._lock = threading.Lock()  # is held to look at the masks
 
     def matching(self, where: Where, last_id: int, reading: Reading) -> NDArray[np.bool_]:
         """
@@ -96,6 +101,15 @@ class ImageFacts:
         Args:
             last_id: the last row that is asked for.
         """
+        with self._lock:
+            mask = self._masks.get(where)
+        if mask is None or len(mask) <= last_id:
+            mask = self._computed(where, last_id, reading)
+            with self._lock:
+                self._masks[where] = mask
+        return mask
+
+    def _computed(self, where: Where, last_id: int, reading: Reading) -> NDArray[np.bool_]:
         self.bring_up_to_date(where, reading, last_id)
         each = []
         for condition in where:

@@ -356,7 +356,10 @@ class _Scanned:
         products = _products(looked_at, query)
         if is_among is not None:
             # Arithmetic: choosing by a mask of half of the rows takes ten times as long.
-            products += (is_among.astype(np.float32) - 1) * _FAR
+            farther = is_among.astype(np.float32)  # one array: fresh memory is waited for
+            farther -= 1
+            farther *= _FAR
+            products += farther
         likeliest = _largest(products, k)
         likeliest = likeliest[products[likeliest] > -_FAR / 2]
         at_most = products + looked_at.errors * np.float32(query.norm)
