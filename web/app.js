@@ -87,8 +87,10 @@ function followInside(event) {
 }
 
 keepPlace();
+const filledFrom = location.search;
 fillForm(); // once: a person may write in it before the settings are there
 const config = await loadConfig();
+if (location.search !== filledFrom) fillForm(); // or go back
 listenToForm(go);
 listenToFilters(go);
 listenToLightbox();

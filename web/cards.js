@@ -16,6 +16,7 @@ const template = element("card").content.firstElementChild; // of a card
 const first = []; // a promise for each of the EAGER pictures, kept once it is there or cannot be had
 const below = []; // functions that ask for each of the others
 let hits = []; // as shown
+let collection; // that they are of, if they are of one
 
 export const shownHits = () => hits;
 export const cardOf = (imageId) => cards.get(imageId);
@@ -32,16 +33,19 @@ export const foldAll = () => unfolded.clear();
 
 /**
  * Show the hits of an answer in their order, and what was unfolded beside them; cards already there
- * move, so no picture is loaded twice. The first are there at once, and all when the promise is kept.
+ * move, so no picture is loaded twice. The first are there at once, and all when the promise is kept,
+ * unless another answer has taken their place.
  */
 export async function showCards(answered) {
   const shown = (hits = withUnfolded(answered));
+  ({ collection } = addressSearch().filters);
+  shown.forEach((hit, i) => cards.has(hit.image_id) && bringUpToDate(cards.get(hit.image_id), hit, i + 1));
   for (;;) {
     const part = partOf(shown);
     layOut(part);
     if (part.length === shown.length) return;
     await drawn();
-    if (hits !== shown) return; // another answer is shown
+    if (hits !== shown) return;
   }
 }
 
@@ -56,8 +60,7 @@ function layOut(part) {
   const list = element("cards");
   const focused = document.activeElement;
   const ranks = new Map(hits.map((hit, i) => [hit, i + 1]));
-  const { collection } = addressSearch().filters;
-  const items = part.map((hit) => cardFor(hit, ranks.get(hit), collection));
+  const items = part.map((hit) => cards.get(hit.image_id) ?? newCard(hit, ranks.get(hit)));
   items.forEach((item, i) => list.children[i] !== item && list.insertBefore(item, list.children[i] ?? null));
   while (list.children.length > items.length) list.lastChild.remove();
   for (const [id, item] of cards) if (!item.isConnected) cards.delete(id);
@@ -65,21 +68,22 @@ function layOut(part) {
   if (below.length) askForThoseBelow();
 }
 
-/** Ask for the pictures below when the first are there: they would take from their share of a slow network. */
+/**
+ * Ask for the pictures below when the first are there: they would take from their share of a slow
+ * network. Who comes back to a place further down is shown that.
+ */
 async function askForThoseBelow() {
   const asking = below.splice(0);
-  await Promise.race([Promise.all(first).then(idle), sleep(LONGEST_WAIT_SECONDS)]);
+  if (!history.state?.y) await Promise.race([Promise.all(first).then(idle), sleep(LONGEST_WAIT_SECONDS)]);
   for (const ask of asking) ask();
 }
 
-function cardFor(hit, rank, collection) {
-  const card = cards.get(hit.image_id) ?? newCard(hit, rank);
-  cards.set(hit.image_id, card);
+/** Have a card say what a new answer says of its picture. */
+function bringUpToDate(card, hit, rank) {
   showMatch(card.querySelector(".match-word"), hit);
   showSimilar(card.querySelector(".similar"), hit);
   card.querySelector(".like").href = addressOf(moreLike(hit.image_id, collection));
   for (const place of card.querySelectorAll(".rank")) place.textContent = rank;
-  return card;
 }
 
 /** Offer what looks the same and was folded under this picture. */
@@ -124,6 +128,8 @@ function newCard(hit, rank) {
   card.querySelector(".open").append(picture);
   showCredit(card.querySelector(".credit"), hit);
   card.querySelector(".caption").append(licenceOf(hit) ?? "");
+  bringUpToDate(card, hit, rank);
+  cards.set(hit.image_id, card);
   return card;
 }
 

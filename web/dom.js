@@ -1,7 +1,9 @@
 /** The document, in few words. Every text enters it as text, never as markup. */
 
-/** Pictures that are on the screen at once: the others come when they are near. */
-export const EAGER = 6;
+/** Pictures that are about on the screen at once: the others come after these, and when they are near. */
+export const EAGER = matchMedia("(max-width: 46rem)").matches ? 6 : 12;
+
+const LONGEST_FRAME_MILLISECONDS = 100;
 
 export const element = (id) => document.getElementById(id);
 
@@ -33,9 +35,12 @@ export function setText(id, text) {
 /** Have a screen reader say *text* when it has finished what it says now. */
 export const announce = (text) => { element("status").textContent = text; };
 
-/** After the page has been drawn as it is; one that nobody sees is not drawn, and is not waited for. */
+/** After the page has been drawn as it is, or soon: one that nobody sees is not drawn. */
 export function drawn() {
-  return new Promise((resolve) => (document.hidden ? setTimeout(resolve) : requestAnimationFrame(() => setTimeout(resolve))));
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, LONGEST_FRAME_MILLISECONDS);
+  });
 }
 
 /** When the browser has nothing more urgent to do; not each one can say so. */

@@ -1,10 +1,11 @@
 /** `<image-search>`, a search in any page by one tag, of the imagesearch that this file is from: docs/embedding.md. */
 
 import { Client, SearchFailed, sleep } from "./client.js";
-import { EAGER, build, safeUrl, unseen } from "./dom.js";
+import { build, safeUrl, unseen } from "./dom.js";
 import { MATCHES, altOf, creditOf, pictures, sentence } from "./words.js";
 
 const COUNT = 12;
+const EAGER = 6; // pictures: where they are in the page is not known
 const ATTRIBUTES = ["api", "query", "keyword", "collection", "k", "label", "lang"];
 const ENGLISH = {
   label: "What should be in the picture",

@@ -83,7 +83,9 @@ async function follow(search, signal, { asked, moveFocus, onShown }) {
   for await (answer of answers(asked, patiently(signal))) {
     await counted;
     if (signal.aborted) throw signal.reason;
-    await view.showAnswer(answer, search, isLast(answer, asked));
+    const isOver = isLast(answer, asked);
+    if (isOver) isAtWork = false; // there is nothing left to stop
+    await view.showAnswer(answer, search, isOver);
     if (signal.aborted) throw signal.reason;
     if (answer.results.length && !isShown) {
       isShown = true;

@@ -69,13 +69,13 @@ function fade(areOfAnotherSearch) {
   element("cards").inert = areOfAnotherSearch;
 }
 
-/** Show *answer*; all of its pictures are there when the promise is kept. */
+/** Show *answer*; the promise is that of `showCards`. */
 export async function showAnswer(answer, search, isOver) {
   element("notice").hidden = true;
-  const areThere = answer.results.length && showResults(answer, search);
+  const built = answer.results.length && showResults(answer, search);
   if (isOver) element("progress").hidden = true;
   else showProgress(answer, search);
-  await areThere;
+  await built;
 }
 
 function showResults(answer, search) {

@@ -151,12 +151,9 @@ def _first_question(query: str) -> str | None:
     """
     given = parse_qsl(query, keep_blank_values=True)
     words = dict(sorted(given, reverse=True))  # the keyword comes first
-    is_plain = len(words) == len(given) and words.keys() <= {"t", "s_query"}
-    if (
-        not is_plain
-        or "s_query" not in words
-        or any(w != w.strip() or not w for w in words.values())
-    ):
+    is_plain = len(words) == len(given) and words.keys() in ({"s_query"}, {"t", "s_query"})
+    # A script takes spaces off, and a byte order mark, which is none to Python.
+    if not is_plain or not all(w and w == w.strip().strip("\ufeff") for w in words.values()):
         return None
     return urlencode({**words, **_ASKED_FIRST}, safe="*").replace("~", "%7E")
 

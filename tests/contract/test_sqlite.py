@@ -241,7 +241,7 @@ def test_search_is_right_after_rows_were_replaced_and_deleted(path: Path) -> Non
             assert [image.image_id for image, _ in found] == [keys[n] for n in best[:k]]
 
 
-TALL = where_of({"orientation": "vertical"})
+TALL, WIDE = (where_of({"orientation": name}) for name in ("vertical", "horizontal"))
 
 
 TAGGED = where_of({"tag": "three", "user": "anna"})
@@ -286,6 +286,7 @@ def test_a_filter_looks_at_all_rows_however_many_and_at_those_of_the_model(path:
         matching = facts.matching(TALL, last_id, failing)
         before = next(asked)
         assert (facts.matching(TALL, last_id, failing) == matching).all()
+        assert not (facts.matching(WIDE, last_id, failing) & matching).any()
         assert next(asked) == before + 1, "of rows whose facts are known nothing is read"
     assert matching.sum() == len(best), "no row is taken for one without facts"
 

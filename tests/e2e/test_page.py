@@ -232,12 +232,16 @@ def test_pictures_below_the_screen_come_after_those_on_it(page: Page) -> None:
     answer_with(page, lambda route: route.fulfill(json=answer))
     held: list[Route] = []
     page.route("**/images/*", lambda route: held.append(route))
+    page.add_init_script(  # without the 2 s after which none is waited for
+        "const after = setTimeout;"
+        "window.setTimeout = (call, ms, ...rest) => after(call, ms === 2000 ? 60000 : ms, ...rest);"
+    )
     page.goto(address(k=None), wait_until="commit")
     built = "() => document.querySelectorAll('.card').length === 24 && "
     asked_for = page.wait_for_function(built + "document.querySelectorAll('.card img[src]').length")
-    assert asked_for.json_value() == 6
+    assert asked_for.json_value() == 12
     held[0].abort()  # one that cannot be had holds up none
-    for route in held[1:6]:
+    for route in held[1:12]:
         route.continue_()
     expect(page.locator(".card img[src]")).to_have_count(23)
     expect(page.locator(".card .missing")).to_have_count(1)
@@ -749,6 +753,29 @@ def test_reloading_and_going_back_keep_the_place(page: Page, ready_answer: Answe
     page.go_back()
     wait_for_all_results(page)
     assert page.evaluate("scrollY") == 0
+
+
+def test_what_began_with_a_page_of_more_pictures_is_no_answer_to_a_later_search(page: Page) -> None:
+    asked: list[str] = []
+
+    def count(route: Route) -> None:
+        asked.append(route.request.url)
+        route.continue_()
+
+    page.route("**/search?*", count)
+    page.goto(address(k=None))
+    wait_for_all_results(page)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(48)
+    page.wait_for_function("() => history.state?.count === 48 || scrollTo(0, scrollY + 1)")
+    page.reload()
+    wait_for_all_results(page)
+    expect(page.locator(".card")).to_have_count(48)
+    before = len(asked)
+    page.locator("#home").click()
+    send_query(page, READY_KEYWORD, QUERY)
+    wait_for_all_results(page)
+    assert len(asked) == before + 1
 
 
 def test_half_a_search_in_the_address_asks_for_the_other_half(page: Page) -> None:

@@ -108,7 +108,15 @@ def test_the_search_of_an_address_begins_with_the_page(
 @pytest.mark.parametrize(
     "address",
     [
-        *("", "t=star", "s_query=", "s_query=%20a", "s_query=a&t=", "s_query=a&s_query=b"),
+        *(
+            "",
+            "t=star",
+            "s_query=",
+            "s_query=%20a",
+            "s_query=%EF%BB%BFa",
+            "s_query=a&t=",
+            "s_query=a&s_query=b",
+        ),
         *("s_query=a&k=9", "s_query=a&minus=b", "s_query=a&year=2024", "s_query=a&utm_source=b"),
         *("like=demo-1", "s_query=a&like=demo-1", "s_query=a&scope=catalog", "picture=p"),
     ],
