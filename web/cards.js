@@ -2,12 +2,13 @@
 
 import { apiBase } from "./api.js";
 import { sleep } from "./client.js";
-import { EAGER, build, drawn, element, idle, safeUrl, unseen } from "./dom.js";
+import { EAGER, build, element, safeUrl, unseen } from "./dom.js";
 import { addressOf, addressSearch, moreLike } from "./search.js";
 import { MATCHES, altOf, creditOf, number } from "./words.js";
 
 const [NARROWEST, WIDEST] = [0.5, 2.6]; // width / height, beyond which a card shows a part
 const AT_ONCE = 12; // cards built between two frames: whole rows, and more than a telephone shows
+const LONGEST_FRAME_MILLISECONDS = 100;
 const LONGEST_WAIT_SECONDS = 2; // of pictures for those above them
 
 const cards = new Map(); // image_id -> <li>, so that a picture that stays is not built again
@@ -54,6 +55,17 @@ function partOf(shown) {
   let built = 0;
   return shown.filter((hit) => cards.has(hit.image_id) || built++ < AT_ONCE);
 }
+
+/** After the page has been drawn as it is, or soon: one that nobody sees is not drawn. */
+function drawn() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, LONGEST_FRAME_MILLISECONDS);
+  });
+}
+
+/** When the browser has nothing more urgent to do; not each one can say so. */
+const idle = () => new Promise((resolve) => (globalThis.requestIdleCallback ?? setTimeout)(resolve));
 
 /** Have the cards of *part* of the hits, in its order, on the page, and no others. */
 function layOut(part) {

@@ -3,8 +3,6 @@
 /** Pictures that are about on the screen at once: the others come after these, and when they are near. */
 export const EAGER = matchMedia("(max-width: 46rem)").matches ? 6 : 12;
 
-const LONGEST_FRAME_MILLISECONDS = 100;
-
 export const element = (id) => document.getElementById(id);
 
 export function build(tag, properties = {}, ...children) {
@@ -34,17 +32,6 @@ export function setText(id, text) {
 
 /** Have a screen reader say *text* when it has finished what it says now. */
 export const announce = (text) => { element("status").textContent = text; };
-
-/** After the page has been drawn as it is, or soon: one that nobody sees is not drawn. */
-export function drawn() {
-  return new Promise((resolve) => {
-    requestAnimationFrame(() => setTimeout(resolve));
-    setTimeout(resolve, LONGEST_FRAME_MILLISECONDS);
-  });
-}
-
-/** When the browser has nothing more urgent to do; not each one can say so. */
-export const idle = () => new Promise((resolve) => (globalThis.requestIdleCallback ?? setTimeout)(resolve));
 
 /** The URL as text when it is http(s), else null: a javascript: link must never be made. */
 export function safeUrl(value, base) {
