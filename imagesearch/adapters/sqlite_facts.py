@@ -98,6 +98,8 @@ class ImageFacts:
         """
         Return for each row id whether its image is one that *where* leaves: (last_id + 1,) or more.
 
+        It is kept for whoever asks the same, and not to be written to.
+
         Args:
             last_id: the last row that is asked for.
         """
