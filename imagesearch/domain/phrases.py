@@ -7,6 +7,7 @@ Only English is: what is known of the demo's model is that other languages lose 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from imagesearch.domain.english_words import EMPTY_NOUNS, TIMES
@@ -15,6 +16,7 @@ from imagesearch.domain.sentences import things_of
 MAX_PHRASES: Final = 6  # of a sentence, the first: each has to be embedded
 
 
+@lru_cache(maxsize=1024)  # sentences: further pages and other filters ask for the same one
 def phrases_of(sentence: str) -> tuple[str, ...]:
     """
     Return the things that *sentence* asks for together, two to *MAX_PHRASES*, each once.

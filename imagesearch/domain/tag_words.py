@@ -31,14 +31,10 @@ def words_of_tags(tags: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(singular(word) for text in texts for word in _WORD.findall(text)))
 
 
-@lru_cache(maxsize=4096)  # images: a search that nothing matches looks at all tags of its pool
-def _said_by(tags: tuple[str, ...]) -> frozenset[str]:
+@lru_cache(maxsize=4096)  # of images: those of the last answers are asked for again
+def said_by(tags: tuple[str, ...]) -> frozenset[str]:
+    """Return the words of *tags*."""
     return frozenset(words_of_tags(tags))
-
-
-def say_all(tags: tuple[str, ...], words: frozenset[str]) -> bool:
-    """Return whether *tags* have all of *words*, and there are any."""
-    return bool(words) and words <= _said_by(tags)
 
 
 def words_to_look_for(sentence: str) -> list[str]:

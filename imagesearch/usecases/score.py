@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,25 +19,22 @@ from numpy.typing import NDArray
 from imagesearch.domain.collections import OWN
 from imagesearch.domain.errors import InvalidRequest, NotFound
 from imagesearch.domain.filters import where_of
-from imagesearch.domain.filters.declaration import Where, holds
-from imagesearch.domain.folding import fold, hashes_of
-from imagesearch.domain.images import Embedding, Embeddings, Image, PackedPool, as_cached
+from imagesearch.domain.filters.declaration import Where
+from imagesearch.domain.folding import hashes_of
+from imagesearch.domain.images import Embeddings, Image, PackedPool, as_cached
 from imagesearch.domain.pools import Generation, Pool, PoolPolicy, PoolState
-from imagesearch.domain.queries import Query, ScoreRequest
+from imagesearch.domain.queries import ScoreRequest
 from imagesearch.domain.ranking import (
     Match,
-    Reason,
     SearchHit,
-    best,
     corrected,
-    fused,
     match_of,
     picture_demotion,
     relevances,
     share_of,
     with_phrases,
 )
-from imagesearch.domain.tag_words import say_all, words_that_say_all, words_to_look_for
+from imagesearch.domain.tag_words import words_that_say_all, words_to_look_for
 from imagesearch.ports import (
     MAX_NEAREST,
     Cache,
@@ -51,11 +47,11 @@ from imagesearch.ports import (
 from imagesearch.telemetry import stage
 from imagesearch.usecases.aims import Aim, Aims
 from imagesearch.usecases.cache_slots import POOL
+from imagesearch.usecases.candidates import ByTags, Candidates
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.withdrawn import Withdrawn
 
-_POOLS_BYTES = 256 * 2**20  # kept in process: some 390 pools of 200 images of 512 dimensions
-_IMAGE_BYTES = 1500  # of Python's objects for one image with credit, ten tags and pixel facts
+_POOLS_BYTES = 256 * 2**20  # kept in process: some 315 pools of 200 images of 512 dimensions
 # Over everything: of so many nearest by cosine those come first that are the best once corrected.
 _FIRST = 40
 _FIRST_WITH_MINUS = 160  # the nearest may all show what is not wanted
@@ -63,112 +59,6 @@ _COUNTED_SECONDS = 5.0  # of a million images it takes a third of a second
 _KEPT_HITS = 10_000  # of all answers that are kept: some 15 MB
 _TAGGED = 40  # images that are looked at because of their tags
 _DEEPER = 4  # how many times as many are looked at once these are used up
-
-
-@dataclass(frozen=True)
-class _Candidates:
-    """What a query is held against: row i of each of the arrays is of `images[i]`."""
-
-    images: Sequence[Image]
-    embeddings: Embeddings  # (n, embedding_dim)
-    hubnesses: NDArray[np.float32]  # (n,)
-    hashes: NDArray[np.int64]  # (n,), see `hashes_of`
-    is_complete: bool = False  # a pool that never changes again
-
-    def cosines(self, query: Embedding) -> NDArray[np.float32]:
-        """Return those with *query*, (embedding_dim,): (n,)."""
-        # Each row by itself: a matrix product's last bits depend on a row's place, and equal
-        # images would not tie.
-        cosines: NDArray[np.float32] = np.vecdot(self.embeddings, query)
-        return cosines
-
-    def those(self, rows: list[int]) -> _Candidates:
-        """Return the candidates of *rows*."""
-        images = tuple(self.images[row] for row in rows)
-        arrays = (self.embeddings[rows], self.hubnesses[rows], self.hashes[rows])
-        return _Candidates(images, *arrays)
-
-    def joined(self, others: _Candidates) -> _Candidates:
-        """Return these and *others*, each image once."""
-        if not self.images:  # without rows there is no telling how long they are
-            return others
-        if not others.images:
-            return self
-        more = others.but({image.image_id for image in self.images})
-        if not more.images:
-            return self
-        return _Candidates(
-            (*self.images, *more.images),
-            np.concatenate([self.embeddings, more.embeddings]),
-            np.concatenate([self.hubnesses, more.hubnesses]),
-            np.concatenate([self.hashes, more.hashes]),
-        )
-
-    def matching(self, where: Where) -> _Candidates:
-        """Return the candidates that *where* leaves."""
-        if not where:
-            return self
-        return self.those([row for row, image in enumerate(self.images) if holds(where, image)])
-
-    def but(self, image_ids: Collection[str]) -> _Candidates:
-        """Return the candidates without *image_ids*."""
-        if not image_ids:
-            return self
-        rows = [row for row, image in enumerate(self.images) if image.image_id not in image_ids]
-        return self if len(rows) == len(self.images) else self.those(rows)
-
-
-@dataclass(frozen=True)
-class _ByTags:
-    """
-    What tags say of candidates that are ranked together.
-
-    Attributes:
-        near: how many of the candidates, the first, are there because they are near to the query.
-        said: by image_id what the tags say, see `Tagged`.
-        words: all that a tag may say of what is asked for.
-    """
-
-    near: int
-    said: Mapping[str, float]
-    words: frozenset[str]
-
-    def ranks(
-        self,
-        images: Sequence[Image],
-        scores: NDArray[np.float32],
-        end: int,
-        is_match: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        """
-        Return what *images* are ranked by, (n,): from *end* on by *scores*, else by both.
-
-        Args:
-            is_match: (n,), which of them are fair matches at least: these come before the others.
-        """
-        near = np.full(end, np.inf, np.float32)
-        near[best(images[: self.near], scores[: self.near], self.near)] = 1 + np.arange(self.near)
-        said = [self.said.get(image.image_id, 0.0) for image in images[:end]]
-        falling = sorted(-each for each in said if each)
-        places = [bisect_right(falling, -each) if each else np.inf for each in said]
-        says_all = np.array([self._says_all(image) for image in images[:end]], np.bool_)
-        both = fused(near, np.array(places, np.float32), says_all)
-        # Among equals the nearer comes first, whatever its id.
-        ids = np.array([image.image_id for image in images[:end]])
-        order = np.lexsort((ids, -scores[:end], -both, ~is_match[:end]))
-        ranks = scores.copy()
-        ranks[order] = -np.arange(end, dtype=np.float32)
-        return ranks
-
-    def reasons(self, image: Image, place: int, end: int) -> tuple[Reason, ...]:
-        """Return why the image at *place* is there; those from *end* on are near, too."""
-        is_near = place < self.near or place >= end
-        picture: tuple[Reason, ...] = ("picture",) if is_near else ()
-        is_said = image.image_id in self.said or (place < end and self._says_all(image))
-        return (*picture, "tags") if is_said else picture
-
-    def _says_all(self, image: Image) -> bool:
-        return say_all(image.texts, self.words)
 
 
 @dataclass(frozen=True)
@@ -190,8 +80,8 @@ class Score:
     policy: PoolPolicy
     model_revision: str | None = None
     kept_seconds: float = 0.0
-    _pools: LRUCache[tuple[str, int, str], _Candidates] = field(
-        default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=_size_bytes)
+    _pools: LRUCache[tuple[str, int, str], Candidates] = field(
+        default_factory=lambda: LRUCache(_POOLS_BYTES, getsizeof=lambda pool: pool.size_bytes)
     )
     _aims: Aims = field(init=False)
     _withdrawn: Withdrawn = field(init=False)
@@ -253,7 +143,7 @@ class Score:
             return self.catalog.library.coverage(self.revision).embedded
         return sum(len(pool.images) for pool in self._asked(request))
 
-    def _asked(self, request: ScoreRequest) -> list[_Candidates]:
+    def _asked(self, request: ScoreRequest) -> list[Candidates]:
         """Return the pools that *request* names, as far as there are such."""
         named = (request.pool_id, request.generation), request.beside or (None, None)
         pools = []
@@ -367,7 +257,7 @@ class Score:
         images = [image for image, _ in nearest.hits]
         near = self._candidates(images, nearest.embeddings, aim)
         candidates = near.those(list(range(min(depths[0], len(images))))).but(hidden)
-        by_tags = _ByTags(
+        by_tags = ByTags(
             len(candidates.images),
             {image.image_id: said for image, said in tagged.hits},
             frozenset(words_to_look_for(request.query.text)),
@@ -384,23 +274,23 @@ class Score:
 
     def _candidates(
         self, images: Sequence[Image], embeddings: Embeddings, aim: Aim | None = None
-    ) -> _Candidates:
+    ) -> Candidates:
         """Return candidates for *aim*, or for any."""
         is_corrected = aim is None or aim.is_text
         references = self.encoder.references
         hubnesses = (
             references.hubness(embeddings) if is_corrected else np.zeros(len(images), np.float32)
         )
-        return _Candidates(images, embeddings, hubnesses, hashes_of(images))
+        return Candidates(images, embeddings, hubnesses, hashes_of(images))
 
     @stage("rank")
     def _ranked(
         self,
-        candidates: _Candidates,
+        candidates: Candidates,
         aim: Aim,
         request: ScoreRequest,
         depths: Sequence[int],
-        by_tags: _ByTags | None = None,
+        by_tags: ByTags | None = None,
         *,
         is_whole: bool,
     ) -> ScoreReply:
@@ -418,20 +308,22 @@ class Score:
         cosines = candidates.cosines(aim.vector)
         scores = self._scores(candidates, cosines, aim)
         wanted = request.offset + request.top_k
-        by_tags = by_tags or _ByTags(len(candidates.images), {}, frozenset())
+        by_tags = by_tags or ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])
         strengths = self._strengths(scores, aim)
-        is_said = _said_by_tags(request.query)
+        # Words alone are what tags may say all of.
+        is_said = candidates.saying(words_that_say_all(request.query.text))
+        says_all = candidates.saying(by_tags.words)[: depths[0]]
         if by_tags.words:
             is_match = np.zeros(len(scores), np.bool_)
             # What is not wanted may match as well, and is to stay behind.
             if strengths is not None and not aim.minus and not aim.unlike:
-                is_match = self._is_fair(strengths) | list(map(is_said, candidates.images))
-            ranks = by_tags.ranks(candidates.images, ranks, depths[0], is_match)
-        groups = _groups(candidates, ranks, depths, wanted + 1, is_folded=request.fold)
+                is_match = self._is_fair(strengths) | is_said
+            ranks = by_tags.ranks(candidates.images, ranks, says_all, is_match)
+        groups = candidates.groups(ranks, depths, wanted + 1, is_folded=request.fold)
         on_page = groups[request.offset : wanted]
         leaders = [group[0] for group in on_page]
-        matches, matched = self._matches(candidates, strengths, leaders, is_said)
+        matches, matched = self._matches(strengths, leaders, is_said)
         shares = self._shares(cosines, leaders, is_whole=is_whole)
         scale, bias = self.encoder.logit_scale, self.encoder.logit_bias
         hits = tuple(
@@ -442,7 +334,7 @@ class Score:
                 share,
                 match,
                 tuple(candidates.images[row].image_id for row in similar),
-                by_tags.reasons(candidates.images[leader], leader, depths[0]),
+                by_tags.reasons(candidates.images[leader], leader, says_all),
             )
             for (leader, *similar), cosine, share, match in zip(
                 on_page, cosines[leaders].tolist(), shares.tolist(), matches, strict=True
@@ -452,10 +344,9 @@ class Score:
 
     def _matches(
         self,
-        candidates: _Candidates,
         strengths: NDArray[np.float32] | None,
         rows: Sequence[int],
-        is_said: Callable[[Image], bool],
+        is_said: NDArray[np.bool_],
     ) -> tuple[list[Match], bool | None]:
         """
         Return which match each of *rows* is, and whether any candidate is one, on whichever page.
@@ -466,14 +357,13 @@ class Score:
         if thresholds is None or strengths is None:
             return ["uncalibrated"] * len(rows), None
         matches = [
-            match_of(float(strengths[row]), thresholds, is_said=is_said(candidates.images[row]))
-            for row in rows
+            match_of(strength, thresholds, is_said=said)
+            for strength, said in zip(strengths[rows].tolist(), is_said[rows].tolist(), strict=True)
         ]
-        is_any = self._is_fair(strengths).any() or any(map(is_said, candidates.images))
-        return matches, bool(is_any)
+        return matches, bool((self._is_fair(strengths) | is_said).any())
 
     def _scores(
-        self, candidates: _Candidates, cosines: NDArray[np.float32], aim: Aim
+        self, candidates: Candidates, cosines: NDArray[np.float32], aim: Aim
     ) -> NDArray[np.float32]:
         """Return what *candidates* of *cosines*, (n,), are ranked by, (n,)."""
         thresholds = self.encoder.thresholds
@@ -507,7 +397,7 @@ class Score:
         return ScoreReply(hits, len(hits), revision, aim.truncated, 0.0, 0.0, matched=matched)
 
     def _demoted(
-        self, candidates: _Candidates, scores: NDArray[np.float32], aim: Aim, compared: int
+        self, candidates: Candidates, scores: NDArray[np.float32], aim: Aim, compared: int
     ) -> NDArray[np.float32]:
         """
         Return what *candidates* are ranked by, (n,): *scores* less what is not wanted of them.
@@ -528,7 +418,7 @@ class Score:
         return relevances(cosines[rows], logit_scale)
 
     @stage("load")
-    def _loaded(self, pool_id: str, generation: int) -> _Candidates:
+    def _loaded(self, pool_id: str, generation: int) -> Candidates:
         """Cache-aside twice: this process, the cache, then the catalog."""
         key = (pool_id, generation, self.revision)
         with self._lock:
@@ -541,12 +431,12 @@ class Score:
             packed, complete = self._from_catalog(*key)
         hubnesses = self._hubnesses(packed, before)
         hashes = hashes_of(packed.images)
-        pool = _Candidates(packed.images, packed.embeddings, hubnesses, hashes, complete)
+        pool = Candidates(packed.images, packed.embeddings, hubnesses, hashes, complete)
         with self._lock:
             self._pools[key] = pool
         return pool
 
-    def _hubnesses(self, packed: PackedPool, before: _Candidates | None) -> NDArray[np.float32]:
+    def _hubnesses(self, packed: PackedPool, before: Candidates | None) -> NDArray[np.float32]:
         """
         Return the hubness of each image of *packed*, (n,).
 
@@ -597,12 +487,6 @@ def _shown(reply: ScoreReply) -> set[str]:
     return {each for hit in reply.hits for each in (hit.image.image_id, *hit.similar)}
 
 
-def _said_by_tags(query: Query) -> Callable[[Image], bool]:
-    """Return whether the tags of an image say all that *query* does, if it is of words alone."""
-    words = words_that_say_all(query.text)
-    return lambda image: say_all(image.texts, words)
-
-
 def _depths(first: int, wanted: int) -> list[int]:
     """
     Return how many of the nearest images are ranked together, then those up to the next number.
@@ -614,36 +498,6 @@ def _depths(first: int, wanted: int) -> list[int]:
     while depths[-1] < min(wanted, MAX_NEAREST):
         depths.append(min(_DEEPER * depths[-1], MAX_NEAREST))
     return depths
-
-
-def _order(
-    images: Sequence[Image], scores: NDArray[np.float32], depths: Sequence[int], wanted: int
-) -> list[int]:
-    """Return the places of the *wanted* best, those up to each of *depths* before the others."""
-    order: list[int] = []
-    for begin, end in pairwise((0, *depths)):
-        rows = best(images[begin:end], scores[begin:end], wanted - len(order))
-        order += [begin + row for row in rows]
-    return order
-
-
-def _groups(
-    candidates: _Candidates,
-    scores: NDArray[np.float32],
-    depths: Sequence[int],
-    wanted: int,
-    *,
-    is_folded: bool,
-) -> list[list[int]]:
-    """Return the places of the *wanted* best, each with those that are folded under it."""
-    if not is_folded:
-        return [[row] for row in _order(candidates.images, scores, depths, wanted)]
-    order = _order(candidates.images, scores, depths, len(candidates.images))
-    return fold(candidates.embeddings, candidates.hashes, order, wanted)
-
-
-def _size_bytes(pool: _Candidates) -> int:
-    return pool.embeddings.nbytes + _IMAGE_BYTES * len(pool.images)
 
 
 def _generation(pool: Pool | None, number: int) -> Generation | None:

@@ -299,7 +299,8 @@ class SqliteLibrary:
             self._facts_of(model_revision).bring_up_to_date(where, self._reading)
 
     def _facts_of(self, model_revision: str) -> ImageFacts:
-        return self._facts.setdefault(model_revision, ImageFacts(model_revision))
+        facts = self._facts.get(model_revision)
+        return facts or self._facts.setdefault(model_revision, ImageFacts(model_revision))
 
     def _bring_up_to_date(
         self, index: VectorIndex, model_revision: str, embedding_dim: int
