@@ -25,11 +25,12 @@ import pytest
 from numpy.typing import NDArray
 
 from imagesearch.adapters import sqlite_facts
-from imagesearch.adapters.libraries.sqlite import SqliteLibrary, embeddings_after
+from imagesearch.adapters.libraries.sqlite import SqliteLibrary
 from imagesearch.adapters.pools.sqlite import SqlitePools
 from imagesearch.adapters.retention.sqlite import SqliteRetention
 from imagesearch.adapters.sqlite import SCHEMA_VERSION, SqliteFile
 from imagesearch.adapters.sqlite_facts import ImageFacts, _Texts
+from imagesearch.adapters.sqlite_nearest import embeddings_after
 from imagesearch.adapters.sqlite_rows import collected_of, last_embedding_ever
 from imagesearch.adapters.vector_file import FileBlocks, path_of
 from imagesearch.domain.errors import Overloaded, Unavailable
@@ -682,7 +683,7 @@ def test_a_search_that_finds_many_waiting_is_refused_at_once(path: Path) -> None
     with closing(catalog), ThreadPoolExecutor(17) as callers:
         _store(catalog, {"i-0": _directions(1, seed=1)[0]})
         query = _directions(1, seed=2)[0]
-        with library._indexes_lock:  # as a search of a million images holds it
+        with library._search._indexes_lock:  # as a search of a million images holds it
             asked = [callers.submit(catalog.library.nearest, query, 1, "m") for _ in range(17)]
             refused = next(as_completed(asked))
             with pytest.raises(Overloaded, match="16 searches of the catalog are under way"):

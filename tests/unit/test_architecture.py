@@ -58,8 +58,8 @@ SHARED: dict[str, set[str]] = {
     "postgres": {"postgres", "records", "vectors"},
     "pubsub": {"google_errors"},
     "sqlite": {
-        *("records", "sqlite", "sqlite_facts", "sqlite_rows", "vector_file", "vector_index"),
-        "vectors",
+        *("records", "sqlite", "sqlite_facts", "sqlite_nearest", "sqlite_rows"),
+        *("vector_file", "vector_index", "vectors"),
     },
 }
 
