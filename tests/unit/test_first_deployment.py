@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import compileall
 import hashlib
 import json
 import re
@@ -114,9 +113,7 @@ def checkout_in(folder: Path, *, is_whole: bool = False) -> Machine:
     environments = Path("terraform") / "environments"
     shutil.copytree(ROOT / environments, machine.project / environments)
     whole = ("imagesearch", "inference_service") if is_whole else ()
-    compileall.compile_dir(ROOT / "tools", maxlevels=0, quiet=1)  # once: what is copied has it
-    shutil.copytree(ROOT / "tools", machine.project / "tools")
-    for name in ("functions", *whole):
+    for name in ("tools", "functions", *whole):
         shutil.copytree(ROOT / name, machine.project / name, ignore=COMPILED)
     # What it needs comes from the network; what it does is tried by test_docs_site.py.
     (machine.project / "tools" / "build_docs.sh").write_text("mkdir -p web/docs\n")
