@@ -308,8 +308,9 @@ def _providers() -> str:
         (folder / "schemas" / path.name).write_bytes(
             gzip.compress(json.dumps(content).encode(), mtime=0)
         )
-    command = [folder / OFFLINE_PROVIDERS.name, "--print-cli-config"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    command = [str(folder / OFFLINE_PROVIDERS.name), "--print-cli-config"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True)
+    return asked.stdout.strip()
 
 
 def _assignments(variables: Mapping[str, object]) -> str:

@@ -92,7 +92,7 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     place = tmp_path_factory.mktemp("built")
     shutil.copytree(ROOT, place / "source", ignore=NOT_BUILT_FROM)
-    command = [sys.executable, "-c", BUILD, place / "source", place]
+    command = [sys.executable, "-c", BUILD, str(place / "source"), str(place)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(place / "source")
     (wheel,), (of_sdist,) = (place.glob(f"{name}/*.whl") for name in ("wheel", "sdist"))
@@ -119,7 +119,8 @@ def installation(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Inst
     place = tmp_path_factory.mktemp("installed")
     venv.create(place / "venv", with_pip=False, symlinks=True)
     python = place / "venv" / "bin" / "python"
-    command = [*PIP, "--python", python, "install", "--no-compile", *OFFLINE, built.wheel]
+    wheel = str(built.wheel)
+    command = [*PIP, "--python", str(python), "install", "--no-compile", *OFFLINE, wheel]
     subprocess.run(command, check=True)
     link_locked_packages(place / "packages")
     (site,) = (place / "venv").glob("lib/python*/site-packages")
