@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import cycle, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +129,14 @@ def _printed(code: str, function: str, folder: Path) -> list[float]:
     return [float(line) for line in run.stdout.split()]
 
 
-def start_seconds(first: First, folder: Path, environment: Mapping[str, str]) -> float:
-    """Start the function of *folder*, ask it once and end it; return the time to the answer."""
+def start_seconds(
+    firsts: Sequence[First], folder: Path, environment: Mapping[str, str]
+) -> list[float]:
+    """Start the function of *folder*, ask it and end it; return the time to each answer."""
+    first = firsts[0]
     port = free_port()
     program = shutil.which("functions-framework", path=str(Path(sys.executable).parent))
     command = [str(program), "--target", first.function, "--host", HOST, "--port", str(port)]
-    path = first.path.format(number=port)
     # Gunicorn has a socket in XDG_RUNTIME_DIR.
     own = {**environment, **ENVIRONMENTS[first.function], "XDG_RUNTIME_DIR": str(folder)}
     with tempfile.TemporaryFile() as log:
@@ -143,14 +145,18 @@ def start_seconds(first: First, folder: Path, environment: Mapping[str, str]) ->
             command, cwd=folder, env=own, stdout=log, stderr=log
         ) as process:
             try:
-                status = _first_answer(process, f"http://{HOST}:{port}{path}", first.body)
-                seconds = time.perf_counter() - started
+                answered = []
+                for each in firsts:
+                    url = f"http://{HOST}:{port}{each.path.format(number=port)}"
+                    status = _first_answer(process, url, each.body)
+                    answered.append((each, status, time.perf_counter() - started))
             finally:
                 process.terminate()
-        if status != first.status:
-            log.seek(0)
-            raise RuntimeError(f"{first.name}: {status}, {log.read().decode()[-2000:]}")
-    return seconds
+        for each, status, _ in answered:
+            if status != each.status:
+                log.seek(0)
+                raise RuntimeError(f"{each.name}: {status}, {log.read().decode()[-2000:]}")
+    return [seconds for _, _, seconds in answered]
 
 
 def _first_answer(process: subprocess.Popen[bytes], url: str, body: bytes | None) -> int:
@@ -276,21 +282,24 @@ def measure(folder: Path, tiny: bool) -> Figures:
     """
     with tempfile.TemporaryDirectory(dir=folder) as own:
         firsts = first_requests()
-        if tiny:  # each request once, on compiled and on fresh code by turns
-            return Figures(_measure(Path(own), 1, list(zip(firsts, cycle(BYTECODE), strict=False))))
-        return Figures(_measure(Path(own), ROUNDS, list(product(firsts, BYTECODE))))
+        if tiny:  # each request once, those of a function by one process; compiled and fresh code
+            of_each = [[one for one in firsts if one.function == name] for name in FUNCTIONS]
+            return Figures(_measure(Path(own), 1, list(zip(of_each, BYTECODE, strict=True))))
+        alone = product([[one] for one in firsts], BYTECODE)
+        return Figures(_measure(Path(own), ROUNDS, list(alone)))
 
 
-def _measure(folder: Path, rounds: int, starts: Sequence[tuple[First, str]]) -> list[Row]:
+def _measure(folder: Path, rounds: int, starts: Sequence[tuple[Sequence[First], str]]) -> list[Row]:
     compiled = {function: unpack(function, folder) for function in FUNCTIONS}
     if rounds > 1:  # else the first run of each, which compiles, counts
         stage_cpu_seconds(compiled["query"])
         import_cpu_seconds("fetch", compiled["fetch"])
     rows = _cpu_rows(compiled, rounds)
     with backends() as environment:
-        for first, bytecode in starts:
-            taken = [_start(first, bytecode, compiled, folder, environment) for _ in range(rounds)]
-            rows.append(_row(first.function, first.name, bytecode, statistics.median(taken)))
+        for firsts, bytecode in starts:
+            taken = [_start(firsts, bytecode, compiled, folder, environment) for _ in range(rounds)]
+            for first, seconds in zip(firsts, zip(*taken, strict=True), strict=True):
+                rows.append(_row(first.function, first.name, bytecode, statistics.median(seconds)))
     return rows
 
 
@@ -310,16 +319,17 @@ def _row(function: str, what: str, kind: str, seconds: float) -> Row:
 
 
 def _start(
-    first: First,
+    firsts: Sequence[First],
     bytecode: str,
     compiled: Mapping[str, Path],
     folder: Path,
     environment: Mapping[str, str],
-) -> float:
+) -> list[float]:
     """Measure one start; *compiled* folders have been run before."""
+    function = firsts[0].function
     if bytecode == "compiled":
-        return start_seconds(first, compiled[first.function], environment)
-    return start_seconds(first, unpack(first.function, folder), environment)
+        return start_seconds(firsts, compiled[function], environment)
+    return start_seconds(firsts, unpack(function, folder), environment)
 
 
 SECONDS = Column("seconds", "s", digits=2)

@@ -144,7 +144,7 @@ def measure_cuda(folder: Path, tiny: bool) -> Figures:
 
 def _measure(folder: Path, tiny: bool, device: str) -> Figures:
     model = checkpoint(folder, tiny)
-    names, notes = _chosen(device)
+    names, notes = _chosen(device, tiny)
     with tempfile.TemporaryDirectory(dir=folder) as own:
         number = 8 if tiny else PHOTOS[device]
         for place, photo in enumerate(photos(min(number, 256), tiny)):
@@ -156,9 +156,10 @@ def _measure(folder: Path, tiny: bool, device: str) -> Figures:
     return Figures([_row(name, rates, device) for name in rates], [*notes, *used])
 
 
-def _chosen(device: str) -> tuple[list[str], list[str]]:
+def _chosen(device: str, tiny: bool) -> tuple[list[str], list[str]]:
     """Return the ways that can run here, and why others cannot."""
-    has_bfloat16 = bool(BFLOAT16 & set(machine()["isa"]))
+    # Tiny leaves it out: it is another way in another precision, and takes torch's import again.
+    has_bfloat16 = bool(BFLOAT16 & set(machine()["isa"])) and not tiny
     names = [name for name in WAYS if "bfloat16" not in name or (device == "cpu" and has_bfloat16)]
     absent = [name for name in names if not any(path.exists() for path in WAYS[name])]
     missing = f"Not installed, `make bench-full` installs them: {', '.join(absent)}."

@@ -27,10 +27,11 @@ API, STDIO = "GET /search", "MCP over stdio"
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Serve the demo from *folder* in a process of its own, and yield its URL."""
+def serving(folder: Path, images: int) -> Iterator[str]:
+    """Serve the demo, pools of *images*, from *folder* in a process of its own; yield its URL."""
     # Else a minute has fewer searches than are asked here.
-    environment = {**os.environ, "PORT": "0", "SOURCE": "demo", "RATE_LIMIT_PER_MINUTE": "100000"}
+    limits = {"RATE_LIMIT_PER_MINUTE": "100000", "POOL_SIZE": str(images)}
+    environment = {**os.environ, "PORT": "0", "SOURCE": "demo", **limits}
     command = [sys.executable, "-m", "imagesearch", "serve", "--data-dir", str(folder)]
     with subprocess.Popen(  # noqa: S603 - our own program
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -54,9 +55,10 @@ def measure(folder: Path, tiny: bool) -> Figures:
     """
     from imagesearch.client import Client
 
-    with tempfile.TemporaryDirectory(dir=folder) as own, serving(Path(own) / "data") as url:
+    images, rounds = (TOP_K, 3) if tiny else (200, ROUNDS)
+    with tempfile.TemporaryDirectory(dir=folder) as own, serving(Path(own) / "data", images) as url:
         Client(url).page(t=KEYWORD, s_query="a cow")  # fetched and embedded
-        seconds = asyncio.run(_asked(url, 3 if tiny else ROUNDS))
+        seconds = asyncio.run(_asked(url, rounds))
     rows: list[Row] = [
         {"way": way, "seconds": statistics.median(times), "p95_seconds": _p95(times)}
         for way, times in seconds.items()

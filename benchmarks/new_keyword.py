@@ -273,19 +273,19 @@ def measure(folder: Path, tiny: bool) -> Figures:  # noqa: ARG001 - nothing is s
 
 
 def _runs(url: str, images: int, encoder: Encoder, rounds: int) -> dict[str, list[Row]]:
-    """Let the ways take turns; the first turn does not count."""
+    """Let the ways take turns; the first turn does not count, but where there is one alone."""
     ways: dict[str, Callable[[], Row]] = {
         BASELINE: OneAfterTheOther(url, images),
         OURS: lambda: ours(url, images, encoder),
         ALONE: lambda: fetch_alone(url, images, encoder),
     }
     runs: dict[str, list[Row]] = {way: [] for way in ways}
-    for _ in range(rounds + 1):
+    for _ in range(rounds + 1 if rounds > 1 else 1):
         for way, run in ways.items():
             _connections(url)
             runs[way].append({**run(), "connections": _connections(url)})
         _check_same(runs[OURS][-1]["logits"], runs[BASELINE][-1]["logits"])
-    return {way: taken[1:] for way, taken in runs.items()}
+    return {way: taken[-rounds:] for way, taken in runs.items()}
 
 
 def _connections(url: str) -> int:

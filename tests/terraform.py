@@ -7,6 +7,7 @@ later here, which first gives each run a state of its own, where a deployer's ma
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from tests.once import once
+from tests.once import SHARED, once
 
 ROOT = Path(__file__).resolve().parents[1]
 TERRAFORM = ROOT / "terraform"
@@ -34,42 +35,44 @@ PROJECT_NUMBER = "123456789012"
 OTHER_PROJECT_NUMBER = "210987654321"  # that a bucket is of
 KEY = "projects/their-keys/locations/europe-west4/keyRings/ring/cryptoKeys/key"
 IMAGE = f"registry.example.com/inference@sha256:{'0' * 64}"
+_FULL: Mapping[str, object] = {  # everything at once
+    "inference_profile": "split",
+    "library": "postgres",
+    "memorystore_enabled": True,
+    "domain": "search.example.com",
+    "image_sources": ["pixabay", "commons", "openverse"],
+    "source_contact": "ops@example.com",
+    "allowed_origins": ["https://app.example.com"],
+    "api_key": {"secret": "imagesearch-api-key", "version": "3"},
+    "alert_email": "ops@example.com",
+    "notification_channels": [f"projects/{PROJECT}/notificationChannels/123"],
+    "drift_schedule": "41 5 * * 1",
+    "update_schedule": "11 3 1 * *",
+    "scan_images": True,
+    "state_bucket": f"{PROJECT}-imagesearch-state",
+    "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
+    "collections": {
+        "My photos": {"bucket": "example-photos"},
+        "Work": {
+            "bucket": "example-work",
+            "prefix": "pictures/2026",
+            "keep_place": True,
+            "project_number": OTHER_PROJECT_NUMBER,
+        },
+    },
+}
 RUNS: Mapping[str, Mapping[str, object]] = {
     "default": {},
-    "cached": {"memorystore_enabled": True},
     "braked": {
+        "memorystore_enabled": True,
         "budget": {
             "billing_account": "012345-6789AB-CDEF01",
             "monthly_amount": 100,
             "stops_new_work": True,
-        }
-    },
-    "full": {  # everything at once
-        "inference_profile": "split",
-        "library": "postgres",
-        "memorystore_enabled": True,
-        "domain": "search.example.com",
-        "image_sources": ["pixabay", "commons", "openverse"],
-        "source_contact": "ops@example.com",
-        "allowed_origins": ["https://app.example.com"],
-        "api_key": {"secret": "imagesearch-api-key", "version": "3"},
-        "alert_email": "ops@example.com",
-        "notification_channels": [f"projects/{PROJECT}/notificationChannels/123"],
-        "drift_schedule": "41 5 * * 1",
-        "update_schedule": "11 3 1 * *",
-        "scan_images": True,
-        "state_bucket": f"{PROJECT}-imagesearch-state",
-        "budget": {"billing_account": "012345-6789AB-CDEF01", "monthly_amount": 100},
-        "collections": {
-            "My photos": {"bucket": "example-photos"},
-            "Work": {
-                "bucket": "example-work",
-                "prefix": "pictures/2026",
-                "keep_place": True,
-                "project_number": OTHER_PROJECT_NUMBER,
-            },
         },
     },
+    "full": _FULL,
+    "beside": {**_FULL, "name": "imagesearch-dev", "domain": "beside.example.com"},
     "closed": {  # all that a company may have closed
         "door": "iap",
         "domain": "search.example.com",
@@ -179,58 +182,6 @@ def _messages() -> list[dict[str, Any]]:
     return messages
 
 
-@cache
-def side_by_side() -> Mapping[str, Applied]:
-    """Return what two deployments in one project are made of, by the names that RUNS calls them."""
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not installed")
-    state = once("terraform-two", _test_two)
-    if state is None:
-        pytest.skip("the provider's schema cannot be had: no network")
-    return {
-        one["address"].removeprefix("module."): Applied(_resources(one), {})
-        for one in state["root_module"]["child_modules"]
-    }
-
-
-TWO = {"one": "imagesearch", "other": "imagesearch-dev"}
-
-
-def _test_two() -> Mapping[str, Any] | None:
-    with TemporaryDirectory(prefix="terraform-") as folder:
-        _copy(Path(folder) / "imagesearch")
-        root = Path(folder) / "company"  # that calls the module twice, with its own provider
-        (root / "tests").mkdir(parents=True)
-        shutil.copy(TERRAFORM / "tests" / "empty.zip", root)
-        modules = (
-            f'module "{called}" {{\n  source = "../imagesearch"\n  name = "{name}"\n'
-            f"{_assignments({**RUNS['full'], 'domain': f'{called}.example.com'})}\n}}\n"
-            for called, name in TWO.items()
-        )
-        # A mock takes the place of a provider that the root itself names.
-        (root / "main.tf").write_text('provider "google" {}\n' + "\n".join(modules))
-        mocks = _MOCKS.partition("override_data")[0]
-        numbers = "".join(
-            f"override_data {{\n  target = module.{called}.data.google_project.this\n"
-            f'  values = {{ number = "{PROJECT_NUMBER}" }}\n}}\n'
-            for called in TWO
-        )
-        text = f'{mocks}{numbers}run "two" {{\n  command = apply\n}}\n'
-        (root / "tests" / "two.tftest.hcl").write_text(text)
-        init = _terraform(str(root), "init", "-input=false")
-        if init.returncode:
-            if OFFLINE_PROVIDERS.exists():
-                pytest.fail(init.stdout + init.stderr)
-            return None
-        messages = _messages_of_test(str(root))
-        errors = [one for one in messages if one.get("diagnostic", {}).get("severity") == "error"]
-        assert not errors, errors[0]
-        state: Mapping[str, Any] = next(
-            one["test_state"] for one in messages if one["type"] == "test_state"
-        )
-        return state
-
-
 def waits_for(address: str) -> set[str]:
     """Return all that Terraform makes before the resource at *address*, itself included."""
     found, to_see = set(), [address]
@@ -329,11 +280,37 @@ def environment() -> dict[str, str]:
     # It lives for seconds: to collect garbage four times as seldom takes 50 MB and saves a fifth.
     environment["GOGC"] = "400"
     if OFFLINE_PROVIDERS.exists():
-        asked = subprocess.run(
-            [OFFLINE_PROVIDERS, "--print-cli-config"], capture_output=True, text=True, check=True
-        )
-        environment["TF_CLI_CONFIG_FILE"] = asked.stdout.strip()
+        environment["TF_CLI_CONFIG_FILE"] = once("terraform-providers", _providers)
     return environment
+
+
+def _providers() -> str:
+    """
+    Return the configuration with which Terraform finds the provider of `terraform/` offline.
+
+    Its schema has the kinds that are named there alone, 60 of 1,500: each command reads all of it,
+    several times, and each state that `terraform test` reports has it.
+    """
+    text = "".join(path.read_text() for path in TERRAFORM.rglob("*.tf"))
+    named = set(re.findall(r'^(?:resource|data) "(\w+)"', text, re.MULTILINE))
+    folder = Path(os.environ[SHARED]) / "terraform-check"
+    (folder / "schemas").mkdir(parents=True, exist_ok=True)
+    for name in ("check", "provider.py", "requirements.txt"):
+        shutil.copy(OFFLINE_PROVIDERS.parent / name, folder)
+    for path in (OFFLINE_PROVIDERS.parent / "schemas").glob("google-[0-9]*.json.gz"):
+        content = json.loads(gzip.decompress(path.read_bytes()))
+        for schemas in content["provider_schemas"].values():
+            for kind in set(schemas) - {"provider"}:
+                schemas[kind] = {
+                    key: schemas[kind][key] for key in sorted(named & set(schemas[kind]))
+                }
+        # Without a time in it, so that the next run finds what is made of it here.
+        (folder / "schemas" / path.name).write_bytes(
+            gzip.compress(json.dumps(content).encode(), mtime=0)
+        )
+    command = [str(folder / OFFLINE_PROVIDERS.name), "--print-cli-config"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True)
+    return asked.stdout.strip()
 
 
 def _assignments(variables: Mapping[str, object]) -> str:

@@ -81,6 +81,18 @@ def save_full_size(folder: Path, layers: int = 12) -> None:
     save(folder, config, clip_tokenizer(), CLIPImageProcessorPil())
 
 
+def save_vision(folder: Path, layers: int) -> None:
+    """Save a random CLIP in *folder*, of full ViT-B/32 size for pictures, and tiny for texts."""
+    vision = {**SPREAD, "num_hidden_layers": layers}
+    config = CLIPConfig(
+        text_config=tiny_config().text_config.to_dict(),
+        vision_config=vision,
+        logit_scale_init_value=CLIP_SCALE,
+        **SPREAD,
+    )
+    save(folder, config, byte_tokenizer(), CLIPImageProcessorPil())
+
+
 def tiny_config(**changes: Any) -> CLIPConfig:
     """Return the configuration of a CLIP that loads and runs in milliseconds."""
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}

@@ -108,9 +108,11 @@ init() { # -reconfigure: this checkout may have been used for another project
     -backend-config="bucket=$state_bucket"
 }
 
-deployed() { # OUTPUT of the deployment that there is, if any
-  python3 -c 'import json, sys; print(json.loads(sys.argv[1]).get(sys.argv[2], {}).get("value", ""))' \
-    "$outputs" "$1"
+deployed() { # OUTPUT... of the deployment that there is, each on a line, empty where there is none
+  python3 -c 'import json, sys
+found = json.loads(sys.argv[1])
+for name in sys.argv[2:]:
+    print(found.get(name, {}).get("value", ""))' "$outputs" "$@"
 }
 
 # Nothing has kept of an earlier version which key it was made with, and another one makes the database anew.
@@ -130,13 +132,18 @@ settle_place() {
   local outputs='{}'
   # Not asked with `there`: a failure to read is no first deployment.
   [ -z "$state_there" ] || outputs=$(terraform -chdir="$root" output -json)
-  was_region=$(deployed region)
-  was_profile=$(deployed inference_profile)
-  was_image=$(deployed inference_image)
-  app_image=$(deployed app_image)
+  local sources='' share=''
+  {
+    read -r was_region
+    read -r was_profile
+    read -r was_image
+    read -r app_image
+    read -r sources
+    read -r share
+  } < <(deployed region inference_profile inference_image app_image sources_bucket new_revision_percent)
   was_elsewhere=''
   # The outputs of what is moved: none of them is there before.
-  [ -z "$was_image" ] || { [ -n "$(deployed sources_bucket)" ] && [ -n "$(deployed new_revision_percent)" ]; } ||
+  [ -z "$was_image" ] || { [ -n "$sources" ] && [ -n "$share" ]; } ||
     was_elsewhere=yes
   refuse_with_the_move
   region=${region:-${was_region:-europe-west4}}

@@ -148,14 +148,6 @@ def test_its_environment_sees_the_zip_and_nothing_of_the_project(
         assert run.stdout == found, run.stderr
 
 
-def test_the_packaged_query_function_is_alive(query: Installed) -> None:
-    with query.served() as url:
-        alive = requests.get(f"{url}/alive", timeout=20)
-        # Its control socket, which comes later, is not where that of another gunicorn is.
-        wait_for(lambda: (query.folder.parent / "gunicorn.ctl").is_socket())
-    assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
-
-
 def test_a_packaged_function_that_lacks_a_setting_ends_with_one_line(query: Installed) -> None:
     command = query.command(free_port(), {"GOOGLE_CLOUD_PROJECT": ""})
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -166,11 +158,15 @@ def test_a_packaged_function_that_lacks_a_setting_ends_with_one_line(query: Inst
     assert entry["message"] == "cannot start: the setting GOOGLE_CLOUD_PROJECT is missing"
 
 
-def test_the_packaged_query_function_begins_a_pool_in_firestore_and_pubsub(
+def test_the_packaged_query_function_is_alive_and_begins_a_pool_in_firestore_and_pubsub(
     query: Installed, emulators: Mapping[str, str]
 ) -> None:
     """With a cache and a limiter of its own, as no REDIS_HOST is set."""
     with query.served(**emulators) as url:
+        alive = requests.get(f"{url}/alive", timeout=20)
+        assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
+        # Its control socket, which comes later, is not where that of another gunicorn is.
+        wait_for(lambda: (query.folder.parent / "gunicorn.ctl").is_socket())
         search = requests.get(f"{url}/search?t=horse&s_query=a+horse&wait=0", timeout=30)
         assert search.status_code == 202, search.text
         pool = requests.get(url + search.headers["Location"], timeout=30)
@@ -189,17 +185,13 @@ def push(url: str, data: str) -> int:
     return requests.post(url, json=envelope, timeout=30).status_code
 
 
-def test_the_packaged_fetch_function_acks_what_it_cannot_read(fetch: Installed) -> None:
-    with fetch.served() as url:
-        assert requests.get(f"{url}/alive", timeout=20).status_code == 200
-        assert requests.post(url, data=b"no JSON", timeout=20).status_code == 204
-        assert push(url, "no base64") == 204
-
-
-def test_the_packaged_fetch_function_looks_the_pool_up_in_firestore(
+def test_the_packaged_fetch_function_acks_what_it_cannot_read_and_looks_pools_up_in_firestore(
     fetch: Installed, emulators: Mapping[str, str]
 ) -> None:
     job = FetchJob(pool_id="unknown", generation=1, keyword="horse", options=SourceOptions())
     data = base64.b64encode(encode(job)).decode()
     with fetch.served(**emulators) as url:
+        assert requests.get(f"{url}/alive", timeout=20).status_code == 200
+        assert requests.post(url, data=b"no JSON", timeout=20).status_code == 204
+        assert push(url, "no base64") == 204
         assert push(url, data) == 204  # there is nothing to fetch

@@ -1,4 +1,4 @@
-"""The wheel and the source distribution, each installed alone and used in an empty folder."""
+"""The wheel, installed alone and used in an empty folder; the source distribution is the same."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -62,23 +63,40 @@ class Installation:
         return ended.stdout
 
 
-def build(source: Path, target: Path) -> Path:
-    """Return the wheel that pip builds of *source*, a folder or a source distribution."""
-    subprocess.run(
-        [*PIP, "wheel", *OFFLINE, "--no-build-isolation", f"--wheel-dir={target}", source],
-        check=True,
-    )
-    (wheel,) = target.glob("*.whl")
-    return wheel
+# What pip has setuptools do for a folder; then for the source distribution of the same folder.
+BUILD = """
+import shutil, sys
+from os import chdir
+from pathlib import Path
+from setuptools import build_meta
+source, target = map(Path, sys.argv[1:])
+chdir(source)
+build_meta.build_sdist(str(target))
+build_meta.build_wheel(str(target / "wheel"))
+(archive,) = target.glob("*.tar.gz")
+shutil.unpack_archive(archive, target / "unpacked", filter="data")
+chdir(next((target / "unpacked").iterdir()))
+build_meta.build_wheel(str(target / "sdist"))
+"""
 
 
-def build_sdist(source: Path, target: Path) -> Path:
-    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    subprocess.run(
-        [sys.executable, "-c", code, target], cwd=source, check=True, stdout=subprocess.DEVNULL
-    )
-    (sdist,) = target.glob("*.tar.gz")
-    return sdist
+@dataclass(frozen=True)
+class Built:
+    """Two wheels: of the checkout, and of the source distribution that was made of it."""
+
+    wheel: Path
+    of_sdist: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    place = tmp_path_factory.mktemp("built")
+    shutil.copytree(ROOT, place / "source", ignore=NOT_BUILT_FROM)
+    command = [sys.executable, "-c", BUILD, str(place / "source"), str(place)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(place / "source")
+    (wheel,), (of_sdist,) = (place.glob(f"{name}/*.whl") for name in ("wheel", "sdist"))
+    return Built(wheel, of_sdist)
 
 
 def link_locked_packages(folder: Path, file: str = "requirements.lock") -> None:
@@ -96,29 +114,20 @@ def link_locked_packages(folder: Path, file: str = "requirements.lock") -> None:
                 link.symlink_to(Path(str(package.locate_file(entry))))
 
 
-@pytest.fixture(scope="module", params=["wheel", "sdist"])
-def installation(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Installation:
-    place = tmp_path_factory.mktemp(request.param)
-    source = place / "source"
-    shutil.copytree(ROOT, source, ignore=NOT_BUILT_FROM)
-    built = source if request.param == "wheel" else build_sdist(source, place)
-    wheel = build(built, place / "dist")
-    shutil.rmtree(source)
+@pytest.fixture(scope="module")
+def installation(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    place = tmp_path_factory.mktemp("installed")
     venv.create(place / "venv", with_pip=False, symlinks=True)
     python = place / "venv" / "bin" / "python"
-    subprocess.run([*PIP, "--python", python, "install", *OFFLINE, wheel], check=True)
+    wheel = str(built.wheel)
+    command = [*PIP, "--python", str(python), "install", "--no-compile", *OFFLINE, wheel]
+    subprocess.run(command, check=True)
     link_locked_packages(place / "packages")
     (site,) = (place / "venv").glob("lib/python*/site-packages")
     (site / "packages.pth").write_text(str(place / "packages"))
     for name in ("empty", "home"):
         (place / name).mkdir()
     return Installation(python.parent, place / "empty", place / "home")
-
-
-# The source distribution is built into a wheel, too: that it holds the same is enough to see once.
-of_the_wheel = pytest.mark.parametrize("installation", ["wheel"], indirect=True)
 
 
 @pytest.fixture
@@ -132,6 +141,14 @@ def server(installation: Installation, tmp_path: Path) -> Iterator[Serving]:
     serving.start()
     yield serving
     assert serving.stop() == 0
+
+
+def test_the_source_distribution_is_built_into_the_same(built: Built) -> None:
+    def contents(path: Path) -> dict[str, int]:
+        with zipfile.ZipFile(path) as archive:
+            return {each.filename: each.CRC for each in archive.infolist()}
+
+    assert contents(built.of_sdist) == contents(built.wheel)
 
 
 def test_it_asks_for_no_more_than_the_lock_pins(installation: Installation) -> None:
@@ -160,14 +177,12 @@ def test_a_search_leaves_its_data_with_the_user_and_nothing_where_it_ran(
     assert list(installation.folder.iterdir()) == []
 
 
-@of_the_wheel
 def test_it_runs_as_a_module(installation: Installation) -> None:
     text = installation.run("python", "-m", "imagesearch", "--help")
     assert "Usage: python -m imagesearch [OPTIONS] COMMAND [ARGS]..." in text
     assert str(installation.home) not in text
 
 
-@of_the_wheel
 def test_the_page_its_files_and_a_search_are_served(
     installation: Installation, server: Serving
 ) -> None:
@@ -182,7 +197,6 @@ def test_the_page_its_files_and_a_search_are_served(
     assert list(installation.folder.iterdir()) == []
 
 
-@of_the_wheel
 def test_the_app_is_in_it_and_asks_for_its_extra(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ FETCH = "google_cloudfunctions2_function.fetch"
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployment]:
-    with deployment("cached") as found:
+    with deployment("braked") as found:
         found.add_archive("new.zip", b"other code")
         yield found
 
@@ -66,37 +66,26 @@ def test_region_and_profile_are_kept_of_an_apply_that_made_nothing_else(
 # What may pass
 
 
-def test_the_deployment_that_is_planned_over_is_settled(deployed: Deployment) -> None:
-    plan = deployed.plan()
-    assert changed(plan) == {}
-    assert structural_changes(plan) == []
-
-
-def test_a_new_image_and_new_zips_are_a_roll_out(deployed: Deployment) -> None:
-    plan = deployed.plan(**NEW_CODE)
-    assert changed(plan) == dict.fromkeys((INFERENCE, SCORER, QUERY, FETCH), "update")
-    assert structural_changes(plan) == []
-
-
 @contextmanager
 def pinned(there: Deployment) -> Iterator[None]:
-    """Have gcloud send all traffic of *there* to revisions by their names."""
+    """Have gcloud send all traffic of one service and of one function to revisions by names."""
     path = there.folder / "terraform.tfstate"
     text = path.read_text()
     state = json.loads(text)
     shifted = 0
     for resource in state["resources"]:
         for instance in resource["instances"]:
-            if resource["type"] == "google_cloud_run_v2_service":
+            which = (resource["type"], resource["name"], instance.get("index_key"))
+            if which == ("google_cloud_run_v2_service", "inference", "inference"):
                 kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
                 named = {"percent": 100, "revision": "a", "tag": None, "type": kind}
                 instance["attributes"]["traffic"] = [named]
                 shifted += 1
-            if resource["type"] == "google_cloudfunctions2_function":
+            if which == ("google_cloudfunctions2_function", "query", None):
                 (config,) = instance["attributes"]["service_config"]
                 config["all_traffic_on_latest_revision"] = False
                 shifted += 1
-    assert shifted == 4
+    assert shifted == 2
     path.write_text(json.dumps(state))
     try:
         yield
@@ -104,17 +93,31 @@ def pinned(there: Deployment) -> Iterator[None]:
         path.write_text(text)
 
 
-def test_traffic_that_was_shifted_is_no_drift_and_is_sent_back_as_it_is(
-    deployed: Deployment,
-) -> None:
+@pytest.fixture(scope="module")
+def rolled_out(deployed: Deployment) -> dict[str, Any]:
+    """The plan of new code, where the traffic of half of the services was shifted."""
     with pinned(deployed):
-        assert changed(deployed.plan()) == {}
-        plan = deployed.plan(**NEW_CODE)
-    assert structural_changes(plan) == []
-    after = {one["address"]: one["change"]["after"] for one in plan["resource_changes"]}
-    (config,) = after[QUERY]["service_config"]
-    assert config["all_traffic_on_latest_revision"] is False
-    assert after[INFERENCE]["traffic"][0]["revision"] == "a"
+        return deployed.plan(**NEW_CODE)
+
+
+def test_a_new_image_and_new_zips_are_a_roll_out(rolled_out: dict[str, Any]) -> None:
+    """And nothing else is planned: what is planned over is settled."""
+    assert changed(rolled_out) == dict.fromkeys((INFERENCE, SCORER, QUERY, FETCH), "update")
+    assert structural_changes(rolled_out) == []
+
+
+def test_traffic_that_was_shifted_is_no_drift_and_is_sent_back_as_it_is(
+    rolled_out: dict[str, Any],
+) -> None:
+    changes = {one["address"]: one["change"] for one in rolled_out["resource_changes"]}
+    for address in (INFERENCE, SCORER):
+        assert changes[address]["after"]["traffic"] == changes[address]["before"]["traffic"]
+    assert changes[INFERENCE]["after"]["traffic"][0]["revision"] == "a"
+    for when in ("before", "after"):
+        (config,) = changes[QUERY][when]["service_config"]
+        assert config["all_traffic_on_latest_revision"] is False
+        (config,) = changes[FETCH][when]["service_config"]
+        assert config["all_traffic_on_latest_revision"] is not False
 
 
 def test_a_plan_without_changes_is_a_roll_out_of_nothing() -> None:
@@ -209,13 +212,31 @@ PLANTED = [
 ]
 
 
+# A container before the scorer's own.
+OWN_CONTAINER = "    containers {\n      image = var.inference_image\n"
+SECOND_CONTAINER = """    dynamic "containers" {
+      for_each = each.key == "scorer" ? ["registry.example.com/other:1"] : []
+      content {
+        image = containers.value
+      }
+    }
+"""
+
+
 @pytest.fixture(scope="module")
-def planted(deployed: Deployment) -> list[str]:
-    """What is said of a plan with all of PLANTED, and with new code; the scorer has the same."""
+def found(deployed: Deployment) -> list[str]:
+    """What is said of a plan with all of PLANTED, a second container, and new code."""
+    edits = [edit[:3] for edit in PLANTED]
+    edits += [("inference_service.tf", OWN_CONTAINER, SECOND_CONTAINER + OWN_CONTAINER)]
     with ExitStack() as stack:
-        for file, was, becomes, _ in PLANTED:
+        for file, was, becomes in edits:
             stack.enter_context(deployed.edited(file, was, becomes))
-        found = structural_changes(deployed.plan(**NEW_CODE))
+        return structural_changes(deployed.plan(**NEW_CODE))
+
+
+@pytest.fixture(scope="module")
+def planted(found: list[str]) -> list[str]:
+    """What is said of PLANTED; the scorer has the same, and the container."""
     return [
         re.sub(r'(account(_email)?: )"\w+"|(max_instance_count: )\d+', r"\1\3…", line)
         for line in found
@@ -236,10 +257,14 @@ def test_nothing_else_is_named_and_above_all_not_the_code(planted: list[str]) ->
     assert len(planted) == len(set(planted))
 
 
-def test_what_is_taken_away_is_named(deployed: Deployment) -> None:
-    plan = deployed.plan(**NEW_CODE, memorystore_enabled=False)
-    named = structural_changes(plan)
-    actions = changed(plan)
+@pytest.fixture(scope="module")
+def without_memorystore(deployed: Deployment) -> dict[str, Any]:
+    return deployed.plan(**NEW_CODE, memorystore_enabled=False)
+
+
+def test_what_is_taken_away_is_named(without_memorystore: dict[str, Any]) -> None:
+    named = structural_changes(without_memorystore)
+    actions = changed(without_memorystore)
     assert "google_redis_instance.cache[0]: delete" in named
     assert "google_secret_manager_secret_iam_member.deployer_reads_redis_auth[0]: delete" in named
     deleted = {f"{address}: delete" for address, action in actions.items() if action == "delete"}
@@ -251,12 +276,8 @@ def test_what_is_taken_away_is_named(deployed: Deployment) -> None:
     assert [line for line in named if line.startswith(f"{INFERENCE}: template[0].vpc_access[0]: ")]
 
 
-def test_a_second_container_is_no_roll_out_of_the_first(deployed: Deployment) -> None:
-    first = "    containers {\n      image = var.inference_image\n"
-    second = '    containers {\n      image = "registry.example.com/other:1"\n    }\n'
-    with deployed.edited("inference_service.tf", first, f"{second}{first}"):
-        named = structural_changes(deployed.plan())
-    assert [line for line in named if line.startswith(f"{INFERENCE}: template[0].containers[1]: ")]
+def test_a_second_container_is_no_roll_out_of_the_first(found: list[str]) -> None:
+    assert [line for line in found if line.startswith(f"{SCORER}: template[0].containers[1]: ")]
 
 
 def update(kind: str, before: object, after: object, **marks: object) -> dict[str, Any]:
@@ -315,9 +336,9 @@ def test_what_is_made_again_by_the_same_apply_is_no_data() -> None:
 
 
 def test_memorystore_that_is_taken_away_is_seen_in_a_plan_of_terraforms(
-    deployed: Deployment,
+    without_memorystore: dict[str, Any],
 ) -> None:
-    ended = ended_data(deployed.plan(memorystore_enabled=False))
+    ended = ended_data(without_memorystore)
     assert [one.partition(":")[0] for one in ended] == [
         "google_redis_instance.cache[0]",
         "google_secret_manager_secret.redis_auth[0]",

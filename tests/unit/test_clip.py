@@ -60,10 +60,11 @@ from inference_service.runtimes.torch import TorchTowers
 from inference_service.typed_text import straightened
 from tests.effort import amount
 from tests.unit.test_batcher import until
-from tools.checkpoints import NoVocabulary, age, save_full_size, save_tiny
+from tools.checkpoints import NoVocabulary, age, save_full_size, save_tiny, save_vision
 from tools.pictures import encoded, jpeg, run_jpeg
 
-LAYERS = amount(4, 12)  # each is computed alike
+LAYERS = amount(2, 12)  # each is computed alike
+VISION_LAYERS = amount(4, 12)  # what a process holds of them is measured
 NO_REFERENCES = References(np.empty((0, 16), np.float32))
 DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
 SIZES = [
@@ -235,8 +236,9 @@ def test_the_texts_are_told_apart(encoder: ModelEncoder) -> None:
 def test_logits_agree_within_a_hundredth(
     encoder: ModelEncoder, reference: Reference, photos: list[bytes], embedded: Embeddings
 ) -> None:
-    ours = encoder.logit_scale * embedded @ vectors([encoder.encode_text(t) for t in TEXTS]).T
-    theirs = reference.logits([straightened(text) for text in TEXTS], photos)
+    texts = vectors([encoder.encode_text(text) for text in TEXTS])
+    ours = encoder.logit_scale * embedded[:4] @ texts.T
+    theirs = reference.logits([straightened(text) for text in TEXTS], photos[:4])
     # bfloat16 has 8 bits of precision, and a logit is 100 cosines.
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     np.testing.assert_allclose(ours, theirs, atol=0.5 if "BF16" in capabilities else 1e-2)
@@ -260,14 +262,12 @@ def test_what_is_past_the_77th_token_changes_nothing(encoder: ModelEncoder) -> N
 def test_an_image_alone_and_in_a_batch_gives_one_embedding(
     encoder: ModelEncoder, photos: list[bytes], embedded: Embeddings
 ) -> None:
-    alone = stacked([encoder.encode_images([data])[0] for data in photos])
-    assert cosines(alone, embedded).min() > 0.99999
+    alone = stacked([encoder.encode_images([data])[0] for data in photos[:4]])
+    assert cosines(alone, embedded[:4]).min() > 0.99999
 
 
-def test_a_text_alone_and_in_a_batch_gives_one_embedding(
-    full_size: Path, encoder: ModelEncoder
-) -> None:
-    batch = Model.load(full_size, "cpu").embed_texts(TEXTS)
+def test_a_text_alone_and_in_a_batch_gives_one_embedding(encoder: ModelEncoder) -> None:
+    batch = encoder._model.embed_texts(TEXTS)
     alone = [encoder.encode_text(text) for text in TEXTS]
     assert cosines(vectors(batch), vectors(alone)).min() > 0.99999
     assert [one.truncated for one in batch] == [one.truncated for one in alone]
@@ -305,18 +305,27 @@ def test_torch_gives_several_threads_at_once_their_own_embeddings() -> None:
 
 
 @pytest.fixture(scope="module")
-def calm(full_size: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelEncoder]:
-    """The encoder with attention as it begins a training; see `calm_vision` of test_siglip.py."""
+def calm_vision(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """
+    A CLIP with the vision tower of a ViT-B/32 and hardly a text tower.
+
+    Its attention is as it begins a training; see `calm_vision` of test_siglip.py.
+    """
     folder = tmp_path_factory.mktemp("checkpoint") / "calm"
-    shutil.copytree(full_size, folder)
-    model = CLIPModel.from_pretrained(full_size)
-    for name, parameter in model.vision_model.named_parameters():
-        if name.endswith(("q_proj.weight", "k_proj.weight")):
-            parameter.data.mul_(1 / 3)
-    model.save_pretrained(folder)
-    with loaded(folder) as encoder:
-        yield encoder
+    save_vision(folder, VISION_LAYERS)
+    weights = load_file(folder / "model.safetensors")
+    for name, weight in weights.items():
+        if name.startswith("vision") and name.endswith(("q_proj.weight", "k_proj.weight")):
+            weight.mul_(1 / 3)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def calm(calm_vision: Path) -> Iterator[ModelEncoder]:
+    with loaded(calm_vision) as encoder:
+        yield encoder
 
 
 @pytest.mark.parametrize("size", [(1280, 960), (1281, 957)])
@@ -337,7 +346,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_embeds_the_same(
 def test_the_demo_model_embeds_the_pictures_of_its_gallery_the_same_at_a_fraction() -> None:
     """Its pictures are smaller than those of other models, and clearer."""
     clip = Model.load(DEMO_MODEL, "cpu")
-    photos = [drawing.jpeg(scenes.scene(number)) for number in range(0, 480, 20)]
+    photos = [drawing.jpeg(scenes.scene(number)) for number in range(0, 480, 480 // amount(8, 24))]
     drafted = [clip.preprocess(data) for data in photos]
     assert clip.plan(photos[0]).scale == 2
     whole = [clip.preprocess(encoded(Image.open(io.BytesIO(data)), "PNG")) for data in photos]
@@ -365,20 +374,20 @@ def spent():
         taken[nice] = taken.get(nice, 0) + ticks / os.sysconf("SC_CLK_TCK")
     return taken
 
-def spent_by(work):
-    work()
+def spent_by(work, number):
+    work(2)
     before = spent()
-    work()
+    work(number)
     after = spent()
     return {nice: round(after[nice] - before.get(nice, 0), 2) for nice in after}
 
 encoder = ModelEncoder.load(sys.argv[1])
 photo = Path(sys.argv[2]).read_bytes()
 works = {
-    "images": lambda: encoder.encode_images([photo] * 16),
-    "picture": lambda: [encoder.encode_picture(photo) for _ in range(12)],
+    "images": lambda number: encoder.encode_images([photo] * number),
+    "picture": lambda number: [encoder.encode_picture(photo) for _ in range(number)],
 }
-print({name: spent_by(works[name]) for name in sys.argv[3:]})
+print({name: spent_by(works[name], 8) for name in sys.argv[3:]})
 encoder.close()
 """
 
@@ -386,19 +395,19 @@ encoder.close()
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness on Linux only")
 @pytest.mark.parametrize("order", [("images", "picture"), ("picture", "images")], ids=str)
 def test_the_arithmetic_of_images_is_done_by_threads_that_let_a_search_go_first(
-    full_size: Path, tmp_path: Path, order: tuple[str, str]
+    calm_vision: Path, tmp_path: Path, order: tuple[str, str]
 ) -> None:
     """CPU time of each thread, not of the clock: what else the machine does is not in it."""
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(jpeg(0, 510, 340))
-    command = [sys.executable, "-c", PER_THREAD, str(full_size), str(photo), *order]
+    command = [sys.executable, "-c", PER_THREAD, str(calm_vision), str(photo), *order]
     taken = ast.literal_eval(subprocess.check_output(command, text=True))
     own = os.getpriority(os.PRIO_PROCESS, 0)
     behind, ahead = (
         {name: sum(of[nice] for nice in of if (nice > own) is later) for name, of in taken.items()}
         for later in (True, False)
     )
-    assert behind["images"] > 0.5
+    assert behind["images"] > 0.2
     assert ahead["images"] < behind["images"] / 20
     assert ahead["picture"] > 0.1
     assert behind["picture"] < ahead["picture"] / 20
@@ -423,13 +432,13 @@ encoder.close()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_query_s_picture_takes_no_copy_of_the_vision_tower_s_weights(
-    full_size: Path, tmp_path: Path
+    calm_vision: Path, tmp_path: Path
 ) -> None:
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(jpeg(0, 510, 340))
-    command = [sys.executable, "-c", PICTURE_ALONE, str(full_size), str(photo)]
+    command = [sys.executable, "-c", PICTURE_ALONE, str(calm_vision), str(photo)]
     # What the picture itself takes is some 60 MB, however few layers the tower has.
-    assert int(subprocess.check_output(command, text=True)) < 0.8 * vision_megabytes(full_size)
+    assert int(subprocess.check_output(command, text=True)) < 0.8 * vision_megabytes(calm_vision)
 
 
 def vision_megabytes(folder: Path) -> float:
@@ -459,11 +468,11 @@ encoder.close()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_process_that_has_embedded_no_image_has_not_loaded_the_vision_tower(
-    full_size: Path,
+    calm_vision: Path,
 ) -> None:
-    command = [sys.executable, "-c", TEXT_ALONE, str(full_size)]
+    command = [sys.executable, "-c", TEXT_ALONE, str(calm_vision)]
     texts, both = map(int, subprocess.check_output(command, text=True).split())
-    assert both - texts > 0.7 * vision_megabytes(full_size)
+    assert both - texts > 0.7 * vision_megabytes(calm_vision)
 
 
 def vectors(texts: Sequence[TextEmbedding]) -> Embeddings:

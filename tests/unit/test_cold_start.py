@@ -74,11 +74,8 @@ def test_a_function_is_composed_and_answers_without_the_sdks(function: str) -> N
     _, modules = report_of(ALIVE.format(function=function))
     assert "redis" in modules
     assert forbidden(modules) == []
-
-
-def test_the_scorers_client_comes_with_the_first_search() -> None:
-    _, modules = report_of(ALIVE.format(function="query"))
-    assert not {"urllib3", "requests"} & set(modules)
+    if function == "query":  # the scorer's client comes with the first search
+        assert not {"urllib3", "requests"} & set(modules)
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)

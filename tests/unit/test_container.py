@@ -206,7 +206,9 @@ def test_a_tree_of_packages_comes_out_the_same_whenever_it_is_made(tmp_path: Pat
 
 def install_tree(folder: Path, name: str) -> set[tuple[str, int, str]]:
     """Return name, time and hash of each file of a tree; its path is the same each time."""
-    run_install_tree(folder / "tree", "--no-index", "--find-links", str(folder), "thing")
+    (wheel,) = folder.glob("*.whl")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    run_install_tree(folder / "tree", *pinned_to(digest, folder))
     tree = (folder / "tree").rename(folder / name)
     return {
         (
@@ -216,6 +218,14 @@ def install_tree(folder: Path, name: str) -> set[tuple[str, int, str]]:
         )
         for path in tree.rglob("*")
     }
+
+
+def pinned_to(digest: str, folder: Path) -> list[str]:
+    """Return what pip is told to install the wheel in *folder*, by a file that pins it."""
+    pins = folder / "requirements.txt"
+    pins.write_text(f"thing==1.0 --hash=sha256:{digest}\n")
+    options = ["--no-index", "--find-links", str(folder)]
+    return [*options, "--require-hashes", "--requirement", str(pins)]
 
 
 def run_install_tree(tree: Path, *options: str) -> None:
@@ -264,13 +274,8 @@ def test_torch_and_its_needs_are_pinned_by_hash_at_the_versions_that_are_tested(
 @needs_gnu
 def test_a_wheel_that_is_not_the_pinned_one_ends_the_build(tmp_path: Path) -> None:
     write_wheel(tmp_path / "thing-1.0-py3-none-any.whl")
-    digest = hashlib.sha256((tmp_path / "thing-1.0-py3-none-any.whl").read_bytes()).hexdigest()
-    (tmp_path / "good.txt").write_text(f"thing==1.0 --hash=sha256:{digest}\n")
-    (tmp_path / "bad.txt").write_text(f"thing==1.0 --hash=sha256:{'0' * 64}\n")
-    options = ["--no-index", "--find-links", str(tmp_path), "--require-hashes", "--requirement"]
-    run_install_tree(tmp_path / "good", *options, str(tmp_path / "good.txt"))
     with pytest.raises(subprocess.CalledProcessError) as failed:
-        run_install_tree(tmp_path / "bad", *options, str(tmp_path / "bad.txt"))
+        run_install_tree(tmp_path / "tree", *pinned_to("0" * 64, tmp_path))
     assert b"DO NOT MATCH THE HASHES" in failed.value.stderr
 
 

@@ -31,7 +31,7 @@ FOLDER = ROOT / "models" / "demo"
 
 @pytest.fixture(scope="module")
 def figures() -> Figures:
-    return evaluate(FOLDER, described=amount(60, 300), named=amount(400, 1000))
+    return evaluate(FOLDER, described=amount(40, 300), named=amount(200, 1000))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.plans import Deployment, deployment
-from tests.terraform import IMAGE, PROJECT, RUNS, TERRAFORM, Applied, applied, side_by_side
+from tests.terraform import IMAGE, PROJECT, RUNS, TERRAFORM, Applied, applied
 
 ENVIRONMENTS = TERRAFORM / "environments"
 NAMES = Path(__file__).with_name("terraform_names.json")
@@ -42,8 +42,12 @@ def test_a_deployment_of_before_there_were_names_keeps_all_of_its_own() -> None:
         assert name in found[address].values(), address
 
 
+# Two in one project: a name and a domain apart, they are the same.
+SIDE_BY_SIDE = ("full", "beside")
+
+
 def test_two_in_one_project_have_no_name_in_common() -> None:
-    one, other = (names(each) for each in side_by_side().values())
+    one, other = (names(applied(each)) for each in SIDE_BY_SIDE)
     assert set(one) == set(other)
     kinds = {re.sub(r"\..*", "", address) for address in one}
     for kind in kinds:
@@ -58,11 +62,11 @@ SERVICES = ("query", "fetch", "inference", "scorer", "app")
 def test_of_two_each_looks_at_its_own_alone() -> None:
     """Alerts, charts, exclusions: what names the one's services names none of the other's."""
     for called, own, others in (
-        ("one", "imagesearch", "imagesearch-dev"),
-        ("other", "imagesearch-dev", "imagesearch"),
+        ("full", "imagesearch", "imagesearch-dev"),
+        ("beside", "imagesearch-dev", "imagesearch"),
     ):
         found = 0
-        for resource in side_by_side()[called].of(
+        for resource in applied(called).of(
             "monitoring_alert_policy",
             "monitoring_dashboard",
             "monitoring_slo",
@@ -80,8 +84,8 @@ def test_of_two_each_looks_at_its_own_alone() -> None:
 
 
 def test_messages_of_one_go_to_topics_of_its_own() -> None:
-    for called, prefix in (("one", None), ("other", "imagesearch-dev-")):
-        made = side_by_side()[called]
+    for called, prefix in zip(SIDE_BY_SIDE, (None, "imagesearch-dev-"), strict=True):
+        made = applied(called)
         for function in ("query", "fetch"):
             (config,) = made[f"google_cloudfunctions2_function.{function}"]["service_config"]
             assert config["environment_variables"].get("TOPIC_PREFIX") == prefix
@@ -149,6 +153,15 @@ def prod_of(there: Deployment) -> Deployment:
     return there
 
 
+# What is planned of these without a move, too: the state that is written lacks the password, and
+# what the mocks made up for others.
+UNSETTLED = {
+    "google_compute_backend_service.query[0]",
+    "google_secret_manager_secret_version.database_url[0]",
+    "google_sql_user.library[0]",
+}
+
+
 def changes_of(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what *plan* says of each resource, but the password, which is in no state here."""
     return [
@@ -162,8 +175,6 @@ def test_what_was_deployed_before_moves_into_prod_and_nothing_of_it_changes() ->
     old = set(re.findall(r"from = (\S+)", (ENVIRONMENTS / "prod" / "moved.tf").read_text()))
     assert {address.partition("[")[0] for address in json.loads(NAMES.read_text())} < old
     with deployment("full") as there:
-        # What is written into the state lacks a few values, with or without a move.
-        unmoved = {one["address"]: one["change"]["actions"] for one in changes_of(there.plan())}
         prod = prod_of(there)
         plan = prod.planned()
         # An apply that makes nothing else keeps what the script goes on with.
@@ -175,10 +186,9 @@ def test_what_was_deployed_before_moves_into_prod_and_nothing_of_it_changes() ->
     for one in changes_of(plan):
         before = one["address"].removeprefix("module.imagesearch.")
         if before.partition("[")[0] in old:
-            assert one["change"]["actions"] == unmoved[before], before
+            assert one["change"]["actions"] == (["update"] if before in UNSETTLED else ["no-op"])
             assert one["previous_address"] == before
             moved += 1
-    assert sum(actions == ["no-op"] for actions in unmoved.values()) > 200
     assert moved > 200
     kept = {name: one["value"] for name, one in outputs.items()}
     assert kept == {"region": "europe-west4", "inference_profile": "split"}

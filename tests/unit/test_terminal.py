@@ -1,4 +1,4 @@
-"""The command line in processes of its own: hostile answers, poor terminals, closed streams."""
+"""The command line: hostile answers, poor terminals, closed streams in processes of their own."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from imagesearch.cli.contact_sheet import CELL, thumbnail, write_contact_sheet
+from tests.e2e.test_cli import imagesearch
 from tests.stub_http import Request, StubServer, reply
 from tests.unit.test_client import FOUND, RESULT, changed
 
@@ -83,10 +84,13 @@ def on_terminal(*arguments: str) -> tuple[int, str]:
     return process.returncode, shown.decode()
 
 
-def failure(ended: subprocess.CompletedProcess[bytes]) -> str:
+def failure(
+    ended: subprocess.CompletedProcess[bytes] | subprocess.CompletedProcess[str],
+) -> str:
     """Return the one line that *ended* told of its failure."""
     assert ended.returncode in (1, 2)
-    (line,) = ended.stderr.decode().splitlines()
+    told = ended.stderr if isinstance(ended.stderr, str) else ended.stderr.decode()
+    (line,) = told.splitlines()
     assert line.isprintable()
     assert line.startswith("error: ")
     return line.removeprefix("error: ")
@@ -114,7 +118,8 @@ def test_each_source_that_images_come_from_is_named() -> None:
         {**RESULT, "image_id": f"i-{n}", "credit": {"user": "Ann", "source": source}}
         for n, source in enumerate(["Openverse", "Wikimedia Commons", "Openverse"])
     ]
-    shown = search({**FOUND, "results": results}).stdout.decode()
+    with serving({**FOUND, "results": results}) as url:
+        shown = imagesearch("search", "horse", "a horse", "--url", url).stdout
     assert "images from Openverse and Wikimedia Commons searched in" in shown
 
 
@@ -222,16 +227,16 @@ def test_a_failure_is_one_line_and_a_traceback_at_debug_alone() -> None:
 
 
 def test_options_are_checked_as_the_settings_they_stand_for() -> None:
-    ended = run(
+    ended = imagesearch(
         "serve", "--port", "８０８０", "--host", "localhost:80", "--data-dir", "~no-one-here"
     )
     assert ended.returncode == 1
-    told = ended.stderr.decode().removeprefix("error: ").splitlines()
+    told = ended.stderr.removeprefix("error: ").splitlines()
     assert [line.split(":")[0] for line in told] == ["BIND_ADDRESS", "PORT", "DATA_DIR"]
 
 
 def test_what_cannot_be_read_is_one_line_too() -> None:
-    ended = run("search", "--qqq")
+    ended = imagesearch("search", "--qqq")
     assert failure(ended).upper() == "NO SUCH OPTION: --QQQ"
     assert ended.returncode == 2
 
@@ -241,7 +246,7 @@ def test_two_pictures_that_are_too_large_together_are_called_by_their_options(
 ) -> None:
     photo = tmp_path / "large.jpg"
     photo.write_bytes(b"\xff\xd8\xff" * 2_000_000)
-    told = failure(run("search", "horse", "--like", str(photo), "--unlike", str(photo)))
+    told = failure(imagesearch("search", "horse", "--like", str(photo), "--unlike", str(photo)))
     assert told == "--like and --unlike must have at most 10000000 bytes together, got 12000000"
 
 
@@ -251,18 +256,18 @@ def test_a_search_of_everything_says_which_share_was_compared(
 ) -> None:
     found = {**FOUND, "scope": "catalog", "keyword": None, "pool": None, "complete": False}
     with serving({**found, "covered": covered}) as url:
-        shown = run("search", "a horse", "--everywhere", "--url", url).stdout.decode()
+        shown = imagesearch("search", "a horse", "--everywhere", "--url", url).stdout
     assert f"{share} of it was compared; the rest waits for a new model." in shown
 
 
 def test_a_search_for_nothing_is_told_what_would_do() -> None:
-    ended = run("search")
+    ended = imagesearch("search")
     assert failure(ended) == "QUERY or --like must be given, got neither"
     assert ended.returncode == 1
 
 
 def test_a_sentence_without_quotes_is_told_to_have_them() -> None:
-    told = failure(run("search", "horses", "amidst", "flowers"))
+    told = failure(imagesearch("search", "horses", "amidst", "flowers"))
     assert told == "[KEYWORD] QUERY must be one text or two, each in quotes, got 3"
 
 
@@ -277,7 +282,7 @@ def test_a_contact_sheet_is_of_pictures_that_were_had_over_http(tmp_path: Path, 
     sheet = tmp_path / "sheet.png"
     with StubServer(script) as server:
         asked = ("search", "horse", "x", "--url", server.origin, "--contact-sheet", str(sheet))
-        ended = run(*asked)
+        ended = imagesearch(*asked)
     if path == "{server}/picture":
         assert ended.returncode == 0, ended.stderr
         assert sheet.exists()

@@ -83,7 +83,7 @@ def test_where_they_are_installed_a_cpu_imports_neither(tmp_path: Path) -> None:
 
 def test_the_demo_searches(tmp_path: Path) -> None:
     arguments = ("search", "horse", "a horse", "--json", "--data-dir", str(tmp_path))
-    environment = {"PIXABAY_API_KEY": "", "POOL_SIZE": "30"}
+    environment = {"PIXABAY_API_KEY": "", "POOL_SIZE": "12"}
     shown = process(HIDDEN + COMMAND_LINE, "torch,transformers", *arguments, **environment)
     assert shown.returncode == 0, shown.stderr
     assert len(json.loads(shown.stdout)["top_urls"]) == 10

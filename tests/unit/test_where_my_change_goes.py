@@ -1,4 +1,4 @@
-"""Each worked example of `docs/where-does-my-change-go.md` is put into a copy of the program."""
+"""The worked examples of `docs/where-does-my-change-go.md` are put into a copy of the program."""
 
 from __future__ import annotations
 
@@ -156,14 +156,16 @@ PLACES = {
 }
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The program without the examples, and a folder with the demo's model."""
-    ignored = shutil.ignore_patterns("__pycache__")
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program with the five examples, and a folder with the demo's model."""
+    folder = tmp_path_factory.mktemp("copy")
     for name in ("imagesearch", "inference_service", "functions", "web"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    shutil.copytree(ROOT / "models" / "demo", tmp_path / "long")
-    return tmp_path
+        shutil.copytree(ROOT / name, folder / name)  # with what bytecode there is
+    shutil.copytree(ROOT / "models" / "demo", folder / "long")
+    for title in PLACES:
+        add(title, folder)
+    return folder
 
 
 def section(title: str) -> str:
@@ -205,37 +207,19 @@ def pytest_of(files: dict[str, str], folder: Path) -> None:
     assert "skipped" not in run.stdout
 
 
-def test_a_new_source_is_one_file_and_one_line(copy: Path) -> None:
-    add("A new image source", copy)
-    run(SOURCE, copy)
+def test_each_of_four_is_a_file_and_a_line_or_a_line_alone(copy: Path) -> None:
+    shown = run("\n".join((SOURCE, FAMILY, SETTING, FILTER)), copy)
+    assert "--min-width PIXELS" in shown
 
 
-def test_a_new_family_is_one_file_and_one_line(copy: Path) -> None:
-    add("A new model family", copy)
-    run(FAMILY, copy)
-
-
-def test_a_new_filter_is_one_file_and_one_line(copy: Path) -> None:
-    add("A new filter", copy)
-    assert "--min-width PIXELS" in run(FILTER, copy)
-
-
-def test_a_new_setting_is_one_line(copy: Path) -> None:
-    add("A new setting", copy)
-    run(SETTING, copy)
-
-
-def test_a_new_vendor_is_one_file_and_one_line_and_passes_its_contract(copy: Path) -> None:
-    add(VENDOR, copy)
-    contract = (ROOT / "tests" / "contract" / "test_image_store.py").read_text()
-    pytest_of({"conftest.py": VENDOR_CONFTEST, "test_image_store.py": contract}, copy)
-
-
-def test_the_import_test_has_nothing_against_any_of_the_five(copy: Path) -> None:
-    for title in PLACES:
-        add(title, copy)
-    architecture = (ROOT / "tests" / "unit" / "test_architecture.py").read_text()
-    pytest_of({"unit/test_architecture.py": architecture}, copy)
+def test_a_new_vendor_passes_its_contract_and_the_import_test_has_nothing_against_any_of_the_five(
+    copy: Path,
+) -> None:
+    here = ROOT / "tests"
+    files = {"contract/test_image_store.py": (here / "contract/test_image_store.py").read_text()}
+    files["contract/conftest.py"] = VENDOR_CONFTEST
+    files["unit/test_architecture.py"] = (here / "unit/test_architecture.py").read_text()
+    pytest_of(files, copy)
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([a-z_/]+\.py)`", PAGE))))
