@@ -23,7 +23,7 @@ import requests
 
 from tests.e2e.app_pages import app_url, origin_of
 from tests.e2e.cloud import cloud_url, command, home
-from tests.e2e.cloud_counts import faulty, faulty_stack
+from tests.e2e.cloud_counts import faulty, faulty_stack, typed
 from tests.e2e.pages import browser, demo_keywords, page, ready_answer
 
 __all__ = [  # fixtures
@@ -37,6 +37,7 @@ __all__ = [  # fixtures
     "home",
     "page",
     "ready_answer",
+    "typed",
 ]
 
 START_SECONDS = 60

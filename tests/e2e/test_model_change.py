@@ -19,10 +19,9 @@ import pytest
 import requests
 
 from imagesearch.demo.scenes import THINGS
-from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
-from imagesearch.settings import DEMO_MODEL, load_settings
-from tests.e2e.cloud import CLEAN, complete, require_programs
-from tests.e2e.cloud_counts import tell
+from imagesearch.local.emulated.cloud_stack import PROJECT
+from imagesearch.settings import DEMO_MODEL
+from tests.e2e.cloud import CLEAN
 from tests.e2e.conftest import serving
 from tests.effort import amount
 
@@ -193,40 +192,3 @@ def test_the_command_names_what_it_lacks_in_the_cloud() -> None:
         run = reembed(EDITION="cloud", **settings)
         assert (run.returncode, run.stdout) == (1, "")
         assert lack in run.stderr
-
-
-def test_a_change_in_the_cloud_edition_under_load_has_no_answer_without_results_and_no_error(
-    models: tuple[str, str],
-) -> None:
-    """The roll-out itself is Cloud Run's: the load begins when the new revision answers."""
-    require_programs()
-    environment = {**CLEAN, **LIMITS, "CLIP_MODEL": models[0], "POOL_SIZE": "6"}
-    with cloud_stack(load_settings(port=0, pixabay_api_key=None), environment) as stack:
-        stack.start()
-        images = {
-            each: len(complete(stack.query_url, **pool_of(each, each))["results"])
-            for each in KEYWORDS[: amount(6, 12)]
-        }
-        scorer = stack.children["inference"]
-        scorer.kill()
-        tell(scorer, CLIP_MODEL=models[1], PREVIOUS_CLIP_MODEL=models[0])
-        stack.restart("inference")
-        started = requests.get(f"{scorer.url}/started", timeout=40).json()
-        load = Load(stack.query_url, images)
-        with load.running():
-            run = reembed(
-                "--model-revision",
-                started["model_revision"],
-                **stack.emulator_environment,
-                EDITION="cloud",
-                GOOGLE_CLOUD_PROJECT=PROJECT,
-            )
-            time.sleep(1)
-        everything = requests.get(f"{stack.query_url}/search", params=EVERYTHING, timeout=40)
-    assert run.returncode == 0, run.stderr
-    assert set(load.outcomes) == {"whole"}, load.outcomes
-    assert load.outcomes["whole"] > 50
-    assert everything.json()["covered"] == 1.0
-    embedded, *_ = run.stdout.split()
-    assert f"{embedded} embeddings of other models were deleted." in run.stdout
-    print(f"{sum(load.outcomes.values())} answers over {len(images)} pools: {run.stdout}")
