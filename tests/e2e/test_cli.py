@@ -8,8 +8,9 @@ import re
 import socket
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from PIL import Image
 
 from imagesearch.cli.contact_sheet import write_contact_sheet
 from imagesearch.cli.main import main
-from tests.e2e.conftest import Serving, serving
+from tests.e2e.conftest import Serving
 from tests.log_lines import kept_logging
 
 POOL_SIZE = 12  # small, where the size does not matter
@@ -59,12 +60,29 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cli") / "data"
 
 
-def test_a_search_prints_a_table_and_writes_a_contact_sheet(data_dir: Path, tmp_path: Path) -> None:
-    sheet = tmp_path / "found.png"
-    run = process(
-        *("search", "penguin", "three penguins", "-k", "5", "--contact-sheet", str(sheet)),
-        *("--data-dir", str(data_dir)),
-    )
+@dataclass(frozen=True)
+class AtOnce:
+    """Two searches that were typed at once, on one data folder, which nobody had used before."""
+
+    table: subprocess.CompletedProcess[str]
+    sheet: Path
+    other: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def at_once(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> AtOnce:
+    sheet = tmp_path_factory.mktemp("sheet") / "found.png"
+    table = ("search", "penguin", "three penguins", "-k", "5", "--contact-sheet", str(sheet))
+    with ThreadPoolExecutor(2) as threads:
+        runs = [
+            threads.submit(process, *typed, "--data-dir", str(data_dir))
+            for typed in (table, ("search", "tree", "x", "-k", "1"))
+        ]
+    return AtOnce(runs[0].result(), sheet, runs[1].result())
+
+
+def test_a_search_prints_a_table_and_writes_a_contact_sheet(at_once: AtOnce) -> None:
+    run, sheet = at_once.table, at_once.sheet
     assert run.returncode == 0, run.stderr
     assert "demo-" in run.stdout
     assert "penguin" in run.stdout
@@ -187,10 +205,9 @@ def test_a_second_process_asks_the_one_that_has_the_folder(server: Serving) -> N
     assert "demo-" in run.stdout
 
 
-def test_an_ipv6_server_greets_and_is_asked(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", BIND_ADDRESS="::1", POOL_SIZE="8") as server:
-        assert server.url.startswith("http://[::1]:")
-        run = imagesearch("search", "moon", "a moon", "-k", "1", "--url", server.url)
+def test_an_ipv6_server_greets_and_is_asked(small: Serving) -> None:
+    assert small.url.startswith("http://[::1]:")
+    run = imagesearch("search", "moon", "a moon", "-k", "1", "--url", small.url)
     assert run.returncode == 0, run.stderr
     assert "demo-" in run.stdout
 
@@ -229,17 +246,8 @@ def test_what_a_person_can_mend_is_one_line_and_status_1(
     assert "Traceback" not in run.stderr
 
 
-def test_two_searches_on_one_folder_take_turns(data_dir: Path) -> None:
-    runs: list[subprocess.CompletedProcess[str]] = []
-
-    def search(keyword: str) -> None:
-        runs.append(process("search", keyword, "x", "-k", "1", "--data-dir", str(data_dir)))
-
-    threads = [threading.Thread(target=search, args=(keyword,)) for keyword in ("sea", "tree")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_two_searches_on_one_folder_take_turns(at_once: AtOnce) -> None:
+    runs = (at_once.table, at_once.other)
     assert [run.returncode for run in runs] == [0, 0], [run.stderr for run in runs]
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -36,12 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def forget(server: Serving, *arguments: str) -> str:
-    command = [sys.executable, "-m", "imagesearch", "forget", *arguments]
-    environment = {**os.environ, "DATA_DIR": str(server.data_dir)}
-    environment.pop("PIXABAY_API_KEY", None)
-    run = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
+    run = imagesearch("forget", *arguments, DATA_DIR=str(server.data_dir), POOL_SIZE="30")
     assert run.returncode == 0, run.stderr
     return run.stdout
 

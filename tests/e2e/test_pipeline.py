@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -178,15 +177,7 @@ def test_the_page_is_told_that_it_runs_on_the_demo(server: Serving) -> None:
     assert config == {**shown, "collections": True, "docs": has_docs}
 
 
-# A server of their own, which these tests fill, end and start again.
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server whose pools are small; each test leaves it ready."""
-    data_dir = tmp_path_factory.mktemp("small") / "data"
-    with serving(data_dir, POOL_SIZE="20", NEW_KEYWORDS_PER_MINUTE="1000") as server:
-        yield server
+# The small server, which these tests fill, end and start again
 
 
 def fetches(server: Serving, answer: dict[str, Any]) -> int:
