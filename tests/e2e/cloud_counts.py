@@ -279,9 +279,15 @@ def _services(settings: Settings, emulators: Mapping[str, str]) -> Fetch:
 
 @pytest.fixture
 def faulty(faulty_stack: FaultyCloud) -> Iterator[FaultyCloud]:
-    """The running stack, whose gallery holds nothing back once a test has ended."""
+    """
+    The running stack, whose gallery holds nothing back once a test has ended.
+
+    Its bucket is empty then: with each object the emulator writes a list of all that it has.
+    """
     yield faulty_stack
     faulty_stack.gallery.release()
+    everything = f"{faulty_stack.stack.storage_url}/wipe"
+    requests.get(everything, params={"keep-buckets": "true"}, timeout=20).raise_for_status()
 
 
 @pytest.fixture

@@ -120,9 +120,9 @@ def test_one_sentence_is_enough_and_its_keywords_are_said(data_dir: Path) -> Non
 
 
 def test_what_looks_the_same_is_counted_beside_its_best(server: Serving) -> None:
-    """Of the demo's 200 lions some stand alike in one landscape at one time of day."""
-    lion = ("search", "lion", "a lion", "-k", "200", "--url", server.url)
-    folded, all_of_them = imagesearch(*lion), imagesearch(*lion, "--no-fold")
+    """Of the demo's 200 horses some stand alike in one landscape at one time of day."""
+    horse = ("search", "horse", "a horse", "-k", "200", "--url", server.url)
+    folded, all_of_them = imagesearch(*horse), imagesearch(*horse, "--no-fold")
     similar = [int(count) for count in re.findall(r"\+(\d+) similar", folded.stdout)]
     assert similar, folded.stderr
     assert folded.stdout.count("demo-") + sum(similar) == 200
@@ -181,11 +181,11 @@ def test_both_keywords_are_said_of_which_nothing_was_found(server: Serving) -> N
 
 
 def test_a_later_contact_sheet_is_numbered_as_the_table(server: Serving, tmp_path: Path) -> None:
-    moon = ("search", "moon", "a moon", "-k", "2", "--url", server.url)
-    cursor = imagesearch(*moon).stdout.partition("--more ")[2].split()[0]
-    answer = json.loads(imagesearch(*moon, "--more", cursor, "--json").stdout)
+    horse = ("search", "horse", "a horse", "-k", "2", "--url", server.url)
+    cursor = imagesearch(*horse).stdout.partition("--more ")[2].split()[0]
+    answer = json.loads(imagesearch(*horse, "--more", cursor, "--json").stdout)
     sheet, expected = tmp_path / "found.png", tmp_path / "expected.png"
-    run = imagesearch(*moon, "--more", cursor, "--contact-sheet", str(sheet))
+    run = imagesearch(*horse, "--more", cursor, "--contact-sheet", str(sheet))
     assert run.returncode == 0, run.stderr
     pictures = [
         (
@@ -199,7 +199,7 @@ def test_a_later_contact_sheet_is_numbered_as_the_table(server: Serving, tmp_pat
 
 
 def test_a_second_process_asks_the_one_that_has_the_folder(server: Serving) -> None:
-    run = imagesearch("search", "moon", "a moon", "-k", "1", "--data-dir", str(server.data_dir))
+    run = imagesearch("search", "horse", "x", "-k", "1", "--data-dir", str(server.data_dir))
     assert run.returncode == 0, run.stderr
     assert server.url in run.stderr
     assert "demo-" in run.stdout
@@ -213,7 +213,7 @@ def test_an_ipv6_server_greets_and_is_asked(small: Serving) -> None:
 
 
 def test_a_server_elsewhere_can_be_asked(server: Serving) -> None:
-    run = imagesearch("search", "moon", "a moon", "-k", "1", "--json", "--url", server.url)
+    run = imagesearch("search", "horse", "x", "-k", "1", "--json", "--url", server.url)
     assert json.loads(run.stdout)["top_urls"][0].startswith(server.url)
 
 
