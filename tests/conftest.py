@@ -57,7 +57,15 @@ GROUPS = {
         "test_postgres.py",
     ),
     "faults": ("test_cloud_outages.py", "test_cloud_ends.py", "test_cloud_overload.py"),
-    "messages": ("test_cloud_messages.py", "test_cloud_pools.py", "test_cloud_crashes.py"),
+    "messages": (
+        "test_cloud_model.py",  # which embeds anew all that a stack has
+        "test_cloud_budget.py",
+        "test_cloud_messages.py",
+        "test_cloud_pools.py",
+        "test_cloud_crashes.py",
+        "test_cloud_buckets.py",  # these two forget pools, after which no generation is a first one
+        "test_cloud_forget.py",
+    ),
     "emulators": ("test_readme.py", "test_parts.py", "test_emulators.py"),  # which ends the stack
     "benchmarks": ("test_benchmarks.py",),
     "server": (
@@ -94,10 +102,8 @@ LONG = (
     "test_demo_queries.py",
     "test_torch_extra.py",
     "test_data_sets.py",
-    "test_cloud_buckets.py",
     "test_sources.py",
     "test_sqlite.py",
-    "test_cloud_budget.py",
     "test_package_function.py",
     "test_speeds.py",
     "test_logs.py",

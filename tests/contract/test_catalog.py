@@ -809,7 +809,8 @@ def test_batches_recorded_twice_each_at_once_in_any_order_make_the_pool_ready_on
 
 
 def test_embedded_names_the_images_that_have_that_models_embedding(catalog: Catalog) -> None:
-    numbers = list(range(3000))
+    # More than any adapter asks about at a time, and every other one more than it writes.
+    numbers = list(range(1100))
     begin(catalog, numbers)
     record(catalog, numbers[::2])
     everything = [f"pixabay-{n}" for n in numbers]
@@ -986,14 +987,14 @@ def test_a_pool_whose_refresh_fails_still_answers_from_the_one_before(catalog: C
 
 
 def test_nearest_equals_the_exact_search(catalog: Catalog) -> None:
-    numbers = list(range(1300))
+    numbers = list(range(620))  # more than any adapter reads at a time
     begin(catalog, numbers)
     record_other_model(catalog)
-    record(catalog, numbers[:700])
-    assert len(catalog.library.nearest(embedding(9999), 5000, MODEL).hits) == 700
-    record(catalog, numbers[700:])
-    matrix = np.array([embedding(n) for n in numbers], np.float64)  # (1300, 8)
-    for seed, k in [(9000, 1), (9001, 10), (9002, 999), (9003, 1000)]:
+    record(catalog, numbers[:520])
+    assert len(catalog.library.nearest(embedding(9999), 5000, MODEL).hits) == 520
+    record(catalog, numbers[520:])
+    matrix = np.array([embedding(n) for n in numbers], np.float64)  # (620, 8)
+    for seed, k in [(9000, 1), (9001, 10), (9002, 599), (9003, 600)]:
         query = embedding(seed)
         cosines = matrix @ query.astype(np.float64)
         best = sorted(numbers, key=lambda n: (-cosines[n], f"pixabay-{n}"))[:k]
@@ -1086,7 +1087,7 @@ ORIENTATIONS = {
 
 def test_the_nearest_under_a_filter_are_k_that_match_when_k_do(catalog: Catalog) -> None:
     """Each image of `image` is 640 wide and as high as its number; 0 is not known."""
-    numbers = [0, *range(600, 900)]
+    numbers = [0, *range(600, 720)]
     begin(catalog, numbers)
     record_other_model(catalog)
     record(catalog, numbers)
@@ -1110,39 +1111,38 @@ def of_its_own(n: int) -> Image:
     return replace(image(n), tags=tags, credit=credit, year=2010 + n % 4, month=n % 13)
 
 
-@pytest.mark.parametrize(
-    ("filters", "matches"),
-    [
-        ({"tag": "wild  FLOWER"}, lambda n: n % 3),
-        ({"tag": "field"}, lambda n: True),
-        ({"tag": "field, Horse"}, lambda n: n % 3 == 0),
-        ({"tag": "wild"}, lambda n: False),
-        ({"user": "ANNA ö."}, lambda n: n % 2),
-        ({"source": "pixabay"}, lambda n: n % 5),
-        ({"year": "2011"}, lambda n: n % 4 == 1),
-        ({"month": "3"}, lambda n: n % 13 == 3),
-        ({"year": "2011", "month": "3"}, lambda n: n % 4 == 1 and n % 13 == 3),
-        ({"tag": "horse", "user": "bert", "year": "2012"}, lambda n: n % 12 == 6),
-        ({"tag": "horse", "orientation": "vertical"}, lambda n: n % 3 == 0 and n > 640),
-    ],
-    ids=lambda value: "" if callable(value) else str(value),
+FILTERED: tuple[tuple[dict[str, str], Callable[[int], object]], ...] = (
+    ({"tag": "wild  FLOWER"}, lambda n: n % 3),
+    ({"tag": "field"}, lambda n: True),
+    ({"tag": "field, Horse"}, lambda n: n % 3 == 0),
+    ({"tag": "wild"}, lambda n: False),
+    ({"user": "ANNA ö."}, lambda n: n % 2),
+    ({"source": "pixabay"}, lambda n: n % 5),
+    ({"year": "2011"}, lambda n: n % 4 == 1),
+    ({"month": "3"}, lambda n: n % 13 == 3),
+    ({"year": "2011", "month": "3"}, lambda n: n % 4 == 1 and n % 13 == 3),
+    ({"tag": "horse", "user": "bert", "year": "2012"}, lambda n: n % 12 == 6),
+    ({"tag": "horse", "orientation": "vertical"}, lambda n: n % 3 == 0 and n > 640),
 )
-def test_each_filter_leaves_what_matches_of_everything(
-    catalog: Catalog, filters: dict[str, str], matches: Callable[[int], bool]
-) -> None:
+
+
+def test_each_filter_leaves_what_matches_of_everything(catalog: Catalog) -> None:
     images = {f"pixabay-{n}": of_its_own(n) for n in range(580, 700)}
     vectors = embeddings(range(580, 700))
     catalog.library.put(list(images.values()), vectors, MODEL)
     some = list(images.values())[:9]
     catalog.library.put(some, {each.image_id: embedding(1) for each in some}, OTHER_MODEL)
-    query, where = embedding(9000), where_of(filters)
+    query = embedding(9000)
     everything = catalog.library.nearest(query, 1000, MODEL).hits
     assert len(everything) == 120
-    expected = [hit for hit in everything if matches(int(hit[0].image_id.removeprefix("pixabay-")))]
-    for k in (3, 1000):
-        nearest = catalog.library.nearest(query, k, MODEL, where)
-        assert list(nearest.hits) == expected[:k]
-        assert nearest.exhaustive
+    for filters, matches in FILTERED:
+        expected = [
+            hit for hit in everything if matches(int(hit[0].image_id.removeprefix("pixabay-")))
+        ]
+        for k in (3, 1000):
+            nearest = catalog.library.nearest(query, k, MODEL, where_of(filters))
+            assert list(nearest.hits) == expected[:k], filters
+            assert nearest.exhaustive, filters
 
 
 def tagged(catalog: Catalog, sentence: str, k: int = 9, near: int = 0, **filters: str) -> list[str]:

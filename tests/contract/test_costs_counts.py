@@ -142,31 +142,17 @@ def counted(kind: str) -> dict[str, int]:
     return {name: number for name, number in COUNTS[kind].items() if name != "firestore_deletes"}
 
 
-def test_a_new_keyword_makes_what_the_table_says(world: Metered) -> None:
+def test_searches_of_a_keyword_make_what_the_table_says(world: Metered) -> None:
     assert world.search_once() == counted("new")
-
-
-def test_a_keyword_that_is_a_day_old_makes_what_the_table_says(world: Metered) -> None:
-    world.search_once()
+    nothing = dict.fromkeys(counted("warm"), 0)
+    assert world.search_once() == nothing, "its state is noted"
     world.clock.time += timedelta(days=1, seconds=1)
     assert world.search_once() == counted("renewed")
-
-
-def test_a_warm_search_reads_the_state_once_when_nobody_noted_it(world: Metered) -> None:
-    world.search_once()
-    world.search = replace(world.search, cache=InProcessCache())  # it was forgotten
-    assert world.search_once() == counted("warm")
-
-
-def test_a_warm_search_whose_state_is_noted_reads_nothing(world: Metered) -> None:
-    world.search_once()
-    assert world.search_once() == dict.fromkeys(counted("warm"), 0)
-
-
-def test_a_scorer_that_starts_without_memorystore_reads_the_whole_pool(world: Metered) -> None:
-    world.search_once()
+    world.search = replace(world.search, cache=InProcessCache())
+    assert world.search_once() == counted("warm"), "what was noted is forgotten"
     world.restart()
     reads = world.search_once()["firestore_reads"]
+    # A scorer that starts without Memorystore reads the whole pool.
     assert reads == counted("warm")["firestore_reads"] + COSTS.value("reads_to_load_a_pool")
 
 

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import requests
 
+from imagesearch.cli.main import cli
 from imagesearch.compose.fetch import compose
+from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.pools import Pool, PoolKey
 from imagesearch.domain.work import Message
 from imagesearch.local.emulated.cloud_stack import BUCKET, PROJECT, CloudStack, cloud_stack
@@ -277,9 +279,38 @@ def _services(settings: Settings, emulators: Mapping[str, str]) -> Fetch:
 
 @pytest.fixture
 def faulty(faulty_stack: FaultyCloud) -> Iterator[FaultyCloud]:
-    """The running stack, whose gallery holds nothing back once a test has ended."""
+    """
+    The running stack, whose gallery holds nothing back once a test has ended.
+
+    Its bucket is empty then: with each object the emulator writes a list of all that it has.
+    """
     yield faulty_stack
     faulty_stack.gallery.release()
+    everything = f"{faulty_stack.stack.storage_url}/wipe"
+    requests.get(everything, params={"keep-buckets": "true"}, timeout=20).raise_for_status()
+
+
+@pytest.fixture
+def typed(faulty: FaultyCloud, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return what runs a command of the cloud edition in this process, and gives what it prints."""
+    told = {
+        **faulty.stack.emulator_environment,
+        "EDITION": "cloud",
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+        "COLUMNS": "200",
+    }
+
+    def run(*arguments: str) -> str:
+        with environment_of(told):
+            capsys.readouterr()
+            try:
+                status = cli(arguments) or 0
+            except ImageSearchError as error:
+                return f"error: {error}"
+        printed = capsys.readouterr()
+        return f"{status}: {printed.out}{printed.err}"
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from typing import Any
 import pytest
 import requests
 
+from inference_service.model import Model
 from tests.e2e.app_pages import app_url, origin_of
 from tests.e2e.cloud import cloud_url, command, home
-from tests.e2e.cloud_counts import faulty, faulty_stack
+from tests.e2e.cloud_counts import faulty, faulty_stack, typed
 from tests.e2e.pages import browser, demo_keywords, page, ready_answer
 
 __all__ = [  # fixtures
@@ -37,6 +38,7 @@ __all__ = [  # fixtures
     "home",
     "page",
     "ready_answer",
+    "typed",
 ]
 
 START_SECONDS = 60
@@ -129,6 +131,20 @@ def serving(data_dir: Path, **env: str) -> Iterator[Serving]:
             server.process.wait()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_loaded_once() -> Iterator[None]:
+    """
+    Keep a model that a command has loaded in this process for the next one.
+
+    A person's commands are a process each, and so are the servers here; to load what was loaded
+    before takes longer than most of what the tests type.
+    """
+    load = cache(Model.load)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Model, "load", load)
+        yield
+
+
 @dataclass(frozen=True)
 class Host:
     """A web server of somebody else, with one page in *folder*."""
@@ -179,3 +195,12 @@ def server(
 def stack_url(server: Serving) -> str:
     """The base URL of the shared server."""
     return server.url
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server whose pools are small, at an address of IPv6; each test leaves it ready."""
+    data_dir = tmp_path_factory.mktemp("small") / "data"
+    own = {"BIND_ADDRESS": "::1", "POOL_SIZE": "20", "NEW_KEYWORDS_PER_MINUTE": "1000"}
+    with serving(data_dir, **own) as running:
+        yield running

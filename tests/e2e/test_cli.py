@@ -8,8 +8,9 @@ import re
 import socket
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from PIL import Image
 
 from imagesearch.cli.contact_sheet import write_contact_sheet
 from imagesearch.cli.main import main
-from tests.e2e.conftest import Serving, serving
+from tests.e2e.conftest import Serving
 from tests.log_lines import kept_logging
 
 POOL_SIZE = 12  # small, where the size does not matter
@@ -59,12 +60,29 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cli") / "data"
 
 
-def test_a_search_prints_a_table_and_writes_a_contact_sheet(data_dir: Path, tmp_path: Path) -> None:
-    sheet = tmp_path / "found.png"
-    run = process(
-        *("search", "penguin", "three penguins", "-k", "5", "--contact-sheet", str(sheet)),
-        *("--data-dir", str(data_dir)),
-    )
+@dataclass(frozen=True)
+class AtOnce:
+    """Two searches that were typed at once, on one data folder, which nobody had used before."""
+
+    table: subprocess.CompletedProcess[str]
+    sheet: Path
+    other: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def at_once(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> AtOnce:
+    sheet = tmp_path_factory.mktemp("sheet") / "found.png"
+    table = ("search", "penguin", "three penguins", "-k", "5", "--contact-sheet", str(sheet))
+    with ThreadPoolExecutor(2) as threads:
+        runs = [
+            threads.submit(process, *typed, "--data-dir", str(data_dir))
+            for typed in (table, ("search", "tree", "x", "-k", "1"))
+        ]
+    return AtOnce(runs[0].result(), sheet, runs[1].result())
+
+
+def test_a_search_prints_a_table_and_writes_a_contact_sheet(at_once: AtOnce) -> None:
+    run, sheet = at_once.table, at_once.sheet
     assert run.returncode == 0, run.stderr
     assert "demo-" in run.stdout
     assert "penguin" in run.stdout
@@ -102,9 +120,9 @@ def test_one_sentence_is_enough_and_its_keywords_are_said(data_dir: Path) -> Non
 
 
 def test_what_looks_the_same_is_counted_beside_its_best(server: Serving) -> None:
-    """Of the demo's 200 lions some stand alike in one landscape at one time of day."""
-    lion = ("search", "lion", "a lion", "-k", "200", "--url", server.url)
-    folded, all_of_them = imagesearch(*lion), imagesearch(*lion, "--no-fold")
+    """Of the demo's 200 horses some stand alike in one landscape at one time of day."""
+    horse = ("search", "horse", "a horse", "-k", "200", "--url", server.url)
+    folded, all_of_them = imagesearch(*horse), imagesearch(*horse, "--no-fold")
     similar = [int(count) for count in re.findall(r"\+(\d+) similar", folded.stdout)]
     assert similar, folded.stderr
     assert folded.stdout.count("demo-") + sum(similar) == 200
@@ -163,11 +181,11 @@ def test_both_keywords_are_said_of_which_nothing_was_found(server: Serving) -> N
 
 
 def test_a_later_contact_sheet_is_numbered_as_the_table(server: Serving, tmp_path: Path) -> None:
-    moon = ("search", "moon", "a moon", "-k", "2", "--url", server.url)
-    cursor = imagesearch(*moon).stdout.partition("--more ")[2].split()[0]
-    answer = json.loads(imagesearch(*moon, "--more", cursor, "--json").stdout)
+    horse = ("search", "horse", "a horse", "-k", "2", "--url", server.url)
+    cursor = imagesearch(*horse).stdout.partition("--more ")[2].split()[0]
+    answer = json.loads(imagesearch(*horse, "--more", cursor, "--json").stdout)
     sheet, expected = tmp_path / "found.png", tmp_path / "expected.png"
-    run = imagesearch(*moon, "--more", cursor, "--contact-sheet", str(sheet))
+    run = imagesearch(*horse, "--more", cursor, "--contact-sheet", str(sheet))
     assert run.returncode == 0, run.stderr
     pictures = [
         (
@@ -181,22 +199,21 @@ def test_a_later_contact_sheet_is_numbered_as_the_table(server: Serving, tmp_pat
 
 
 def test_a_second_process_asks_the_one_that_has_the_folder(server: Serving) -> None:
-    run = imagesearch("search", "moon", "a moon", "-k", "1", "--data-dir", str(server.data_dir))
+    run = imagesearch("search", "horse", "x", "-k", "1", "--data-dir", str(server.data_dir))
     assert run.returncode == 0, run.stderr
     assert server.url in run.stderr
     assert "demo-" in run.stdout
 
 
-def test_an_ipv6_server_greets_and_is_asked(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", BIND_ADDRESS="::1", POOL_SIZE="8") as server:
-        assert server.url.startswith("http://[::1]:")
-        run = imagesearch("search", "moon", "a moon", "-k", "1", "--url", server.url)
+def test_an_ipv6_server_greets_and_is_asked(small: Serving) -> None:
+    assert small.url.startswith("http://[::1]:")
+    run = imagesearch("search", "moon", "a moon", "-k", "1", "--url", small.url)
     assert run.returncode == 0, run.stderr
     assert "demo-" in run.stdout
 
 
 def test_a_server_elsewhere_can_be_asked(server: Serving) -> None:
-    run = imagesearch("search", "moon", "a moon", "-k", "1", "--json", "--url", server.url)
+    run = imagesearch("search", "horse", "x", "-k", "1", "--json", "--url", server.url)
     assert json.loads(run.stdout)["top_urls"][0].startswith(server.url)
 
 
@@ -229,17 +246,8 @@ def test_what_a_person_can_mend_is_one_line_and_status_1(
     assert "Traceback" not in run.stderr
 
 
-def test_two_searches_on_one_folder_take_turns(data_dir: Path) -> None:
-    runs: list[subprocess.CompletedProcess[str]] = []
-
-    def search(keyword: str) -> None:
-        runs.append(process("search", keyword, "x", "-k", "1", "--data-dir", str(data_dir)))
-
-    threads = [threading.Thread(target=search, args=(keyword,)) for keyword in ("sea", "tree")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_two_searches_on_one_folder_take_turns(at_once: AtOnce) -> None:
+    runs = (at_once.table, at_once.other)
     assert [run.returncode for run in runs] == [0, 0], [run.stderr for run in runs]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -10,9 +10,7 @@ import pytest
 import requests
 
 from imagesearch.adapters.buses.pubsub import _connect
-from imagesearch.cli.main import cli
 from imagesearch.deployment.topics import BUCKET_EVENTS
-from imagesearch.domain.errors import ImageSearchError
 from imagesearch.local.emulated.cloud_stack import BUCKET, PROJECT
 from imagesearch.local.emulated.environment import environment_of
 from tests.e2e.cloud_counts import FaultyCloud, eventually
@@ -62,29 +60,6 @@ def bucket(faulty: FaultyCloud) -> Iterator[Bucket]:
         yield Bucket(client, publisher.publish)
 
 
-@pytest.fixture
-def command(faulty: FaultyCloud, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command of the cloud edition in this process, and return all that it printed."""
-    told = {
-        **faulty.stack.emulator_environment,
-        "EDITION": "cloud",
-        "GOOGLE_CLOUD_PROJECT": PROJECT,
-        "COLUMNS": "200",
-    }
-
-    def run(*arguments: str) -> str:
-        with environment_of(told):
-            capsys.readouterr()
-            try:
-                status = cli(arguments) or 0
-            except ImageSearchError as error:
-                return f"error: {error}"
-        printed = capsys.readouterr()
-        return f"{status}: {printed.out}{printed.err}"
-
-    return run
-
-
 def found(faulty: FaultyCloud) -> dict[str, dict[str, Any]]:
     """Return what a search of the collection finds, by the object's path."""
     asked: dict[str, Any] = {"s_query": "patches of colour", "collection": "Pictures", "k": 50}
@@ -94,7 +69,7 @@ def found(faulty: FaultyCloud) -> dict[str, dict[str, Any]]:
 
 
 def test_a_bucket_is_added_followed_and_removed(
-    faulty: FaultyCloud, bucket: Bucket, command: Any
+    faulty: FaultyCloud, bucket: Bucket, typed: Callable[..., str]
 ) -> None:
     for number in range(3):
         bucket.write(f"p/2019/{number}.jpg", jpeg(number))
@@ -102,7 +77,7 @@ def test_a_bucket_is_added_followed_and_removed(
     bucket.write("p/page.jpg", b"<html>")
     bucket.write("elsewhere/9.jpg", jpeg(9))
 
-    told = command("add", f"gs://{PICTURES}/p", "--name", "Pictures")
+    told = typed("add", f"gs://{PICTURES}/p", "--name", "Pictures")
     assert told.startswith("1: Pictures: 5 pictures, 3 embedded"), told
     assert "1 could not be read:\n  page.jpg: 6 bytes that are no picture" in told
     results = found(faulty)
@@ -113,8 +88,8 @@ def test_a_bucket_is_added_followed_and_removed(
     assert (preview.status_code, preview.headers["Content-Type"]) == (200, "image/jpeg")
     listed = requests.get(f"{faulty.stack.query_url}/collections", timeout=10).json()
     assert [(each["name"], each["pictures"]) for each in listed["collections"]] == [("Pictures", 4)]
-    assert "Pictures  " in command("collections")
-    assert f"It is gs://{PICTURES}/p" in command("info", "Pictures")
+    assert "Pictures  " in typed("collections")
+    assert f"It is gs://{PICTURES}/p" in typed("info", "Pictures")
 
     # What comes, goes and is overwritten is told by messages, in whatever order.
     new = bucket.write("p/3.jpg", jpeg(3))
@@ -130,20 +105,20 @@ def test_a_bucket_is_added_followed_and_removed(
         "the messages are followed",
         lambda: found(faulty).keys() == now and found(faulty)["2019/1.jpg"]["image_id"] != before,
     )
-    told = command("update", "Pictures")
+    told = typed("update", "Pictures")
     assert "5 pictures, 4 as they were, in " in told, "nothing was left to the listing"
 
-    told = command("remove", "Pictures")
+    told = typed("remove", "Pictures")
     assert f"gs://{PICTURES}/p is as it was" in told
     eventually("its images are gone", lambda: found(faulty) == {})
     eventually("its previews are gone", lambda: _previews(faulty) == [])
     assert _names(faulty, PICTURES) >= {"p/copy.jpg", "p/2019/0.jpg", "elsewhere/9.jpg"}
 
 
-def test_a_bucket_that_is_not_there_is_said(faulty: FaultyCloud, command: Any) -> None:
-    told = command("add", "gs://none-such")
+def test_a_bucket_that_is_not_there_is_said(faulty: FaultyCloud, typed: Callable[..., str]) -> None:
+    told = typed("add", "gs://none-such")
     assert "error: the bucket none-such is not there, or may not be listed" in told
-    command("remove", "none-such")
+    typed("remove", "none-such")
 
 
 def _names(faulty: FaultyCloud, bucket: str) -> set[str]:

@@ -33,7 +33,7 @@ from imagesearch.settings import Settings
 from tests.effort import amount
 from tools.pictures import jpeg
 
-KILLS = amount(4, 40)
+KILLS = amount(3, 40)
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:

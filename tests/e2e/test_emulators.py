@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,17 +22,10 @@ from imagesearch.local.emulated.cloud_stack import CloudStack
 from imagesearch.settings import load_settings
 from tests.e2e.cloud import READY, CloudCommand, cloud_command, complete, is_alive, require_programs
 from tests.e2e.shown import shown
+from tests.e2e.test_cli import imagesearch
 
 CHILDREN = {"query", "fetch", "inference", "pubsub", "firestore", "storage", "redis"}
 GONE_SECONDS = 20.0
-
-
-@pytest.fixture
-def starting(tmp_path: Path) -> Iterator[CloudCommand]:
-    """A command of the test's own, which has just been started."""
-    require_programs()
-    with cloud_command(tmp_path / "log") as running:
-        yield running
 
 
 def family(pids: dict[str, int]) -> set[int]:
@@ -164,10 +156,22 @@ def test_only_the_fetch_function_is_given_the_key(command_with_key: CloudCommand
     assert requests.get(f"{url}/config.json", timeout=10).json()["demo"] is False
 
 
-def test_children_do_not_outlive_a_launcher_that_was_killed(command_with_key: CloudCommand) -> None:
-    pids, folder = family(command_with_key.pids()), command_with_key.folder
-    command_with_key.process.kill()
-    assert all_gone(pids, folder)
+def test_a_second_ctrl_c_does_not_wait_for_a_request_that_hangs(
+    command_with_key: CloudCommand,
+) -> None:
+    """The last test of it."""
+    everyone, folder = family(command_with_key.pids()), command_with_key.folder
+    port = int(command_with_key.url("inference_service").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as hanging:
+        hanging.sendall(b"POST /events/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        command_with_key.process.send_signal(signal.SIGINT)
+        time.sleep(1)  # of the 6 s that the service gives it
+        assert command_with_key.process.poll() is None, command_with_key.printed
+        began = time.monotonic()
+        assert command_with_key.end() == 0
+        assert time.monotonic() - began < 4
+    assert not folder.exists()
+    assert not any(map(is_alive, everyone))
     assert KEY not in command_with_key.printed
 
 
@@ -214,59 +218,32 @@ def test_a_start_that_fails_half_way_leaves_nothing_behind(own_tmp: Path, tmp_pa
         assert not any(map(is_alive, everyone))
 
 
-def test_a_child_that_dies_is_named_and_takes_the_rest_along(starting: CloudCommand) -> None:
-    starting.wait_until_ready()
-    pids, folder = starting.pids(), starting.folder
-    everyone = family(pids)
-    os.kill(pids["firestore"], signal.SIGKILL)
-    assert starting.process.wait(timeout=60) == 1
-    assert "firestore ended with status -9. Its log ends:" in starting.printed
-    assert "Dev App Server is now running" in starting.printed  # the emulator's own words
-    assert not folder.exists()
-    assert not any(map(is_alive, everyone))
-
-
-def test_a_second_ctrl_c_does_not_wait_for_a_request_that_hangs(starting: CloudCommand) -> None:
-    starting.wait_until_ready()
-    everyone, folder = family(starting.pids()), starting.folder
-    port = int(starting.url("inference_service").rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as hanging:
-        hanging.sendall(b"POST /events/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
-        starting.process.send_signal(signal.SIGINT)
-        time.sleep(1)  # of the 6 s that the service gives it
-        assert starting.process.poll() is None, starting.printed
-        began = time.monotonic()
-        assert starting.end() == 0
-        assert time.monotonic() - began < 4
-    assert not folder.exists()
-    assert not any(map(is_alive, everyone))
-
-
-def emulators(**environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "imagesearch", "emulators"],
-        env={**os.environ, "PORT": "0", "COLUMNS": "400", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_children_do_not_outlive_a_launcher_that_was_killed(own_tmp: Path, tmp_path: Path) -> None:
+    require_programs()
+    with cloud_command(tmp_path / "log", TMPDIR=str(own_tmp)) as running:
+        pids = family(started(running, own_tmp))
+        (folder,) = own_tmp.glob("imagesearch-*")
+        running.process.kill()
+        assert all_gone(pids, folder)
 
 
 def test_all_missing_programs_are_named_with_the_commands_that_install_them(tmp_path: Path) -> None:
-    run = emulators(PATH=str(tmp_path))
+    run = imagesearch("emulators", PORT="0", COLUMNS="400", PATH=str(tmp_path))
     assert run.returncode == 1
     assert "Java 17 or later is missing: sudo apt-get install default-jre-headless" in run.stderr
     assert "redis-server is missing: sudo apt-get install redis-server" in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_a_port_that_is_taken_is_named_before_anything_starts(own_tmp: Path) -> None:
+def test_a_port_that_is_taken_is_named_before_anything_starts(
+    own_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     require_programs()
+    monkeypatch.setattr("tempfile.tempdir", str(own_tmp))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for asked in (port, port - 1):  # the page's is the next one
-            run = emulators(PORT=str(asked), TMPDIR=str(own_tmp))
+            run = imagesearch("emulators", PORT=str(asked), COLUMNS="400")
             assert run.returncode == 1
             # The one before may be somebody else's, too.
             assert f"PORT {asked} is in use" in run.stderr or str(port) in run.stderr
@@ -295,6 +272,6 @@ def test_the_fetcher_of_several_sources_is_told_all_that_they_need(tmp_path: Pat
 
 
 def test_a_bad_setting_is_named_before_anything_starts() -> None:
-    run = emulators(POOL_SIZE="0")
+    run = imagesearch("emulators", PORT="0", POOL_SIZE="0")
     assert run.returncode == 1
     assert "POOL_SIZE" in run.stderr

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +13,9 @@ from typing import Any
 
 import pytest
 import requests
-from PIL import Image
 
-from imagesearch.local.emulated.cloud_stack import PROJECT, cloud_stack
-from imagesearch.settings import load_settings
 from imagesearch.sources import polite
 from imagesearch.sources.download import Downloader
-from tests.e2e.cloud import CLEAN, complete, require_programs
 from tests.e2e.conftest import Serving, serving
 from tests.e2e.test_cli import imagesearch
 from tests.e2e.test_collections import Terminal, write
@@ -40,12 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def forget(server: Serving, *arguments: str) -> str:
-    command = [sys.executable, "-m", "imagesearch", "forget", *arguments]
-    environment = {**os.environ, "DATA_DIR": str(server.data_dir)}
-    environment.pop("PIXABAY_API_KEY", None)
-    run = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
+    run = imagesearch("forget", *arguments, DATA_DIR=str(server.data_dir), POOL_SIZE="30")
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -211,43 +199,3 @@ def test_an_own_picture_that_is_taken_down_is_gone_from_every_door_within_a_minu
         assert [status(f"/images/{name}") for name in downloaded] == [404, 404]
         kept = next(iter(every.keys() - {*down.values()}))
         assert status(f"/originals/{kept}") == status(f"/images/{kept}.jpg") == 200
-
-
-def test_in_the_cloud_a_picture_is_taken_down_by_a_message_within_a_minute() -> None:
-    require_programs()
-    environment = {**CLEAN, "POOL_SIZE": "6"}
-    settings = load_settings(port=0, pixabay_api_key=None, private_images=True)
-    with cloud_stack(settings, environment) as stack:
-        stack.start()
-        url = stack.query_url
-        before = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
-        gone = before["results"][0]
-        assert gone["url"].startswith(f"{url}/images/"), (
-            "served by the function, of a closed bucket"
-        )
-        shown = requests.get(gone["url"], timeout=10)
-        assert (shown.status_code, shown.headers["Content-Type"]) == (200, "image/jpeg")
-        with Image.open(io.BytesIO(shown.content)) as opened:
-            assert opened.size == (gone["width"], gone["height"])
-        cloud = {
-            **CLEAN,
-            **stack.emulator_environment,
-            "EDITION": "cloud",
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
-        }
-        command = [sys.executable, "-m", "imagesearch", "forget", gone["image_id"]]
-        run = subprocess.run(
-            command, capture_output=True, text=True, env=cloud, timeout=60, check=False
-        )
-        assert run.returncode == 0, run.stderr
-        assert "handed over to the fetch function" in run.stdout
-
-        def is_gone() -> bool:
-            answer = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
-            return gone["image_id"] not in ids(answer)
-
-        wait_until(is_gone)
-        assert requests.get(gone["url"], timeout=10).status_code == 404
-        after = complete(url, t="penguin", s_query="penguin", k=9, fold="false")
-        assert set(ids(after)) == set(ids(before)) - {gone["image_id"]}
-        assert after["pool"]["generation"] > before["pool"]["generation"]

@@ -186,7 +186,7 @@ def test_the_site_tells_every_error_in_json(site: int, head: bytes, status: int)
 def test_a_range_that_an_image_lacks_is_told_in_json(
     server: Serving, bounds: str, status: int
 ) -> None:
-    (url,) = server.complete(t="moon", s_query="a moon", k=1)["top_urls"]
+    (url,) = server.complete(t="horse", s_query="a horse", k=1)["top_urls"]
     answer = requests.get(url, headers={"Range": bounds}, timeout=10)
     assert (answer.status_code, set(answer.json())) == (status, {"error"})
 

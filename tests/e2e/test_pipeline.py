@@ -76,65 +76,6 @@ def test_a_first_search_is_answered_while_the_pool_is_still_being_fetched(
     assert len(set(seen)) > 1, "no partial answer was seen"
 
 
-def test_fifty_simultaneous_first_searches_cause_one_fetch(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", POOL_SIZE="20") as server:
-        codes: list[int] = []
-        barrier = threading.Barrier(50)
-
-        def search() -> None:
-            barrier.wait()
-            codes.append(server.search(t="heart", s_query="a heart", wait=25).status_code)
-
-        threads = [threading.Thread(target=search) for _ in range(50)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert codes == [200] * 50
-        assert server.log().count("FetchJob pool_id") == 1
-
-
-KILLED_POOL = 100  # several batches
-
-
-@pytest.mark.parametrize("kill_at", [1, 40])
-def test_a_kill_in_the_middle_of_a_fetch_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, kill_at: int
-) -> None:
-    """Killed when *kill_at* images are stored, and started again."""
-    with serving(tmp_path / "data", POOL_SIZE=str(KILLED_POOL)) as server:
-        server.search(t="tiger", s_query="x", wait=0)
-        folder = tmp_path / "data" / "images"
-        for _ in range(10_000):
-            if folder.exists() and len(list(folder.glob("*.jpg"))) >= kill_at:
-                break
-            time.sleep(0.005)
-        server.kill()
-        assert len(list(folder.glob("*.jpg"))) < KILLED_POOL, "killed too late to prove anything"
-        server.start()
-        wait_for_ready(tmp_path / "data" / "catalog.sqlite")
-        answer = server.complete(t="tiger", s_query="a tiger", k=200, fold="false")
-        ids = [result["image_id"] for result in answer["results"]]
-        assert len(ids) == len(set(ids)) == KILLED_POOL
-        assert answer["pool"]["generation"] == 1
-        assert len(list(folder.glob("*.jpg"))) == KILLED_POOL
-
-
-def wait_for_ready(catalog: Path) -> None:
-    """Wait until the only pool is ready, with no search that would push it on."""
-    give_up_at = time.monotonic() + 60
-    while time.monotonic() < give_up_at:
-        connection = sqlite3.connect(catalog)
-        try:
-            states = [row[0] for row in connection.execute("SELECT state FROM records")]
-        finally:
-            connection.close()
-        if states == ["ready"]:
-            return
-        time.sleep(0.1)
-    raise AssertionError(states)
-
-
 def test_a_keyword_without_images_is_answered_with_none(server: Serving) -> None:
     answer = server.complete(t="dragon", s_query="a dragon")
     assert answer["results"] == []
@@ -216,23 +157,6 @@ def test_a_host_header_that_is_none_is_answered_in_json(server: Serving, host: s
     connection.close()
 
 
-def test_health_is_told_while_more_searches_wait_than_may(tmp_path: Path) -> None:
-    limits = {"NEW_KEYWORDS_PER_MINUTE": "1000"}
-    with serving(tmp_path / "data", POOL_SIZE="500", **limits) as server:
-        threads = [
-            threading.Thread(
-                target=server.search, kwargs={"t": f"x {n}", "s_query": "x", "wait": 10}
-            )
-            for n in range(110)
-        ]
-        for thread in threads:
-            thread.start()
-        assert requests.get(f"{server.url}/alive", timeout=10).status_code == 200
-        assert requests.get(f"{server.url}/ready", timeout=10).status_code == 200
-        for thread in threads:
-            thread.join()
-
-
 def test_every_page_forbids_what_it_was_not_served_with(server: Serving) -> None:
     best = server.complete(**HORSES, k=1)["results"][0]
     for url in (f"{server.url}/", f"{server.url}/app.js", best["url"], best["page_url"]):
@@ -253,36 +177,116 @@ def test_the_page_is_told_that_it_runs_on_the_demo(server: Serving) -> None:
     assert config == {**shown, "collections": True, "docs": has_docs}
 
 
-def test_ctrl_c_ends_it_and_its_data_is_there_at_the_next_start(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", POOL_SIZE="20") as server:
-        first = server.complete(t="moon", s_query="a moon", k=5)
-        assert server.stop() == 0
-        server.start()
-        again = server.search(t="moon", s_query="a moon", k=5, wait=0).json()
-        assert [one["score"] for one in again["results"]] == [
-            one["score"] for one in first["results"]
-        ]
-        assert again["pool"]["generation"] == 1
-        assert server.log().count("FetchJob pool_id") == 1
+# The small server, which these tests fill, end and start again
+
+
+def fetches(server: Serving, answer: dict[str, Any]) -> int:
+    """Return how many fetches of the answer's pool its log tells of."""
+    return server.log().count(f"FetchJob pool_id={answer['pool']['pool_id']}")
+
+
+def test_fifty_simultaneous_first_searches_cause_one_fetch(small: Serving) -> None:
+    codes: list[int] = []
+    barrier = threading.Barrier(50)
+
+    def search() -> None:
+        barrier.wait()
+        codes.append(small.search(t="heart", s_query="a heart", wait=25).status_code)
+
+    threads = [threading.Thread(target=search) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [200] * 50
+    assert fetches(small, small.complete(t="heart", s_query="a heart")) == 1
+
+
+def test_health_is_told_while_more_searches_wait_than_may(small: Serving) -> None:
+    threads = [
+        threading.Thread(target=small.search, kwargs={"t": f"x {n}", "s_query": "x", "wait": 10})
+        for n in range(110)
+    ]
+    for thread in threads:
+        thread.start()
+    assert requests.get(f"{small.url}/alive", timeout=10).status_code == 200
+    assert requests.get(f"{small.url}/ready", timeout=10).status_code == 200
+    for thread in threads:
+        thread.join()
+
+
+def test_ctrl_c_ends_it_and_its_data_is_there_at_the_next_start(small: Serving) -> None:
+    first = small.complete(t="moon", s_query="a moon", k=5)
+    assert small.stop() == 0
+    small.start()
+    again = small.search(t="moon", s_query="a moon", k=5, wait=0).json()
+    assert [one["score"] for one in again["results"]] == [one["score"] for one in first["results"]]
+    assert again["pool"]["generation"] == 1
+    assert fetches(small, again) == 1
 
 
 def test_a_data_folder_that_is_removed_comes_back_and_a_lost_original_with_it(
-    tmp_path: Path,
+    small: Serving,
 ) -> None:
-    with serving(tmp_path / "data", POOL_SIZE="8") as server:
-        url = server.complete(**HORSES)["top_urls"][0]
-        shutil.rmtree(tmp_path / "data")
-        lost = requests.get(url, timeout=10)
-        assert (lost.status_code, lost.json()["error"]["code"]) == (404, "not_found")
-        assert requests.get(f"{server.url}/ready", timeout=10).status_code == 200
-        url = server.complete(**HORSES)["top_urls"][0]
-        original = requests.get(url, timeout=10)
-        assert original.status_code == 200
-        (tmp_path / "data" / "images" / url.rpartition("/")[2]).write_bytes(b"")
-        again = requests.get(url, timeout=10)
-        assert (again.status_code, again.content) == (200, original.content)
-        assert again.headers["Content-Type"] == "image/jpeg"
-        fresh = {"If-None-Match": again.headers["ETag"]}
-        assert requests.get(url, headers=fresh, timeout=10).status_code == 304
-        outside = requests.get(f"{server.url}/images/..%2fcatalog.sqlite", timeout=10)
-        assert outside.status_code == 404
+    url = small.complete(**HORSES)["top_urls"][0]
+    shutil.rmtree(small.data_dir)
+    lost = requests.get(url, timeout=10)
+    assert (lost.status_code, lost.json()["error"]["code"]) == (404, "not_found")
+    assert requests.get(f"{small.url}/ready", timeout=10).status_code == 200
+    url = small.complete(**HORSES)["top_urls"][0]
+    original = requests.get(url, timeout=10)
+    assert original.status_code == 200
+    (small.data_dir / "images" / url.rpartition("/")[2]).write_bytes(b"")
+    again = requests.get(url, timeout=10)
+    assert (again.status_code, again.content) == (200, original.content)
+    assert again.headers["Content-Type"] == "image/jpeg"
+    fresh = {"If-None-Match": again.headers["ETag"]}
+    assert requests.get(url, headers=fresh, timeout=10).status_code == 304
+    outside = requests.get(f"{small.url}/images/..%2fcatalog.sqlite", timeout=10)
+    assert outside.status_code == 404
+
+
+KILLED_POOL = 100  # several batches
+
+
+def test_a_kill_in_the_middle_of_a_fetch_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    """Killed when 1 image and when 40 of another pool are stored, and started again."""
+    folder = tmp_path / "data" / "images"
+    ids: set[str] = set()
+    with serving(tmp_path / "data", POOL_SIZE=str(KILLED_POOL)) as server:
+        for keyword, kill_at in (("tiger", 1), ("rocket", 40)):
+            before = stored(folder)
+            server.search(t=keyword, s_query="x", wait=0)
+            for _ in range(10_000):
+                if stored(folder) - before >= kill_at:
+                    break
+                time.sleep(0.005)
+            server.kill()
+            assert stored(folder) - before < KILLED_POOL, "killed too late to prove anything"
+            server.start()
+            wait_for_ready(tmp_path / "data" / "catalog.sqlite")
+            answer = server.complete(t=keyword, s_query=f"a {keyword}", k=200, fold="false")
+            found = [result["image_id"] for result in answer["results"]]
+            assert len(found) == len(set(found)) == KILLED_POOL
+            assert answer["pool"]["generation"] == 1
+            ids.update(found)
+            assert stored(folder) == len(ids)
+
+
+def stored(folder: Path) -> int:
+    return len(list(folder.glob("*.jpg")))
+
+
+def wait_for_ready(catalog: Path) -> None:
+    """Wait until each pool is ready, with no search that would push it on."""
+    give_up_at = time.monotonic() + 60
+    while time.monotonic() < give_up_at:
+        connection = sqlite3.connect(catalog)
+        try:
+            states = {row[0] for row in connection.execute("SELECT state FROM records")}
+        finally:
+            connection.close()
+        if states == {"ready"}:
+            return
+        time.sleep(0.1)
+    raise AssertionError(states)
