@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -276,6 +277,26 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
         config.stash[_shared] = tempfile.TemporaryDirectory(prefix="imagesearch-tests-")
         os.environ[SHARED] = config.stash[_shared].name
+        if getattr(config.option, "numprocesses", None) and not (is_compiled() or is_read_only()):
+            compile_once(config.option.markexpr)
+
+
+def is_compiled() -> bool:
+    """True where an earlier run has left the bytecode of the unit tests."""
+    return any((Path(__file__).parent / "unit" / "__pycache__").glob("*-pytest-*.pyc"))
+
+
+def is_read_only() -> bool:
+    """True where bytecode is not kept."""
+    return sys.dont_write_bytecode or not os.access(Path(__file__).parent, os.W_OK)
+
+
+def compile_once(markexpr: str) -> None:
+    """Have one process import what is to be tested: else each worker compiles all of it."""
+    collecting = ("--collect-only", "-qq", "--numprocesses=0", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", *collecting, "-m", markexpr]
+    root = Path(__file__).resolve().parents[1]
+    subprocess.run(command, cwd=root, capture_output=True, check=False)  # the workers tell why not
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

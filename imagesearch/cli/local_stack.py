@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,11 +21,18 @@ if TYPE_CHECKING:
 def opened_stack(settings: Settings) -> Iterator[Stack]:
     """Yield a running stack; what it raises is in `running_stack`."""
     with err.status(f"Loading the model {escape(printable(settings.model))}") as status:
-        from imagesearch.local.embedded.stack import running_stack  # here: it takes a second
+        # Of what a start makes nearly all stays: to look for garbage in it takes a tenth of it.
+        gc.disable()
+        try:
+            from imagesearch.local.embedded.stack import running_stack  # here: it takes a second
 
-        with running_stack(settings, note) as stack:
-            status.stop()
-            yield stack
+            with running_stack(settings, note) as stack:
+                gc.freeze()
+                gc.enable()
+                status.stop()
+                yield stack
+        finally:
+            gc.enable()
 
 
 def reachable_url(address: str, port: int) -> str:

@@ -21,7 +21,6 @@ from rich.style import Style
 from rich.text import Text
 
 from imagesearch import logs
-from imagesearch.client import SearchFailed
 from imagesearch.domain.errors import ImageSearchError
 from imagesearch.domain.printable import printable
 from imagesearch.setting_types import trimmed
@@ -31,7 +30,7 @@ LONGEST = 200  # characters of one value in a table or a line
 _URL = re.compile(r"([a-z]+)://[!-~]+")
 # typer brings a click of its own; this is its error of a command that cannot be read.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-_TOLD_AS_THEY_ARE = (ImageSearchError, SearchFailed, OSError, _UsageError)
+_TOLD_AS_THEY_ARE = (ImageSearchError, OSError, _UsageError)
 
 logger = logging.getLogger(__name__)
 
@@ -104,9 +103,11 @@ def tell(error: BaseException) -> None:
 
 
 def _message(error: BaseException) -> str:
+    from imagesearch.client import SearchFailed  # here: `serve` starts faster without the client
+
     # What typer cannot read it tells in two forms, of which this one names the parameter.
     message = getattr(error, "format_message", error.__str__)() or type(error).__name__
-    if isinstance(error, _TOLD_AS_THEY_ARE):
+    if isinstance(error, (*_TOLD_AS_THEY_ARE, SearchFailed)):
         return message
     return f"{type(error).__name__}: {message[:LONGEST]}; LOG_LEVEL=DEBUG shows where"
 

@@ -113,7 +113,8 @@ def best_strengths(
         scores = scores_of(text, images, penalties, apart, phrase_share)
         strengths = references.strengths(text, scores, per_spread=per_spread)
         pool = rng.choice(len(images), min(POOL_SIZE, len(images)), replace=False)
-        is_true = np.isin(np.arange(len(images)), list(truth))
+        is_true = np.zeros(len(images), np.bool_)
+        is_true[list(truth)] = True
         answer = strengths[rng.choice(np.flatnonzero(is_true))]
         others = strengths[pool[~is_true[pool]]]
         if len(others):
@@ -147,7 +148,10 @@ def recalls(
 ) -> list[float]:
     """Return R@K, 0..1, for each K of *at*, the searches counting by *weights*, (q,)."""
     total = weights.sum()
-    return [float(weights[ranks <= k].sum() / total) if total else float("nan") for k in at]
+    if not total:
+        return [float("nan")] * len(at)
+    shares: list[float] = (weights @ np.less_equal.outer(ranks, at) / total).tolist()
+    return shares
 
 
 Statistic = Callable[[NDArray[np.float64]], Sequence[float]]

@@ -58,6 +58,7 @@ def server_config(
         AlwaysAnswered(guarded),
         http=protocol,
         backlog=ACCEPTED_AT_ONCE,
+        ws="none",  # nothing here speaks it, and what would is not imported
         loop="asyncio",  # the one in production: the extra `app` brings another
         lifespan="off",
         log_config=None,

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 # Imported with OpenVINO, it makes a folder in the home for what it would report. Without it,
 # OpenVINO takes a stub of its own.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# It converts the models of others, and its import takes a tenth of a second.
+sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
 import openvino as ov
 from openvino import opset13 as op
 

@@ -25,7 +25,15 @@ from inference_service.model import Model
 from tests.e2e.app_pages import app_url, origin_of
 from tests.e2e.cloud import cloud_url, command, home
 from tests.e2e.cloud_counts import faulty, faulty_stack, typed
-from tests.e2e.pages import browser, demo_keywords, page, ready_answer
+from tests.e2e.pages import (
+    POOL_SIZE,
+    browser,
+    demo_keywords,
+    kept_page,
+    new_page,
+    page,
+    ready_answer,
+)
 
 __all__ = [  # fixtures
     "app_url",
@@ -36,6 +44,8 @@ __all__ = [  # fixtures
     "faulty",
     "faulty_stack",
     "home",
+    "kept_page",
+    "new_page",
     "page",
     "ready_answer",
     "typed",
@@ -181,20 +191,27 @@ def app_listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, stranger: Host, app_listener: socket.socket
-) -> Iterator[Serving]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """One server on the demo that all tests share; each takes keywords of its own."""
-    data_dir = tmp_path_factory.mktemp("serve") / "data"
-    origins = f"{stranger.origin},{origin_of(app_listener)}"
-    with serving(data_dir, ALLOWED_ORIGINS=origins) as running:
+    with serving(tmp_path_factory.mktemp("serve") / "data") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def stack_url(server: Serving) -> str:
-    """The base URL of the shared server."""
-    return server.url
+def page_server(
+    tmp_path_factory: pytest.TempPathFactory, stranger: Host, app_listener: socket.socket
+) -> Iterator[Serving]:
+    """The one of all tests in a browser: of its pools they ask for two pages and a rest."""
+    data_dir = tmp_path_factory.mktemp("serve") / "data"
+    origins = f"{stranger.origin},{origin_of(app_listener)}"
+    with serving(data_dir, ALLOWED_ORIGINS=origins, POOL_SIZE=str(POOL_SIZE)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack_url(page_server: Serving) -> str:
+    """The base URL of the server that tests in a browser share."""
+    return page_server.url
 
 
 @pytest.fixture(scope="session")

@@ -24,13 +24,14 @@ from tests.e2e.app_pages import (
     until,
 )
 from tests.e2e.conftest import Serving
+from tests.e2e.pages import POOL_SIZE
 
 COWS = {"t": "cow", "s_query": "three cows"}
 
 
 @pytest.fixture(scope="module")
-def answer(server: Serving) -> dict[str, Any]:
-    return server.complete(**COWS, k=24)
+def answer(page_server: Serving) -> dict[str, Any]:
+    return page_server.complete(**COWS, k=24)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_a_search_by_the_keyboard_draws_the_pictures_of_the_api(
     window.see(window.picture(1))
     until(lambda: "s_query" in page.url, page)
     assert parse_qs(urlsplit(page.url).query) == {"t": ["cow"], "s_query": ["three cows"]}
-    window.see("24 of 200 pictures from “cow”")
+    window.see(f"24 of {POOL_SIZE} pictures from “cow”")
     first = answer["results"][0]
     name = f"Picture 1 of 24. {', '.join(first['tags'])}. Strong match. imagesearch demo · "
     expect(window.picture(1)).to_have_accessible_name(re.compile(re.escape(name)))
@@ -152,7 +153,7 @@ def test_what_is_typed_stays_when_the_language_changes(window: Window) -> None:
     window.write("without", "snow")
     window.choose("Language", "Deutsch")
     window.see(window.field("Was soll auf dem Bild sein"))
-    window.see("24 von 200 Bildern aus „cow“")
+    window.see(f"24 von {POOL_SIZE} Bildern aus „cow“")
     window.button("Suchen").click()
     until(lambda: "minus=snow" in window.page.url, window.page)
     window.choose("Sprache", "English")

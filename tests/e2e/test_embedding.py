@@ -34,9 +34,9 @@ HORSES = 'keyword="horse" query="horses amidst flowers" k="4"'
 
 
 @pytest.fixture(scope="module")
-def allowing(server: Serving) -> Serving:
-    server.complete(t="horse", s_query="x")
-    return server
+def allowing(page_server: Serving) -> Serving:
+    page_server.complete(t="horse", s_query="x")
+    return page_server
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 from tests.e2e.pages import (
+    POOL_SIZE,
     POOL_TIMEOUT_SECONDS,
     QUERY,
     READY_KEYWORD,
@@ -205,6 +206,7 @@ def test_what_comes_late_to_ask_early_asks_nothing(page: Page, ready_answer: Ans
     assert len(asked) == 1
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     "words",
     [
@@ -274,6 +276,7 @@ def test_a_search_of_everything_ends_though_pictures_wait_for_a_new_model(
     assert len(asked) == 2
 
 
+@pytest.mark.same_page
 def test_a_filtered_search_of_everything_says_what_it_may_have_missed(
     page: Page, ready_answer: Answer
 ) -> None:
@@ -285,6 +288,7 @@ def test_a_filtered_search_of_everything_says_what_it_may_have_missed(
     expect(page.locator("#awaiting")).to_contain_text("the filters may fit others, too")
 
 
+@pytest.mark.same_page
 def test_the_end_of_more_says_what_it_may_have_missed(page: Page, ready_answer: Answer) -> None:
     answer = {**ready_answer, "scope": "catalog", "pool": None, "next": "on"}
     last = {**answer, "results": [], "exhaustive": False, "next": None}
@@ -302,6 +306,7 @@ def test_the_end_of_more_says_what_it_may_have_missed(page: Page, ready_answer: 
     expect(page.locator("#status")).to_contain_text("Only the nearest")
 
 
+@pytest.mark.same_page
 def test_a_query_that_was_cut_says_so(page: Page, ready_answer: Answer) -> None:
     page.goto(address(query="cow meadow " * 42))
     wait_for_all_results(page)
@@ -362,10 +367,10 @@ def test_more_pictures_come_at_the_end(page: Page, ready_answer: Answer) -> None
 
 
 def test_no_more_pictures_than_there_are(page: Page, ready_answer: Answer) -> None:
-    page.goto(f"{address(k=150)}&fold=false")
+    page.goto(f"{address(k=60)}&fold=false")
     wait_for_all_results(page)
     page.get_by_role("button", name="Show more").click()
-    expect(page.locator(".card")).to_have_count(200)
+    expect(page.locator(".card")).to_have_count(POOL_SIZE)
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
 
 
@@ -402,6 +407,7 @@ def test_matches_are_said_in_words(page: Page, ready_answer: Answer) -> None:
     assert not re.search(r"\d\d\.\d", page.locator("#cards").inner_text()), "a bare score"
 
 
+@pytest.mark.same_page
 def test_what_nothing_shows_is_said_so(page: Page, ready_answer: Answer) -> None:
     page.goto(address(query="a pizza"))
     wait_for_all_results(page)
@@ -411,6 +417,7 @@ def test_what_nothing_shows_is_said_so(page: Page, ready_answer: Answer) -> None
     expect(page.locator(".card")).to_have_count(6)
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize("matched", [True, None])
 def test_nothing_is_claimed_of_what_matches_or_is_not_known(
     page: Page, ready_answer: Answer, matched: bool | None
@@ -531,6 +538,7 @@ def answered(page: Page) -> list[dict[str, Any]]:
     return hits
 
 
+@pytest.mark.same_page
 def test_filters_that_leave_nothing_say_so(page: Page, ready_answer: Answer) -> None:
     page.goto(f"{address()}&orientation=square")
     expect(page.get_by_role("heading", name="No picture is left")).to_be_visible()
@@ -778,6 +786,7 @@ def test_what_began_with_a_page_of_more_pictures_is_no_answer_to_a_later_search(
     assert len(asked) == before + 1
 
 
+@pytest.mark.same_page
 def test_half_a_search_in_the_address_asks_for_the_other_half(page: Page) -> None:
     page.goto("/?t=star")
     expect(page.get_by_label("Keyword", exact=True)).to_have_value("star")
@@ -852,6 +861,7 @@ def test_the_demo_says_that_it_is_one_and_offers_searches(
     expect(page.get_by_label("What should be in the picture")).to_be_focused()
 
 
+@pytest.mark.same_page
 def test_every_edition_has_examples(page: Page) -> None:
     page.route(
         "**/config.json",
@@ -864,6 +874,7 @@ def test_every_edition_has_examples(page: Page) -> None:
     expect(page.locator("#demo")).to_be_hidden()
 
 
+@pytest.mark.same_page
 def test_the_page_says_where_photographs_come_from_and_what_that_place_asks(page: Page) -> None:
     source = {"name": "Openverse", "site": "https://openverse.org/", "note": "Not endorsed."}
     config = {"api": "", "demo": False, "demo_keywords": [], "sources": [source]}
@@ -875,6 +886,7 @@ def test_the_page_says_where_photographs_come_from_and_what_that_place_asks(page
     )
 
 
+@pytest.mark.same_page
 def test_the_page_names_each_of_several_places_and_what_each_asks(page: Page) -> None:
     sources = [
         {"name": "Wikimedia Commons", "site": "https://commons.wikimedia.org/", "note": ""},
@@ -891,6 +903,7 @@ def test_the_page_names_each_of_several_places_and_what_each_asks(page: Page) ->
     )
 
 
+@pytest.mark.same_page
 def test_the_demo_offers_photographs_without_an_account(page: Page) -> None:
     page.goto("/")
     contact = "SOURCE_CONTACT=you@example.org"
@@ -902,6 +915,7 @@ def test_the_demo_offers_photographs_without_an_account(page: Page) -> None:
     )
 
 
+@pytest.mark.same_page
 def test_a_licence_is_shown_beside_the_credit_with_a_link_to_it(
     page: Page, ready_answer: Answer
 ) -> None:
@@ -981,6 +995,7 @@ def test_a_search_that_is_narrowed_down_is_one_of_the_last(
     expect(page).to_have_url(narrowed)
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize("there", [True, False])
 def test_the_foot_leads_to_the_documentation_where_it_was_built(page: Page, there: bool) -> None:
     def answer(route: Route) -> None:

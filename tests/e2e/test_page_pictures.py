@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.e2e.pages import (
+    POOL_SIZE,
     QUERY,
     READY_KEYWORD,
     Answer,
@@ -237,7 +238,9 @@ def test_words_and_a_picture_go_together(page: Page, ready_answer: Answer) -> No
     page.locator("#picture-file").set_input_files(upload(jpeg()))
     wait_for_all_results(page)
     expect(page.locator("#results-heading")).to_have_text(f"“{QUERY}” and like your picture")
-    expect(page.locator("#summary")).to_contain_text(f"of 200 pictures from “{READY_KEYWORD}”")
+    expect(page.locator("#summary")).to_contain_text(
+        f"of {POOL_SIZE} pictures from “{READY_KEYWORD}”"
+    )
 
 
 def chosen_picture(page: Page) -> dict[str, list[str]]:

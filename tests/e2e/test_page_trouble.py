@@ -123,6 +123,7 @@ def test_an_error_without_a_field_on_the_page_has_the_page_s_words_too(page: Pag
     )
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     ("status", "heading"),
     [
@@ -142,6 +143,7 @@ def test_what_can_never_succeed_is_not_to_be_tried_again(
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     ("params", "where", "words"),
     [
@@ -157,6 +159,7 @@ def test_the_server_s_words_are_said_in_those_of_the_page(
     expect(page.locator(where)).to_contain_text(words)
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     "bad", ["colour=purple", "month=13", "orientation=round", "year=1", "k=0", "k=201", "fold=x"]
 )
@@ -214,6 +217,7 @@ def test_what_stays_of_an_answer_keeps_its_filters_when_more_fails(
     assert page.locator("#chips .chip").all_text_contents() == chips
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     "params",
     [
@@ -244,6 +248,7 @@ JARGON = re.compile(
 )
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     ("params", "where"),
     [
@@ -268,6 +273,7 @@ def test_nothing_that_the_server_refuses_is_said_in_its_jargon(
     expect(page.locator(where)).not_to_contain_text(JARGON)
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     ("message", "field", "words"),
     [
@@ -288,6 +294,7 @@ def test_what_the_server_hardly_says_to_this_page_is_in_plain_words_too(
     expect(said).not_to_contain_text(JARGON)
 
 
+@pytest.mark.same_page
 def test_what_cancels_out_is_said_without_the_names_of_fields(page: Page) -> None:
     answer_with(page, error(400, "s_query, like and picture cancel out: got 0.000001", "like"))
     page.goto(address())
@@ -295,6 +302,7 @@ def test_what_cancels_out_is_said_without_the_names_of_fields(page: Page) -> Non
     expect(page.locator("#query-error")).not_to_contain_text("s_query")
 
 
+@pytest.mark.same_page
 @pytest.mark.parametrize(
     ("answer", "heading", "text"),
     [

@@ -12,7 +12,7 @@ import pytest
 
 from imagesearch.doors.page import MEDIA_TYPES, PageFiles
 from tests.site import site_of_project
-from tools.docs_site.__main__ import build
+from tools.docs_site.__main__ import build, write
 from tools.docs_site.html import page_html
 from tools.docs_site.pages import ELSEWHERE, CannotBuild, Site, navigation, read_site
 from tools.package_function import _hashed_pins, _pins
@@ -32,7 +32,7 @@ TOOL = ROOT / "tools" / "docs_site"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("web") / "docs"
-    build(ROOT, output)
+    write(site_of_project(), ROOT, output)
     return output
 
 

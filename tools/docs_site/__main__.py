@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tools.docs_site.html import page_html, search_index
-from tools.docs_site.pages import CannotBuild, read_site
+from tools.docs_site.pages import CannotBuild, Site, read_site
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "web" / "docs"
@@ -28,6 +28,12 @@ def build(root: Path, output: Path) -> int:
         CannotBuild: a link leads nowhere; what was in *output* is as it was.
     """
     site = read_site(root)
+    write(site, root, output)
+    return len(site.pages)
+
+
+def write(site: Site, root: Path, output: Path) -> None:
+    """Write *site*, which was read of the project at *root*, into *output*, anew."""
     contents = {page.address: page_html(site, page).encode() for page in site.pages.values()}
     contents |= {address: (root / path).read_bytes() for path, address in site.files.items()}
     contents |= {name: Path(__file__).with_name(name).read_bytes() for name in _ASSETS}
@@ -36,7 +42,6 @@ def build(root: Path, output: Path) -> int:
     for address, content in contents.items():
         (output / address).parent.mkdir(parents=True, exist_ok=True)
         (output / address).write_bytes(content)
-    return len(site.pages)
 
 
 if __name__ == "__main__":
