@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -20,18 +20,25 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_stack(settings: Settings) -> Iterator[Stack]:
     """Yield a running stack; what it raises is in `running_stack`."""
-    with err.status(f"Loading the model {escape(printable(settings.model))}") as status:
-        # Of what a start makes nearly all stays: to look for garbage in it takes a tenth of it.
-        gc.disable()
-        try:
+    loading = err.status(f"Loading the model {escape(printable(settings.model))}")
+    with loading as status, ExitStack() as ending:
+        with _no_looks_for_garbage():
             from imagesearch.local.embedded.stack import running_stack  # here: it takes a second
 
-            with running_stack(settings, note) as stack:
-                gc.freeze()
-                gc.enable()
-                status.stop()
-                yield stack
-        finally:
+            stack = ending.enter_context(running_stack(settings, note))
+        status.stop()
+        yield stack
+
+
+@contextmanager
+def _no_looks_for_garbage() -> Iterator[None]:
+    """Of what a start makes nearly all stays: to look for garbage in it takes a tenth of it."""
+    was_looking = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_looking:
             gc.enable()
 
 

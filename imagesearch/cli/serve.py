@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -68,6 +69,7 @@ def serve(
             )
             # uvicorn ends its requests, then raises the signal again: here it is heeded.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
+            gc.freeze()  # what the start made is there to the end, which looks at all else alone
             with suppress(KeyboardInterrupt):
                 Server(config).run(sockets=[listener])
 

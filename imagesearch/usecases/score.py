@@ -51,7 +51,7 @@ from imagesearch.usecases.candidates import ByTags, Candidates
 from imagesearch.usecases.pools import Catalog
 from imagesearch.usecases.withdrawn import Withdrawn
 
-_POOLS_BYTES = 256 * 2**20  # kept in process: some 315 pools of 200 images of 512 dimensions
+_POOLS_BYTES = 256 * 2**20  # kept in process: some 270 pools of 200 images of 512 dimensions
 # Over everything: of so many nearest by cosine those come first that are the best once corrected.
 _FIRST = 40
 _FIRST_WITH_MINUS = 160  # the nearest may all show what is not wanted
@@ -311,9 +311,10 @@ class Score:
         by_tags = by_tags or ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])
         strengths = self._strengths(scores, aim)
-        # Words alone are what tags may say all of.
-        is_said = candidates.saying(words_that_say_all(request.query.text))
-        says_all = candidates.saying(by_tags.words)[: depths[0]]
+        # What is no match whatever it says need not be read.
+        told = words_that_say_all(request.query.text) if strengths is not None else frozenset()
+        is_said = candidates.saying(told)
+        says_all = candidates.first_saying(by_tags.words, depths[0])
         if by_tags.words:
             is_match = np.zeros(len(scores), np.bool_)
             # What is not wanted may match as well, and is to stay behind.

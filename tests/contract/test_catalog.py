@@ -809,7 +809,7 @@ def test_batches_recorded_twice_each_at_once_in_any_order_make_the_pool_ready_on
 
 
 def test_embedded_names_the_images_that_have_that_models_embedding(catalog: Catalog) -> None:
-    # More than any adapter asks about at a time, and every other one more than it writes.
+    # More than Firestore is asked about at a time, and every other one more than it writes.
     numbers = list(range(1100))
     begin(catalog, numbers)
     record(catalog, numbers[::2])
@@ -987,7 +987,7 @@ def test_a_pool_whose_refresh_fails_still_answers_from_the_one_before(catalog: C
 
 
 def test_nearest_equals_the_exact_search(catalog: Catalog) -> None:
-    numbers = list(range(620))  # more than any adapter reads at a time
+    numbers = list(range(620))  # more than Firestore and PostgreSQL read at a time
     begin(catalog, numbers)
     record_other_model(catalog)
     record(catalog, numbers[:520])

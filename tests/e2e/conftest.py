@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import requests
 
+from imagesearch.settings import DEMO_MODEL
 from inference_service.model import Model
 from tests.e2e.app_pages import app_url, origin_of
 from tests.e2e.cloud import cloud_url, command, home
@@ -141,17 +142,24 @@ def serving(data_dir: Path, **env: str) -> Iterator[Serving]:
             server.process.wait()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _models_are_loaded_once() -> Iterator[None]:
+_load = Model.load
+_load_once = cache(_load)
+
+
+def _load_demo_once(folder: Path, device: str) -> Model:
+    return (_load_once if Path(folder) == DEMO_MODEL else _load)(folder, device)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _demo_model_is_loaded_once() -> Iterator[None]:
     """
-    Keep a model that a command has loaded in this process for the next one.
+    Keep the demo's model that a command has loaded in this process for the next one.
 
     A person's commands are a process each, and so are the servers here; to load what was loaded
     before takes longer than most of what the tests type.
     """
-    load = cache(Model.load)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Model, "load", load)
+        patched.setattr(Model, "load", _load_demo_once)
         yield
 
 
@@ -192,7 +200,7 @@ def app_listener() -> Iterator[socket.socket]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """One server on the demo that all tests share; each takes keywords of its own."""
+    """One server on the demo that all tests share; a first search takes a keyword of its own."""
     with serving(tmp_path_factory.mktemp("serve") / "data") as running:
         yield running
 

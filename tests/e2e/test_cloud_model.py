@@ -52,7 +52,7 @@ def test_a_change_in_the_cloud_edition_under_load_has_no_answer_without_results_
         everything = requests.get(f"{stack.query_url}/search", params=EVERYTHING, timeout=40)
     assert run.startswith("0: "), run
     assert set(load.outcomes) == {"whole"}, load.outcomes
-    assert load.outcomes["whole"] > 50
+    assert load.outcomes["whole"] > 15
     assert everything.json()["covered"] == 1.0
     told = re.search(r"(\d+) of (\d+) images are embedded by this model", run)
     assert told is not None, run

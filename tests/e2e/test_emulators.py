@@ -221,7 +221,8 @@ def test_a_start_that_fails_half_way_leaves_nothing_behind(own_tmp: Path, tmp_pa
 def test_children_do_not_outlive_a_launcher_that_was_killed(own_tmp: Path, tmp_path: Path) -> None:
     require_programs()
     with cloud_command(tmp_path / "log", TMPDIR=str(own_tmp)) as running:
-        pids = family(started(running, own_tmp))
+        while len(pids := family(started(running, own_tmp))) <= len(CHILDREN):
+            time.sleep(0.05)  # until one has children of its own
         (folder,) = own_tmp.glob("imagesearch-*")
         running.process.kill()
         assert all_gone(pids, folder)

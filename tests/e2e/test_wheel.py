@@ -65,12 +65,14 @@ class Installation:
 
 # What pip has setuptools do for a folder; then for the source distribution of the same folder.
 BUILD = """
-import shutil, sys
+import shutil, sys, tomllib
+from importlib import import_module
 from os import chdir
 from pathlib import Path
-from setuptools import build_meta
 source, target = map(Path, sys.argv[1:])
 chdir(source)
+project = tomllib.loads(Path("pyproject.toml").read_text())
+build_meta = import_module(project["build-system"]["build-backend"])
 build_meta.build_sdist(str(target))
 build_meta.build_wheel(str(target / "wheel"))
 (archive,) = target.glob("*.tar.gz")

@@ -524,7 +524,7 @@ def test_pools_kept_in_process_are_counted_in_bytes(world: World) -> None:
     """A matrix of 16 dimensions in float32, and what Python needs for an image."""
     world.ready_pool("horse", 5)
     world.ready_pool("star", 8)
-    assert world.score._pools.currsize == (5 + 8) * (16 * 4 + 2200)
+    assert world.score._pools.currsize == (5 + 8) * (16 * 4 + 2900)
 
 
 def test_equal_images_of_a_pool_are_ordered_by_image_id(world: World) -> None:

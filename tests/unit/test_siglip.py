@@ -184,7 +184,7 @@ def test_a_large_photo_is_decoded_at_a_fraction_and_embeds_as_from_all_its_pixel
     base: Loaded,
 ) -> None:
     """In one tower: what the runtimes do with the same pixels is tested above."""
-    photos = [large_photo()]
+    photos = large_photos()
     framing, tower = base.parts.framing, calm_vision(base.reference)
 
     def embedded(pixels: torch.Tensor) -> Embeddings:
@@ -203,8 +203,8 @@ def test_a_large_photo_is_decoded_at_a_fraction_and_embeds_as_from_all_its_pixel
 
 
 @cache
-def large_photo() -> bytes:
-    return striped(3072, 2048)
+def large_photos() -> list[bytes]:
+    return [striped(*size) for size in [(3072, 2048), (2048, 3072)][: amount(1, 2)]]
 
 
 def striped(width: int, height: int) -> bytes:
