@@ -98,6 +98,14 @@ def test_under_a_filter_that_many_match_the_graph_finds_what_there_is(
     assert len(ids(by_graph, embedding(1), 1000, tag="half")) == 200, "more than the graph has"
 
 
+def test_no_more_are_given_than_the_port_allows(
+    library: PostgresLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagesearch.adapters.libraries.postgres.MAX_NEAREST", 30)
+    fill(library, [image(n) for n in range(40)])
+    assert len(ids(library, embedding(1), 5000)) == 30
+
+
 def test_what_is_stored_while_a_filter_is_hot_is_found(
     library: PostgresLibrary, by_graph: PostgresLibrary
 ) -> None:
