@@ -38,16 +38,18 @@ class Candidates:
         cosines: NDArray[np.float32] = np.vecdot(self.embeddings, query)
         return cosines
 
-    def saying(self, words: frozenset[str]) -> NDArray[np.bool_]:
-        """Return whose tags have all of *words*, if there are any: (n,)."""
-        if not words:
-            return np.zeros(len(self.images), np.bool_)
-        return np.array([words <= said for said in self._said], np.bool_)
+    def saying(self, words: frozenset[str], most: int | None = None) -> NDArray[np.bool_]:
+        """
+        Return whose tags have all of *words*, if there are any: (n,).
 
-    def first_saying(self, words: frozenset[str], most: int) -> NDArray[np.bool_]:
-        """Return the same of the first *most*, (most,), without a look at the others."""
-        said = (said_by(image.texts) for image in self.images[:most])
-        return np.array([bool(words) and words <= each for each in said], np.bool_)
+        Args:
+            most: only so many, the first, are looked at, (most,).
+        """
+        images = self.images[:most]
+        if not words:  # nothing need be read
+            return np.zeros(len(images), np.bool_)
+        said = self._said if most is None else [said_by(image.texts) for image in images]
+        return np.array([words <= each for each in said], np.bool_)
 
     @property
     def size_bytes(self) -> int:

@@ -311,10 +311,10 @@ class Score:
         by_tags = by_tags or ByTags(len(candidates.images), {}, frozenset())
         ranks = self._demoted(candidates, scores, aim, depths[0])
         strengths = self._strengths(scores, aim)
-        # What is no match whatever it says need not be read.
+        # Where no match is told, what tags say changes none.
         told = words_that_say_all(request.query.text) if strengths is not None else frozenset()
         is_said = candidates.saying(told)
-        says_all = candidates.first_saying(by_tags.words, depths[0])
+        says_all = candidates.saying(by_tags.words, depths[0])
         if by_tags.words:
             is_match = np.zeros(len(scores), np.bool_)
             # What is not wanted may match as well, and is to stay behind.

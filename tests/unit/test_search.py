@@ -15,7 +15,8 @@ from imagesearch.domain.errors import InvalidRequest, NotFound, SourceRefused, U
 from imagesearch.domain.images import Listing
 from imagesearch.domain.pools import PoolKey, PoolState
 from imagesearch.domain.queries import Query, ScoreRequest
-from imagesearch.domain.ranking import SearchHit
+from imagesearch.domain.ranking import SearchHit, Thresholds
+from imagesearch.domain.tag_words import said_by
 from imagesearch.domain.work import EmbedBatch, FetchJob, PoolMessage
 from imagesearch.ports import Scorer, ScoreReply
 from imagesearch.usecases.cache_slots import POOL, STATE
@@ -525,6 +526,23 @@ def test_pools_kept_in_process_are_counted_in_bytes(world: World) -> None:
     world.ready_pool("horse", 5)
     world.ready_pool("star", 8)
     assert world.score._pools.currsize == (5 + 8) * (16 * 4 + 2900)
+
+
+def test_the_tags_of_a_pool_are_read_once_for_all_searches(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.encoder.thresholds = Thresholds(0.3, 0.2, 0.1)
+    world.ready_pool(count=5)
+    world.ask(query="a horse")
+    read: list[tuple[str, ...]] = []
+
+    def reading(tags: tuple[str, ...]) -> frozenset[str]:
+        read.append(tags)
+        return said_by(tags)
+
+    monkeypatch.setattr("imagesearch.usecases.candidates.said_by", reading)
+    assert world.ask(query="a dog").complete
+    assert read == []
 
 
 def test_equal_images_of_a_pool_are_ordered_by_image_id(world: World) -> None:
