@@ -2,11 +2,6 @@
 # its own, or with shared_network a company's.
 
 locals {
-  subnet_cidr = var.shared_network == null ? "10.8.0.0/26" : var.shared_network.cidr
-  # Google keeps 4 addresses of each subnet for itself, and PostgreSQL has one.
-  subnet_addresses = pow(2, 32 - tonumber(split("/", local.subnet_cidr)[1])) - 4 - (local.has_postgres ? 1 : 0)
-
-  has_network     = var.memorystore_enabled || local.has_postgres
   has_own_network = local.has_network && var.shared_network == null
 
   network_id    = var.shared_network == null ? one(google_compute_network.private[*].id) : var.shared_network.network

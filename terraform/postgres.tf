@@ -1,8 +1,6 @@
 # The library in PostgreSQL, when var.library says so: images and embeddings, and no pools.
 
 locals {
-  has_postgres = var.library == "postgres"
-
   library_settings = local.has_postgres ? { LIBRARY = "postgres" } : {}
 
   # Name of the setting => the secret and the version of it.

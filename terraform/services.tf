@@ -1,7 +1,6 @@
 # The project, its APIs, and what every other file reads.
 
 locals {
-  name = var.name
   # What has no name of ours in it is called as before there were several in a project.
   is_first = var.name == "imagesearch"
   prefix   = local.is_first ? "" : "${var.name}-"
@@ -9,14 +8,6 @@ locals {
   word = replace(var.name, "-", "_")
 
   firestore_database = coalesce(var.firestore_database, local.is_first ? "(default)" : var.name)
-
-  # Source: cloud.google.com/run/docs/configuring/services/gpu, read 2026-08.
-  l4_regions_by_invitation = ["asia-south1", "us-central1"]
-  l4_regions               = concat(["asia-southeast1", "europe-west1", "europe-west4", "us-east4"], local.l4_regions_by_invitation)
-
-  # What a model may be called: its name here, or as huggingface_hub 2 has it, by `validate_repo_id`.
-  model_id    = "^(small|best|[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?/[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?)$"
-  no_model_id = "--|[.][.]|[.]git$"
 
   apis = toset(concat(
     [

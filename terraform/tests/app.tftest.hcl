@@ -1,6 +1,8 @@
 # The web app: not there unless it is asked for, and then with no right to anything.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 variables {
   project_id        = "example-project"
@@ -8,17 +10,8 @@ variables {
   function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
 }
 
-run "unless_it_is_asked_for_there_is_no_app" {
-  command = plan
-
-  assert {
-    condition     = length(google_cloud_run_v2_service.app) == 0 && !contains(output.services, "imagesearch-app") && length(google_service_account.app) == 0 && output.app_url == "" && output.app_image == ""
-    error_message = "Nothing of it is there, and its outputs say so."
-  }
-}
-
 run "the_app_sleeps_has_one_instance_and_searches_the_api_for_anyone" {
-  command = apply
+  command = plan
 
   variables {
     app_enabled = true
@@ -62,6 +55,8 @@ run "the_app_sleeps_has_one_instance_and_searches_the_api_for_anyone" {
 
 run "an_app_without_an_image_is_refused" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     app_enabled = true

@@ -18,21 +18,8 @@ variables {
   function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
 }
 
-run "without_one_there_is_nothing_but_two_topics" {
-  command = plan
-
-  assert {
-    condition     = length(google_storage_notification.collection) + length(google_cloud_scheduler_job.updates_collection) + length(google_pubsub_topic_iam_member.bucket_agent_publishes_events) + length(google_pubsub_topic_iam_member.scheduler_publishes_collect_jobs) == 0
-    error_message = "No job, no notification, and nobody who may publish."
-  }
-  assert {
-    condition     = length(data.google_storage_project_service_account.this) + length(google_storage_bucket_iam_member.fetch_lists_collections) + length(google_storage_bucket_iam_member.fetch_reads_collections) == 0
-    error_message = "Nothing is asked of Cloud Storage."
-  }
-}
-
 run "two_folders_of_one_bucket_are_told_apart" {
-  command = apply
+  command = plan
 
   variables {
     retention_days       = 0
@@ -74,32 +61,27 @@ run "two_folders_of_one_bucket_are_told_apart" {
   }
 }
 
-run "a_quotation_mark_in_a_folder_ends_no_condition" {
-  command = plan
-
-  variables {
-    collections = { odd = { bucket = "example-photos", prefix = "a\") || true || (\"" } }
-  }
-
-  assert {
-    condition     = google_storage_bucket_iam_member.fetch_reads_collections["odd"].condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/example-photos/objects/a\\\") || true || (\\\"/\")"
-    error_message = "It is a text of the condition's language."
-  }
-}
-
-run "takes_ten_folders_of_a_bucket_and_the_longest_names" {
+run "takes_ten_folders_of_a_bucket_the_longest_names_and_a_quotation_mark_that_ends_no_condition" {
   command = plan
 
   variables {
     collections = merge(
       { for n in range(10) : "folder ${n}" => { bucket = "example-photos", prefix = tostring(n) } },
       { join("", [for n in range(100) : "n"]) = { bucket = "example-work", prefix = join("", [for n in range(1022) : "p"]) } },
+      { odd = { bucket = "example-odd", prefix = "a\") || true || (\"" } },
     )
+  }
+
+  assert {
+    condition     = google_storage_bucket_iam_member.fetch_reads_collections["odd"].condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/example-odd/objects/a\\\") || true || (\\\"/\")"
+    error_message = "It is a text of the condition's language."
   }
 }
 
 run "refuses_the_address_of_a_bucket" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     collections = { photos = { bucket = "gs://example-photos" } }
@@ -111,6 +93,8 @@ run "refuses_the_address_of_a_bucket" {
 run "refuses_an_eleventh" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     collections = { for n in range(11) : "folder ${n}" => { bucket = "example-photos", prefix = tostring(n) } }
   }
@@ -120,6 +104,8 @@ run "refuses_an_eleventh" {
 
 run "refuses_a_folder_within_another" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     collections = {
@@ -134,6 +120,8 @@ run "refuses_a_folder_within_another" {
 run "refuses_a_bucket_twice" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     collections = {
       one   = { bucket = "example-photos" }
@@ -147,6 +135,8 @@ run "refuses_a_bucket_twice" {
 run "refuses_the_bucket_that_previews_are_put_into" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     collections = { previews = { bucket = "example-project-imagesearch-images" } }
   }
@@ -156,6 +146,8 @@ run "refuses_the_bucket_that_previews_are_put_into" {
 
 run "refuses_names_that_are_searched_by_alike" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     collections = {
@@ -170,6 +162,8 @@ run "refuses_names_that_are_searched_by_alike" {
 run "refuses_a_name_that_is_too_long" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     collections = { join("", [for n in range(101) : "n"]) = { bucket = "example-photos" } }
   }
@@ -179,6 +173,8 @@ run "refuses_a_name_that_is_too_long" {
 
 run "refuses_a_name_with_space_around_it" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     collections = { " photos" = { bucket = "example-photos" } }
@@ -190,6 +186,8 @@ run "refuses_a_name_with_space_around_it" {
 run "refuses_a_folder_that_is_too_long" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     collections = { photos = { bucket = "example-photos", prefix = join("", [for n in range(1023) : "p"]) } }
   }
@@ -199,6 +197,8 @@ run "refuses_a_folder_that_is_too_long" {
 
 run "refuses_a_folder_with_a_slash_before_it" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     collections = { photos = { bucket = "example-photos", prefix = "/photos" } }
@@ -210,6 +210,8 @@ run "refuses_a_folder_with_a_slash_before_it" {
 run "refuses_the_name_of_a_project_for_its_number" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     collections = { photos = { bucket = "example-photos", project_number = "my-project-123" } }
   }
@@ -219,6 +221,8 @@ run "refuses_the_name_of_a_project_for_its_number" {
 
 run "refuses_an_age_at_which_previews_would_go" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     collections         = { photos = { bucket = "example-photos" } }

@@ -1,7 +1,9 @@
 # What is stored: Firestore's indexes, the bucket, what protects both; the budget and the alerts.
 # Without any settings: defaults.tftest.hcl.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 override_data {
   target = data.google_project.this
@@ -15,7 +17,7 @@ variables {
 }
 
 run "data_can_be_given_up_and_alerts_reach_an_address" {
-  command = apply
+  command = plan
 
   variables {
     protect_data        = false

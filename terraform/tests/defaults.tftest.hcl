@@ -2,7 +2,9 @@
 # no grant besides, and that the topics equal imagesearch/deployment/topics.py, is in
 # tests/unit/test_terraform.py.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 override_data {
   target = data.google_project.this
@@ -16,7 +18,7 @@ variables {
 }
 
 run "everything_is_as_it_is_unless_told" {
-  command = apply
+  command = plan
 
   # What is stored is protected, and alerts are silent unless told.
 
@@ -295,5 +297,49 @@ run "everything_is_as_it_is_unless_told" {
   assert {
     condition     = google_cloudfunctions2_function.fetch.service_config[0].timeout_seconds >= google_pubsub_subscription.work["fetch-jobs"].ack_deadline_seconds
     error_message = "A fetch may take as long as its ack deadline."
+  }
+
+  # The web app.
+
+  assert {
+    condition     = length(google_cloud_run_v2_service.app) == 0 && !contains(output.services, "imagesearch-app") && length(google_service_account.app) == 0 && output.app_url == "" && output.app_image == ""
+    error_message = "Nothing of it is there, and its outputs say so."
+  }
+
+  # Collections.
+
+  assert {
+    condition     = length(google_storage_notification.collection) + length(google_cloud_scheduler_job.updates_collection) + length(google_pubsub_topic_iam_member.bucket_agent_publishes_events) + length(google_pubsub_topic_iam_member.scheduler_publishes_collect_jobs) == 0
+    error_message = "No job, no notification, and nobody who may publish."
+  }
+  assert {
+    condition     = length(data.google_storage_project_service_account.this) + length(google_storage_bucket_iam_member.fetch_lists_collections) + length(google_storage_bucket_iam_member.fetch_reads_collections) == 0
+    error_message = "Nothing is asked of Cloud Storage."
+  }
+
+  # What is known of an image.
+
+  assert {
+    condition     = contains(keys(google_project_service.api), "containeranalysis")
+    error_message = "Provenance and the SBOM are kept by Artifact Analysis."
+  }
+  assert {
+    condition     = !contains(keys(google_project_service.api), "containerscanning") && google_artifact_registry_repository.images.vulnerability_scanning_config[0].enablement_config == "DISABLED"
+    error_message = "Scanning costs for each image, and is asked for: also where the API is on, for others or from before."
+  }
+  assert {
+    condition     = length(google_binary_authorization_policy.project) == 0 && length(google_cloud_run_v2_service.inference["inference"].binary_authorization) == 0
+    error_message = "Any image runs until somebody asks for less."
+  }
+  assert {
+    condition     = length(google_service_account.updater) + length(google_cloud_scheduler_job.makes_updates) == 0
+    error_message = "Updates are asked for."
+  }
+
+  # The quota of a new project.
+
+  assert {
+    condition     = join(", ", [for name, one in local.asked_for : "${name} ${one.cpus} ${one.memory_gib}"]) == "fetch 4 4, inference 8 32, query 3 1.5, scorer 4 8"
+    error_message = "CPUs and GiB of each service, with a GPU or without."
   }
 }

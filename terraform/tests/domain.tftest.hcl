@@ -1,6 +1,8 @@
 # With a load balancer of one's own domain; without: defaults.tftest.hcl.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 variables {
   project_id        = "example-project"
@@ -9,7 +11,7 @@ variables {
 }
 
 run "with_a_domain_the_function_refuses_direct_calls" {
-  command = apply
+  command = plan
 
   variables {
     domain                = "search.example.com"

@@ -1,6 +1,8 @@
 # Who may call, and who may see pictures, where not everyone may: decision 0092. Everyone: defaults.tftest.hcl.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 override_data {
   target = data.google_project.this
@@ -14,7 +16,7 @@ variables {
 }
 
 run "unchecked_grants_nobody_anything_and_private_images_are_the_functions_own" {
-  command = apply
+  command = plan
 
   variables {
     door           = "everyone_unchecked"
@@ -44,7 +46,7 @@ run "unchecked_grants_nobody_anything_and_private_images_are_the_functions_own" 
 }
 
 run "iap_lets_its_members_in_and_nobody_past_it" {
-  command = apply
+  command = plan
 
   variables {
     door                  = "iap"
@@ -130,6 +132,8 @@ run "iap_is_refused_in_a_project_of_no_organisation" {
 run "iap_is_refused_for_nobody_and_with_public_images" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     door   = "iap"
     domain = "search.example.com"
@@ -140,6 +144,8 @@ run "iap_is_refused_for_nobody_and_with_public_images" {
 
 run "iap_is_refused_for_everyone" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     door           = "iap"

@@ -1,6 +1,8 @@
 # Another deployment in the same project; that two have no name in common is in tests/unit/test_environments.py.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 override_data {
   target = data.google_project.this
@@ -14,7 +16,7 @@ variables {
 }
 
 run "another_name_is_another_deployment" {
-  command = apply
+  command = plan
 
   variables {
     name           = "imagesearch-dev"
@@ -65,6 +67,8 @@ run "another_name_is_another_deployment" {
 run "names_that_another_deployment_has_are_refused" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     name = "imagesearch-cache"
   }
@@ -75,6 +79,8 @@ run "names_that_another_deployment_has_are_refused" {
 run "names_that_are_too_long_for_an_account_are_refused" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     name = "imagesearch-of-the-press"
   }
@@ -84,6 +90,8 @@ run "names_that_are_too_long_for_an_account_are_refused" {
 
 run "what_nothing_could_meet_or_read_is_refused" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     objectives     = { availability = 1 }

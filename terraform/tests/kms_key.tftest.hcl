@@ -36,6 +36,10 @@ run "it_is_given_on_the_first_day" {
     condition     = google_project_iam_member.build["roles/storage.objectViewer"].condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-europe-west4\")"
     error_message = "The bucket that Cloud Functions keeps its copies in may be called longer then."
   }
+  assert {
+    condition     = output.region == "europe-west4" && output.inference_profile == "split" && output.inference_image == var.inference_image
+    error_message = "What is deployed, and where, is read from the state by whoever plans next."
+  }
 }
 
 run "another_one_is_refused_later" {

@@ -74,7 +74,7 @@ run "the_library_may_be_in_postgresql" {
 }
 
 run "it_needs_no_memorystore_and_can_be_given_up" {
-  command = apply
+  command = plan
 
   variables {
     library      = "postgres"
@@ -103,6 +103,8 @@ run "it_needs_no_memorystore_and_can_be_given_up" {
 
 run "a_library_that_there_is_not_is_refused" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     library = "sqlite"

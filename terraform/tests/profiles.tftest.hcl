@@ -1,6 +1,8 @@
 # What each profile runs, and what it needs for that; split is the default: defaults.tftest.hcl.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 variables {
   project_id        = "example-project"
@@ -9,7 +11,7 @@ variables {
 }
 
 run "gpu_is_one_service_that_embeds_and_scores" {
-  command = apply
+  command = plan
 
   variables {
     inference_profile = "gpu"
@@ -55,7 +57,7 @@ run "gpu_is_one_service_that_embeds_and_scores" {
 }
 
 run "cpu_needs_no_gpu_and_may_be_kept_awake" {
-  command = apply
+  command = plan
 
   variables {
     inference_profile = "cpu"
@@ -82,5 +84,9 @@ run "cpu_needs_no_gpu_and_may_be_kept_awake" {
       && google_cloud_run_v2_service.inference["inference"].template[0].scaling[0].max_instance_count == 2
     )
     error_message = "min and max reach the services."
+  }
+  assert {
+    condition     = local.asked_for["inference"].cpus == 8 && local.asked_for["inference"].memory_gib == 16
+    error_message = "Two of 4 CPUs and 8 GiB."
   }
 }

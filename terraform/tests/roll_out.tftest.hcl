@@ -33,6 +33,8 @@ run "a_share_is_an_output_and_changes_no_service" {
 run "no_traffic_at_all_is_refused" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     new_revision_percent = 0
   }
@@ -43,6 +45,8 @@ run "no_traffic_at_all_is_refused" {
 run "a_part_of_a_percent_is_refused" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     new_revision_percent = 12.5
   }
@@ -52,6 +56,8 @@ run "a_part_of_a_percent_is_refused" {
 
 run "a_share_while_the_model_changes_is_refused" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     new_revision_percent   = 10

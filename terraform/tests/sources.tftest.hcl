@@ -10,7 +10,7 @@ variables {
 }
 
 run "commons_is_fetched_from_by_one_instance_and_without_a_key" {
-  command = apply
+  command = plan
 
   variables {
     image_sources = ["commons"]

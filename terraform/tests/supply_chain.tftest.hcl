@@ -13,32 +13,13 @@ variables {
   function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
 }
 
-run "as_it_comes_provenance_is_made_and_nothing_is_scanned" {
-  command = plan
-
-  assert {
-    condition     = contains(keys(google_project_service.api), "containeranalysis")
-    error_message = "Provenance and the SBOM are kept by Artifact Analysis."
-  }
-  assert {
-    condition     = !contains(keys(google_project_service.api), "containerscanning") && google_artifact_registry_repository.images.vulnerability_scanning_config[0].enablement_config == "DISABLED"
-    error_message = "Scanning costs for each image, and is asked for: also where the API is on, for others or from before."
-  }
-  assert {
-    condition     = length(google_binary_authorization_policy.project) == 0 && length(google_cloud_run_v2_service.inference["inference"].binary_authorization) == 0
-    error_message = "Any image runs until somebody asks for less."
-  }
-  assert {
-    condition     = length(google_service_account.updater) + length(google_cloud_scheduler_job.makes_updates) == 0
-    error_message = "Updates are asked for."
-  }
-}
-
-run "images_are_scanned_and_the_cache_is_not" {
+run "images_are_scanned_updates_made_and_another_deployment_of_the_project_has_the_policy" {
   command = plan
 
   variables {
-    scan_images = true
+    scan_images          = true
+    update_schedule      = "11 3 1 * *"
+    binary_authorization = { makes_policy = false }
   }
 
   assert {
@@ -48,6 +29,24 @@ run "images_are_scanned_and_the_cache_is_not" {
   assert {
     condition     = google_artifact_registry_repository.images.vulnerability_scanning_config[0].enablement_config == "INHERITED" && google_artifact_registry_repository.cache.vulnerability_scanning_config[0].enablement_config == "DISABLED"
     error_message = "What the cache holds is no image that runs, and would be paid for as one."
+  }
+
+  # Updates have an account that can do nothing else.
+
+  assert {
+    condition     = google_storage_bucket_iam_member.updater_leaves_updates[0].role == "roles/storage.objectCreator" && strcontains(google_storage_bucket_iam_member.updater_leaves_updates[0].condition[0].expression, "/objects/updates/")
+    error_message = "It may not put a zip where the functions' are."
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.makes_updates[0].schedule == "11 3 1 * *"
+    error_message = "The schedule is what was given."
+  }
+
+  # The policy.
+
+  assert {
+    condition     = length(google_binary_authorization_policy.project) == 0 && google_cloud_run_v2_service.inference["inference"].binary_authorization[0].use_default
+    error_message = "A project has one policy."
   }
 }
 
@@ -74,21 +73,10 @@ run "only_what_cloud_build_built_runs" {
   }
 }
 
-run "another_deployment_of_the_project_has_the_policy" {
-  command = plan
-
-  variables {
-    binary_authorization = { makes_policy = false }
-  }
-
-  assert {
-    condition     = length(google_binary_authorization_policy.project) == 0 && google_cloud_run_v2_service.inference["inference"].binary_authorization[0].use_default
-    error_message = "A project has one policy."
-  }
-}
-
 run "an_image_that_cloud_build_did_not_build_here_is_refused" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     inference_image      = "registry.example.com/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -100,6 +88,8 @@ run "an_image_that_cloud_build_did_not_build_here_is_refused" {
 
 run "an_image_of_the_web_app_from_elsewhere_is_refused" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     app_enabled          = true
@@ -113,6 +103,8 @@ run "an_image_of_the_web_app_from_elsewhere_is_refused" {
 run "another_projects_image_is_refused" {
   command = plan
 
+  module { source = "./tests/variables" }
+
   variables {
     inference_image      = "europe-west4-docker.pkg.dev/example-project-2/imagesearch/inference@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     binary_authorization = { makes_policy = false }
@@ -121,25 +113,10 @@ run "another_projects_image_is_refused" {
   expect_failures = [var.binary_authorization]
 }
 
-run "updates_have_an_account_that_can_do_nothing_else" {
-  command = plan
-
-  variables {
-    update_schedule = "11 3 1 * *"
-  }
-
-  assert {
-    condition     = google_storage_bucket_iam_member.updater_leaves_updates[0].role == "roles/storage.objectCreator" && strcontains(google_storage_bucket_iam_member.updater_leaves_updates[0].condition[0].expression, "/objects/updates/")
-    error_message = "It may not put a zip where the functions' are."
-  }
-  assert {
-    condition     = google_cloud_scheduler_job.makes_updates[0].schedule == "11 3 1 * *"
-    error_message = "The schedule is what was given."
-  }
-}
-
 run "a_schedule_that_is_none_is_refused" {
   command = plan
+
+  module { source = "./tests/variables" }
 
   variables {
     update_schedule = "monthly"

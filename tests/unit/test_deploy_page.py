@@ -155,8 +155,8 @@ def test_each_file_and_module_that_is_named_is_there() -> None:
 
 def test_the_regions_with_a_gpu_are_those_of_terraform() -> None:
     """Terraform refuses any other, naming the same."""
-    services = (TERRAFORM / "services.tf").read_text()
-    known = set(re.findall(r'"([a-z]+-[a-z]+\d)"', services))
+    bounds = (TERRAFORM / "bounds.tf").read_text()
+    known = set(re.findall(r'"([a-z]+-[a-z]+\d)"', bounds))
     (told,) = re.findall(r"need one that has L4 GPUs: (.*?)\. Take", TEXT, re.DOTALL)
     assert set(re.findall(r"`([a-z]+-[a-z]+\d)`", told)) == known
 

@@ -271,7 +271,7 @@ def test_a_plan_refuses_what_no_schedule_can_be() -> None:
     ],
 )
 def test_a_plan_takes_the_models_that_the_hub_could_have(model: str) -> None:
-    text = (ROOT / "terraform" / "services.tf").read_text()
+    text = (ROOT / "terraform" / "bounds.tf").read_text()
     taken, refused = re.findall(r'(?m)^  (?:no_)?model_id += "(.*)"$', text)
     is_taken = bool(re.search(taken, model)) and not re.search(refused, model)
     try:
