@@ -108,6 +108,9 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     },
 }
 
+# What is refused needs no more than the variables: to plan everything takes a second more.
+_MODULES = {"refused": '  module { source = "./tests/variables" }\n'}
+
 _MOCKS = f"""
 mock_provider "google" {{
   mock_resource "google_redis_instance" {{
@@ -258,7 +261,7 @@ def _copy(folder: Path) -> None:
     for source in TERRAFORM.glob("*.tf"):
         shutil.copy(source, folder)
     shutil.copy(TERRAFORM / "tests" / "empty.zip", folder)
-    (folder / "tests").mkdir()
+    shutil.copytree(TERRAFORM / "tests" / "variables", folder / "tests" / "variables")
 
 
 def _terraform(folder: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -327,7 +330,7 @@ def _assignments(variables: Mapping[str, object]) -> str:
 def _runs() -> str:
     """Return RUNS as one file of tests; what is refused stands last, for no run comes after it."""
     runs = (
-        f'run "{name}" {{\n  command = apply\n  state_key = "{name}"\n'
+        f'run "{name}" {{\n  command = apply\n  state_key = "{name}"\n{_MODULES.get(name, "")}'
         f"  variables {{\n{_assignments(variables)}\n}}\n}}\n"
         for name, variables in RUNS.items()
     )
