@@ -13,7 +13,7 @@ import { listenToFilters } from "./filters.js";
 import { choosePicture, complain, fillForm, listenToForm, setPlaces } from "./form.js";
 import { listenToKeys } from "./keys.js";
 import { followAddress, listenToLightbox } from "./lightbox.js";
-import { keepPlace, leavePlace } from "./place.js";
+import { keepPlace, notePlace } from "./place.js";
 import { listenToRecent, remember } from "./recent.js";
 import { drop, run, showSimilar, stop } from "./run.js";
 import { pictureNamed } from "./pictures.js";
@@ -47,7 +47,7 @@ function askForPicture(search) {
 
 /** Go to *address* of this page, as a link does. */
 function goTo(address) {
-  leavePlace();
+  notePlace(); // of the address that is being left
   if (address !== location.search) history.pushState(null, "", address || location.pathname);
   scrollTo(0, 0);
   if (canBeAsked(addressSearch())) remember(addressSearch());

@@ -6,19 +6,18 @@ const QUIET_MILLISECONDS = 250; // browsers refuse an address that changes with 
 
 let timer;
 
-const remember = () => history.replaceState({ ...history.state, y: scrollY, count: shownHits().length }, "");
-
 export function keepPlace() {
   history.scrollRestoration = "manual";
   addEventListener("scroll", () => {
     clearTimeout(timer);
-    timer = setTimeout(remember, QUIET_MILLISECONDS);
+    timer = setTimeout(notePlace, QUIET_MILLISECONDS);
   }, { passive: true });
-  addEventListener("pagehide", remember);
+  addEventListener("pagehide", notePlace); // which comes too late for a reload
 }
 
-/** Write the place down now: it belongs to the address that is being left. */
-export function leavePlace() {
+/** Write the place down, unless the pictures that were there are still to come: a browser scrolls by itself meanwhile. */
+export function notePlace() {
   clearTimeout(timer);
-  remember();
+  const count = shownHits().length;
+  if (count || !history.state?.count) history.replaceState({ ...history.state, y: scrollY, count }, "");
 }

@@ -3,6 +3,7 @@
 import { answers, ask } from "./api.js";
 import { isLast, sleep } from "./client.js";
 import { loadCollections } from "./collections.js";
+import { notePlace } from "./place.js";
 import { MOST, atLeast } from "./search.js";
 import * as view from "./view.js";
 
@@ -108,6 +109,7 @@ async function more(search, answer, asked) {
     const results = page.restarted ? page.results : [...answer.results, ...page.results];
     const longer = { ...page, results };
     view.showLonger(longer, search);
+    notePlace();
     offerMore(search, longer, asked);
   } catch (error) {
     if (signal.aborted && !isStopped) return;
