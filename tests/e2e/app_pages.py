@@ -129,8 +129,15 @@ class Window:
         button = self.button(menu)
         entry = self.page.get_by_role("menuitemcheckbox", name=item, exact=True)
         self.see(button)
-        button.focus()
-        self.page.wait_for_timeout(200)  # Flutter has the focus some frames after the browser
+
+        def has_focus() -> bool:
+            if not any(self._focused()):  # a field has it, and lets go of it by the keyboard alone
+                self.page.keyboard.press("Tab")
+            button.focus()
+            self.page.wait_for_timeout(200)  # Flutter has the focus some frames after the browser
+            return any(self._focused())
+
+        until(has_focus, self.page)
         self.page.keyboard.press("Enter")
         self.see(entry)
         return entry
