@@ -1,5 +1,5 @@
-# What variables.tf reads besides variables. Nothing that is made is looked at here: tests/variables/ is these two
-# files alone, in which what is refused is refused without a plan of everything.
+# What variables.tf reads besides variables: a local that a validation asks for goes here. Nothing that is made is
+# looked at: tests/variables/ links to these two files alone, so that what is refused needs no plan of everything.
 
 locals {
   name = var.name

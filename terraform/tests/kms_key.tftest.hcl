@@ -1,5 +1,5 @@
 # That a key of one's own stays what it was on the first day. What it encrypts, and who uses it, is in
-# tests/unit/test_terraform.py and test_terraform_grants.py.
+# tests/unit/test_terraform.py and test_terraform_grants.py. And what the outputs say of a deployment that is made.
 
 mock_provider "google" {}
 

@@ -18,8 +18,13 @@ variables {
 run "the_library_may_be_in_postgresql" {
   command = apply
 
+  # With all else that may be switched on: what cannot be destroyed in any order, destroying alone shows.
   variables {
-    library = "postgres"
+    library             = "postgres"
+    memorystore_enabled = true
+    domain              = "search.example.com"
+    alert_email         = "ops@example.com"
+    collections         = { photos = { bucket = "example-photos", project_number = "210987654321" } }
   }
 
   assert {

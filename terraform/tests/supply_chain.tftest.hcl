@@ -13,7 +13,7 @@ variables {
   function_archives = { query = "tests/empty.zip", fetch = "tests/empty.zip" }
 }
 
-run "images_are_scanned_updates_made_and_another_deployment_of_the_project_has_the_policy" {
+run "with_scans_updates_and_the_policy_of_another_deployment" {
   command = plan
 
   variables {

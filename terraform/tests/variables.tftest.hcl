@@ -287,8 +287,6 @@ run "refuses_models_of_the_hub_without_a_commit" {
 run "takes_a_change_of_the_model_and_a_folder" {
   command = plan
 
-  module { source = "./tests/variables" }
-
   variables {
     clip_model                 = "best"
     clip_revision              = "0123456789abcdef0123456789abcdef01234567"
@@ -371,6 +369,7 @@ run "refuses_a_profile_and_an_orientation_that_there_are_not" {
   ]
 }
 
+# By a GPU, so that each profile has a plan in which nothing is made up.
 run "takes_the_upper_bounds" {
   command = plan
 
@@ -427,7 +426,7 @@ run "takes_the_lower_bounds_and_many_instances_without_a_subnet" {
   expect_failures = [check.quotas]
 }
 
-run "warns_of_more_memory_than_a_new_project_has_by_cpus_and_by_gpus" {
+run "warns_of_scorers_and_gpus_with_more_memory_than_a_new_project_has" {
   command = plan
 
   variables {

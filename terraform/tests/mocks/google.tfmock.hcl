@@ -1,6 +1,7 @@
 # What Google says of these once they are made is made up at plan already, so that a plan can be asked for what reads it:
 # an apply, and the end of it, take three times as long. What needs no such value is planned without these mocks, as in
-# truth; kms_key.tftest.hcl and postgres.tftest.hcl make everything, and end it.
+# truth; postgres.tftest.hcl, with nearly all that may be switched on, and kms_key.tftest.hcl make it and end it. Another
+# kind is wanted here where a test says of an assertion that its condition is not known yet.
 
 mock_resource "google_artifact_registry_repository" { override_during = plan }
 mock_resource "google_cloud_run_v2_service" { override_during = plan }
