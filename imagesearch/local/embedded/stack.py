@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO
 
 import functions_framework
-from a2wsgi import WSGIMiddleware
 from flask import Flask
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -36,6 +35,7 @@ from imagesearch.domain.work import EmbedBatch, FetchJob
 from imagesearch.doors.asgi import JsonErrors
 from imagesearch.doors.errors import answer_of
 from imagesearch.installation import ROOT
+from imagesearch.local.asgi_from_wsgi import AsgiFromWsgi
 from imagesearch.local.embedded.model_note import ModelNote
 from imagesearch.local.embedded.originals import OriginalFiles, own_original
 from imagesearch.local.embedded.services import EmbeddedServices
@@ -252,9 +252,8 @@ def _asgi_endpoint(app: ASGIApp, path: str) -> Callable[[bytes], int]:
 
 
 def _site(stack: Stack, gallery: Starlette | None) -> ASGIApp:
-    # a2wsgi's own type of a WSGI application is narrower than what Flask is.
-    searches: Any = WSGIMiddleware(cast(Any, stack.query), workers=SEARCH_THREADS)
-    others: Any = WSGIMiddleware(cast(Any, stack.query), workers=OTHER_THREADS)
+    searches = AsgiFromWsgi(stack.query, SEARCH_THREADS)
+    others = AsgiFromWsgi(stack.query, OTHER_THREADS)
     images = OriginalFiles(stack.services.originals)
     # A canvas of another origin may draw the stored images, as from the cloud's bucket.
     any_origin = [Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])]
