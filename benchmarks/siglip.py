@@ -35,7 +35,7 @@ IMAGE, TEXT, MEMORY = "picture", "text", "memory of a process that scores"
 ROUNDS = 7
 IMAGES_PER_TURN, TEXTS_PER_TURN = 8, 8
 TOKENS = 256_000  # Gemma's, which SigLIP 2 has: a table of 786 MB
-LEAST_COSINE = 0.999
+LEAST_COSINE = 0.98  # in bfloat16, where the processor has it, a tiny random one keeps 0.9898
 
 # Prints the most private memory that it had, in bytes: what it needs of the machine, and mapped
 # files, whose pages may be dropped at any time, left out.

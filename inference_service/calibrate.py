@@ -27,7 +27,7 @@ def calibrating(
     Raises:
         Unavailable: as `ModelEncoder.load`.
     """
-    encoder = ModelEncoder.load(model, tell=tell)
+    encoder = ModelEncoder.load(model, tell=tell, in_float32=True)
     try:
         folder = ModelFolder.find(model).path
         captions = ReferenceCaptions.of(folder)

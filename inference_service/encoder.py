@@ -110,7 +110,14 @@ class ModelEncoder:
         )
 
     @classmethod
-    def load(cls, model: str, device: str | None = None, tell: Tell = logger.info) -> ModelEncoder:
+    def load(
+        cls,
+        model: str,
+        device: str | None = None,
+        tell: Tell = logger.info,
+        *,
+        in_float32: bool = False,
+    ) -> ModelEncoder:
         """
         Return the encoder of a checkpoint of one of the `FAMILIES`, warm for texts.
 
@@ -120,6 +127,7 @@ class ModelEncoder:
             device: where it runs; by default CUDA when there is one, else the CPU.
             tell: is told of a licence that allows no commercial use, and of what only the first
                 start takes long for, see `references.py`.
+            in_float32: see `Model.load`; what is measured of a model is to be the same anywhere.
 
         Raises:
             Unavailable: there is no such checkpoint, the hub does not answer, or it is not a
@@ -132,10 +140,14 @@ class ModelEncoder:
                 tell(f"The licence of {model} is {licence}, which allows no commercial use.")
             with ThreadPoolExecutor(1, thread_name_prefix="revision") as aside:
                 revision = aside.submit(lambda: folder.revision)  # reads the weights as we do
-                loaded = Model.load(folder.path, device or fastest_device())
+                on = device or fastest_device()
+                loaded = Model.load(folder.path, on, in_float32=in_float32)
             model_revision = f"{revision.result()}-p{PREPROCESSING_VERSION}"
             captions = ReferenceCaptions.of(folder.path)
-            references = References(captions.embedded(model_revision, loaded.embed_texts, tell))
+            embedded = captions.embedded(
+                model_revision, loaded.embed_texts, tell, in_float32=in_float32
+            )
+            references = References(embedded)
             thresholds = read_thresholds(folder.path, model_revision, captions.digest)
             encoder = cls(loaded, model_revision, references, thresholds)
             encoder._try_text_or_close()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from inference_service.checkpoint import Weights
 from inference_service.json_part import JsonPart
 from inference_service.runtimes.layers import Layers, Tensor
+from inference_service.text_rows import TextRows
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class Family(Protocol):
         model_type: what config.json calls it.
         processor_defaults: what the family's image processor takes for a key that its file
             leaves out; `processor_config.py` lists the keys.
+        is_causal: no token of a text sees a later one, so that several texts can be one row.
     """
 
     model_type: ClassVar[str]
     processor_defaults: ClassVar[Mapping[str, Any]]
+    is_causal: ClassVar[bool]
 
     @classmethod
     def read(cls, config: JsonPart) -> Self:
@@ -80,8 +83,8 @@ class Family(Protocol):
             ValueError: it does not fit the model.
         """
 
-    def text(self, layers: Layers, ids: Tensor, places: Tensor) -> Tensor:
-        """Return (B, 1, D) of any length, the embeddings of `Tokens`."""
+    def text(self, layers: Layers, rows: TextRows) -> Tensor:
+        """Return (B, P, D) of any length, the embeddings of the texts in *rows*."""
 
     def vision(self, layers: Layers, pixels: Tensor) -> Tensor:
         """Return (B, 1, D) of any length, the embeddings of framed pixels (B, H, W, 3)."""

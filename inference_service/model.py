@@ -88,9 +88,12 @@ class Model:
     logit_bias: float
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> Model:
+    def load(cls, folder: Path, device: str, *, in_float32: bool = False) -> Model:
         """
         Load the checkpoint in *folder*, whatever precision it was saved in.
+
+        Args:
+            in_float32: it computes in that, and not in the fastest precision that *device* has.
 
         Raises:
             ValueError: another architecture, or a part that is missing or does not fit.
@@ -98,7 +101,7 @@ class Model:
             ModuleNotFoundError: it needs torch, which is not installed.
         """
         parts = Parts.read(folder)
-        return parts.model(_towers(parts, device))
+        return parts.model(_towers(parts, device, in_float32=in_float32))
 
     def preprocess(self, data: bytes) -> Pixels:
         """
@@ -190,7 +193,8 @@ def _check_fit(family: Family, framing: Framing) -> None:
         )
 
 
-def _towers(parts: Parts, device: str) -> Towers:
+def _towers(parts: Parts, device: str, *, in_float32: bool) -> Towers:
+    made_of = (parts.family, parts.weights, parts.framing)
     why_torch = "CUDA is asked for, which torch drives"
     if device == "cpu":
         why_torch = "OpenVINO is not installed, and without it torch computes the model"
@@ -198,11 +202,11 @@ def _towers(parts: Parts, device: str) -> Towers:
             from inference_service.runtimes.openvino import OpenVinoTowers
 
             try:
-                return OpenVinoTowers(parts.family, parts.weights, parts.framing)
+                return OpenVinoTowers(*made_of, in_float32=in_float32)
             except RuntimeError as error:  # what OpenVINO raises
                 logger.warning("OpenVINO does not take the model, torch is tried: %s", error)
                 why_torch = "OpenVINO does not take the model, and torch might"
     with torch_needed(why_torch):
         from inference_service.runtimes.torch import TorchTowers  # here: it takes seconds to import
 
-    return TorchTowers(parts.family, parts.weights, parts.framing, device)
+    return TorchTowers(*made_of, device, "float32" if in_float32 else None)

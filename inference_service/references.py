@@ -64,6 +64,8 @@ class ReferenceCaptions:
         model_revision: str,
         embed: Callable[[Sequence[str]], list[TextEmbedding]],
         tell: Tell = logger.info,
+        *,
+        in_float32: bool = False,
     ) -> Embeddings:
         """
         Return their embeddings, (m, embedding_dim), as they are kept, or made and kept.
@@ -72,8 +74,10 @@ class ReferenceCaptions:
             embed: the model of *model_revision*; for ours, a ViT-B/32 takes 5 s of CPU time, and
                 a SigLIP of base size, which pads each to 64 tokens, 70 s.
             tell: is told what is being done once that has taken 2 s, and when it is over.
+            in_float32: *embed* computes in that wherever it is; others' are not taken for its.
         """
-        file = cache_folder() / f"references-{model_revision}-{self.digest}.npy"
+        precision = "-float32" if in_float32 else ""
+        file = cache_folder() / f"references-{model_revision}-{self.digest}{precision}.npy"
         embeddings = _read(file, len(self.texts))
         if embeddings is None:
             embeddings = self._made(model_revision, embed, tell)

@@ -118,7 +118,8 @@ def _unreachable() -> str:
 
 def _outcomes(model: str, figures: Iterable[Figure]) -> Iterable[tuple[Figure, Outcome]]:
     try:
-        loaded = Model.load(ModelFolder.find(model).path, fastest_device())
+        path = ModelFolder.find(model).path
+        loaded = Model.load(path, fastest_device(), in_float32=True)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         for figure in figures:
             yield figure, Outcome(why_not=_line(error))

@@ -103,5 +103,5 @@ def _run(model: str, captioned: CaptionedSet, source: str) -> Run:
             of = f" of {total}" if what == "pictures" else ""
             status.update(f"{name}: {done}{of} {what} embedded")
 
-        with closing(ModelEncoder.load(model, tell=note)) as encoder:
+        with closing(ModelEncoder.load(model, tell=note, in_float32=True)) as encoder:
             return measure(encoder, captioned, source, model, told)

@@ -19,6 +19,7 @@ from inference_service.checkpoint import Weights, check_vocabulary, read_tokeniz
 from inference_service.family import Tokenize, Tokens
 from inference_service.json_part import JsonPart
 from inference_service.runtimes.layers import MOST_WIDTH, Layers, Shapes, Tensor, Transformer, pair
+from inference_service.text_rows import TextRows
 from inference_service.typed_text import straightened
 
 # What `transformers` takes for a key that config.json leaves out.
@@ -76,6 +77,8 @@ class Clip:
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
         "image_std": [0.26862954, 0.26130258, 0.27577711],
     }
+
+    is_causal: ClassVar[bool] = True
 
     text_tower: Transformer
     vision_tower: Transformer
@@ -156,14 +159,12 @@ class Clip:
             )
         return _ClipTokenizer(tokenizer, self.end_token)
 
-    def text(self, layers: Layers, ids: Tensor, places: Tensor) -> Tensor:
+    def text(self, layers: Layers, rows: TextRows) -> Tensor:
         """Return the embeddings; no token sees a later one, so that padding is unseen."""
-        length = layers.length(ids)
-        positions = layers.weight("text_model.embeddings.position_embedding.weight")
-        table = layers.weight("text_model.embeddings.token_embedding.weight")
-        x = layers.lookup(table, ids) + layers.rows(positions, 0, length)
-        mask = layers.causal_mask(length)
-        x = layers.encode_at(self.text_tower, x, places, mask)
+        of_tokens = layers.weight("text_model.embeddings.token_embedding.weight")
+        of_positions = layers.weight("text_model.embeddings.position_embedding.weight")
+        x = layers.lookup(of_tokens, rows.ids) + layers.lookup(of_positions, rows.positions)
+        x = layers.encode_at(self.text_tower, x, rows.places, rows.mask)
         x = layers.norm(x, "text_model.final_layer_norm", self.text_tower.epsilon)
         return layers.linear(x, "text_projection")
 

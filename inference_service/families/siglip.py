@@ -21,6 +21,7 @@ from inference_service.checkpoint import Weights, check_vocabulary, read_tokeniz
 from inference_service.family import Tokenize, Tokens
 from inference_service.json_part import JsonPart
 from inference_service.runtimes.layers import MOST_WIDTH, Layers, Shapes, Tensor, Transformer, pair
+from inference_service.text_rows import TextRows
 from inference_service.typed_text import of_whole_characters
 
 # What `transformers` takes for a key that config.json leaves out.
@@ -66,6 +67,8 @@ class Siglip:
         "image_mean": 0.5,
         "image_std": 0.5,
     }
+
+    is_causal: ClassVar[bool] = False  # each token sees all others, its padding, too
 
     text_tower: Transformer
     vision_tower: Transformer
@@ -137,11 +140,12 @@ class Siglip:
         )
         return _SiglipTokenizer(tokenizer)
 
-    def text(self, layers: Layers, ids: Tensor, places: Tensor) -> Tensor:
+    def text(self, layers: Layers, rows: TextRows) -> Tensor:
         """Return the embeddings; each token sees all others, and the padding, as in training."""
-        table = layers.weight("text_model.embeddings.token_embedding.weight")
-        positions = layers.weight("text_model.embeddings.position_embedding.weight")
-        x = layers.encode_at(self.text_tower, layers.lookup(table, ids) + positions, places)
+        of_tokens = layers.weight("text_model.embeddings.token_embedding.weight")
+        of_positions = layers.weight("text_model.embeddings.position_embedding.weight")
+        x = layers.lookup(of_tokens, rows.ids) + layers.lookup(of_positions, rows.positions)
+        x = layers.encode_at(self.text_tower, x, rows.places)
         x = layers.norm(x, "text_model.final_layer_norm", self.text_tower.epsilon)
         return layers.linear(x, "text_model.head")
 

@@ -115,11 +115,7 @@ class Layers(ABC):
         """
 
     @abstractmethod
-    def length(self, x: Tensor) -> Tensor:
-        """Return T of *x*, (B, T) or (B, T, D), for `rows` and `causal_mask`."""
-
-    @abstractmethod
-    def rows(self, x: Tensor, begin: int, end: Tensor | int) -> Tensor:
+    def rows(self, x: Tensor, begin: int, end: int) -> Tensor:
         """Return x[begin:end]."""
 
     @abstractmethod
@@ -128,15 +124,11 @@ class Layers(ABC):
 
     @abstractmethod
     def at(self, x: Tensor, places: Tensor | int) -> Tensor:
-        """Return (B, 1, D): of *x*, (B, T, D), one place of each, or the same of all."""
-
-    @abstractmethod
-    def causal_mask(self, length: Tensor) -> Tensor:
-        """Return (T, T) for `attention`: each place sees itself and what is before it."""
+        """Return *x*, (B, T, D), at *places*: (B, P, D) at (B, P) of them, (B, 1, D) at one."""
 
     @abstractmethod
     def mask_at(self, mask: Tensor, places: Tensor) -> Tensor:
-        """Return (B, 1, 1, T): of a mask (T, T) the row of each one's place."""
+        """Return (B, 1, P, T): the rows of a mask, (B, 1, T, T), that are of *places*, (B, P)."""
 
     @abstractmethod
     def repeated(self, x: Tensor, like: Tensor) -> Tensor:
@@ -162,7 +154,12 @@ class Layers(ABC):
     def attention(
         self, queries: Tensor, keys: Tensor, values: Tensor, heads: int, mask: Tensor | None
     ) -> Tensor:
-        """Return (B, U, D) from (B, U, D), (B, T, D) and (B, T, D); a mask is added to logits."""
+        """
+        Return (B, U, D) from (B, U, D), (B, T, D) and (B, T, D).
+
+        Args:
+            mask: (B, 1, U, T), added to the logits of every head; see `TextRows`.
+        """
 
     # --- what is made of that
 
@@ -191,7 +188,7 @@ class Layers(ABC):
     def encode_at(
         self, tower: Transformer, x: Tensor, places: Tensor | int, mask: Tensor | None = None
     ) -> Tensor:
-        """Return (B, 1, D): the same at *places* alone, so that the last layer has less to do."""
+        """Return (B, P, D): the same at *places* alone, so that the last layer has less to do."""
         for number in range(tower.layers - 1):
             x = self._layer(tower, number, x, x, mask)
         seen = None if mask is None else self.mask_at(mask, places)

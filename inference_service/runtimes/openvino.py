@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,12 +32,14 @@ from inference_service.checkpoint import Weights
 from inference_service.family import Family
 from inference_service.images import Framing
 from inference_service.runtimes.layers import Layers, Tensor
+from inference_service.text_rows import TextRows
 
 _ALL_CORES = {"PERFORMANCE_HINT": "LATENCY"}
-# Tokens of a text that keeps all cores busy alone: several at once would be a quarter cheaper, and
-# OpenVINO would rearrange weights of a base size anew for them, and hold 130 MB more.
+_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+# Tokens that keep all cores busy. Texts that have fewer together are one row; of more, each is a
+# row. A text of so many is computed alone: several at once would be a quarter cheaper, and OpenVINO
+# would rearrange weights of a base size anew for them, and hold 130 MB more.
 _LONG = 64
-_UNSEEN = np.float32(-1e9)  # added to a logit of attention, it leaves a weight of exactly 0
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "quick_gelu": lambda x: op.swish(x, _constant(np.float32(1.702))),
     "gelu": lambda x: op.gelu(x, "erf"),
@@ -56,23 +59,29 @@ class OpenVinoTowers:
 
     image_batch = 4  # larger ones are hardly faster, and at the end of a pool a core waits longer
 
-    def __init__(self, family: Family, weights: Weights, framing: Framing) -> None:
+    def __init__(
+        self, family: Family, weights: Weights, framing: Framing, *, in_float32: bool = False
+    ) -> None:
         """Raise RuntimeError when OpenVINO does not take the graph."""
         self.image_threads = threads = cores()
         parts = (family, weights, framing)
-        streams = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-        # In bfloat16 the matrices, which come with each picture, would be rounded each time.
-        in_float32 = {**_ALL_CORES, "INFERENCE_PRECISION_HINT": "f32"}
-        self._text = _request(_compiled(_text(family, _OpenVinoLayers(*parts)), _ALL_CORES))
+        precision = _FLOAT32 if in_float32 else {}
+        all_cores = {**_ALL_CORES, **precision}
+        streams = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads, **precision}
+        self._is_causal = family.is_causal
+        self._text = _request(_compiled(_text(family, _OpenVinoLayers(*parts)), all_cores))
         self._images = _Vision(family, lambda: _OpenVinoLayers(*parts), streams)
-        self._picture = _Vision(family, lambda: _LayersInPlace(*parts), in_float32)
+        # In bfloat16 the matrices, which come with each picture, would be rounded each time.
+        self._picture = _Vision(family, lambda: _LayersInPlace(*parts), {**_ALL_CORES, **_FLOAT32})
 
     def embed_tokens(self, ids: NDArray[np.int32], places: NDArray[np.int32]) -> Embeddings:
         """Return (B, D) of unit norm from (B, T) tokens, each text read at its one of *places*."""
-        if ids.shape[1] < _LONG:
-            return self._text(ids, places)
-        alone = [self._text(ids[row : row + 1], places[row : row + 1]) for row in range(len(ids))]
-        return np.concatenate(alone)
+        alone = ids.shape[1] >= _LONG
+        parts = [slice(row, row + 1) for row in range(len(ids))] if alone else [slice(None)]
+        rows_of: Callable[..., TextRows] = partial(TextRows.of, causal=self._is_causal)
+        if self._is_causal and (alone or len(ids) + places.sum() < _LONG):
+            rows_of = TextRows.together
+        return np.concatenate([self._text(*rows_of(ids[part], places[part])) for part in parts])
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
         """Return (B, D) of unit norm from (B, H, W, 3) pixels."""
@@ -131,16 +140,21 @@ def _request(
         request.set_input_tensor(place, ov.Tensor(matrix, shared_memory=True))
 
     def run(*inputs: NDArray[Any]) -> Embeddings:
+        for place, array in enumerate(inputs):  # `infer` takes twice as long to hand them over
+            request.set_input_tensor(place, ov.Tensor(array))
+        request.infer()
         # A copy: the request writes its next answer to the same place.
-        return np.array(request.infer(dict(enumerate(inputs)))[0], np.float32)
+        embeddings = np.array(request.get_output_tensor().data, np.float32)  # (B, P, D)
+        return embeddings.reshape(-1, embeddings.shape[-1])
 
     return run
 
 
 def _text(family: Family, layers: Layers) -> ov.Model:
-    ids = op.parameter(ov.PartialShape([-1, -1]), np.int32)  # (B, T)
-    places = op.parameter(ov.PartialShape([-1]), np.int32)  # (B,)
-    return ov.Model([_unit(family.text(layers, ids, places))], [ids, places], "text")
+    rows = TextRows(*(op.parameter(ov.PartialShape([-1, -1]), np.int32) for _ in range(3)))
+    if family.is_causal:
+        rows = replace(rows, mask=op.parameter(ov.PartialShape([-1, 1, -1, -1]), np.float32))
+    return ov.Model([_unit(family.text(layers, rows))], [*rows], "text")
 
 
 def _vision(family: Family, layers: _OpenVinoLayers) -> ov.Model:
@@ -151,8 +165,7 @@ def _vision(family: Family, layers: _OpenVinoLayers) -> ov.Model:
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Return (B, D) of unit norm from (B, 1, D)."""
-    x = op.squeeze(x, _longs(1))
+    """Return (B, P, D) of unit norm."""
     return op.divide(x, op.reduce_l2(x, _longs(-1), True))  # not finite stays not finite
 
 
@@ -205,12 +218,8 @@ class _OpenVinoLayers(Layers):
         weight = (weight * self._framing.scale).reshape(len(weight), -1)
         return weight.astype(np.float32), bias.astype(np.float32)
 
-    def length(self, x: Tensor) -> Tensor:
-        return _size(x, 1)
-
-    def rows(self, x: Tensor, begin: int, end: Tensor | int) -> Tensor:
-        end = _ints(end) if isinstance(end, int) else end
-        return op.slice(x, _ints(begin), end, _ints(1), _ints(0))
+    def rows(self, x: Tensor, begin: int, end: int) -> Tensor:
+        return op.slice(x, _ints(begin), _ints(end), _ints(1), _ints(0))
 
     def lookup(self, table: Tensor, ids: Tensor) -> Tensor:
         return op.gather(table, ids, _int(0))
@@ -218,15 +227,10 @@ class _OpenVinoLayers(Layers):
     def at(self, x: Tensor, places: Tensor | int) -> Tensor:
         if isinstance(places, int):
             return op.gather(x, _ints(places), _int(1))
-        return op.gather(x, op.unsqueeze(places, _int(1)), _int(1), 1)
-
-    def causal_mask(self, length: Tensor) -> Tensor:
-        place = op.range(_int(0), op.squeeze(length, _longs(0)), _int(1), "i32")
-        is_later = op.greater(op.unsqueeze(place, _int(0)), op.unsqueeze(place, _int(1)))
-        return op.select(is_later, op.constant(_UNSEEN), op.constant(np.float32(0)))
+        return op.gather(x, places, _int(1), 1)
 
     def mask_at(self, mask: Tensor, places: Tensor) -> Tensor:
-        return op.unsqueeze(op.gather(mask, places, _int(0)), _ints(1, 2))
+        return op.gather(mask, places, _int(2), 1)
 
     def repeated(self, x: Tensor, like: Tensor) -> Tensor:
         batch = op.concat([_size(like, 0), _ints(1, 1)], 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from inference_service.checkpoint import Weights
 from inference_service.family import Family
 from inference_service.images import Framing
 from inference_service.runtimes.layers import Layers
+from inference_service.text_rows import TextRows
 
 _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
@@ -39,12 +41,12 @@ class TorchTowers:
         weights: Weights,
         framing: Framing,
         device: str,
-        dtype: torch.dtype | None = None,
+        precision: Literal["float32", "bfloat16"] | None = None,
     ) -> None:
-        """Args: dtype: by default bfloat16 on a GPU that has it, else float32."""
+        """Args: precision: by default bfloat16 on a GPU that has it, else float32."""
         self._device = torch.device(device)
         fast = self._on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-        dtype = dtype or (torch.bfloat16 if fast else torch.float32)
+        dtype = getattr(torch, precision or ("bfloat16" if fast else "float32"))
         self.image_batch, self.image_threads = (64, 2) if self._on_gpu else (16, 1)
         self._family = family
         self._layers = _TorchLayers(family, weights, framing, self._device, dtype)
@@ -56,8 +58,11 @@ class TorchTowers:
     def embed_tokens(self, ids: NDArray[np.int32], places: NDArray[np.int32]) -> Embeddings:
         """Return (B, D) of unit norm from (B, T) tokens, each text read at its one of *places*."""
         with self._own_stream(priority=-1):  # the lower number goes first
-            tokens, ends = (self._sent(torch.from_numpy(array)) for array in (ids, places))
-            return _unit(self._family.text(self._layers, tokens, ends))
+            rows = TextRows.of(ids, places, causal=self._family.is_causal)
+            sent = TextRows(*(self._sent(torch.from_numpy(array)) for array in rows))
+            if sent.mask is not None:
+                sent = replace(sent, mask=sent.mask.to(self._layers.dtype))
+            return _unit(self._family.text(self._layers, sent))
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
         """Return (B, D) of unit norm from (B, H, W, 3) pixels, which travel as bytes."""
@@ -109,7 +114,7 @@ class _TorchLayers(Layers):
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self._dtype = dtype
+        self.dtype = dtype
         self._weights = {
             name: _on_device(weights[name], device, dtype) for name in family.parameters
         }
@@ -124,7 +129,7 @@ class _TorchLayers(Layers):
 
     def patches(self, pixels: torch.Tensor, name: str) -> torch.Tensor:
         weight = self._weights[f"{name}.weight"]
-        normal = (pixels * self._scale + self._offset).to(self._dtype)
+        normal = (pixels * self._scale + self._offset).to(self.dtype)
         # As the bytes lie, (B, 3, H, W) is in the memory format channels_last.
         x = functional.conv2d(
             normal.permute(0, 3, 1, 2),
@@ -133,9 +138,6 @@ class _TorchLayers(Layers):
             stride=weight.shape[-1],
         )
         return x.flatten(2).transpose(1, 2)
-
-    def length(self, x: torch.Tensor) -> int:
-        return x.shape[1]
 
     def rows(self, x: torch.Tensor, begin: int, end: int) -> torch.Tensor:
         return x[begin:end]
@@ -146,15 +148,10 @@ class _TorchLayers(Layers):
     def at(self, x: torch.Tensor, places: torch.Tensor | int) -> torch.Tensor:
         if isinstance(places, int):
             return x[:, places, None]
-        return x[torch.arange(len(x), device=x.device), places, None]
-
-    def causal_mask(self, length: int) -> torch.Tensor:
-        device = self._scale.device
-        unseen = torch.full((length, length), -torch.inf, dtype=self._dtype, device=device)
-        return unseen.triu(1)
+        return x[torch.arange(len(x), device=x.device)[:, None], places]
 
     def mask_at(self, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return mask[places][:, None, None]
+        return self.at(mask[:, 0], places)[:, None]
 
     def repeated(self, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return x.reshape(1, 1, -1).expand(len(like), 1, -1)

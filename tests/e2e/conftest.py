@@ -146,8 +146,9 @@ _load = Model.load
 _load_once = cache(_load)
 
 
-def _load_demo_once(folder: Path, device: str) -> Model:
-    return (_load_once if Path(folder) == DEMO_MODEL else _load)(folder, device)
+def _load_demo_once(folder: Path, device: str, *, in_float32: bool = False) -> Model:
+    load = _load_once if Path(folder) == DEMO_MODEL else _load
+    return load(folder, device, in_float32=in_float32)
 
 
 @pytest.fixture(scope="package", autouse=True)

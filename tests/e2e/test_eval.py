@@ -14,6 +14,7 @@ import pytest
 from imagesearch.demo.scenes import FEATURED
 from imagesearch.demo.wording import describe
 from inference_service.encoder import ModelEncoder
+from inference_service.model import Model
 from tests.e2e.test_cli import imagesearch
 from tools.demo_captions import write_captioned
 
@@ -49,6 +50,21 @@ def run_json(captioned: Path) -> str:
     return run.stdout
 
 
+@pytest.mark.parametrize("command", ["eval", "calibrate"])
+def test_what_is_measured_is_computed_in_float32_on_every_processor(
+    command: str, captioned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, seen = Model.load, []
+
+    def noting(folder: Path, device: str, *, in_float32: bool = False) -> Model:
+        seen.append(in_float32)
+        return load(folder, device, in_float32=in_float32)
+
+    monkeypatch.setattr(Model, "load", noting)
+    imagesearch(command, str(captioned), CLIP_MODEL=str(MODEL))
+    assert seen == [True]
+
+
 def test_it_prints_what_plain_python_counts(captioned: Path, run_json: str) -> None:
     [run] = json.loads(run_json)["runs"]
     plain = plain_recalls(captioned)
@@ -68,7 +84,7 @@ def plain_recalls(folder: Path) -> dict[str, list[float]]:
     """Return R@1, 5, 10 by loops and sorted lists, of one picture and text at a time."""
     pairs = different_captions(folder)
     names = sorted({name for name, _ in pairs})
-    encoder = ModelEncoder.load(str(MODEL))
+    encoder = ModelEncoder.load(str(MODEL), in_float32=True)
     try:
         images: dict[str, list[float]] = {}
         for name in names:

@@ -25,6 +25,7 @@ from inference_service.model_folder import ModelFolder
 from inference_service.processor_config import read_framing
 from inference_service.runtimes.layers import ACTIVATIONS
 from inference_service.runtimes.torch import TorchTowers
+from tests.precision import computing_in_float32  # noqa: F401 - a fixture
 from tools.checkpoints import age, byte_tokenizer, save, save_tiny, tiny_config
 from tools.pictures import jpeg
 

@@ -103,6 +103,15 @@ def test_a_first_search_says_it_plainly_and_a_server_in_its_log(
     assert sum(line.startswith(begun) for line in logged) == is_logged
 
 
+def test_those_in_float32_are_not_those_of_the_processors_own_precision() -> None:
+    captions, fast, exact = ReferenceCaptions.of(Path("nowhere")), Counting(), Counting()
+    captions.embedded("m-p1", fast)
+    for _ in range(2):
+        captions.embedded("m-p1", exact, in_float32=True)
+    assert fast.texts == exact.texts == len(captions.texts)
+    assert len([*cache_folder().iterdir()]) == 2
+
+
 def test_another_model_and_other_captions_have_their_own(tmp_path: Path) -> None:
     embed = Counting()
     ours = ReferenceCaptions.of(Path("nowhere"))

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from PIL import Image
@@ -35,6 +34,7 @@ from inference_service.model import Model, Parts, read_family
 from inference_service.processor_config import read_framing
 from inference_service.runtimes.torch import TorchTowers
 from tests.effort import amount
+from tests.precision import computing_in_float32  # noqa: F401 - a fixture
 from tools.pictures import encoded, jpeg, picture
 from tools.siglip_checkpoints import (
     LOG_SCALE,
@@ -48,6 +48,7 @@ from tools.siglip_checkpoints import (
 )
 
 RUNTIMES = ("by_openvino", "by_torch")
+LEAST_COSINE = 0.9999
 SIZES = [(640, 427), (427, 640), (60, 50), (2000, 10), (1100, 1650)]
 TEXTS = [
     "a",
@@ -164,9 +165,9 @@ def test_images_of_base_size_agree_from_jpeg_bytes_on(
 ) -> None:
     model = getattr(base, runtime)
     ours = embedded_images(model, photos)
-    assert cosines(ours, expected_images).min() >= least_cosine()
+    assert cosines(ours, expected_images).min() >= LEAST_COSINE
     picture = model.embed_pictures([model.preprocess(photos[0])])
-    assert cosines(picture, expected_images[:1]).min() >= least_cosine()
+    assert cosines(picture, expected_images[:1]).min() >= LEAST_COSINE
     assert most_alike(expected_images) < 0.99
 
 
@@ -175,7 +176,7 @@ def test_texts_of_base_size_agree_in_any_script_and_length(
     base: Loaded, runtime: str, expected_texts: Embeddings
 ) -> None:
     ours = embedded_texts(getattr(base, runtime), TEXTS)
-    assert cosines(ours, expected_texts).min() >= least_cosine()
+    assert cosines(ours, expected_texts).min() >= LEAST_COSINE
     assert most_alike(np.delete(expected_texts, 2, axis=0)) < 0.99
 
 
@@ -226,12 +227,6 @@ def calm_vision(model: SiglipModel) -> Any:
         if any(part in name for part in ("q_proj.weight", "k_proj.weight", "in_proj_weight")):
             parameter.mul_(1 / 3)
     return tower
-
-
-def least_cosine() -> float:
-    """Return 0.9999; OpenVINO computes in bfloat16, of 8 bits, where the processor has it."""
-    has_bfloat16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return 0.998 if has_bfloat16 else 0.9999
 
 
 def most_alike(embeddings: Embeddings) -> float:
@@ -385,7 +380,7 @@ def test_a_logit_is_scaled_and_has_its_bias(tiny: Loaded) -> None:
     model = tiny.by_openvino
     ours = embedded_images(model, photos) @ embedded_texts(model, TEXTS).T
     logits = model.logit_scale * ours + model.logit_bias
-    np.testing.assert_allclose(logits, output.logits_per_image, atol=100 * (1 - least_cosine()))
+    np.testing.assert_allclose(logits, output.logits_per_image, atol=100 * (1 - LEAST_COSINE))
     assert model.logit_scale == pytest.approx(np.exp(LOG_SCALE))
     assert model.logit_bias == LOGIT_BIAS
 
