@@ -296,8 +296,8 @@ def test_the_texts_of_one_query_are_one_row_in_which_none_sees_another() -> None
         (["a horse"], 1),
         (["a horse in the snow", "horse", "snow"], 1),
         (["a horse in the snow"] * 30, 30),
-        (["horse " * 58, "a"], 1),  # 63 tokens, with the two around each text
-        (["horse " * 59, "a"], 2),
+        (["a " * 58, "a"], 1),  # 63 tokens, with the two around each text
+        (["a " * 59, "a"], 2),
         (["horse " * 100, "snow"], 2),
     ],
 )
