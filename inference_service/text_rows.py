@@ -38,25 +38,30 @@ class TextRows:
         Args:
             causal: no token sees a later one.
         """
-        position = np.arange(ids.shape[1], dtype=np.int32)
-        positions = np.repeat(position[None], len(ids), axis=0)
+        positions = _positions(ids)
         mask = _mask(positions) if causal else None
         return cls(ids, positions, places[:, None], mask)
 
     @classmethod
     def together(cls, ids: NDArray[np.int32], places: NDArray[np.int32]) -> TextRows:
         """Return one row of all texts of `Tokens`, without padding; none of them sees another."""
-        position = np.arange(ids.shape[1], dtype=np.int32)
-        is_read = position <= places[:, None]  # (B, T)
-        positions = np.repeat(position[None], len(ids), axis=0)[is_read][None]
+        positions = _positions(ids)
+        is_read = positions <= places[:, None]  # (B, T)
+        in_a_row = positions[is_read][None]
         ends = np.cumsum(places + 1, dtype=np.int32) - 1
-        return cls(ids[is_read][None], positions, ends[None], _mask(positions))
+        return cls(ids[is_read][None], in_a_row, ends[None], _mask(in_a_row))
 
     def __iter__(self) -> Iterator[Any]:
         """Yield its arrays, in the order of the fields."""
         yield from (self.ids, self.positions, self.places)
         if self.mask is not None:
             yield self.mask
+
+
+def _positions(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the position of each of *ids*, (B, T), in its row."""
+    position = np.arange(ids.shape[1], dtype=np.int32)
+    return np.repeat(position[None], len(ids), axis=0)
 
 
 def _mask(positions: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -109,7 +109,8 @@ def test_as_many_are_answered_at_a_time_as_there_are_threads() -> None:
     async def ask_thrice() -> list[Sent]:
         door = AsgiFromWsgi(app, 2)
         answers = asyncio.gather(*(asked(door) for _ in range(3)))
-        await asyncio.to_thread(lambda: [begun.acquire(timeout=30) for _ in range(2)])
+        for _ in range(2):
+            assert await asyncio.to_thread(begun.acquire, timeout=30)
         assert not await asyncio.to_thread(begun.acquire, timeout=0.1), "a third has begun"
         goes_on.set()
         return [*await answers]

@@ -52,12 +52,10 @@ from inference_service.encoder import (
     TEXT_BATCH,
     ModelEncoder,
 )
-from inference_service.family import Family
 from inference_service.images import Decoding, Pixels
 from inference_service.model import Framed, Model, Parts
 from inference_service.picture_files import MAX_SCANS
 from inference_service.runtimes.torch import TorchTowers
-from inference_service.text_rows import TextRows
 from inference_service.typed_text import straightened
 from tests.effort import amount
 from tests.precision import computing_in_float32, has_bfloat16  # noqa: F401 - a fixture
@@ -274,57 +272,6 @@ def test_a_text_alone_and_in_a_batch_gives_one_embedding(encoder: ModelEncoder) 
     assert [one.truncated for one in batch] == [one.truncated for one in alone]
 
 
-def test_the_texts_of_one_query_are_one_row_in_which_none_sees_another() -> None:
-    clip = Model.load(DEMO_MODEL, "cpu")
-    texts = ["two horses in the snow", "horse", "", "snow", "horse"]
-    tokens = clip.tokenize(texts)
-    row = TextRows.together(tokens.ids, tokens.places)
-    assert row.ids.shape == (1, sum(tokens.places + 1))
-    assert len(set(row.places[0].tolist())) == len(texts)
-    alone = vectors([clip.embed_texts([text])[0] for text in texts])
-    torch_towers = on_torch(DEMO_MODEL).towers
-    assert isinstance(torch_towers, TorchTowers)
-    with torch.inference_mode():
-        by_torch = unit_rows(clip.family, torch_towers, row)
-    np.testing.assert_allclose(by_torch, alone, atol=1e-5)
-    np.testing.assert_allclose(vectors(clip.embed_texts(texts)), alone, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("texts", "rows"),
-    [
-        (["a horse"], 1),
-        (["a horse in the snow", "horse", "snow"], 1),
-        (["a horse in the snow"] * 30, 30),
-        (["a " * 58, "a"], 1),  # 63 tokens, with the two around each text
-        (["a " * 59, "a"], 2),
-        (["horse " * 100, "snow"], 2),
-    ],
-)
-def test_as_many_texts_share_a_row_as_a_query_has(
-    texts: list[str], rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = Model.load(DEMO_MODEL, "cpu")
-    run = clip.towers._text  # type: ignore[attr-defined]
-    seen = []
-
-    def noting(ids: NDArray[np.int32], *others: NDArray[Any]) -> Embeddings:
-        seen.append(len(ids))
-        embeddings: Embeddings = run(ids, *others)
-        return embeddings
-
-    monkeypatch.setattr(clip.towers, "_text", noting)
-    embedded = clip.embed_texts(texts)
-    assert (len(embedded), sum(seen)) == (len(texts), rows)
-
-
-def unit_rows(family: Family, towers: TorchTowers, rows: TextRows) -> Embeddings:
-    sent = TextRows(*(torch.from_numpy(array) for array in rows))
-    [embeddings] = family.text(towers._layers, sent).numpy()
-    unit: Embeddings = embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
-    return unit
-
-
 def on_torch(folder: Path, precision: Literal["float32", "bfloat16"] = "float32") -> Model:
     parts = Parts.read(folder)
     return parts.model(TorchTowers(parts.family, parts.weights, parts.framing, "cpu", precision))
@@ -455,7 +402,7 @@ works = {
     "images": lambda number: encoder.encode_images([photo] * number),
     "picture": lambda number: [encoder.encode_picture(photo) for _ in range(number)],
 }
-print({name: spent_by(works[name], 16) for name in sys.argv[3:]})
+print({name: spent_by(works[name], 24) for name in sys.argv[3:]})
 encoder.close()
 """
 
@@ -475,7 +422,7 @@ def test_the_arithmetic_of_images_is_done_by_threads_that_let_a_search_go_first(
         {name: sum(of[nice] for nice in of if (nice > own) is later) for name, of in taken.items()}
         for later in (True, False)
     )
-    assert behind["images"] > 0.1
+    assert behind["images"] > 0.2
     ticks = 0.03  # it is told in hundredths of a second
     assert ahead["images"] < max(ticks, behind["images"] / 20)
     assert ahead["picture"] > 0.1
